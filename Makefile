@@ -1,0 +1,39 @@
+# `make demo` runs the main job, `make test` the tests; each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test lint types check-python clean
+
+demo: $(VENV)/.installed
+	@test -e $(DEMO)/campaign.yaml || $(BIN)/ionloop init $(DEMO) --template demo
+	$(BIN)/ionloop run $(DEMO)/campaign.yaml
+
+test: lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+# The checkout is the package, whatever its folder is called: mypy is shown it under the package's name.
+types: $(VENV)/.installed-test
+	@mkdir -p .build && ln -sfn .. .build/ionloop
+	MYPYPATH=.build $(BIN)/mypy -p ionloop --exclude-gitignore
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ionloop needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .build build dist *.egg-info

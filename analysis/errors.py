@@ -1,0 +1,173 @@
+"""Errors of a potential against reference labels: energies per atom, force components, overall and by element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+FloatArray = NDArray[np.float64]
+
+
+class Labelled(Protocol):
+    """A structure with its reference energy (eV) and forces (eV/Å, shape [n_atoms, 3])."""
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure."""
+
+    @property
+    def energy(self) -> float:
+        """Total energy (eV)."""
+
+    @property
+    def forces(self) -> np.ndarray:
+        """Forces (eV/Å), shape [n_atoms, 3]."""
+
+
+class ErrorStatistics(BaseModel):
+    """Size of a set of errors, in the unit of the quantity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rmse: float = Field(description="Root of the mean squared error (unit of the quantity)")
+    mae: float = Field(description="Mean absolute error (unit of the quantity)")
+    maximum: float = Field(description="Largest absolute error (unit of the quantity)")
+    count: int = Field(description="Values compared (count)")
+
+    @classmethod
+    def from_errors(cls, errors: ArrayLike) -> ErrorStatistics:
+        """Return the statistics of predicted minus reference values of any shape.
+
+        Raises
+        ------
+        ValueError
+            If there are no values.
+        """
+        absolute = np.abs(np.asarray(errors, dtype=np.float64)).ravel()
+        if absolute.size == 0:
+            raise ValueError("there are no errors to take statistics of")
+        return cls(
+            rmse=float(np.sqrt(np.mean(absolute**2))),
+            mae=float(absolute.mean()),
+            maximum=float(absolute.max()),
+            count=absolute.size,
+        )
+
+
+class ModelErrors(BaseModel):
+    """Errors of a potential on a set of configurations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    energy_eV_per_atom: ErrorStatistics = Field(description="Error of the energy per atom (eV/atom)")
+    force_eV_per_A: ErrorStatistics = Field(description="Error of the force components (eV/Å)")
+    force_by_element_eV_per_A: dict[str, ErrorStatistics] = Field(
+        description="Error of the force components on the atoms of one element (eV/Å)"
+    )
+
+
+@dataclass(frozen=True)
+class ParityData:
+    """Reference and predicted values side by side.
+
+    Attributes
+    ----------
+    reference_energies, predicted_energies : energy per atom (eV/atom), shape [n_configurations]
+    reference_forces, predicted_forces : force on every atom (eV/Å), shape [n_atoms, 3], configuration by configuration
+    elements : chemical symbol of every atom, shape [n_atoms]
+    """
+
+    reference_energies: FloatArray
+    predicted_energies: FloatArray
+    reference_forces: FloatArray
+    predicted_forces: FloatArray
+    elements: NDArray[np.str_]
+
+    def errors(self) -> ModelErrors:
+        """Return the statistics of predicted minus reference values."""
+        force_errors = self.predicted_forces - self.reference_forces
+        return ModelErrors(
+            energy_eV_per_atom=ErrorStatistics.from_errors(self.predicted_energies - self.reference_energies),
+            force_eV_per_A=ErrorStatistics.from_errors(force_errors),
+            force_by_element_eV_per_A={
+                str(element): ErrorStatistics.from_errors(force_errors[self.elements == element])
+                for element in np.unique(self.elements)
+            },
+        )
+
+
+def collect_parity_data(
+    configurations: Iterable[Labelled], predicted_energies: Sequence[float], predicted_forces: Sequence[ArrayLike]
+) -> ParityData:
+    """Return labels and predictions side by side.
+
+    Parameters
+    ----------
+    configurations : structures with their labels
+    predicted_energies : total energy of each (eV), shape [n_configurations]
+    predicted_forces : forces of each (eV/Å), shape [n_configurations][n_atoms, 3]
+
+    Raises
+    ------
+    ValueError
+        If there are no configurations, or the predictions do not belong to them.
+    """
+    configurations = list(configurations)
+    if not configurations:
+        raise ValueError("there are no configurations to compare on")
+    if not len(configurations) == len(predicted_energies) == len(predicted_forces):
+        raise ValueError(
+            f"{len(configurations)} configurations, but {len(predicted_energies)} energies and "
+            f"{len(predicted_forces)} arrays of forces"
+        )
+    predicted = [np.asarray(forces, dtype=np.float64) for forces in predicted_forces]
+    for configuration, forces in zip(configurations, predicted, strict=True):
+        if forces.shape != (len(configuration.atoms), 3):
+            raise ValueError(
+                f"forces of the shape {forces.shape} for a configuration of {len(configuration.atoms)} atoms"
+            )
+    sizes = np.array([len(configuration.atoms) for configuration in configurations], dtype=np.float64)
+    return ParityData(
+        reference_energies=np.array([configuration.energy for configuration in configurations]) / sizes,
+        predicted_energies=np.asarray(predicted_energies, dtype=np.float64) / sizes,
+        reference_forces=np.concatenate([configuration.forces for configuration in configurations]),
+        predicted_forces=np.concatenate(predicted),
+        elements=np.concatenate(
+            [configuration.atoms.get_chemical_symbols() for configuration in configurations]
+        ),
+    )
+
+
+def parity_data(calculator: Calculator, configurations: Iterable[Labelled]) -> ParityData:
+    """Evaluate a potential on labelled configurations and return labels and predictions side by side.
+
+    Raises
+    ------
+    ValueError
+        If there are no configurations.
+    """
+    configurations = list(configurations)
+    energies, forces = [], []
+    for configuration in configurations:
+        atoms = configuration.atoms.copy()
+        energies.append(float(calculator.get_property("energy", atoms)))
+        forces.append(np.array(calculator.get_property("forces", atoms)))
+    return collect_parity_data(configurations, energies, forces)
+
+
+def evaluate_errors(calculator: Calculator, configurations: Iterable[Labelled]) -> ModelErrors:
+    """Return the errors of a potential on labelled configurations (eV/atom, eV/Å).
+
+    Raises
+    ------
+    ValueError
+        If there are no configurations.
+    """
+    return parity_data(calculator, configurations).errors()

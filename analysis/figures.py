@@ -1,0 +1,272 @@
+"""Every figure of the reports: arrays in, plotly figures out.
+
+A figure carries its data, axes with units and the colours of its traces; it has neither title (the page that
+shows it has a heading and a caption) nor background, so that it fits a light and a dark page alike. Colours are
+those of Okabe and Ito's palette, which people with any kind of colour vision can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+MODEL_COLOURS: Mapping[str, str] = {"gap": "#d55e00", "es-gap": "#0072b2"}
+MODEL_SYMBOLS: Mapping[str, str] = {"gap": "square", "es-gap": "circle"}
+MODEL_NAMES: Mapping[str, str] = {"gap": "GAP", "es-gap": "ES-GAP"}
+STATE_COLOURS: Mapping[str, str] = {
+    "finished": "#009e73",
+    "unconverged": "#e69f00",
+    "rejected": "#cc79a7",
+    "killed": "#9b6bc4",
+    "failed": "#c8322b",
+    "cancelled": "#7a828a",
+    "none": "#b4bac0",
+}
+SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a828a")
+NEUTRAL_COLOUR = "#7a828a"
+
+DARK_COLOURS: Mapping[str, str] = {
+    "#0072b2": "#5bb2ee",
+    "#d55e00": "#ff8a4c",
+    "#009e73": "#35c798",
+    "#9b6bc4": "#b894dc",
+    "#c8322b": "#f0685f",
+    "#7a828a": "#9aa3ac",
+    "#b4bac0": "#59616a",
+}
+"""What a colour becomes on a dark page, where it would be too dim."""
+
+MAX_PARITY_POINTS = 3000
+HEIGHT_PX = 340
+PARITY_HEIGHT_PX = 430
+
+
+@dataclass(frozen=True)
+class ErrorSeries:
+    """Errors of one kind of model, generation by generation.
+
+    Attributes
+    ----------
+    model_kind
+        The kind: gap, es-gap.
+    subset
+        What the configurations were to the model: ``new`` or ``training``.
+    generations, errors
+        Shape [n_generations]; the unit is the figure's.
+    """
+
+    model_kind: str
+    subset: str
+    generations: tuple[int, ...]
+    errors: tuple[float, ...]
+
+
+def model_name(kind: str) -> str:
+    """Return what a model of that kind is called in text."""
+    return MODEL_NAMES.get(kind, kind)
+
+
+def model_colour(kind: str) -> str:
+    """Return the colour of a kind of model, the same in all figures."""
+    return MODEL_COLOURS.get(kind, NEUTRAL_COLOUR)
+
+
+def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> go.Figure:
+    """Return errors against generation: solid on new configurations, dashed on the training set."""
+    figure = _figure()
+    for one in series:
+        new = one.subset == "new"
+        colour = model_colour(one.model_kind)
+        figure.add_scatter(
+            x=list(one.generations),
+            y=list(one.errors),
+            mode="lines+markers",
+            name=f"{model_name(one.model_kind)}, {'new' if new else 'training'}",
+            line={"color": colour, "width": 2.5 if new else 1.5, "dash": "solid" if new else "dash"},
+            marker={
+                "color": colour,
+                "size": 9 if new else 6,
+                "symbol": MODEL_SYMBOLS.get(one.model_kind, "diamond") + ("" if new else "-open"),
+            },
+            hovertemplate=f"generation %{{x}}<br>%{{y:.4g}} {unit}",
+        )
+    figure.update_xaxes(title_text="Generation", dtick=_generation_step(series))
+    figure.update_yaxes(title_text=f"{quantity} ({unit})", rangemode="tozero")
+    return figure
+
+
+def _generation_step(series: Sequence[ErrorSeries]) -> int:
+    generations = [generation for one in series for generation in one.generations]
+    return max(1, (max(generations) - min(generations)) // 10) if generations else 1
+
+
+def element_errors(errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å") -> go.Figure:
+    """Return force errors by element as groups of bars, one bar per kind of model.
+
+    Parameters
+    ----------
+    errors
+        Root-mean-square error (``unit``) by kind of model and element.
+    """
+    figure = _figure()
+    elements = sorted({element for by_element in errors.values() for element in by_element})
+    for kind, by_element in errors.items():
+        figure.add_bar(
+            x=elements,
+            y=[by_element.get(element) for element in elements],
+            name=model_name(kind),
+            marker={"color": model_colour(kind)},
+            hovertemplate=f"%{{x}}<br>%{{y:.4g}} {unit}",
+        )
+    figure.update_layout(barmode="group", bargap=0.45, bargroupgap=0.08)
+    figure.update_xaxes(title_text="Element", type="category", showgrid=False)
+    figure.update_yaxes(title_text=f"Force error ({unit})", rangemode="tozero")
+    return figure
+
+
+def parity(
+    reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, quantity: str, unit: str
+) -> go.Figure:
+    """Return predicted against reference values, with the line on which they would agree.
+
+    Parameters
+    ----------
+    reference, predicted
+        Shape [n_values] (``unit``).
+    groups
+        Name of the group of each value (its element, or the kind of model), shape [n_values]: one colour each.
+    """
+    x, y = np.asarray(reference, dtype=float), np.asarray(predicted, dtype=float)
+    names = np.asarray(groups, dtype=str)
+    chosen = thinned(len(x), MAX_PARITY_POINTS)
+    figure = _figure(PARITY_HEIGHT_PX)
+    if len(x):
+        low, high = _common_range(x, y)
+        figure.add_scatter(
+            x=[low, high],
+            y=[low, high],
+            mode="lines",
+            line={"color": NEUTRAL_COLOUR, "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.update_xaxes(range=[low, high])
+        figure.update_yaxes(range=[low, high])
+    for index, name in enumerate(np.unique(names)):
+        here = chosen[names[chosen] == name]
+        colour = MODEL_COLOURS.get(str(name), SERIES_COLOURS[index % len(SERIES_COLOURS)])
+        figure.add_scatter(
+            x=x[here].tolist(),
+            y=y[here].tolist(),
+            mode="markers",
+            name=model_name(str(name)),
+            marker={"color": colour, "size": 5, "opacity": 0.55},
+            hovertemplate=f"reference %{{x:.4g}}<br>model %{{y:.4g}} {unit}",
+        )
+    figure.update_xaxes(title_text=f"Reference {quantity} ({unit})", zeroline=False)
+    figure.update_yaxes(title_text=f"Predicted {quantity} ({unit})", zeroline=False, scaleanchor="x")
+    return figure
+
+
+def thinned(count: int, most: int) -> NDArray[np.int64]:
+    """Return evenly spread indices of at most ``most`` of ``count`` values, shape [min(count, most)]."""
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).round().astype(np.int64)
+
+
+def _common_range(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
+    margin = 0.04 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def force_distribution(forces: ArrayLike, elements: ArrayLike, *, bins: int = 60) -> go.Figure:
+    """Return the distribution of force magnitudes by element, as densities that enclose the area 1.
+
+    Parameters
+    ----------
+    forces
+        Shape [n_atoms, 3] (eV/Å).
+    elements
+        Chemical symbols, shape [n_atoms].
+    """
+    magnitudes = np.linalg.norm(np.asarray(forces, dtype=float).reshape(-1, 3), axis=1)
+    symbols = np.asarray(elements, dtype=str)
+    figure = _figure()
+    edges = np.linspace(0.0, float(magnitudes.max(initial=0.0)) or 1.0, bins + 1)
+    centres = 0.5 * (edges[:-1] + edges[1:])
+    for index, symbol in enumerate(np.unique(symbols)):
+        density, _ = np.histogram(magnitudes[symbols == symbol], bins=edges, density=True)
+        figure.add_scatter(
+            x=centres.tolist(),
+            y=density.tolist(),
+            mode="lines",
+            name=str(symbol),
+            line={"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "width": 2, "shape": "hvh"},
+            hovertemplate="%{x:.2f} eV/Å<br>%{y:.3g} Å/eV",
+        )
+    figure.update_xaxes(title_text="Magnitude of the reference force (eV/Å)", rangemode="tozero")
+    figure.update_yaxes(title_text="Density (Å/eV)", rangemode="tozero")
+    return figure
+
+
+def label_states(counts: Mapping[int, Mapping[str, int]]) -> go.Figure:
+    """Return the numbers of labels by generation, stacked by state.
+
+    Parameters
+    ----------
+    counts
+        Number of configurations by generation and state of their label (``none``: not labelled yet).
+    """
+    figure = _figure()
+    generations = sorted(counts)
+    for state, colour in STATE_COLOURS.items():
+        numbers = [counts[generation].get(state, 0) for generation in generations]
+        if any(numbers):
+            figure.add_bar(
+                x=generations,
+                y=numbers,
+                name="not labelled" if state == "none" else state,
+                marker={"color": colour},
+                hovertemplate=f"generation %{{x}}<br>%{{y}} {state}",
+            )
+    figure.update_layout(barmode="stack", bargap=0.45)
+    figure.update_xaxes(title_text="Generation", dtick=1 if len(generations) < 16 else None, showgrid=False)
+    figure.update_yaxes(title_text="Configurations", rangemode="tozero")
+    return figure
+
+
+def _figure(height_px: int = HEIGHT_PX) -> go.Figure:
+    axis: dict[str, Any] = {
+        "gridcolor": "rgba(128,136,144,0.22)",
+        "linecolor": "rgba(128,136,144,0.55)",
+        "showline": True,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": "rgba(128,136,144,0.55)",
+        "ticklen": 4,
+        "automargin": True,
+        "title_standoff": 10,
+    }
+    return go.Figure(
+        layout={
+            "template": None,
+            "height": height_px,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
+            "margin": {"l": 62, "r": 12, "t": 36, "b": 52},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title_text": ""},
+            "hoverlabel": {"align": "left"},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )

@@ -1,0 +1,57 @@
+"""The `ionloop` command.
+
+One module per command or group of commands; each has ``register(app)`` and imports what its work needs inside the
+command's body, so that ``ionloop --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import check, doctor, init
+from .errors import run_guarded
+
+app = typer.Typer(
+    name="ionloop",
+    help="Active learning of GAP and ES-GAP potentials for solid electrolytes.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"ionloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Active learning of GAP and ES-GAP potentials for solid electrolytes."""
+
+
+for _module in (init, check, doctor):
+    _module.register(app)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` without arguments) and return its exit status."""
+    return run_guarded(lambda: app(args=arguments, prog_name="ionloop"))
+
+
+def main() -> NoReturn:
+    """Entry point of the `ionloop` command."""
+    sys.exit(run())

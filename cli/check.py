@@ -1,0 +1,137 @@
+"""`ionloop check`: is the campaign file right, what will it cost, is everything that it needs within reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..workflows.campaign import Campaign
+    from ..workflows.cost import CampaignCost
+    from .environment import Check
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("check")(check)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="The campaign file.")],
+    store: Annotated[
+        str | None, typer.Option("--store", help="Store to look at: a path or a mongodb:// address.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a campaign file; tell what it will cost and whether all it needs is within reach.
+
+    Exit status 2 with every error of the file at once, or if something that it needs is out of reach.
+    """
+    from ..workflows.campaign_file import load_campaign_structure, read_campaign
+    from ..workflows.campaign_problems import CampaignFileError
+    from ..workflows.cost import campaign_cost
+    from .environment import Status, worst
+
+    try:
+        campaign = read_campaign(file)
+    except CampaignFileError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"ok": False, **error.as_dict()}, indent=2))
+        raise typer.Exit(error.exit_status) from None
+    cost = campaign_cost(campaign, load_campaign_structure(campaign, file.parent))
+    checks = reachability(campaign, file, store)
+    reachable = worst(checks) is not Status.FAILED
+    if as_json:
+        document: dict[str, Any] = {
+            "ok": reachable,
+            "file": str(file),
+            "problems": [],
+            "cost": cost.as_dict(),
+            "checks": [item.as_dict() for item in checks],
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print_report(campaign, file, cost, checks)
+    raise typer.Exit(0 if reachable else 2)
+
+
+def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Check]:
+    """Check what this campaign needs: its engine, gap_fit, its store, the disk."""
+    from ..store.connection import default_location
+    from . import environment
+
+    folder = file.absolute().parent
+    return [
+        environment.check_engine(campaign.reference),
+        environment.check_gap_fit(),
+        environment.check_store(store or default_location(folder)),
+    ]
+
+
+def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
+    from rich.console import Console
+
+    from ..workflows.cost import amount
+    from .doctor import checks_table
+    from .environment import Status, worst
+
+    console = Console(highlight=False)
+    console.print(f"[bold green]{file}[/] is a valid campaign file.", soft_wrap=True)
+    console.print()
+    console.print(_cost_table(campaign, cost))
+    console.print()
+    console.print(checks_table(checks))
+    if not cost.fits_in_memory:
+        console.print(
+            f"[yellow]The largest fit may need {amount(cost.last_fit.memory_bytes)} of memory, "
+            f"{amount(cost.available_memory_bytes)} are free: lower stop.max_generations, selection.count, "
+            "gap.soap.n_max or l_max, or use a larger machine.[/]",
+        )
+    if worst(checks) is Status.FAILED:
+        console.print("Something that this campaign needs is out of reach: see the advice.")
+    else:
+        console.print(f"Next: ionloop run {file}", soft_wrap=True, markup=False)
+
+
+def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
+    from rich.table import Table
+
+    from ..workflows.cost import amount, duration
+
+    formula = " ".join(f"{symbol}{count}" for symbol, count in cost.composition.items())
+    first, last = cost.first_fit, cost.last_fit
+    generations = campaign.stop.max_generations
+    rows = [
+        ("cell", f"{cost.atoms} atoms: {formula}"),
+        (
+            "labels",
+            f"{cost.initial_labels} at first (isolated atoms included), {cost.labels_per_generation} per "
+            f"generation, {cost.maximum_labels} at most in {generations} generations",
+        ),
+        (
+            "reference steps",
+            f"{cost.initial_reference_steps} at most, for the initial dynamics and relaxations",
+        ),
+        (
+            "fits",
+            f"{cost.maximum_fits} at most; the first about {amount(first.memory_bytes)}, "
+            f"{duration(first.time_s)} on one core; the last about {amount(last.memory_bytes)}, "
+            f"{duration(last.time_s)}",
+        ),
+        (
+            "dynamics",
+            f"{cost.dynamics_steps_per_generation:,} steps with {campaign.driver} per generation, "
+            f"{cost.maximum_dynamics_steps:,} at most",
+        ),
+        ("disk", f"about {amount(cost.disk_bytes)}"),
+    ]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in rows:
+        table.add_row(f"[bold]{name}[/]", text)
+    return table

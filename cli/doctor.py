@@ -1,0 +1,76 @@
+"""`ionloop doctor`: what is installed and reachable, and what to do about the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .environment import Check
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    store: Annotated[
+        str | None, typer.Option("--store", help="Store to look at: a path or a mongodb:// address.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell what is installed and reachable, and what to do about the rest. Exit status 2 if something is missing."""
+    from .environment import Status, worst
+
+    checks = all_checks(store)
+    healthy = worst(checks) is not Status.FAILED
+    if as_json:
+        typer.echo(json.dumps({"ok": healthy, "checks": [check.as_dict() for check in checks]}, indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(checks_table(checks))
+        console.print(
+            "Everything needed is there." if healthy else "Something needed is missing: see the advice."
+        )
+    raise typer.Exit(0 if healthy else 2)
+
+
+def all_checks(store: str | None) -> list[Check]:
+    """Run every check, in the order of the report."""
+    from ..store.connection import default_location
+    from . import environment
+
+    location = store or default_location()
+    return [
+        environment.check_python(),
+        *environment.check_packages(),
+        environment.check_gap_fit(),
+        *environment.check_engines(),
+        *environment.check_machine(Path.cwd()),
+        environment.check_store(location),
+    ]
+
+
+def checks_table(checks: list[Check]) -> Table:
+    """Return the checks as a table for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from .environment import Status
+
+    styles = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "what", "found", "what to do"):
+        table.add_column(title, overflow="fold")
+    for check in checks:
+        status = Text(check.status.value, style=styles[check.status])
+        table.add_row(status, Text(check.name), Text(check.found), Text(check.advice))
+    return table

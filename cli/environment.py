@@ -1,0 +1,232 @@
+"""What a campaign needs from the machine, checked one thing at a time: the ground of `doctor` and `check`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..labelling.engine import EngineProbe
+    from ..labelling.settings import CommonSettings
+
+GIBIBYTE = 2**30
+MIN_MEMORY_GIB = 4.0
+MIN_DISK_GIB = 2.0
+SERVER_TIMEOUT_MS = 3000
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "ceph",
+        "9p",
+        "afs",
+        "fuse.sshfs",
+        "panfs",
+    }
+)
+
+# Distributions whose module has another name.
+_MODULES = {"quippy-ase": "quippy", "ruamel.yaml": "ruamel.yaml"}
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what was found, and what to do about it."""
+
+    name: str
+    status: Status
+    found: str
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return plain data for ``--json``."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+
+def check_python() -> Check:
+    """Whether this Python is recent enough."""
+    found = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info >= (3, 11):
+        return Check("python", Status.OK, found)
+    return Check(
+        "python", Status.FAILED, found, "install Python 3.11 or newer and make a new environment with it"
+    )
+
+
+def check_packages() -> Iterator[Check]:
+    """Whether every required package is there and can be imported."""
+    for requirement in importlib.metadata.requires("ionloop") or []:
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]
+        yield check_package(name)
+
+
+def check_package(name: str) -> Check:
+    """Whether one package is there and can be imported."""
+    advice = f"{sys.executable} -m pip install {name!r}"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, Status.FAILED, "not installed", advice)
+    try:
+        importlib.import_module(_MODULES.get(name, name))
+    except Exception as error:  # importing another's compiled package may fail in any way
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Check(
+            name, Status.FAILED, f"{version}, cannot be imported: {reason}", f"{advice} --force-reinstall"
+        )
+    return Check(name, Status.OK, version)
+
+
+def check_gap_fit() -> Check:
+    """Whether gap_fit can be found."""
+    from ..fitting.gap_fit import find_executable
+
+    try:
+        return Check("gap_fit", Status.OK, str(find_executable()))
+    except InputError as error:
+        return Check("gap_fit", Status.FAILED, str(error), f"{sys.executable} -m pip install quippy-ase")
+
+
+def check_engines() -> Iterator[Check]:
+    """Which reference engines are there; a campaign needs only its own."""
+    from ..labelling.registry import probe_engines
+
+    for probe in probe_engines():
+        yield _engine_check(probe, Status.WARNING)
+
+
+def check_engine(settings: CommonSettings) -> Check:
+    """Whether the engine of a campaign can be used with its settings."""
+    from ..labelling.registry import engine_of
+
+    return _engine_check(engine_of(settings).probe(settings), Status.FAILED)
+
+
+def _engine_check(probe: EngineProbe, if_missing: Status) -> Check:
+    name = f"engine {probe.engine}"
+    if probe.found:
+        return Check(name, Status.OK, probe.version)
+    return Check(name, if_missing, "not found", probe.remedy)
+
+
+def check_machine(folder: Path) -> Iterator[Check]:
+    """Cores, memory and disk that a campaign in ``folder`` can use."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Check("cores", Status.OK, str(cores))
+    memory = psutil.virtual_memory().available / GIBIBYTE
+    few = memory < MIN_MEMORY_GIB
+    yield Check(
+        "memory",
+        Status.WARNING if few else Status.OK,
+        f"{memory:.1f} GiB available",
+        f"gap_fit may need more than {MIN_MEMORY_GIB:g} GiB; `ionloop check` estimates it" if few else "",
+    )
+    free = shutil.disk_usage(existing_parent(folder)).free / GIBIBYTE
+    full = free < MIN_DISK_GIB
+    yield Check(
+        "disk",
+        Status.WARNING if full else Status.OK,
+        f"{free:.1f} GiB free at {existing_parent(folder)}",
+        f"a campaign writes trajectories and models; free at least {MIN_DISK_GIB:g} GiB" if full else "",
+    )
+
+
+def check_store(location: str) -> Check:
+    """Whether the store can be reached (server) or made (embedded)."""
+    from ..store.connection import is_embedded
+
+    return _check_store_file(Path(location).absolute()) if is_embedded(location) else _check_server(location)
+
+
+def _check_store_file(path: Path) -> Check:
+    folder = existing_parent(path.parent)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        advice = "name another place with IONLOOP_STORE, or mend the folder's permissions"
+        return Check("store", Status.FAILED, f"{folder} cannot be written to: {error.strerror}", advice)
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return Check(
+            "store", Status.FAILED, f"{path} cannot be read and written", "mend the file's permissions"
+        )
+    system = file_system(folder)
+    state = "exists" if path.exists() else "will be made"
+    if system in NETWORK_FILE_SYSTEMS:
+        advice = (
+            "SQLite's locks are not safe on network file systems: put the store on a local disk with IONLOOP_STORE, "
+            "or use a MongoDB server"
+        )
+        return Check("store", Status.WARNING, f"{path} ({state}) on {system}", advice)
+    return Check("store", Status.OK, f"{path} ({state})")
+
+
+def _check_server(location: str) -> Check:
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    shown = re.sub(r"//[^@/]*@", "//***@", location)
+    try:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            location, serverSelectionTimeoutMS=SERVER_TIMEOUT_MS
+        )
+        with client:
+            version = client.server_info()["version"]
+    except (PyMongoError, ValueError) as error:
+        reason = str(error).split(",")[0].replace(location, shown)
+        advice = "check the address, the credentials, and that the server runs and can be reached from here"
+        return Check("store", Status.FAILED, f"{shown} does not answer: {reason}", advice)
+    return Check("store", Status.OK, f"{shown}, MongoDB {version}")
+
+
+def existing_parent(folder: Path) -> Path:
+    """Return the nearest folder at or above ``folder`` that exists."""
+    folder = folder.absolute()
+    return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds ``folder``; empty where the machine does not tell."""
+    import psutil
+
+    resolved = folder.resolve()
+    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    return next((mounts[parent] for parent in (resolved, *resolved.parents) if parent in mounts), "")
+
+
+def worst(checks: list[Check]) -> Status:
+    """Return the worst status among ``checks``."""
+    order = [Status.OK, Status.WARNING, Status.FAILED]
+    return max((check.status for check in checks), key=order.index, default=Status.OK)

@@ -1,0 +1,70 @@
+"""`ionloop init`: a commented campaign file to start from."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+
+FILE_NAME = "campaign.yaml"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("init")(init)
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write campaign.yaml into; made if missing.")
+    ] = Path(),
+    template: Annotated[
+        str, typer.Option("--template", "-t", help="What to start from: demo, li7p3s11, minimal.")
+    ] = "demo",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a campaign file that is there.")] = False,
+) -> None:
+    """Write a commented campaign file: every key with its meaning, unit and default."""
+    from ..workflows.campaign_starter import starter_text
+
+    text = starter_text(template)
+    path = folder / FILE_NAME
+    write_new_file(path, text, force=force)
+    typer.echo(f"Wrote {path}. Next: ionloop check {path}")
+
+
+def write_new_file(path: Path, text: str, *, force: bool) -> None:
+    """Write a text file whole or not at all; refuse to replace one unless forced.
+
+    Raises
+    ------
+    InputError
+        If the file exists or cannot be written.
+    """
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already; use --force to overwrite it, or name another folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    """Return the process's umask: a temporary file ignores it, a campaign file should not."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

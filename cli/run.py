@@ -1,0 +1,112 @@
+"""`ionloop run`, `submit` and `worker`: put a campaign into a store, and do its jobs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import RootOption, StoreOption
+
+if TYPE_CHECKING:
+    from ..store.connection import Store
+    from ..workflows.campaign import Campaign
+
+FileArgument = Annotated[Path, typer.Argument(help="The campaign file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("run")(run)
+    app.command("submit")(submit)
+    app.command("worker")(worker)
+
+
+def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, bool]:
+    from ..store.connection import default_location, open_store
+    from ..workflows.campaign_file import load_campaign_structure, read_campaign
+    from ..workflows.submission import submit as submit_campaign
+
+    campaign = read_campaign(file)
+    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    # The embedded store lies beside the campaign file, wherever the command is run from.
+    store = open_store(location or default_location(file.resolve().parent), root=root)
+    new = submit_campaign(store, campaign, structure, file)
+    return store, campaign, new
+
+
+def run(
+    file: FileArgument,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-n", min=1, max=256, help="Worker processes. Default: the cores."),
+    ] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+) -> None:
+    """Run a campaign here until it ends; run it again to carry on after any interruption."""
+    from ..states import State
+    from ..workflows.report import write_report
+    from ..workflows.supervisor import Supervisor
+    from .run_display import console, live_display, print_summary
+
+    opened, campaign, new = _open_and_submit(file, store, root)
+    count = workers or len(os.sched_getaffinity(0))
+    verb = "Starting" if new else "Carrying on with"
+    console.print(f"{verb} campaign [bold]{campaign.name}[/bold] on {count} worker(s); store {opened.location}")
+    console.print("Ctrl-C stops it; the same command carries on. Nothing finished is done twice.", style="dim")
+    supervisor = Supervisor(opened, campaign.name, count)
+    try:
+        with live_display() as watch:
+            status = supervisor.run(watch)
+    except KeyboardInterrupt:
+        console.print(f"\nStopped. Carry on with: ionloop run {file}")
+        raise
+    report = write_report(opened, campaign.name, default_report_path(file, campaign.name))
+    print_summary(opened, status, report)
+    opened.close()
+    if status.state is not State.FINISHED:
+        raise typer.Exit(1)
+
+
+def default_report_path(file: Path, name: str) -> Path:
+    """Return where the report of a campaign goes: beside its file."""
+    return file.resolve().parent / f"{name}-report.html"
+
+
+def submit(file: FileArgument, store: StoreOption = None, root: RootOption = None) -> None:
+    """Put a campaign's jobs into the store; workers run them."""
+    opened, campaign, new = _open_and_submit(file, store, root)
+    count = opened.database.fireworks.count_documents({"spec.campaign": campaign.name})
+    if new:
+        typer.echo(f"Submitted {campaign.name}: {count} jobs in {opened.location}. Next: ionloop worker")
+    else:
+        typer.echo(f"Campaign {campaign.name} is in {opened.location} already, with {count} jobs.")
+    opened.close()
+
+
+def worker(
+    max_jobs: Annotated[
+        int, typer.Option("--max-jobs", min=0, help="End after so many jobs; 0: when none is left.")
+    ] = 0,
+    campaign: Annotated[str | None, typer.Option("--campaign", help="Run jobs of this campaign only.")] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+    die_with_parent: Annotated[
+        bool, typer.Option("--die-with-parent", help="End when the process that started this one ends.")
+    ] = False,
+) -> None:
+    """Run ready jobs of a store here, one after the other, until none is left."""
+    from ..workflows.worker import Worker, die_with_parent_process, leave_on_signal, recover_lost_jobs
+    from .options import existing_store
+
+    if die_with_parent:
+        die_with_parent_process()
+    leave_on_signal()
+    opened = existing_store(store, root)
+    recover_lost_jobs(opened)
+    done = Worker(opened, campaign).run(max_jobs=max_jobs)
+    opened.close()
+    typer.echo(f"{done} job(s) done.")

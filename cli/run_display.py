@@ -1,0 +1,154 @@
+"""What `ionloop run` shows while it runs and when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..states import State
+
+if TYPE_CHECKING:
+    from ..store.connection import Store
+    from ..workflows.status import CampaignStatus
+
+console = Console(highlight=False)
+
+MODEL_NAMES = {"gap": "GAP", "es-gap": "ES-GAP"}
+_STATE_STYLES = {
+    State.FINISHED: "green",
+    State.RUNNING: "cyan",
+    State.READY: "blue",
+    State.WAITING: "dim",
+    State.CANCELLED: "yellow",
+}
+_LINE_INTERVAL_S = 30.0
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def jobs_text(status: CampaignStatus) -> Text:
+    """Return the numbers of jobs by state, coloured."""
+    text = Text()
+    for state in State:
+        count = status.jobs.get(state.value, 0)
+        if count:
+            text.append(f"{count} {state.value}   ", style=_STATE_STYLES.get(state, "red"))
+    return text
+
+
+def errors_table(status: CampaignStatus) -> Table:
+    """Return the errors on new configurations, generation by generation."""
+    kinds = sorted({kind for generation in status.generations for kind in generation.force_rmse})
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("generation", justify="right")
+    table.add_column("labels", justify="right")
+    for kind in kinds:
+        table.add_column(f"{MODEL_NAMES.get(kind, kind)} force\nmeV/Å", justify="right")
+        table.add_column("energy\nmeV/atom", justify="right")
+    for generation in status.generations:
+        cells = [str(generation.generation), f"{generation.labels_finished}/{generation.labels}"]
+        for kind in kinds:
+            force, energy = generation.force_rmse.get(kind), generation.energy_rmse.get(kind)
+            cells.append("–" if force is None else f"{1000 * force:.0f}")
+            cells.append("–" if energy is None else f"{1000 * energy:.1f}")
+        table.add_row(*cells)
+    return table
+
+
+def running_table(status: CampaignStatus) -> Table:
+    """Return what runs now, how far it is and how long it may still take."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for job in status.running:
+        bar: ProgressBar | str = ""
+        if job.done is not None and job.of:
+            bar = ProgressBar(total=job.of, completed=job.done, width=20)
+        left = "" if job.seconds_left is None else f"about {duration(job.seconds_left)} left"
+        table.add_row(Text(job.key, style="cyan"), duration(job.seconds), bar, left)
+    return table
+
+
+def dashboard(status: CampaignStatus) -> Panel:
+    """Return the panel that is redrawn while the campaign runs."""
+    parts: list[Text | Table] = [jobs_text(status)]
+    if status.running:
+        parts += [Text(), running_table(status)]
+    if any(generation.labels for generation in status.generations):
+        parts += [Text(), errors_table(status)]
+    title = (
+        f"{status.name}   generation {status.generation} of at most {status.max_generations}"
+        f"   {duration(status.seconds)}"
+    )
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
+
+
+@contextmanager
+def live_display() -> Iterator[Callable[[CampaignStatus], None]]:
+    """Yield a function that shows a status: redrawn on a terminal, as lines in a log."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            yield lambda status: live.update(dashboard(status))
+    else:
+        yield _line_printer()
+
+
+def _line_printer() -> Callable[[CampaignStatus], None]:
+    last: dict[str, object] = {"seen": None, "time": 0.0}
+
+    def show(status: CampaignStatus) -> None:
+        seen = (status.generation, sum(bool(g.force_rmse) for g in status.generations), status.state)
+        moment = time.monotonic()
+        if seen == last["seen"] and moment - float(str(last["time"])) < _LINE_INTERVAL_S:
+            return
+        last.update(seen=seen, time=moment)
+        line = Text(f"{duration(status.seconds):>12}  generation {status.generation}: ")
+        line.append_text(jobs_text(status))
+        assessed = [g for g in status.generations if g.force_rmse]
+        if assessed:
+            errors = ", ".join(
+                f"{MODEL_NAMES.get(kind, kind)} {1000 * error:.0f}"
+                for kind, error in sorted(assessed[-1].force_rmse.items())
+            )
+            line.append(f"  force error in generation {assessed[-1].generation}: {errors} meV/Å")
+        console.print(line, soft_wrap=True)
+
+    return show
+
+
+def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
+    """Print how the campaign ended: why, the errors of each generation, where the models and the report are."""
+    style = "green" if status.state is State.FINISHED else "red"
+    console.print()
+    console.print(Text(f"{status.name}: {status.state.value} after {duration(status.seconds)}", style=f"bold {style}"))
+    console.print(Text(status.reason))
+    console.print()
+    console.print("Errors on each generation's new configurations, before they joined the training set:")
+    console.print(errors_table(status))
+    console.print()
+    for conclusion in store.results.find({"campaign": status.name, "kind": "conclusion"}):
+        for kind, model in sorted(conclusion.values["models"].items()):
+            path = store.artefacts.path(store.models[model].path)
+            console.print(f"{MODEL_NAMES.get(kind, kind):>8}: {path}", soft_wrap=True)
+    unsuccessful = sum(
+        count for state, count in status.jobs.items() if state in ("failed", "killed", "unconverged", "rejected")
+    )
+    if unsuccessful:
+        console.print(f"{unsuccessful} job(s) did not succeed: see `ionloop failures`", style="yellow")
+    console.print(f"  report: {report}", soft_wrap=True)

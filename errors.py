@@ -1,0 +1,15 @@
+"""Errors that a user can act on: the command line prints them without a traceback."""
+
+from __future__ import annotations
+
+
+class IonloopError(Exception):
+    """Something went wrong that the message explains; ``exit_status`` is what the command line returns."""
+
+    exit_status = 1
+
+
+class InputError(IonloopError):
+    """The input or the environment is wrong: nothing was started, nothing half-written."""
+
+    exit_status = 2

@@ -1,0 +1,106 @@
+"""ASE calculators of fitted potentials: GAP, and ES-GAP as the sum of a GAP and its electrostatic baseline.
+
+Both are pure functions of the atoms: equal positions give equal bits, whatever was evaluated before, so that
+a molecular-dynamics run continued from a checkpoint follows the uninterrupted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from quippy.potential import Potential
+
+from ..errors import InputError
+
+_WITH_GRADIENTS = ("energy", "energies", "forces", "stress")
+
+
+class GapCalculator(Calculator):
+    """A GAP evaluated by QUIP: energy (eV), forces (eV/Å), stress (eV/Å³) and the atoms' energies (eV).
+
+    Parameters
+    ----------
+    potential_file : the GAP's XML file; its sparse-point files lie beside it
+    elements : elements that the GAP was fitted for; QUIP takes atoms of others for absent and says nothing
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, potential_file: Path, elements: Sequence[str]) -> None:
+        super().__init__()
+        self.elements = frozenset(elements)
+        self._potential_file = Path(potential_file).resolve()
+        self._potential: Any = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate everything at once; forces and stress cost little beside the energy.
+
+        Raises
+        ------
+        InputError
+            If an element is none of those that the model was fitted for.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        unknown = sorted(self.atoms.symbols.species() - self.elements)
+        if unknown:
+            raise InputError(
+                f"the model was fitted for {', '.join(sorted(self.elements))} and knows nothing about "
+                f"{', '.join(unknown)}; fit a model to data that contain it"
+            )
+        if self._potential is None:
+            self._potential = Potential(param_filename=str(self._potential_file))
+        bare = Atoms(
+            numbers=self.atoms.numbers,
+            positions=self.atoms.positions,
+            cell=self.atoms.cell,
+            pbc=self.atoms.pbc,
+        )
+        needed = _WITH_GRADIENTS if self.atoms.cell.rank == 3 else _WITH_GRADIENTS[:-1]
+        self._potential.calculate(bare, list(needed), list(all_changes))
+        results = self._potential.results
+        self.results = {
+            "energy": float(results["energy"]),
+            "free_energy": float(results["energy"]),
+            **{name: np.array(results[name], dtype=np.float64) for name in needed[1:]},
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave QUIP's handle, a number valid in this process only, out of copies and pickles."""
+        return {**self.__dict__, "_potential": None}
+
+
+class EsGapCalculator(Calculator):
+    """GAP plus electrostatic baseline, each an ASE calculator (eV, Å)."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, gap: Calculator, baseline: Calculator) -> None:
+        super().__init__()
+        self.gap = gap
+        self.baseline = baseline
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate both parts and add them; raises what they raise."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        names = ["energy", "forces"] + (["stress"] if self.atoms.cell.rank == 3 else [])
+        parts = [
+            {name: calculator.get_property(name, self.atoms) for name in names}
+            for calculator in (self.gap, self.baseline)
+        ]
+        self.results = {name: parts[0][name] + parts[1][name] for name in names}
+        self.results["free_energy"] = self.results["energy"]

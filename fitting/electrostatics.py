@@ -1,0 +1,329 @@
+"""The electrostatic baseline: fixed charges, Slater clouds, Ewald summation, as an ASE calculator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import chemical_symbols
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erfc
+
+from ..errors import InputError
+from .ewald import (
+    COULOMB_CONSTANT_EV_A,
+    Contribution,
+    ReciprocalLattice,
+    Splitting,
+    checked_cell,
+    choose_splitting,
+    self_and_background,
+)
+from .pair_lists import Pairs, open_pairs, periodic_pairs
+from .slater import SlaterPairTable, check_exponent, slater_coulomb
+from .species import DEFAULT_CHARGE_SCALE, FORMAL_CHARGES, SLATER_EXPONENTS, default_charges
+
+__all__ = [
+    "COULOMB_CONSTANT_EV_A",
+    "DEFAULT_CHARGE_SCALE",
+    "FORMAL_CHARGES",
+    "SLATER_EXPONENTS",
+    "SlaterEwald",
+    "default_charges",
+    "pair_energy_matrix",
+    "slater_coulomb",
+]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: Atoms closer than this (Å) are one atom twice.
+SHORTEST_DISTANCE_A = 1e-3
+# Part of `accuracy` that each truncated Ewald sum may leave as a root-mean-square error: the largest error
+# among thousands of components is some five times that.
+_SHARE = 0.12
+# Largest force of one pair that the Slater correction leaves out: tens of them beyond the cutoff add up.
+_TAIL_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """What an evaluation can reuse as long as the cell and the composition stay."""
+
+    cell: FloatArray
+    splitting: Splitting
+    reciprocal: ReciprocalLattice
+
+
+class SlaterEwald(Calculator):
+    """Coulomb energy of fixed charges with Slater s densities, as an ASE calculator.
+
+    Energy = Ewald sum of point charges (uniform background where the cell is charged; it acts on the ions as
+    on point charges) + Σ k_e q_i q_j (J(R) - 1/R) over pairs of an ion with every other ion and with all
+    images, its own included. The constant interaction of a cloud with itself is left out. Species without an
+    exponent are point charges. Cells periodic in three directions, of any shape, give energy, forces and
+    stress; without periodic boundaries all pairs are summed directly, and there is no stress. The cost grows
+    as the power 3/2 of the number of atoms: beyond a few thousand use a mesh method.
+
+    Args:
+        charges: charge of each species, e, by chemical symbol.
+        exponents: Slater exponent ζ of species, 1/Å; None or missing: a point charge.
+        accuracy: bound aimed at for the error of any force component, eV/Å: each truncated sum (real space,
+            reciprocal space) is extended until the root-mean-square error that it leaves in a force, as
+            estimated for these charges, is 0.12 of it, and the Slater correction until no pair left out
+            exerts more than 0.03 of it. The energy then errs by less than ``accuracy`` times 1 Å per atom.
+        alpha: splitting parameter, 1/Å; None takes the cheapest. The result depends on it only within
+            ``accuracy``.
+
+    Raises:
+        InputError: at construction for a charge, exponent or accuracy that makes no sense; in a calculation
+            for a species without a charge, a cell periodic in one or two directions, a cell without volume,
+            or two atoms at the same place.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(
+        self,
+        charges: Mapping[str, float],
+        exponents: Mapping[str, float] | None = None,
+        accuracy: float = 1e-6,
+        alpha: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.charges = {symbol: float(charge) for symbol, charge in charges.items()}
+        self.exponents = {symbol: float(exponent) for symbol, exponent in (exponents or {}).items()}
+        self.accuracy = float(accuracy)
+        self.alpha = alpha
+        _check_parameters(self.charges, self.exponents, self.accuracy, self.alpha)
+        self._symbols = sorted(self.charges)
+        self._kind_of = np.full(len(chemical_symbols), -1)
+        self._kind_of[[chemical_symbols.index(symbol) for symbol in self._symbols]] = np.arange(
+            len(self._symbols)
+        )
+        self._charge_of_kind = np.array([self.charges[symbol] for symbol in self._symbols])
+        self._table = SlaterPairTable([self.exponents.get(symbol, math.inf) for symbol in self._symbols])
+        strengths = COULOMB_CONSTANT_EV_A * np.outer(self._charge_of_kind, self._charge_of_kind)
+        self._cutoffs = self._table.cutoffs(strengths, _TAIL_SHARE * self.accuracy)
+        self._lattice: tuple[tuple[Any, ...], _Lattice] | None = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Fill ``results`` with energy, free_energy (eV), forces (eV/Å) and, if periodic, stress (eV/Å³)."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        atoms = self.atoms
+        kinds = self._kinds(atoms)
+        if atoms.pbc.all():
+            terms = self._periodic(atoms.positions, np.asarray(atoms.cell.array), kinds)
+        elif atoms.pbc.any():
+            raise InputError(
+                "The baseline needs a cell periodic in all three directions or in none, not "
+                f"pbc={atoms.pbc.tolist()}: set atoms.pbc = True (add vacuum to a slab or a wire) or "
+                "atoms.pbc = False."
+            )
+        else:
+            terms = [
+                self._pair_term(pairs, kinds, len(atoms), None, self._cutoffs)
+                for pairs in open_pairs(atoms.positions)
+            ]
+        energy = sum(term.energy for term in terms)
+        forces = sum((term.forces for term in terms), start=np.zeros((len(atoms), 3)))
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        if atoms.pbc.all():
+            strain = sum((term.strain_derivative for term in terms), start=np.zeros((3, 3)))
+            stress = strain / atoms.get_volume()
+            self.results["stress"] = stress.ravel()[[0, 4, 8, 5, 2, 1]]
+
+    def _kinds(self, atoms: Atoms) -> IntArray:
+        kinds = self._kind_of[atoms.numbers]
+        if np.any(kinds < 0):
+            unknown = sorted({chemical_symbols[n] for n in atoms.numbers[kinds < 0]})
+            raise InputError(
+                f"The electrostatic baseline has no charge for {', '.join(unknown)}; "
+                f"it knows {', '.join(self._symbols)}. Add the missing species to the charges (in e)."
+            )
+        return kinds
+
+    def _periodic(self, positions: FloatArray, cell: FloatArray, kinds: IntArray) -> list[Contribution]:
+        charges = self._charge_of_kind[kinds]
+        lattice = self._lattice_for(cell, charges)
+        if lattice is None:
+            return []
+        cutoff = max(lattice.splitting.real_cutoff, float(self._cutoffs.max(initial=0.0)))
+        pairs = periodic_pairs(positions, lattice.cell, cutoff)
+        return [
+            self._pair_term(pairs, kinds, len(kinds), lattice.splitting, self._cutoffs),
+            lattice.reciprocal.contribution(positions, charges),
+            self_and_background(charges, lattice.reciprocal.volume, lattice.splitting.alpha),
+        ]
+
+    def _lattice_for(self, cell: FloatArray, charges: FloatArray) -> _Lattice | None:
+        """The plan for this cell, kept from the last call where nothing changed; None without any charge."""
+        squared_charges = float(charges @ charges)
+        if squared_charges == 0:
+            return None
+        key = (cell.tobytes(), len(charges), squared_charges)
+        if self._lattice is None or self._lattice[0] != key:
+            self._lattice = (
+                key,
+                _plan(cell, len(charges), squared_charges, _SHARE * self.accuracy, self.alpha),
+            )
+        return self._lattice[1]
+
+    def _pair_term(
+        self,
+        pairs: Pairs,
+        kinds: IntArray,
+        n_atoms: int,
+        splitting: Splitting | None,
+        cutoffs: FloatArray,
+    ) -> Contribution:
+        """Screened (or, without splitting, bare) Coulomb pairs plus the Slater correction."""
+        _check_distances(pairs)
+        value, slope = _pair_potential(pairs, kinds, self._table, splitting, cutoffs)
+        products = (
+            COULOMB_CONSTANT_EV_A
+            * pairs.weights
+            * self._charge_of_kind[kinds[pairs.first]]
+            * self._charge_of_kind[kinds[pairs.second]]
+        )
+        # dE/dr along the bond, per unit vector: the force on the second atom is its negative.
+        pulls = (products * slope / pairs.distances)[:, None] * pairs.vectors
+        forces = np.empty((n_atoms, 3))
+        for axis in range(3):
+            forces[:, axis] = np.bincount(pairs.first, pulls[:, axis], n_atoms)
+            forces[:, axis] -= np.bincount(pairs.second, pulls[:, axis], n_atoms)
+        return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls)
+
+
+def pair_energy_matrix(
+    positions: ArrayLike, cell: ArrayLike, exponents: ArrayLike | None = None, accuracy: float = 1e-8
+) -> FloatArray:
+    """Matrix M of a periodic set of sites such that charges q on them have the energy E = ½ qᵀMq.
+
+    It holds the Ewald pair energies, self images included (on the diagonal), the uniform background of
+    charged cells, and the Slater corrections: the same energy as :class:`SlaterEwald`, for any charges.
+
+    Args:
+        positions: of the sites, Å. Shape [n_sites, 3].
+        cell: rows are lattice vectors, Å. Shape [3, 3].
+        exponents: Slater exponent of each site, 1/Å, ``math.inf`` for point charges; None: all points.
+            Shape [n_sites].
+        accuracy: as in :class:`SlaterEwald`, for unit charges.
+
+    Returns:
+        M in eV/e². Shape [n_sites, n_sites], symmetric.
+
+    Raises:
+        InputError: for a cell without volume or two sites at the same place.
+    """
+    sites = np.asarray(positions, dtype=float)
+    n_sites = len(sites)
+    zetas = np.full(n_sites, math.inf) if exponents is None else np.asarray(exponents, dtype=float)
+    if zetas.shape != (n_sites,):
+        raise InputError(f"{n_sites} sites need {n_sites} exponents, not an array of shape {zetas.shape}.")
+    for exponent in zetas:
+        check_exponent(float(exponent))
+    kind_exponents, kinds = np.unique(zetas, return_inverse=True)
+    table = SlaterPairTable(kind_exponents)
+    unit = np.full((len(kind_exponents),) * 2, COULOMB_CONSTANT_EV_A)
+    cutoffs = table.cutoffs(unit, _TAIL_SHARE * accuracy)
+    lattice = _plan(np.asarray(cell, dtype=float), n_sites, float(n_sites), _SHARE * accuracy, None)
+    splitting = lattice.splitting
+    cutoff = max(splitting.real_cutoff, float(cutoffs.max(initial=0.0)))
+    pairs = periodic_pairs(sites, lattice.cell, cutoff)
+    _check_distances(pairs)
+    value, _ = _pair_potential(pairs, kinds, table, splitting, cutoffs)
+    halves = np.bincount(
+        pairs.first * n_sites + pairs.second, weights=pairs.weights * value, minlength=n_sites**2
+    )
+    halves = COULOMB_CONSTANT_EV_A * halves.reshape(n_sites, n_sites)
+    matrix: FloatArray = halves + halves.T
+    matrix += lattice.reciprocal.pair_matrix(sites)
+    matrix -= COULOMB_CONSTANT_EV_A * math.pi / (lattice.reciprocal.volume * splitting.alpha**2)
+    matrix[np.diag_indices(n_sites)] -= 2 * COULOMB_CONSTANT_EV_A * splitting.alpha / math.sqrt(math.pi)
+    return matrix
+
+
+def _plan(
+    cell: FloatArray, n_atoms: int, squared_charges: float, accuracy: float, alpha: float | None
+) -> _Lattice:
+    reduced = checked_cell(cell)
+    volume = abs(float(np.linalg.det(reduced)))
+    splitting = choose_splitting(n_atoms, volume, squared_charges, accuracy, alpha)
+    return _Lattice(reduced, splitting, ReciprocalLattice.build(reduced, splitting))
+
+
+def _pair_potential(
+    pairs: Pairs,
+    kinds: IntArray,
+    table: SlaterPairTable,
+    splitting: Splitting | None,
+    cutoffs: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Potential of unit charges (1/Å) and its slope (1/Å²) for every pair, each part within its cutoff."""
+    value = np.zeros(len(pairs.distances))
+    slope = np.zeros(len(pairs.distances))
+    if splitting is None:
+        value += 1 / pairs.distances
+        slope -= 1 / pairs.distances**2
+    else:
+        near = np.flatnonzero(pairs.distances < splitting.real_cutoff)
+        distances = pairs.distances[near]
+        screened = erfc(splitting.alpha * distances) / distances
+        gaussian = np.exp(-((splitting.alpha * distances) ** 2))
+        value[near] = screened
+        slope[near] = -(screened + 2 * splitting.alpha / math.sqrt(math.pi) * gaussian) / distances
+    rows = table.pair_index(kinds[pairs.first], kinds[pairs.second])
+    near = np.flatnonzero(pairs.distances < cutoffs.ravel()[rows])
+    if len(near):
+        correction, correction_slope = table.correction(rows[near], pairs.distances[near])
+        value[near] += correction
+        slope[near] += correction_slope
+    return value, slope
+
+
+def _check_distances(pairs: Pairs) -> None:
+    if len(pairs.distances) and float(pairs.distances.min()) < SHORTEST_DISTANCE_A:
+        worst = int(np.argmin(pairs.distances))
+        raise InputError(
+            f"Atoms {pairs.first[worst]} and {pairs.second[worst]} are {pairs.distances[worst]:.2g} Å apart, "
+            f"less than {SHORTEST_DISTANCE_A} Å: is an atom there twice, or a periodic image included?"
+        )
+
+
+def _check_parameters(
+    charges: Mapping[str, float], exponents: Mapping[str, float], accuracy: float, alpha: float | None
+) -> None:
+    """Raise InputError for parameters that cannot be meant."""
+    if not charges:
+        raise InputError("The electrostatic baseline needs a charge for at least one species.")
+    for symbol in [*charges, *exponents]:
+        if symbol not in chemical_symbols[1:]:
+            raise InputError(
+                f"{symbol!r} in the electrostatic baseline is not a chemical symbol, such as 'Li'."
+            )
+    for symbol, charge in charges.items():
+        if not math.isfinite(charge):
+            raise InputError(f"The charge of {symbol} is {charge}: it must be a finite number, in e.")
+    strangers = sorted(set(exponents) - set(charges))
+    if strangers:
+        raise InputError(
+            f"Slater exponents are given for {', '.join(strangers)}, which have no charge; "
+            f"charges are given for {', '.join(sorted(charges))}."
+        )
+    for symbol, exponent in exponents.items():
+        check_exponent(exponent, symbol)
+    if not 1e-13 <= accuracy <= 1e-1:
+        raise InputError(f"The accuracy of the electrostatic baseline is {accuracy}: give 1e-13 to 0.1 eV/Å.")
+    if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
+        raise InputError(f"The splitting parameter alpha is {alpha}: give a positive number (1/Å), or None.")

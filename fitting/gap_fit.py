@@ -1,0 +1,405 @@
+"""gap_fit as a subprocess: its command line, its run, its log and its failures.
+
+Nothing here imports QUIP; the executable comes with the package ``quippy-ase``. Formats and options are those
+of version 0.10.3.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from ..errors import InputError, IonloopError
+from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, format_extxyz
+from .settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
+
+POTENTIAL_FILE = "gap.xml"
+TARGETS_FILE = "targets.xyz"
+LOG_FILE = "gap_fit.log"
+POTENTIAL_LABEL = "ionloop_gap"
+_MAX_RANDOM_SEED = 2**31 - 1
+_LOG_LINES_IN_ERROR = 15
+
+
+class GapFitError(IonloopError):
+    """gap_fit failed; the message says why, as far as its log tells."""
+
+
+@dataclass(frozen=True)
+class FitLimits:
+    """What a fit may use.
+
+    Attributes
+    ----------
+    wall_time_s : gap_fit is killed after this time (s); None means no limit
+    memory_bytes : the preflight refuses fits that need more (bytes); None means what the machine has free
+    threads : OpenMP threads; with one, equal inputs give equal bytes
+    executable : the gap_fit program; None looks for it
+    """
+
+    wall_time_s: float | None = None
+    memory_bytes: int | None = None
+    threads: int = 1
+    executable: Path | None = None
+
+
+@dataclass(frozen=True)
+class TargetCounts:
+    """Numbers of scalar target values in a fit."""
+
+    energies: int
+    forces: int
+    virials: int
+
+    @property
+    def total(self) -> int:
+        """Rows of the linear system."""
+        return self.energies + self.forces + self.virials
+
+
+@dataclass(frozen=True)
+class GapFitRun:
+    """What a finished run of gap_fit left behind."""
+
+    command: tuple[str, ...]
+    counts: TargetCounts
+    wall_time_s: float
+
+
+def expected_counts(data_set: DataSet) -> TargetCounts:
+    """Return how many target values gap_fit has to find in the data set's file."""
+    return TargetCounts(
+        energies=len(data_set),
+        forces=3 * sum(configuration.n_atoms for configuration in data_set),
+        virials=6 * sum(configuration.stress is not None for configuration in data_set),
+    )
+
+
+def find_executable(explicit: Path | None = None) -> Path:
+    """Return the gap_fit program: the given one, the one inside quippy, beside this Python, or on the PATH.
+
+    The program inside quippy goes before its Python wrapper of the same name, because a wrapper that is
+    killed leaves the program running.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if explicit is not None:
+        if _is_executable(explicit):
+            return explicit
+        raise InputError(f"gap_fit executable {explicit} does not exist or cannot be executed")
+    specification = importlib.util.find_spec("quippy")
+    folders = (
+        [Path(folder) for folder in (specification.submodule_search_locations or ())] if specification else []
+    )
+    folders.append(Path(sys.executable).parent)
+    for folder in folders:
+        if _is_executable(folder / "gap_fit"):
+            return folder / "gap_fit"
+    on_path = shutil.which("gap_fit")
+    if on_path is None:
+        raise InputError(
+            f"no gap_fit executable: looked in {', '.join(map(str, folders))} and on the PATH; "
+            "install it with `pip install quippy-ase`"
+        )
+    return Path(on_path)
+
+
+def _is_executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def effective_regularisation(configuration: LabelledConfiguration, settings: GapSettings) -> Regularisation:
+    """Return the expected errors of one configuration: its own, or those of its type, or the general ones."""
+    return configuration.regularisation or settings.regularisation_for(configuration.config_type)
+
+
+def format_targets(data_set: DataSet, settings: GapSettings) -> str:
+    """Return the file that gap_fit reads: labels and, per configuration, their standard deviations.
+
+    Per-configuration values are absolute in gap_fit, so the square root of the number of atoms is put in
+    here.
+    """
+    return "".join(_format_target(configuration, settings) for configuration in data_set)
+
+
+def _format_target(configuration: LabelledConfiguration, settings: GapSettings) -> str:
+    sigma = effective_regularisation(configuration, settings)
+    scale = float(np.sqrt(configuration.n_atoms))
+    columns = {}
+    if sigma.force_by_element_eV_per_A:
+        symbols = configuration.atoms.get_chemical_symbols()
+        columns["force_atom_sigma"] = np.array([sigma.force_sigma_eV_per_A(symbol) for symbol in symbols])
+    return format_extxyz(
+        configuration,
+        columns=columns,
+        info={
+            "energy_sigma": repr(sigma.energy_eV_per_atom * scale),
+            "force_sigma": repr(sigma.force_eV_per_A),
+            "virial_sigma": repr(sigma.virial_eV_per_atom * scale),
+        },
+    )
+
+
+def descriptor_strings(
+    elements: Sequence[str], pairs: Iterable[tuple[str, str]], settings: GapSettings
+) -> list[str]:
+    """Return gap_fit's descriptors, one per pair of elements and one per central element.
+
+    ``pairs`` are those that occur within the pair cutoff: gap_fit aborts on a pair without data, which its
+    own expansion (``add_species``) cannot leave out.
+    """
+    numbers = sorted(atomic_numbers[symbol] for symbol in elements)
+    strings: list[str] = []
+    if settings.two_body is not None:
+        pair_numbers = sorted({tuple(sorted(atomic_numbers[symbol] for symbol in pair)) for pair in pairs})
+        strings.extend(_two_body_string(settings.two_body, *pair) for pair in pair_numbers)
+    strings.extend(_soap_string(settings.soap, number, numbers) for number in numbers)
+    return strings
+
+
+def _two_body_string(settings: TwoBodySettings, first: int, second: int) -> str:
+    return (
+        f"distance_2b cutoff={settings.cutoff_A!r} cutoff_transition_width={settings.transition_width_A!r} "
+        f"covariance_type=ard_se delta={settings.delta_eV!r} theta_uniform={settings.length_scale_A!r} "
+        f"n_sparse={settings.sparse_points} sparse_method={settings.sparse_method} Z1={first} Z2={second} add_species=F"
+    )
+
+
+def _soap_string(settings: SoapSettings, centre: int, numbers: Sequence[int]) -> str:
+    return (
+        f"soap n_max={settings.n_max} l_max={settings.l_max} atom_sigma={settings.atom_sigma_A!r} "
+        f"cutoff={settings.cutoff_A!r} cutoff_transition_width={settings.transition_width_A!r} "
+        f"zeta={settings.zeta} covariance_type=dot_product delta={settings.delta_eV!r} "
+        f"n_sparse={settings.sparse_points} sparse_method={settings.sparse_method} "
+        # Braces inside the braces of gap={...} count only when they are doubled.
+        f"n_species={len(numbers)} Z={centre} species_Z={{{{{' '.join(map(str, numbers))}}}}} add_species=F"
+    )
+
+
+def build_arguments(
+    data_set: DataSet, pairs: Iterable[tuple[str, str]], settings: GapSettings, seed: int
+) -> list[str]:
+    """Return gap_fit's arguments; file names are relative to the folder that it runs in.
+
+    Energies of isolated atoms are given for every element: gap_fit takes zero for one left out and says
+    nothing.
+    """
+    elements = data_set.elements
+    sigma = settings.regularisation
+    sigmas = (sigma.energy_eV_per_atom, sigma.force_eV_per_A, sigma.virial_eV_per_atom, 0.0)
+    descriptors = " : ".join(descriptor_strings(elements, pairs, settings))
+    energies = ":".join(f"{symbol}:{data_set.isolated_atom_energies[symbol]!r}" for symbol in elements)
+    return [
+        f"at_file={TARGETS_FILE}",
+        f"gap={{{descriptors}}}",
+        f"e0={{{energies}}}",
+        f"default_sigma={{{' '.join(map(repr, sigmas))}}}",
+        f"energy_parameter_name={DEFAULT_KEYS.energy}",
+        f"force_parameter_name={DEFAULT_KEYS.forces}",
+        f"virial_parameter_name={DEFAULT_KEYS.virial}",
+        f"sparse_jitter={settings.sparse_jitter!r}",
+        # Zero and negative seeds mean "take the clock".
+        f"rnd_seed={1 + seed % _MAX_RANDOM_SEED}",
+        f"gp_file={POTENTIAL_FILE}",
+        "do_copy_at_file=F",
+        "sparse_separate_file=T",
+    ]
+
+
+# Asks Linux to kill the process as soon as its parent dies, then becomes gap_fit. Doing this in a new
+# interpreter instead of between fork and exec keeps it safe in programs with threads.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("parent is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def run_gap_fit(folder: Path, arguments: Sequence[str], limits: FitLimits) -> float:
+    """Run gap_fit in a folder, its output going to ``gap_fit.log`` there; return the wall time (s).
+
+    The process gets a group of its own and ends with this one, however that ends.
+
+    Raises
+    ------
+    InputError
+        If there is no executable.
+    GapFitError
+        If gap_fit fails, is killed or runs out of time.
+    """
+    executable = str(find_executable(limits.executable).resolve())
+    command = [executable, *arguments]
+    if sys.platform == "linux":
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+    log = folder / LOG_FILE
+    start = time.monotonic()
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": str(limits.threads)},
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout=limits.wall_time_s)
+        except subprocess.TimeoutExpired:
+            raise GapFitError(
+                f"gap_fit was stopped at its wall-time limit of {limits.wall_time_s:g} s; "
+                "raise the limit, or use fewer configurations or sparse points"
+            ) from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if status != 0 or not (folder / POTENTIAL_FILE).is_file():
+        raise GapFitError(explain_failure(status, read_log(log)))
+    return time.monotonic() - start
+
+
+def read_log(path: Path) -> str:
+    """Return gap_fit's log; its messages are padded with thousands of blanks, which are taken out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_EXPLANATIONS: tuple[tuple[str, str], ...] = (
+    (
+        r"not found corresponding isolated representative|Determination of e0",
+        "the energy of an isolated atom is missing for an element; give one for every element",
+    ),
+    (
+        r"could not be found|malformed XYZ|xyz_find_frames|unexpected end of file",
+        "it cannot read its input file",
+    ),
+    (
+        r"not positive.definite|dpotrf|Cholesky|LA_Matrix_Factorise",
+        "a covariance matrix is not positive definite; raise sparse_jitter or remove near-duplicates",
+    ),
+    (
+        r"select_uniform: Descriptor is too large",
+        "no atoms of one kind of pair lie within the pair cutoff; raise two_body.cutoff_A",
+    ),
+    (
+        r"failed to parse gap string|missing mandatory parameter|string_to_logical|could not convert",
+        "it does not understand its options; its version may not be the supported one",
+    ),
+    (
+        r"Error allocating|Allocation would exceed|[Oo]ut of memory|Cannot allocate|ALLOCATE",
+        "it ran out of memory; use fewer configurations or sparse points, or a smaller cutoff",
+    ),
+)
+
+
+def explain_failure(status: int, log: str) -> str:
+    """Return what went wrong, in words, followed by the last lines of the log.
+
+    ``status`` is the exit status as Python reports it: negative for a signal.
+    """
+    tail = "\n".join([line for line in log.splitlines() if line.strip()][-_LOG_LINES_IN_ERROR:])
+    reason = next((text for pattern, text in _EXPLANATIONS if re.search(pattern, log)), None)
+    if status == -signal.SIGKILL:
+        reason = (
+            "it was killed from outside, most likely for using too much memory; use fewer configurations "
+            "or sparse points, or a smaller cutoff"
+        )
+    elif status < 0:
+        reason = reason or f"it was ended by signal {-status} ({signal.Signals(-status).name})"
+    elif status == 0:
+        reason = reason or "it ended normally but wrote no potential; the disk may be full"
+    reason = reason or f"it ended with exit status {status}"
+    return f"gap_fit failed: {reason}\nLast lines of its log:\n{tail or '(the log is empty)'}"
+
+
+def parse_counts(log: str) -> TargetCounts:
+    """Return the numbers of target values that gap_fit reports to have found.
+
+    Raises
+    ------
+    GapFitError
+        If the report is not in the log.
+    """
+    numbers = []
+    for name in ("energies", "forces", "virials"):
+        match = re.search(rf"Number of target {name} \(property name: .*\) found:\s*(\d+)", log)
+        if match is None:
+            raise GapFitError(
+                f"gap_fit's log does not say how many target {name} it found; its version may differ"
+            )
+        numbers.append(int(match[1]))
+    return TargetCounts(*numbers)
+
+
+def check_counts(found: TargetCounts, expected: TargetCounts) -> None:
+    """Raise GapFitError if gap_fit did not use all the data (or more than them)."""
+    differences = [
+        f"{name}: {getattr(found, name)} found, {getattr(expected, name)} in the data set"
+        for name in ("energies", "forces", "virials")
+        if getattr(found, name) != getattr(expected, name)
+    ]
+    if differences:
+        raise GapFitError("gap_fit did not use the data it was given: " + "; ".join(differences))
+
+
+def make_relocatable(folder: Path, label: str = POTENTIAL_LABEL) -> None:
+    """Give the potential's files names without date or path, so that the folder can be moved.
+
+    gap_fit labels a potential with the date and names its sparse-point files after it.
+    """
+    potential = folder / POTENTIAL_FILE
+    text = potential.read_text(encoding="utf-8")
+    match = re.search(r'<GAP_params\b[^>]*\blabel="([^"]+)"', text)
+    if match is None:
+        raise GapFitError(f"{potential} is not a GAP: it has no GAP_params element with a label")
+    old_label = match[1]
+    for name in set(re.findall(r'sparseX_filename="([^"]+)"', text)):
+        new_name = Path(name).name.replace(old_label, label)
+        (folder / Path(name).name).replace(folder / new_name)
+        text = text.replace(f'sparseX_filename="{name}"', f'sparseX_filename="{new_name}"')
+    potential.write_text(text.replace(old_label, label), encoding="utf-8")
+
+
+def fit_gap(
+    folder: Path,
+    data_set: DataSet,
+    pairs: Iterable[tuple[str, str]],
+    settings: GapSettings,
+    *,
+    seed: int,
+    limits: FitLimits,
+) -> GapFitRun:
+    """Fit a GAP to a data set that has passed the preflight; the files appear in ``folder``.
+
+    Raises
+    ------
+    GapFitError
+        If gap_fit fails or its log shows that it did not use all the data.
+    """
+    (folder / TARGETS_FILE).write_text(format_targets(data_set, settings), encoding="utf-8")
+    arguments = build_arguments(data_set, pairs, settings, seed)
+    wall_time_s = run_gap_fit(folder, arguments, limits)
+    counts = parse_counts(read_log(folder / LOG_FILE))
+    check_counts(counts, expected_counts(data_set))
+    make_relocatable(folder)
+    for index in folder.glob("*.idx"):
+        index.unlink()
+    return GapFitRun(("gap_fit", *arguments), counts, wall_time_s)

@@ -1,0 +1,348 @@
+"""Fitted potentials as folders: fit, write, verify, load.
+
+A model folder holds everything that its potential needs and came from: ``gap.xml`` with its sparse points,
+the training set, what gap_fit was given, its log, and ``model.json`` with hyperparameters, baseline, hashes
+and checksums. Paths inside are relative: the folder can be moved.
+
+ES-GAP (Staacke et al., ACS Appl. Energy Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363) is a GAP fitted to
+reference minus electrostatic baseline, plus that baseline. Energies of isolated atoms stay with the GAP.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import psutil
+from ase.calculators.calculator import Calculator
+from pydantic import Field, ValidationError
+
+from ..errors import InputError, IonloopError
+from .calculators import EsGapCalculator, GapCalculator
+from .data_sets import DataSet, write_extxyz, write_text_durably
+from .electrostatics import SlaterEwald
+from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, fit_gap
+from .preflight import check_fit
+from .settings import BaselineSettings, FrozenSettings, GapSettings, ModelKind
+
+MANIFEST_FILE: Final = "model.json"
+TRAINING_SET_FILE: Final = "training_set.xyz"
+SCHEMA_VERSION: Final = 1
+_TEMPORARY_SUFFIXES = (".partial", ".damaged")
+_PACKAGES = ("ionloop", "quippy-ase", "ase", "numpy")
+
+
+class ModelError(IonloopError):
+    """A model folder is missing, damaged or not understood."""
+
+
+class ModelManifest(FrozenSettings):
+    """What a model folder says about itself (``model.json``)."""
+
+    schema_version: int = Field(SCHEMA_VERSION, description="Version of this file's layout (count)")
+    kind: ModelKind = Field(description="Kind of potential (name)")
+    settings: GapSettings = Field(description="Hyperparameters (units in their names)")
+    baseline: BaselineSettings | None = Field(description="Electrostatic baseline; null for GAP (e, 1/Å)")
+    elements: tuple[str, ...] = Field(description="Elements that the model knows (symbols)")
+    isolated_atom_energies_eV: dict[str, float] = Field(description="Energies of the isolated atoms (eV)")
+    training_set_hash: str = Field(description="Content hash of the training set (SHA-256)")
+    inputs_hash: str = Field(description="Hash of all that determines the model (SHA-256)")
+    seed: int = Field(description="Random seed of the fit (integer)")
+    configurations: int = Field(description="Configurations in the training set (count)")
+    target_energies: int = Field(description="Energies that the fit used (count)")
+    target_forces: int = Field(description="Force components that the fit used (count)")
+    target_virials: int = Field(description="Virial components that the fit used (count)")
+    wall_time_s: float = Field(description="Wall time of gap_fit (s)")
+    command: tuple[str, ...] = Field(description="gap_fit's command line (words)")
+    versions: dict[str, str] = Field(description="Versions of the packages that took part (names)")
+    files: dict[str, str] = Field(description="Checksum of every file in the folder (SHA-256)")
+
+
+def baseline_calculator(baseline: BaselineSettings) -> Calculator:
+    """Return the electrostatic baseline as an ASE calculator."""
+    return SlaterEwald(
+        charges=dict(baseline.charges), exponents=dict(baseline.exponents) or None, accuracy=baseline.accuracy
+    )
+
+
+def subtract_baseline(data_set: DataSet, baseline: Calculator) -> DataSet:
+    """Return the data set with the baseline's energy, forces and stress taken off every configuration."""
+    return DataSet(
+        tuple(
+            replace(
+                configuration,
+                energy=configuration.energy - baseline.get_property("energy", configuration.atoms),
+                forces=configuration.forces - baseline.get_property("forces", configuration.atoms),
+                stress=None
+                if configuration.stress is None
+                else configuration.stress - baseline.get_property("stress", configuration.atoms),
+            )
+            for configuration in data_set
+        ),
+        data_set.isolated_atom_energies,
+    )
+
+
+def compute_inputs_hash(
+    kind: ModelKind, data_set: DataSet, settings: GapSettings, baseline: BaselineSettings | None, seed: int
+) -> str:
+    """Return a hash (SHA-256) of all that determines a model; dictionaries count without their order."""
+    inputs = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "training_set": data_set.content_hash,
+        "settings": settings.model_dump(mode="json"),
+        "baseline": None if baseline is None else baseline.model_dump(mode="json"),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def fit_model(
+    kind: ModelKind,
+    data_set: DataSet,
+    settings: GapSettings,
+    baseline: BaselineSettings | None,
+    folder: Path,
+    *,
+    seed: int = 0,
+    limits: FitLimits | None = None,
+) -> ModelManifest:
+    """Fit a potential and write it to ``folder``; a whole folder of the same inputs is returned at once.
+
+    The folder is written beside its place under a temporary name, flushed to the disk and renamed: it is
+    there whole or not at all. A damaged model is fitted again. ``baseline`` is used for "es-gap" only.
+
+    Raises
+    ------
+    InputError
+        If the inputs cannot be used, or the folder holds something else.
+    GapFitError
+        If gap_fit fails.
+    ModelError
+        If the folder cannot be written.
+    """
+    if kind not in get_args(ModelKind):
+        raise InputError(f"unknown kind of model {kind!r}; allowed are {', '.join(get_args(ModelKind))}")
+    if kind == "gap":
+        baseline = None
+    elif baseline is None:
+        raise InputError("an es-gap needs a baseline: give the charges of its elements")
+    folder = Path(folder).absolute()
+    inputs_hash = compute_inputs_hash(kind, data_set, settings, baseline, seed)
+    existing = _existing_model(folder, inputs_hash)
+    if existing is not None:
+        return existing
+    limits = limits or FitLimits()
+    _check_baseline_elements(data_set, baseline)
+    pairs = check_fit(data_set, settings, limits).pairs
+    temporary = _temporary_folder(folder)
+    try:
+        write_extxyz(temporary / TRAINING_SET_FILE, data_set)
+        targets = data_set
+        if baseline is not None:
+            targets = subtract_baseline(data_set, baseline_calculator(baseline))
+        run = fit_gap(temporary, targets, pairs, settings, seed=seed, limits=limits)
+        energies = data_set.isolated_atom_energies
+        manifest = ModelManifest(
+            kind=kind,
+            settings=settings,
+            baseline=baseline,
+            elements=data_set.elements,
+            isolated_atom_energies_eV={element: energies[element] for element in data_set.elements},
+            training_set_hash=data_set.content_hash,
+            inputs_hash=inputs_hash,
+            seed=seed,
+            configurations=len(data_set),
+            files=_checksums(temporary),
+            versions=_versions(),
+            **_run_entries(run),
+        )
+        write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+        return _publish(temporary, folder, manifest)
+    except OSError as error:
+        raise ModelError(f"the model cannot be written to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
+    """Return the manifest of a model folder, after comparing all checksums unless ``verify`` is false.
+
+    Raises
+    ------
+    ModelError
+        If the folder, its manifest or a file is missing, damaged or of another version.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is not a model folder: it has no {MANIFEST_FILE}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; fit the model again") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA_VERSION:
+        raise ModelError(
+            f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}"
+        )
+    if content.get("kind") not in get_args(ModelKind):
+        raise ModelError(
+            f"{path} is of the unknown kind {content.get('kind')!r}; "
+            f"known are {', '.join(get_args(ModelKind))}"
+        )
+    try:
+        manifest = ModelManifest.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    if manifest.kind == "es-gap" and manifest.baseline is None:
+        raise ModelError(f"{path} is damaged: an es-gap without baseline")
+    if verify:
+        _verify_files(Path(folder), manifest.files)
+    return manifest
+
+
+def load_model(folder: Path, *, verify: bool = True) -> Calculator:
+    """Return the potential in a model folder as an ASE calculator (energy, forces, stress).
+
+    Raises
+    ------
+    ModelError
+        If the folder is not a whole model.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder, verify=verify)
+    if not (folder / POTENTIAL_FILE).is_file():
+        raise ModelError(f"{folder / POTENTIAL_FILE} is missing; fit the model again")
+    gap = GapCalculator(folder / POTENTIAL_FILE, manifest.elements)
+    if manifest.baseline is None:
+        return gap
+    return EsGapCalculator(gap, baseline_calculator(manifest.baseline))
+
+
+def _run_entries(run: GapFitRun) -> dict[str, Any]:
+    return {
+        "target_energies": run.counts.energies,
+        "target_forces": run.counts.forces,
+        "target_virials": run.counts.virials,
+        "wall_time_s": run.wall_time_s,
+        "command": run.command,
+    }
+
+
+def _check_baseline_elements(data_set: DataSet, baseline: BaselineSettings | None) -> None:
+    if baseline is None:
+        return
+    without_charge = [element for element in data_set.elements if element not in baseline.charges]
+    if without_charge:
+        raise InputError(
+            f"the baseline has no charge for {', '.join(without_charge)}, which the data contain; "
+            f"it has charges for {', '.join(baseline.charges)}"
+        )
+
+
+def _existing_model(folder: Path, inputs_hash: str) -> ModelManifest | None:
+    """Return the whole model of these inputs that is there, None if there is none or a damaged one."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    if not folder.is_dir() or not any((folder / name).exists() for name in (MANIFEST_FILE, POTENTIAL_FILE)):
+        raise InputError(f"{folder} exists and is not a model folder; choose another name")
+    try:
+        manifest = read_manifest(folder)
+    except ModelError:
+        return None
+    if manifest.inputs_hash != inputs_hash:
+        raise InputError(
+            f"{folder} holds another model (kind {manifest.kind}, training set "
+            f"{manifest.training_set_hash[:12]}, seed {manifest.seed}); choose another folder"
+        )
+    return manifest
+
+
+def _temporary_folder(folder: Path) -> Path:
+    """Return a new folder beside the target; those that dead processes of this machine left go."""
+    host = socket.gethostname()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{glob.escape(host)}.*"):
+            process = leftover.stem.rpartition(".")[2]
+            if leftover.suffix in _TEMPORARY_SUFFIXES and process.isdigit() and not psutil.pid_exists(int(process)):
+                shutil.rmtree(leftover, ignore_errors=True)
+        temporary = folder.with_name(f".{folder.name}.{host}.{os.getpid()}{_TEMPORARY_SUFFIXES[0]}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise ModelError(f"the model cannot be written to {folder.parent}: {error}") from error
+    return temporary
+
+
+def _publish(temporary: Path, folder: Path, manifest: ModelManifest) -> ModelManifest:
+    """Flush a folder to the disk and give it its name; return the manifest of the model that is there then.
+
+    A damaged model in its place makes way; one that another process finished meanwhile stays.
+    """
+    for path in (*temporary.iterdir(), temporary):
+        _flush(path)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        finished_meanwhile = _existing_model(folder, manifest.inputs_hash)
+        if finished_meanwhile is not None:
+            return finished_meanwhile
+        damaged = temporary.with_suffix(_TEMPORARY_SUFFIXES[1])
+        shutil.rmtree(damaged, ignore_errors=True)
+        folder.rename(damaged)
+        temporary.rename(folder)
+        shutil.rmtree(damaged, ignore_errors=True)
+    _flush(folder.parent)
+    return manifest
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
+    problems = []
+    for name, checksum in files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif _sha256(path) != checksum:
+            problems.append(f"{name} has the wrong checksum")
+    if problems:
+        raise ModelError(f"the model in {folder} is damaged: {'; '.join(problems)}; fit it again")
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions

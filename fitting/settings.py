@@ -1,0 +1,151 @@
+"""Hyperparameters of GAP and ES-GAP fits: typed, frozen, unknown keys forbidden.
+
+The defaults are those that experts use for solid electrolytes; every field carries its unit. The kernel forms
+are those of Bartók, Csányi, Int. J. Quantum Chem. 2015, 115, 1051 (10.1002/qua.24927) and, for the SOAP
+descriptor, Bartók, Kondor, Csányi, Phys. Rev. B 2013, 87, 184115 (10.1103/PhysRevB.87.184115).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from ase.data import atomic_numbers
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+ModelKind = Literal["gap", "es-gap"]
+SparseMethod = Literal["uniform", "cur_points", "random"]
+
+
+def _known_element(symbol: str) -> str:
+    if atomic_numbers.get(symbol, 0) == 0:
+        raise ValueError(f"{symbol!r} is not a chemical symbol; write for example 'Li'")
+    return symbol
+
+
+ElementSymbol = Annotated[str, AfterValidator(_known_element)]
+
+
+class FrozenSettings(BaseModel):
+    """Base of all settings: immutable, unknown keys and non-finite numbers refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TwoBodySettings(FrozenSettings):
+    """Pair part (``distance_2b``): squared-exponential kernel of the distance."""
+
+    cutoff_A: PositiveFloat = Field(6.0, description="Pair cutoff (Å)")
+    transition_width_A: PositiveFloat = Field(
+        1.0, description="Width over which the pair term is switched off below the cutoff (Å)"
+    )
+    sparse_points: PositiveInt = Field(15, description="Sparse points per pair of elements (count)")
+    sparse_method: SparseMethod = Field("uniform", description="How sparse points are chosen (name)")
+    length_scale_A: PositiveFloat = Field(1.0, description="Length scale of the kernel in the distance (Å)")
+    delta_eV: PositiveFloat = Field(
+        1.0, description="Prior standard deviation of one pair's energy, before the cutoff function (eV)"
+    )
+
+    @model_validator(mode="after")
+    def _transition_inside_cutoff(self) -> Self:
+        _check_transition(self.transition_width_A, self.cutoff_A)
+        return self
+
+
+class SoapSettings(FrozenSettings):
+    """Many-body part: polynomial kernel of SOAP power spectra, one per central element."""
+
+    cutoff_A: PositiveFloat = Field(5.0, description="Radius of an atom's environment (Å), usually 5 to 6 Å")
+    transition_width_A: PositiveFloat = Field(
+        1.0, description="Width over which neighbours fade out below the cutoff (Å)"
+    )
+    n_max: PositiveInt = Field(8, description="Radial basis functions (count)")
+    l_max: int = Field(4, ge=0, description="Highest angular momentum (count)")
+    atom_sigma_A: PositiveFloat = Field(0.5, description="Width of the Gaussian put on each neighbour (Å)")
+    zeta: PositiveInt = Field(4, description="Exponent of the kernel (dimensionless)")
+    sparse_points: PositiveInt = Field(
+        500, description="Sparse points per element (count); fewer environments mean fewer points"
+    )
+    sparse_method: SparseMethod = Field("cur_points", description="How sparse points are chosen (name)")
+    delta_eV: PositiveFloat = Field(0.5, description="Prior standard deviation of one atom's energy (eV)")
+
+    @model_validator(mode="after")
+    def _transition_inside_cutoff(self) -> Self:
+        _check_transition(self.transition_width_A, self.cutoff_A)
+        return self
+
+
+def _check_transition(transition_width_A: float, cutoff_A: float) -> None:
+    if transition_width_A > cutoff_A:
+        raise ValueError(
+            f"transition_width_A is {transition_width_A:g} Å, more than the cutoff of {cutoff_A:g} Å; "
+            "make it smaller than cutoff_A"
+        )
+
+
+class Regularisation(FrozenSettings):
+    """Expected errors of the data, standard deviations of the Gaussian noise model.
+
+    gap_fit scales the energy's and the virial's by the square root of the number of atoms, so that supercells
+    of one structure weigh like independent copies of it.
+    """
+
+    energy_eV_per_atom: PositiveFloat = Field(
+        0.001, description="Error of the energy (eV/atom; times the square root of the number of atoms)"
+    )
+    force_eV_per_A: PositiveFloat = Field(0.05, description="Error of a force component (eV/Å)")
+    virial_eV_per_atom: PositiveFloat = Field(
+        0.02,
+        description="Error of a virial component (eV/atom; times the square root of the number of atoms)",
+    )
+    force_by_element_eV_per_A: dict[ElementSymbol, PositiveFloat] = Field(
+        default_factory=dict, description="Force error of single elements, where it differs (eV/Å)"
+    )
+
+    def force_sigma_eV_per_A(self, symbol: str) -> float:
+        """Return the force error of one element (eV/Å)."""
+        return self.force_by_element_eV_per_A.get(symbol, self.force_eV_per_A)
+
+
+class GapSettings(FrozenSettings):
+    """Everything that a GAP fit depends on besides its data and its seed."""
+
+    two_body: TwoBodySettings | None = Field(
+        default_factory=TwoBodySettings, description="Pair part; null leaves it out"
+    )
+    soap: SoapSettings = Field(default_factory=SoapSettings, description="Many-body part")
+    regularisation: Regularisation = Field(
+        default_factory=Regularisation, description="Expected errors of the data (eV/atom, eV/Å)"
+    )
+    regularisation_by_config_type: dict[str, Regularisation] = Field(
+        default_factory=dict, description="Expected errors for configurations of one type (eV/atom, eV/Å)"
+    )
+    sparse_jitter: PositiveFloat = Field(
+        1e-8, description="Added to the diagonal of the sparse points' covariance matrix (eV²)"
+    )
+
+    def regularisation_for(self, config_type: str) -> Regularisation:
+        """Return the expected errors of configurations of one type."""
+        return self.regularisation_by_config_type.get(config_type, self.regularisation)
+
+
+class BaselineSettings(FrozenSettings):
+    """Fixed Slater-distributed charges, the electrostatic part of ES-GAP."""
+
+    charges: dict[ElementSymbol, float] = Field(description="Charge per element (e)", min_length=1)
+    exponents: dict[ElementSymbol, PositiveFloat] = Field(
+        default_factory=dict,
+        description="Slater exponent per element (1/Å); an element without one is a point charge",
+    )
+    accuracy: float = Field(
+        1e-6, gt=0, lt=0.1, description="Relative accuracy of the Ewald sum (dimensionless)"
+    )
+
+    @model_validator(mode="after")
+    def _exponents_have_charges(self) -> Self:
+        without_charge = sorted(set(self.exponents) - set(self.charges))
+        if without_charge:
+            raise ValueError(
+                f"exponents are given for {', '.join(without_charge)}, which have no charge; "
+                "give their charges too"
+            )
+        return self

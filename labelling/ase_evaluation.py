@@ -1,0 +1,115 @@
+"""Energy, forces, stress and charges out of any ASE calculator, and its errors put into the engine's words."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+
+from ..states import State
+from .engine import EngineFailure, NotConverged
+from .outcome import Evaluation, optional_array
+
+# How codes and ASE's interfaces say it: "SCF not converged in 2 cycles" (tblite), KohnShamConvergenceError
+# (GPAW), "did not converge", "failed to converge", "convergence not achieved" (Quantum ESPRESSO).
+_SAYS_UNCONVERGED = re.compile(
+    r"not\s+(been\s+)?converge|unconverged|n't\s+converge|fail(ed|s|ure)?\s+to\s+converge|"
+    r"convergence\s*(error|failure|failed|(was\s+)?not)",
+    re.IGNORECASE,
+)
+# A shell or an MPI launcher reports a child that died of signal n as exit status 128 + n.
+_SHELL_SIGNAL_OFFSET = 128
+_KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU})
+
+
+def evaluate_with_calculator(atoms: Atoms, calculator: Calculator) -> Evaluation:
+    """Return energy, forces and, where the calculator has them, stress and charges of ``atoms``.
+
+    The energy is the one whose derivative the forces are: ASE's ``free_energy`` if there is one, else
+    ``energy``.
+
+    Raises
+    ------
+    NotConverged
+        If the calculator says so by an error, or silently by an attribute ``converged`` that is False.
+    EngineFailure
+        If the calculator has no energy or no forces.
+    """
+    copy = atoms.copy()
+    try:
+        forces = calculator.get_property("forces", copy)
+        energy = calculator.get_property("energy", copy)
+    except PropertyNotImplementedError as error:
+        raise EngineFailure(f"the calculator does not give energy and forces: {one_line(error)}") from error
+    results: dict[str, Any] = calculator.results
+    energy = results.get("free_energy", energy)
+    if getattr(calculator, "converged", None) is False:
+        raise NotConverged("the calculator's attribute `converged` is False")
+    if energy is None or forces is None:
+        raise EngineFailure(f"the calculator gave no {'energy' if energy is None else 'forces'}")
+    return Evaluation(
+        energy=_number(energy),
+        forces=np.array(forces, dtype=float),
+        stress=_optional_property(copy, calculator, "stress") if copy.pbc.all() else None,
+        charges=_optional_property(copy, calculator, "charges"),
+    )
+
+
+def _number(value: Any) -> float:
+    array = np.asarray(value, dtype=float)
+    if array.size != 1:
+        raise EngineFailure(f"the engine gave an energy of shape {array.shape}, expected one number")
+    return float(array.reshape(()))
+
+
+def _optional_property(atoms: Atoms, calculator: Calculator, name: str) -> np.ndarray | None:
+    if name not in calculator.implemented_properties and name not in calculator.results:
+        return None
+    try:
+        return optional_array(calculator.get_property(name, atoms))
+    except PropertyNotImplementedError:
+        return None
+
+
+def failure_of(error: Exception) -> EngineFailure:
+    """Return what ``error``, raised by any calculator, means for the label."""
+    if isinstance(error, EngineFailure):
+        return error
+    if isinstance(error, subprocess.CalledProcessError):
+        return exit_failure(error.returncode, f"command {error.cmd!r}")
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return EngineFailure(f"'{error.filename}' not found")
+    message = f"{type(error).__name__}: {one_line(error)}"
+    if _SAYS_UNCONVERGED.search(message):
+        return NotConverged(message)
+    if isinstance(error, MemoryError):
+        return EngineFailure(f"memory: an allocation was refused ({message})", State.KILLED)
+    return EngineFailure(message)
+
+
+def exit_failure(return_code: int, what: str) -> EngineFailure:
+    """Return what it means that ``what`` ended with ``return_code`` (negative: died of that signal)."""
+    number = return_code - _SHELL_SIGNAL_OFFSET if return_code > _SHELL_SIGNAL_OFFSET else -return_code
+    try:
+        died_of = signal.Signals(number)
+    except ValueError:
+        return EngineFailure(f"{what} ended with exit status {return_code}")
+    if died_of in _KILLED_FROM_OUTSIDE:
+        return EngineFailure(
+            f"{what} was killed from outside by {died_of.name}: the machine ran out of memory, or the queue "
+            "system or a person ended it",
+            State.KILLED,
+        )
+    return EngineFailure(f"{what} crashed: died of {died_of.name}")
+
+
+def one_line(error: object) -> str:
+    """Return the first words of an error's message, on one line."""
+    longest = 300
+    text = " ".join(str(error).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,231 @@
+"""Engines that the user brings: an ASE calculator by import path, or an executable that speaks extended XYZ.
+
+The executable runs without a shell in a folder of its own, where it finds ``input.extxyz`` (the structure, and
+initial magnetic moments if there are any) and ``arguments.json``; it ends with status 0 and leaves
+``output.extxyz``: the same atoms in the same order with ``energy`` (eV; ``free_energy`` is preferred if given),
+``forces`` (eV/Å) and, if it has them, ``stress`` (eV/Å³, nine numbers) and ``charges`` (e). ``converged=F`` on
+the comment line says that the self-consistency failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ase
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from ..errors import InputError
+from .ase_evaluation import evaluate_with_calculator, exit_failure, one_line
+from .engine import EngineFailure, EngineProbe, NotConverged
+from .isolated import isolated_atom
+from .outcome import Evaluation, optional_array
+from .settings import CommandSettings
+
+INPUT_FILE = "input.extxyz"
+ARGUMENTS_FILE = "arguments.json"
+OUTPUT_FILE = "output.extxyz"
+# Written after the executable ended with status 0: output without it may be half an output.
+DONE_FILE = "exit-status-0"
+# Extended XYZ is text: a structure that comes back may differ by the digits that the writer left out.
+_POSITION_TOLERANCE_A = 1e-4
+
+
+class CommandEngine:
+    """Any ASE calculator, or any executable."""
+
+    name = "command"
+    settings_type = CommandSettings
+
+    def objection(self, atoms: Atoms, settings: CommandSettings) -> str | None:
+        """Refuse elements beyond ``elements``."""
+        unknown = [] if settings.elements is None else sorted(set(atoms.symbols) - set(settings.elements))
+        if unknown:
+            known = ", ".join(settings.elements or ())
+            return f"the engine has no data for {', '.join(unknown)}; `elements` lists {known}"
+        return None
+
+    def make_calculator(self, settings: CommandSettings) -> Calculator:
+        """Return a new calculator; the executable's runs in a temporary folder at every evaluation."""
+        if settings.executable is not None:
+            return ExecutableCalculator(settings)
+        return _load_class(settings)(**settings.arguments)
+
+    def evaluate(self, atoms: Atoms, settings: CommandSettings, folder: Path) -> Evaluation:
+        """Compute ``atoms`` by the calculator or the executable."""
+        if settings.executable is None:
+            try:
+                calculator = self.make_calculator(settings)
+            except InputError as error:
+                raise EngineFailure(one_line(error)) from error
+            return evaluate_with_calculator(atoms, calculator)
+        run_executable(atoms, settings, folder)
+        return read_output(atoms, folder / OUTPUT_FILE)
+
+    def parse_finished(self, atoms: Atoms, settings: CommandSettings, folder: Path) -> Evaluation | None:
+        """Return what an executable that ended with status 0 left in ``folder``."""
+        if settings.executable is None or not (folder / DONE_FILE).exists():
+            return None
+        return read_output(atoms, folder / OUTPUT_FILE)
+
+    def recovery_ladder(self, settings: CommandSettings) -> tuple[CommandSettings, ...]:
+        """Return the settings with each set of `recovery` laid over `arguments`."""
+        return tuple(
+            settings.model_copy(update={"arguments": {**settings.arguments, **overrides}})
+            for overrides in settings.recovery
+        )
+
+    def isolated_atom(self, symbol: str, settings: CommandSettings) -> Atoms:
+        """Return one atom in the middle of the box of the settings."""
+        return isolated_atom(symbol, settings.isolated_atom_box_A, settings.isolated_atom_periodic)
+
+    def version(self, settings: CommandSettings) -> str:
+        """Return the command line, or the class and its package's version if that is loaded or cheap to ask."""
+        if settings.executable is not None:
+            return settings.executable
+        package_name = str(settings.calculator).partition(":")[0].partition(".")[0]
+        try:
+            package = importlib.import_module(package_name)
+        except ImportError:
+            return f"{settings.calculator} (version unknown)"
+        return f"{settings.calculator} ({package_name} {getattr(package, '__version__', 'version unknown')})"
+
+    def probe(self, settings: CommandSettings | None = None) -> EngineProbe:
+        """Look whether the class can be imported or the executable is on PATH; without settings say yes."""
+        if settings is None:
+            remedy = "needs settings: calculator: 'module:Class' or executable: a command line"
+            return EngineProbe(self.name, found=True, version=f"ASE {ase.__version__}", remedy=remedy)
+        try:
+            if settings.executable is None:
+                _load_class(settings)
+            else:
+                _find_executable(settings)
+        except (InputError, EngineFailure) as error:
+            return EngineProbe(self.name, found=False, version="unknown", remedy=one_line(error))
+        return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+
+
+class ExecutableCalculator(Calculator):
+    """ASE calculator of an executable, for molecular dynamics and relaxation: a fresh folder per evaluation."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges"]
+
+    def __init__(self, settings: CommandSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Run the executable on ``atoms``."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        with tempfile.TemporaryDirectory(prefix="ionloop-") as name:
+            run_executable(self.atoms, self._settings, Path(name))
+            evaluation = read_output(self.atoms, Path(name) / OUTPUT_FILE)
+        values = {**vars(evaluation), "free_energy": evaluation.energy}
+        self.results = {key: value for key, value in values.items() if value is not None}
+
+
+def _load_class(settings: CommandSettings) -> Any:
+    module_name, _, class_name = str(settings.calculator).partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        raise InputError(
+            f"calculator {settings.calculator!r} cannot be imported: {one_line(error)}; install its package, or "
+            "put its folder on PYTHONPATH"
+        ) from error
+    except AttributeError:
+        raise InputError(
+            f"calculator {settings.calculator!r}: module {module_name!r} has no {class_name!r}"
+        ) from None
+
+
+def _find_executable(settings: CommandSettings) -> list[str]:
+    words = shlex.split(str(settings.executable))
+    found = shutil.which(words[0])
+    if found is None:
+        raise EngineFailure(f"executable '{words[0]}' not found on PATH; load its module or give its full path")
+    return [found, *words[1:]]
+
+
+def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> None:
+    """Run the executable of ``settings`` in ``folder`` until it ends; its output goes where ours goes.
+
+    Raises
+    ------
+    EngineFailure
+        If it is missing, ends with another status than 0, or dies of a signal.
+    """
+    command = _find_executable(settings)
+    folder = folder.resolve()
+    structure = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if atoms.has("initial_magmoms"):
+        structure.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments())
+    ase.io.write(folder / INPUT_FILE, structure, format="extxyz")
+    (folder / ARGUMENTS_FILE).write_text(json.dumps(settings.arguments, indent=1))
+    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False)
+    if completed.returncode != 0:
+        raise exit_failure(completed.returncode, f"executable '{command[0]}'")
+    (folder / DONE_FILE).touch()
+
+
+def read_output(atoms: Atoms, path: Path) -> Evaluation:
+    """Return what the executable wrote about ``atoms``.
+
+    Raises
+    ------
+    NotConverged
+        If it says ``converged=F``.
+    EngineFailure
+        If the file is missing, unreadable, incomplete or about other atoms.
+    """
+    if not path.exists():
+        raise EngineFailure(f"the executable ended well but left no {path.name}")
+    try:
+        answer = ase.io.read(path, format="extxyz")
+    # Whatever an executable wrote may break ASE's reader in any way.
+    except Exception as error:
+        raise EngineFailure(
+            f"{path.name} is not readable as extended XYZ: {type(error).__name__}: {one_line(error)}"
+        ) from error
+    if answer.info.get("converged", True) in (False, "False", "F"):
+        raise NotConverged(f"{path.name} says converged=F")
+    if list(answer.numbers) != list(atoms.numbers):
+        raise EngineFailure(
+            f"{path.name} holds {answer.get_chemical_formula()}, expected {atoms.get_chemical_formula()} in the "
+            "order of the input"
+        )
+    shift_A = float(np.abs(answer.positions - atoms.positions).max())
+    if not shift_A <= _POSITION_TOLERANCE_A:
+        raise EngineFailure(f"{path.name} holds other positions than the input: they differ by {shift_A:.2g} Å")
+    results = {} if answer.calc is None else answer.calc.results
+    energy = results.get("free_energy", results.get("energy"))
+    if energy is None or results.get("forces") is None:
+        raise EngineFailure(f"{path.name} has no {'energy' if energy is None else 'forces'}")
+    return _evaluation(float(energy), results, path)
+
+
+def _evaluation(energy: float, results: dict[str, Any], path: Path) -> Evaluation:
+    try:
+        return Evaluation(
+            energy=energy,
+            forces=np.asarray(results["forces"], dtype=float),
+            stress=optional_array(results.get("stress")),
+            charges=optional_array(results.get("charges")),
+        )
+    except (TypeError, ValueError) as error:
+        raise EngineFailure(f"{path.name} holds something that is not a number: {one_line(error)}") from error

@@ -1,0 +1,94 @@
+"""GFN1-xTB through tblite: quantum mechanics in seconds without any set-up.
+
+Method: Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (10.1021/acs.jctc.7b00118), at the
+Γ point in periodic cells. Forces against PBE are mediocre: for demos, tests and bootstrapping.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
+from ..errors import InputError
+from .ase_evaluation import evaluate_with_calculator
+from .engine import EngineProbe
+from .isolated import isolated_atom
+from .outcome import Evaluation
+from .settings import Gfn1XtbSettings
+
+HEAVIEST_ATOMIC_NUMBER = 86
+_REMEDY = "install it with `pip install tblite`"
+
+
+class Gfn1XtbEngine:
+    """tblite, in this process or in the labelling process."""
+
+    name = "gfn1-xtb"
+    settings_type = Gfn1XtbSettings
+
+    def objection(self, atoms: Atoms, settings: Gfn1XtbSettings) -> str | None:
+        """Refuse elements without parameters, and slabs and wires: tblite takes them for crystals."""
+        unknown = sorted(set(atoms.symbols[(atoms.numbers > HEAVIEST_ATOMIC_NUMBER) | (atoms.numbers < 1)]))
+        if unknown:
+            return f"GFN1-xTB has no parameters for {', '.join(unknown)}; it knows hydrogen to radon"
+        if atoms.pbc.any() and not atoms.pbc.all():
+            return "GFN1-xTB computes cells that are periodic in all three directions or in none"
+        return None
+
+    def make_calculator(self, settings: Gfn1XtbSettings) -> Calculator:
+        """Return a new tblite calculator; one thread unless OMP_NUM_THREADS says otherwise."""
+        # tblite's OpenMP reads the variable when it is loaded; on a shared node the default is all cores.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        try:
+            from tblite.ase import TBLite
+        except ImportError as error:
+            raise InputError(f"the engine gfn1-xtb needs the package tblite ({error}); {_REMEDY}") from error
+        return TBLite(
+            method="GFN1-xTB",
+            # Explicit, or tblite would take the sum of the atoms' initial charges for the charge of the cell.
+            charge=0,
+            accuracy=settings.accuracy,
+            electronic_temperature=settings.electronic_temperature_K,
+            max_iterations=settings.max_iterations,
+            mixer_damping=settings.mixer_damping,
+            guess=settings.initial_guess,
+            verbosity=0,
+        )
+
+    def evaluate(self, atoms: Atoms, settings: Gfn1XtbSettings, folder: Path) -> Evaluation:
+        """Compute ``atoms``; nothing is written."""
+        return evaluate_with_calculator(atoms, self.make_calculator(settings))
+
+    def parse_finished(self, atoms: Atoms, settings: Gfn1XtbSettings, folder: Path) -> Evaluation | None:
+        """Return None: tblite leaves no output."""
+        return None
+
+    def recovery_ladder(self, settings: Gfn1XtbSettings) -> tuple[Gfn1XtbSettings, ...]:
+        """More cycles with stronger damping, then another first guess too; never a higher temperature."""
+        damped = {"max_iterations": 4 * settings.max_iterations, "mixer_damping": settings.mixer_damping / 2}
+        restarted = {
+            "max_iterations": 10 * settings.max_iterations,
+            "mixer_damping": settings.mixer_damping / 4,
+            "initial_guess": "eeq" if settings.initial_guess == "sad" else "sad",
+        }
+        return settings.model_copy(update=damped), settings.model_copy(update=restarted)
+
+    def isolated_atom(self, symbol: str, settings: Gfn1XtbSettings) -> Atoms:
+        """Return one atom in open space."""
+        return isolated_atom(symbol)
+
+    def version(self, settings: Gfn1XtbSettings) -> str:
+        """Return tblite's version."""
+        return f"tblite {self.probe().version}"
+
+    def probe(self, settings: Gfn1XtbSettings | None = None) -> EngineProbe:
+        """Look for the package tblite."""
+        try:
+            version = importlib.metadata.version("tblite")
+        except importlib.metadata.PackageNotFoundError:
+            return EngineProbe(self.name, found=False, version="unknown", remedy=_REMEDY)
+        return EngineProbe(self.name, found=True, version=version, remedy="")

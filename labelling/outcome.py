@@ -1,0 +1,148 @@
+"""What a label came to: a state, a reason, the numbers if it finished, and the attempts that led there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ..states import State
+
+FloatArray = NDArray[np.float64]
+
+LABEL_STATES = frozenset({State.FINISHED, State.UNCONVERGED, State.REJECTED, State.KILLED, State.FAILED})
+
+
+class Attempt(BaseModel):
+    """One run of the engine for a label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: dict[str, JsonValue] = Field(description="All settings of this attempt (units in their names)")
+    state: State = Field(description="How the attempt ended (name)")
+    reason: str = Field(description="Why, in one line; empty if it finished (text)")
+    wall_time_s: float = Field(ge=0.0, description="Wall time of the attempt (s)")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an engine computed, not yet checked.
+
+    Attributes
+    ----------
+    energy : total energy consistent with the forces (eV); nan if the engine gave none
+    forces : forces (eV/Å), shape (n_atoms, 3) if all is well
+    stress : stress in ASE's sign and Voigt order xx, yy, zz, yz, xz, xy (eV/Å³), shape (6,), or None
+    charges : charges of the atoms (e), shape (n_atoms,), or None
+    """
+
+    energy: float
+    forces: FloatArray
+    stress: FloatArray | None = None
+    charges: FloatArray | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the evaluation as JSON values."""
+        return {
+            "energy": self.energy,
+            "forces": self.forces.tolist(),
+            "stress": None if self.stress is None else self.stress.tolist(),
+            "charges": None if self.charges is None else self.charges.tolist(),
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Return the evaluation that :meth:`to_document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the document is no such thing.
+        """
+        return cls(
+            energy=float(document["energy"]),
+            forces=np.asarray(document["forces"], dtype=float),
+            stress=optional_array(document["stress"]),
+            charges=optional_array(document["charges"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelOutcome:
+    """How a label ended; only a finished one carries numbers.
+
+    Attributes
+    ----------
+    state : finished, unconverged, rejected, killed or failed
+    reason : why, in one line; empty if finished
+    energy : total energy consistent with the forces (eV), or None
+    forces : forces (eV/Å), shape (n_atoms, 3), or None
+    stress : stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None
+    charges : charges of the atoms (e), shape (n_atoms,), or None
+    wall_time_s : wall time of all attempts (s)
+    attempts : every run of the engine, in order; empty if the structure was rejected before
+    engine_version : what the engine says of itself
+    """
+
+    state: State
+    reason: str
+    energy: float | None = None
+    forces: FloatArray | None = None
+    stress: FloatArray | None = None
+    charges: FloatArray | None = None
+    wall_time_s: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    engine_version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state not in LABEL_STATES:
+            raise ValueError(f"a label cannot end {self.state.value}")
+        numbers = (self.energy, self.forces, self.stress, self.charges)
+        if self.state is State.FINISHED and (self.energy is None or self.forces is None):
+            raise ValueError("a finished label needs an energy and forces")
+        if self.state is not State.FINISHED and any(number is not None for number in numbers):
+            raise ValueError(f"a label that is {self.state.value} must not carry numbers")
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "energy": self.energy,
+            "forces": None if self.forces is None else self.forces.tolist(),
+            "stress": None if self.stress is None else self.stress.tolist(),
+            "charges": None if self.charges is None else self.charges.tolist(),
+            "wall_time_s": self.wall_time_s,
+            "attempts": [attempt.model_dump(mode="json") for attempt in self.attempts],
+            "engine_version": self.engine_version,
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Return the outcome that :meth:`to_document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the document is no such thing.
+        """
+        energy = document["energy"]
+        return cls(
+            state=State(document["state"]),
+            reason=str(document["reason"]),
+            energy=None if energy is None else float(energy),
+            forces=optional_array(document["forces"]),
+            stress=optional_array(document["stress"]),
+            charges=optional_array(document["charges"]),
+            wall_time_s=float(document["wall_time_s"]),
+            attempts=tuple(Attempt.model_validate(attempt) for attempt in document["attempts"]),
+            engine_version=str(document["engine_version"]),
+        )
+
+
+def optional_array(values: ArrayLike | None) -> FloatArray | None:
+    """Return ``values`` as an array of floats, or None."""
+    return None if values is None else np.asarray(values, dtype=float)

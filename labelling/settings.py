@@ -1,0 +1,177 @@
+"""Settings of the reference engines: typed, frozen, unknown keys forbidden, told apart by ``engine``.
+
+A field counts as physics, and so enters :func:`settings_hash`, unless it is marked otherwise: limits, sanity
+bounds and the path that the self-consistency takes to its answer do not change what a label means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+_CHANGES_RESULT = "changes_result"
+_NOT_PHYSICS: dict[str, JsonValue] = {_CHANGES_RESULT: False}
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class CommonSettings(BaseModel):
+    """What every engine has: limits of a run and bounds of what passes for a label."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    wall_time_limit_s: PositiveFloat = Field(
+        3600.0, description="Wall time after which one attempt is killed (s)", json_schema_extra=_NOT_PHYSICS
+    )
+    memory_limit_MB: PositiveFloat = Field(
+        8000.0,
+        description="Resident memory of the engine and its processes above which it is killed (MB)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    max_attempts: PositiveInt = Field(
+        3,
+        description="Attempts with recovery settings that an unconverged label gets (count)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    minimum_distance_A: NonNegativeFloat = Field(
+        0.6,
+        description="A structure with two atoms closer than this is rejected, not computed (Å)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    maximum_force_eV_per_A: PositiveFloat = Field(
+        30.0,
+        description="A result with a larger force on any atom is rejected (eV/Å)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    maximum_mean_force_eV_per_A: PositiveFloat = Field(
+        0.02,
+        description="A result whose force averaged over the atoms, zero in theory, is larger is rejected (eV/Å)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    maximum_charge_sum_e: PositiveFloat = Field(
+        0.05,
+        description="A result whose atomic charges add up to more than this is rejected (e)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+
+
+class Gfn1XtbSettings(CommonSettings):
+    """GFN1-xTB at the Γ point, by tblite: Grimme et al., J. Chem. Theory Comput. 2017, 13, 1989."""
+
+    engine: Literal["gfn1-xtb"] = Field("gfn1-xtb", description="Name of the engine (name)")
+    accuracy: PositiveFloat = Field(
+        1.0, le=1000.0, description="tblite's accuracy: scales all thresholds, smaller is tighter (no unit)"
+    )
+    electronic_temperature_K: PositiveFloat = Field(
+        300.0, description="Temperature of the Fermi occupation of the orbitals (K)"
+    )
+    max_iterations: PositiveInt = Field(
+        250,
+        description="Self-consistency cycles after which an attempt is unconverged (count)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    mixer_damping: PositiveFloat = Field(
+        0.4,
+        le=1.0,
+        description="Damping of the Broyden mixing of the charges (no unit)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    initial_guess: Literal["sad", "eeq"] = Field(
+        "sad",
+        description="Charges that the self-consistency starts from: neutral atoms, or electronegativity "
+        "equilibration (name)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+
+
+class CommandSettings(CommonSettings):
+    """Any ASE calculator by its import path, or any executable that reads and writes extended XYZ."""
+
+    engine: Literal["command"] = Field("command", description="Name of the engine (name)")
+    calculator: str | None = Field(
+        None, description="Import path of an ASE calculator, 'module:Class' (name); or give `executable`"
+    )
+    executable: str | None = Field(
+        None,
+        description="Command line that reads input.extxyz and arguments.json and writes output.extxyz in the "
+        "folder where it runs, without a shell (command); or give `calculator`",
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Keyword arguments of the calculator, or the content of the executable's arguments.json "
+        "(units of the calculator)",
+    )
+    recovery: tuple[dict[str, JsonValue], ...] = Field(
+        (),
+        description="Arguments that replace those of `arguments` after an unconverged attempt, one set per "
+        "attempt; they must lead to the same answer (units of the calculator)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables of the engine's process; what changes the physics belongs into "
+        "`arguments` (text)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    elements: tuple[str, ...] | None = Field(
+        None,
+        description="Elements that the engine has data for; others are rejected (chemical symbols)",
+        json_schema_extra=_NOT_PHYSICS,
+    )
+    isolated_atom_box_A: PositiveFloat = Field(
+        15.0, description="Edge of the cubic cell around an isolated atom (Å)"
+    )
+    isolated_atom_periodic: bool = Field(
+        False, description="Whether an isolated atom's cell is periodic, as plane-wave codes want it (yes or no)"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_compute(self) -> Self:
+        if (self.calculator is None) == (self.executable is None):
+            raise ValueError("give either calculator ('module:Class') or executable (a command line), not both")
+        if self.calculator is not None and not _IMPORT_PATH.fullmatch(self.calculator):
+            raise ValueError(
+                f"calculator {self.calculator!r} is not an import path; write 'module:Class', "
+                "for example 'ase.calculators.emt:EMT'"
+            )
+        if self.executable is not None and not self.executable.strip():
+            raise ValueError("executable is empty; write the command line that computes a label")
+        return self
+
+
+EngineSettings = Annotated[Gfn1XtbSettings | CommandSettings, Field(discriminator="engine")]
+
+
+def physics_of(settings: CommonSettings) -> dict[str, Any]:
+    """Return the settings that decide what a label's numbers mean, as JSON values."""
+    fields = type(settings).model_fields
+    return {
+        name: value
+        for name, value in settings.model_dump(mode="json").items()
+        if not _is_marked_harmless(fields[name].json_schema_extra)
+    }
+
+
+def _is_marked_harmless(extra: object) -> bool:
+    return isinstance(extra, dict) and extra.get(_CHANGES_RESULT) is False
+
+
+def settings_hash(settings: CommonSettings) -> str:
+    """Return the SHA-256 of everything in ``settings`` that changes the physics, and of nothing else.
+
+    Two labels with equal hashes may join one data set; limits, bounds, mixing and cycles do not count.
+    """
+    text = json.dumps(physics_of(settings), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Initial configurations, Monte Carlo, molecular dynamics, selection. Pure functions on `Atoms`."""

@@ -1,0 +1,119 @@
+"""SOAP vectors of atoms and fingerprints of structures, computed by QUIP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from quippy.descriptors import Descriptor
+
+from ..errors import InputError
+
+__all__ = ["DescriptorSettings", "SoapDescriptor", "kernel", "species_of"]
+
+
+class DescriptorSettings(BaseModel):
+    """The SOAP descriptor of selection: coarser, and much cheaper, than that of a fit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_max: int = Field(default=6, ge=1, le=16, description="Number of radial functions; no unit.")
+    l_max: int = Field(default=4, ge=0, le=16, description="Highest angular momentum; no unit.")
+    cutoff_A: float = Field(default=5.0, gt=0, description="Radius of an environment; unit Å.")
+    transition_width_A: float = Field(
+        default=1.0, gt=0, description="Width over which neighbours fade out at the cutoff; unit Å."
+    )
+    atom_sigma_A: float = Field(default=0.5, gt=0, description="Width of the atomic Gaussians; unit Å.")
+    zeta: int = Field(default=4, ge=1, description="Exponent of the kernel; no unit.")
+
+    @model_validator(mode="after")
+    def _transition_fits(self) -> DescriptorSettings:
+        if self.transition_width_A >= self.cutoff_A:
+            raise ValueError(
+                f"transition_width_A ({self.transition_width_A:g}) must be below cutoff_A ({self.cutoff_A:g})"
+            )
+        return self
+
+
+def species_of(structures: Sequence[Atoms]) -> tuple[str, ...]:
+    """Return the chemical symbols that occur in ``structures``, by atomic number."""
+    symbols = {symbol for atoms in structures for symbol in atoms.symbols}
+    return tuple(sorted(symbols, key=atomic_numbers.__getitem__))
+
+
+def kernel(first: np.ndarray, second: np.ndarray, zeta: int) -> np.ndarray:
+    """Return the SOAP kernel (p·p')^ζ of two sets of vectors, [n, d] and [m, d], as [n, m].
+
+    Bartók, Kondor, Csányi, Phys. Rev. B 2013, 87, 184115 (10.1103/PhysRevB.87.184115).
+    """
+    return (first @ second.T) ** zeta
+
+
+class SoapDescriptor:
+    """SOAP power spectra for a fixed list of species.
+
+    Parameters
+    ----------
+    species
+        Chemical symbols; every structure may hold these and no others. Their number sets the length of the
+        vectors, so structures are comparable only through one descriptor.
+    settings
+        Basis and cutoff.
+    """
+
+    def __init__(self, species: Sequence[str], settings: DescriptorSettings | None = None) -> None:
+        self.species = tuple(species)
+        self.settings = settings or DescriptorSettings()
+        numbers = " ".join(str(atomic_numbers[symbol]) for symbol in self.species)
+        self._descriptor = Descriptor(
+            f"soap n_max={self.settings.n_max} l_max={self.settings.l_max}"
+            f" cutoff={self.settings.cutoff_A} cutoff_transition_width={self.settings.transition_width_A}"
+            f" atom_sigma={self.settings.atom_sigma_A}"
+            f" n_species={len(self.species)} species_Z={{{numbers}}} n_Z={len(self.species)} Z={{{numbers}}}"
+        )
+        self.length: int = self._descriptor.dimensions()
+
+    def vectors(self, atoms: Atoms) -> dict[str, np.ndarray]:
+        """Return the SOAP vectors of each species, [n_atoms_of_species, length], of Euclidean norm one.
+
+        Rows follow the order of the atoms. A species that does not occur has an array of no rows.
+
+        Raises
+        ------
+        InputError
+            If ``atoms`` holds a species that the descriptor does not know.
+        """
+        foreign = set(atoms.symbols) - set(self.species)
+        if foreign:
+            raise InputError(
+                f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}"
+            )
+        # QUIP copies every array of the atoms; only these matter.
+        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        calculated = self._descriptor.calc(bare)
+        centres = np.asarray(calculated["ci"]) - 1
+        rows = np.empty((len(atoms), self.length))
+        rows[centres] = calculated["data"]
+        return {symbol: rows[atoms.symbols == symbol] for symbol in self.species}
+
+    def fingerprint(self, atoms: Atoms) -> np.ndarray:
+        """Return one vector for the structure, [n_species * length]; see `fingerprint_of`."""
+        return fingerprint_of(self.vectors(atoms))
+
+
+def fingerprint_of(vectors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the fingerprint of a structure from the vectors of its atoms.
+
+    For each species the mean vector, normalised, divided by the root of the number of species; concatenated.
+    The scalar product of two fingerprints, one at most, is then the average structural kernel of De, Bartók,
+    Csányi and Ceriotti (Phys. Chem. Chem. Phys. 2016, 18, 13754, 10.1039/C6CP00415F) with a linear local
+    kernel, normalised and taken species by species: a few P or Zr count as much as many Li. It does not
+    change under translation, rotation, permutation of atoms or repetition of the cell.
+    """
+    blocks = [block.mean(axis=0) if len(block) else np.zeros(block.shape[1]) for block in vectors.values()]
+    norms = [np.linalg.norm(block) or 1.0 for block in blocks]
+    scaled = [block / norm for block, norm in zip(blocks, norms, strict=True)]
+    return np.concatenate(scaled) / np.sqrt(len(blocks))

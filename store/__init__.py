@@ -1,0 +1,1 @@
+"""Records, the LaunchPad and the two backends they live on."""

@@ -1,0 +1,214 @@
+"""One store, two backends: an embedded file or a MongoDB server, chosen by one setting.
+
+A path is the embedded store: a SQLite file, with the campaign's files in a folder beside it. A
+``mongodb://`` URI is a server; the files then lie in a folder that every worker sees.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pymongo.errors import DuplicateKeyError
+
+from ..errors import InputError
+from .artefacts import ArtefactStore
+from .launchpad import StoreLaunchPad, is_server, open_launchpad
+from .records import (
+    RECORD_TYPES,
+    CampaignRecord,
+    ConfigurationRecord,
+    DataSetRecord,
+    LabelRecord,
+    ModelRecord,
+    Record,
+    ResultRecord,
+    TrajectoryRecord,
+)
+
+DEFAULT_STORE = "ionloop.db"
+STORE_VARIABLE = "IONLOOP_STORE"
+ROOT_VARIABLE = "IONLOOP_ROOT"
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+class RecordCollection(Generic[RecordType]):
+    """The records of one type.
+
+    Parameters
+    ----------
+    collection
+        The database's collection (pymongo's interface).
+    record_type
+        The type that its documents hold.
+    """
+
+    def __init__(self, collection: Any, record_type: type[RecordType]) -> None:
+        self._collection = collection
+        self._type = record_type
+
+    def add(self, record: RecordType) -> RecordType:
+        """Store ``record`` if its identifier is new; return what the store holds under it."""
+        try:
+            self._collection.insert_one(record.to_document())
+        except DuplicateKeyError:
+            return self[record.id]
+        return record
+
+    def replace(self, record: RecordType) -> None:
+        """Store ``record``, in place of an older one with the same identifier."""
+        self._collection.replace_one({"_id": record.id}, record.to_document(), upsert=True)
+
+    def get(self, identifier: str) -> RecordType | None:
+        """Return the record with that identifier, or None."""
+        document = self._collection.find_one({"_id": identifier})
+        return None if document is None else self._type.from_document(document)
+
+    def __getitem__(self, identifier: str) -> RecordType:
+        record = self.get(identifier)
+        if record is None:
+            raise KeyError(f"no {self._type.__name__} with the identifier {identifier!r}")
+        return record
+
+    def find(self, filters: dict[str, Any] | None = None) -> Iterator[RecordType]:
+        """Yield the records that match ``filters``, in the order of generation and identifier."""
+        for document in self._collection.find(filters or {}).sort([("generation", 1), ("_id", 1)]):
+            yield self._type.from_document(document)
+
+    def get_many(self, identifiers: list[str]) -> list[RecordType]:
+        """Return the records with these identifiers, in their order.
+
+        Raises
+        ------
+        KeyError
+            If one is missing.
+        """
+        found = {
+            document["_id"]: self._type.from_document(document)
+            for document in self._collection.find({"_id": {"$in": identifiers}})
+        }
+        return [found[identifier] for identifier in identifiers]
+
+    def count(self, filters: dict[str, Any] | None = None) -> int:
+        """Return how many records match ``filters``."""
+        return int(self._collection.count_documents(filters or {}))
+
+
+class Store:
+    """The records, the LaunchPad and the files of one database.
+
+    Parameters
+    ----------
+    launchpad
+        FireWorks' LaunchPad on the database that also holds the records.
+    root
+        The folder of the store's files.
+    location
+        What the user named the store by (without credentials).
+    """
+
+    def __init__(self, launchpad: StoreLaunchPad, root: Path, location: str) -> None:
+        self.launchpad = launchpad
+        self.location = location
+        self.artefacts = ArtefactStore(root)
+        self.database = launchpad.db
+        self.campaigns = RecordCollection(self.database.campaigns, CampaignRecord)
+        self.configurations = RecordCollection(self.database.configurations, ConfigurationRecord)
+        self.labels = RecordCollection(self.database.labels, LabelRecord)
+        self.data_sets = RecordCollection(self.database.data_sets, DataSetRecord)
+        self.models = RecordCollection(self.database.models, ModelRecord)
+        self.trajectories = RecordCollection(self.database.trajectories, TrajectoryRecord)
+        self.results = RecordCollection(self.database.results, ResultRecord)
+        self.workers = self.database.workers
+
+    @property
+    def root(self) -> Path:
+        """The folder of the store's files."""
+        return self.artefacts.root
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is a file on this machine."""
+        return is_embedded(self.location)
+
+    def records(self, record_type: type[RecordType]) -> RecordCollection[RecordType]:
+        """Return the collection that holds ``record_type``."""
+        return RecordCollection(self.database[record_type.collection], record_type)
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Return a context in which all writes happen or none (embedded store; a server has no need)."""
+        return self.launchpad.transaction()
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes that queries use, once per store."""
+        for record_type in RECORD_TYPES:
+            collection = self.database[record_type.collection]
+            collection.create_index([("campaign", 1), ("generation", 1)])
+        self.database.labels.create_index("content_hash")
+        self.database.labels.create_index("state")
+        self.database.results.create_index("kind")
+        self.database.fireworks.create_index("spec.campaign")
+
+    def close(self) -> None:
+        """Release the connection."""
+        self.launchpad.client.close()
+
+
+def is_embedded(location: str) -> bool:
+    """Return whether ``location`` names an embedded store, not a server."""
+    return not is_server(location)
+
+
+def default_location(folder: Path | None = None) -> str:
+    """Return the store to use where none is named: ``IONLOOP_STORE``, else a file in ``folder``."""
+    return os.environ.get(STORE_VARIABLE) or str((folder or Path.cwd()) / DEFAULT_STORE)
+
+
+def default_root(location: str) -> Path:
+    """Return the folder of the store's files: ``IONLOOP_ROOT``, else beside the embedded file.
+
+    Raises
+    ------
+    InputError
+        For a server without ``IONLOOP_ROOT``: nothing else says where its workers share files.
+    """
+    if os.environ.get(ROOT_VARIABLE):
+        return Path(os.environ[ROOT_VARIABLE])
+    if is_embedded(location):
+        path = Path(location)
+        return path.with_name(f"{path.stem}-files")
+    raise InputError(f"a store on a server needs a folder that all its workers share: set {ROOT_VARIABLE} to its path")
+
+
+def open_store(location: str | None = None, *, root: Path | None = None, must_exist: bool = False) -> Store:
+    """Open the store at ``location`` (a path or a ``mongodb://`` URI), made if it is new.
+
+    Raises
+    ------
+    InputError
+        If the store cannot be opened or, with ``must_exist``, is not there yet.
+    """
+    location = location or default_location()
+    if is_embedded(location):
+        path = Path(location).resolve()
+        if must_exist and not path.exists():
+            raise InputError(
+                f"there is no store at {path}; name one with --store or {STORE_VARIABLE}, "
+                "or start a campaign with `ionloop run`"
+            )
+        location = str(path)
+    launchpad = open_launchpad(location)
+    store = Store(launchpad, root or default_root(location), location)
+    if not is_embedded(location) or not store.database.campaigns.index_information().get("campaign_1_generation_1"):
+        store.ensure_indexes()
+    return store
+
+
+def host_name() -> str:
+    """Return this machine's name, as workers are known by."""
+    return platform.node()

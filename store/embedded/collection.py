@@ -1,0 +1,393 @@
+"""Collections, cursors, databases and their storage: mongomock's semantics over the rows of a file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import bson
+import mongomock
+from mongomock import filtering, helpers
+from mongomock.collection import Collection, Cursor, validate_is_mapping
+from mongomock.filtering import filter_applies
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from .catalog import CollectionRecord
+from .dates import process_pipeline
+from .documents import Documents, Stored
+from .keys import sort_key
+from .planner import lookups
+
+Document = dict[str, Any]
+
+
+class CollectionStore:
+    """What mongomock's ``store.CollectionStore`` is, in a file: a mapping from identifier to document."""
+
+    def __init__(self, documents: Documents, database: str, name: str) -> None:
+        self.documents_of_file = documents
+        self.engine = documents.engine
+        self.database = database
+        self.name = name
+
+    @property
+    def record(self) -> CollectionRecord | None:
+        """The collection's entry in the catalog, None where it was never created."""
+        return self.documents_of_file.catalog.get(self.database, self.name)
+
+    def create(self) -> CollectionRecord:
+        """Return the collection's entry in the catalog, made if need be."""
+        with self.engine.write():
+            return self.documents_of_file.catalog.create(self.database, self.name)
+
+    @property
+    def is_created(self) -> bool:
+        """Whether the collection exists."""
+        with self.engine.read():
+            return self.record is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the collection has no document."""
+        with self.engine.read():
+            record = self.record
+            return record is None or self.documents_of_file.is_empty(record)
+
+    def drop(self) -> None:
+        """Remove the collection with everything in it."""
+        with self.engine.write():
+            record = self.record
+            if record is not None:
+                self.documents_of_file.catalog.drop(record)
+
+    @property
+    def indexes(self) -> dict[str, dict[str, Any]]:
+        """The index definitions by name."""
+        with self.engine.read():
+            record = self.record
+            return {} if record is None else record.indexes
+
+    @indexes.setter
+    def indexes(self, value: dict[str, dict[str, Any]]) -> None:
+        """Drop all indexes: the only assignment that mongomock makes."""
+        assert not value
+        for name in list(self.indexes):
+            self.drop_index(name)
+
+    def create_index(self, name: str, definition: dict[str, Any]) -> None:
+        """Keep an index and index the documents that exist."""
+        with self.engine.write():
+            self.documents_of_file.create_index(self.create(), name, definition)
+
+    def drop_index(self, name: str) -> None:
+        """Forget an index.
+
+        Raises
+        ------
+        KeyError
+            If there is none of that name.
+        """
+        with self.engine.write():
+            record = self.record
+            if record is None or name not in record.indexes:
+                raise KeyError(name)
+            self.documents_of_file.drop_index(record, name)
+
+    # -- candidates ------------------------------------------------------------------------------------------
+
+    def candidates(self, conditions: Any) -> Iterator[Stored]:
+        """Yield all documents that may pass a filter, in the order of their insertion."""
+        record = self.record
+        if record is None:
+            return iter(())
+        return self.documents_of_file.scan(record, lookups(conditions, record.fields))
+
+    def ordered_candidates(self, conditions: Any, field: str, direction: int) -> Iterator[Stored] | None:
+        """Yield the same in the order of a field, None where loading and sorting is the better way."""
+        record = self.record
+        if record is None:
+            return None
+        return self.documents_of_file.walk(
+            record, lookups(conditions, record.fields), field, descending=direction < 0
+        )
+
+    def find(self, identifier: Any) -> Stored | None:
+        """Return the document with this identifier, None if there is none."""
+        wanted = dict(identifier) if isinstance(identifier, helpers.hashdict) else identifier
+        for stored in self.candidates({"_id": {"$eq": wanted}}):
+            if stored.document["_id"] == wanted:
+                return stored
+        return None
+
+    # -- the mapping that mongomock works with ---------------------------------------------------------------
+
+    def __contains__(self, identifier: Any) -> bool:
+        with self.engine.read():
+            return self.find(identifier) is not None
+
+    def __getitem__(self, identifier: Any) -> Document:
+        with self.engine.read():
+            stored = self.find(identifier)
+            if stored is None:
+                raise KeyError(identifier)
+            return stored.copy()
+
+    def __setitem__(self, identifier: Any, document: Mapping[str, Any]) -> None:
+        with self.engine.write():
+            record = self.create()
+            stored = self.find(identifier)
+            if stored is None:
+                self.documents_of_file.insert(record, document)
+            else:
+                self.documents_of_file.replace(record, stored, document)
+
+    def __delitem__(self, identifier: Any) -> None:
+        with self.engine.write():
+            stored = self.find(identifier)
+            if stored is None:
+                raise KeyError(identifier)
+            self.delete(stored)
+
+    def __len__(self) -> int:
+        with self.engine.read():
+            record = self.record
+            return 0 if record is None else self.documents_of_file.count(record)
+
+    @property
+    def documents(self) -> Iterator[Document]:
+        """All documents, shared with the cache: read only."""
+        with self.engine.read():
+            everything = list(self.candidates({}))
+        # mongomock throws errors into this, so that it must be a generator.
+        yield from (stored.document for stored in everything)
+
+    def replace(self, stored: Stored, document: Mapping[str, Any]) -> Stored:
+        """Write a document in place of another."""
+        return self.documents_of_file.replace(self.create(), stored, document)
+
+    def delete(self, stored: Stored) -> None:
+        """Remove a document."""
+        self.documents_of_file.delete(self.create(), stored)
+
+
+class Draft(Document):
+    """A document that mongomock may change in place; what changed is written afterwards."""
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__(stored.copy())
+        self.stored = stored
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Document:
+        # mongomock copies a document right before it changes it: decoding is the fastest copy.
+        return self.stored.copy()
+
+
+class EmbeddedCollection(Collection):
+    """A collection in a file, with the interface of pymongo."""
+
+    _drafts: list[Draft] | None = None
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def _matching(self, conditions: Any) -> Iterator[Stored]:
+        """Yield the documents that pass a filter, in the order of their insertion."""
+        if self._store.is_empty:
+            # The filter is checked even where there is nothing to filter.
+            filter_applies(conditions, {})
+        return (
+            stored
+            for stored in self._store.candidates(conditions)
+            if filter_applies(conditions, stored.document)
+        )
+
+    def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 - mongomock's name
+        if self._drafts is not None:
+            with self._store.engine.read():
+                drafts = [Draft(stored) for stored in self._matching(filter)]
+            self._drafts.extend(drafts)
+            return iter(drafts)
+        with self._store.engine.read():
+            return iter([stored.document for stored in self._matching(filter)])
+
+    def _get_dataset(self, spec: Any, sort: Any, fields: Any, as_class: type) -> Iterator[Document]:
+        """Yield copies of the documents that pass a filter, sorted: lazily where an index tells the order."""
+        for stored in self._sorted(spec, list(sort.items() if isinstance(sort, Mapping) else sort or ())):
+            if not fields and as_class is dict:
+                yield stored.copy()
+            elif _shares_values(fields) or isinstance(stored.document.get("_id"), dict):
+                yield self._copy_only_fields(stored.copy(), fields, as_class)
+            else:
+                yield self._copy_only_fields(stored.document, fields, as_class)
+
+    def _sorted(self, spec: Any, sort: list[tuple[str, int]]) -> Iterator[Stored]:
+        if len(sort) == 1 and not sort[0][0].startswith("$"):
+            ordered = self._store.ordered_candidates(spec, *sort[0])
+            if ordered is not None:
+                return (stored for stored in ordered if filter_applies(spec, stored.document))
+        found = self._matching(spec)
+        for field, direction in reversed(sort):
+            found = iter(_sorted_by(list(found), field, direction))
+        return found
+
+    def find(self, filter: Any = None, projection: Any = None, *args: Any, **kwargs: Any) -> EmbeddedCursor:  # noqa: A002
+        """Return a cursor as pymongo does."""
+        return EmbeddedCursor.of(super().find(filter, projection, *args, **kwargs))
+
+    def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> Document | None:  # noqa: A002
+        """Return the first document that passes the filter, None if there is none."""
+        if filter is None:
+            filter = {}  # noqa: A001
+        elif not isinstance(filter, Mapping):
+            filter = {"_id": filter}  # noqa: A001
+        return next(self.find(filter, *args, **kwargs).limit(1), None)
+
+    def count_documents(self, filter: Any, **kwargs: Any) -> int:  # noqa: A002
+        """Return the number of documents that pass the filter."""
+        if filter == {} and not kwargs:
+            return len(self._store)
+        return super().count_documents(filter, **kwargs)
+
+    def aggregate(self, pipeline: Any, session: Any = None, **kwargs: Any) -> Any:
+        """Run an aggregation pipeline; a leading ``$match`` uses the indexes."""
+        stages = list(pipeline)
+        with self._store.engine.read():
+            found = self.find(stages.pop(0)["$match"] if stages and "$match" in stages[0] else {})
+            return process_pipeline(list(found), self.database, stages, session)
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def _insert(self, data: Any, session: Any = None, ordered: bool = True) -> Any:
+        with self._store.engine.write():
+            return super()._insert(data, session, ordered)
+
+    def _update(self, spec: Any, document: Any, upsert: bool = False, **kwargs: Any) -> Any:
+        with self._store.engine.write():
+            self._drafts = []
+            try:
+                result = super()._update(spec, document, upsert=upsert, **kwargs)
+                self._write_drafts()
+            finally:
+                self._drafts = None
+            return result
+
+    def _write_drafts(self) -> None:
+        for draft in self._drafts or ():
+            draft.stored = self._store.replace(draft.stored, dict(draft))
+
+    def _ensure_uniques(self, new_data: Any) -> None:
+        # mongomock calls this after each change, with the document in its storage already.
+        self._write_drafts()
+        drafts, self._drafts = self._drafts, None
+        try:
+            super()._ensure_uniques(new_data)
+        finally:
+            self._drafts = drafts
+
+    def _find_and_modify(self, *args: Any, **kwargs: Any) -> Any:
+        with self._store.engine.write():
+            return super()._find_and_modify(*args, **kwargs)
+
+    def _delete(
+        self,
+        filter: Any,  # noqa: A002 - mongomock's name
+        collation: Any = None,
+        hint: Any = None,
+        multi: bool = False,
+        session: Any = None,
+    ) -> dict[str, Any]:
+        if collation or hint or session:
+            return super()._delete(filter, collation, hint, multi, session)
+        conditions = helpers.patch_datetime_awareness_in_document(filter)
+        validate_is_mapping("filter", conditions)
+        with self._store.engine.write():
+            found = list(islice(self._matching(conditions), None if multi else 1))
+            for stored in found:
+                self._store.delete(stored)
+        return {"connectionId": self.database.client._id, "n": len(found), "ok": 1.0, "err": None}
+
+    def bulk_write(self, *args: Any, **kwargs: Any) -> Any:
+        """Run many writes as one operation."""
+        with self._store.engine.write():
+            return super().bulk_write(*args, **kwargs)
+
+    # -- indexes and options ---------------------------------------------------------------------------------
+
+    def create_index(self, key_or_list: Any, *args: Any, **kwargs: Any) -> str:
+        """Create an index. Expiry after a time is not offered."""
+        if kwargs.get("expireAfterSeconds") is not None:
+            raise OperationFailure("the embedded store keeps documents for ever: expireAfterSeconds is not offered")
+        keys = helpers.create_index_list(key_or_list)
+        keys = [(field, direction) for field, direction in keys]
+        if self._has_index(keys, kwargs):
+            return kwargs.get("name") or helpers.gen_index_name(keys)
+        with self._store.engine.write():
+            return super().create_index(keys, *args, **kwargs)
+
+    def _has_index(self, keys: list[tuple[str, int]], options: Mapping[str, Any]) -> bool:
+        """Tell whether this very index exists, which is what every start of a worker asks for."""
+        existing = self._store.indexes.get(options.get("name") or helpers.gen_index_name(keys), {})
+        wanted = {"key": keys, **{name: True for name in ("sparse", "unique") if options.get(name)}}
+        return existing == wanted and not options.get("partialFilterExpression")
+
+    def drop_indexes(self, session: Any = None) -> None:
+        """Drop all indexes."""
+        with self._store.engine.write():
+            super().drop_indexes(session)
+
+    def with_options(self, *args: Any, **kwargs: Any) -> EmbeddedCollection:
+        """Return the collection with other options."""
+        changed = super().with_options(*args, **kwargs)
+        if changed is not self:
+            changed.__class__ = EmbeddedCollection
+        return changed
+
+
+class EmbeddedCursor(Cursor):
+    """A cursor that reads no more than its limit asks for."""
+
+    _limited: list[Document]
+    _limited_for: tuple[Any, int, int] | None = None
+
+    @classmethod
+    def of(cls, cursor: Cursor) -> EmbeddedCursor:
+        """Return mongomock's cursor with our way of reading."""
+        cursor.__class__ = cls
+        return cursor
+
+    def _compute_results(self, with_limit_and_skip: bool = False) -> list[Document]:
+        if not (with_limit_and_skip and self._limit):
+            with self.collection._store.engine.read():
+                return super()._compute_results(with_limit_and_skip)
+        wanted = (self._factory, self._skip, self._limit)
+        if self._limited_for != wanted:
+            with self.collection._store.engine.read(), closing(self._factory()) as found:
+                results = list(islice(found, self._skip, self._skip + abs(self._limit)))
+            if self.collection.codec_options.tz_aware:
+                results = [helpers.make_datetime_timezone_aware_in_document(one) for one in results]
+            self._limited, self._limited_for = results, wanted
+        return self._limited
+
+    def clone(self) -> EmbeddedCursor:
+        """Return an unread copy."""
+        return EmbeddedCursor.of(super().clone())
+
+
+def _shares_values(fields: Any) -> bool:
+    """Tell whether mongomock's projection hands out parts of the document itself instead of copies."""
+    return isinstance(fields, Mapping) and any(isinstance(value, Mapping) for value in fields.values())
+
+
+def _sorted_by(found: list[Stored], field: str, direction: int) -> list[Stored]:
+    if field == "$natural":
+        return found[::-1] if direction < 0 else found
+    keys: list[Any] = [sort_key(filtering.resolve_key(field, stored.document)) for stored in found]
+    if any(key is None for key in keys):
+        keys = [filtering.resolve_sort_key(field, stored.document) for stored in found]
+    # ``reverse`` keeps the order of equals, as mongomock's own sort does.
+    order = sorted(range(len(found)), key=keys.__getitem__, reverse=direction < 0)
+    return [found[position] for position in order]
+
+

@@ -1,0 +1,373 @@
+"""One SQLite file: its connection, lock and transactions, in one process that may have threads and children."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pymongo.errors import PyMongoError
+
+from ...errors import IonloopError
+from .failures import StoreError, explain, is_busy
+from .location import APPLICATION_ID, SCHEMA_VERSION, check_identity, check_location
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+_BUSY_TIMEOUT_S = 30.0
+_BUSY_PATIENCE_S = 300.0
+
+_SCHEMA = """
+CREATE TABLE catalog (revision INTEGER NOT NULL);
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, database TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (database, name));
+CREATE TABLE indexes (
+    id INTEGER PRIMARY KEY, collection INTEGER NOT NULL, name TEXT NOT NULL, definition BLOB NOT NULL,
+    UNIQUE (collection, name));
+CREATE TABLE fields (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, name TEXT NOT NULL,
+    UNIQUE (collection, name));
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, revision INTEGER NOT NULL,
+    body BLOB NOT NULL);
+CREATE INDEX documents_of_collection ON documents (collection, id, revision);
+CREATE TABLE keys (
+    field INTEGER NOT NULL, key BLOB NOT NULL, document INTEGER NOT NULL,
+    PRIMARY KEY (field, key, document)) WITHOUT ROWID;
+INSERT INTO catalog VALUES (0);
+"""
+
+
+class Engine:
+    """The SQLite file behind every client of this process that opened the same path.
+
+    Threads take turns: whoever is inside ``read``, ``write`` or ``transaction`` holds the lock. Processes take
+    turns in ``write`` and ``transaction`` only, by SQLite's own lock.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous) -> None:
+        self.path = path
+        self.synchronous = synchronous
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._writing = False
+        self._failure: IonloopError | None = None
+        self._orphaned_by_fork = False
+
+    # -- connection ------------------------------------------------------------------------------------------
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if self._orphaned_by_fork:
+                raise StoreError(
+                    f"store: this process was forked in the middle of a transaction on {self.path}: "
+                    "fork outside of transactions"
+                )
+            try:
+                self._connection = self._patiently(self._connect)
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        try:
+            self._check_or_create(connection)
+            connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+            connection.execute("PRAGMA cache_size = -32768")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_or_create(self, connection: sqlite3.Connection) -> None:
+        # Nothing may be written, not even the journal mode, before the file is known to be ours.
+        self._identify(connection)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(f"store: the file system of {self.path} cannot keep SQLite's log: choose another")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._identify(connection):
+                for statement in _SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _identify(self, connection: sqlite3.Connection) -> bool:
+        """Check that the file is ours; return whether it has its tables already."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        check_identity(self.path, application, version, has_tables=tables > 0)
+        return bool(tables)
+
+    def _patiently(self, action: Any) -> Any:
+        """Repeat ``action`` while other processes hold the file."""
+        deadline = time.monotonic() + _BUSY_PATIENCE_S
+        while True:
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again.
+
+        Raises
+        ------
+        StoreError
+            If called inside a transaction.
+        """
+        with self._lock:
+            if self._depth:
+                raise StoreError(f"store: {self.path} cannot be closed inside a transaction")
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement inside ``read``, ``write`` or ``transaction``."""
+        if self._failure is not None:
+            raise self._failure
+        assert self._connection is not None
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise self._fail(error) from error
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query one by one."""
+        cursor = self.execute(sql, parameters)
+        try:
+            yield from cursor
+        except sqlite3.Error as error:
+            raise self._fail(error) from error
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for many rows, inside ``write`` or ``transaction``."""
+        if self._failure is not None:
+            raise self._failure
+        assert self._connection is not None
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise self._fail(error) from error
+
+    def _fail(self, error: sqlite3.Error) -> IonloopError:
+        """Translate the error; what follows in this transaction fails too, whoever caught the first one."""
+        failure = explain(error, self.path)
+        if self._depth:
+            self._failure = failure
+        return failure
+
+    # -- transactions ----------------------------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the calling thread is inside ``write`` or ``transaction``."""
+        # Another thread's transaction cannot be seen while it lasts: taking the lock waits for its end.
+        with self._lock:
+            return self._writing
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Give one consistent view of the file to everything inside."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._begin("BEGIN")
+            try:
+                yield
+            finally:
+                self._end("COMMIT")
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Make one operation durable at its end.
+
+        A refusal that MongoDB would report (duplicate key, document too large ...) keeps what the operation did
+        before, as on a server; any other error undoes all of it.
+        """
+        with self._lock:
+            if self._depth:
+                self._check_writable()
+                yield
+                return
+            self._begin("BEGIN IMMEDIATE", writing=True)
+            try:
+                yield
+            except PyMongoError:
+                self._end("COMMIT")
+                raise
+            except BaseException:
+                self._end("ROLLBACK")
+                raise
+            self._end("COMMIT")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything inside one all-or-nothing step; may be nested, an inner failure undoes the inner part.
+
+        Other processes wait for the end, so that nothing slow belongs inside.
+        """
+        with self._lock:
+            if self._depth:
+                self._check_writable()
+                yield from self._nested()
+                return
+            self._begin("BEGIN IMMEDIATE", writing=True)
+            try:
+                yield
+            except BaseException:
+                self._end("ROLLBACK")
+                raise
+            self._end("COMMIT")
+
+    def _nested(self) -> Iterator[None]:
+        name = f"level_{self._depth}"
+        self.execute(f"SAVEPOINT {name}")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            if self._failure is None:
+                self.execute(f"ROLLBACK TO {name}")
+                self.execute(f"RELEASE {name}")
+            raise
+        else:
+            self.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
+
+    def _check_writable(self) -> None:
+        if not self._writing:
+            raise StoreError(f"store: {self.path} cannot be written while it is being read: end the read first")
+
+    def _begin(self, statement: str, *, writing: bool = False) -> None:
+        connection = self._connected()
+        try:
+            self._patiently(lambda: connection.execute(statement))
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+        self._depth, self._writing, self._failure = 1, writing, None
+
+    def _end(self, statement: str) -> None:
+        """End the outermost transaction. After a failed statement nothing of it is kept."""
+        connection, failure = self._connection, self._failure
+        assert connection is not None
+        self._depth, self._writing, self._failure = 0, False, None
+        try:
+            # SQLite rolls back by itself after some errors, a full disk among them.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK" if failure is not None else statement)
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise explain(error, self.path) from error
+        if failure is not None and statement == "COMMIT":
+            raise failure
+
+    # -- forks -----------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Close the file, because SQLite's locks do not survive a fork: parent and child open it afresh."""
+        self._lock.acquire()
+        if not self._depth:
+            self._disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the other threads go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start afresh; a transaction that was open stays the parent's."""
+        self._lock = threading.RLock()
+        if self._connection is not None:
+            # Even closing the parent's connection would damage the file: it must never be finalised here.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+            self._connection = None
+            self._orphaned_by_fork = True
+        self._depth, self._writing, self._failure = 0, False, None
+
+
+_engines: weakref.WeakValueDictionary[Path, Engine] = weakref.WeakValueDictionary()
+_engines_lock = threading.Lock()
+_forking: list[Engine] = []
+
+
+def open_engine(path: Path, synchronous: Synchronous, *, allow_network_file_system: bool = False) -> Engine:
+    """Return the engine of a file, one per file and process, with the file checked and open.
+
+    Raises
+    ------
+    InputError
+        If no store can be kept there.
+    """
+    path = Path(os.path.realpath(path))
+    check_location(path, allow_network_file_system=allow_network_file_system)
+    with _engines_lock:
+        engine = _engines.get(path)
+        if engine is None:
+            engine = _engines[path] = Engine(path, synchronous)
+        elif synchronous == "FULL" and engine.synchronous != "FULL":
+            engine.synchronous = "FULL"
+            engine.close()
+    with engine.read():
+        pass
+    return engine
+
+
+def _before_fork() -> None:
+    _engines_lock.acquire()
+    _forking[:] = _engines.values()
+    for engine in _forking:
+        engine.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for engine in _forking:
+        engine.after_fork_in_parent()
+    _forking.clear()
+    _engines_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for engine in _forking:
+        engine.after_fork_in_child()
+    _forking.clear()
+    _engines_lock.release()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)

@@ -1,0 +1,249 @@
+"""Queries over the records: typed rows with units, for tables, CSV, JSON and extended XYZ.
+
+Filters become plain equality conditions on known fields. What a user types is only ever a value, never part
+of the query itself, so that nothing typed can reach further than what is documented.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+from ase import Atoms
+from pydantic import TypeAdapter
+
+from ..errors import InputError
+from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
+from ..fitting.settings import ModelKind
+from ..labelling.settings import EngineSettings, settings_hash
+from ..states import State
+from .connection import Store
+from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
+from .records import CampaignRecord, ConfigurationRecord, DataSetRecord, LabelRecord, Record, label_arrays
+
+MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
+ISOLATED_ATOM_SAMPLER = "isolated-atom"
+ISOLATED_ATOM_CELL_A = 20.0
+
+EXTXYZ_KINDS = ("configurations", "labels", "data-sets")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to look for: a kind of record and plain values that its fields must have (None: anything)."""
+
+    kind: str
+    campaign: str | None = None
+    generation: int | None = None
+    model: str | None = None
+    state: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Records that match, by generation and identifier, and how many there are without the limit."""
+
+    kind: RecordKind
+    records: tuple[Record, ...]
+    total: int
+
+    def columns(self, names: Sequence[str] = ()) -> tuple[Column, ...]:
+        """Return the columns of these names; without names those shown by default.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown.
+        """
+        if names:
+            return tuple(self.kind.column(name) for name in names)
+        # A campaign's own records need not repeat its name.
+        mixed = len({record.campaign for record in self.records}) > 1
+        return tuple(column for column in self.kind.columns if column.shown or (mixed and column.name == "campaign"))
+
+    def rows(self, columns: Sequence[Column]) -> list[list[Cell]]:
+        """Return one row per record, shape [n_records][n_columns]."""
+        return [[column.cell(record) for column in columns] for record in self.records]
+
+
+def run_query(store: Store, query: Query) -> QueryResult:
+    """Return the records that match.
+
+    With a campaign, labels are those that answer its configurations, whichever campaign of the store computed
+    them first; they are shown with the generation that they have in this one.
+
+    Raises
+    ------
+    InputError
+        If the kind, the campaign, the state or the model is unknown, or the kind cannot be filtered so.
+    """
+    kind = record_kind(query.kind)
+    if query.campaign is not None and store.campaigns.get(query.campaign) is None:
+        known = sorted(record.id for record in store.campaigns.find())
+        raise unknown_value("campaign", query.campaign, known)
+    filters = {**_state_filter(kind, query.state), **_model_filter(store, kind, query.model)}
+    if kind.record_type is LabelRecord and query.campaign is not None:
+        labels = campaign_labels(store, query.campaign, query.generation)
+        matching: list[Record] = [record for record in labels if query.state in (None, record.state.value)]
+    else:
+        if query.campaign is not None:
+            filters["campaign"] = query.campaign
+        if query.generation is not None:
+            filters["generation"] = query.generation
+        matching = list(store.records(kind.record_type).find(filters))
+    return QueryResult(kind, tuple(matching[: query.limit]), len(matching))
+
+
+def _state_filter(kind: RecordKind, state: str | None) -> dict[str, Any]:
+    if state is None:
+        return {}
+    if not kind.states:
+        with_states = ", ".join(name for name, other in RECORD_KINDS.items() if other.states)
+        raise InputError(f"{kind.name} have no state; --state is for {with_states}")
+    if state not in kind.states:
+        raise unknown_value("state", state, kind.states, of=kind.name)
+    return {"state": state}
+
+
+def _model_filter(store: Store, kind: RecordKind, model: str | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    if not kind.model_kind_field:
+        with_models = ", ".join(name for name, other in RECORD_KINDS.items() if other.model_kind_field)
+        raise InputError(f"{kind.name} belong to no model; --model is for {with_models}")
+    if model in MODEL_KINDS:
+        return {kind.model_kind_field: model}
+    if not kind.model_id_field:
+        raise unknown_value("model", model, MODEL_KINDS, of=kind.name)
+    if store.models.get(model) is None:
+        raise unknown_value("model", model, (*MODEL_KINDS, *(record.id for record in store.models.find())))
+    return {kind.model_id_field: model}
+
+
+def engine_hash(campaign: CampaignRecord) -> str:
+    """Return the hash of the settings of the campaign's reference engine, as its labels carry it."""
+    settings = campaign.settings["reference"]
+    return settings_hash(TypeAdapter(EngineSettings).validate_python(settings))
+
+
+def labels_by_configuration(store: Store, configurations: Sequence[ConfigurationRecord]) -> dict[str, LabelRecord]:
+    """Return the labels by the campaigns' reference engines, by the identifier of their configuration."""
+    names = {record.campaign for record in configurations}
+    engines = {name: engine_hash(store.campaigns[name]) for name in sorted(names)}
+    hashes = sorted({record.content_hash for record in configurations})
+    found: dict[tuple[str, str], LabelRecord] = {}
+    for label in store.labels.find({"content_hash": {"$in": hashes}}):
+        found[label.content_hash, label.settings_hash] = label
+    pairs = ((record, found.get((record.content_hash, engines[record.campaign]))) for record in configurations)
+    return {record.id: label for record, label in pairs if label is not None}
+
+
+def campaign_labels(store: Store, campaign: str, generation: int | None = None) -> list[LabelRecord]:
+    """Return the labels that answer the campaign's configurations, with their place in this campaign."""
+    filters: dict[str, Any] = {"campaign": campaign}
+    if generation is not None:
+        filters["generation"] = generation
+    configurations = list(store.configurations.find(filters))
+    labels = labels_by_configuration(store, configurations)
+    return [
+        labels[record.id].model_copy(
+            update={"campaign": campaign, "generation": record.generation, "configuration": record.id}
+        )
+        for record in configurations
+        if record.id in labels
+    ]
+
+
+def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> LabelledConfiguration:
+    """Return a configuration with the data of its finished label; the configuration type is its sampler.
+
+    Isolated atoms get a cell that readers need, zero forces and the type that fitting programs look for.
+
+    Raises
+    ------
+    ValueError
+        If the label is not finished.
+    """
+    if configuration.origin.sampler == ISOLATED_ATOM_SAMPLER and label.state is State.FINISHED:
+        atoms = configuration.atoms
+        atoms.set_cell(np.eye(3) * ISOLATED_ATOM_CELL_A)
+        return LabelledConfiguration(
+            atoms, label.energy or 0.0, np.zeros((1, 3)), None, label.id, config_type=ISOLATED_ATOM
+        )
+    energy, forces, stress = label_arrays(label)
+    return LabelledConfiguration(
+        configuration.atoms, energy, forces, stress, label.id, config_type=configuration.origin.sampler
+    )
+
+
+Frame = LabelledConfiguration | Atoms
+
+
+def frames(store: Store, result: QueryResult) -> Iterator[Frame]:
+    """Yield the structures of the records: with labels where those are finished, bare where not.
+
+    Raises
+    ------
+    InputError
+        If records of this kind hold no structures.
+    """
+    if result.kind.name not in EXTXYZ_KINDS:
+        raise InputError(f"{result.kind.name} hold no structures; extxyz is for {', '.join(EXTXYZ_KINDS)}")
+    for configuration, label in _pairs(store, result):
+        if label is not None and label.state is State.FINISHED:
+            yield labelled(configuration, label)
+        else:
+            yield _bare_frame(configuration, label)
+
+
+def _bare_frame(configuration: ConfigurationRecord, label: LabelRecord | None) -> Atoms:
+    atoms = configuration.atoms
+    atoms.info["config_type"] = configuration.origin.sampler
+    atoms.info["identifier"] = configuration.id
+    atoms.info["label_state"] = "none" if label is None else label.state.value
+    return atoms
+
+
+def _pairs(store: Store, result: QueryResult) -> Iterator[tuple[ConfigurationRecord, LabelRecord | None]]:
+    records = result.records
+    if result.kind.record_type is ConfigurationRecord:
+        configurations = [record for record in records if isinstance(record, ConfigurationRecord)]
+        labels = labels_by_configuration(store, configurations)
+        yield from ((record, labels.get(record.id)) for record in configurations)
+        return
+    wanted: dict[str, None] = {}
+    for record in records:
+        if isinstance(record, DataSetRecord):
+            wanted.update(dict.fromkeys(record.labels))
+    answers = [record for record in records if isinstance(record, LabelRecord)]
+    answers += store.labels.get_many(list(wanted))
+    structures = store.configurations.get_many([label.configuration for label in answers])
+    yield from zip(structures, answers, strict=True)
+
+
+def as_json(result: QueryResult, columns: Sequence[Column] = ()) -> dict[str, Any]:
+    """Return plain data for JSON: whole records, or the chosen columns, with units; no value is infinite."""
+    records: list[dict[str, Any]]
+    if columns:
+        units = {column.name: column.unit for column in columns if column.unit}
+        names = [column.name for column in columns]
+        records = [dict(zip(names, row, strict=True)) for row in result.rows(columns)]
+    else:
+        units = dict(result.kind.units)
+        records = [_finite(record.model_dump(mode="json")) for record in result.records]
+    return {"kind": result.kind.name, "total": result.total, "units": units, "records": records}
+
+
+def _finite(value: Any) -> Any:
+    """Return nested plain data with None for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

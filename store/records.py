@@ -1,0 +1,265 @@
+"""The records of a campaign: what was computed, from what, by which code.
+
+Every record is a frozen pydantic model with an identifier, a schema version, its campaign and generation,
+the time it was made and the version of the code. Large arrays are files (`Artefact`), never documents.
+Units are ASE's: eV, Å, eV/Å, eV/Å³ (stress in ASE's sign and Voigt order).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from ase import Atoms
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .. import __version__
+from ..states import State
+from .identifiers import configuration_hash
+
+SCHEMA_VERSION = 1
+UNITS = {
+    "energy": "eV",
+    "forces": "eV/Å",
+    "stress": "eV/Å³",
+    "charges": "e",
+    "positions": "Å",
+    "wall_time_s": "s",
+}
+
+
+def now() -> datetime:
+    """Return the present time (UTC, whole milliseconds, as databases keep it)."""
+    time = datetime.now(UTC)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return the moment with its time zone: databases keep UTC and forget to say so."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Timestamp = Annotated[datetime, AfterValidator(as_utc)]
+
+
+class Structure(BaseModel):
+    """A structure as a document: enough to rebuild the `Atoms` bit for bit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    numbers: list[int]
+    positions: list[list[float]]
+    cell: list[list[float]]
+    pbc: list[bool]
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms) -> Self:
+        """Return the document of ``atoms`` (velocities, tags and results are not part of a structure)."""
+        return cls(
+            numbers=atoms.numbers.tolist(),
+            positions=atoms.positions.tolist(),
+            cell=atoms.cell.array.tolist(),
+            pbc=atoms.pbc.tolist(),
+        )
+
+    def to_atoms(self) -> Atoms:
+        """Return the structure as a new `Atoms`."""
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
+
+
+class Artefact(BaseModel):
+    """A file of the store: path relative to the store's root, size in bytes, SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Record(BaseModel):
+    """What every record has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    collection: ClassVar[str]
+    # Fields that two runs of the same campaign may differ in: times, and what a machine's speed decides.
+    volatile: ClassVar[frozenset[str]] = frozenset({"created", "code_version"})
+
+    id: str = Field(alias="_id")
+    schema_version: int = SCHEMA_VERSION
+    campaign: str
+    generation: int = 0
+    created: Timestamp = Field(default_factory=now)
+    code_version: str = __version__
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the record as a document for the database."""
+        return self.model_dump(by_alias=True, mode="python")
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Return the record that ``document`` holds."""
+        return cls.model_validate(document)
+
+    def essence(self) -> dict[str, Any]:
+        """Return what a rerun of the same campaign must reproduce: all but the volatile fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(self.volatile))
+
+
+class CampaignRecord(Record):
+    """A campaign: its settings as validated, its starting structure, and where it stands."""
+
+    collection: ClassVar[str] = "campaigns"
+    volatile: ClassVar[frozenset[str]] = Record.volatile | {"file", "ended"}
+
+    settings: dict[str, Any]
+    structure: Structure
+    file: str
+    state: State = State.READY
+    reason: str = ""
+    ended: Timestamp | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Origin(BaseModel):
+    """Where a configuration came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sampler: str
+    parent: str | None = None
+    step: int | None = None
+    seed: int | None = None
+    index: int = 0
+
+
+class ConfigurationRecord(Record):
+    """A structure to be labelled, with its origin and content hash."""
+
+    collection: ClassVar[str] = "configurations"
+
+    structure: Structure
+    formula: str
+    origin: Origin
+    content_hash: str
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure as a new `Atoms`."""
+        return self.structure.to_atoms()
+
+
+class LabelRecord(Record):
+    """The answer of a reference engine for one configuration; only a finished one carries data.
+
+    Unique per (content of the configuration, settings of the engine).
+    """
+
+    collection: ClassVar[str] = "labels"
+    volatile: ClassVar[frozenset[str]] = Record.volatile | {"wall_time_s", "attempts", "host"}
+
+    content_hash: str
+    configuration: str
+    engine: str
+    engine_version: str = ""
+    settings_hash: str
+    state: State
+    reason: str = ""
+    energy: float | None = None
+    forces: list[list[float]] | None = None
+    stress: list[float] | None = None
+    charges: list[float] | None = None
+    wall_time_s: float = 0.0
+    attempts: list[dict[str, Any]] = Field(default_factory=list)
+    retries: int = 0
+    host: str = ""
+
+
+class DataSetRecord(Record):
+    """The labels that a generation's models are fitted to, frozen so that both see the same."""
+
+    collection: ClassVar[str] = "data_sets"
+
+    labels: list[str]
+    configurations: list[str]
+    isolated_atom_energies: dict[str, float]
+
+
+class ModelRecord(Record):
+    """A fitted potential: what it was fitted to, how, and its files with checksums."""
+
+    collection: ClassVar[str] = "models"
+    volatile: ClassVar[frozenset[str]] = Record.volatile | {"wall_time_s", "files"}
+
+    kind: str
+    data_set: str
+    training_set_hash: str
+    hyperparameters: dict[str, Any]
+    baseline: dict[str, Any] | None = None
+    seed: int
+    path: str
+    files: list[Artefact]
+    wall_time_s: float = 0.0
+
+
+class TrajectoryRecord(Record):
+    """A molecular dynamics run: its frames are a file."""
+
+    collection: ClassVar[str] = "trajectories"
+    volatile: ClassVar[frozenset[str]] = Record.volatile | {"wall_time_s", "artefact"}
+
+    driver: str
+    replica: int
+    start: str
+    seed: int
+    state: Literal["completed", "stopped"]
+    reason: str = ""
+    steps: int
+    frames: int
+    mean_temperature_K: float | None
+    artefact: Artefact
+    wall_time_s: float = 0.0
+
+
+class ResultRecord(Record):
+    """A result: values with units, uncertainties where there are any, and what they were computed from."""
+
+    collection: ClassVar[str] = "results"
+
+    kind: str
+    model: str | None = None
+    model_kind: str | None = None
+    inputs: list[str] = Field(default_factory=list)
+    values: dict[str, Any]
+    units: dict[str, str] = Field(default_factory=dict)
+
+
+RECORD_TYPES: tuple[type[Record], ...] = (
+    CampaignRecord,
+    ConfigurationRecord,
+    LabelRecord,
+    DataSetRecord,
+    ModelRecord,
+    TrajectoryRecord,
+    ResultRecord,
+)
+
+
+def label_arrays(label: LabelRecord) -> tuple[float, np.ndarray, np.ndarray | None]:
+    """Return energy (eV), forces (N, 3) (eV/Å) and stress (6,) (eV/Å³) or None of a finished label.
+
+    Raises
+    ------
+    ValueError
+        If the label is not finished: it must never be counted as data.
+    """
+    if label.state is not State.FINISHED or label.energy is None or label.forces is None:
+        raise ValueError(f"label {label.id} is {label.state.value}, it holds no data")
+    stress = None if label.stress is None else np.array(label.stress)
+    return label.energy, np.array(label.forces), stress
+
+
+def same_content(configuration: ConfigurationRecord) -> bool:
+    """Return whether the configuration's structure still has the content hash it was stored with."""
+    return configuration_hash(configuration.atoms) == configuration.content_hash

@@ -1,0 +1,22 @@
+"""One Firetask per kind of job: read records, call one function below, write records."""
+
+from .assess import AssessTask, ConcludeTask
+from .base import IonloopTask
+from .fit import FitTask
+from .initial import InitialDynamicsTask, LithiumMonteCarloTask
+from .label import IsolatedAtomTask, LabelTask
+from .sample import SampleTask, SelectTask
+
+TASKS: tuple[type[IonloopTask], ...] = (
+    AssessTask,
+    ConcludeTask,
+    FitTask,
+    InitialDynamicsTask,
+    IsolatedAtomTask,
+    LabelTask,
+    LithiumMonteCarloTask,
+    SampleTask,
+    SelectTask,
+)
+
+__all__ = ["TASKS", *(task.__name__ for task in TASKS)]

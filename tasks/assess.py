@@ -1,0 +1,161 @@
+"""The assessment of a generation: errors on the new labels, then the data set of the next generation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..labelling import EngineSettings
+from ..states import State
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+from .fit import record_errors
+from .label import ISOLATED_ATOM, label_identifier
+
+CONCLUSION = "conclusion"
+
+
+def data_set_identifier(campaign: str, labels: list[str]) -> str:
+    """Return the identifier of the data set of these labels."""
+    return identifier("data", campaign, labels)
+
+
+def generation_labels(
+    store: Store, campaign: str, generation: int, engine: EngineSettings
+) -> list[tuple[ConfigurationRecord, LabelRecord | None]]:
+    """Return the configurations of a generation with their labels, in the order they were chosen."""
+    configurations = [
+        record
+        for record in store.configurations.find({"campaign": campaign, "generation": generation})
+        if record.origin.sampler != ISOLATED_ATOM
+    ]
+    configurations.sort(key=lambda record: (record.origin.sampler, record.origin.index, record.id))
+    return [(record, store.labels.get(label_identifier(record.content_hash, engine))) for record in configurations]
+
+
+def isolated_atom_energies(store: Store, campaign: str, engine: EngineSettings) -> dict[str, float]:
+    """Return the isolated-atom energies (eV) by species."""
+    energies = {}
+    for record in store.configurations.find({"campaign": campaign, "origin.sampler": ISOLATED_ATOM}):
+        label = store.labels.get(label_identifier(record.content_hash, engine))
+        if label is not None and label.energy is not None:
+            energies[record.formula] = label.energy
+    return energies
+
+
+class AssessParameters(TaskParameters):
+    """The models of the generation and what counts as enough labels."""
+
+    models: dict[str, str] = Field(description="identifiers of the generation's models by kind; none at first")
+    species: list[str]
+    planned: int | None = Field(default=None, description="configurations that were asked for, if fixed")
+    engine: EngineSettings
+    min_label_fraction: float
+
+
+class AssessTask(IonloopTask):
+    """Measure the models on the generation's labels before those join, then freeze the next data set."""
+
+    _fw_name = "ionloop.assess"
+    parameters_type = AssessParameters
+
+    def execute(self, parameters: AssessParameters, context: TaskContext) -> Outcome:
+        """Check that enough labels finished, record the errors and the data set."""
+        store = context.store
+        labelled = generation_labels(store, parameters.campaign, parameters.generation, parameters.engine)
+        finished = [label.id for _, label in labelled if label is not None and label.state is State.FINISHED]
+        self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
+        self._check_isolated_atoms(parameters, context)
+        for name in parameters.models.values():
+            model = store.models.get(name)
+            # A model whose fit failed is in the ledger of failures; the others are measured all the same.
+            if model is not None:
+                with context.measure("assess"):
+                    record_errors(store, parameters, model, "new", finished)
+        data_set = self._freeze(parameters, context)
+        return Outcome(
+            reason=f"{len(finished)} of {len(labelled)} labels finished",
+            outputs={"data_set": data_set.id, "finished": len(finished), "labels": len(labelled)},
+            pass_on={"data_set": data_set.id},
+        )
+
+    @staticmethod
+    def _check_fraction(parameters: AssessParameters, finished: int, total: int) -> None:
+        if total == 0:
+            raise JobFailed(
+                f"generation {parameters.generation} has no configuration to label: "
+                "the trajectories gave no frame that was selected"
+            )
+        if finished < parameters.min_label_fraction * total or finished == 0:
+            raise JobFailed(
+                f"only {finished} of {total} labels of generation {parameters.generation} finished, "
+                f"fewer than stop.min_label_fraction = {parameters.min_label_fraction:g}; "
+                "see `ionloop failures`, then `ionloop retry`"
+            )
+
+    @staticmethod
+    def _check_isolated_atoms(parameters: AssessParameters, context: TaskContext) -> None:
+        energies = isolated_atom_energies(context.store, parameters.campaign, parameters.engine)
+        missing = sorted(set(parameters.species) - set(energies))
+        if missing:
+            raise JobFailed(f"no isolated-atom energy of {', '.join(missing)}; see `ionloop failures`")
+
+    @staticmethod
+    def _freeze(parameters: AssessParameters, context: TaskContext) -> DataSetRecord:
+        """Record the data set of all finished labels up to this generation (also those retried since)."""
+        store = context.store
+        labels: list[LabelRecord] = []
+        for generation in range(parameters.generation + 1):
+            pairs = generation_labels(store, parameters.campaign, generation, parameters.engine)
+            labels.extend(label for _, label in pairs if label is not None and label.state is State.FINISHED)
+        names = [label.id for label in labels]
+        return store.data_sets.add(
+            DataSetRecord(
+                id=data_set_identifier(parameters.campaign, names),
+                campaign=parameters.campaign,
+                generation=parameters.generation,
+                labels=names,
+                configurations=[label.configuration for label in labels],
+                isolated_atom_energies=isolated_atom_energies(store, parameters.campaign, parameters.engine),
+            )
+        )
+
+
+class ConcludeParameters(TaskParameters):
+    """Why the loop ended and with which models."""
+
+    reason: str
+    converged: bool
+    models: dict[str, str]
+
+
+class ConcludeTask(IonloopTask):
+    """Record the end of a campaign: the reason and the final models."""
+
+    _fw_name = "ionloop.conclude"
+    parameters_type = ConcludeParameters
+
+    def execute(self, parameters: ConcludeParameters, context: TaskContext) -> Outcome:
+        """Write the conclusion; the campaign is finished."""
+        store = context.store
+        store.results.add(
+            ResultRecord(
+                id=identifier("result", CONCLUSION, parameters.campaign),
+                campaign=parameters.campaign,
+                generation=parameters.generation,
+                kind=CONCLUSION,
+                inputs=list(parameters.models.values()),
+                values={
+                    "reason": parameters.reason,
+                    "converged": parameters.converged,
+                    "models": parameters.models,
+                },
+            )
+        )
+        record = store.campaigns[parameters.campaign]
+        store.campaigns.replace(
+            record.model_copy(update={"state": State.FINISHED, "reason": parameters.reason, "ended": now()})
+        )
+        return Outcome(reason=parameters.reason)

@@ -1,0 +1,106 @@
+"""The base of all Firetasks: typed parameters in, records out, failures with a reason."""
+
+from __future__ import annotations
+
+import errno
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from fireworks import FiretaskBase, FWAction
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import IonloopError
+from ..states import State
+from .context import TaskContext, current_context
+
+
+_MACHINE_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+
+
+def is_environment_failure(error: BaseException | None) -> bool:
+    """Return whether a full or unwritable disk is among the causes of ``error``."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class JobFailed(IonloopError):
+    """A job could not do its work, for a reason that a user can read.
+
+    Parameters
+    ----------
+    reason
+        One line.
+    state
+        The state that the job ends in.
+    """
+
+    def __init__(self, reason: str, state: State = State.FAILED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what FireWorks keeps of the failure."""
+        return {"reason": self.reason, "state": self.state.value}
+
+
+class TaskParameters(BaseModel):
+    """What every job knows of its place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaign: str
+    generation: int
+
+
+class Outcome(BaseModel):
+    """How a job ended, what it wants to say, and what the next Firetask of the same job needs to know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: State = State.FINISHED
+    reason: str = ""
+    outputs: dict[str, Any] = {}
+    pass_on: dict[str, str] = {}
+
+
+class IonloopTask(FiretaskBase):
+    """A Firetask with typed parameters; subclasses say what it does in `execute`."""
+
+    _fw_name = "ionloop.task"
+    required_params: ClassVar[list[str]] = ["parameters"]
+    parameters_type: ClassVar[type[TaskParameters]] = TaskParameters
+
+    @abstractmethod
+    def execute(self, parameters: Any, context: TaskContext) -> Outcome:
+        """Do the work: derive the outputs' identifiers, compute what is not there, write the records."""
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Run the task as FireWorks asks for it.
+
+        Raises
+        ------
+        JobFailed
+            With the reason, whatever went wrong; FireWorks keeps it with the launch.
+        """
+        context = current_context()
+        context.payload.clear()
+        try:
+            parameters = self.parameters_type.model_validate(self["parameters"])
+            outcome = self.execute(parameters, context)
+        except JobFailed:
+            raise
+        except ValidationError as error:
+            raise JobFailed(f"{self._fw_name}: wrong parameters: {error}") from error
+        except Exception as error:
+            # The boundary between a job and the worker: one bad job must not stop a campaign. But where the
+            # machine is at fault (full disk, lost rights) every job would fail: the worker stops instead.
+            if is_environment_failure(error):
+                context.abandon(str(error))
+            reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {error}"
+            raise JobFailed(reason) from error
+        stored = outcome.model_dump(mode="json", exclude={"pass_on"}) | {"payload": list(context.payload)}
+        return FWAction(stored_data=stored, update_spec=outcome.pass_on)

@@ -1,0 +1,151 @@
+"""Fitting jobs: one model, one frozen data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..analysis.errors import evaluate_errors
+from ..fitting import BaselineSettings, DataSet, GapSettings, LabelledConfiguration, fit_model, load_model
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import DataSetRecord, ModelRecord, ResultRecord, label_arrays
+from .base import IonloopTask, Outcome, TaskParameters
+from .context import TaskContext
+
+ERRORS = "errors"
+ERROR_UNITS = {
+    "energy_eV_per_atom": "eV/atom",
+    "force_eV_per_A": "eV/Å",
+    "force_by_element_eV_per_A": "eV/Å",
+}
+
+
+def model_identifier(kind: str, data_set: str, gap: GapSettings, baseline: BaselineSettings | None, seed: int) -> str:
+    """Return the identifier of the model that these inputs give (known before it is fitted)."""
+    return identifier(
+        "model",
+        kind,
+        data_set,
+        gap.model_dump(mode="json"),
+        None if baseline is None else baseline.model_dump(mode="json"),
+        seed,
+    )
+
+
+def labelled_configurations(store: Store, labels: list[str]) -> list[LabelledConfiguration]:
+    """Return the finished labels with their structures, in the order given."""
+    labelled = []
+    records = store.labels.get_many(labels)
+    configurations = store.configurations.get_many([record.configuration for record in records])
+    for record, configuration in zip(records, configurations, strict=True):
+        energy, forces, stress = label_arrays(record)
+        labelled.append(
+            LabelledConfiguration(
+                atoms=configuration.atoms,
+                energy=energy,
+                forces=forces,
+                stress=stress,
+                identifier=record.id,
+            )
+        )
+    return labelled
+
+
+def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
+    """Return the data set that ``record`` names."""
+    return DataSet(
+        configurations=tuple(labelled_configurations(store, record.labels)),
+        isolated_atom_energies=dict(record.isolated_atom_energies),
+    )
+
+
+def record_errors(
+    store: Store, place: TaskParameters, model: ModelRecord, subset: str, labels: list[str]
+) -> ResultRecord:
+    """Measure ``model`` on ``labels`` and record the errors, overall and per element.
+
+    ``subset`` says what the configurations are to the model: ``training`` or ``new``.
+    """
+    name = identifier("result", ERRORS, model.id, subset, labels)
+    known = store.results.get(name)
+    if known is not None:
+        return known
+    calculator = load_model(store.artefacts.path(model.path))
+    errors = evaluate_errors(calculator, labelled_configurations(store, labels))
+    return store.results.add(
+        ResultRecord(
+            id=name,
+            campaign=place.campaign,
+            generation=place.generation,
+            kind=ERRORS,
+            model=model.id,
+            model_kind=model.kind,
+            inputs=labels,
+            values={"subset": subset, **errors.model_dump(mode="json")},
+            units=ERROR_UNITS,
+        )
+    )
+
+
+class FitParameters(TaskParameters):
+    """A kind of model, the data set and the hyperparameters."""
+
+    model: str
+    kind: str
+    data_set: str
+    gap: GapSettings
+    baseline: BaselineSettings | None = None
+    seed: int
+
+
+class FitTask(IonloopTask):
+    """Fit a model to a data set and measure its training errors."""
+
+    _fw_name = "ionloop.fit"
+    parameters_type = FitParameters
+
+    def execute(self, parameters: FitParameters, context: TaskContext) -> Outcome:
+        """Fit unless the store has the model whole."""
+        store = context.store
+        data_set = store.data_sets[parameters.data_set]
+        model = store.models.get(parameters.model)
+        if model is None or not all(store.artefacts.is_whole(file) for file in model.files):
+            with context.measure("fit"):
+                model = self._fit(parameters, data_set, context)
+            store.models.replace(model)
+        with context.measure("fit"):
+            errors = record_errors(store, parameters, model, "training", data_set.labels)
+        return Outcome(outputs={"model": model.id, "errors": errors.id})
+
+    @staticmethod
+    def _fit(parameters: FitParameters, record: DataSetRecord, context: TaskContext) -> ModelRecord:
+        store = context.store
+        relative = f"models/{parameters.model}"
+        store.artefacts.folder("models")
+        data_set = build_data_set(store, record)
+        manifest = fit_model(
+            parameters.kind,
+            data_set,
+            parameters.gap,
+            parameters.baseline,
+            store.artefacts.path(relative),
+            seed=parameters.seed,
+        )
+        folder = store.artefacts.path(relative)
+        baseline: dict[str, Any] | None = None
+        if parameters.baseline is not None:
+            baseline = parameters.baseline.model_dump(mode="json")
+        return ModelRecord(
+            id=parameters.model,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=parameters.kind,
+            data_set=record.id,
+            training_set_hash=data_set.content_hash,
+            hyperparameters=parameters.gap.model_dump(mode="json"),
+            baseline=baseline,
+            seed=parameters.seed,
+            path=relative,
+            files=[store.artefacts.register(path) for path in sorted(folder.iterdir()) if path.is_file()],
+            wall_time_s=manifest.wall_time_s,
+        )

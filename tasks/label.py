@@ -1,0 +1,128 @@
+"""Labelling jobs: one configuration, one reference engine, one label record."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+
+from ..labelling import EngineSettings, LabelOutcome, isolated_atom_energy, label, settings_hash
+from ..states import State
+from ..store.connection import Store, host_name
+from ..store.identifiers import configuration_hash, identifier
+from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+
+ISOLATED_ATOM = "isolated-atom"
+
+
+def label_identifier(content_hash: str, engine: EngineSettings) -> str:
+    """Return the identifier of the label of that content by that engine: the same in every campaign."""
+    return identifier("label", content_hash, settings_hash(engine))
+
+
+def configuration_identifier(campaign: str, content_hash: str) -> str:
+    """Return the identifier of that content within a campaign."""
+    return identifier("config", campaign, content_hash)
+
+
+def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin: Origin) -> ConfigurationRecord:
+    """Store ``atoms`` as a configuration of the campaign and generation of ``place``."""
+    content_hash = configuration_hash(atoms)
+    return store.configurations.add(
+        ConfigurationRecord(
+            id=configuration_identifier(place.campaign, content_hash),
+            campaign=place.campaign,
+            generation=place.generation,
+            structure=Structure.from_atoms(atoms),
+            formula=atoms.get_chemical_formula(),
+            origin=origin,
+            content_hash=content_hash,
+        )
+    )
+
+
+def _label_record(
+    place: TaskParameters, configuration: ConfigurationRecord, engine: EngineSettings, outcome: LabelOutcome
+) -> LabelRecord:
+    finished = outcome.state is State.FINISHED
+
+    def data(values: np.ndarray | None) -> list | None:
+        return None if values is None or not finished else np.asarray(values).tolist()
+
+    return LabelRecord(
+        id=label_identifier(configuration.content_hash, engine),
+        campaign=place.campaign,
+        generation=place.generation,
+        content_hash=configuration.content_hash,
+        configuration=configuration.id,
+        engine=engine.engine,
+        engine_version=outcome.engine_version,
+        settings_hash=settings_hash(engine),
+        state=outcome.state,
+        reason=outcome.reason,
+        energy=outcome.energy if finished else None,
+        forces=data(outcome.forces),
+        stress=data(outcome.stress),
+        charges=data(outcome.charges),
+        wall_time_s=outcome.wall_time_s,
+        attempts=[attempt.model_dump(mode="json") for attempt in outcome.attempts],
+        host=host_name(),
+    )
+
+
+class LabelParameters(TaskParameters):
+    """A configuration and the engine that labels it."""
+
+    configuration: str
+    engine: EngineSettings
+    retry: int = 0
+
+
+class LabelTask(IonloopTask):
+    """Label one configuration; a failed label is a record with a state and a reason, not a failed job."""
+
+    _fw_name = "ionloop.label"
+    parameters_type = LabelParameters
+
+    def execute(self, parameters: LabelParameters, context: TaskContext) -> Outcome:
+        """Compute the label unless the store has it."""
+        configuration = context.store.configurations[parameters.configuration]
+        name = label_identifier(configuration.content_hash, parameters.engine)
+        known = context.store.labels.get(name)
+        if known is None or (known.state is not State.FINISHED and known.retries < parameters.retry):
+            with context.measure("label"):
+                outcome = label(configuration.atoms, parameters.engine, context.scratch(f"{name}-{parameters.retry}"))
+            known = _label_record(parameters, configuration, parameters.engine, outcome)
+            known = known.model_copy(update={"retries": parameters.retry})
+            context.store.labels.replace(known)
+        return Outcome(state=known.state, reason=known.reason, outputs={"label": known.id})
+
+
+class IsolatedAtomParameters(TaskParameters):
+    """A species and the engine."""
+
+    species: str
+    engine: EngineSettings
+
+
+class IsolatedAtomTask(IonloopTask):
+    """Compute the energy of one isolated atom; without it no model can be fitted, so it must succeed."""
+
+    _fw_name = "ionloop.isolated-atom"
+    parameters_type = IsolatedAtomParameters
+
+    def execute(self, parameters: IsolatedAtomParameters, context: TaskContext) -> Outcome:
+        """Compute the energy unless the store has it."""
+        atom = Atoms(parameters.species)
+        configuration = add_configuration(context.store, parameters, atom, Origin(sampler=ISOLATED_ATOM))
+        name = label_identifier(configuration.content_hash, parameters.engine)
+        known = context.store.labels.get(name)
+        if known is None or known.state is not State.FINISHED:
+            with context.measure("label"):
+                outcome = isolated_atom_energy(parameters.species, parameters.engine, context.scratch(name))
+            known = _label_record(parameters, configuration, parameters.engine, outcome)
+            context.store.labels.replace(known)
+        if known.state is not State.FINISHED:
+            raise JobFailed(f"isolated {parameters.species} atom: {known.reason}", known.state)
+        return Outcome(outputs={"label": known.id})

@@ -1,0 +1,188 @@
+"""Sampling jobs: molecular dynamics with any calculator, and the selection of what is worth a label."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from pydantic import Field
+
+from ..fitting import load_model
+from ..sampling.molecular_dynamics import (
+    MolecularDynamicsSettings,
+    clear_calculator,
+    read_frames,
+    run_langevin,
+)
+from ..sampling.selection import SelectionSettings, select
+from ..store.identifiers import derive_seed, identifier
+from ..store.records import ConfigurationRecord, Origin, TrajectoryRecord
+from .base import IonloopTask, Outcome, TaskParameters
+from .context import TaskContext
+from .label import ISOLATED_ATOM, add_configuration
+
+SAMPLED = "molecular-dynamics"
+
+
+class DynamicsJob(Protocol):
+    """What the parameters of any job that runs molecular dynamics have."""
+
+    campaign: str
+    generation: int
+    dynamics: MolecularDynamicsSettings
+    seed: int
+
+
+def trajectory_identifier(campaign: str, generation: int, name: str) -> str:
+    """Return the identifier of a campaign's trajectory."""
+    return identifier("trajectory", campaign, generation, name)
+
+
+def run_trajectory(
+    context: TaskContext,
+    job: DynamicsJob,
+    *,
+    name: str,
+    atoms: Atoms,
+    calculator: Callable[[], Calculator],
+    reset_history: Callable[[Calculator], None] = clear_calculator,
+    driver: str = "reference",
+    replica: int = 0,
+) -> TrajectoryRecord:
+    """Run a trajectory, or carry it on from its last written frame, and record it once it is done."""
+    store = context.store
+    record_id = trajectory_identifier(job.campaign, job.generation, name)
+    known = store.trajectories.get(record_id)
+    if known is not None and store.artefacts.is_whole(known.artefact):
+        return known
+    path = store.artefacts.folder(Path("trajectories")) / f"{record_id}.traj"
+    start = time.monotonic()
+    outcome = run_langevin(
+        atoms,
+        calculator(),
+        job.dynamics,
+        path,
+        seed=job.seed,
+        reset_history=reset_history,
+        progress=context.report_progress,
+    )
+    record = TrajectoryRecord(
+        id=record_id,
+        campaign=job.campaign,
+        generation=job.generation,
+        driver=driver,
+        replica=replica,
+        start=name,
+        seed=job.seed,
+        state=outcome.end.value,
+        reason=outcome.reason,
+        steps=outcome.steps,
+        frames=outcome.frames,
+        mean_temperature_K=outcome.mean_temperature_K if outcome.frames > 1 else None,
+        artefact=store.artefacts.register(path),
+        wall_time_s=time.monotonic() - start,
+    )
+    store.trajectories.replace(record)
+    return record
+
+
+class SampleParameters(TaskParameters):
+    """One replica of a generation's molecular dynamics."""
+
+    model: str
+    model_kind: str
+    dynamics: MolecularDynamicsSettings
+    replica: int
+    seed: int
+
+
+class SampleTask(IonloopTask):
+    """Run molecular dynamics with the driving model; a trajectory that explodes keeps what came before."""
+
+    _fw_name = "ionloop.sample"
+    parameters_type = SampleParameters
+
+    def execute(self, parameters: SampleParameters, context: TaskContext) -> Outcome:
+        """Run the replica from its own starting configuration."""
+        store = context.store
+        model = store.models[parameters.model]
+        start = self._starting_atoms(parameters, context)
+        with context.measure("sample"):
+            record = run_trajectory(
+                context,
+                parameters,
+                name=f"replica-{parameters.replica}",
+                atoms=start,
+                calculator=lambda: load_model(store.artefacts.path(model.path)),
+                driver=parameters.model_kind,
+                replica=parameters.replica,
+            )
+        return Outcome(reason=record.reason, outputs={"trajectory": record.id, "frames": record.frames})
+
+    @staticmethod
+    def _starting_atoms(parameters: SampleParameters, context: TaskContext) -> Atoms:
+        """Return the crystal for the first replica, a configuration of the initial set for the others."""
+        store = context.store
+        if parameters.replica == 0:
+            return store.campaigns[parameters.campaign].structure.to_atoms()
+        initial = [
+            record
+            for record in store.configurations.find({"campaign": parameters.campaign, "generation": 0})
+            if record.origin.sampler != ISOLATED_ATOM
+        ]
+        chosen = derive_seed(parameters.seed, "start") % len(initial)
+        return initial[chosen].atoms
+
+
+class SelectParameters(TaskParameters):
+    """The trajectories of a generation and how to choose among their frames."""
+
+    trajectories: list[str] = Field(min_length=1)
+    write_every: int
+    settings: SelectionSettings
+    seed: int
+
+
+class SelectTask(IonloopTask):
+    """Choose the frames that are worth a label and store them as configurations."""
+
+    _fw_name = "ionloop.select"
+    parameters_type = SelectParameters
+
+    def execute(self, parameters: SelectParameters, context: TaskContext) -> Outcome:
+        """Select from all replicas' frames, far from what the campaign has."""
+        store = context.store
+        candidates: list[Atoms] = []
+        origins: list[dict[str, Any]] = []
+        for name in parameters.trajectories:
+            record = store.trajectories.get(name)
+            if record is None:
+                continue
+            frames = read_frames(store.artefacts.path(record.artefact.path), start=1)
+            candidates.extend(frames)
+            origins.extend(
+                {"parent": record.id, "step": (i + 1) * parameters.write_every, "seed": record.seed}
+                for i in range(len(frames))
+            )
+        existing = [record.atoms for record in self._earlier(parameters, context)]
+        with context.measure("select"):
+            outcome = select(candidates, existing, parameters.settings, seed=parameters.seed)
+        for order, index in enumerate(outcome.indices):
+            origin = Origin(sampler=SAMPLED, index=order, **origins[index])
+            add_configuration(store, parameters, candidates[index], origin)
+        return Outcome(
+            reason=outcome.reason,
+            outputs={"candidates": len(candidates), "selected": len(outcome.indices)},
+        )
+
+    @staticmethod
+    def _earlier(parameters: SelectParameters, context: TaskContext) -> list[ConfigurationRecord]:
+        """Return the configurations of all earlier generations, isolated atoms left out."""
+        found = context.store.configurations.find(
+            {"campaign": parameters.campaign, "generation": {"$lt": parameters.generation}}
+        )
+        return [record for record in found if record.origin.sampler != ISOLATED_ATOM]

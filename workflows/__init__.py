@@ -1,0 +1,1 @@
+"""The campaign file, job graphs and the loop."""

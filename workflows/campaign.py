@@ -1,0 +1,330 @@
+"""The campaign file as typed, frozen models: what a user may set, in which unit, with which default.
+
+`Campaign` holds the file as it was written. ``structure`` stays a built-in name or a path; a relative path is
+relative to the folder of the campaign file (`ionloop.workflows.campaign_file.load_campaign_structure`), so a
+campaign that leaves its folder must take the structure with it. ``Campaign.model_validate(campaign.model_dump(
+mode="json"))`` gives the same campaign back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from ..fitting.settings import ElementSymbol, GapSettings, ModelKind
+from ..labelling.settings import EngineSettings, Gfn1XtbSettings
+from ..sampling.guard import TrajectoryGuard
+from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
+from ..sampling.relaxation import RelaxationSettings
+from ..sampling.selection import FarthestPointSelection, SelectionSettings
+from .campaign_problems import CampaignInconsistency, Problem, closest
+
+MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
+
+LATER_ANALYSES = ("locality", "energy_volume", "conductivity", "barriers", "frenkel")
+"""Analyses that the design names and this version does not contain yet."""
+
+MAX_TIMESTEP_FS = 5.0
+MAX_STEPS = 10_000_000
+MIN_INITIAL_CONFIGURATIONS = 2
+
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Temperature = Annotated[float, Field(gt=0, le=20_000)]
+Timestep = Annotated[float, Field(gt=0, le=MAX_TIMESTEP_FS)]
+Charge = Annotated[float, Field(ge=-8, le=8)]
+
+
+class Section(BaseModel):
+    """Frozen, no unknown keys, no infinite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InitialMolecularDynamics(Section):
+    """Initial configurations from a short Langevin trajectory with the reference engine."""
+
+    count: Count = Field(40, description="Configurations taken from the trajectory (number)")
+    temperature_K: Temperature = Field(800.0, description="Temperature of the thermostat (K)")
+    timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
+    every: int = Field(10, ge=1, le=100_000, description="Steps between two configurations (number)")
+    friction_per_ps: float = Field(
+        10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)"
+    )
+    guard: TrajectoryGuard = Field(
+        default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped"
+    )
+
+    @property
+    def steps(self) -> int:
+        """Steps of the trajectory; its first frame, the crystal itself, is not among the configurations."""
+        return self.count * self.every
+
+    @property
+    def dynamics(self) -> MolecularDynamicsSettings:
+        """What the integrator needs."""
+        return MolecularDynamicsSettings(
+            temperature_K=self.temperature_K,
+            timestep_fs=self.timestep_fs,
+            steps=self.steps,
+            write_every=self.every,
+            friction_per_ps=self.friction_per_ps,
+            guard=self.guard,
+        )
+
+
+class InitialLithiumMonteCarlo(Section):
+    """Initial configurations from Monte Carlo over crystal and interstitial sites of the mobile ion."""
+
+    count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
+    start_temperature_K: Temperature = Field(3000.0, description="Temperature at which annealing starts (K)")
+    end_temperature_K: Temperature = Field(800.0, description="Temperature at which annealing ends (K)")
+    screening: float = Field(
+        4.0, ge=1, le=100, description="Dielectric constant that screens the charges (no unit)"
+    )
+    relaxation: RelaxationSettings = Field(
+        default_factory=RelaxationSettings,
+        description="Brief relaxation with the reference engine, then a rattle",
+    )
+
+    @model_validator(mode="after")
+    def _cools_down(self) -> Self:
+        if self.end_temperature_K > self.start_temperature_K:
+            message = f"must not be above start_temperature_K ({self.start_temperature_K:g} K)"
+            raise CampaignInconsistency(
+                [Problem(("end_temperature_K",), message, value=self.end_temperature_K)]
+            )
+        return self
+
+
+class Initial(Section):
+    """The configurations that the first models are fitted to."""
+
+    molecular_dynamics: InitialMolecularDynamics = Field(
+        InitialMolecularDynamics(), description="Short molecular dynamics with the reference engine"
+    )
+    lithium_monte_carlo: InitialLithiumMonteCarlo = Field(
+        InitialLithiumMonteCarlo(), description="Monte Carlo over sites of the mobile ion"
+    )
+
+
+def _charges_kind(value: Any) -> str:
+    return "table" if isinstance(value, dict) else "word"
+
+
+Charges = Annotated[
+    Annotated[Literal["formal"], Tag("word")] | Annotated[dict[ElementSymbol, Charge], Tag("table")],
+    Discriminator(_charges_kind),
+]
+
+
+class Baseline(Section):
+    """The electrostatic baseline of ES-GAP: fixed charges, each a Slater s density, in an Ewald sum."""
+
+    charges: Charges = Field(
+        "formal",
+        description="Charge of every species (e), e.g. {Li: 0.3, P: 1.5, S: -0.6}; "
+        "formal: formal charges times formal_fraction",
+    )
+    formal_fraction: float = Field(
+        0.3, gt=0, le=1, description="Part of the formal charges that is used with charges: formal (no unit)"
+    )
+    exponents: dict[ElementSymbol, Annotated[float, Field(gt=0, le=20)]] = Field(
+        default_factory=dict,
+        description="Slater exponent of a species (1/Å) where it differs from the default, which follows from its radius",
+    )
+    accuracy: float = Field(
+        1e-6, ge=1e-12, le=1e-2, description="Relative truncation error of the Ewald sums (no unit)"
+    )
+
+    @field_validator("charges", mode="before")
+    @classmethod
+    def _no_fit_yet(cls, value: Any) -> Any:
+        if value == "fit":
+            raise ValueError(
+                "fitting the charges comes in a later version; leave charges out for formal charges times "
+                "formal_fraction, or give a number for every species"
+            )
+        return value
+
+
+class Sampling(Section):
+    """Molecular dynamics with a fitted model, which finds the configurations of the next generation."""
+
+    driver: ModelKind | None = Field(
+        None, description="Model that drives the dynamics; nothing: es-gap if it is in models, else gap"
+    )
+    temperature_K: Temperature = Field(800.0, description="Temperature of the thermostat (K)")
+    length_ps: float = Field(5.0, gt=0, le=100_000, description="Length of each trajectory (ps)")
+    timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
+    replicas: int = Field(2, ge=1, le=1000, description="Independent trajectories per generation (number)")
+    write_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
+    friction_per_ps: float = Field(
+        10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)"
+    )
+    guard: TrajectoryGuard = Field(
+        default_factory=TrajectoryGuard, description="Bounds beyond which a trajectory is stopped"
+    )
+
+    @property
+    def steps(self) -> int:
+        """Steps of one trajectory: its length, rounded up to a whole number of frames."""
+        return steps_for(self.length_ps, self.timestep_fs, self.write_every)
+
+    @property
+    def dynamics(self) -> MolecularDynamicsSettings:
+        """What the integrator needs."""
+        return MolecularDynamicsSettings(
+            temperature_K=self.temperature_K,
+            timestep_fs=self.timestep_fs,
+            steps=self.steps,
+            write_every=self.write_every,
+            friction_per_ps=self.friction_per_ps,
+            guard=self.guard,
+        )
+
+    @property
+    def frames(self) -> int:
+        """Frames that one trajectory writes, the starting configuration not counted."""
+        return self.steps // self.write_every
+
+
+class Stop(Section):
+    """When the loop ends."""
+
+    patience: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Generations in a row without improvement after which the loop ends (number)",
+    )
+    energy_tolerance: float = Field(
+        0.05, ge=0, lt=1, description="Relative fall of the energy error that counts as improvement (no unit)"
+    )
+    force_tolerance: float = Field(
+        0.05, ge=0, lt=1, description="Relative fall of the force error that counts as improvement (no unit)"
+    )
+    max_generations: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="Most generations; each one fits, samples, selects, labels and assesses (number)",
+    )
+    min_label_fraction: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Part of a generation's labels that must finish for the loop to go on (no unit)",
+    )
+    max_attempts: int = Field(3, ge=1, le=20, description="Times that a failing job is started (number)")
+
+
+class Campaign(Section):
+    """From a crystal structure to converged potentials."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$",
+        description="Name of the campaign in the store",
+        json_schema_extra={
+            "allowed": "1 to 64 letters, digits, - and _, with a letter or digit at both ends"
+        },
+    )
+    structure: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="Built-in structure, or a file that ASE reads, relative to the campaign file",
+        json_schema_extra={"allowed": "the name of a built-in structure or the path of a file"},
+    )
+    supercell: tuple[
+        Annotated[int, Field(ge=1, le=50)],
+        Annotated[int, Field(ge=1, le=50)],
+        Annotated[int, Field(ge=1, le=50)],
+    ] = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
+    mobile: ElementSymbol = Field(
+        "Li",
+        description="Chemical symbol of the ion that moves",
+        json_schema_extra={"allowed": "a chemical symbol in the structure"},
+    )
+    seed: int = Field(
+        1, ge=0, le=2**31 - 1, description="Seed of every random number in the campaign (no unit)"
+    )
+    reference: EngineSettings = Field(
+        default_factory=Gfn1XtbSettings, description="Reference engine, which computes every label"
+    )
+    initial: Initial = Field(Initial(), description="Configurations before the first generation")
+    baseline: Baseline = Field(Baseline(), description="Electrostatic baseline of ES-GAP")
+    models: tuple[ModelKind, ...] = Field(
+        ("gap", "es-gap"), min_length=1, description="Models that every generation fits, on identical data"
+    )
+    gap: GapSettings = Field(
+        default_factory=GapSettings, description="Hyperparameters of both models' GAP part"
+    )
+    sampling: Sampling = Field(
+        Sampling(), description="Molecular dynamics that explores, once per generation"
+    )
+    selection: SelectionSettings = Field(
+        default_factory=FarthestPointSelection,
+        description="Choice of the sampled frames that are worth a label",
+    )
+    stop: Stop = Field(Stop(), description="When the loop ends")
+    analyses: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Analyses after convergence; this version has none, so this must stay empty",
+    )
+
+    @property
+    def driver(self) -> ModelKind:
+        """The model that drives the sampling."""
+        if self.sampling.driver is not None:
+            return self.sampling.driver
+        return "es-gap" if "es-gap" in self.models else "gap"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = list(_inconsistencies(self))
+        if problems:
+            raise CampaignInconsistency(problems)
+        return self
+
+
+def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    models = campaign.models
+    if len(set(models)) < len(models):
+        yield Problem(("models",), "names a model twice", value=list(models), allowed=" | ".join(MODEL_KINDS))
+    if campaign.sampling.driver is not None and campaign.sampling.driver not in models:
+        yield Problem(
+            ("sampling", "driver"),
+            "is not among the models of this campaign",
+            value=campaign.sampling.driver,
+            allowed=" | ".join(models),
+            related=(("models",),),
+        )
+    initial = campaign.initial.molecular_dynamics.count + campaign.initial.lithium_monte_carlo.count
+    if initial < MIN_INITIAL_CONFIGURATIONS:
+        message = f"asks for {initial} configurations in all; a first fit needs {MIN_INITIAL_CONFIGURATIONS} or more"
+        yield Problem(("initial",), message)
+    yield from _sampling_inconsistencies(campaign)
+    for name in campaign.analyses:
+        known = name in LATER_ANALYSES
+        yield Problem(
+            ("analyses", name),
+            "is not available in this version; remove it" if known else "is not an analysis",
+            allowed="nothing in this version",
+            suggestion=None if known else closest(name, LATER_ANALYSES),
+        )
+
+
+def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    sampling = campaign.sampling
+    if sampling.steps > MAX_STEPS:
+        message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"
+        yield Problem(("sampling", "length_ps"), message, value=sampling.length_ps)
+    candidates = sampling.frames * sampling.replicas
+    if candidates < campaign.selection.count:
+        message = (
+            f"is more than the {candidates} frames that a generation samples "
+            f"({sampling.replicas} replicas of {sampling.frames})"
+        )
+        related = (("sampling",),)
+        yield Problem(("selection", "count"), message, value=campaign.selection.count, related=related)

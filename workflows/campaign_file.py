@@ -1,0 +1,113 @@
+"""Read a campaign file: every problem at once, with file, line, key, value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ase import Atoms
+
+from ..errors import IonloopError
+from .campaign import Campaign
+from .campaign_problems import CampaignFileError, Key, Problem, closest
+from .campaign_structure import structure_problems
+from .campaign_validation import touches, validate_campaign
+from .campaign_yaml import YamlDocument, parse_yaml
+
+MAX_BYTES = 1_000_000
+
+
+def read_campaign(path: str | Path) -> Campaign:
+    """Read and check a campaign file, its structure included.
+
+    Raises
+    ------
+    CampaignFileError
+        With every problem that could be found.
+    """
+    path = Path(path)
+    document = parse_yaml(_read_text(path))
+    if not isinstance(document.data, Mapping):
+        problems = document.problems or [Problem((), _not_a_campaign(document))]
+        raise CampaignFileError(path, problems)
+    campaign, problems = validate_campaign(document.data)
+    spoiled = {problem.key for problem in document.problems}
+    problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
+    faulty = {problem.key[0] for problem in problems if problem.key}
+    if "structure" not in faulty and "structure" in document.data:
+        problems += [p for p in _structure_problems(campaign, path.parent) if not touches(p, faulty)]
+    if problems:
+        located = [_with_line(problem, document) for problem in problems]
+        raise CampaignFileError(path, sorted(located, key=lambda problem: problem.line or 0))
+    return campaign
+
+
+def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
+    """Return the campaign's structure, not yet repeated; a relative path is taken from ``folder``.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the file cannot be read.
+    """
+    from ..sampling.crystals import load_structure
+
+    return load_structure(campaign.structure, Path(folder))
+
+
+def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:
+    try:
+        atoms = load_campaign_structure(campaign, folder)
+    except (IonloopError, OSError, ValueError) as error:
+        # A name that is too long for the file system, or holds a null byte, is refused by the system, not by us.
+        return [Problem(("structure",), f"cannot be used: {error}", value=campaign.structure)]
+    return structure_problems(campaign, atoms)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise CampaignFileError(path, [Problem((), "is a folder; name the campaign file in it")])
+        if not path.is_file():
+            raise CampaignFileError(path, [_missing_file(path)])
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            message = f"has {size:,} bytes; a campaign file has at most {MAX_BYTES:,}"
+            raise CampaignFileError(path, [Problem((), message)])
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not a text file: byte {error.start} is not UTF-8"
+        raise CampaignFileError(path, [Problem((), message)]) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CampaignFileError(path, [Problem((), f"cannot be read: {reason}")]) from None
+
+
+def _missing_file(path: Path) -> Problem:
+    neighbours = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    return Problem(
+        (), "does not exist (`ionloop init` writes one)", suggestion=closest(path.name, neighbours)
+    )
+
+
+def _not_a_campaign(document: YamlDocument) -> str:
+    if document.data is None:
+        return "is empty; a campaign needs at least name and structure (`ionloop init` writes a starter)"
+    kind = "a list" if isinstance(document.data, list) else "a single value"
+    return f"holds {kind}; a campaign file is a mapping of keys to values, such as `name: demo`"
+
+
+def _inside(key: Key, prefixes: set[Key]) -> bool:
+    return any(key[:length] in prefixes for length in range(1, len(key) + 1))
+
+
+def _with_line(problem: Problem, document: YamlDocument) -> Problem:
+    if problem.line is not None:
+        return problem
+    # A missing key has no line of its own: point at the section it is missing from.
+    for key in (problem.key, *problem.related):
+        for length in range(len(key), 0, -1):
+            if key[:length] in document.lines:
+                return replace(problem, line=document.lines[key[:length]])
+    return problem

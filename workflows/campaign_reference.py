@@ -1,0 +1,75 @@
+"""The reference of the campaign file as a Markdown page, written from the models.
+
+``python -m ionloop.workflows.campaign_reference [FILE]`` writes it (to the standard output without a file).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .campaign_problems import dotted
+from .campaign_schema import REQUIRED, FieldEntry, field_entries
+from .campaign_starter import yaml_value
+
+HEADER = """# The campaign file
+
+<!-- Written by `python -m ionloop.workflows.campaign_reference docs/campaign-file.md`: change the models, not this. -->
+
+A campaign file is YAML: keys and values, nothing else (no anchors, no aliases, no tags). The shortest one is
+
+```yaml
+name: minimal
+structure: li7p3s11
+```
+
+`ionloop init` writes a commented starter. `ionloop check` reports every error at once, each with its line, key, value
+and what is allowed, and tells what the campaign will cost. Unknown keys are errors. A number is written without
+quotes and without its unit: units are part of the names (`temperature_K`, `timestep_fs`, `cutoff_A` in Å).
+
+`structure` is a built-in name or a file that ASE reads; a relative path starts at the folder of the campaign file.
+"""
+
+
+def reference_page() -> str:
+    """Return the page: one table per section, sections with variants once per variant."""
+    tables: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for entry in field_entries():
+        tables.setdefault((entry.key[:-1], entry.variant or ""), []).append(_row(entry))
+    # Variants share sub-sections: one table, all their names.
+    merged: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (section, variant), rows in tables.items():
+        merged.setdefault((section, tuple(rows)), []).append(variant)
+    parts = [HEADER]
+    for (section, rows), names in merged.items():
+        variants = ", ".join(f"`{name}`" for name in names if name)
+        title = f"`{dotted(section)}`" if section else "Top level"
+        parts.append(f"## {title}" + (f" with {variants}" if variants else "") + "\n")
+        parts.append("\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows]) + "\n")
+    return "\n".join(parts)
+
+
+def _row(entry: FieldEntry) -> str:
+    if entry.default == REQUIRED:
+        default = "**required**"
+    elif entry.is_section:
+        default = "see below"
+    elif entry.default is None:
+        default = ""
+    else:
+        default = f"`{yaml_value(entry.default)}`"
+    cells = (f"`{entry.key[-1]}`", default, entry.allowed, entry.description.rstrip("."))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the page to the file named, or to the standard output."""
+    if arguments:
+        Path(arguments[0]).write_text(reference_page(), "utf-8")
+    else:
+        sys.stdout.write(reference_page())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

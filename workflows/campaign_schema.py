@@ -1,0 +1,276 @@
+"""What the campaign file allows at every key: read off the models, for errors, starter files and documentation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .campaign import Campaign
+from .campaign_problems import Key, closest, dotted, show_value
+
+Schema = Mapping[str, Any]
+
+REQUIRED = "required"
+
+
+@dataclass(frozen=True)
+class FieldEntry:
+    """One key of the campaign file.
+
+    ``default`` is the value that a file without this key gets, `REQUIRED` where there is none. ``variant`` names
+    the choice under which the key exists ("engine: command"), None where it always does.
+    """
+
+    key: tuple[str, ...]
+    description: str
+    allowed: str
+    default: Any
+    is_section: bool
+    variant: str | None = None
+
+
+@functools.cache
+def campaign_schema() -> dict[str, Any]:
+    """Return the JSON schema of the campaign file."""
+    return Campaign.model_json_schema()
+
+
+@functools.cache
+def default_values() -> dict[str, Any]:
+    """Return every default as plain data; name and structure, which have none, are left out."""
+    values = Campaign(name="name", structure="structure").model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in campaign_schema()["required"]}
+
+
+def resolve(schema: Schema) -> Schema:
+    """Follow a reference; a description beside the reference wins over the one behind it."""
+    while "$ref" in schema:
+        name = str(schema["$ref"]).rsplit("/", 1)[-1]
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**campaign_schema()["$defs"][name], **beside}
+    return schema
+
+
+def variants(schema: Schema) -> list[Schema]:
+    """Return the alternatives of a union, or the schema itself."""
+    schema = resolve(schema)
+    alternatives = schema.get("oneOf") or schema.get("anyOf")
+    if alternatives is None:
+        return [schema]
+    return [leaf for alternative in alternatives for leaf in variants(alternative)]
+
+
+def schemas_at(key: Key, data: Any) -> list[Schema]:
+    """Return what may stand at ``key``, one schema per alternative; ``data`` decides between variants."""
+    found: list[Schema] = [campaign_schema()]
+    default: Any = default_values()
+    for part in key:
+        found = [leaf for schema in _chosen(found, data, default) for leaf in _child(schema, part)]
+        data, default = _value_at(data, part), _value_at(default, part)
+    return [leaf for schema in found for leaf in variants(schema)]
+
+
+def allowed_at(key: Key, data: Any) -> str | None:
+    """Return in words what may stand at ``key``, None if no such key exists."""
+    phrases = list(dict.fromkeys(phrase(schema) for schema in schemas_at(key, data)))
+    return " or ".join(phrases) or None
+
+
+def allowed_keys(section: Key, data: Any) -> list[str]:
+    """Return the names that may stand below ``section``."""
+    value, default = data, default_values()
+    for part in section:
+        value, default = _value_at(value, part), _value_at(default, part)
+    chosen = _chosen(schemas_at(section, data), value, default)
+    return list(dict.fromkeys(name for schema in chosen for name in schema.get("properties", {})))
+
+
+def variant_keys(section: Key, data: Any) -> list[str]:
+    """Return the names of the keys that choose between variants of ``section``: "engine", "method"."""
+    schemas = schemas_at(section, data)
+    return list(
+        dict.fromkeys(name for s in schemas for name, f in s.get("properties", {}).items() if "const" in f)
+    )
+
+
+def choices_of_variant(section: Key, data: Any) -> list[str]:
+    """Return the names of the variants of ``section``."""
+    names = variant_keys(section, data)
+    return [
+        str(schema["properties"][name]["const"])
+        for schema in schemas_at(section, data)
+        for name in names
+        if "const" in schema.get("properties", {}).get(name, {})
+    ]
+
+
+def choices_at(key: Key, data: Any) -> list[str]:
+    """Return the words that may stand at ``key``."""
+    schemas = schemas_at(key, data)
+    return [
+        str(value) for schema in schemas for value in schema.get("enum", [schema.get("const", "")]) if value
+    ]
+
+
+def suggest_key(section: Key, name: str, data: Any) -> str | None:
+    """Return the key that was probably meant: a similar one here, else the same name elsewhere in the file."""
+    near = closest(name, allowed_keys(section, data))
+    if near is not None:
+        return near
+    for entry in field_entries():
+        if entry.key == (*section, name):
+            return f"{dotted(entry.key)} with {entry.variant}"
+        if entry.key[-1] == name:
+            return dotted(entry.key)
+    return None
+
+
+def phrase(schema: Schema) -> str:
+    """Return in words what a schema allows."""
+    schema = resolve(schema)
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "const" in schema:
+        return show_value(schema["const"]).strip('"')
+    if "enum" in schema:
+        return " | ".join(show_value(value).strip('"') for value in schema["enum"])
+    alternatives = schema.get("oneOf") or schema.get("anyOf")
+    if alternatives:
+        return " or ".join(dict.fromkeys(phrase(alternative) for alternative in alternatives))
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _bounds(schema)
+        case "number":
+            return "a number" + _bounds(schema)
+        case "string":
+            return f"text matching {schema['pattern']}" if "pattern" in schema else "text"
+        case "boolean":
+            return "true | false"
+        case "null":
+            return "nothing"
+        case "array":
+            return _array_phrase(schema)
+        case "object":
+            return _object_phrase(schema)
+    return "anything"
+
+
+def field_entries() -> list[FieldEntry]:
+    """Return every key of the campaign file, sections before their contents, in the order of the models."""
+    return list(_walk(campaign_schema(), (), default_values()))
+
+
+def _walk(
+    schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str | None = None
+) -> Iterator[FieldEntry]:
+    # What chooses a variant goes before what the variant holds.
+    for name, field in sorted(schema["properties"].items(), key=lambda item: "const" not in item[1]):
+        key = (*prefix, name)
+        leaves = variants(field)
+        sections = [leaf for leaf in leaves if leaf.get("properties")]
+        in_defaults = isinstance(defaults, Mapping) and name in defaults
+        required = REQUIRED if name in schema.get("required", ()) else {}
+        default = defaults[name] if in_defaults else field.get("default", required)
+        yield FieldEntry(
+            key=key,
+            description=str(resolve(field).get("description", "")),
+            allowed=phrase(field),
+            default=default,
+            is_section=bool(sections),
+            variant=variant,
+        )
+        for section in sections:
+            label = _variant_label(section) if len(sections) > 1 else variant
+            chosen = default if label == variant or _is_variant(section, default) else None
+            yield from _walk(section, key, chosen, label)
+
+
+def _variant_label(section: Schema) -> str | None:
+    """Return what marks a variant, "engine: command", None for a section that is no variant."""
+    for name, field in section["properties"].items():
+        if "const" in field:
+            return f"{name}: {field['const']}"
+    return None
+
+
+def _is_variant(section: Schema, value: Any) -> bool:
+    """Whether the constants of this variant are those of the value."""
+    constants = {
+        name: field["const"] for name, field in section.get("properties", {}).items() if "const" in field
+    }
+    return (
+        isinstance(value, Mapping)
+        and bool(constants)
+        and all(value.get(k) == v for k, v in constants.items())
+    )
+
+
+def _chosen(schemas: Sequence[Schema], data: Any, default: Any) -> list[Schema]:
+    """Return the variants that ``data`` selects; without a selection, that of the default; else all of them."""
+    leaves = [leaf for schema in schemas for leaf in variants(schema)]
+    for value in (
+        data,
+        {**default, **data} if isinstance(data, Mapping) and isinstance(default, Mapping) else default,
+    ):
+        selected = [leaf for leaf in leaves if _is_variant(leaf, value)]
+        if selected:
+            return selected
+    return leaves
+
+
+def _child(schema: Schema, part: str | int) -> list[Schema]:
+    schema = resolve(schema)
+    if isinstance(part, str):
+        if part in schema.get("properties", {}):
+            return [schema["properties"][part]]
+        extra = schema.get("additionalProperties")
+        return [extra] if isinstance(extra, Mapping) else []
+    if part < len(schema.get("prefixItems", ())):
+        return [schema["prefixItems"][part]]
+    items = schema.get("items")
+    return [items] if isinstance(items, Mapping) else []
+
+
+def _value_at(data: Any, part: str | int) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(part)
+    if isinstance(data, list) and isinstance(part, int) and part < len(data):
+        return data[part]
+    return None
+
+
+def _bounds(schema: Schema) -> str:
+    """Return the limits of a number: a lower one, an upper one, both or none."""
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {_number(schema['minimum'])} to {_number(schema['maximum'])}"
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    parts = [f"{word} {_number(schema[name])}" for name, word in words.items() if name in schema]
+    return ", " + " and ".join(parts) if parts else ""
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.10g}"
+
+
+def _array_phrase(schema: Schema) -> str:
+    if "prefixItems" in schema:
+        kinds = dict.fromkeys(phrase(item) for item in schema["prefixItems"])
+        return f"a list of {len(schema['prefixItems'])}, each {' or '.join(kinds)}"
+    items = schema.get("items")
+    return f"a list, each {phrase(items)}" if items else "a list"
+
+
+def _object_phrase(schema: Schema) -> str:
+    if schema.get("properties"):
+        return "a mapping"
+    extra = schema.get("additionalProperties")
+    return (
+        f"a mapping of names to values, each {phrase(extra)}" if isinstance(extra, Mapping) else "a mapping"
+    )

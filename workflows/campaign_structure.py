@@ -1,0 +1,80 @@
+"""What a campaign asks of its structure: the species, the charges, the size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ase import Atoms
+
+from .campaign import Campaign
+from .campaign_problems import Problem
+from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
+
+MAX_ATOMS = 20_000
+MIN_VOLUME_PER_ATOM_A3 = 1.0
+
+
+def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
+    """Return what does not fit between a campaign and its structure (not yet repeated)."""
+    if len(atoms) == 0:
+        return [Problem(("structure",), "has no atoms", value=campaign.structure)]
+    problems = list(_geometry(campaign, atoms))
+    symbols = atoms.get_chemical_symbols()
+    species = sorted(set(symbols))
+    if campaign.mobile not in species:
+        message = f"does not occur in the structure {campaign.structure}"
+        problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
+    problems += _charges(campaign, symbols)
+    return problems
+
+
+def _geometry(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
+    key = ("structure",)
+    if not all(atoms.pbc):
+        yield Problem(
+            key, "is not periodic in all three directions; give a crystal cell", value=campaign.structure
+        )
+        return
+    volume = atoms.cell.volume
+    if volume < MIN_VOLUME_PER_ATOM_A3 * len(atoms):
+        yield Problem(
+            key,
+            f"has a cell of {volume:.3g} Å³ for {len(atoms)} atoms; check the file",
+            value=campaign.structure,
+        )
+    total = len(atoms) * math.prod(campaign.supercell)
+    if total > MAX_ATOMS:
+        message = f"makes {total:,} atoms; at most {MAX_ATOMS:,} are allowed"
+        yield Problem(("supercell",), message, value=list(campaign.supercell), related=(key,))
+
+
+def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
+    key = ("baseline", "charges")
+    related = (("structure",),)
+    given = campaign.baseline.charges
+    example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
+    if not isinstance(given, dict):
+        if "es-gap" not in campaign.models:
+            return
+        try:
+            formal_charges(symbols)
+        except UnknownChargesError as error:
+            message = f"{error}; give the charge of every species: charges: {example}"
+            yield Problem(key, message, value=given, related=(*related, ("models",)))
+        return
+    species = set(symbols)
+    missing, foreign = sorted(species - set(given)), sorted(set(given) - species)
+    if missing:
+        message = f"has no charge for {', '.join(missing)}; the structure needs {example}"
+        yield Problem(key, message, value=given, related=related)
+    for symbol in foreign:
+        message = f"is not in the structure {campaign.structure}"
+        yield Problem(
+            (*key, symbol), message, value=given[symbol], allowed=" | ".join(sorted(species)), related=related
+        )
+    if not missing:
+        charge = cell_charge({symbol: given[symbol] for symbol in species}, symbols)
+        if abs(charge) > NEUTRAL_TOLERANCE_E:
+            message = f"leave the cell with a charge of {charge:+.4g} e; they must add up to zero"
+            yield Problem(key, message, value=given, related=related)

@@ -1,0 +1,116 @@
+"""Charges and exponents of the electrostatic baseline from what the campaign file says about them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ase.data import atomic_numbers, covalent_radii
+from ase.units import Bohr
+
+from ..errors import InputError
+from ..fitting.settings import BaselineSettings
+from ..fitting.species import FORMAL_CHARGES, SLATER_EXPONENTS
+from .campaign import Baseline
+
+OTHER_OXIDATION_STATES: Mapping[str, tuple[float, ...]] = {
+    "As": (5, 3),
+    "Bi": (3,),
+    "C": (4,),
+    "Co": (3, 2),
+    "Cu": (2, 1),
+    "Fe": (3, 2),
+    "Ge": (2,),
+    "Mn": (2, 3, 4),
+    "Mo": (6, 4),
+    "N": (-3,),
+    "Nb": (4,),
+    "Ni": (2, 3),
+    "P": (4, 3),
+    "Sb": (5, 3),
+    "Sn": (4, 2),
+    "Ti": (3,),
+    "V": (5, 4, 3),
+    "W": (6, 4),
+}
+"""Oxidation states (e) tried after the common ion of `ionloop.fitting.species`, the more usual first."""
+
+NEUTRAL_TOLERANCE_E = 1e-3
+"""Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""
+
+_PRINCIPAL_QUANTUM_NUMBERS = (2, 10, 18, 36, 54, 86, 118)
+
+
+class UnknownChargesError(InputError):
+    """No formal charges can be assigned."""
+
+
+def formal_charges(symbols: Sequence[str]) -> dict[str, float]:
+    """Return the formal charge (e) of every species in a neutral cell: P is +5 in Li7P3S11, +4 in Li4P2S6.
+
+    Raises
+    ------
+    UnknownChargesError
+        If a species has no known oxidation state, or no combination of them is neutral.
+    """
+    counts = Counter(symbols)
+    states = {symbol: oxidation_states(symbol) for symbol in sorted(counts)}
+    unknown = [symbol for symbol, possible in states.items() if not possible]
+    if unknown:
+        raise UnknownChargesError(f"no formal charge is known for {', '.join(unknown)}")
+    for choice in sorted(itertools.product(*(range(len(possible)) for possible in states.values())), key=sum):
+        charges = {symbol: states[symbol][index] for symbol, index in zip(states, choice, strict=True)}
+        if sum(counts[symbol] * charge for symbol, charge in charges.items()) == 0:
+            return charges
+    formula = "".join(f"{symbol}{count}" for symbol, count in sorted(counts.items()))
+    raise UnknownChargesError(f"no combination of the usual oxidation states makes {formula} neutral")
+
+
+def oxidation_states(symbol: str) -> tuple[float, ...]:
+    """Return the oxidation states (e) that an element has in ion conductors, the usual one first."""
+    common = (FORMAL_CHARGES[symbol],) if symbol in FORMAL_CHARGES else ()
+    return (*common, *map(float, OTHER_OXIDATION_STATES.get(symbol, ())))
+
+
+def slater_exponent(symbol: str) -> float:
+    """Return the default Slater exponent (1/Å).
+
+    ζ = 0.4913 (2n+1)/(2R), Rappé, Goddard, J. Phys. Chem. 1991, 95, 3358 (10.1021/j100161a070), n the principal
+    quantum number. Where that paper's radius is not at hand, R is the covalent radius of Cordero et al.,
+    Dalton Trans. 2008, 2832 (10.1039/b801115j).
+    """
+    if symbol in SLATER_EXPONENTS:
+        return SLATER_EXPONENTS[symbol]
+    number = atomic_numbers[symbol]
+    shell = next(n for n, last in enumerate(_PRINCIPAL_QUANTUM_NUMBERS, start=1) if number <= last)
+    radius_bohr = covalent_radii[number] / Bohr
+    return float(0.4913 * (2 * shell + 1) / (2 * radius_bohr) / Bohr)
+
+
+def baseline_settings(baseline: Baseline, symbols: Sequence[str]) -> BaselineSettings:
+    """Return the baseline of a structure: given charges, or the set fraction of the formal ones.
+
+    Parameters
+    ----------
+    symbols
+        Chemical symbols of all atoms of the cell; its composition decides between oxidation states.
+
+    Raises
+    ------
+    UnknownChargesError
+        If formal charges are asked for and cannot be assigned.
+    """
+    species = sorted(set(symbols))
+    if isinstance(baseline.charges, dict):
+        charges = dict(baseline.charges)
+    else:
+        formal = formal_charges(symbols)
+        charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}
+    exponents = {symbol: baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
+    return BaselineSettings(charges=charges, exponents=exponents, accuracy=baseline.accuracy)
+
+
+def cell_charge(charges: Mapping[str, float], symbols: Sequence[str]) -> float:
+    """Return the charge of a cell (e)."""
+    return sum(charges[symbol] * count for symbol, count in Counter(symbols).items())

@@ -1,0 +1,186 @@
+"""What a campaign will cost before it starts: labels, fits with their memory, molecular dynamics, disk."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.preflight import (
+    SECONDS_PER_COVARIANCE_TERM,
+    SECONDS_PER_DESCRIPTOR_DERIVATIVE,
+    SECONDS_PER_FACTORISATION_TERM,
+    DescriptorCount,
+    available_memory_bytes,
+    estimate_cost,
+)
+from ..fitting.settings import GapSettings
+from .campaign import Campaign
+
+BYTES_PER_REAL = 8
+FRAME_REALS_PER_ATOM = 9
+"""Positions, momenta and forces of a frame on disk."""
+RECORD_BYTES_PER_ATOM = 400
+"""A label in the store, measured: positions, forces and charges as text, with their keys."""
+TEXT_BYTES_PER_REAL = 25
+"""A number in gap_fit's sparse-point files."""
+
+
+@dataclass(frozen=True)
+class FitEstimate:
+    """One gap_fit run: memory (bytes), time on one core (s, rough), configurations in its data set."""
+
+    configurations: int
+    memory_bytes: float
+    time_s: float
+    model_bytes: float
+
+
+@dataclass(frozen=True)
+class CampaignCost:
+    """What a campaign asks of the machine, if it runs to its last generation.
+
+    Attributes
+    ----------
+    atoms, composition
+        The simulated cell.
+    initial_labels, labels_per_generation, maximum_labels
+        Reference calculations that become data; the first includes the isolated atoms.
+    initial_reference_steps
+        Reference calculations of the initial molecular dynamics and relaxations, at most; they are no data.
+    maximum_fits, first_fit, last_fit
+        Fits of all models, and what the smallest and the largest of them take.
+    dynamics_steps_per_generation, maximum_dynamics_steps
+        Steps of molecular dynamics with a fitted model, all replicas.
+    disk_bytes
+        Trajectories, models and labels.
+    available_memory_bytes
+        What this machine has now.
+    """
+
+    atoms: int
+    composition: dict[str, int]
+    initial_labels: int
+    labels_per_generation: int
+    maximum_labels: int
+    initial_reference_steps: int
+    maximum_fits: int
+    first_fit: FitEstimate
+    last_fit: FitEstimate
+    dynamics_steps_per_generation: int
+    maximum_dynamics_steps: int
+    disk_bytes: float
+    available_memory_bytes: int
+
+    @property
+    def fits_in_memory(self) -> bool:
+        """Whether this machine's free memory holds the largest fit."""
+        return self.last_fit.memory_bytes <= self.available_memory_bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for ``--json``."""
+        return {**asdict(self), "fits_in_memory": self.fits_in_memory}
+
+
+def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
+    """Return the cost of a campaign on ``structure`` (not yet repeated)."""
+    atoms = structure.repeat(campaign.supercell)
+    initial, sampling, stop = campaign.initial, campaign.sampling, campaign.stop
+    species = sorted(set(atoms.get_chemical_symbols()))
+    first_data = initial.molecular_dynamics.count + initial.lithium_monte_carlo.count
+    generations = stop.max_generations
+    # Labels of the last generation are assessed, not fitted.
+    last_data = first_data + (generations - 1) * campaign.selection.count
+    first_fit = fit_estimate(atoms, campaign.gap, first_data)
+    last_fit = fit_estimate(atoms, campaign.gap, last_data)
+    fits = generations * len(campaign.models)
+    labels = first_data + len(species) + generations * campaign.selection.count
+    frames = generations * sampling.replicas * sampling.frames + initial.molecular_dynamics.count
+    disk = len(atoms) * (frames * FRAME_REALS_PER_ATOM * BYTES_PER_REAL + labels * RECORD_BYTES_PER_ATOM)
+    relaxation_steps = initial.lithium_monte_carlo.count * initial.lithium_monte_carlo.relaxation.steps
+    return CampaignCost(
+        atoms=len(atoms),
+        composition=dict(sorted(Counter(atoms.get_chemical_symbols()).items())),
+        initial_labels=first_data + len(species),
+        labels_per_generation=campaign.selection.count,
+        maximum_labels=labels,
+        initial_reference_steps=initial.molecular_dynamics.steps + relaxation_steps,
+        maximum_fits=fits,
+        first_fit=first_fit,
+        last_fit=last_fit,
+        dynamics_steps_per_generation=sampling.replicas * sampling.steps,
+        maximum_dynamics_steps=generations * sampling.replicas * sampling.steps,
+        disk_bytes=disk + fits * last_fit.model_bytes,
+        available_memory_bytes=available_memory_bytes(),
+    )
+
+
+def fit_estimate(atoms: Atoms, settings: GapSettings, configurations: int) -> FitEstimate:
+    """Return what a fit to ``configurations`` cells like ``atoms`` takes.
+
+    The neighbours of one cell are counted and multiplied; memory and time follow from the counts as in
+    `ionloop.fitting.preflight.estimate_cost`.
+    """
+    cell = LabelledConfiguration(
+        atoms=atoms, energy=0.0, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6), identifier="cell"
+    )
+    species = sorted(set(atoms.get_chemical_symbols()))
+    one = estimate_cost(DataSet((cell,), {symbol: 0.0 for symbol in species}), settings)
+    descriptors = [_scaled(item, configurations, settings) for item in one.descriptors]
+    columns = sum(item.sparse_points for item in descriptors)
+    rows = configurations * (1 + 3 * len(atoms) + 6)
+    held = sum(item.components * (item.instances + item.derivatives) for item in descriptors)
+    building = held + columns * rows
+    solving = 2 * columns * rows + columns**2 + 2 * columns * (rows + columns)
+    derivatives = sum(item.components * item.derivatives for item in descriptors)
+    covariances = sum(item.components * item.derivatives * item.sparse_points for item in descriptors)
+    time_s = (
+        derivatives * SECONDS_PER_DESCRIPTOR_DERIVATIVE
+        + covariances * SECONDS_PER_COVARIANCE_TERM
+        + (rows + columns) * columns**2 * SECONDS_PER_FACTORISATION_TERM
+    )
+    stored = sum(item.components * item.sparse_points for item in descriptors)
+    return FitEstimate(
+        configurations=configurations,
+        memory_bytes=float(BYTES_PER_REAL * max(building, solving)),
+        time_s=time_s,
+        model_bytes=float(TEXT_BYTES_PER_REAL * stored),
+    )
+
+
+def _scaled(item: DescriptorCount, factor: int, settings: GapSettings) -> DescriptorCount:
+    instances = factor * item.instances
+    two_body = item.name.startswith("pair ")
+    wanted = (
+        settings.two_body.sparse_points if two_body and settings.two_body else settings.soap.sparse_points
+    )
+    return replace(
+        item,
+        instances=instances,
+        derivatives=factor * item.derivatives,
+        sparse_points=min(wanted, instances),
+    )
+
+
+def amount(bytes_: float) -> str:
+    """Return a size for people."""
+    units = ("B", "kB", "MB", "GB", "TB", "PB")
+    power = min(len(units) - 1, int(math.log10(max(bytes_, 1.0)) // 3))
+    return f"{bytes_ / 1000**power:.3g} {units[power]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people."""
+    for limit, length, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return (
+                f"{seconds / length:.2g} {unit}"
+                if seconds < 10 * length
+                else f"{seconds / length:.0f} {unit}"
+            )
+    return f"{seconds / 86_400:.1f} d"

@@ -1,0 +1,397 @@
+"""The loop: initial configurations, then fit, sample, select, label and assess until the errors stop improving.
+
+All identifiers are known before a job runs (they derive from inputs), so a generation's graph is described
+when the generation before it has frozen its data set. Only two things are decided by results: which
+configurations get labels (`GrowLabels`) and whether there is another generation (`GrowGeneration`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fireworks import FiretaskBase, FWAction
+
+from ..fitting import BaselineSettings
+from ..sampling.lithium_monte_carlo import MonteCarloSettings
+from ..store.connection import Store
+from ..store.identifiers import derive_seed
+from ..tasks.assess import (
+    AssessParameters,
+    AssessTask,
+    ConcludeParameters,
+    ConcludeTask,
+)
+from ..tasks.context import current_context
+from ..tasks.fit import ERRORS, FitParameters, FitTask, model_identifier
+from ..tasks.initial import (
+    INITIAL_DYNAMICS,
+    LITHIUM_MONTE_CARLO,
+    InitialDynamicsParameters,
+    InitialDynamicsTask,
+    LithiumMonteCarloParameters,
+    LithiumMonteCarloTask,
+)
+from ..tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
+from ..tasks.sample import (
+    SAMPLED,
+    SampleParameters,
+    SampleTask,
+    SelectParameters,
+    SelectTask,
+    trajectory_identifier,
+)
+from .campaign import Campaign
+from .charges import UnknownChargesError, baseline_settings, formal_charges
+from .jobs import Graph, Job, missing_part
+from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
+
+GROW_LABELS = "ionloop.grow-labels"
+GROW_GENERATION = "ionloop.grow-generation"
+
+# What takes longest and cannot be split starts first.
+_PRIORITY = {
+    "initial-dynamics": 90,
+    "monte-carlo": 80,
+    "isolated-atom": 70,
+    "fit": 60,
+    "sample": 50,
+    "label": 40,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A campaign and the atoms it is about: all that its graphs are described from.
+
+    Attributes
+    ----------
+    symbols
+        Chemical symbols of all atoms of the campaign's structure.
+    """
+
+    campaign: Campaign
+    symbols: tuple[str, ...]
+
+    @property
+    def species(self) -> list[str]:
+        """The species, sorted."""
+        return sorted(set(self.symbols))
+
+    @property
+    def baseline(self) -> BaselineSettings:
+        """The electrostatic baseline of ES-GAP."""
+        return baseline_settings(self.campaign.baseline, self.symbols)
+
+    @property
+    def site_charges(self) -> dict[str, float]:
+        """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
+        try:
+            return formal_charges(self.symbols)
+        except UnknownChargesError:
+            return dict(self.baseline.charges)
+
+    def baseline_of(self, kind: str) -> BaselineSettings | None:
+        """Return the baseline of models of that kind, None if they have none."""
+        return self.baseline if kind == "es-gap" else None
+
+
+def load_plan(store: Store, name: str) -> Plan:
+    """Return the plan of a campaign as it was submitted."""
+    record = store.campaigns[name]
+    symbols = tuple(record.structure.to_atoms().get_chemical_symbols())
+    return Plan(Campaign.model_validate(record.settings), symbols)
+
+
+def _label_growth(campaign: Campaign, generation: int, sampler: str, index: int | None) -> dict[str, Any]:
+    return {"campaign": campaign.name, "generation": generation, "sampler": sampler, "index": index}
+
+
+def initial_graph(plan: Plan) -> Graph:
+    """Return the jobs of generation 0: isolated atoms, initial configurations, labels, first data set."""
+    campaign = plan.campaign
+    place: dict[str, Any] = {"campaign": campaign.name, "generation": 0}
+    jobs = [
+        Job(
+            key=f"generation-0/isolated-atom/{symbol}",
+            task=IsolatedAtomTask,
+            parameters=IsolatedAtomParameters(**place, species=symbol, engine=campaign.reference),
+            priority=_PRIORITY["isolated-atom"],
+        )
+        for symbol in plan.species
+    ]
+    dynamics = campaign.initial.molecular_dynamics
+    if dynamics.count:
+        jobs.append(
+            Job(
+                key=f"generation-0/{INITIAL_DYNAMICS}",
+                task=InitialDynamicsTask,
+                parameters=InitialDynamicsParameters(
+                    **place,
+                    engine=campaign.reference,
+                    dynamics=dynamics.dynamics,
+                    count=dynamics.count,
+                    seed=derive_seed(campaign.seed, INITIAL_DYNAMICS),
+                ),
+                priority=_PRIORITY["initial-dynamics"],
+                grow=(GROW_LABELS, _label_growth(campaign, 0, INITIAL_DYNAMICS, None)),
+            )
+        )
+    jobs.extend(_monte_carlo_jobs(plan, place))
+    jobs.append(
+        Job(
+            key="generation-0/assess",
+            task=AssessTask,
+            parameters=AssessParameters(
+                **place,
+                models={},
+                species=plan.species,
+                planned=dynamics.count + campaign.initial.lithium_monte_carlo.count,
+                engine=campaign.reference,
+                min_label_fraction=campaign.stop.min_label_fraction,
+            ),
+            parents=tuple(job.key for job in jobs),
+            grow=(GROW_GENERATION, place),
+            runs_after_failures=True,
+        )
+    )
+    return Graph(tuple(jobs))
+
+
+def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
+    campaign = plan.campaign
+    settings = campaign.initial.lithium_monte_carlo
+    return [
+        Job(
+            key=f"generation-0/{LITHIUM_MONTE_CARLO}/{index}",
+            task=LithiumMonteCarloTask,
+            parameters=LithiumMonteCarloParameters(
+                **place,
+                engine=campaign.reference,
+                mobile=campaign.mobile,
+                charges=plan.site_charges,
+                monte_carlo=MonteCarloSettings(
+                    start_temperature_K=settings.start_temperature_K,
+                    end_temperature_K=settings.end_temperature_K,
+                    screening=settings.screening,
+                ),
+                relaxation=settings.relaxation,
+                index=index,
+                seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO),
+            ),
+            priority=_PRIORITY["monte-carlo"],
+            grow=(GROW_LABELS, _label_growth(campaign, 0, LITHIUM_MONTE_CARLO, index)),
+        )
+        for index in range(settings.count)
+    ]
+
+
+def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
+    """Return the identifiers of the models that the campaign fits to that data set, by kind."""
+    campaign = plan.campaign
+    return {
+        kind: model_identifier(
+            kind,
+            data_set,
+            campaign.gap,
+            plan.baseline_of(kind),
+            seed=derive_seed(campaign.seed, "fit"),
+        )
+        for kind in campaign.models
+    }
+
+
+def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
+    """Return one job per model kind, all on the same data set."""
+    campaign = plan.campaign
+    models = model_identifiers(plan, data_set)
+    return [
+        Job(
+            key=f"{stage}/fit/{kind}",
+            task=FitTask,
+            parameters=FitParameters(
+                campaign=campaign.name,
+                generation=generation,
+                model=models[kind],
+                kind=kind,
+                data_set=data_set,
+                gap=campaign.gap,
+                baseline=plan.baseline_of(kind),
+                seed=derive_seed(campaign.seed, "fit"),
+            ),
+            # The driver's fit is what the sampling waits for.
+            priority=_PRIORITY["fit"] + (kind == campaign.driver),
+        )
+        for kind in campaign.models
+    ]
+
+
+def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
+    """Return the jobs of one generation: fits, trajectories, selection (which adds the labels), assessment."""
+    campaign = plan.campaign
+    stage = f"generation-{generation}"
+    place: dict[str, Any] = {"campaign": campaign.name, "generation": generation}
+    models = model_identifiers(plan, data_set)
+    jobs = fit_jobs(plan, generation, data_set, stage)
+    samples = [
+        Job(
+            key=f"{stage}/sample/{replica}",
+            task=SampleTask,
+            parameters=SampleParameters(
+                **place,
+                model=models[campaign.driver],
+                model_kind=campaign.driver,
+                dynamics=campaign.sampling.dynamics,
+                replica=replica,
+                seed=derive_seed(campaign.seed, "sample", generation, replica),
+            ),
+            parents=(f"{stage}/fit/{campaign.driver}",),
+            priority=_PRIORITY["sample"],
+        )
+        for replica in range(campaign.sampling.replicas)
+    ]
+    select = Job(
+        key=f"{stage}/select",
+        task=SelectTask,
+        parameters=SelectParameters(
+            **place,
+            trajectories=[
+                trajectory_identifier(campaign.name, generation, f"replica-{replica}")
+                for replica in range(campaign.sampling.replicas)
+            ],
+            write_every=campaign.sampling.write_every,
+            settings=campaign.selection,
+            seed=derive_seed(campaign.seed, "select", generation),
+        ),
+        parents=tuple(job.key for job in samples),
+        priority=_PRIORITY["sample"],
+        grow=(GROW_LABELS, _label_growth(campaign, generation, SAMPLED, None)),
+        runs_after_failures=True,
+    )
+    assess = Job(
+        key=f"{stage}/assess",
+        task=AssessTask,
+        parameters=AssessParameters(
+            **place,
+            models=models,
+            species=plan.species,
+            engine=campaign.reference,
+            min_label_fraction=campaign.stop.min_label_fraction,
+        ),
+        parents=(select.key, *(job.key for job in jobs)),
+        grow=(GROW_GENERATION, place),
+        runs_after_failures=True,
+    )
+    return Graph((*jobs, *samples, select, assess))
+
+
+def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) -> Graph:
+    """Return the last jobs: both models on all data, and the conclusion."""
+    campaign = plan.campaign
+    jobs = fit_jobs(plan, generation, data_set, "final")
+    conclude = Job(
+        key="final/conclude",
+        task=ConcludeTask,
+        parameters=ConcludeParameters(
+            campaign=campaign.name,
+            generation=generation,
+            reason=verdict.reason,
+            converged=verdict.converged,
+            models=model_identifiers(plan, data_set),
+        ),
+        parents=tuple(job.key for job in jobs),
+    )
+    return Graph((*jobs, conclude))
+
+
+def label_job(campaign: Campaign, generation: int, configuration: str, retry: int = 0) -> Job:
+    """Return the job that labels one configuration; a retry is a job of its own."""
+    suffix = f"/retry-{retry}" if retry else ""
+    return Job(
+        key=f"generation-{generation}/label/{configuration}{suffix}",
+        task=LabelTask,
+        parameters=LabelParameters(
+            campaign=campaign.name,
+            generation=generation,
+            configuration=configuration,
+            engine=campaign.reference,
+            retry=retry,
+        ),
+        priority=_PRIORITY["label"],
+    )
+
+
+def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
+    """Return the errors on new configurations, generation by generation."""
+    by_generation: dict[int, list[Any]] = {}
+    for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": "new"}):
+        by_generation.setdefault(result.generation, []).append(result)
+    return [
+        GenerationErrors(
+            generation=generation,
+            energy={r.model_kind: r.values["energy_eV_per_atom"]["rmse"] for r in results},
+            force={r.model_kind: r.values["force_eV_per_A"]["rmse"] for r in results},
+        )
+        for generation, results in sorted(by_generation.items())
+    ]
+
+
+def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph:
+    """Return what follows the assessed ``generation``, whose data set is frozen: the next one, or the end."""
+    plan = load_plan(store, name)
+    campaign = plan.campaign
+    if generation == 0:
+        return generation_graph(plan, 1, data_set)
+    rule = StopSettings(
+        patience=campaign.stop.patience,
+        energy_tolerance=campaign.stop.energy_tolerance,
+        force_tolerance=campaign.stop.force_tolerance,
+        max_generations=campaign.stop.max_generations,
+    )
+    history = [errors for errors in error_history(store, name) if errors.generation <= generation]
+    verdict = stop_verdict(history, rule)
+    if verdict.stop:
+        return final_graph(plan, generation, data_set, verdict)
+    return generation_graph(plan, generation + 1, data_set)
+
+
+class GrowLabels(FiretaskBase):
+    """Add a label job for every configuration that the work before it stored, ahead of the assessment."""
+
+    _fw_name = GROW_LABELS
+    required_params: ClassVar[list[str]] = ["campaign", "generation", "sampler"]
+    optional_params: ClassVar[list[str]] = ["index"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Return the label jobs that the graph does not have yet, as a detour."""
+        store = current_context().store
+        name, generation = self["campaign"], self["generation"]
+        filters = {"campaign": name, "generation": generation, "origin.sampler": self["sampler"]}
+        if self.get("index") is not None:
+            filters["origin.index"] = self["index"]
+        campaign = load_plan(store, name).campaign
+        configurations = sorted(store.configurations.find(filters), key=lambda record: record.origin.index)
+        graph = Graph(tuple(label_job(campaign, generation, record.id) for record in configurations))
+        return _growth(store, name, graph, detour=True)
+
+
+class GrowGeneration(FiretaskBase):
+    """Add the next generation, or the end, after the assessment of one."""
+
+    _fw_name = GROW_GENERATION
+    required_params: ClassVar[list[str]] = ["campaign", "generation"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Return the jobs that follow and that the graph does not have yet, as an addition."""
+        store = current_context().store
+        name = self["campaign"]
+        graph = next_graph(store, name, self["generation"], fw_spec["data_set"])
+        return _growth(store, name, graph, detour=False)
+
+
+def _growth(store: Store, name: str, graph: Graph, *, detour: bool) -> FWAction:
+    missing = missing_part(store, name, graph)
+    if not missing.jobs:
+        return FWAction()
+    workflow = missing.to_workflow(name)
+    return FWAction(detours=[workflow]) if detour else FWAction(additions=[workflow])

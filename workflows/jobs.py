@@ -1,0 +1,115 @@
+"""Jobs as small typed values, and the one place where they become FireWorks.
+
+A graph is a list of `Job`; parents are named by key. Keys are unique within a campaign, so that a job that
+extends the graph twice (after a kill, or on a server without transactions) adds nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fireworks import Firework, Workflow
+
+from ..store.connection import Store
+from ..tasks.base import IonloopTask, TaskParameters
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a campaign.
+
+    Attributes
+    ----------
+    key
+        Unique within the campaign, readable: ``generation-2/label/config-0a1b``.
+    task
+        The Firetask that does the work.
+    parameters
+        Its parameters, validated when the job is made.
+    parents
+        Keys of the jobs in the same graph that must end first.
+    priority
+        Ready jobs of higher priority run first.
+    grow
+        The Firetask that extends the graph once the work is done, and its arguments.
+    runs_after_failures
+        Whether the job runs although a parent failed.
+    """
+
+    key: str
+    task: type[IonloopTask]
+    parameters: TaskParameters
+    parents: tuple[str, ...] = ()
+    priority: int = 0
+    grow: tuple[str, dict[str, Any]] | None = None
+    runs_after_failures: bool = False
+
+    def to_firework(self, fw_id: int) -> Firework:
+        """Return the Firework of this job, with a provisional negative identifier."""
+        tasks: list[Any] = [self.task(parameters=self.parameters.model_dump(mode="json"))]
+        if self.grow is not None:
+            name, arguments = self.grow
+            tasks.append({"_fw_name": name, **arguments})
+        spec: dict[str, Any] = {
+            "_priority": self.priority,
+            "campaign": self.parameters.campaign,
+            "generation": self.parameters.generation,
+            "kind": self.task._fw_name.removeprefix("ionloop."),
+            "key": self.key,
+        }
+        if self.runs_after_failures:
+            spec["_allow_fizzled_parents"] = True
+        return Firework(tasks, spec=spec, name=self.key, fw_id=fw_id)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Jobs whose parents are all among them."""
+
+    jobs: tuple[Job, ...] = field(default_factory=tuple)
+
+    def without(self, keys: set[str]) -> Graph:
+        """Return the graph without the jobs of these keys (and without the edges to them)."""
+        kept = tuple(job for job in self.jobs if job.key not in keys)
+        names = {job.key for job in kept}
+        return Graph(
+            tuple(
+                Job(**{**vars(job), "parents": tuple(parent for parent in job.parents if parent in names)})
+                for job in kept
+            )
+        )
+
+    def to_workflow(self, name: str) -> Workflow:
+        """Return the FireWorks workflow of this graph.
+
+        Raises
+        ------
+        ValueError
+            If a key is used twice or a parent is missing.
+        """
+        identifiers = {job.key: -1 - index for index, job in enumerate(self.jobs)}
+        if len(identifiers) != len(self.jobs):
+            raise ValueError("a graph uses a job key twice")
+        links: dict[int, list[int]] = {}
+        for job in self.jobs:
+            for parent in job.parents:
+                if parent not in identifiers:
+                    raise ValueError(f"job {job.key!r} has a parent {parent!r} that is not in its graph")
+                links.setdefault(identifiers[parent], []).append(identifiers[job.key])
+        fireworks = [job.to_firework(identifiers[job.key]) for job in self.jobs]
+        return Workflow(fireworks, links, name=name)
+
+
+def known_keys(store: Store, campaign: str, keys: Sequence[str]) -> set[str]:
+    """Return which of ``keys`` the campaign's graph has already."""
+    documents = store.database.fireworks.find(
+        {"spec.campaign": campaign, "spec.key": {"$in": list(keys)}}, {"spec.key": 1}
+    )
+    return {document["spec"]["key"] for document in documents}
+
+
+def missing_part(store: Store, campaign: str, graph: Graph) -> Graph:
+    """Return the part of ``graph`` that the campaign does not have yet."""
+    return graph.without(known_keys(store, campaign, [job.key for job in graph.jobs]))

@@ -1,0 +1,10 @@
+"""The Firetasks that a worker may run: these and no others, whatever a document in the database names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..tasks import TASKS
+from .generation_loop import GrowGeneration, GrowLabels
+
+REGISTERED_TASKS: Mapping[str, type] = {task._fw_name: task for task in (*TASKS, GrowGeneration, GrowLabels)}

@@ -1,0 +1,248 @@
+"""Where a campaign stands, in one value that the terminal, scripts and pages show."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import InputError
+from ..states import UNSUCCESSFUL, State
+from ..store.connection import Store
+from ..store.records import CampaignRecord, as_utc
+from .generation_loop import error_history
+
+# FireWorks' states in ours. An archived or paused job will not run unless a person says so.
+_FIREWORKS_STATES = {
+    "WAITING": State.WAITING,
+    "READY": State.READY,
+    "RESERVED": State.READY,
+    "RUNNING": State.RUNNING,
+    "COMPLETED": State.FINISHED,
+    "FIZZLED": State.FAILED,
+    "DEFUSED": State.CANCELLED,
+    "PAUSED": State.CANCELLED,
+    "ARCHIVED": State.CANCELLED,
+}
+LABEL_KIND = "label"
+
+
+class RunningJob(BaseModel):
+    """A job that runs now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    kind: str
+    worker: str
+    seconds: float
+    done: int | None = None
+    of: int | None = None
+    seconds_left: float | None = None
+
+
+class FailedJob(BaseModel):
+    """A job or a label that did not succeed, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    key: str
+    kind: str
+    generation: int
+    state: State
+    reason: str
+
+
+class GenerationSummary(BaseModel):
+    """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind."""
+
+    model_config = ConfigDict(frozen=True)
+
+    generation: int
+    labels: int
+    labels_finished: int
+    energy_rmse: dict[str, float] = {}
+    force_rmse: dict[str, float] = {}
+
+
+class CampaignStatus(BaseModel):
+    """Where a campaign stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: State
+    reason: str
+    generation: int
+    max_generations: int
+    jobs: dict[str, int]
+    running: list[RunningJob]
+    generations: list[GenerationSummary]
+    seconds: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no job will run without a person's doing."""
+        return self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
+
+
+def find_campaign(store: Store, name: str | None) -> CampaignRecord:
+    """Return the campaign of that name, or the only one.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several and no name is given.
+    """
+    known = {record.id: record for record in store.campaigns.find()}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is None:
+        listed = ", ".join(sorted(known)) or "none"
+        raise InputError(f"name a campaign; in {store.location} there are: {listed}")
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        listed = ", ".join(sorted(known)) or "none"
+        raise InputError(f"no campaign {name!r} in {store.location}{hint} (there are: {listed})")
+    return known[name]
+
+
+def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
+    """Return the campaign's jobs as FireWorks keeps them, without their tasks."""
+    fields = {
+        "fw_id": 1,
+        "state": 1,
+        "launches": 1,
+        "archived_launches": 1,
+        "spec.key": 1,
+        "spec.kind": 1,
+        "spec.generation": 1,
+        "spec.crashes": 1,
+    }
+    return list(store.database.fireworks.find({"spec.campaign": campaign}, fields))
+
+
+def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
+    """Return where the campaign stands.
+
+    Raises
+    ------
+    InputError
+        If there is no such campaign.
+    """
+    record = find_campaign(store, name)
+    jobs = job_documents(store, record.id)
+    labels = _label_states(store, record.id)
+    states = _count_states(jobs, labels)
+    history = {errors.generation: errors for errors in error_history(store, record.id)}
+    per_generation = _configurations_by_generation(store, record.id)
+    generations = [
+        GenerationSummary(
+            generation=generation,
+            labels=len(configurations),
+            labels_finished=sum(labels.get(c) is State.FINISHED for c in configurations),
+            energy_rmse=dict(history[generation].energy) if generation in history else {},
+            force_rmse=dict(history[generation].force) if generation in history else {},
+        )
+        for generation, configurations in sorted(per_generation.items())
+    ]
+    state, reason = _campaign_state(record, jobs)
+    end = record.ended or datetime.now(UTC)
+    return CampaignStatus(
+        name=record.id,
+        state=state,
+        reason=reason,
+        generation=max((job["spec"]["generation"] for job in jobs), default=0),
+        max_generations=int(record.settings["stop"]["max_generations"]),
+        jobs={state.value: count for state, count in states.items()},
+        running=_running_jobs(store, jobs),
+        generations=generations,
+        seconds=(end - record.created).total_seconds(),
+    )
+
+
+def _configurations_by_generation(store: Store, campaign: str) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    documents = store.database.configurations.find(
+        {"campaign": campaign, "origin.sampler": {"$ne": "isolated-atom"}},
+        {"generation": 1, "content_hash": 1},
+    )
+    for document in documents:
+        found.setdefault(document["generation"], []).append(document["content_hash"])
+    return found
+
+
+def _label_states(store: Store, campaign: str) -> dict[str, State]:
+    """Return the state of each label by the content of its configuration."""
+    documents = store.database.labels.find({"campaign": campaign}, {"content_hash": 1, "state": 1})
+    return {document["content_hash"]: State(document["state"]) for document in documents}
+
+
+def _count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:
+    """Count the jobs by state; a label job that ended counts as what its label is."""
+    counts = Counter(
+        _FIREWORKS_STATES[job["state"]] if not job["spec"].get("crashes") else _crashed_state(job) for job in jobs
+    )
+    unsuccessful = Counter(state for state in labels.values() if state in UNSUCCESSFUL)
+    counts[State.FINISHED] -= sum(unsuccessful.values())
+    return +(counts + unsuccessful)
+
+
+def _crashed_state(job: dict[str, Any]) -> State:
+    state = _FIREWORKS_STATES[job["state"]]
+    return State.KILLED if state is State.FAILED else state
+
+
+def _campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]]) -> tuple[State, str]:
+    if record.state is State.FINISHED:
+        return record.state, record.reason
+    states = {_FIREWORKS_STATES[job["state"]] for job in jobs}
+    if State.RUNNING in states:
+        return State.RUNNING, ""
+    if State.READY in states:
+        return State.READY, ""
+    if State.CANCELLED in states:
+        return State.CANCELLED, "jobs were cancelled or paused"
+    failed = sorted(job["spec"]["key"] for job in jobs if job["state"] == "FIZZLED")
+    return State.FAILED, f"nothing is left to run; failed: {', '.join(failed) or 'no job, but none is ready'}"
+
+
+def _running_jobs(store: Store, jobs: list[dict[str, Any]]) -> list[RunningJob]:
+    running = {job["fw_id"]: job for job in jobs if job["state"] == "RUNNING"}
+    if not running:
+        return []
+    found = []
+    launches = store.database.launches.find({"fw_id": {"$in": list(running)}, "state": "RUNNING"})
+    for launch in launches:
+        job = running[launch["fw_id"]]
+        worker = (launch.get("fworker") or {}).get("name", "?")
+        started = as_utc(launch["state_history"][-1]["created_on"]).timestamp()
+        seconds = max(0.0, time.time() - started)
+        progress = (store.workers.find_one({"_id": worker}) or {}).get("progress")
+        found.append(_with_progress(job, worker, seconds, progress, started))
+    return sorted(found, key=lambda job: job.key)
+
+
+def _with_progress(
+    job: dict[str, Any], worker: str, seconds: float, progress: dict[str, Any] | None, started: float
+) -> RunningJob:
+    done = of = left = None
+    # A worker's progress may still be that of its job before.
+    if progress and progress["at"] >= started and progress["done"]:
+        done, of = progress["done"], progress["of"]
+        left = (progress["at"] - started) * (of - done) / done
+    return RunningJob(
+        key=job["spec"]["key"],
+        kind=job["spec"]["kind"],
+        worker=worker,
+        seconds=seconds,
+        done=done,
+        of=of,
+        seconds_left=left,
+    )

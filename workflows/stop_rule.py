@@ -1,0 +1,100 @@
+"""When the loop ends: neither error of any tracked model improves any more, or the most generations are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GenerationErrors:
+    """Errors on a generation's new configurations.
+
+    Attributes
+    ----------
+    energy
+        Root-mean-square energy error by model kind (eV/atom).
+    force
+        Root-mean-square force-component error by model kind (eV/Å).
+    """
+
+    generation: int
+    energy: Mapping[str, float]
+    force: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class StopSettings:
+    """The tolerances of the rule; see the campaign file's ``stop`` section."""
+
+    patience: int
+    energy_tolerance: float
+    force_tolerance: float
+    max_generations: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to stop, whether because of convergence, and why, for a person to read."""
+
+    stop: bool
+    converged: bool
+    reason: str
+
+
+def improves(history: Sequence[float], tolerance: float) -> bool:
+    """Return whether the last error lies below the best one before it by more than ``tolerance`` of that."""
+    if len(history) < 2:
+        return True
+    return history[-1] < (1.0 - tolerance) * min(history[:-1])
+
+
+def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) -> Verdict:
+    """Return what the rule says after the generations in ``history`` (oldest first).
+
+    A generation improves if the energy or the force error of any tracked model falls by more than its
+    tolerance below the best of all earlier generations. The loop has converged after ``patience``
+    generations in a row that do not improve.
+
+    Raises
+    ------
+    ValueError
+        If ``history`` is empty.
+    """
+    if not history:
+        raise ValueError("the stop rule needs the errors of at least one generation")
+    stalled = 0
+    for end in range(len(history), 0, -1):
+        if _generation_improves(history[:end], settings):
+            break
+        stalled += 1
+    last = history[-1].generation
+    if stalled >= settings.patience:
+        return Verdict(
+            stop=True,
+            converged=True,
+            reason=(
+                f"converged in generation {last}: over {stalled} generation(s) in a row no model's error on new "
+                f"configurations fell by more than {settings.energy_tolerance:.0%} (energy) "
+                f"or {settings.force_tolerance:.0%} (forces)"
+            ),
+        )
+    if last >= settings.max_generations:
+        return Verdict(
+            stop=True,
+            converged=False,
+            reason=(
+                f"stopped after generation {last}, the most allowed (stop.max_generations), "
+                "before the stop rule called it converged"
+            ),
+        )
+    return Verdict(stop=False, converged=False, reason=f"generation {last} improved; going on")
+
+
+def _generation_improves(history: Sequence[GenerationErrors], settings: StopSettings) -> bool:
+    # A generation in which one model could not be fitted has no errors of that kind.
+    return any(
+        improves([g.energy[kind] for g in history if kind in g.energy], settings.energy_tolerance)
+        or improves([g.force[kind] for g in history if kind in g.force], settings.force_tolerance)
+        for kind in history[-1].energy
+    )

@@ -1,0 +1,103 @@
+"""Putting a campaign into a store: its record and its first jobs, once."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from ..errors import InputError
+from ..states import State
+from ..store.connection import Store
+from ..store.records import CampaignRecord, Structure
+from .campaign import Campaign
+from .generation_loop import Plan, initial_graph
+from .jobs import missing_part
+
+_VERSIONS_OF = (
+    "ionloop",
+    "ase",
+    "numpy",
+    "scipy",
+    "quippy-ase",
+    "tblite",
+    "FireWorks",
+    "matscipy",
+    "pymongo",
+)
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of what the results depend on."""
+    versions = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def settings_changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return what differs between two nested settings, one readable line per key."""
+    changes = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changes.extend(settings_changes(before, after, f"{prefix}{key}."))
+        elif before != after:
+            changes.append(f"{prefix}{key}: {before!r} in the store, {after!r} in the file")
+    return changes
+
+
+def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bool:
+    """Store the campaign and its first jobs; return False if they are there already.
+
+    Parameters
+    ----------
+    structure
+        The campaign's structure with its supercell built.
+    file
+        Where the campaign file lies, for people to find it again.
+
+    Raises
+    ------
+    InputError
+        If a campaign of that name is there with other settings or another structure.
+    """
+    settings = campaign.model_dump(mode="json")
+    known = store.campaigns.get(campaign.name)
+    if known is None:
+        known = CampaignRecord(
+            id=campaign.name,
+            campaign=campaign.name,
+            settings=settings,
+            structure=Structure.from_atoms(structure),
+            file=str(file.resolve()),
+            state=State.READY,
+            versions=software_versions(),
+        )
+    else:
+        _refuse_changes(known, settings, structure, file)
+    plan = Plan(campaign, tuple(structure.get_chemical_symbols()))
+    with store.transaction():
+        store.campaigns.add(known)
+        graph = missing_part(store, campaign.name, initial_graph(plan))
+        # Without transactions a kill can leave the record without its jobs: they are added now.
+        if graph.jobs:
+            store.launchpad.add_wf(graph.to_workflow(campaign.name))
+    return bool(graph.jobs)
+
+
+def _refuse_changes(known: CampaignRecord, settings: dict[str, Any], structure: Atoms, file: Path) -> None:
+    changes = settings_changes(known.settings, settings)
+    if not changes and known.structure != Structure.from_atoms(structure):
+        changes = [f"structure: the one that {settings['structure']!r} names now is another"]
+    if changes:
+        raise InputError(
+            f"{file}: campaign {known.id!r} is in the store with other settings; results of two settings "
+            "must not mix. Give the campaign another name, or undo:\n  " + "\n  ".join(changes)
+        )
