@@ -139,9 +139,7 @@ def collect_parity_data(
         predicted_energies=np.asarray(predicted_energies, dtype=np.float64) / sizes,
         reference_forces=np.concatenate([configuration.forces for configuration in configurations]),
         predicted_forces=np.concatenate(predicted),
-        elements=np.concatenate(
-            [configuration.atoms.get_chemical_symbols() for configuration in configurations]
-        ),
+        elements=np.concatenate([configuration.atoms.get_chemical_symbols() for configuration in configurations]),
     )
 
 

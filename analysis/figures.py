@@ -1,8 +1,8 @@
 """Every figure of the reports: arrays in, plotly figures out.
 
 A figure carries its data, axes with units and the colours of its traces; it has neither title (the page that
-shows it has a heading and a caption) nor background, so that it fits a light and a dark page alike. Colours are
-those of Okabe and Ito's palette, which people with any kind of colour vision can tell apart.
+shows it has a heading and a caption) nor background, so that it fits a light and a dark page alike. Colours
+follow Okabe and Ito's palette, which people with any kind of colour vision can tell apart.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def parity(
     reference, predicted
         Shape [n_values] (``unit``).
     groups
-        Name of the group of each value (its element, or the kind of model), shape [n_values]: one colour each.
+        Group of each value (its element, or the kind of model), shape [n_values]: one colour each.
     """
     x, y = np.asarray(reference, dtype=float), np.asarray(predicted, dtype=float)
     names = np.asarray(groups, dtype=str)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from datetime import UTC
 from typing import Any
 
 from ionloop.store.connection import Store, open_store
+from ionloop.store.records import as_utc
 from ionloop.workflows.status import find_campaign
 from rich.console import Console
 from rich.table import Table
@@ -31,8 +31,8 @@ def intervals(store: Store, campaign: str) -> tuple[list[tuple[float, float]], l
         history = {entry["state"]: entry for entry in launch["state_history"]}
         jobs.append(
             (
-                history["RUNNING"]["created_on"].replace(tzinfo=UTC).timestamp(),
-                history["COMPLETED"]["created_on"].replace(tzinfo=UTC).timestamp(),
+                as_utc(history["RUNNING"]["created_on"]).timestamp(),
+                as_utc(history["COMPLETED"]["created_on"]).timestamp(),
             )
         )
         payload.extend((launch["action"]["stored_data"] or {}).get("payload", []))

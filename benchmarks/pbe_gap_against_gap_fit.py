@@ -1,14 +1,14 @@
 """Our GAP against gap_fit called by hand, and ES-GAP against GAP, on real PBE data.
 
 Every third configuration of the file is held back. Three potentials are fitted to the others with the default
-hyperparameters: ours, one by a command line written out below that shares no code with ours, and our ES-GAP with the
-default charges. The measure: our GAP's force error is no worse than that of the hand-made one, and ES-GAP's is within
-10 % of GAP's.
+hyperparameters: ours, one by a command line written out below that shares no code with ours, and our ES-GAP
+with the default charges. The measure: our GAP's force error is no worse than that of the hand-made one, and
+ES-GAP's is within 10 % of GAP's.
 
     python benchmarks/pbe_gap_against_gap_fit.py DATA.xyz WORK_FOLDER [--threads N]
 
-The data need REF_energy, REF_forces and REF_virial. They have no isolated atoms: both sides count energies from the
-mean energy per atom of the training set. Fits that are already in WORK_FOLDER are used again.
+The data need REF_energy, REF_forces and REF_virial. They have no isolated atoms: both sides count energies
+from the mean energy per atom of the training set. Fits that are already in WORK_FOLDER are used again.
 """
 
 from __future__ import annotations

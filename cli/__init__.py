@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import check, doctor, init
+from . import check, doctor, init, run, status
 from .errors import run_guarded
 
 app = typer.Typer(
@@ -43,15 +43,15 @@ def _root(
     """Active learning of GAP and ES-GAP potentials for solid electrolytes."""
 
 
-for _module in (init, check, doctor):
+for _module in (init, check, run, status, doctor):
     _module.register(app)
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run_command_line(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` without arguments) and return its exit status."""
     return run_guarded(lambda: app(args=arguments, prog_name="ionloop"))
 
 
 def main() -> NoReturn:
     """Entry point of the `ionloop` command."""
-    sys.exit(run())
+    sys.exit(run_command_line())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import JsonOption, StoreOption
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,10 +25,8 @@ def register(app: typer.Typer) -> None:
 
 def check(
     file: Annotated[Path, typer.Argument(help="The campaign file.")],
-    store: Annotated[
-        str | None, typer.Option("--store", help="Store to look at: a path or a mongodb:// address.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check a campaign file; tell what it will cost and whether all it needs is within reach.
 

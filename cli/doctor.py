@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from .options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,10 +22,8 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    store: Annotated[
-        str | None, typer.Option("--store", help="Store to look at: a path or a mongodb:// address.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell what is installed and reachable, and what to do about the rest. Exit status 2 if something is missing."""
     from .environment import Status, worst
@@ -37,9 +37,7 @@ def doctor(
 
         console = Console(highlight=False)
         console.print(checks_table(checks))
-        console.print(
-            "Everything needed is there." if healthy else "Something needed is missing: see the advice."
-        )
+        console.print("Everything needed is there." if healthy else "Something needed is missing: see the advice.")
     raise typer.Exit(0 if healthy else 2)
 
 

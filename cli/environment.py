@@ -76,9 +76,7 @@ def check_python() -> Check:
     found = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info >= (3, 11):
         return Check("python", Status.OK, found)
-    return Check(
-        "python", Status.FAILED, found, "install Python 3.11 or newer and make a new environment with it"
-    )
+    return Check("python", Status.FAILED, found, "install Python 3.11 or newer and make a new environment with it")
 
 
 def check_packages() -> Iterator[Check]:
@@ -101,9 +99,7 @@ def check_package(name: str) -> Check:
         importlib.import_module(_MODULES.get(name, name))
     except Exception as error:  # importing another's compiled package may fail in any way
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Check(
-            name, Status.FAILED, f"{version}, cannot be imported: {reason}", f"{advice} --force-reinstall"
-        )
+        return Check(name, Status.FAILED, f"{version}, cannot be imported: {reason}", f"{advice} --force-reinstall")
     return Check(name, Status.OK, version)
 
 
@@ -179,9 +175,7 @@ def _check_store_file(path: Path) -> Check:
         advice = "name another place with IONLOOP_STORE, or mend the folder's permissions"
         return Check("store", Status.FAILED, f"{folder} cannot be written to: {error.strerror}", advice)
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        return Check(
-            "store", Status.FAILED, f"{path} cannot be read and written", "mend the file's permissions"
-        )
+        return Check("store", Status.FAILED, f"{path} cannot be read and written", "mend the file's permissions")
     system = file_system(folder)
     state = "exists" if path.exists() else "will be made"
     if system in NETWORK_FILE_SYSTEMS:

@@ -38,9 +38,7 @@ def run_guarded(command: Callable[[], object]) -> int:
     except BrokenPipeError:
         _discard_output()
         return 0
-    except (
-        Exception
-    ) as error:  # the boundary: whatever comes here is a defect, and its traceback is worth keeping
+    except Exception as error:  # the boundary: whatever comes here is a defect, and its traceback is worth keeping
         _tell_unexpected(error)
         return UNEXPECTED_STATUS
 

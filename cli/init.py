@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder to write campaign.yaml into; made if missing.")
-    ] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder to write campaign.yaml into; made if missing.")] = Path(),
     template: Annotated[
         str, typer.Option("--template", "-t", help="What to start from: demo, li7p3s11, minimal.")
     ] = "demo",

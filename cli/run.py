@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,6 +107,8 @@ def worker(
     if die_with_parent:
         die_with_parent_process()
     leave_on_signal()
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("ionloop").setLevel(logging.INFO)
     opened = existing_store(store, root)
     recover_lost_jobs(opened)
     done = Worker(opened, campaign).run(max_jobs=max_jobs)

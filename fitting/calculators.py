@@ -6,16 +6,18 @@ a molecular-dynamics run continued from a checkpoint follows the uninterrupted o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from quippy.potential import Potential
 
-from ..errors import InputError
+from ..errors import InputError, IonloopError
 
 _WITH_GRADIENTS = ("energy", "energies", "forces", "stress")
 
@@ -58,7 +60,7 @@ class GapCalculator(Calculator):
                 f"{', '.join(unknown)}; fit a model to data that contain it"
             )
         if self._potential is None:
-            self._potential = Potential(param_filename=str(self._potential_file))
+            self._potential = _read_potential(self._potential_file)
         bare = Atoms(
             numbers=self.atoms.numbers,
             positions=self.atoms.positions,
@@ -77,6 +79,33 @@ class GapCalculator(Calculator):
     def __getstate__(self) -> dict[str, Any]:
         """Leave QUIP's handle, a number valid in this process only, out of copies and pickles."""
         return {**self.__dict__, "_potential": None}
+
+
+def _check_potential_file(path: Path) -> None:
+    """Refuse what QUIP would end the whole process on."""
+    try:
+        parameters = ElementTree.parse(path).getroot().find(".//GAP_params")
+    except (OSError, ElementTree.ParseError) as error:
+        raise IonloopError(f"the potential {path} cannot be read: {error}; fit the model again") from error
+    if parameters is None:
+        raise IonloopError(f"the potential {path} is not a GAP: it has no GAP_params; fit the model again")
+    names = [element.get("sparseX_filename") for element in parameters.iter("gpCoordinates")]
+    missing = [name for name in names if name and not (path.parent / name).is_file()]
+    if missing:
+        raise IonloopError(f"the potential {path} lacks its files {', '.join(missing)}; fit the model again")
+
+
+def _read_potential(path: Path) -> Any:
+    _check_potential_file(path)
+    # While QUIP reads a file the working directory is that file's, and stays so if the reading fails.
+    working_directory = Path.cwd()
+    try:
+        return Potential(param_filename=str(path))
+    except (RuntimeError, OSError) as error:
+        message = " ".join(str(error).split())
+        raise IonloopError(f"QUIP cannot read the potential {path}: {message}; fit the model again") from error
+    finally:
+        os.chdir(working_directory)
 
 
 class EsGapCalculator(Calculator):

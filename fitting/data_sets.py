@@ -299,8 +299,7 @@ def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> Lab
     if missing:
         available = sorted({*atoms.info, *atoms.arrays, *(atoms.calc.results if atoms.calc else ())})
         raise InputError(
-            f"{' and '.join(missing)} missing; the frame has {', '.join(available)}; "
-            "name the keys of energy and forces"
+            f"{' and '.join(missing)} missing; the frame has {', '.join(available)}; name the keys of energy and forces"
         )
     return LabelledConfiguration(
         atoms=atoms,

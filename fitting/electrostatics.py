@@ -83,7 +83,7 @@ class SlaterEwald(Calculator):
     Raises:
         InputError: at construction for a charge, exponent or accuracy that makes no sense; in a calculation
             for a species without a charge, a cell periodic in one or two directions, a cell without volume,
-            or two atoms at the same place.
+            two atoms at the same place, or positions that are not numbers.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -103,9 +103,7 @@ class SlaterEwald(Calculator):
         _check_parameters(self.charges, self.exponents, self.accuracy, self.alpha)
         self._symbols = sorted(self.charges)
         self._kind_of = np.full(len(chemical_symbols), -1)
-        self._kind_of[[chemical_symbols.index(symbol) for symbol in self._symbols]] = np.arange(
-            len(self._symbols)
-        )
+        self._kind_of[[chemical_symbols.index(symbol) for symbol in self._symbols]] = np.arange(len(self._symbols))
         self._charge_of_kind = np.array([self.charges[symbol] for symbol in self._symbols])
         self._table = SlaterPairTable([self.exponents.get(symbol, math.inf) for symbol in self._symbols])
         strengths = COULOMB_CONSTANT_EV_A * np.outer(self._charge_of_kind, self._charge_of_kind)
@@ -122,6 +120,8 @@ class SlaterEwald(Calculator):
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
         kinds = self._kinds(atoms)
+        if not np.all(np.isfinite(atoms.positions)):
+            raise InputError("The structure holds positions that are not numbers: has a trajectory exploded?")
         if atoms.pbc.all():
             terms = self._periodic(atoms.positions, np.asarray(atoms.cell.array), kinds)
         elif atoms.pbc.any():
@@ -131,11 +131,8 @@ class SlaterEwald(Calculator):
                 "atoms.pbc = False."
             )
         else:
-            terms = [
-                self._pair_term(pairs, kinds, len(atoms), None, self._cutoffs)
-                for pairs in open_pairs(atoms.positions)
-            ]
-        energy = sum(term.energy for term in terms)
+            terms = [self._pair_term(pairs, kinds, None) for pairs in open_pairs(atoms.positions)]
+        energy = float(sum(term.energy for term in terms))
         forces = sum((term.forces for term in terms), start=np.zeros((len(atoms), 3)))
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if atoms.pbc.all():
@@ -161,7 +158,7 @@ class SlaterEwald(Calculator):
         cutoff = max(lattice.splitting.real_cutoff, float(self._cutoffs.max(initial=0.0)))
         pairs = periodic_pairs(positions, lattice.cell, cutoff)
         return [
-            self._pair_term(pairs, kinds, len(kinds), lattice.splitting, self._cutoffs),
+            self._pair_term(pairs, kinds, lattice.splitting),
             lattice.reciprocal.contribution(positions, charges),
             self_and_background(charges, lattice.reciprocal.volume, lattice.splitting.alpha),
         ]
@@ -179,17 +176,10 @@ class SlaterEwald(Calculator):
             )
         return self._lattice[1]
 
-    def _pair_term(
-        self,
-        pairs: Pairs,
-        kinds: IntArray,
-        n_atoms: int,
-        splitting: Splitting | None,
-        cutoffs: FloatArray,
-    ) -> Contribution:
+    def _pair_term(self, pairs: Pairs, kinds: IntArray, splitting: Splitting | None) -> Contribution:
         """Screened (or, without splitting, bare) Coulomb pairs plus the Slater correction."""
         _check_distances(pairs)
-        value, slope = _pair_potential(pairs, kinds, self._table, splitting, cutoffs)
+        value, slope = _pair_potential(pairs, kinds, self._table, splitting, self._cutoffs)
         products = (
             COULOMB_CONSTANT_EV_A
             * pairs.weights
@@ -198,10 +188,10 @@ class SlaterEwald(Calculator):
         )
         # dE/dr along the bond, per unit vector: the force on the second atom is its negative.
         pulls = (products * slope / pairs.distances)[:, None] * pairs.vectors
-        forces = np.empty((n_atoms, 3))
+        forces = np.empty((len(kinds), 3))
         for axis in range(3):
-            forces[:, axis] = np.bincount(pairs.first, pulls[:, axis], n_atoms)
-            forces[:, axis] -= np.bincount(pairs.second, pulls[:, axis], n_atoms)
+            forces[:, axis] = np.bincount(pairs.first, pulls[:, axis], len(kinds))
+            forces[:, axis] -= np.bincount(pairs.second, pulls[:, axis], len(kinds))
         return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls)
 
 
@@ -243,20 +233,16 @@ def pair_energy_matrix(
     pairs = periodic_pairs(sites, lattice.cell, cutoff)
     _check_distances(pairs)
     value, _ = _pair_potential(pairs, kinds, table, splitting, cutoffs)
-    halves = np.bincount(
-        pairs.first * n_sites + pairs.second, weights=pairs.weights * value, minlength=n_sites**2
-    )
-    halves = COULOMB_CONSTANT_EV_A * halves.reshape(n_sites, n_sites)
-    matrix: FloatArray = halves + halves.T
+    halves = np.bincount(pairs.first * n_sites + pairs.second, weights=pairs.weights * value, minlength=n_sites**2)
+    direct = halves.astype(np.float64).reshape(n_sites, n_sites)
+    matrix = COULOMB_CONSTANT_EV_A * (direct + direct.T)
     matrix += lattice.reciprocal.pair_matrix(sites)
     matrix -= COULOMB_CONSTANT_EV_A * math.pi / (lattice.reciprocal.volume * splitting.alpha**2)
     matrix[np.diag_indices(n_sites)] -= 2 * COULOMB_CONSTANT_EV_A * splitting.alpha / math.sqrt(math.pi)
     return matrix
 
 
-def _plan(
-    cell: FloatArray, n_atoms: int, squared_charges: float, accuracy: float, alpha: float | None
-) -> _Lattice:
+def _plan(cell: FloatArray, n_atoms: int, squared_charges: float, accuracy: float, alpha: float | None) -> _Lattice:
     reduced = checked_cell(cell)
     volume = abs(float(np.linalg.det(reduced)))
     splitting = choose_splitting(n_atoms, volume, squared_charges, accuracy, alpha)
@@ -309,9 +295,7 @@ def _check_parameters(
         raise InputError("The electrostatic baseline needs a charge for at least one species.")
     for symbol in [*charges, *exponents]:
         if symbol not in chemical_symbols[1:]:
-            raise InputError(
-                f"{symbol!r} in the electrostatic baseline is not a chemical symbol, such as 'Li'."
-            )
+            raise InputError(f"{symbol!r} in the electrostatic baseline is not a chemical symbol, such as 'Li'.")
     for symbol, charge in charges.items():
         if not math.isfinite(charge):
             raise InputError(f"The charge of {symbol} is {charge}: it must be a finite number, in e.")

@@ -114,28 +114,25 @@ class ReciprocalLattice:
     @classmethod
     def build(cls, cell: FloatArray, splitting: Splitting) -> ReciprocalLattice:
         """Vectors and factors for a cell (rows are lattice vectors, Å) [3, 3]."""
-        inverse = np.linalg.inv(cell)
+        inverse = np.linalg.inv(cell).astype(np.float64)
         volume = abs(float(np.linalg.det(cell)))
         # G·a = 2πh bounds each index by the sphere's radius.
         limits = np.floor(splitting.reciprocal_cutoff * np.linalg.norm(cell, axis=1) / (2 * math.pi))
         h_max, k_max, l_max = (int(n) for n in limits)
-        h, k = (
-            index.ravel()
-            for index in np.meshgrid(np.arange(h_max + 1), np.arange(-k_max, k_max + 1), indexing="ij")
-        )
+        plane = np.meshgrid(np.arange(h_max + 1), np.arange(-k_max, k_max + 1), indexing="ij")
+        h, k = (index.ravel() for index in plane)
         l_range = np.arange(-l_max, l_max + 1)
         indices = np.empty((len(h), len(l_range), 3))
         indices[..., 0], indices[..., 1], indices[..., 2] = h[:, None], k[:, None], l_range[None, :]
         vectors = 2 * math.pi * indices @ inverse.T
         squares = np.einsum("rlx,rlx->rl", vectors, vectors)
         inside = (squares <= splitting.reciprocal_cutoff**2) & indices.any(axis=-1)
-        safe = np.where(inside, squares, 1.0)
-        sides = np.where(h > 0, 2.0, 1.0)[:, None]
-        factors = COULOMB_CONSTANT_EV_A * 4 * math.pi / volume * sides
-        factors = factors * np.exp(-safe / (4 * splitting.alpha**2)) / safe
-        factors[~inside] = 0.0
+        damping = np.exp(-squares[inside] / (4 * splitting.alpha**2)) / squares[inside]
+        prefactors = np.zeros(inside.shape)
+        prefactors[inside] = 4 * math.pi * COULOMB_CONSTANT_EV_A / volume * damping
+        prefactors[h > 0] *= 2
         rows = inside.any(axis=1)
-        return cls(volume, splitting.alpha, inverse, h[rows], k[rows], l_range, vectors[rows], factors[rows])
+        return cls(volume, splitting.alpha, inverse, h[rows], k[rows], l_range, vectors[rows], prefactors[rows])
 
     def _axis_phases(self, positions: FloatArray) -> tuple[NDArray[np.complex128], ...]:
         """exp(2πi n s) for the indices n of each axis, s the fractional coordinates. Shapes [n, n_atoms]."""
@@ -217,9 +214,7 @@ def checked_cell(cell: FloatArray) -> FloatArray:
     cell = np.array(cell, dtype=float)
     lengths = np.linalg.norm(cell, axis=1)
     if not np.all(np.isfinite(cell)) or abs(np.linalg.det(cell)) <= 1e-9 * np.prod(lengths):
-        raise InputError(
-            f"The cell {cell.tolist()} (Å) has no volume: give three independent lattice vectors."
-        )
+        raise InputError(f"The cell {cell.tolist()} (Å) has no volume: give three independent lattice vectors.")
     # Lagrange reduction of each pair of vectors: every step shortens one, so it ends.
     shortened = True
     while shortened:

@@ -103,9 +103,7 @@ def find_executable(explicit: Path | None = None) -> Path:
             return explicit
         raise InputError(f"gap_fit executable {explicit} does not exist or cannot be executed")
     specification = importlib.util.find_spec("quippy")
-    folders = (
-        [Path(folder) for folder in (specification.submodule_search_locations or ())] if specification else []
-    )
+    folders = [Path(folder) for folder in (specification.submodule_search_locations or ())] if specification else []
     folders.append(Path(sys.executable).parent)
     for folder in folders:
         if _is_executable(folder / "gap_fit"):
@@ -155,9 +153,7 @@ def _format_target(configuration: LabelledConfiguration, settings: GapSettings) 
     )
 
 
-def descriptor_strings(
-    elements: Sequence[str], pairs: Iterable[tuple[str, str]], settings: GapSettings
-) -> list[str]:
+def descriptor_strings(elements: Sequence[str], pairs: Iterable[tuple[str, str]], settings: GapSettings) -> list[str]:
     """Return gap_fit's descriptors, one per pair of elements and one per central element.
 
     ``pairs`` are those that occur within the pair cutoff: gap_fit aborts on a pair without data, which its
@@ -191,9 +187,7 @@ def _soap_string(settings: SoapSettings, centre: int, numbers: Sequence[int]) ->
     )
 
 
-def build_arguments(
-    data_set: DataSet, pairs: Iterable[tuple[str, str]], settings: GapSettings, seed: int
-) -> list[str]:
+def build_arguments(data_set: DataSet, pairs: Iterable[tuple[str, str]], settings: GapSettings, seed: int) -> list[str]:
     """Return gap_fit's arguments; file names are relative to the folder that it runs in.
 
     Energies of isolated atoms are given for every element: gap_fit takes zero for one left out and says
@@ -287,6 +281,7 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         r"not found corresponding isolated representative|Determination of e0",
         "the energy of an isolated atom is missing for an element; give one for every element",
     ),
+    (r"No space left on device", "the disk is full; free some space"),
     (
         r"could not be found|malformed XYZ|xyz_find_frames|unexpected end of file",
         "it cannot read its input file",
@@ -342,9 +337,7 @@ def parse_counts(log: str) -> TargetCounts:
     for name in ("energies", "forces", "virials"):
         match = re.search(rf"Number of target {name} \(property name: .*\) found:\s*(\d+)", log)
         if match is None:
-            raise GapFitError(
-                f"gap_fit's log does not say how many target {name} it found; its version may differ"
-            )
+            raise GapFitError(f"gap_fit's log does not say how many target {name} it found; its version may differ")
         numbers.append(int(match[1]))
     return TargetCounts(*numbers)
 

@@ -152,19 +152,15 @@ def fit_model(
         if baseline is not None:
             targets = subtract_baseline(data_set, baseline_calculator(baseline))
         run = fit_gap(temporary, targets, pairs, settings, seed=seed, limits=limits)
-        energies = data_set.isolated_atom_energies
         manifest = ModelManifest(
             kind=kind,
             settings=settings,
             baseline=baseline,
-            elements=data_set.elements,
-            isolated_atom_energies_eV={element: energies[element] for element in data_set.elements},
-            training_set_hash=data_set.content_hash,
             inputs_hash=inputs_hash,
             seed=seed,
-            configurations=len(data_set),
             files=_checksums(temporary),
             versions=_versions(),
+            **_data_entries(data_set),
             **_run_entries(run),
         )
         write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
@@ -192,13 +188,10 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
         raise ModelError(f"{path} cannot be read: {error}; fit the model again") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA_VERSION:
-        raise ModelError(
-            f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}"
-        )
+        raise ModelError(f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}")
     if content.get("kind") not in get_args(ModelKind):
         raise ModelError(
-            f"{path} is of the unknown kind {content.get('kind')!r}; "
-            f"known are {', '.join(get_args(ModelKind))}"
+            f"{path} is of the unknown kind {content.get('kind')!r}; known are {', '.join(get_args(ModelKind))}"
         )
     try:
         manifest = ModelManifest.model_validate_json(json.dumps(content))
@@ -227,6 +220,16 @@ def load_model(folder: Path, *, verify: bool = True) -> Calculator:
     if manifest.baseline is None:
         return gap
     return EsGapCalculator(gap, baseline_calculator(manifest.baseline))
+
+
+def _data_entries(data_set: DataSet) -> dict[str, Any]:
+    energies = data_set.isolated_atom_energies
+    return {
+        "elements": data_set.elements,
+        "isolated_atom_energies_eV": {element: energies[element] for element in data_set.elements},
+        "training_set_hash": data_set.content_hash,
+        "configurations": len(data_set),
+    }
 
 
 def _run_entries(run: GapFitRun) -> dict[str, Any]:

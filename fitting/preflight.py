@@ -20,6 +20,7 @@ from .settings import GapSettings, SoapSettings
 _SHOWN_PER_PROBLEM = 5
 _BYTES_PER_REAL = 8
 _DERIVATIVES_PER_ATOM = 9
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 SECONDS_PER_DESCRIPTOR_DERIVATIVE = 3.2e-8
 """Time per component of a descriptor's derivative (s): gap_fit 0.10.3, one core of a Xeon server."""
@@ -81,9 +82,9 @@ def estimate_cost(data_set: DataSet, settings: GapSettings) -> FitCost:
 
     Memory follows the estimate that gap_fit prints. A descriptor of d components with n instances and n'
     derivatives takes 8 d (n + n') bytes; the covariances of M sparse points and R target values take 8 M R,
-    and later 8 (2 M R + M² + 2 M (R + M)) without the descriptors. n' is nine per instance and neighbour,
-    the atom itself included; for a pair 18; every pair counts twice. Time is the sum of d n', d n' M and R M², each with a measured
-    factor.
+    and later 8 (2 M R + M² + 2 M (R + M)) without the descriptors. n' is nine per instance and neighbour, the
+    atom itself included; for a pair 18; every pair counts twice. Time is the sum of d n', d n' M and R M²,
+    each with a measured factor.
     """
     neighbours, pair_counts = _count_neighbours(data_set, settings)
     descriptors = []
@@ -123,19 +124,18 @@ def soap_components(settings: SoapSettings, n_elements: int) -> int:
     return (settings.l_max + 1) * channels * (channels + 1) // 2 + 1
 
 
-def _count_neighbours(
-    data_set: DataSet, settings: GapSettings
-) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+def _count_neighbours(data_set: DataSet, settings: GapSettings) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
     """Return neighbours in the SOAP cutoff by central element, and ordered pairs in the pair cutoff."""
     soap_cutoff_A = settings.soap.cutoff_A
     pair_cutoff_A = settings.two_body.cutoff_A if settings.two_body is not None else 0.0
+    cutoff_A = max(soap_cutoff_A, pair_cutoff_A)
     neighbours: dict[str, int] = defaultdict(int)
     pairs: dict[tuple[str, str], int] = defaultdict(int)
     for configuration in data_set:
         symbols = np.array(configuration.atoms.get_chemical_symbols())
-        centres, others, distances = neighbor_list(
-            "ijd", configuration.atoms, max(soap_cutoff_A, pair_cutoff_A)
-        )
+        # matscipy's list is thirty times faster, but wants a cell.
+        find_neighbours = neighbour_list if configuration.atoms.pbc.all() else neighbor_list
+        centres, others, distances = find_neighbours("ijd", configuration.atoms, cutoff_A)
         for element in np.unique(symbols):
             neighbours[element] += int(np.sum((symbols[centres] == element) & (distances < soap_cutoff_A)))
         inside = distances < pair_cutoff_A
@@ -150,15 +150,26 @@ def _count_neighbours(
 
 
 def available_memory_bytes() -> int:
-    """Return the memory that a new process can have (bytes): free, and left in this control group."""
-    available = int(psutil.virtual_memory().available)
-    group = Path("/sys/fs/cgroup")
+    """Return the memory that a new process can have (bytes): free, and left in the control groups."""
+    return min([int(psutil.virtual_memory().available), *_left_in_control_groups()])
+
+
+def _left_in_control_groups() -> Iterator[int]:
+    """Yield what each control group above this process has left (bytes); queueing systems limit jobs so."""
     try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):
-        return available  # no control group, or "max": no limit
-    return min(available, max(limit - used, 0))
+        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
+    except OSError:
+        return
+    group = _CONTROL_GROUPS / own.lstrip("/")
+    for folder in (group, *group.parents):
+        try:
+            limit = int((folder / "memory.max").read_text())
+            used = int((folder / "memory.current").read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue  # not a control group, or "max": no limit
+        # File caches count as used, but are given up when memory is wanted.
+        yield max(limit - used + int(statistics.get("inactive_file", 0)), 0)
 
 
 def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> FitCost:
@@ -263,9 +274,7 @@ def _cost_problems(cost: FitCost, limits: FitLimits) -> Iterator[str]:
             f"{available / 1e9:.2g} GB are available; use fewer configurations, a smaller soap.cutoff_A, "
             "n_max or l_max, or a larger machine"
         )
-    if limits.wall_time_s is not None and cost.time_s / limits.threads > (
-        TIME_UNCERTAINTY_FACTOR * limits.wall_time_s
-    ):
+    if limits.wall_time_s is not None and cost.time_s / limits.threads > (TIME_UNCERTAINTY_FACTOR * limits.wall_time_s):
         yield (
             f"the fit takes about {cost.time_s / limits.threads:.2g} s, its wall-time limit is "
             f"{limits.wall_time_s:g} s; raise the limit or use fewer configurations or sparse points"

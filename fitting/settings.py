@@ -136,16 +136,13 @@ class BaselineSettings(FrozenSettings):
         default_factory=dict,
         description="Slater exponent per element (1/Å); an element without one is a point charge",
     )
-    accuracy: float = Field(
-        1e-6, gt=0, lt=0.1, description="Relative accuracy of the Ewald sum (dimensionless)"
-    )
+    accuracy: float = Field(1e-6, gt=0, lt=0.1, description="Relative accuracy of the Ewald sum (dimensionless)")
 
     @model_validator(mode="after")
     def _exponents_have_charges(self) -> Self:
         without_charge = sorted(set(self.exponents) - set(self.charges))
         if without_charge:
             raise ValueError(
-                f"exponents are given for {', '.join(without_charge)}, which have no charge; "
-                "give their charges too"
+                f"exponents are given for {', '.join(without_charge)}, which have no charge; give their charges too"
             )
         return self

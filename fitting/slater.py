@@ -185,9 +185,7 @@ class SlaterPairTable:
         return cutoffs.reshape(self.n_kinds, self.n_kinds)
 
 
-def slater_coulomb(
-    first_exponent: float, second_exponent: float, distance: ArrayLike
-) -> tuple[FloatArray, FloatArray]:
+def slater_coulomb(first_exponent: float, second_exponent: float, distance: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Coulomb interaction J(R) of two unit Slater s charge clouds, and its derivative.
 
     Args:

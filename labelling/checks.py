@@ -44,9 +44,7 @@ def _distance_objection(atoms: Atoms, minimum_distance_A: float) -> str | None:
     )
 
 
-def result_objection(
-    atoms: Atoms, evaluation: Evaluation, settings: CommonSettings
-) -> tuple[State, str] | None:
+def result_objection(atoms: Atoms, evaluation: Evaluation, settings: CommonSettings) -> tuple[State, str] | None:
     """Say why ``evaluation`` is no label of ``atoms``, or return None.
 
     Returns

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import ase
 import ase.io
@@ -133,7 +133,8 @@ class ExecutableCalculator(Calculator):
         """Run the executable on ``atoms``."""
         super().calculate(atoms, list(properties), list(system_changes))
         with tempfile.TemporaryDirectory(prefix="ionloop-") as name:
-            run_executable(self.atoms, self._settings, Path(name))
+            with (Path(name) / "log").open("w") as log:
+                run_executable(self.atoms, self._settings, Path(name), log)
             evaluation = read_output(self.atoms, Path(name) / OUTPUT_FILE)
         values = {**vars(evaluation), "free_energy": evaluation.energy}
         self.results = {key: value for key, value in values.items() if value is not None}
@@ -149,9 +150,7 @@ def _load_class(settings: CommandSettings) -> Any:
             "put its folder on PYTHONPATH"
         ) from error
     except AttributeError:
-        raise InputError(
-            f"calculator {settings.calculator!r}: module {module_name!r} has no {class_name!r}"
-        ) from None
+        raise InputError(f"calculator {settings.calculator!r}: module {module_name!r} has no {class_name!r}") from None
 
 
 def _find_executable(settings: CommandSettings) -> list[str]:
@@ -162,8 +161,8 @@ def _find_executable(settings: CommandSettings) -> list[str]:
     return [found, *words[1:]]
 
 
-def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> None:
-    """Run the executable of ``settings`` in ``folder`` until it ends; its output goes where ours goes.
+def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path, log: IO[str] | None = None) -> None:
+    """Run the executable of ``settings`` in ``folder`` until it ends; it prints to ``log``, or where we do.
 
     Raises
     ------
@@ -177,7 +176,7 @@ def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> Non
         structure.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments())
     ase.io.write(folder / INPUT_FILE, structure, format="extxyz")
     (folder / ARGUMENTS_FILE).write_text(json.dumps(settings.arguments, indent=1))
-    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False)
+    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
     if completed.returncode != 0:
         raise exit_failure(completed.returncode, f"executable '{command[0]}'")
     (folder / DONE_FILE).touch()

@@ -106,6 +106,13 @@ class LabelOutcome:
         if self.state is not State.FINISHED and any(number is not None for number in numbers):
             raise ValueError(f"a label that is {self.state.value} must not carry numbers")
 
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The numbers of a finished label."""
+        if self.energy is None or self.forces is None:
+            return None
+        return Evaluation(self.energy, self.forces, self.stress, self.charges)
+
     def to_document(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return {

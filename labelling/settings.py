@@ -130,9 +130,7 @@ class CommandSettings(CommonSettings):
         description="Elements that the engine has data for; others are rejected (chemical symbols)",
         json_schema_extra=_NOT_PHYSICS,
     )
-    isolated_atom_box_A: PositiveFloat = Field(
-        15.0, description="Edge of the cubic cell around an isolated atom (Å)"
-    )
+    isolated_atom_box_A: PositiveFloat = Field(15.0, description="Edge of the cubic cell around an isolated atom (Å)")
     isolated_atom_periodic: bool = Field(
         False, description="Whether an isolated atom's cell is periodic, as plane-wave codes want it (yes or no)"
     )

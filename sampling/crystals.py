@@ -17,6 +17,8 @@ from ..errors import InputError
 
 #: Two atoms closer than this (Å) are an error of the file, such as a partly occupied site listed twice.
 SHORTEST_DISTANCE_A = 0.5
+#: An occupancy this near to 1 is a rounded 1.
+OCCUPANCY_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
@@ -185,11 +187,11 @@ def load_structure(name_or_path: str | Path, base_folder: Path | None = None) ->
         base_folder: folder that a relative path starts from; the current one by default.
 
     Returns:
-        A cell periodic in three directions, without calculator.
+        A cell periodic in three directions; nothing of the file but species, positions and cell.
 
     Raises:
-        InputError: for an unknown name, a missing or unreadable file, several frames, no periodic cell, or
-            atoms closer than 0.5 Å.
+        InputError: for an unknown name, a missing or unreadable file, several frames, no periodic cell,
+            partly occupied sites, or atoms closer than 0.5 Å.
     """
     if str(name_or_path).lower() in CRYSTALS:
         return build_crystal(str(name_or_path))
@@ -201,8 +203,8 @@ def load_structure(name_or_path: str | Path, base_folder: Path | None = None) ->
         raise InputError(_unknown_name(str(name_or_path)) + f" There is no file {path} either.")
     atoms = _read_single_frame(path)
     _check_structure(atoms, path)
-    atoms.calc = None
-    return atoms
+    # Velocities, constraints, tags and results of whoever wrote the file are not part of the structure.
+    return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
 
 
 def _unknown_name(name: str) -> str:
@@ -213,15 +215,13 @@ def _unknown_name(name: str) -> str:
 
 def _read_single_frame(path: Path) -> Atoms:
     try:
-        frames = read(path, index=":")
+        frames = read(path, index=":", do_not_split_by_at_sign=True)
     except UnknownFileTypeError as error:
         raise InputError(
             f"ASE does not recognise the format of {path}. Give a file such as .cif, .extxyz, .vasp or "
             "geometry.in, with the extension that its format has."
         ) from error
-    except (
-        Exception
-    ) as error:  # boundary: a parser of any of ASE's formats may raise anything on a broken file
+    except Exception as error:  # boundary: a parser of any of ASE's formats may raise anything on a broken file
         raise InputError(f"ASE cannot read {path}: {type(error).__name__}: {error}") from error
     if len(frames) != 1:
         raise InputError(
@@ -241,6 +241,17 @@ def _check_structure(atoms: Atoms, path: Path) -> None:
         raise InputError(
             f"{path} has no cell that is periodic in three directions (pbc={atoms.pbc.tolist()}, "
             f"cell={np.round(atoms.cell.array, 3).tolist()} Å): a crystal is needed."
+        )
+    partial = [
+        f"{symbol} {occupancy:g}"
+        for site in atoms.info.get("occupancy", {}).values()
+        for symbol, occupancy in site.items()
+        if abs(occupancy - 1) > OCCUPANCY_TOLERANCE
+    ]
+    if partial:
+        raise InputError(
+            f"{path} has partly occupied sites ({', '.join(partial)}): write an ordered model of the crystal, "
+            "in a supercell where the composition demands it."
         )
     first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=SHORTEST_DISTANCE_A)
     if len(distances):

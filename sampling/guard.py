@@ -26,10 +26,7 @@ class ShortContact(NamedTuple):
     allowed_A: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.first} and {self.second} are {self.distance_A:.2f} Å apart"
-            f" (at least {self.allowed_A:.2f})"
-        )
+        return f"{self.first} and {self.second} are {self.distance_A:.2f} Å apart (at least {self.allowed_A:.2f})"
 
 
 class ContactGuard(BaseModel):
@@ -90,9 +87,7 @@ class ContactGuard(BaseModel):
         )
         if len(i) == 0:
             return None
-        allowed_A = np.array(
-            [cutoffs[int(a), int(b)] for a, b in zip(atoms.numbers[i], atoms.numbers[j], strict=True)]
-        )
+        allowed_A = np.array([cutoffs[int(a), int(b)] for a, b in zip(atoms.numbers[i], atoms.numbers[j], strict=True)])
         # Ties (i, j) and (j, i) resolve to the lower first index: the message is the same on every machine.
         worst = np.lexsort((j, i, np.round(distance_A / allowed_A, 12)))[0]
         names = [f"{atoms.symbols[k]}{k}" for k in (int(i[worst]), int(j[worst]))]
@@ -127,9 +122,7 @@ class TrajectoryGuard(BaseModel):
         description="Highest instantaneous temperature, as a multiple of the thermostat's; small cells,"
         " whose temperature scatters more, are given as much as their scatter needs. No unit.",
     )
-    maximum_force_eV_per_A: float = Field(
-        default=100.0, gt=0, description="Largest force on any atom; unit eV/Å."
-    )
+    maximum_force_eV_per_A: float = Field(default=100.0, gt=0, description="Largest force on any atom; unit eV/Å.")
     maximum_energy_jump_eV_per_atom: float = Field(
         default=0.5, gt=0, description="Largest change of the potential energy in one step; unit eV/atom."
     )

@@ -58,9 +58,7 @@ class RelaxationSettings(BaseModel):
     )
 
 
-def relax_and_rattle(
-    atoms: Atoms, calculator: Calculator, *, settings: RelaxationSettings, seed: int
-) -> Atoms:
+def relax_and_rattle(atoms: Atoms, calculator: Calculator, *, settings: RelaxationSettings, seed: int) -> Atoms:
     """Return a copy of ``atoms``, relaxed for a few steps and rattled; no calculator is attached.
 
     Constraints of ``atoms`` hold in both stages. The rattle is drawn anew, from the same stream, while it

@@ -124,8 +124,9 @@ class SelectionOutcome:
     indices
         Positions in the sequence of candidates, the most wanted first.
     scores
-        One per index. farthest-point: distance to the nearest known fingerprint when it was chosen (the
-        largest there can be, sqrt(2), where none was known); similarity: min_i max_t k(i, t) then; cur: leverage then; stride and random: 1.
+        One per index. farthest-point: distance to the nearest known fingerprint when it was chosen, or
+        sqrt(2), the largest there can be, where none was known. similarity: min_i max_t k(i, t) then.
+        cur: leverage then. stride and random: 1.
     reason
         Why there are fewer than ``count``; empty if there are not.
     """
@@ -170,9 +171,7 @@ def select(
     return SelectionOutcome(tuple(distinct[k] for k in chosen), tuple(scores), reason)
 
 
-def _choose(
-    frames: list[Atoms], existing: Sequence[Atoms], settings: SelectionSettings, seed: int
-) -> _Choice:
+def _choose(frames: list[Atoms], existing: Sequence[Atoms], settings: SelectionSettings, seed: int) -> _Choice:
     if not frames:
         return [], [], ""
     match settings:
@@ -335,8 +334,7 @@ class _Familiarity:
         self.zeta = zeta
         self.rows = {symbol: np.concatenate([frame[symbol] for frame in vectors]) for symbol in species}
         self.frame_of = {
-            symbol: np.repeat(np.arange(len(vectors)), [len(frame[symbol]) for frame in vectors])
-            for symbol in species
+            symbol: np.repeat(np.arange(len(vectors)), [len(frame[symbol]) for frame in vectors]) for symbol in species
         }
         self.best = {symbol: np.zeros(len(rows)) for symbol, rows in self.rows.items()}
 

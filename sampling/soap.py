@@ -88,9 +88,7 @@ class SoapDescriptor:
         """
         foreign = set(atoms.symbols) - set(self.species)
         if foreign:
-            raise InputError(
-                f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}"
-            )
+            raise InputError(f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}")
         # QUIP copies every array of the atoms; only these matter.
         bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         calculated = self._descriptor.calc(bare)

@@ -35,8 +35,10 @@ def now() -> datetime:
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-def as_utc(moment: datetime) -> datetime:
-    """Return the moment with its time zone: databases keep UTC and forget to say so."""
+def as_utc(moment: datetime | str) -> datetime:
+    """Return the moment with its time zone: databases keep UTC and forget to say so; FireWorks keeps text."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -3,7 +3,7 @@
 from .assess import AssessTask, ConcludeTask
 from .base import IonloopTask
 from .fit import FitTask
-from .initial import InitialDynamicsTask, LithiumMonteCarloTask
+from .initial import InitialDynamicsTask, LithiumDistributionsTask, RelaxDistributionTask
 from .label import IsolatedAtomTask, LabelTask
 from .sample import SampleTask, SelectTask
 
@@ -14,7 +14,8 @@ TASKS: tuple[type[IonloopTask], ...] = (
     InitialDynamicsTask,
     IsolatedAtomTask,
     LabelTask,
-    LithiumMonteCarloTask,
+    LithiumDistributionsTask,
+    RelaxDistributionTask,
     SampleTask,
     SelectTask,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..labelling import EngineSettings
+from ..labelling.settings import EngineSettings
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from ..errors import IonloopError
 from ..states import State
 from .context import TaskContext, current_context
 
+logger = logging.getLogger(__name__)
 
 _MACHINE_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
@@ -88,6 +90,8 @@ class IonloopTask(FiretaskBase):
         """
         context = current_context()
         context.payload.clear()
+        key = fw_spec.get("key", self._fw_name)
+        logger.info("%s started", key)
         try:
             parameters = self.parameters_type.model_validate(self["parameters"])
             outcome = self.execute(parameters, context)
@@ -101,6 +105,8 @@ class IonloopTask(FiretaskBase):
             if is_environment_failure(error):
                 context.abandon(str(error))
             reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {error}"
+            logger.warning("%s failed: %s", key, reason)
             raise JobFailed(reason) from error
+        logger.info("%s: %s %s", key, outcome.state.value, outcome.reason)
         stored = outcome.model_dump(mode="json", exclude={"pass_on"}) | {"payload": list(context.payload)}
         return FWAction(stored_data=stored, update_spec=outcome.pass_on)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.errors import evaluate_errors
-from ..fitting import BaselineSettings, DataSet, GapSettings, LabelledConfiguration, fit_model, load_model
+from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.models import fit_model, load_model
+from ..fitting.settings import BaselineSettings, GapSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord, label_arrays

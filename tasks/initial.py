@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ase import Atoms
+from ase.io import read, write
 from pydantic import Field
 
-from ..labelling import EngineSettings, make_calculator, reset_history
-from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distribution
+from ..labelling.registry import make_calculator, reset_history
+from ..labelling.settings import EngineSettings
+from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, read_frames
 from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
-from ..store.identifiers import derive_seed
+from ..store.artefacts import atomic_file
+from ..store.identifiers import identifier
 from ..store.records import Origin
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
@@ -68,51 +73,76 @@ class InitialDynamicsTask(IonloopTask):
         return Outcome(reason=record.reason, outputs={"trajectory": record.id, "configurations": len(frames)})
 
 
-class LithiumMonteCarloParameters(TaskParameters):
-    """One lithium distribution: Monte Carlo over sites, a brief relaxation, a rattle."""
+class LithiumDistributionsParameters(TaskParameters):
+    """Monte Carlo of the mobile ions over crystal and framework sites."""
 
-    engine: EngineSettings
     mobile: str
     charges: dict[str, float]
     monte_carlo: MonteCarloSettings
+    seed: int
+
+
+def distributions_path(context: TaskContext, campaign: str) -> Path:
+    """Return the file that holds the campaign's lithium distributions before they are relaxed."""
+    name = identifier("distributions", campaign)
+    return context.store.artefacts.folder("distributions") / f"{name}.traj"
+
+
+class LithiumDistributionsTask(IonloopTask):
+    """Draw all distributions of the mobile ions: seconds of work that the relaxations then share out."""
+
+    _fw_name = "ionloop.lithium-distributions"
+    parameters_type = LithiumDistributionsParameters
+
+    def execute(self, parameters: LithiumDistributionsParameters, context: TaskContext) -> Outcome:
+        """Draw them unless the file is there; it is written whole or not at all."""
+        path = distributions_path(context, parameters.campaign)
+        if not path.exists():
+            with context.measure("sample"):
+                drawn = sample_distributions(
+                    starting_structure(context, parameters.campaign),
+                    parameters.mobile,
+                    parameters.charges,
+                    parameters.monte_carlo,
+                    seed=parameters.seed,
+                )
+            with atomic_file(path) as temporary:
+                write(temporary, drawn, format="traj")
+        return Outcome(outputs={"distributions": str(path.name)})
+
+
+class RelaxDistributionParameters(TaskParameters):
+    """One lithium distribution: a brief relaxation with the reference engine, then a rattle."""
+
+    engine: EngineSettings
     relaxation: RelaxationSettings
     index: int
     seed: int
 
 
-class LithiumMonteCarloTask(IonloopTask):
-    """Draw one distribution of the mobile ions over framework sites and relax it briefly."""
+class RelaxDistributionTask(IonloopTask):
+    """Relax one distribution briefly, rattle it and store it as a configuration."""
 
-    _fw_name = "ionloop.lithium-monte-carlo"
-    parameters_type = LithiumMonteCarloParameters
+    _fw_name = "ionloop.relax-distribution"
+    parameters_type = RelaxDistributionParameters
 
-    def execute(self, parameters: LithiumMonteCarloParameters, context: TaskContext) -> Outcome:
-        """Draw, relax, rattle, store."""
+    def execute(self, parameters: RelaxDistributionParameters, context: TaskContext) -> Outcome:
+        """Relax unless the campaign has the configuration."""
         store = context.store
-        known = store.configurations.find(
-            {
-                "campaign": parameters.campaign,
-                "origin.sampler": LITHIUM_MONTE_CARLO,
-                "origin.index": parameters.index,
-            }
-        )
-        for configuration in known:
-            return Outcome(outputs={"configuration": configuration.id})
-        atoms = starting_structure(context, parameters.campaign)
+        filters = {
+            "campaign": parameters.campaign,
+            "origin.sampler": LITHIUM_MONTE_CARLO,
+            "origin.index": parameters.index,
+        }
+        for known in store.configurations.find(filters):
+            return Outcome(outputs={"configuration": known.id})
+        path = distributions_path(context, parameters.campaign)
         with context.measure("sample"):
-            distribution = sample_distribution(
-                atoms,
-                parameters.mobile,
-                parameters.charges,
-                parameters.monte_carlo,
-                seed=parameters.seed,
-                index=parameters.index,
-            )
             relaxed = relax_and_rattle(
-                distribution,
+                read(path, index=parameters.index),
                 make_calculator(parameters.engine),
                 settings=parameters.relaxation,
-                seed=derive_seed(parameters.seed, "rattle", parameters.index),
+                seed=parameters.seed,
             )
         origin = Origin(sampler=LITHIUM_MONTE_CARLO, seed=parameters.seed, index=parameters.index)
         configuration = add_configuration(store, parameters, relaxed, origin)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from ..labelling import EngineSettings, LabelOutcome, isolated_atom_energy, label, settings_hash
+from ..labelling.outcome import LabelOutcome
+from ..labelling.runner import isolated_atom_energy, label
+from ..labelling.settings import EngineSettings, settings_hash
 from ..states import State
 from ..store.connection import Store, host_name
 from ..store.identifiers import configuration_hash, identifier

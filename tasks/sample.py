@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
 
-from ..fitting import load_model
+from ..fitting.models import load_model
 from ..sampling.molecular_dynamics import (
     MolecularDynamicsSettings,
     clear_calculator,

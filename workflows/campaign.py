@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 from ..fitting.settings import ElementSymbol, GapSettings, ModelKind
 from ..labelling.settings import EngineSettings, Gfn1XtbSettings
 from ..sampling.guard import TrajectoryGuard
+from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
 from ..sampling.relaxation import RelaxationSettings
 from ..sampling.selection import FarthestPointSelection, SelectionSettings
@@ -49,9 +50,7 @@ class InitialMolecularDynamics(Section):
     temperature_K: Temperature = Field(800.0, description="Temperature of the thermostat (K)")
     timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
     every: int = Field(10, ge=1, le=100_000, description="Steps between two configurations (number)")
-    friction_per_ps: float = Field(
-        10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)"
-    )
+    friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
     guard: TrajectoryGuard = Field(
         default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped"
     )
@@ -80,21 +79,30 @@ class InitialLithiumMonteCarlo(Section):
     count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
     start_temperature_K: Temperature = Field(3000.0, description="Temperature at which annealing starts (K)")
     end_temperature_K: Temperature = Field(800.0, description="Temperature at which annealing ends (K)")
-    screening: float = Field(
-        4.0, ge=1, le=100, description="Dielectric constant that screens the charges (no unit)"
-    )
+    screening: float = Field(4.0, ge=1, le=100, description="Dielectric constant that screens the charges (no unit)")
     relaxation: RelaxationSettings = Field(
         default_factory=RelaxationSettings,
         description="Brief relaxation with the reference engine, then a rattle",
     )
 
+    @property
+    def monte_carlo(self) -> MonteCarloSettings:
+        """What the annealing needs."""
+        return MonteCarloSettings(
+            count=max(1, self.count),
+            start_temperature_K=self.start_temperature_K,
+            end_temperature_K=self.end_temperature_K,
+            temperature_steps=self.temperature_steps,
+            sweeps=self.sweeps,
+            minimum_separation_A=self.minimum_separation_A,
+            screening=self.screening,
+        )
+
     @model_validator(mode="after")
     def _cools_down(self) -> Self:
         if self.end_temperature_K > self.start_temperature_K:
             message = f"must not be above start_temperature_K ({self.start_temperature_K:g} K)"
-            raise CampaignInconsistency(
-                [Problem(("end_temperature_K",), message, value=self.end_temperature_K)]
-            )
+            raise CampaignInconsistency([Problem(("end_temperature_K",), message, value=self.end_temperature_K)])
         return self
 
 
@@ -160,9 +168,7 @@ class Sampling(Section):
     timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
     replicas: int = Field(2, ge=1, le=1000, description="Independent trajectories per generation (number)")
     write_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
-    friction_per_ps: float = Field(
-        10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)"
-    )
+    friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
     guard: TrajectoryGuard = Field(
         default_factory=TrajectoryGuard, description="Bounds beyond which a trajectory is stopped"
     )
@@ -226,9 +232,7 @@ class Campaign(Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$",
         description="Name of the campaign in the store",
-        json_schema_extra={
-            "allowed": "1 to 64 letters, digits, - and _, with a letter or digit at both ends"
-        },
+        json_schema_extra={"allowed": "1 to 64 letters, digits, - and _, with a letter or digit at both ends"},
     )
     structure: str = Field(
         min_length=1,
@@ -246,9 +250,7 @@ class Campaign(Section):
         description="Chemical symbol of the ion that moves",
         json_schema_extra={"allowed": "a chemical symbol in the structure"},
     )
-    seed: int = Field(
-        1, ge=0, le=2**31 - 1, description="Seed of every random number in the campaign (no unit)"
-    )
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number in the campaign (no unit)")
     reference: EngineSettings = Field(
         default_factory=Gfn1XtbSettings, description="Reference engine, which computes every label"
     )
@@ -257,12 +259,8 @@ class Campaign(Section):
     models: tuple[ModelKind, ...] = Field(
         ("gap", "es-gap"), min_length=1, description="Models that every generation fits, on identical data"
     )
-    gap: GapSettings = Field(
-        default_factory=GapSettings, description="Hyperparameters of both models' GAP part"
-    )
-    sampling: Sampling = Field(
-        Sampling(), description="Molecular dynamics that explores, once per generation"
-    )
+    gap: GapSettings = Field(default_factory=GapSettings, description="Hyperparameters of both models' GAP part")
+    sampling: Sampling = Field(Sampling(), description="Molecular dynamics that explores, once per generation")
     selection: SelectionSettings = Field(
         default_factory=FarthestPointSelection,
         description="Choice of the sampled frames that are worth a label",

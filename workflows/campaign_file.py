@@ -86,9 +86,7 @@ def _read_text(path: Path) -> str:
 
 def _missing_file(path: Path) -> Problem:
     neighbours = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-    return Problem(
-        (), "does not exist (`ionloop init` writes one)", suggestion=closest(path.name, neighbours)
-    )
+    return Problem((), "does not exist (`ionloop init` writes one)", suggestion=closest(path.name, neighbours))
 
 
 def _not_a_campaign(document: YamlDocument) -> str:

@@ -90,9 +90,7 @@ def allowed_keys(section: Key, data: Any) -> list[str]:
 def variant_keys(section: Key, data: Any) -> list[str]:
     """Return the names of the keys that choose between variants of ``section``: "engine", "method"."""
     schemas = schemas_at(section, data)
-    return list(
-        dict.fromkeys(name for s in schemas for name, f in s.get("properties", {}).items() if "const" in f)
-    )
+    return list(dict.fromkeys(name for s in schemas for name, f in s.get("properties", {}).items() if "const" in f))
 
 
 def choices_of_variant(section: Key, data: Any) -> list[str]:
@@ -109,9 +107,7 @@ def choices_of_variant(section: Key, data: Any) -> list[str]:
 def choices_at(key: Key, data: Any) -> list[str]:
     """Return the words that may stand at ``key``."""
     schemas = schemas_at(key, data)
-    return [
-        str(value) for schema in schemas for value in schema.get("enum", [schema.get("const", "")]) if value
-    ]
+    return [str(value) for schema in schemas for value in schema.get("enum", [schema.get("const", "")]) if value]
 
 
 def suggest_key(section: Key, name: str, data: Any) -> str | None:
@@ -162,9 +158,7 @@ def field_entries() -> list[FieldEntry]:
     return list(_walk(campaign_schema(), (), default_values()))
 
 
-def _walk(
-    schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str | None = None
-) -> Iterator[FieldEntry]:
+def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str | None = None) -> Iterator[FieldEntry]:
     # What chooses a variant goes before what the variant holds.
     for name, field in sorted(schema["properties"].items(), key=lambda item: "const" not in item[1]):
         key = (*prefix, name)
@@ -197,14 +191,8 @@ def _variant_label(section: Schema) -> str | None:
 
 def _is_variant(section: Schema, value: Any) -> bool:
     """Whether the constants of this variant are those of the value."""
-    constants = {
-        name: field["const"] for name, field in section.get("properties", {}).items() if "const" in field
-    }
-    return (
-        isinstance(value, Mapping)
-        and bool(constants)
-        and all(value.get(k) == v for k, v in constants.items())
-    )
+    constants = {name: field["const"] for name, field in section.get("properties", {}).items() if "const" in field}
+    return isinstance(value, Mapping) and bool(constants) and all(value.get(k) == v for k, v in constants.items())
 
 
 def _chosen(schemas: Sequence[Schema], data: Any, default: Any) -> list[Schema]:
@@ -271,6 +259,4 @@ def _object_phrase(schema: Schema) -> str:
     if schema.get("properties"):
         return "a mapping"
     extra = schema.get("additionalProperties")
-    return (
-        f"a mapping of names to values, each {phrase(extra)}" if isinstance(extra, Mapping) else "a mapping"
-    )
+    return f"a mapping of names to values, each {phrase(extra)}" if isinstance(extra, Mapping) else "a mapping"

@@ -24,9 +24,7 @@ _RESERVED = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 def template_names() -> list[str]:
     """Return the templates that `ionloop init` knows."""
     folder = resources.files(__package__) / "templates"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def starter_text(template: str) -> str:

@@ -32,9 +32,7 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
 def _geometry(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
     key = ("structure",)
     if not all(atoms.pbc):
-        yield Problem(
-            key, "is not periodic in all three directions; give a crystal cell", value=campaign.structure
-        )
+        yield Problem(key, "is not periodic in all three directions; give a crystal cell", value=campaign.structure)
         return
     volume = atoms.cell.volume
     if volume < MIN_VOLUME_PER_ATOM_A3 * len(atoms):
@@ -55,7 +53,7 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
     given = campaign.baseline.charges
     example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
     if not isinstance(given, dict):
-        if "es-gap" not in campaign.models:
+        if "es-gap" not in campaign.models and campaign.initial.lithium_monte_carlo.count == 0:
             return
         try:
             formal_charges(symbols)

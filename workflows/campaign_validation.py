@@ -64,10 +64,7 @@ def problems_of(details: ErrorDetails, data: Mapping[str, Any]) -> list[Problem]
     context = details.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, CampaignInconsistency):
-        return [
-            replace(p, key=key + p.key, related=tuple(key + other for other in p.related))
-            for p in cause.problems
-        ]
+        return [replace(p, key=key + p.key, related=tuple(key + other for other in p.related)) for p in cause.problems]
     kind, value = details["type"], value_at(key, data)
     if kind == "missing":
         return [_missing(key, details["loc"][-1], data)]
@@ -116,9 +113,7 @@ def _unknown_key(key: Key, data: Mapping[str, Any]) -> Problem:
 
 def _missing(section: Key, part: str | int, data: Mapping[str, Any]) -> Problem:
     if isinstance(part, int):
-        return Problem(
-            section, "is too short", value=value_at(section, data), allowed=allowed_at(section, data)
-        )
+        return Problem(section, "is too short", value=value_at(section, data), allowed=allowed_at(section, data))
     key = (*section, part)
     return Problem(key, "is required", allowed=allowed_at(key, data))
 

@@ -97,9 +97,7 @@ class _Composer:
 
     def node(self, event: Event, key: Key) -> Any:
         if len(key) > MAX_DEPTH:
-            raise _UnreadableError(
-                Problem(key[:3], "nested too deeply for a campaign file", line=_line(event))
-            )
+            raise _UnreadableError(Problem(key[:3], "nested too deeply for a campaign file", line=_line(event)))
         if isinstance(event, AliasEvent):
             self.refuse(key, event, "YAML aliases (*name) are not allowed: write the value out")
             return None
@@ -167,15 +165,11 @@ class _Composer:
     def number(self, event: ScalarEvent, key: Key) -> int | float | None:
         text = event.value
         if len(text) > MAX_NUMBER_LENGTH:
-            self.refuse(
-                key, event, f"a number of {len(text)} characters; at most {MAX_NUMBER_LENGTH} make sense"
-            )
+            self.refuse(key, event, f"a number of {len(text)} characters; at most {MAX_NUMBER_LENGTH} make sense")
             return None
         value = float(text)
         if not math.isfinite(value) or abs(value) > MAX_NUMBER:
-            self.refuse(
-                key, event, f"is too large: no number in a campaign file exceeds {MAX_NUMBER:g}", value=text
-            )
+            self.refuse(key, event, f"is too large: no number in a campaign file exceeds {MAX_NUMBER:g}", value=text)
             return None
         return int(text) if _INTEGER.fullmatch(text) else value
 

@@ -123,48 +123,38 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
 def fit_estimate(atoms: Atoms, settings: GapSettings, configurations: int) -> FitEstimate:
     """Return what a fit to ``configurations`` cells like ``atoms`` takes.
 
-    The neighbours of one cell are counted and multiplied; memory and time follow from the counts as in
-    `ionloop.fitting.preflight.estimate_cost`.
+    One cell's neighbours are counted and multiplied, which is what makes this quick; memory and time follow from
+    the counts as in `ionloop.fitting.preflight.estimate_cost`.
     """
     cell = LabelledConfiguration(
         atoms=atoms, energy=0.0, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6), identifier="cell"
     )
-    species = sorted(set(atoms.get_chemical_symbols()))
-    one = estimate_cost(DataSet((cell,), {symbol: 0.0 for symbol in species}), settings)
+    energies = dict.fromkeys(sorted(set(atoms.get_chemical_symbols())), 0.0)
+    one = estimate_cost(DataSet((cell,), energies), settings)
     descriptors = [_scaled(item, configurations, settings) for item in one.descriptors]
     columns = sum(item.sparse_points for item in descriptors)
-    rows = configurations * (1 + 3 * len(atoms) + 6)
+    rows = configurations * one.targets.total
     held = sum(item.components * (item.instances + item.derivatives) for item in descriptors)
     building = held + columns * rows
     solving = 2 * columns * rows + columns**2 + 2 * columns * (rows + columns)
     derivatives = sum(item.components * item.derivatives for item in descriptors)
     covariances = sum(item.components * item.derivatives * item.sparse_points for item in descriptors)
-    time_s = (
-        derivatives * SECONDS_PER_DESCRIPTOR_DERIVATIVE
-        + covariances * SECONDS_PER_COVARIANCE_TERM
-        + (rows + columns) * columns**2 * SECONDS_PER_FACTORISATION_TERM
-    )
-    stored = sum(item.components * item.sparse_points for item in descriptors)
     return FitEstimate(
         configurations=configurations,
         memory_bytes=float(BYTES_PER_REAL * max(building, solving)),
-        time_s=time_s,
-        model_bytes=float(TEXT_BYTES_PER_REAL * stored),
+        time_s=derivatives * SECONDS_PER_DESCRIPTOR_DERIVATIVE
+        + covariances * SECONDS_PER_COVARIANCE_TERM
+        + (rows + columns) * columns**2 * SECONDS_PER_FACTORISATION_TERM,
+        model_bytes=float(TEXT_BYTES_PER_REAL * sum(item.components * item.sparse_points for item in descriptors)),
     )
 
 
 def _scaled(item: DescriptorCount, factor: int, settings: GapSettings) -> DescriptorCount:
     instances = factor * item.instances
-    two_body = item.name.startswith("pair ")
-    wanted = (
-        settings.two_body.sparse_points if two_body and settings.two_body else settings.soap.sparse_points
-    )
-    return replace(
-        item,
-        instances=instances,
-        derivatives=factor * item.derivatives,
-        sparse_points=min(wanted, instances),
-    )
+    is_pair = settings.two_body is not None and item.name.startswith("pair ")
+    wanted = settings.two_body.sparse_points if is_pair and settings.two_body else settings.soap.sparse_points
+    derivatives = factor * item.derivatives
+    return replace(item, instances=instances, derivatives=derivatives, sparse_points=min(wanted, instances))
 
 
 def amount(bytes_: float) -> str:
@@ -178,9 +168,5 @@ def duration(seconds: float) -> str:
     """Return a time for people."""
     for limit, length, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
-            return (
-                f"{seconds / length:.2g} {unit}"
-                if seconds < 10 * length
-                else f"{seconds / length:.0f} {unit}"
-            )
+            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
     return f"{seconds / 86_400:.1f} d"

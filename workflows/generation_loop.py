@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
-from ..fitting import BaselineSettings
+from ..fitting.settings import BaselineSettings
 from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..store.connection import Store
 from ..store.identifiers import derive_seed
@@ -29,8 +29,10 @@ from ..tasks.initial import (
     LITHIUM_MONTE_CARLO,
     InitialDynamicsParameters,
     InitialDynamicsTask,
-    LithiumMonteCarloParameters,
-    LithiumMonteCarloTask,
+    LithiumDistributionsParameters,
+    LithiumDistributionsTask,
+    RelaxDistributionParameters,
+    RelaxDistributionTask,
 )
 from ..tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
 from ..tasks.sample import (
@@ -45,9 +47,6 @@ from .campaign import Campaign
 from .charges import UnknownChargesError, baseline_settings, formal_charges
 from .jobs import Graph, Job, missing_part
 from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
-
-GROW_LABELS = "ionloop.grow-labels"
-GROW_GENERATION = "ionloop.grow-generation"
 
 # What takes longest and cannot be split starts first.
 _PRIORITY = {
@@ -103,10 +102,6 @@ def load_plan(store: Store, name: str) -> Plan:
     return Plan(Campaign.model_validate(record.settings), symbols)
 
 
-def _label_growth(campaign: Campaign, generation: int, sampler: str, index: int | None) -> dict[str, Any]:
-    return {"campaign": campaign.name, "generation": generation, "sampler": sampler, "index": index}
-
-
 def initial_graph(plan: Plan) -> Graph:
     """Return the jobs of generation 0: isolated atoms, initial configurations, labels, first data set."""
     campaign = plan.campaign
@@ -134,7 +129,7 @@ def initial_graph(plan: Plan) -> Graph:
                     seed=derive_seed(campaign.seed, INITIAL_DYNAMICS),
                 ),
                 priority=_PRIORITY["initial-dynamics"],
-                grow=(GROW_LABELS, _label_growth(campaign, 0, INITIAL_DYNAMICS, None)),
+                grow=GrowLabels(**place, sampler=INITIAL_DYNAMICS),
             )
         )
     jobs.extend(_monte_carlo_jobs(plan, place))
@@ -151,7 +146,7 @@ def initial_graph(plan: Plan) -> Graph:
                 min_label_fraction=campaign.stop.min_label_fraction,
             ),
             parents=tuple(job.key for job in jobs),
-            grow=(GROW_GENERATION, place),
+            grow=GrowGeneration(**place),
             runs_after_failures=True,
         )
     )
@@ -161,29 +156,43 @@ def initial_graph(plan: Plan) -> Graph:
 def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
     campaign = plan.campaign
     settings = campaign.initial.lithium_monte_carlo
-    return [
+    if not settings.count:
+        return []
+    draw = Job(
+        key=f"generation-0/{LITHIUM_MONTE_CARLO}",
+        task=LithiumDistributionsTask,
+        parameters=LithiumDistributionsParameters(
+            **place,
+            mobile=campaign.mobile,
+            charges=plan.site_charges,
+            monte_carlo=MonteCarloSettings(
+                count=settings.count,
+                start_temperature_K=settings.start_temperature_K,
+                end_temperature_K=settings.end_temperature_K,
+                screening=settings.screening,
+            ),
+            seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO),
+        ),
+        priority=_PRIORITY["monte-carlo"],
+    )
+    relaxations = [
         Job(
-            key=f"generation-0/{LITHIUM_MONTE_CARLO}/{index}",
-            task=LithiumMonteCarloTask,
-            parameters=LithiumMonteCarloParameters(
+            key=f"generation-0/{LITHIUM_MONTE_CARLO}/relax/{index}",
+            task=RelaxDistributionTask,
+            parameters=RelaxDistributionParameters(
                 **place,
                 engine=campaign.reference,
-                mobile=campaign.mobile,
-                charges=plan.site_charges,
-                monte_carlo=MonteCarloSettings(
-                    start_temperature_K=settings.start_temperature_K,
-                    end_temperature_K=settings.end_temperature_K,
-                    screening=settings.screening,
-                ),
                 relaxation=settings.relaxation,
                 index=index,
-                seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO),
+                seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO, "rattle", index),
             ),
+            parents=(draw.key,),
             priority=_PRIORITY["monte-carlo"],
-            grow=(GROW_LABELS, _label_growth(campaign, 0, LITHIUM_MONTE_CARLO, index)),
+            grow=GrowLabels(**place, sampler=LITHIUM_MONTE_CARLO, index=index),
         )
         for index in range(settings.count)
     ]
+    return [draw, *relaxations]
 
 
 def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
@@ -265,7 +274,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
         ),
         parents=tuple(job.key for job in samples),
         priority=_PRIORITY["sample"],
-        grow=(GROW_LABELS, _label_growth(campaign, generation, SAMPLED, None)),
+        grow=GrowLabels(**place, sampler=SAMPLED),
         runs_after_failures=True,
     )
     assess = Job(
@@ -279,7 +288,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             min_label_fraction=campaign.stop.min_label_fraction,
         ),
         parents=(select.key, *(job.key for job in jobs)),
-        grow=(GROW_GENERATION, place),
+        grow=GrowGeneration(**place),
         runs_after_failures=True,
     )
     return Graph((*jobs, *samples, select, assess))
@@ -358,7 +367,7 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
 class GrowLabels(FiretaskBase):
     """Add a label job for every configuration that the work before it stored, ahead of the assessment."""
 
-    _fw_name = GROW_LABELS
+    _fw_name = "ionloop.grow-labels"
     required_params: ClassVar[list[str]] = ["campaign", "generation", "sampler"]
     optional_params: ClassVar[list[str]] = ["index"]
 
@@ -378,7 +387,7 @@ class GrowLabels(FiretaskBase):
 class GrowGeneration(FiretaskBase):
     """Add the next generation, or the end, after the assessment of one."""
 
-    _fw_name = GROW_GENERATION
+    _fw_name = "ionloop.grow-generation"
     required_params: ClassVar[list[str]] = ["campaign", "generation"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:

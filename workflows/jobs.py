@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fireworks import Firework, Workflow
+from fireworks import FiretaskBase, Firework, Workflow
 
 from ..store.connection import Store
 from ..tasks.base import IonloopTask, TaskParameters
@@ -33,7 +33,7 @@ class Job:
     priority
         Ready jobs of higher priority run first.
     grow
-        The Firetask that extends the graph once the work is done, and its arguments.
+        The Firetask that extends the graph once the work is done.
     runs_after_failures
         Whether the job runs although a parent failed.
     """
@@ -43,15 +43,14 @@ class Job:
     parameters: TaskParameters
     parents: tuple[str, ...] = ()
     priority: int = 0
-    grow: tuple[str, dict[str, Any]] | None = None
+    grow: FiretaskBase | None = None
     runs_after_failures: bool = False
 
     def to_firework(self, fw_id: int) -> Firework:
         """Return the Firework of this job, with a provisional negative identifier."""
-        tasks: list[Any] = [self.task(parameters=self.parameters.model_dump(mode="json"))]
+        tasks: list[FiretaskBase] = [self.task(parameters=self.parameters.model_dump(mode="json"))]
         if self.grow is not None:
-            name, arguments = self.grow
-            tasks.append({"_fw_name": name, **arguments})
+            tasks.append(self.grow)
         spec: dict[str, Any] = {
             "_priority": self.priority,
             "campaign": self.parameters.campaign,

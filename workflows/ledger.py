@@ -11,6 +11,7 @@ from ..store.connection import Store
 from ..store.records import LabelRecord
 from .generation_loop import label_job, load_plan
 from .jobs import Graph, missing_part
+from .registry import admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
 
 
@@ -103,6 +104,7 @@ def retry(
     ]
     for failure in chosen:
         transition(failure.state, Event.RETRY)
+    admit_registered_tasks()
     with store.transaction():
         for failure in chosen:
             if failure.kind != "label":

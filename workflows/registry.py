@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..store.registered_tasks import restrict_tasks
 from ..tasks import TASKS
 from .generation_loop import GrowGeneration, GrowLabels
 
 REGISTERED_TASKS: Mapping[str, type] = {task._fw_name: task for task in (*TASKS, GrowGeneration, GrowLabels)}
+
+
+def admit_registered_tasks() -> None:
+    """Let this process make jobs of the registered Firetasks from documents, and of nothing else."""
+    restrict_tasks(REGISTERED_TASKS)

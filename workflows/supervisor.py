@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from ..errors import IonloopError
 from ..store.connection import Store
 from .status import CampaignStatus, campaign_status
@@ -113,7 +111,7 @@ class Supervisor:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
             )
-        return WorkerProcess(process, worker_name(psutil.Process(process.pid)), log)
+        return WorkerProcess(process, worker_name(process.pid), log)
 
     def _wait(self) -> None:
         """Wait a moment, or until a worker ends."""

@@ -23,9 +23,8 @@ from fireworks.core.rocket_launcher import launch_rocket
 
 from ..errors import IonloopError
 from ..store.connection import Store, host_name
-from ..store.registered_tasks import restrict_tasks
 from ..tasks.context import TaskContext, task_context
-from .registry import REGISTERED_TASKS
+from .registry import admit_registered_tasks
 
 HEARTBEAT_S = 20.0
 HEARTBEATS_MISSED = 15
@@ -34,10 +33,29 @@ ENVIRONMENT_EXIT = 75
 _PR_SET_PDEATHSIG = 1
 
 
-def worker_name(process: psutil.Process | None = None) -> str:
+def process_start(pid: int) -> str:
+    """Return when a process started, exactly alike for whoever asks.
+
+    psutil's time is the wall clock's, which moves when the clock is set; the kernel's ticks do not.
+
+    Raises
+    ------
+    psutil.NoSuchProcess
+        If there is no such process.
+    """
+    if sys.platform != "linux":
+        return str(round(psutil.Process(pid).create_time()))
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
+    # The command's name stands in parentheses and may hold anything; the start is field 22 of all.
+    return text.rpartition(")")[2].split()[19]
+
+
+def worker_name(pid: int) -> str:
     """Return a name that no other process, living or dead, has."""
-    process = process or psutil.Process()
-    return f"{host_name()}-{process.pid}-{int(process.create_time() * 1000)}"
+    return f"{host_name()}-{pid}-{process_start(pid)}"
 
 
 def is_dead(document: dict[str, Any], moment: float | None = None) -> bool:
@@ -47,7 +65,7 @@ def is_dead(document: dict[str, Any], moment: float | None = None) -> bool:
     """
     if document["host"] == host_name():
         try:
-            return worker_name(psutil.Process(document["pid"])) != document["_id"]
+            return worker_name(document["pid"]) != document["_id"]
         except psutil.NoSuchProcess:
             return True
     silence_s = (moment or time.time()) - document["heartbeat"]
@@ -73,7 +91,7 @@ class Worker:
 
     def __init__(self, store: Store, campaign: str | None = None) -> None:
         self.store = store
-        self.name = worker_name()
+        self.name = worker_name(os.getpid())
         query = {"spec.campaign": campaign} if campaign else {}
         self._query = query
         self._fworker = FWorker(name=self.name, query=query)
@@ -87,9 +105,10 @@ class Worker:
         IonloopError
             If the store or the disk fails: jobs are left as they were and run again later.
         """
-        restrict_tasks(REGISTERED_TASKS)
-        # FireWorks would write each job's specification into the working folder.
+        admit_registered_tasks()
+        # FireWorks would write each job's specification into the working folder, and each poll into the log.
         fireworks_rocket.PRINT_FW_JSON = False
+        fireworks_rocket.ROCKET_STREAM_LOGLEVEL = "CRITICAL"
         os.chdir(self.store.artefacts.folder(Path("workers")))
         self._register()
         heart = threading.Thread(target=self._beat, daemon=True)
@@ -122,14 +141,13 @@ class Worker:
         return self.store.database.fireworks.find_one(running, {"_id": 1}) is not None
 
     def _register(self) -> None:
-        process = psutil.Process()
         self.store.workers.replace_one(
             {"_id": self.name},
             {
                 "_id": self.name,
                 "host": host_name(),
-                "pid": process.pid,
-                "started": process.create_time(),
+                "pid": os.getpid(),
+                "started": time.time(),
                 "heartbeat": time.time(),
                 "state": "running",
                 "progress": None,
@@ -176,6 +194,7 @@ def recover_lost_jobs(
     IonloopError
         If the store cannot be read.
     """
+    admit_registered_tasks()
     recovered = []
     launches = store.database.launches.find({"state": "RUNNING"}, {"launch_id": 1, "fw_id": 1, "fworker": 1})
     for launch in list(launches):
@@ -183,12 +202,17 @@ def recover_lost_jobs(
         worker = store.workers.find_one({"_id": name})
         if name not in crashed and worker is not None and not is_dead(worker):
             continue
-        recovered.append(_recover(store, launch, blame=name in crashed, max_crashes=max_crashes))
+        key = _recover(store, launch, blame=name in crashed, max_crashes=max_crashes)
+        if key is not None:
+            recovered.append(key)
     return recovered
 
 
-def _recover(store: Store, launch: dict[str, Any], *, blame: bool, max_crashes: int) -> str:
+def _recover(store: Store, launch: dict[str, Any], *, blame: bool, max_crashes: int) -> str | None:
     with store.transaction():
+        # Somebody else may have put it back since the list was read.
+        if not store.database.launches.find_one({"launch_id": launch["launch_id"], "state": "RUNNING"}):
+            return None
         firework = store.database.fireworks.find_one({"fw_id": launch["fw_id"]})
         if firework is None:
             raise IonloopError(f"launch {launch['launch_id']} belongs to no job; run `ionloop repair`")

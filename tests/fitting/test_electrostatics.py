@@ -102,9 +102,7 @@ def test_golden_energies_of_half_formal_charges() -> None:
     assert clouds - points == pytest.approx(18.5879, abs=GOLDEN_TOLERANCE_EV)
 
 
-@pytest.mark.parametrize(
-    "charges", [HALF_FORMAL, {"Li": 0.7, "P": 1.5, "S": -0.6}], ids=["neutral", "charged"]
-)
+@pytest.mark.parametrize("charges", [HALF_FORMAL, {"Li": 0.7, "P": 1.5, "S": -0.6}], ids=["neutral", "charged"])
 def test_forces_and_stress_are_derivatives(distorted: Atoms, charges: dict[str, float]) -> None:
     calculator = SlaterEwald(charges, MIXED_EXPONENTS, accuracy=1e-9)
     distorted.calc = calculator
@@ -116,9 +114,7 @@ def test_forces_and_stress_are_derivatives(distorted: Atoms, charges: dict[str, 
             moved = distorted.copy()
             moved.positions[atom, axis] += sign * step
             energies.append(energy(moved, calculator))
-        assert forces[atom, axis] == pytest.approx(
-            -(energies[0] - energies[1]) / (2 * step), abs=DERIVATIVE_TOLERANCE
-        )
+        assert forces[atom, axis] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=DERIVATIVE_TOLERANCE)
     for row, column in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
         energies = []
         for sign in (1, -1):
@@ -260,6 +256,33 @@ def test_slater_ions_far_apart_are_point_charges() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_random_small_cells_agree_for_any_splitting(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    cell = generator.uniform(2, 5) * (np.eye(3) + generator.uniform(-0.4, 0.4, (3, 3)))
+    atoms = Atoms("LiPS" if seed % 2 else "Li", cell=cell, pbc=True)
+    atoms.set_scaled_positions(generator.uniform(0, 0.2, (len(atoms), 3)) + 0.35 * np.arange(len(atoms))[:, None])
+    results = []
+    for alpha in (None, 0.3, 0.8):
+        atoms.calc = SlaterEwald({"Li": 0.8, "P": 2.0, "S": -0.7}, MIXED_EXPONENTS, 1e-9, alpha=alpha)
+        results.append([atoms.get_potential_energy(), *atoms.get_forces().ravel(), *atoms.get_stress()])
+    np.testing.assert_allclose(results[1], results[0], atol=1e-7)
+    np.testing.assert_allclose(results[2], results[0], atol=1e-7)
+
+
+def test_isolated_ion_has_no_energy() -> None:
+    atoms = Atoms("Li")
+    atoms.calc = SlaterEwald(HALF_FORMAL, SLATER_EXPONENTS)
+    assert atoms.get_potential_energy() == 0.0
+    assert not atoms.get_forces().any()
+
+
+def test_exploded_structure_is_refused(distorted: Atoms) -> None:
+    distorted.positions[3, 1] = math.nan
+    with pytest.raises(InputError, match="not numbers"):
+        energy(distorted, SlaterEwald(HALF_FORMAL))
+
+
 def test_mixed_boundaries_are_refused() -> None:
     atoms = Atoms("LiS", positions=[[0, 0, 0], [2, 0, 0]], cell=[5, 5, 20], pbc=[True, True, False])
     with pytest.raises(InputError, match="all three directions or in none"):
@@ -345,11 +368,7 @@ def test_default_charges_are_a_third_of_the_formal_ones_and_neutral() -> None:
     assert default_charges(["Li", "P", "S", "Li"]) == pytest.approx({"Li": 0.3, "P": 1.5, "S": -0.6})
     assert 7 * FORMAL_CHARGES["Li"] + 3 * FORMAL_CHARGES["P"] + 11 * FORMAL_CHARGES["S"] == 0
     assert (
-        7 * FORMAL_CHARGES["Li"]
-        + 3 * FORMAL_CHARGES["La"]
-        + 2 * FORMAL_CHARGES["Zr"]
-        + 12 * FORMAL_CHARGES["O"]
-        == 0
+        7 * FORMAL_CHARGES["Li"] + 3 * FORMAL_CHARGES["La"] + 2 * FORMAL_CHARGES["Zr"] + 12 * FORMAL_CHARGES["O"] == 0
     )
     with pytest.raises(InputError, match="Fe"):
         default_charges(["Li", "Fe", "O"])
@@ -398,8 +417,7 @@ def test_agrees_with_lammps(distorted: Atoms) -> None:
             "units metal",
             "atom_style charge",
             "box tilt large",
-            f"region box prism 0 {cell[0, 0]} 0 {cell[1, 1]} 0 {cell[2, 2]} "
-            f"{cell[1, 0]} {cell[2, 0]} {cell[2, 1]}",
+            f"region box prism 0 {cell[0, 0]} 0 {cell[1, 1]} 0 {cell[2, 2]} {cell[1, 0]} {cell[2, 0]} {cell[2, 1]}",
             "create_box 3 box",
         ]
     )

@@ -57,16 +57,12 @@ def test_agrees_with_the_fourier_integral(a: float, b: float, distance: float) -
     assert j == pytest.approx(fourier_integral(a, b, distance), abs=INTEGRAL_TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [(1.2, 1.2), (0.8, 1.6), (1.5, 1.52), (0.8, math.inf), (math.inf, math.inf)]
-)
+@pytest.mark.parametrize(("a", "b"), [(1.2, 1.2), (0.8, 1.6), (1.5, 1.52), (0.8, math.inf), (math.inf, math.inf)])
 def test_slope_is_the_derivative(a: float, b: float) -> None:
     distances = np.array([0.04, 0.1, 0.16, 0.3, 1.0, 3.0, 8.0])
     step = 1e-5
     _, slope = slater_coulomb(a, b, distances)
-    numerical = (slater_coulomb(a, b, distances + step)[0] - slater_coulomb(a, b, distances - step)[0]) / (
-        2 * step
-    )
+    numerical = (slater_coulomb(a, b, distances + step)[0] - slater_coulomb(a, b, distances - step)[0]) / (2 * step)
     np.testing.assert_allclose(slope, numerical, rtol=1e-6, atol=1e-9)
 
 
@@ -83,9 +79,7 @@ def test_point_charge_is_the_limit_of_a_large_exponent() -> None:
     sharp, sharp_slope = slater_coulomb(0.8, 1e5, distances)
     np.testing.assert_allclose(point, sharp, atol=1e-9)
     np.testing.assert_allclose(point_slope, sharp_slope, atol=1e-8)
-    np.testing.assert_allclose(
-        point, 1 / distances - np.exp(-1.6 * distances) * (0.8 + 1 / distances), rtol=1e-13
-    )
+    np.testing.assert_allclose(point, 1 / distances - np.exp(-1.6 * distances) * (0.8 + 1 / distances), rtol=1e-13)
     bare, bare_slope = slater_coulomb(math.inf, math.inf, distances)
     np.testing.assert_allclose(bare, 1 / distances, rtol=1e-15)
     np.testing.assert_allclose(bare_slope, -1 / distances**2, rtol=1e-15)

@@ -42,9 +42,7 @@ class Springs(Calculator):
 
     implemented_properties = ("energy", "forces")
 
-    def __init__(
-        self, rest: np.ndarray, on_call: Callable[[int, dict[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, rest: np.ndarray, on_call: Callable[[int, dict[str, Any]], None] | None = None) -> None:
         super().__init__()
         n = len(rest)
         strengths = np.random.default_rng(0).uniform(0.5, 2.0, (n, n))
@@ -108,9 +106,7 @@ def assert_same_frames(first: list[Atoms], second: list[Atoms]) -> None:
 # --- the ensemble ---
 
 
-def test_potential_energy_of_springs_is_equipartition_even_at_a_long_step(
-    molecule: Atoms, tmp_path: Path
-) -> None:
+def test_potential_energy_of_springs_is_equipartition_even_at_a_long_step(molecule: Atoms, tmp_path: Path) -> None:
     # BAOAB samples the configurations of harmonic systems exactly at any stable step; kinetic energy is too
     # low by about (omega dt)^2 / 4 of itself, which a step of 3 fs makes visible but no more than 3 %.
     settings = md(steps=16_000, write_every=10, timestep_fs=3.0, friction_per_ps=20.0)
@@ -130,9 +126,7 @@ def test_without_friction_energy_is_conserved_to_second_order(tmp_path: Path) ->
     atoms.rattle(0.05, seed=1)
     spreads = []
     for timestep_fs in (4.0, 2.0):
-        settings = md(
-            steps=steps_for(0.24, timestep_fs, 4), write_every=4, friction_per_ps=0, timestep_fs=timestep_fs
-        )
+        settings = md(steps=steps_for(0.24, timestep_fs, 4), write_every=4, friction_per_ps=0, timestep_fs=timestep_fs)
         outcome = run_langevin(atoms, EMT(), settings, tmp_path / f"{timestep_fs}.traj", seed=2)
         totals = np.array([frame.get_total_energy() for frame in read_frames(outcome.trajectory)])
         spreads.append(np.abs(totals - totals[0]).max() / len(atoms))
@@ -162,9 +156,7 @@ def test_centre_of_mass_rests_and_positions_are_never_wrapped(tmp_path: Path) ->
 def test_initial_velocities_are_maxwell_boltzmann(molecule: Atoms, tmp_path: Path) -> None:
     kinetic = []
     for seed in range(200):
-        outcome = run_langevin(
-            molecule, Springs(molecule.positions), md(steps=0), tmp_path / f"{seed}.traj", seed=seed
-        )
+        outcome = run_langevin(molecule, Springs(molecule.positions), md(steps=0), tmp_path / f"{seed}.traj", seed=seed)
         kinetic.append(read_frames(outcome.trajectory)[0].get_kinetic_energy())
     freedom = 3 * len(molecule) - 3
     expected = 0.5 * freedom * units.kB * 300
@@ -178,9 +170,7 @@ def test_initial_velocities_are_maxwell_boltzmann(molecule: Atoms, tmp_path: Pat
 def test_same_seed_same_trajectory_other_seed_another(molecule: Atoms, tmp_path: Path) -> None:
     frames = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        outcome = run_langevin(
-            molecule, Springs(molecule.positions), md(), tmp_path / f"{name}.traj", seed=seed
-        )
+        outcome = run_langevin(molecule, Springs(molecule.positions), md(), tmp_path / f"{name}.traj", seed=seed)
         assert outcome.end is TrajectoryEnd.COMPLETED
         assert (outcome.frames, outcome.steps) == (7, 60)
         frames[name] = read_frames(outcome.trajectory)
@@ -361,9 +351,7 @@ def test_slow_drift_stops(molecule: Atoms, tmp_path: Path) -> None:
     def leak(call: int, results: dict[str, Any]) -> None:
         results["energy"] += 0.1 * call
 
-    outcome = run_langevin(
-        molecule, Springs(molecule.positions, on_call=leak), md(200), tmp_path / "a.traj", seed=7
-    )
+    outcome = run_langevin(molecule, Springs(molecule.positions, on_call=leak), md(200), tmp_path / "a.traj", seed=7)
     assert "conserved energy has drifted by +0.5" in outcome.reason
 
 
@@ -372,16 +360,12 @@ def test_calculator_failure_stops_and_keeps_frames(molecule: Atoms, tmp_path: Pa
         if call == 25:
             raise RuntimeError("SCF not converged in 250 cycles")
 
-    outcome = run_langevin(
-        molecule, Springs(molecule.positions, on_call=fail), md(), tmp_path / "a.traj", seed=7
-    )
+    outcome = run_langevin(molecule, Springs(molecule.positions, on_call=fail), md(), tmp_path / "a.traj", seed=7)
     assert outcome.reason == "step 25: the calculator failed (RuntimeError: SCF not converged in 250 cycles)"
     assert outcome.frames == 3
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), OSError(28, "No space left on device"), KeyboardInterrupt()]
-)
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_failure_of_the_machine_is_no_stop(molecule: Atoms, tmp_path: Path, error: BaseException) -> None:
     def fail(call: int, results: dict[str, Any]) -> None:
         if call == 25:
@@ -505,9 +489,7 @@ def test_read_frames_starts_and_strides(molecule: Atoms, tmp_path: Path) -> None
     timestep_fs=st.floats(0.1, 5.0),
     write_every=st.integers(1, 1000),
 )
-def test_steps_for_covers_the_length_with_whole_blocks(
-    length_ps: float, timestep_fs: float, write_every: int
-) -> None:
+def test_steps_for_covers_the_length_with_whole_blocks(length_ps: float, timestep_fs: float, write_every: int) -> None:
     steps = steps_for(length_ps, timestep_fs, write_every)
     rounding = 1e-8 * write_every * timestep_fs
     assert steps % write_every == 0

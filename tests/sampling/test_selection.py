@@ -130,9 +130,7 @@ def test_farthest_point_is_greedy_as_brute_force_finds(
 
 
 @given(random=points, n_new=st.integers(2, 10), count=st.integers(1, 10))
-def test_farthest_point_covers_within_twice_the_best(
-    random: np.random.Generator, n_new: int, count: int
-) -> None:
+def test_farthest_point_covers_within_twice_the_best(random: np.random.Generator, n_new: int, count: int) -> None:
     from itertools import combinations
 
     new = random.normal(size=(n_new, 2))

@@ -53,24 +53,18 @@ def test_translation_rotation_and_wrapping_change_nothing(cell: Atoms, descripto
         )
 
 
-def test_permutation_permutes_vectors_and_not_the_fingerprint(
-    cell: Atoms, descriptor: SoapDescriptor
-) -> None:
+def test_permutation_permutes_vectors_and_not_the_fingerprint(cell: Atoms, descriptor: SoapDescriptor) -> None:
     order = np.random.default_rng(1).permutation(len(cell))
     shuffled = cell[order]
     lithium = [int(np.flatnonzero(cell.symbols == "Li").tolist().index(i)) for i in order if i < 4]
     np.testing.assert_allclose(
         descriptor.vectors(shuffled)["Li"], descriptor.vectors(cell)["Li"][lithium], atol=INVARIANCE
     )
-    np.testing.assert_allclose(
-        descriptor.fingerprint(shuffled), descriptor.fingerprint(cell), atol=INVARIANCE
-    )
+    np.testing.assert_allclose(descriptor.fingerprint(shuffled), descriptor.fingerprint(cell), atol=INVARIANCE)
 
 
 def test_supercell_has_the_same_fingerprint(cell: Atoms, descriptor: SoapDescriptor) -> None:
-    np.testing.assert_allclose(
-        descriptor.fingerprint(cell * (2, 1, 2)), descriptor.fingerprint(cell), atol=INVARIANCE
-    )
+    np.testing.assert_allclose(descriptor.fingerprint(cell * (2, 1, 2)), descriptor.fingerprint(cell), atol=INVARIANCE)
 
 
 def test_displacement_changes_the_fingerprint_in_proportion(cell: Atoms, descriptor: SoapDescriptor) -> None:
@@ -100,7 +94,7 @@ def test_fingerprint_counts_each_species_alike(cell: Atoms, descriptor: SoapDesc
 
 
 def test_missing_species_is_an_empty_block(cell: Atoms, descriptor: SoapDescriptor) -> None:
-    without = cell[cell.symbols != "P"]
+    without = cell[cell.numbers != 15]
     assert descriptor.vectors(without)["P"].shape == (0, descriptor.length)
     blocks = descriptor.fingerprint(without).reshape(3, descriptor.length)
     assert not blocks[1].any()

@@ -28,9 +28,6 @@ from rich.table import Table
 STORES = ("mongomock", "embedded")
 PACKAGE = Path(fireworks.__file__).parent
 
-# They start a web server's or a queue's programs, or need a server's authentication: not about the store.
-NOT_ABOUT_THE_STORE: tuple[str, ...] = ()
-
 
 class Results:
     """A pytest plugin that keeps each test's outcome and, where it did not pass, the reason."""
@@ -43,6 +40,10 @@ class Results:
             known = self.outcomes.get(report.nodeid)
             if known is None or known[0] == "passed":
                 self.outcomes[report.nodeid] = (report.outcome, _reason(report))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.outcomes[report.nodeid] = ("not importable", str(report.longrepr).splitlines()[-1])
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -97,7 +98,7 @@ def run_here(store: str, folder: Path, selection: list[str]) -> dict[str, tuple[
     paths = selection or [str(PACKAGE)]
     pytest.main(
         [*paths, "-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", os.devnull, "--rootdir", str(PACKAGE)]
-        + ["--timeout=300", "-x"][:1],
+        + ["--timeout=300", "--continue-on-collection-errors"],
         plugins=[results],
     )
     return results.outcomes
@@ -119,7 +120,7 @@ def run(store: str, selection: tuple[str, ...] = ()) -> dict[str, tuple[str, str
 def counts(outcomes: dict[str, tuple[str, str]]) -> dict[str, int]:
     """Return how many tests had each outcome."""
     values = [outcome for outcome, _ in outcomes.values()]
-    return {kind: values.count(kind) for kind in ("passed", "failed", "skipped")}
+    return {kind: values.count(kind) for kind in ("passed", "failed", "skipped", "not importable")}
 
 
 def main() -> None:
@@ -132,7 +133,7 @@ def main() -> None:
         Path(output).write_text(json.dumps(run_here(store, Path(folder), selection)))
         return
     console = Console()
-    table = Table("store", "passed", "failed", "skipped", title="FireWorks' own tests")
+    table = Table("store", "passed", "failed", "skipped", "not importable", title="FireWorks' own tests")
     for store in arguments.stores or STORES:
         outcomes = run(store)
         table.add_row(store, *(str(number) for number in counts(outcomes).values()))

@@ -1,0 +1,45 @@
+"""`ionloop export`: potentials and labels for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import NameArgument, RootOption, StoreOption, existing_store
+
+_TARGETS = ("lammps", "quip", "extxyz")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("export")(export)
+
+
+def export(
+    name: NameArgument = None,
+    to: Annotated[str, typer.Option("--to", help="What for: lammps, quip or extxyz.")] = "lammps",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A new or empty folder. Default: NAME-TARGET here.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="gap, es-gap or a model's identifier. Default: es-gap if there is one."),
+    ] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+) -> None:
+    """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels as extended XYZ."""
+    from ..store.record_kinds import unknown_value
+    from ..workflows.export import Target
+    from ..workflows.export import export as export_campaign
+
+    if to not in _TARGETS:
+        raise unknown_value("target", to, _TARGETS)
+    opened = existing_store(store, root)
+    try:
+        folder = export_campaign(opened, name, Target(to), output, model)
+    finally:
+        opened.close()
+    typer.echo(f"Wrote {folder}; start with {folder / 'README.md'}")

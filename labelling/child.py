@@ -1,0 +1,144 @@
+"""The labelling process: it runs engines one request at a time, and never outlives who started it.
+
+Started as ``python -m ionloop.labelling.child DESCRIPTOR`` with one end of a socket pair. Engines may crash,
+hang or fill the memory here; the other end then kills this process and what it started. If the other end is
+gone, this process kills its own group.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+from ..errors import IonloopError
+from ..states import State
+from .ase_evaluation import failure_of, one_line
+from .engine import EngineFailure
+from .messages import Answer, Request
+from .registry import engine_of
+
+LOG_FILE = "log"
+READY = b"ready"
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Answer requests until the other end closes."""
+    connection = Connection(int(sys.argv[1]))
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    faulthandler.enable()
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, requests), daemon=True).start()
+    connection.send_bytes(READY)
+    while True:
+        connection.send_bytes(_serve(Request.from_bytes(requests.get())).to_bytes())
+
+
+def _serve(request: Request) -> Answer:
+    try:
+        with _working_in(request.folder):
+            return answer_to(request)
+    except OSError as error:
+        # Only of the folder and its log: answer_to raises nothing.
+        return Answer(State.FAILED, one_line(error), disk_error=error.errno)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for a SIGKILL when the parent dies: it works even where an engine holds Python's lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _receive(connection: Connection, requests: queue.SimpleQueue[bytes]) -> None:
+    try:
+        while True:
+            requests.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        kill_tree(os.getpid())
+
+
+def kill_tree(process_id: int) -> None:
+    """Kill the process group that ``process_id`` leads and all its descendants, wherever they moved."""
+    try:
+        descendants = psutil.Process(process_id).children(recursive=True)
+    except psutil.NoSuchProcess:
+        descendants = []
+    for descendant in descendants:
+        try:
+            descendant.kill()
+        except psutil.NoSuchProcess:
+            continue
+    try:
+        os.killpg(process_id, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """Work in ``folder`` with everything printed, by compiled code too, in its log."""
+    os.chdir(folder)
+    log = os.open(LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    _print_to(log)
+    os.close(log)
+    try:
+        yield
+    finally:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        _print_to(nowhere)
+        os.close(nowhere)
+        os.chdir("/")
+
+
+def _print_to(descriptor: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+
+
+def answer_to(request: Request) -> Answer:
+    """Run the engine on ``request`` and put whatever happens into an answer."""
+    engine = engine_of(request.settings)
+    version = ""
+    try:
+        version = engine.version(request.settings)
+        if request.only_parse:
+            evaluation = engine.parse_finished(request.atoms, request.settings, request.folder)
+        else:
+            evaluation = engine.evaluate(request.atoms, request.settings, request.folder)
+    # The boundary to foreign code: any calculator may raise anything, and the label must say what.
+    except Exception as error:
+        traceback.print_exc()
+        failure = EngineFailure(str(error)) if isinstance(error, IonloopError) else failure_of(error)
+        return Answer(failure.state, str(failure), None, version, _disk_error(error))
+    return Answer(State.FINISHED, "", evaluation, version)
+
+
+def _disk_error(error: BaseException | None) -> int | None:
+    """Return the number of the first disk error in the chain of causes of ``error``."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
+
+
+if __name__ == "__main__":
+    main()

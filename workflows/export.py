@@ -1,0 +1,335 @@
+"""What a campaign made, as folders that other programs run: LAMMPS, QUIP, or the labels as extended XYZ.
+
+A folder is written beside its place under a temporary name, flushed to the disk and renamed; one that holds
+anything already is refused. Every folder has a README that says what it is and a list of checksums.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.data import atomic_numbers
+from ase.io import write as write_structure
+from ase.io.lammpsdata import write_lammps_data
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .. import __version__
+from ..errors import InputError, IonloopError
+from ..fitting.data_sets import DataSet, write_extxyz
+from ..fitting.gap_fit import POTENTIAL_FILE
+from ..fitting.models import MANIFEST_FILE
+from ..fitting.settings import BaselineSettings
+from ..states import State
+from ..store.artefacts import explain_os_error, sha256_of
+from ..store.connection import Store
+from ..store.queries import (
+    ISOLATED_ATOM_SAMPLER,
+    MODEL_KINDS,
+    labelled,
+    labels_by_configuration,
+    unknown_value,
+)
+from ..store.records import CampaignRecord, ConfigurationRecord, ModelRecord
+from .status import find_campaign
+
+CHECKSUM_FILE = "SHA256SUMS"
+README_FILE = "README.md"
+STRUCTURE_FILE = "structure"
+BASELINE_FILE = "baseline.streitz"
+TRAINING_FILE = "labels.xyz"
+
+COULOMB_CUTOFF_A = 12.0
+# The Slater correction falls off as exp(-2ζR); at the cutoff this much of it may be left.
+CORRECTION_LEFT = 1e-8
+# LAMMPS wants an exponent for every species in coul/streitz; with this one a cloud is a point beyond 0.2 Å.
+POINT_CHARGE_EXPONENT_PER_A = 50.0
+EWALD_ACCURACY = 1e-6
+
+
+class Target(StrEnum):
+    """What an export is for."""
+
+    LAMMPS = "lammps"
+    QUIP = "quip"
+    EXTXYZ = "extxyz"
+
+
+@dataclass(frozen=True)
+class Coulomb:
+    """LAMMPS' part of an ES-GAP: the style and its cutoff (Å), charges (e) and exponents (1/Å) by species."""
+
+    style: str
+    cutoff_A: float
+    charges: dict[str, float]
+    exponents: dict[str, float]
+
+
+def export(store: Store, name: str | None, target: Target, folder: Path | None, model: str | None = None) -> Path:
+    """Write an export of the campaign and return its folder.
+
+    Parameters
+    ----------
+    folder
+        Where to; None: a folder of the campaign's and the target's name here.
+    model
+        A kind of model or an identifier; None: the campaign's es-gap if it has one, else its gap.
+
+    Raises
+    ------
+    InputError
+        If there is no such campaign or model, the folder holds something already or cannot be written.
+    IonloopError
+        If files of the model are missing or damaged, or there is no finished label.
+    """
+    record = find_campaign(store, name)
+    place = (folder or Path(f"{record.id}-{target.value}")).absolute()
+    if target is Target.EXTXYZ:
+        data_set = finished_labels(store, record)
+        with new_folder(place) as temporary:
+            write_extxyz(temporary / TRAINING_FILE, data_set)
+            _finish(temporary, "export_extxyz.md.j2", record, data_set=data_set, file=TRAINING_FILE)
+        return place
+    chosen = choose_model(store, record, model)
+    files = whole_files(store, chosen)
+    with new_folder(place) as temporary:
+        write = _write_lammps if target is Target.LAMMPS else _write_quip
+        write(temporary, record, chosen, files)
+    return place
+
+
+def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> ModelRecord:
+    """Return the campaign's model of that kind or identifier: the final one, else that of the last generation.
+
+    Raises
+    ------
+    InputError
+        If the campaign has none.
+    """
+    models = sorted(store.models.find({"campaign": record.id}), key=lambda model: model.generation)
+    if not models:
+        raise InputError(f"campaign {record.id!r} has no model yet; see `ionloop status {record.id}`")
+    by_id = {model.id: model for model in models}
+    if wanted in by_id:
+        return by_id[wanted]
+    kinds = [kind for kind in reversed(MODEL_KINDS) if any(model.kind == kind for model in models)]
+    kind = kinds[0] if wanted is None else wanted
+    if kind not in kinds:
+        raise unknown_value("model", kind, [*kinds, *by_id])
+    for conclusion in store.results.find({"campaign": record.id, "kind": "conclusion"}):
+        final = conclusion.values["models"].get(kind)
+        if final in by_id:
+            return by_id[final]
+    return [model for model in models if model.kind == kind][-1]
+
+
+def whole_files(store: Store, model: ModelRecord) -> list[Path]:
+    """Return the model's files after comparing their checksums.
+
+    Raises
+    ------
+    IonloopError
+        If a file is missing or damaged.
+    """
+    damaged = [file.path for file in model.files if not store.artefacts.is_whole(file)]
+    if damaged:
+        raise IonloopError(
+            f"model {model.id} is damaged: {', '.join(damaged)} missing or changed; "
+            "run the campaign again to fit it anew"
+        )
+    return [store.artefacts.path(file.path) for file in model.files]
+
+
+def finished_labels(store: Store, record: CampaignRecord) -> DataSet:
+    """Return all finished labels of the campaign, with the energies of isolated atoms.
+
+    Raises
+    ------
+    IonloopError
+        If there is none.
+    """
+    configurations = list(store.configurations.find({"campaign": record.id}))
+    labels = labels_by_configuration(store, configurations)
+    finished = [
+        (configuration, labels[configuration.id])
+        for configuration in configurations
+        if configuration.id in labels and labels[configuration.id].state is State.FINISHED
+    ]
+    crystal = [pair for pair in finished if not _is_isolated(pair[0])]
+    if not crystal:
+        raise IonloopError(f"campaign {record.id!r} has no finished label yet; see `ionloop status {record.id}`")
+    return DataSet(
+        tuple(labelled(*pair) for pair in crystal),
+        {
+            configuration.formula: label.energy
+            for configuration, label in finished
+            if _is_isolated(configuration) and label.energy is not None
+        },
+    )
+
+
+def _is_isolated(configuration: ConfigurationRecord) -> bool:
+    return configuration.origin.sampler == ISOLATED_ATOM_SAMPLER
+
+
+def coulomb_part(baseline: BaselineSettings) -> Coulomb:
+    """Return how LAMMPS evaluates the baseline: Slater clouds as coul/streitz, point charges as coul/long.
+
+    With electronegativity, hardness, gamma and core charge zero, coul/streitz is the interaction of the Slater
+    charge clouds alone (Streitz, Mintmire, Phys. Rev. B 1994, 50, 11996, 10.1103/PhysRevB.50.11996).
+    """
+    charges = dict(sorted(baseline.charges.items()))
+    if not baseline.exponents:
+        return Coulomb("coul/long", COULOMB_CUTOFF_A, charges, {})
+    decayed_A = -math.log(CORRECTION_LEFT) / (2.0 * min(baseline.exponents.values()))
+    exponents = {symbol: baseline.exponents.get(symbol, POINT_CHARGE_EXPONENT_PER_A) for symbol in charges}
+    return Coulomb("coul/streitz", max(COULOMB_CUTOFF_A, math.ceil(decayed_A)), charges, exponents)
+
+
+def potential_label(potential: Path) -> str:
+    """Return the label by which QUIP finds a potential in its XML file.
+
+    Raises
+    ------
+    IonloopError
+        If the file holds no potential.
+    """
+    try:
+        element = ElementTree.parse(potential).getroot().find("Potential")
+    except ElementTree.ParseError as error:
+        raise IonloopError(f"{potential} is not a potential: {error}") from error
+    label = None if element is None else element.get("label")
+    if not label:
+        raise IonloopError(f"{potential} holds no Potential element with a label")
+    return label
+
+
+def _write_lammps(folder: Path, record: CampaignRecord, model: ModelRecord, files: list[Path]) -> None:
+    """Write data file, input deck, potential and baseline; all beside one another, where LAMMPS is started."""
+    for path in files:
+        if path.name.startswith(POTENTIAL_FILE) or path.name == MANIFEST_FILE:
+            shutil.copy2(path, folder)
+    atoms = record.structure.to_atoms()
+    species = sorted(set(atoms.get_chemical_symbols()), key=atomic_numbers.__getitem__)
+    coulomb = None
+    if model.baseline is not None:
+        coulomb = coulomb_part(BaselineSettings.model_validate(model.baseline))
+        atoms.set_initial_charges([coulomb.charges[symbol] for symbol in atoms.get_chemical_symbols()])
+        if coulomb.style == "coul/streitz":
+            _render_to(folder / BASELINE_FILE, "lammps_baseline.j2", coulomb=coulomb, species=species)
+    write_lammps_data(
+        folder / f"{STRUCTURE_FILE}.data",
+        atoms,
+        specorder=species,
+        masses=True,
+        units="metal",
+        atom_style="charge",
+    )
+    sampling = record.settings.get("sampling", {})
+    values = {
+        "coulomb": coulomb,
+        "species": species,
+        "numbers": [atomic_numbers[symbol] for symbol in species],
+        "label": potential_label(folder / POTENTIAL_FILE),
+        "model": model,
+        "temperature_K": sampling.get("temperature_K", 800.0),
+        "timestep_ps": sampling.get("timestep_fs", 1.0) / 1000.0,
+        "damping_ps": 0.001 / sampling.get("friction_per_fs", 0.01),
+        "seed": 1 + model.seed % 900_000_000,
+        "accuracy": EWALD_ACCURACY,
+    }
+    _render_to(folder / "in.lammps", "lammps_input.j2", record=record, version=__version__, **values)
+    _finish(folder, "export_lammps.md.j2", record, **values)
+
+
+def _write_quip(folder: Path, record: CampaignRecord, model: ModelRecord, files: list[Path]) -> None:
+    """Write the whole model folder, which ionloop can load again, and a structure to try it on."""
+    for path in files:
+        shutil.copy2(path, folder)
+    _write_quip_structure(folder / f"{STRUCTURE_FILE}.xyz", record.structure.to_atoms())
+    _finish(
+        folder,
+        "export_quip.md.j2",
+        record,
+        model=model,
+        label=potential_label(folder / POTENTIAL_FILE),
+        structure=f"{STRUCTURE_FILE}.xyz",
+    )
+
+
+def _write_quip_structure(path: Path, atoms: Atoms) -> None:
+    write_structure(path, atoms, format="extxyz")
+
+
+def _render_to(path: Path, template: str, **values: Any) -> None:
+    # Text for programs and for people to read in an editor: nothing here is HTML.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    path.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+
+
+def _finish(folder: Path, readme: str, record: CampaignRecord, **values: Any) -> None:
+    _render_to(folder / README_FILE, readme, record=record, version=__version__, **values)
+    lines = [f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / CHECKSUM_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; on success flush and rename it, on failure remove it.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is there and not empty.
+    IonloopError
+        If the disk is full or the folder cannot be written.
+    """
+    _refuse_occupied(folder)
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        temporary.chmod(0o755)
+        yield temporary
+        for path in (*temporary.iterdir(), temporary):
+            _flush(path)
+        # A folder replaces an empty one in one step, and nothing else.
+        temporary.replace(folder)
+        temporary = None
+    except OSError as error:
+        _refuse_occupied(folder)
+        raise explain_os_error(error, folder) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_occupied(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "holds something already" if folder.is_dir() else "is a file"
+        raise InputError(f"{folder} {what}; name another folder with --output, or remove it")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,334 @@
+"""What a report of a campaign shows, gathered from the store: no page, no figures, only values.
+
+Everything may be missing: a campaign in its first minutes has neither labels nor models, a failed one may
+never get them. Parity needs predictions, which cost an evaluation of the model; they are computed for the
+last generation's models only, and kept in the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.errors import ModelErrors, ParityData, parity_data
+from ..analysis.figures import ErrorSeries
+from ..errors import IonloopError
+from ..fitting.models import load_model
+from ..states import State
+from ..store.artefacts import atomic_file
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.queries import ISOLATED_ATOM_SAMPLER, labelled, labels_by_configuration
+from ..store.records import (
+    CampaignRecord,
+    ConfigurationRecord,
+    LabelRecord,
+    ModelRecord,
+    ResultRecord,
+    TrajectoryRecord,
+)
+from .ledger import failures
+from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
+
+PARITY: Final = "parity"
+ERRORS: Final = "errors"
+CONCLUSION: Final = "conclusion"
+NEW: Final = "new"
+TRAINING: Final = "training"
+NOT_LABELLED: Final = "none"
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A fitted model with its errors (None: not measured).
+
+    Attributes
+    ----------
+    final
+        Whether it was fitted to all data, after the loop ended: nothing new was left to measure it on.
+    configurations
+        Size of its training set.
+    """
+
+    record: ModelRecord
+    final: bool
+    configurations: int
+    new: ModelErrors | None
+    training: ModelErrors | None
+
+
+@dataclass(frozen=True)
+class ModelParity:
+    """Predictions of a generation's model on that generation's new configurations."""
+
+    model_kind: str
+    generation: int
+    data: ParityData
+
+
+@dataclass(frozen=True)
+class TimeSpent:
+    """Wall time of the campaign's work by kind (s), summed over jobs, and how many jobs of each."""
+
+    kind: str
+    jobs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that a report shows.
+
+    Attributes
+    ----------
+    label_counts
+        Configurations by generation and state of their label; isolated atoms are not counted.
+    reference_forces, elements
+        Of all finished labels, shapes [n_atoms, 3] (eV/Å) and [n_atoms].
+    parity_problem
+        Why there are no parity data of a model that was assessed; empty if there are.
+    """
+
+    status: CampaignStatus
+    record: CampaignRecord
+    models: tuple[ModelSummary, ...]
+    conclusion: ResultRecord | None
+    label_counts: dict[int, dict[str, int]]
+    reused_labels: int
+    reference_forces: NDArray[np.float64]
+    elements: NDArray[np.str_]
+    failures: tuple[FailedJob, ...]
+    trajectories: tuple[TrajectoryRecord, ...]
+    time_spent: tuple[TimeSpent, ...]
+    parity: tuple[ModelParity, ...]
+    parity_problem: str
+
+    @property
+    def assessed(self) -> tuple[ModelSummary, ...]:
+        """The models of the loop, in the order of generations: those that were measured on something new."""
+        return tuple(model for model in self.models if model.new is not None)
+
+    @property
+    def last_assessed(self) -> tuple[ModelSummary, ...]:
+        """The last model of each kind that was measured on something new."""
+        return tuple({model.record.kind: model for model in self.assessed}.values())
+
+    def error_series(self, quantity: str) -> list[ErrorSeries]:
+        """Return the learning curves of ``energy`` (eV/atom) or ``force`` (eV/Å)."""
+        series = []
+        for kind in sorted({model.record.kind for model in self.models}):
+            loop = [model for model in self.models if model.record.kind == kind and not model.final]
+            for subset in (NEW, TRAINING):
+                points = [
+                    (model.record.generation, root_mean_square(errors, quantity))
+                    for model in loop
+                    if (errors := model.new if subset == NEW else model.training) is not None
+                ]
+                if points:
+                    generations, values = zip(*points, strict=True)
+                    series.append(ErrorSeries(kind, subset, generations, values))
+        return series
+
+
+def root_mean_square(errors: ModelErrors, quantity: str) -> float:
+    """Return the root-mean-square error of ``energy`` (eV/atom) or ``force`` (components, eV/Å)."""
+    statistics = errors.energy_eV_per_atom if quantity == "energy" else errors.force_eV_per_A
+    return statistics.rmse
+
+
+def model_errors(result: ResultRecord) -> ModelErrors:
+    """Return the errors that a record of the kind ``errors`` holds."""
+    return ModelErrors.model_validate({name: result.values[name] for name in ModelErrors.model_fields})
+
+
+def collect(store: Store, name: str | None = None, *, predict: bool = True) -> ReportData:
+    """Return all that a report of the campaign shows.
+
+    Parameters
+    ----------
+    predict
+        Evaluate the last generation's models for parity where the store does not have that yet.
+
+    Raises
+    ------
+    InputError
+        If there is no such campaign; the message lists those there are.
+    """
+    record = find_campaign(store, name)
+    configurations = [
+        configuration
+        for configuration in store.configurations.find({"campaign": record.id})
+        if configuration.origin.sampler != ISOLATED_ATOM_SAMPLER
+    ]
+    labels = labels_by_configuration(store, configurations)
+    forces, elements = _reference_forces(configurations, labels)
+    results = list(store.results.find({"campaign": record.id}))
+    models = _model_summaries(store, record.id, results)
+    trajectories = tuple(store.trajectories.find({"campaign": record.id}))
+    parity, problem = _parity(store, results, predict=predict)
+    return ReportData(
+        status=campaign_status(store, record.id),
+        record=record,
+        models=models,
+        conclusion=next((result for result in results if result.kind == CONCLUSION), None),
+        label_counts=_label_counts(configurations, labels),
+        reused_labels=sum(label.campaign != record.id for label in labels.values()),
+        reference_forces=forces,
+        elements=elements,
+        failures=tuple(failures(store, record.id)),
+        trajectories=trajectories,
+        time_spent=_time_spent(record.id, labels.values(), models, trajectories),
+        parity=parity,
+        parity_problem=problem,
+    )
+
+
+def _model_summaries(store: Store, campaign: str, results: list[ResultRecord]) -> tuple[ModelSummary, ...]:
+    measured = {
+        (result.model, result.values["subset"]): model_errors(result) for result in results if result.kind == ERRORS
+    }
+    data_sets = {record.id: record for record in store.data_sets.find({"campaign": campaign})}
+    summaries = []
+    for model in store.models.find({"campaign": campaign}):
+        data_set = data_sets.get(model.data_set)
+        summaries.append(
+            ModelSummary(
+                record=model,
+                # The loop fits to what earlier generations gave; only the end fits to its own generation's.
+                final=data_set is not None and data_set.generation == model.generation,
+                configurations=0 if data_set is None else len(data_set.labels),
+                new=measured.get((model.id, NEW)),
+                training=measured.get((model.id, TRAINING)),
+            )
+        )
+    return tuple(sorted(summaries, key=lambda one: (one.record.generation, one.final, one.record.kind)))
+
+
+def _label_counts(
+    configurations: list[ConfigurationRecord], labels: dict[str, LabelRecord]
+) -> dict[int, dict[str, int]]:
+    counts: dict[int, Counter[str]] = {}
+    for configuration in configurations:
+        label = labels.get(configuration.id)
+        state = NOT_LABELLED if label is None else label.state.value
+        counts.setdefault(configuration.generation, Counter())[state] += 1
+    return {generation: dict(states) for generation, states in sorted(counts.items())}
+
+
+def _reference_forces(
+    configurations: list[ConfigurationRecord], labels: dict[str, LabelRecord]
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    forces, elements = [np.zeros((0, 3))], [np.zeros(0, dtype=np.str_)]
+    for configuration in configurations:
+        label = labels.get(configuration.id)
+        if label is not None and label.state is State.FINISHED and label.forces:
+            forces.append(np.array(label.forces))
+            elements.append(np.array(configuration.atoms.get_chemical_symbols()))
+    return np.concatenate(forces), np.concatenate(elements)
+
+
+def _time_spent(
+    campaign: str,
+    labels: Iterable[LabelRecord],
+    models: Iterable[ModelSummary],
+    trajectories: Iterable[TrajectoryRecord],
+) -> tuple[TimeSpent, ...]:
+    work = {
+        "label": [label.wall_time_s for label in labels if label.campaign == campaign],
+        "fit": [model.record.wall_time_s for model in models],
+        "sample": [trajectory.wall_time_s for trajectory in trajectories],
+    }
+    return tuple(TimeSpent(kind, len(times), sum(times)) for kind, times in work.items())
+
+
+def _parity(store: Store, results: list[ResultRecord], *, predict: bool) -> tuple[tuple[ModelParity, ...], str]:
+    """Return the parity data of the last generation that was assessed, and what was in the way."""
+    assessed = [result for result in results if result.kind == ERRORS and result.values["subset"] == NEW]
+    last = max((result.generation for result in assessed), default=0)
+    found: list[ModelParity] = []
+    problems: list[str] = []
+    for result in sorted(assessed, key=lambda one: str(one.model_kind)):
+        if result.generation != last:
+            continue
+        try:
+            data = model_parity(store, result, predict=predict)
+        except IonloopError as error:
+            problems.append(f"{result.model_kind}: {error}")
+            continue
+        if data is not None:
+            found.append(ModelParity(str(result.model_kind), last, data))
+    return tuple(found), "; ".join(problems)
+
+
+def model_parity(store: Store, errors: ResultRecord, *, predict: bool = True) -> ParityData | None:
+    """Return labels and predictions of the model and the labels that ``errors`` was measured on.
+
+    They are computed once and kept in the store as a file with a record of the kind ``parity``; without
+    ``predict`` only what is there is returned.
+
+    Raises
+    ------
+    IonloopError
+        If the model is damaged.
+    """
+    name = identifier("result", PARITY, errors.model, errors.inputs)
+    path = store.artefacts.path(Path(PARITY) / f"{name}.npz")
+    if store.results.get(name) is not None and path.is_file():
+        return read_parity(path)
+    if not predict or errors.model is None:
+        return None
+    labels = store.labels.get_many(errors.inputs)
+    configurations = store.configurations.get_many([label.configuration for label in labels])
+    pairs = [labelled(*pair) for pair in zip(configurations, labels, strict=True)]
+    data = parity_data(load_model(store.artefacts.path(store.models[errors.model].path)), pairs)
+    try:
+        write_parity(path, data)
+        _record_parity(store, name, errors, path)
+    except IonloopError:
+        # A store that cannot be written to can still be reported on; the next report computes this again.
+        return data
+    return data
+
+
+def _record_parity(store: Store, name: str, errors: ResultRecord, path: Path) -> None:
+    store.results.replace(
+        ResultRecord(
+            id=name,
+            campaign=errors.campaign,
+            generation=errors.generation,
+            kind=PARITY,
+            model=errors.model,
+            model_kind=errors.model_kind,
+            inputs=errors.inputs,
+            values={"subset": NEW, "artefact": store.artefacts.register(path).model_dump()},
+            units={"energies": "eV/atom", "forces": "eV/Å"},
+        )
+    )
+
+
+def write_parity(path: Path, data: ParityData) -> None:
+    """Write parity data to a file of NumPy arrays, whole or not at all."""
+    arrays = {field.name: getattr(data, field.name) for field in fields(ParityData)}
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def read_parity(path: Path) -> ParityData:
+    """Return the parity data of a file.
+
+    Raises
+    ------
+    IonloopError
+        If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ParityData(**{field.name: arrays[field.name] for field in fields(ParityData)})
+    except (OSError, ValueError, KeyError) as error:
+        raise IonloopError(f"{path} is damaged: {error}; delete it and write the report again") from error
