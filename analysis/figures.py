@@ -29,7 +29,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "cancelled": "#7a828a",
     "none": "#b4bac0",
 }
-SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a828a")
+ELEMENT_COLOURS = ("#8558ad", "#b98900", "#009e73", "#c4547f", "#4b7f96", "#83872f", "#7a828a")
 NEUTRAL_COLOUR = "#7a828a"
 
 DARK_COLOURS: Mapping[str, str] = {
@@ -37,6 +37,11 @@ DARK_COLOURS: Mapping[str, str] = {
     "#d55e00": "#ff8a4c",
     "#009e73": "#35c798",
     "#9b6bc4": "#b894dc",
+    "#8558ad": "#b590dc",
+    "#b98900": "#e0b33c",
+    "#c4547f": "#e6849f",
+    "#4b7f96": "#7db3cb",
+    "#83872f": "#b5ba5c",
     "#c8322b": "#f0685f",
     "#7a828a": "#9aa3ac",
     "#b4bac0": "#59616a",
@@ -44,8 +49,9 @@ DARK_COLOURS: Mapping[str, str] = {
 """What a colour becomes on a dark page, where it would be too dim."""
 
 MAX_PARITY_POINTS = 3000
+MIN_BINS, MAX_BINS = 8, 60
 HEIGHT_PX = 340
-PARITY_HEIGHT_PX = 430
+PARITY_HEIGHT_PX = 420
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def element_errors(errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å
     errors
         Root-mean-square error (``unit``) by kind of model and element.
     """
-    figure = _figure()
+    figure = _figure(PARITY_HEIGHT_PX)
     elements = sorted({element for by_element in errors.values() for element in by_element})
     for kind, by_element in errors.items():
         figure.add_bar(
@@ -131,9 +137,7 @@ def element_errors(errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å
     return figure
 
 
-def parity(
-    reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, quantity: str, unit: str
-) -> go.Figure:
+def parity(reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, quantity: str, unit: str) -> go.Figure:
     """Return predicted against reference values, with the line on which they would agree.
 
     Parameters
@@ -161,7 +165,7 @@ def parity(
         figure.update_yaxes(range=[low, high])
     for index, name in enumerate(np.unique(names)):
         here = chosen[names[chosen] == name]
-        colour = MODEL_COLOURS.get(str(name), SERIES_COLOURS[index % len(SERIES_COLOURS)])
+        colour = MODEL_COLOURS.get(str(name), ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)])
         figure.add_scatter(
             x=x[here].tolist(),
             y=y[here].tolist(),
@@ -188,7 +192,7 @@ def _common_range(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def force_distribution(forces: ArrayLike, elements: ArrayLike, *, bins: int = 60) -> go.Figure:
+def force_distribution(forces: ArrayLike, elements: ArrayLike) -> go.Figure:
     """Return the distribution of force magnitudes by element, as densities that enclose the area 1.
 
     Parameters
@@ -201,6 +205,9 @@ def force_distribution(forces: ArrayLike, elements: ArrayLike, *, bins: int = 60
     magnitudes = np.linalg.norm(np.asarray(forces, dtype=float).reshape(-1, 3), axis=1)
     symbols = np.asarray(elements, dtype=str)
     figure = _figure()
+    # As many bins as the rarest element can fill.
+    rarest = min((int(np.sum(symbols == symbol)) for symbol in np.unique(symbols)), default=0)
+    bins = int(np.clip(4.0 * rarest ** (1 / 3), MIN_BINS, MAX_BINS))
     edges = np.linspace(0.0, float(magnitudes.max(initial=0.0)) or 1.0, bins + 1)
     centres = 0.5 * (edges[:-1] + edges[1:])
     for index, symbol in enumerate(np.unique(symbols)):
@@ -210,7 +217,7 @@ def force_distribution(forces: ArrayLike, elements: ArrayLike, *, bins: int = 60
             y=density.tolist(),
             mode="lines",
             name=str(symbol),
-            line={"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "width": 2, "shape": "hvh"},
+            line={"color": ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)], "width": 2, "shape": "hvh"},
             hovertemplate="%{x:.2f} eV/Å<br>%{y:.3g} Å/eV",
         )
     figure.update_xaxes(title_text="Magnitude of the reference force (eV/Å)", rangemode="tozero")

@@ -35,7 +35,7 @@ HOLD_BACK_EVERY = 3
 ES_GAP_MARGIN = 1.10
 FORCE_ERROR_TOLERANCE = 1e-3
 """Relative difference below which two force errors count as equal: rounding in the linear system does as much."""
-SEED = 1
+SEED = 0  # gap_fit is told 1 + SEED: the same as below, hence the same sparse points
 
 HAND_WRITTEN_GAP = (
     "{distance_2b cutoff=6.0 cutoff_transition_width=1.0 covariance_type=ard_se delta=1.0 theta_uniform=1.0 "

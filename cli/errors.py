@@ -30,7 +30,7 @@ def run_guarded(command: Callable[[], object]) -> int:
     except SystemExit as stop:
         return _status(stop)
     except IonloopError as error:
-        _tell(f"[bold red]Error:[/] ", str(error))
+        _tell("[bold red]Error:[/] ", str(error))
         return error.exit_status
     except KeyboardInterrupt:
         _tell("", "Interrupted.")

@@ -9,8 +9,6 @@ import typer
 
 from .options import NameArgument, RootOption, StoreOption, existing_store
 
-_TARGETS = ("lammps", "quip", "extxyz")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -35,8 +33,9 @@ def export(
     from ..workflows.export import Target
     from ..workflows.export import export as export_campaign
 
-    if to not in _TARGETS:
-        raise unknown_value("target", to, _TARGETS)
+    targets = [target.value for target in Target]
+    if to not in targets:
+        raise unknown_value("target", to, targets)
     opened = existing_store(store, root)
     try:
         folder = export_campaign(opened, name, Target(to), output, model)

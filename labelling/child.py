@@ -22,17 +22,13 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import psutil
-
-from ..errors import IonloopError
 from ..states import State
 from .ase_evaluation import failure_of, one_line
-from .engine import EngineFailure
-from .messages import Answer, Request
+from .messages import READY, Answer, Request
+from .process_tree import kill_tree
 from .registry import engine_of
 
 LOG_FILE = "log"
-READY = b"ready"
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _PR_SET_PDEATHSIG = 1
 
@@ -73,23 +69,6 @@ def _receive(connection: Connection, requests: queue.SimpleQueue[bytes]) -> None
         kill_tree(os.getpid())
 
 
-def kill_tree(process_id: int) -> None:
-    """Kill the process group that ``process_id`` leads and all its descendants, wherever they moved."""
-    try:
-        descendants = psutil.Process(process_id).children(recursive=True)
-    except psutil.NoSuchProcess:
-        descendants = []
-    for descendant in descendants:
-        try:
-            descendant.kill()
-        except psutil.NoSuchProcess:
-            continue
-    try:
-        os.killpg(process_id, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 @contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
     """Work in ``folder`` with everything printed, by compiled code too, in its log."""
@@ -126,7 +105,7 @@ def answer_to(request: Request) -> Answer:
     # The boundary to foreign code: any calculator may raise anything, and the label must say what.
     except Exception as error:
         traceback.print_exc()
-        failure = EngineFailure(str(error)) if isinstance(error, IonloopError) else failure_of(error)
+        failure = failure_of(error)
         return Answer(failure.state, str(failure), None, version, _disk_error(error))
     return Answer(State.FINISHED, "", evaluation, version)
 

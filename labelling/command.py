@@ -14,18 +14,14 @@ import json
 import shlex
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any
 
 import ase
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 
-from ..errors import InputError
 from .ase_evaluation import evaluate_with_calculator, exit_failure, one_line
 from .engine import EngineFailure, EngineProbe, NotConverged
 from .isolated import isolated_atom
@@ -55,20 +51,10 @@ class CommandEngine:
             return f"the engine has no data for {', '.join(unknown)}; `elements` lists {known}"
         return None
 
-    def make_calculator(self, settings: CommandSettings) -> Calculator:
-        """Return a new calculator; the executable's runs in a temporary folder at every evaluation."""
-        if settings.executable is not None:
-            return ExecutableCalculator(settings)
-        return _load_class(settings)(**settings.arguments)
-
     def evaluate(self, atoms: Atoms, settings: CommandSettings, folder: Path) -> Evaluation:
         """Compute ``atoms`` by the calculator or the executable."""
         if settings.executable is None:
-            try:
-                calculator = self.make_calculator(settings)
-            except InputError as error:
-                raise EngineFailure(one_line(error)) from error
-            return evaluate_with_calculator(atoms, calculator)
+            return evaluate_with_calculator(atoms, _load_class(settings)(**settings.arguments))
         run_executable(atoms, settings, folder)
         return read_output(atoms, folder / OUTPUT_FILE)
 
@@ -110,34 +96,9 @@ class CommandEngine:
                 _load_class(settings)
             else:
                 _find_executable(settings)
-        except (InputError, EngineFailure) as error:
+        except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=one_line(error))
         return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
-
-
-class ExecutableCalculator(Calculator):
-    """ASE calculator of an executable, for molecular dynamics and relaxation: a fresh folder per evaluation."""
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges"]
-
-    def __init__(self, settings: CommandSettings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = all_changes,
-    ) -> None:
-        """Run the executable on ``atoms``."""
-        super().calculate(atoms, list(properties), list(system_changes))
-        with tempfile.TemporaryDirectory(prefix="ionloop-") as name:
-            with (Path(name) / "log").open("w") as log:
-                run_executable(self.atoms, self._settings, Path(name), log)
-            evaluation = read_output(self.atoms, Path(name) / OUTPUT_FILE)
-        values = {**vars(evaluation), "free_energy": evaluation.energy}
-        self.results = {key: value for key, value in values.items() if value is not None}
 
 
 def _load_class(settings: CommandSettings) -> Any:
@@ -145,12 +106,14 @@ def _load_class(settings: CommandSettings) -> Any:
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:
-        raise InputError(
+        raise EngineFailure(
             f"calculator {settings.calculator!r} cannot be imported: {one_line(error)}; install its package, or "
             "put its folder on PYTHONPATH"
         ) from error
     except AttributeError:
-        raise InputError(f"calculator {settings.calculator!r}: module {module_name!r} has no {class_name!r}") from None
+        raise EngineFailure(
+            f"calculator {settings.calculator!r}: module {module_name!r} has no {class_name!r}"
+        ) from None
 
 
 def _find_executable(settings: CommandSettings) -> list[str]:
@@ -161,8 +124,8 @@ def _find_executable(settings: CommandSettings) -> list[str]:
     return [found, *words[1:]]
 
 
-def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path, log: IO[str] | None = None) -> None:
-    """Run the executable of ``settings`` in ``folder`` until it ends; it prints to ``log``, or where we do.
+def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> None:
+    """Run the executable of ``settings`` in ``folder`` until it ends; it prints where we print.
 
     Raises
     ------

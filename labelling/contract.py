@@ -21,7 +21,7 @@ from ase import Atoms
 
 from ..states import State
 from .outcome import Evaluation, LabelOutcome
-from .registry import ENGINES, engine_of, make_calculator, reset_history
+from .registry import ENGINES, engine_of, make_calculator
 from .runner import isolated_atom_energy, label
 from .settings import CommonSettings, settings_hash
 
@@ -120,7 +120,6 @@ class EngineContract:
         elsewhere.positions[0] += 0.1
         elsewhere.calc = calculator
         elsewhere.get_forces()
-        reset_history(calculator)
         forces = calculator.get_property("forces", self.atoms())
         np.testing.assert_array_equal(forces, outcome.forces)
 

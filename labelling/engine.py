@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ase import Atoms
-from ase.calculators.calculator import Calculator
 
 from ..states import State
 from .outcome import Evaluation
@@ -63,15 +62,6 @@ class Engine(Protocol[SettingsT]):
 
     def objection(self, atoms: Atoms, settings: SettingsT) -> str | None:
         """Say in one line why the engine cannot compute ``atoms``, or return None."""
-
-    def make_calculator(self, settings: SettingsT) -> Calculator:
-        """Return a new ASE calculator for this process.
-
-        Raises
-        ------
-        InputError
-            If it cannot be made; the message says what is missing.
-        """
 
     def evaluate(self, atoms: Atoms, settings: SettingsT, folder: Path) -> Evaluation:
         """Compute ``atoms`` in the fresh ``folder``, which is the working directory too.

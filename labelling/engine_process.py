@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import multiprocessing
 import os
 import subprocess
@@ -16,16 +15,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO
 
-import psutil
-
 from ..errors import IonloopError
 from ..states import State
 from .ase_evaluation import exit_failure, one_line
-from .child import READY, kill_tree
-from .messages import Answer, Request
+from .messages import READY, Answer, Request
+from .process_tree import kill_tree, resident_memory_MB
+from .settings import CommandSettings
 
 _POLL_INTERVAL_S = 0.1
-_BYTES_PER_MB = 1e6
 _START_LIMIT_S = 120.0
 _END_LIMIT_S = 5.0
 _MODULE = "ionloop.labelling.child"
@@ -107,7 +104,7 @@ class EngineProcess:
     def _breach(self, elapsed_s: float, limits: Limits) -> str | None:
         if elapsed_s > limits.wall_time_s:
             return f"time-out: still running after wall_time_limit_s = {limits.wall_time_s:g}"
-        used_MB = _resident_memory_MB(self.process_id)
+        used_MB = resident_memory_MB(self.process_id)
         if used_MB > limits.memory_MB:
             return f"memory: {used_MB:.0f} MB in use, above memory_limit_MB = {limits.memory_MB:g}"
         return None
@@ -158,20 +155,6 @@ def _has_ended(process_id: int) -> bool:
     return os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _resident_memory_MB(process_id: int) -> float:
-    """Return the resident memory of a process and all its descendants (MB); shared pages count for each."""
-    try:
-        leader = psutil.Process(process_id)
-        processes = [leader, *leader.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0.0
-    used_bytes = 0
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            used_bytes += process.memory_info().rss
-    return used_bytes / _BYTES_PER_MB
-
-
 class _Holder:
     """The labelling process of this process, and the lock that lets one thread at a time use it."""
 
@@ -206,8 +189,8 @@ atexit.register(_HOLDER.stop)
 os.register_at_fork(after_in_child=_HOLDER.after_fork)
 
 
-def ask_engine(request: Request, environment: Mapping[str, str], limits: Limits) -> Answer:
-    """Return what the engine makes of ``request`` in a process of its own.
+def ask_engine(request: Request) -> Answer:
+    """Return what the engine makes of ``request`` in a process of its own, within the limits of its settings.
 
     The process is kept for the next request; a crash or a broken limit costs a new one.
 
@@ -216,6 +199,9 @@ def ask_engine(request: Request, environment: Mapping[str, str], limits: Limits)
     EngineProcessError
         If the process cannot be started.
     """
+    settings = request.settings
+    environment = settings.environment if isinstance(settings, CommandSettings) else {}
+    limits = Limits(settings.wall_time_limit_s, settings.memory_limit_MB)
     with _HOLDER.lock:
         return _HOLDER.ready_for(environment).ask(request, limits)
 

@@ -6,16 +6,18 @@ Method: Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (10.
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import importlib
 import importlib.metadata
-import os
+import importlib.util
 from pathlib import Path
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from ..errors import InputError
 from .ase_evaluation import evaluate_with_calculator
-from .engine import EngineProbe
+from .engine import EngineFailure, EngineProbe
 from .isolated import isolated_atom
 from .outcome import Evaluation
 from .settings import Gfn1XtbSettings
@@ -39,29 +41,9 @@ class Gfn1XtbEngine:
             return "GFN1-xTB computes cells that are periodic in all three directions or in none"
         return None
 
-    def make_calculator(self, settings: Gfn1XtbSettings) -> Calculator:
-        """Return a new tblite calculator; one thread unless OMP_NUM_THREADS says otherwise."""
-        # tblite's OpenMP reads the variable when it is loaded; on a shared node the default is all cores.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        try:
-            from tblite.ase import TBLite
-        except ImportError as error:
-            raise InputError(f"the engine gfn1-xtb needs the package tblite ({error}); {_REMEDY}") from error
-        return TBLite(
-            method="GFN1-xTB",
-            # Explicit, or tblite would take the sum of the atoms' initial charges for the charge of the cell.
-            charge=0,
-            accuracy=settings.accuracy,
-            electronic_temperature=settings.electronic_temperature_K,
-            max_iterations=settings.max_iterations,
-            mixer_damping=settings.mixer_damping,
-            guess=settings.initial_guess,
-            verbosity=0,
-        )
-
     def evaluate(self, atoms: Atoms, settings: Gfn1XtbSettings, folder: Path) -> Evaluation:
         """Compute ``atoms``; nothing is written."""
-        return evaluate_with_calculator(atoms, self.make_calculator(settings))
+        return evaluate_with_calculator(atoms, _new_calculator(settings))
 
     def parse_finished(self, atoms: Atoms, settings: Gfn1XtbSettings, folder: Path) -> Evaluation | None:
         """Return None: tblite leaves no output."""
@@ -86,9 +68,52 @@ class Gfn1XtbEngine:
         return f"tblite {self.probe().version}"
 
     def probe(self, settings: Gfn1XtbSettings | None = None) -> EngineProbe:
-        """Look for the package tblite."""
+        """Look for the package tblite and for the system's libraries that it needs."""
         try:
             version = importlib.metadata.version("tblite")
+            importlib.import_module("tblite.interface")
         except importlib.metadata.PackageNotFoundError:
             return EngineProbe(self.name, found=False, version="unknown", remedy=_REMEDY)
+        except ImportError as error:
+            remedy = f"tblite is installed but cannot be loaded ({error}); on Debian: apt install libgomp1"
+            return EngineProbe(self.name, found=False, version=version, remedy=remedy)
         return EngineProbe(self.name, found=True, version=version, remedy="")
+
+
+def _new_calculator(settings: Gfn1XtbSettings) -> Calculator:
+    _load_fast_linear_algebra()
+    try:
+        from tblite.ase import TBLite
+    except ImportError as error:
+        raise EngineFailure(f"the package tblite cannot be loaded ({error}); {_REMEDY}") from error
+    return TBLite(
+        method="GFN1-xTB",
+        # Explicit, or tblite would take the sum of the atoms' initial charges for the charge of the cell.
+        charge=0,
+        accuracy=settings.accuracy,
+        electronic_temperature=settings.electronic_temperature_K,
+        max_iterations=settings.max_iterations,
+        mixer_damping=settings.mixer_damping,
+        guess=settings.initial_guess,
+        verbosity=0,
+    )
+
+
+@functools.cache
+def _load_fast_linear_algebra() -> None:
+    """Load quippy's OpenBLAS so that tblite finds its routines instead of the slow reference ones in its wheel.
+
+    Measured on one core: 1.5 s instead of 2.1 s for a label of 42 atoms, 4.8 s instead of 12.5 s for 84. Which
+    library is found decides the last bits, so this belongs into a process that imports nothing else.
+    """
+    package = importlib.util.find_spec("quippy")
+    if package is None or package.origin is None:
+        return
+    libraries = Path(package.origin).parent.parent / "quippy_ase.libs"
+    # In the order in which they need each other.
+    for name in ("libquadmath", "libgfortran", "libopenblas"):
+        for library in sorted(libraries.glob(f"{name}-*.so*")):
+            try:
+                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                return

@@ -15,6 +15,9 @@ from ..states import State
 from .outcome import Evaluation
 from .settings import CommonSettings, EngineSettings
 
+# The first message of the labelling process: everything is imported.
+READY = b"ready"
+
 _SETTINGS: TypeAdapter[EngineSettings] = TypeAdapter(EngineSettings)
 
 

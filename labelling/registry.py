@@ -6,6 +6,7 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
+from .calculator import EngineCalculator
 from .command import CommandEngine
 from .engine import Engine, EngineProbe
 from .gfn1_xtb import Gfn1XtbEngine
@@ -25,23 +26,19 @@ def probe_engines() -> tuple[EngineProbe, ...]:
 
 
 def make_calculator(settings: CommonSettings) -> Calculator:
-    """Return a new ASE calculator of the reference engine in this process, for dynamics and relaxation.
+    """Return a new ASE calculator of the reference engine, for dynamics and relaxation.
 
-    It has no limits of time and memory and may take the process down: labels go through ``label``.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made; the message says what is missing.
+    It asks the same process as ``label`` and gives the same bits, whatever it computed before and whatever else
+    this process has imported: a run continued from a file follows the uninterrupted one.
     """
-    return engine_of(settings).make_calculator(settings)
+    return EngineCalculator(settings, engine_of(settings))
 
 
 def reset_history(calculator: Calculator) -> None:
     """Make ``calculator`` forget what it computed, so that its next result depends on the atoms alone.
 
-    Self-consistent calculators start from their last wave function; a run that is continued from a file has
-    none. Forgetting at the same steps in both makes them bit-identical.
+    Those of :func:`make_calculator` only have their last result to forget. Other self-consistent calculators
+    start from their last wave function, which a run that is continued from a file does not have.
     """
     if hasattr(calculator, "reset"):
         calculator.reset()

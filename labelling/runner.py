@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from ase import Atoms
 
 from ..states import State
 from .checks import result_objection, structure_objection
-from .engine_process import Limits, ask_engine
+from .engine_process import ask_engine
 from .messages import Answer, Request
 from .outcome import Attempt, LabelOutcome
 from .registry import engine_of
 from .scratch import LabelScratch, scratch_error, structure_hash
-from .settings import CommandSettings, CommonSettings, settings_hash
+from .settings import CommonSettings, settings_hash
 
 
 def label(atoms: Atoms, settings: CommonSettings, scratch: Path, *, keep_scratch: bool = False) -> LabelOutcome:
@@ -134,13 +133,7 @@ def _answer(atoms: Atoms, settings: CommonSettings, folder: LabelScratch, number
 
 
 def _ask(request: Request, folder: LabelScratch) -> Answer:
-    settings = request.settings
-    limits = Limits(settings.wall_time_limit_s, settings.memory_limit_MB)
-    answer = ask_engine(request, _environment(settings), limits)
+    answer = ask_engine(request)
     if answer.disk_error is not None:
         raise scratch_error(folder.folder, answer.disk_error)
     return answer
-
-
-def _environment(settings: CommonSettings) -> Mapping[str, str]:
-    return settings.environment if isinstance(settings, CommandSettings) else {}

@@ -29,6 +29,7 @@ __all__ = [
     "MolecularDynamicsOutcome",
     "MolecularDynamicsSettings",
     "TrajectoryEnd",
+    "clear_calculator",
     "read_frames",
     "record_path",
     "run_langevin",
@@ -291,11 +292,10 @@ class _Langevin:
     def advance(self, file: TrajectoryFile, progress: Callable[[int, int], None] | None) -> str:
         """Write frames until the last step; return why it stopped before, or an empty string."""
         try:
+            frame = file.last or self._first_frame()
             if file.last is None:
-                file.append(self._first_frame())
-            self._set_reference(file)
-            assert file.last is not None
-            frame = file.last
+                file.append(frame)
+            self._set_reference(file.first or frame)
             while frame.step < self.settings.steps:
                 frame = self._block(frame)
                 file.append(frame)
@@ -318,9 +318,7 @@ class _Langevin:
         self._guard(potential, potential.energy_eV, step=0)
         return self._frame(potential, step=0)
 
-    def _set_reference(self, file: TrajectoryFile) -> None:
-        first = file.first
-        assert first is not None
+    def _set_reference(self, first: Frame) -> None:
         self.start_potential_eV = first.energy_eV
         self.start_conserved_eV = first.energy_eV + _kinetic_eV(first.atoms.get_momenta(), self.masses)
 

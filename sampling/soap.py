@@ -12,7 +12,7 @@ from quippy.descriptors import Descriptor
 
 from ..errors import InputError
 
-__all__ = ["DescriptorSettings", "SoapDescriptor", "kernel", "species_of"]
+__all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
 
 
 class DescriptorSettings(BaseModel):

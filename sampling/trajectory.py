@@ -25,7 +25,14 @@ from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
 from ..errors import IonloopError
 
-__all__ = ["Frame", "TrajectoryError", "TrajectoryFile", "read_frames", "write_json_atomically"]
+__all__ = [
+    "Frame",
+    "TrajectoryError",
+    "TrajectoryFile",
+    "exclusive",
+    "read_frames",
+    "write_json_atomically",
+]
 
 # A kill of the process loses nothing that was written; only a power cut can take what was not yet synced.
 SECONDS_BETWEEN_SYNCS = 5.0

@@ -161,7 +161,8 @@ class TransactionalLaunchPad(LaunchPad):
 
     def rerun_fw(self, fw_id: int, *args: Any, **kwargs: Any) -> list[int]:
         """Run a firework and what depends on it again."""
-        self._check_lock(fw_id)
+        if self.fireworks.count_documents({"fw_id": fw_id}):  # FireWorks itself refuses what does not exist
+            self._check_lock(fw_id)
         return super().rerun_fw(fw_id, *args, **kwargs)
 
     def append_wf(self, new_wf: Workflow, fw_ids: list[int], *args: Any, **kwargs: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from ase import Atoms
@@ -180,7 +180,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
     )
 
 
-Frame = LabelledConfiguration | Atoms
+Frame: TypeAlias = LabelledConfiguration | Atoms
 
 
 def frames(store: Store, result: QueryResult) -> Iterator[Frame]:

@@ -98,7 +98,8 @@ class IonloopTask(FiretaskBase):
         except JobFailed:
             raise
         except ValidationError as error:
-            raise JobFailed(f"{self._fw_name}: wrong parameters: {error}") from error
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise JobFailed(f"{self._fw_name}: wrong parameters: {problems}") from error
         except Exception as error:
             # The boundary between a job and the worker: one bad job must not stop a campaign. But where the
             # machine is at fault (full disk, lost rights) every job would fail: the worker stops instead.

@@ -137,6 +137,8 @@ class RelaxDistributionTask(IonloopTask):
         for known in store.configurations.find(filters):
             return Outcome(outputs={"configuration": known.id})
         path = distributions_path(context, parameters.campaign)
+        if not path.exists():
+            raise JobFailed("its lithium distribution was not drawn")
         with context.measure("sample"):
             relaxed = relax_and_rattle(
                 read(path, index=parameters.index),

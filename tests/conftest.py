@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-
 from ionloop.analysis.errors import ErrorStatistics, ModelErrors
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
 from ionloop.labelling.settings import settings_hash
@@ -86,9 +85,7 @@ class StoreBuilder:
     def add_job(self, key: str, kind: str, generation: int, state: str) -> None:
         spec = {"campaign": self.name, "key": key, "kind": kind, "generation": generation}
         number = self.store.database.fireworks.count_documents({}) + 1
-        self.store.database.fireworks.insert_one(
-            {"fw_id": number, "state": state, "spec": spec, "launches": []}
-        )
+        self.store.database.fireworks.insert_one({"fw_id": number, "state": state, "spec": spec, "launches": []})
 
     def add_configuration(self, atoms: Atoms, generation: int, sampler: str, index: int) -> ConfigurationRecord:
         content = configuration_hash(atoms)
@@ -132,9 +129,7 @@ class StoreBuilder:
         for symbol in ISOLATED:
             atom = self.add_configuration(Atoms(symbol), 0, "isolated-atom", 0)
             self.add_label(atom, State.FINISHED)
-        chosen = [
-            self.add_configuration(crystal(seed), 0, "initial-dynamics", seed) for seed in range(1, 6)
-        ]
+        chosen = [self.add_configuration(crystal(seed), 0, "initial-dynamics", seed) for seed in range(1, 6)]
         labels = [self.add_label(configuration, State.FINISHED) for configuration in chosen[:3]]
         self.add_label(chosen[3], State.UNCONVERGED, HOSTILE)
         self.add_data_set(0, labels)
@@ -185,7 +180,7 @@ class StoreBuilder:
         errors = ModelErrors(
             energy_eV_per_atom=statistics.model_copy(update={"rmse": 0.01 * size}),
             force_eV_per_A=statistics,
-            force_by_element_eV_per_A={symbol: statistics for symbol in ("Li", "P", "S")},
+            force_by_element_eV_per_A=dict.fromkeys(("Li", "P", "S"), statistics),
         )
         self.store.results.add(
             ResultRecord(

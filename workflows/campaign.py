@@ -79,7 +79,14 @@ class InitialLithiumMonteCarlo(Section):
     count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
     start_temperature_K: Temperature = Field(3000.0, description="Temperature at which annealing starts (K)")
     end_temperature_K: Temperature = Field(800.0, description="Temperature at which annealing ends (K)")
-    screening: float = Field(4.0, ge=1, le=100, description="Dielectric constant that screens the charges (no unit)")
+    temperature_steps: int = Field(
+        20, ge=1, le=10_000, description="Temperatures on the way, in geometric progression (number)"
+    )
+    sweeps: int = Field(50, ge=1, le=100_000, description="Trial moves per ion at each temperature (number)")
+    minimum_separation_A: float = Field(2.0, ge=0, le=20, description="Two mobile ions never come closer than this (Å)")
+    screening: float = Field(
+        4.0, ge=1, le=100, description="Dielectric constant that screens the formal charges (no unit)"
+    )
     relaxation: RelaxationSettings = Field(
         default_factory=RelaxationSettings,
         description="Brief relaxation with the reference engine, then a rattle",
@@ -140,7 +147,7 @@ class Baseline(Section):
     )
     exponents: dict[ElementSymbol, Annotated[float, Field(gt=0, le=20)]] = Field(
         default_factory=dict,
-        description="Slater exponent of a species (1/Å) where it differs from the default, which follows from its radius",
+        description="Slater exponent of a species (1/Å) where it is not to follow from the radius",
     )
     accuracy: float = Field(
         1e-6, ge=1e-12, le=1e-2, description="Relative truncation error of the Ewald sums (no unit)"

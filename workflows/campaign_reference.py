@@ -39,8 +39,8 @@ def reference_page() -> str:
         tables.setdefault((entry.key[:-1], entry.variant or ""), []).append(_row(entry))
     # Variants share sub-sections: one table, all their names.
     merged: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for (section, variant), rows in tables.items():
-        merged.setdefault((section, tuple(rows)), []).append(variant)
+    for (section, variant), lines in tables.items():
+        merged.setdefault((section, tuple(lines)), []).append(variant)
     parts = [HEADER]
     for (section, rows), names in merged.items():
         variants = ", ".join(f"`{name}`" for name in names if name)

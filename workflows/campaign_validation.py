@@ -86,19 +86,28 @@ def key_in_data(location: tuple[int | str, ...], data: Any) -> Key:
     """Return the part of pydantic's location that exists in the data: union tags and ``[key]`` marks drop out."""
     key: list[str | int] = []
     for part in location:
-        if (isinstance(data, Mapping) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
+        value = child(data, part)
+        if value is not ABSENT:
             key.append(part)
-            data = data[part]
+            data = value
     return tuple(key)
+
+
+def child(data: Any, part: str | int) -> Any:
+    """Return one entry of a mapping or list, `ABSENT` if there is none."""
+    if isinstance(data, Mapping):
+        return data.get(part, ABSENT)
+    if isinstance(data, list) and isinstance(part, int) and part < len(data):
+        return data[part]
+    return ABSENT
 
 
 def value_at(key: Key, data: Any) -> Any:
     """Return the value at a key that exists."""
+    value = data
     for part in key:
-        data = data[part]
-    return data if key else ABSENT
+        value = value[part]
+    return value if key else ABSENT
 
 
 def _unknown_key(key: Key, data: Mapping[str, Any]) -> Problem:

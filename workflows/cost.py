@@ -94,11 +94,11 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
     species = sorted(set(atoms.get_chemical_symbols()))
     first_data = initial.molecular_dynamics.count + initial.lithium_monte_carlo.count
     generations = stop.max_generations
-    # Labels of the last generation are assessed, not fitted.
-    last_data = first_data + (generations - 1) * campaign.selection.count
+    last_data = first_data + generations * campaign.selection.count
     first_fit = fit_estimate(atoms, campaign.gap, first_data)
     last_fit = fit_estimate(atoms, campaign.gap, last_data)
-    fits = generations * len(campaign.models)
+    # One fit per generation, and the final one to all data.
+    fits = (generations + 1) * len(campaign.models)
     labels = first_data + len(species) + generations * campaign.selection.count
     frames = generations * sampling.replicas * sampling.frames + initial.molecular_dynamics.count
     disk = len(atoms) * (frames * FRAME_REALS_PER_ATOM * BYTES_PER_REAL + labels * RECORD_BYTES_PER_ATOM)

@@ -18,7 +18,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io import write as write_structure
 from ase.io.lammpsdata import write_lammps_data
@@ -256,7 +255,7 @@ def _write_quip(folder: Path, record: CampaignRecord, model: ModelRecord, files:
     """Write the whole model folder, which ionloop can load again, and a structure to try it on."""
     for path in files:
         shutil.copy2(path, folder)
-    _write_quip_structure(folder / f"{STRUCTURE_FILE}.xyz", record.structure.to_atoms())
+    write_structure(folder / f"{STRUCTURE_FILE}.xyz", record.structure.to_atoms(), format="extxyz")
     _finish(
         folder,
         "export_quip.md.j2",
@@ -265,10 +264,6 @@ def _write_quip(folder: Path, record: CampaignRecord, model: ModelRecord, files:
         label=potential_label(folder / POTENTIAL_FILE),
         structure=f"{STRUCTURE_FILE}.xyz",
     )
-
-
-def _write_quip_structure(path: Path, atoms: Atoms) -> None:
-    write_structure(path, atoms, format="extxyz")
 
 
 def _render_to(path: Path, template: str, **values: Any) -> None:

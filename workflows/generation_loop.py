@@ -188,6 +188,8 @@ def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
             ),
             parents=(draw.key,),
             priority=_PRIORITY["monte-carlo"],
+            # Without distributions these fail at once, and the assessment counts what is there.
+            runs_after_failures=True,
             grow=GrowLabels(**place, sampler=LITHIUM_MONTE_CARLO, index=index),
         )
         for index in range(settings.count)

@@ -11,8 +11,11 @@ from ..store.connection import Store
 from ..store.records import LabelRecord
 from .generation_loop import label_job, load_plan
 from .jobs import Graph, missing_part
-from .registry import admit_registered_tasks
+from .registry import REGISTERED_TASKS, admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
+
+
+LABEL_RECORD = "label"
 
 
 def failures(store: Store, name: str | None = None) -> list[FailedJob]:
@@ -22,7 +25,7 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
         FailedJob(
             id=label.id,
             key=f"generation-{label.generation}/label/{label.configuration}",
-            kind="label",
+            kind=LABEL_RECORD,
             generation=label.generation,
             state=label.state,
             reason=label.reason,
@@ -31,9 +34,7 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
             {"campaign": campaign, "state": {"$in": [state.value for state in UNSUCCESSFUL]}}
         )
     ]
-    found.extend(
-        _failed_job(store, job) for job in job_documents(store, campaign) if job["state"] == "FIZZLED"
-    )
+    found.extend(_failed_job(store, job) for job in job_documents(store, campaign) if job["state"] == "FIZZLED")
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
 
 
@@ -54,7 +55,9 @@ def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
 
 
 def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
-    launch = store.database.launches.find_one({"launch_id": job["launches"][-1]}) if job["launches"] else None
+    if not job["launches"]:
+        return State.FAILED, _refusal(store, job)
+    launch = store.database.launches.find_one({"launch_id": job["launches"][-1]})
     stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
     exception = stored.get("_exception") or {}
     details = exception.get("_details") or {}
@@ -62,6 +65,16 @@ def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
         return State(details["state"]), details["reason"]
     lines = str(exception.get("_stacktrace", "")).strip().splitlines()
     return State.FAILED, lines[-1] if lines else "it ended without saying why"
+
+
+def _refusal(store: Store, job: dict[str, Any]) -> str:
+    """Say why a job failed before it was ever started: FireWorks could not make it from its document."""
+    document = store.database.fireworks.find_one({"fw_id": job["fw_id"]}, {"spec._tasks": 1}) or {}
+    names = [str(task.get("_fw_name")) for task in document.get("spec", {}).get("_tasks", [])]
+    foreign = [name for name in names if name not in REGISTERED_TASKS]
+    if foreign:
+        return f"it names {', '.join(foreign)}, which is no task of ionloop's: refused, nothing was run"
+    return "its document cannot be read"
 
 
 def retry(
@@ -98,45 +111,45 @@ def retry(
     if unknown:
         raise InputError(f"--id {', '.join(sorted(unknown))}: not in the ledger; see `ionloop failures`")
     chosen = [
-        failure
-        for failure in ledger
-        if failure.state in states and (not identifiers or failure.id in identifiers)
+        failure for failure in ledger if failure.state in states and (not identifiers or failure.id in identifiers)
     ]
     for failure in chosen:
         transition(failure.state, Event.RETRY)
     admit_registered_tasks()
     with store.transaction():
+        # Labels first: running one again sets a failed assessment back to wait for it.
         for failure in chosen:
-            if failure.kind != "label":
-                store.database.fireworks.update_one(
-                    {"fw_id": int(failure.id)}, {"$unset": {"spec.crashes": ""}}
-                )
-                store.launchpad.rerun_fw(int(failure.id))
-        labels = [store.labels[failure.id] for failure in chosen if failure.kind == "label"]
-        for label in labels:
-            _add_label_retry(store, record.id, label)
+            if failure.kind == LABEL_RECORD:
+                _retry_label(store, record.id, store.labels[failure.id])
+        for failure in chosen:
+            if failure.kind != LABEL_RECORD:
+                _retry_job(store, int(failure.id))
     return [failure.key for failure in chosen]
 
 
-def _add_label_retry(store: Store, campaign: str, label: LabelRecord) -> None:
-    """Add a job that repeats the label, ahead of the generation's assessment where that is still to come."""
-    job = label_job(
-        load_plan(store, campaign).campaign, label.generation, label.configuration, label.retries + 1
-    )
-    graph = missing_part(store, campaign, Graph((job,)))
-    if not graph.jobs:
+def _retry_job(store: Store, fw_id: int) -> None:
+    jobs = store.database.fireworks
+    if jobs.find_one({"fw_id": fw_id, "state": "FIZZLED"}, {"_id": 1}) is not None:
+        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": ""}})
+        store.launchpad.rerun_fw(fw_id)
+
+
+def _retry_label(store: Store, campaign: str, label: LabelRecord) -> None:
+    """Repeat a label: before its generation is assessed again, or on its own where the loop has gone on.
+
+    FireWorks runs everything after a job again with it. Where the assessment has succeeded that would be all
+    later generations, so the label gets a new job outside the graph.
+    """
+    jobs = store.database.fireworks
+    attempt = label.retries + 1
+    source = {"spec.campaign": campaign, "spec.key": f"generation-{label.generation}/label/{label.configuration}"}
+    job = jobs.find_one(source, {"fw_id": 1})
+    assessed = {"spec.campaign": campaign, "spec.key": f"generation-{label.generation}/assess", "state": "COMPLETED"}
+    if job is not None and jobs.find_one(assessed, {"_id": 1}) is None:
+        jobs.update_one({"fw_id": job["fw_id"]}, {"$set": {"spec._tasks.0.parameters.retry": attempt}})
+        store.launchpad.rerun_fw(job["fw_id"])
         return
-    workflow = graph.to_workflow(campaign)
-    assessment = store.database.fireworks.find_one(
-        {"spec.campaign": campaign, "spec.key": f"generation-{label.generation}/assess"}
-    )
-    source = store.database.fireworks.find_one(
-        {
-            "spec.campaign": campaign,
-            "spec.key": f"generation-{label.generation}/label/{label.configuration}",
-        }
-    )
-    if assessment is not None and source is not None and assessment["state"] in ("WAITING", "READY"):
-        store.launchpad.append_wf(workflow, [source["fw_id"]], detour=True)
-    else:
-        store.launchpad.add_wf(workflow)
+    again = label_job(load_plan(store, campaign).campaign, label.generation, label.configuration, attempt)
+    graph = missing_part(store, campaign, Graph((again,)))
+    if graph.jobs:
+        store.launchpad.add_wf(graph.to_workflow(campaign))

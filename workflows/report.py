@@ -185,7 +185,7 @@ def _cards(data: ReportData) -> list[dict[str, str]]:
             "title": "Generation",
             "value": str(data.status.generation),
             "unit": f"of at most {stop['max_generations']}" if "max_generations" in stop else "",
-            "note": f"{sum(not model.final for model in data.models)} fits in the loop",
+            "note": f"{len(data.models)} fits so far" if data.models else "no fit yet",
             "kind": "",
         }
     )

@@ -58,19 +58,21 @@ CITATIONS: tuple[Citation, ...] = (
     ),
 )
 
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_MINUTE_S, _TEN_MINUTES_S, _HOUR_S, _DAY_S = 60, 600, 3600, 86400
 _KIBI = 1024.0
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person reads them: 0.4 s, 42 s, 3 min 05 s, 2 h 10 min, 3 d 4 h."""
+    """Return seconds as a person reads them: 0.4 s, 42 s, 3 min 05 s, 12 min, 2 h 10 min, 3 d 4 h."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"
-    if whole < _HOUR_S:
+    if whole < _TEN_MINUTES_S:
         return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02d} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min"
     if whole < _DAY_S:
         return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02d} min"
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"

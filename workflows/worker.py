@@ -218,8 +218,8 @@ def _recover(store: Store, launch: dict[str, Any], *, blame: bool, max_crashes: 
             raise IonloopError(f"launch {launch['launch_id']} belongs to no job; run `ionloop repair`")
         crashes = int(firework["spec"].get("crashes", 0)) + blame
         store.database.fireworks.update_one({"fw_id": launch["fw_id"]}, {"$set": {"spec.crashes": crashes}})
-        if crashes >= max_crashes:
-            store.launchpad.mark_fizzled(launch["launch_id"])
-        else:
+        # A rerun alone would leave the old launch RUNNING for ever.
+        store.launchpad.mark_fizzled(launch["launch_id"])
+        if crashes < max_crashes:
             store.launchpad.rerun_fw(launch["fw_id"])
     return str(firework["spec"].get("key", launch["fw_id"]))

@@ -18,6 +18,7 @@ def make_lithium_sulfide(seed: int, displacement_A: float = 0.15) -> Atoms:
     """Antifluorite Li2S, 12 atoms, displaced and sheared at random."""
     random = np.random.default_rng(seed)
     atoms = crystal(["S", "Li"], [(0, 0, 0), (0.25, 0.25, 0.25)], spacegroup=225, cellpar=[5.7] * 3 + [90] * 3)
+    atoms = atoms[np.argsort(atoms.numbers, kind="stable")]
     atoms = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
     atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(0.0, 0.02, (3, 3))), scale_atoms=True)
     atoms.positions += random.normal(0.0, displacement_A, atoms.positions.shape)

@@ -382,17 +382,24 @@ def test_slater_exponents_follow_from_the_atomic_radii() -> None:
 
 
 def test_evaluation_is_much_cheaper_than_a_gap() -> None:
-    """A GAP evaluation of this cell takes 60 ms or more; measured here: 2 ms."""
+    """A GAP evaluation of this cell takes 60 ms, this one 2 ms, where a million exponentials take 1.5 to 3 ms.
+
+    Measured in the processor time of this thread against those exponentials, as the machine may be busy; a
+    loop in Python over the 8000 pairs would take ten times what is allowed.
+    """
     atoms = build_crystal("li7p3s11")
     calculator = SlaterEwald(HALF_FORMAL, SLATER_EXPONENTS)
-    calculator.calculate(atoms)
-    times = []
+    exponents = np.linspace(-5, 0, 1_000_000)
+    evaluations, references = [], []
     for seed in range(20):
         atoms.rattle(0.01, seed=seed)
-        start = time.perf_counter()
+        start = time.thread_time()
         calculator.calculate(atoms)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.006
+        evaluations.append(time.thread_time() - start)
+        start = time.thread_time()
+        np.exp(exponents)
+        references.append(time.thread_time() - start)
+    assert min(evaluations) < 5 * min(references)
 
 
 def test_dipole_in_a_large_cell() -> None:

@@ -15,7 +15,7 @@ import pytest
 from ionloop.errors import InputError
 from ionloop.fitting import gap_fit
 from ionloop.fitting.calculators import GapCalculator
-from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, format_extxyz
 from ionloop.fitting.gap_fit import (
     LOG_FILE,
     POTENTIAL_FILE,
@@ -33,7 +33,7 @@ from ionloop.fitting.gap_fit import (
     read_log,
     run_gap_fit,
 )
-from ionloop.fitting.settings import GapSettings, Regularisation
+from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
 
 PAIRS = [("Li", "Li"), ("Li", "S"), ("S", "S")]
 KILL_PATIENCE_S = 10.0
@@ -81,6 +81,42 @@ def test_the_seed_changes_the_sparse_points(
         fit_gap(folder, lithium_sulfide, PAIRS, small_settings, seed=seed, limits=FitLimits())
         potentials.append("".join(re.findall(r'alpha="[^"]*"', (folder / POTENTIAL_FILE).read_text())))
     assert potentials[0] != potentials[1]
+
+
+def test_fit_is_that_of_a_command_written_by_hand(lithium_sulfide: DataSet, tmp_path: Path) -> None:
+    """Descriptors expanded by gap_fit and one regularisation for all: the weights agree to the last bit.
+
+    gap_fit expands elements in the order of their appearance, which is by atomic number here, as ours is always.
+    """
+    settings = GapSettings(
+        two_body=TwoBodySettings(cutoff_A=4.5, sparse_points=8),
+        soap=SoapSettings(cutoff_A=4.0, n_max=3, l_max=2, sparse_points=15),
+        regularisation=Regularisation(force_eV_per_A=0.07),
+    )
+    ours, by_hand = tmp_path / "ours", tmp_path / "by_hand"
+    ours.mkdir()
+    by_hand.mkdir()
+    fit_gap(ours, lithium_sulfide, PAIRS, settings, seed=0, limits=FitLimits())
+    (by_hand / "train.xyz").write_text("".join(format_extxyz(item) for item in lithium_sulfide))
+    arguments = [
+        "at_file=train.xyz",
+        "gap={distance_2b cutoff=4.5 cutoff_transition_width=1.0 covariance_type=ard_se delta=1.0 "
+        "theta_uniform=1.0 n_sparse=8 sparse_method=uniform add_species=T : soap n_max=3 l_max=2 atom_sigma=0.5 "
+        "cutoff=4.0 cutoff_transition_width=1.0 zeta=4 covariance_type=dot_product delta=0.5 n_sparse=15 "
+        "sparse_method=cur_points add_species=T}",
+        "e0={Li:-1.5:S:-2.5}",
+        "default_sigma={0.001 0.07 0.02 0.0}",
+        "energy_parameter_name=REF_energy",
+        "force_parameter_name=REF_forces",
+        "virial_parameter_name=REF_virial",
+        "sparse_jitter=1e-8",
+        "rnd_seed=1",
+        "gp_file=gap.xml",
+    ]
+    run_gap_fit(by_hand, arguments, FitLimits())
+    weights = [re.findall(r'alpha="([^"]*)"', (folder / POTENTIAL_FILE).read_text()) for folder in (ours, by_hand)]
+    assert weights[0] == weights[1]
+    assert len(weights[0]) == 3 * 8 + 2 * 15
 
 
 def test_all_targets_are_found_and_the_command_is_kept(

@@ -109,7 +109,7 @@ def assert_same_frames(first: list[Atoms], second: list[Atoms]) -> None:
 def test_potential_energy_of_springs_is_equipartition_even_at_a_long_step(molecule: Atoms, tmp_path: Path) -> None:
     # BAOAB samples the configurations of harmonic systems exactly at any stable step; kinetic energy is too
     # low by about (omega dt)^2 / 4 of itself, which a step of 3 fs makes visible but no more than 3 %.
-    settings = md(steps=16_000, write_every=10, timestep_fs=3.0, friction_per_ps=20.0)
+    settings = md(steps=8_000, write_every=8, timestep_fs=3.0, friction_per_ps=20.0)
     outcome = run_langevin(molecule, Springs(molecule.positions), settings, tmp_path / "a.traj", seed=11)
     energies = np.array([frame.get_potential_energy() for frame in read_frames(outcome.trajectory, start=50)])
     modes = 3 * len(molecule) - 3
@@ -155,7 +155,7 @@ def test_centre_of_mass_rests_and_positions_are_never_wrapped(tmp_path: Path) ->
 
 def test_initial_velocities_are_maxwell_boltzmann(molecule: Atoms, tmp_path: Path) -> None:
     kinetic = []
-    for seed in range(200):
+    for seed in range(80):
         outcome = run_langevin(molecule, Springs(molecule.positions), md(steps=0), tmp_path / f"{seed}.traj", seed=seed)
         kinetic.append(read_frames(outcome.trajectory)[0].get_kinetic_energy())
     freedom = 3 * len(molecule) - 3

@@ -1,7 +1,7 @@
-"""FireWorks' own tests on a store of choice: ``python run_fireworks_suite.py [mongomock|embedded]``.
+"""FireWorks' own tests on a store of choice: ``python run_fireworks_suite.py [mongomock] [embedded]``.
 
-FireWorks ships its tests inside the package. Each store gets its own process, because FireWorks' modules take
-their client and LaunchPad at import.
+FireWorks ships its tests inside the package, and they write beside themselves: each store gets its own copy of the
+package, and its own process, because FireWorks' modules take their client and LaunchPad at import.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,6 @@ from rich.console import Console
 from rich.table import Table
 
 STORES = ("mongomock", "embedded")
-PACKAGE = Path(fireworks.__file__).parent
 
 
 class Results:
@@ -95,23 +95,36 @@ def run_here(store: str, folder: Path, selection: list[str]) -> dict[str, tuple[
     _use_store(store, folder)
     results = Results()
     os.chdir(folder)
-    paths = selection or [str(PACKAGE)]
+    package = Path(fireworks.__file__).parent
+    paths = [str(package / part) for part in selection] or [str(package)]
     pytest.main(
-        [*paths, "-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", os.devnull, "--rootdir", str(PACKAGE)]
+        [*paths, "-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", os.devnull, "--rootdir", str(package)]
         + ["--timeout=300", "--continue-on-collection-errors"],
         plugins=[results],
     )
     return results.outcomes
 
 
-def run(store: str, selection: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
-    """Run FireWorks' tests on a store in a fresh process and folder; return outcome and reason by test."""
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "results.json"
-        work = Path(folder) / "work"
+def run(
+    store: str, selection: tuple[str, ...] = (), source: Path | None = None
+) -> dict[str, tuple[str, str]]:
+    """Run FireWorks' tests on a store in a fresh process and folder; return outcome and reason by test.
+
+    ``selection`` are paths inside the package, all by default; ``source`` is a checkout of FireWorks with the data
+    files that the installed package lacks.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        output, work, packages = folder / "results.json", folder / "work", folder / "packages"
         work.mkdir()
+        package = source / "fireworks" if source else Path(fireworks.__file__).parent
+        shutil.copytree(package, packages / "fireworks", ignore=shutil.ignore_patterns("__pycache__"))
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(
+            part for part in (str(packages), environment.get("PYTHONPATH", "")) if part
+        )
         command = [sys.executable, __file__, "--here", store, str(work), str(output), *selection]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if not output.exists():
             raise RuntimeError(f"the tests did not run: {finished.stdout}{finished.stderr}")
         return {test: (outcome, reason) for test, (outcome, reason) in json.loads(output.read_text()).items()}
@@ -127,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stores", nargs="*", help=f"some of {', '.join(STORES)}; both by default")
     parser.add_argument("--here", nargs="+", metavar="ARGUMENT", help=argparse.SUPPRESS)
+    parser.add_argument("--source", type=Path, help="a checkout of FireWorks, with its tests' data files")
     arguments = parser.parse_args()
     if arguments.here:
         store, folder, output, *selection = arguments.here
@@ -135,7 +149,7 @@ def main() -> None:
     console = Console()
     table = Table("store", "passed", "failed", "skipped", "not importable", title="FireWorks' own tests")
     for store in arguments.stores or STORES:
-        outcomes = run(store)
+        outcomes = run(store, source=arguments.source)
         table.add_row(store, *(str(number) for number in counts(outcomes).values()))
         for test, (outcome, reason) in sorted(outcomes.items()):
             if outcome != "passed":

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read
-
 from ionloop.cli.query import frame_text
 from ionloop.errors import InputError
 from ionloop.fitting.data_sets import LabelledConfiguration
@@ -64,9 +63,7 @@ def test_the_limit_keeps_the_total(finished_store: Store) -> None:
     assert result.total == finished_store.configurations.count()
 
 
-def test_a_label_taken_over_from_another_campaign_is_found_in_both(
-    finished_store: Store, make_builder: type
-) -> None:
+def test_a_label_taken_over_from_another_campaign_is_found_in_both(finished_store: Store, make_builder: type) -> None:
     second = make_builder(finished_store, "second")
     second.add_campaign()
     first = next(
@@ -102,9 +99,7 @@ def test_columns_of_several_campaigns_name_the_campaign(finished_store: Store, m
         (Query("trajectories", model="model-1"), "allowed: gap, es-gap"),
     ],
 )
-def test_what_is_unknown_is_refused_with_what_is_allowed(
-    finished_store: Store, query: Query, expected: str
-) -> None:
+def test_what_is_unknown_is_refused_with_what_is_allowed(finished_store: Store, query: Query, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         run_query(finished_store, query)
 
@@ -161,9 +156,7 @@ def test_extxyz_values_are_those_of_the_label(finished_store: Store) -> None:
 
 def test_a_data_set_gives_the_frames_of_its_labels(finished_store: Store) -> None:
     result = run_query(finished_store, Query("data-sets", generation=1))
-    assert sum(len(record.labels) for record in result.records) == len(
-        list(frames(finished_store, result))
-    )
+    assert sum(len(record.labels) for record in result.records) == len(list(frames(finished_store, result)))
 
 
 @pytest.mark.parametrize("kind", sorted(set(RECORD_KINDS) - set(EXTXYZ_KINDS)))

@@ -1,0 +1,68 @@
+"""A reference engine as an ASE calculator, evaluated in the labelling process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+
+from ..states import State
+from .engine import Engine
+from .engine_process import ask_engine
+from .messages import Request
+from .scratch import scratch_error
+from .settings import CommonSettings
+
+
+class EngineCalculator(Calculator):
+    """Energy (eV), forces (eV/Å) and, where the engine has them, stress (eV/Å³) and charges (e) of any structure.
+
+    Every evaluation starts from nothing, in a temporary folder of its own: equal atoms give equal bits. The
+    limits of the settings hold for each evaluation.
+
+    Parameters
+    ----------
+    settings : settings of the engine
+    engine : the engine
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges"]
+
+    def __init__(self, settings: CommonSettings, engine: Engine[Any]) -> None:
+        super().__init__()
+        self._settings = settings
+        self._engine = engine
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute everything that the engine gives.
+
+        Raises
+        ------
+        CalculationFailed
+            If the engine gave no result; the message says in which state it ended and why.
+        ScratchError
+            If the temporary folder cannot be written.
+        EngineProcessError
+            If the process for the engine cannot be started.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        objection = self._engine.objection(self.atoms, self._settings)
+        if objection is not None:
+            raise CalculationFailed(f"{self._engine.name}: {objection}")
+        with tempfile.TemporaryDirectory(prefix="ionloop-") as name:
+            answer = ask_engine(Request(self.atoms, self._settings, Path(name)))
+        if answer.disk_error is not None:
+            raise scratch_error(Path(name), answer.disk_error)
+        if answer.state is not State.FINISHED or answer.evaluation is None:
+            raise CalculationFailed(f"{self._engine.name}: {answer.state.value}: {answer.reason}")
+        values = {**vars(answer.evaluation), "free_energy": answer.evaluation.energy}
+        self.results = {key: value for key, value in values.items() if value is not None}

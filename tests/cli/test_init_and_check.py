@@ -1,0 +1,132 @@
+"""`ionloop init` and `ionloop check` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ionloop.cli import run_command_line
+from ionloop.cli.init import write_new_file
+from ionloop.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IONLOOP_STORE", raising=False)
+
+
+def test_init_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["init", "new/folder"]) == 0
+    assert run_command_line(["check", "new/folder/campaign.yaml"]) == 0
+    told = capsys.readouterr().out
+    for word in ("42 atoms", "labels", "fits", "dynamics", "disk", "gap_fit", "engine gfn1-xtb", "store"):
+        assert word in told
+    assert [entry.name for entry in (tmp_path / "new" / "folder").iterdir()] == ["campaign.yaml"]
+
+
+def test_init_never_overwrites_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "campaign.yaml").write_text("mine")
+    assert run_command_line(["init"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "campaign.yaml").read_text() == "mine"
+    assert run_command_line(["init", "--force", "--template", "minimal"]) == 0
+    assert "name: minimal" in (tmp_path / "campaign.yaml").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["init", "file"], ["init", "--template", "dmo"], ["init", "file/below"]])
+def test_init_refuses_what_it_cannot_do(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run_command_line(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_new_file(tmp_path / "campaign.yaml", "text", force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_may_read_the_file_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_new_file(tmp_path / "campaign.yaml", "text", force=False)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "campaign.yaml").stat().st_mode) == 0o640
+
+
+def test_check_tells_every_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text("name: x\nstructure: li7p3s11\nmobil: Li\nseed: -1\n")
+    assert run_command_line(["check", "bad.yaml"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "2 problems" in told.err
+    assert "did you mean mobile?" in told.err
+
+
+def test_check_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text("name: x\nstructure: li7p3s11\nmobil: Li\n")
+    assert run_command_line(["check", "bad.yaml", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert told["problems"][0] | {"allowed": ""} == {
+        "key": "mobil",
+        "line": 3,
+        "value": None,
+        "problem": "unknown key",
+        "allowed": "",
+        "suggestion": "mobile",
+    }
+    (tmp_path / "good.yaml").write_text("name: x\nstructure: li7p3s11\n")
+    assert run_command_line(["check", "good.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is True
+    assert told["cost"]["atoms"] == 42
+
+
+def test_check_fails_where_the_engine_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = "reference: {engine: command, executable: no-such-program-anywhere}\n"
+    (tmp_path / "campaign.yaml").write_text("name: x\nstructure: li7p3s11\n" + engine)
+    assert run_command_line(["check", "campaign.yaml", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [check["status"] for check in told["checks"]] == ["failed", "ok", "ok"]
+    assert "no-such-program-anywhere" in told["checks"][0]["advice"]
+
+
+def test_check_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "campaign.yaml").write_text("name: x\nstructure: li7p3s11\n")
+    run_command_line(["check", "campaign.yaml"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["campaign.yaml"]
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    # Every example writes its own file over the last one's.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(lambda text: text.encode())))
+def test_no_malformed_file_gives_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "campaign.yaml").write_bytes(content)
+    assert run_command_line(["check", "campaign.yaml"]) == 2
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err + told.out
+    assert "Unexpected" not in told.err
+    assert not (tmp_path / "ionloop-error.log").exists()

@@ -1,0 +1,61 @@
+"""What `ionloop check` says a campaign will cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
+from ionloop.fitting.preflight import estimate_cost
+from ionloop.sampling.crystals import build_crystal
+from ionloop.workflows.campaign import Campaign
+from ionloop.workflows.cost import amount, campaign_cost, duration, fit_estimate
+
+CRYSTAL = build_crystal("li7p3s11")
+
+
+def campaign(**sections: object) -> Campaign:
+    return Campaign.model_validate({"name": "demo", "structure": "li7p3s11", **sections})
+
+
+def test_labels_fits_and_steps_are_counted() -> None:
+    cost = campaign_cost(
+        campaign(
+            initial={"molecular_dynamics": {"count": 6, "every": 5}, "lithium_monte_carlo": {"count": 4}},
+            sampling={"length_ps": 1.0, "replicas": 3},
+            selection={"count": 10},
+            stop={"max_generations": 4},
+        ),
+        CRYSTAL,
+    )
+    assert cost.initial_labels == 6 + 4 + 3
+    assert cost.maximum_labels == cost.initial_labels + 4 * 10
+    assert cost.initial_reference_steps == 6 * 5 + 4 * 20
+    assert cost.maximum_fits == (4 + 1) * 2
+    assert (cost.first_fit.configurations, cost.last_fit.configurations) == (10, 50)
+    assert cost.dynamics_steps_per_generation == 3000
+    assert cost.maximum_dynamics_steps == 12_000
+
+
+def test_a_supercell_costs_more() -> None:
+    small, large = (campaign_cost(campaign(supercell=[n, 1, 1]), CRYSTAL) for n in (1, 2))
+    assert large.atoms == 2 * small.atoms
+    assert large.last_fit.memory_bytes > 1.5 * small.last_fit.memory_bytes
+    assert large.disk_bytes > small.disk_bytes
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_fit_costs_what_its_preflight_will_say(copies: int) -> None:
+    settings = campaign(gap={"soap": {"n_max": 4, "l_max": 2, "cutoff_A": 4.0, "sparse_points": 20}}).gap
+    cell = LabelledConfiguration(
+        atoms=CRYSTAL, energy=0.0, forces=np.zeros((42, 3)), stress=np.zeros(6), identifier="cell"
+    )
+    expected = estimate_cost(DataSet((cell,) * copies, dict.fromkeys(("Li", "P", "S"), 0.0)), settings)
+    estimate = fit_estimate(CRYSTAL, settings, copies)
+    assert estimate.memory_bytes == pytest.approx(expected.memory_bytes, rel=1e-12)
+    assert estimate.time_s == pytest.approx(expected.time_s, rel=1e-12)
+
+
+def test_numbers_are_for_people() -> None:
+    assert [amount(0), amount(999), amount(3.3e9)] == ["0 B", "999 B", "3.3 GB"]
+    assert [duration(5), duration(300), duration(7200), duration(400_000)] == ["5 s", "5 min", "2 h", "4.6 d"]

@@ -1,0 +1,60 @@
+"""Starter files and the reference page are written from the models, and what they say is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ionloop.errors import InputError
+from ionloop.workflows.campaign import Campaign
+from ionloop.workflows.campaign_file import read_campaign
+from ionloop.workflows.campaign_reference import reference_page
+from ionloop.workflows.campaign_schema import field_entries
+from ionloop.workflows.campaign_starter import EXPERT_SECTIONS, starter_text, template_names, yaml_value
+from ionloop.workflows.campaign_yaml import parse_yaml
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("template", template_names())
+def test_a_starter_is_a_valid_campaign(tmp_path: Path, template: str) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text(starter_text(template))
+    assert read_campaign(path).structure
+
+
+@pytest.mark.parametrize("template", template_names())
+def test_a_starter_says_what_its_template_says(template: str) -> None:
+    given = parse_yaml((CHECKOUT / "workflows" / "templates" / f"{template}.yaml").read_text()).data
+    shown = parse_yaml(starter_text(template))
+    assert shown.problems == []
+    assert Campaign.model_validate(shown.data) == Campaign.model_validate(given)
+
+
+def test_a_starter_explains_every_key_but_the_expert_ones() -> None:
+    text = " ".join(line.strip().removeprefix("#").strip() for line in starter_text("demo").splitlines())
+    keys = {entry.key: entry for entry in field_entries() if entry.variant in (None, "engine: gfn1-xtb")}
+    explained = [entry for key, entry in keys.items() if not EXPERT_SECTIONS & set(key)]
+    assert len(explained) > 60
+    assert [entry.key for entry in explained if entry.description.rstrip(".") not in text] == []
+
+
+def test_templates_that_the_design_names_are_there() -> None:
+    assert {"demo", "li7p3s11", "minimal"} <= set(template_names())
+
+
+def test_an_unknown_template_is_told_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean demo"):
+        starter_text("dem")
+
+
+@pytest.mark.parametrize("value", ["Li", "no", "null", "1", "a: b", "", "tab\t", {"Li": 0.3}, [1, [2.5]], 1e-6, True])
+def test_values_come_back_from_yaml(value: object) -> None:
+    assert parse_yaml(f"key: {yaml_value(value)}\n").data == {"key": value}
+
+
+def test_the_committed_reference_is_up_to_date() -> None:
+    committed = (CHECKOUT / "docs" / "campaign-file.md").read_text()
+    hint = "run: python -m ionloop.workflows.campaign_reference docs/campaign-file.md"
+    assert committed == reference_page(), hint

@@ -1,0 +1,57 @@
+"""Formal charges, baseline charges and exponents from a composition."""
+
+from __future__ import annotations
+
+import pytest
+
+from ionloop.fitting.species import SLATER_EXPONENTS
+from ionloop.sampling.crystals import CRYSTALS, build_crystal
+from ionloop.workflows.campaign import Baseline
+from ionloop.workflows.charges import (
+    UnknownChargesError,
+    baseline_settings,
+    cell_charge,
+    formal_charges,
+    slater_exponent,
+)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_built_in_crystals_are_neutral(name: str) -> None:
+    symbols = build_crystal(name).get_chemical_symbols()
+    assert cell_charge(formal_charges(symbols), symbols) == 0.0
+
+
+def test_composition_decides_between_oxidation_states() -> None:
+    assert formal_charges(["Li"] * 7 + ["P"] * 3 + ["S"] * 11)["P"] == 5.0
+    assert formal_charges(["Li"] * 4 + ["P"] * 2 + ["S"] * 6)["P"] == 4.0
+
+
+@pytest.mark.parametrize(("symbols", "message"), [(["Li", "Xe"], "Xe"), (["Li", "S"], "neutral")])
+def test_what_has_no_formal_charges_is_refused(symbols: list[str], message: str) -> None:
+    with pytest.raises(UnknownChargesError, match=message):
+        formal_charges(symbols)
+
+
+def test_the_default_baseline_of_lps() -> None:
+    settings = baseline_settings(Baseline(), ["Li"] * 7 + ["P"] * 3 + ["S"] * 11)
+    assert settings.charges == pytest.approx({"Li": 0.3, "P": 1.5, "S": -0.6}, abs=1e-12)
+    assert settings.exponents == SLATER_EXPONENTS
+
+
+def test_given_charges_and_exponents_win() -> None:
+    baseline = Baseline(charges={"Li": 0.5, "S": -1.0}, exponents={"S": 2.0})
+    settings = baseline_settings(baseline, ["Li", "Li", "S"])
+    assert settings.charges == {"Li": 0.5, "S": -1.0}
+    assert settings.exponents == {"Li": SLATER_EXPONENTS["Li"], "S": 2.0}
+
+
+@pytest.mark.parametrize("symbol", ["Na", "O", "Cl", "La"])
+def test_other_elements_have_exponents_of_the_same_size(symbol: str) -> None:
+    assert 0.5 < slater_exponent(symbol) < 4.0
+
+
+def test_the_formula_gives_back_the_published_exponents() -> None:
+    # Same formula, the paper's radius (bohr) instead of the covalent one.
+    formula = 0.4913 * 7 / (2 * 2.082) / 0.529177
+    assert slater_exponent("P") == pytest.approx(formula, rel=1e-3)

@@ -1,0 +1,237 @@
+"""The report: complete, honest, self-contained, and never led astray by what is in the store."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import Calculator
+from ionloop.errors import InputError, IonloopError
+from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.store.connection import Store
+from ionloop.workflows import report_data
+from ionloop.workflows.report import citations, render, settings_yaml, write_report
+from ionloop.workflows.report_data import collect, model_parity, read_parity
+from ionloop.workflows.report_text import bytes_text, duration, three_digits
+
+CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
+
+
+class _Page(HTMLParser):
+    """Collects what matters of a page: ids, what it would load, and scripts that are not its own."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.loads: list[str] = []
+        self.scripts = 0
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.ids.update({str(given["id"])} if "id" in given else set())
+        self.loads.extend(str(given[name]) for name in ("src", "srcset", "data") if name in given)
+        self.loads.extend(str(given["href"]) for _ in [0] if tag == "link" and "href" in given)
+        self.scripts += tag == "script"
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture
+def predictions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Replace the models of the test store, which are no real fits; return what was loaded."""
+    loaded: list[Path] = []
+
+    def load(path: Path) -> Calculator:
+        loaded.append(path)
+        return SlaterEwald(CHARGES)
+
+    monkeypatch.setattr(report_data, "load_model", load)
+    return loaded
+
+
+def _figures(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_a_finished_campaign_has_every_section_and_figure(
+    finished_store: Store, predictions: list[Path], tmp_path: Path
+) -> None:
+    path = write_report(finished_store, "small", tmp_path / "report.html")
+    page = path.read_text(encoding="utf-8")
+    sections = {"learning", "accuracy", "labels", "trajectories", "models", "time", "settings", "cite"}
+    assert sections <= _Page(page).ids
+    assert set(_figures(page)) == {
+        "force_curve",
+        "energy_curve",
+        "element_errors",
+        "parity_forces_gap",
+        "parity_forces_es-gap",
+        "parity_energies",
+        "force_distribution",
+        "label_states",
+    }
+    assert "Converged in generation 2" in page
+    assert "before those join the training set" in page
+
+
+def test_every_figure_has_its_place_on_the_page(finished_store: Store, predictions: list[Path]) -> None:
+    page = render(finished_store, collect(finished_store, "small"))
+    assert set(_figures(page)) <= _Page(page).ids
+
+
+def test_the_page_loads_nothing(finished_store: Store, predictions: list[Path]) -> None:
+    page = render(finished_store, collect(finished_store, "small"))
+    assert _Page(page).loads == []
+    assert page.count("plotly.js v") == 1
+    assert "default-src 'none'" in page
+
+
+def test_what_engines_say_is_text_and_nothing_else(finished_store: Store, predictions: list[Path]) -> None:
+    page = render(finished_store, collect(finished_store, "small"))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<b>4000 K</b>" not in page
+    # Its own scripts: two of data, plotly and the one that draws.
+    assert _Page(page).scripts == 4
+
+
+def test_a_campaign_that_has_just_begun_is_a_page(builder: object) -> None:
+    page = render(builder.store, collect(builder.store, "small"))
+    assert _figures(page) == {}
+    assert "No model has been fitted yet" in page
+
+
+def test_generation_0_alone_is_a_page(builder: object) -> None:
+    builder.add_generation_0()
+    data = collect(builder.store, "small")
+    assert data.label_counts == {0: {"finished": 3, "unconverged": 1, "none": 1}}
+    assert set(_figures(render(builder.store, data))) == {"force_distribution", "label_states"}
+
+
+def test_a_failed_campaign_says_what_failed(builder: object) -> None:
+    builder.add_generation_0()
+    builder.store.database.fireworks.update_one({"fw_id": 1}, {"$set": {"state": "FIZZLED"}})
+    page = render(builder.store, collect(builder.store, "small"))
+    assert 'class="pill failed"' in page
+    assert "generation-0/assess" in page
+
+
+def test_learning_curves_leave_the_final_models_out(builder: object) -> None:
+    builder.add_loop()
+    builder.conclude()
+    data = collect(builder.store, "small", predict=False)
+    finals = [model for model in data.models if model.final]
+    assert [model.record.kind for model in finals] == ["es-gap", "gap"]
+    builder.add_errors(finals[0].record, "training", [], 9.0)
+    curves = collect(builder.store, "small", predict=False).error_series("force")
+    training = {curve.model_kind: curve.errors for curve in curves if curve.subset == "training"}
+    assert training == {"gap": (0.1, 0.1), "es-gap": (0.1, 0.1)}
+    new = {curve.model_kind: curve.errors for curve in curves if curve.subset == "new"}
+    assert new == {"gap": (0.6, 0.3), "es-gap": (0.6, 0.3)}
+
+
+def test_predictions_are_made_once_and_only_for_the_last_generation(
+    finished_store: Store, predictions: list[Path]
+) -> None:
+    first = collect(finished_store, "small")
+    last = [model.id for model in finished_store.models.find({"generation": 2})]
+    assert len(predictions) == 2
+    assert {path.name for path in predictions} <= set(last)
+    second = collect(finished_store, "small")
+    assert len(predictions) == 2
+    for one, other in zip(first.parity, second.parity, strict=True):
+        np.testing.assert_array_equal(one.data.predicted_forces, other.data.predicted_forces)
+
+
+def test_parity_files_have_the_same_bytes_every_time(finished_store: Store, predictions: list[Path]) -> None:
+    collect(finished_store, "small")
+    record = next(iter(finished_store.results.find({"kind": "parity"})))
+    path = finished_store.artefacts.path(record.values["artefact"]["path"])
+    before = path.read_bytes()
+    path.unlink()
+    collect(finished_store, "small")
+    assert path.read_bytes() == before
+
+
+def test_predictions_belong_to_the_references(finished_store: Store, predictions: list[Path]) -> None:
+    errors = next(
+        result
+        for result in finished_store.results.find({"kind": "errors", "generation": 2})
+        if result.values["subset"] == "new"
+    )
+    data = model_parity(finished_store, errors)
+    label = finished_store.labels[errors.inputs[0]]
+    atoms = finished_store.configurations[label.configuration].atoms
+    np.testing.assert_array_equal(data.reference_forces[: len(atoms)], label.forces)
+    expected = SlaterEwald(CHARGES).get_property("forces", atoms)
+    np.testing.assert_array_equal(data.predicted_forces[: len(atoms)], expected)
+
+
+def test_a_damaged_model_leaves_a_note_and_the_rest_of_the_report(finished_store: Store) -> None:
+    page = render(finished_store, collect(finished_store, "small"))
+    assert "Predictions are missing" in page
+    assert "force_curve" in _figures(page)
+
+
+def test_a_damaged_parity_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "parity.npz"
+    path.write_bytes(b"not an archive")
+    with pytest.raises(IonloopError, match="is damaged"):
+        read_parity(path)
+
+
+def test_an_unknown_campaign_is_refused_with_those_there_are(finished_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'small'"):
+        write_report(finished_store, "smal", tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_settings_are_a_campaign_file(builder: object) -> None:
+    from ionloop.workflows.campaign import Campaign
+    from ionloop.workflows.campaign_yaml import parse_yaml
+
+    settings = builder.store.campaigns["small"].settings
+    document = parse_yaml(settings_yaml(settings))
+    assert Campaign.model_validate(document.data) == builder.campaign
+
+
+def test_only_what_was_used_is_cited() -> None:
+    names = {one.what for one in citations({"models": ["gap"], "reference": {"engine": "command"}})}
+    assert names == {"GAP", "SOAP", "FireWorks", "ASE"}
+    names = {one.what for one in citations({"models": ["gap", "es-gap"], "reference": {"engine": "gfn1-xtb"}})}
+    assert {"ES-GAP", "GFN1-xTB"} <= names
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.44, "0.4 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (725, "12 min"),
+        (3599, "59 min"),
+        (7800, "2 h 10 min"),
+        (273600, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers_and_sizes() -> None:
+    assert [three_digits(value) for value in (0.01234, 12.34, 1234.5, None)] == ["0.0123", "12.3", "1234", "–"]
+    assert [bytes_text(size) for size in (812, 4200, 12 * 2**20, 3 * 2**30)] == [
+        "812 B",
+        "4.1 KiB",
+        "12 MiB",
+        "3.0 GiB",
+    ]

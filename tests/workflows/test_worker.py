@@ -1,0 +1,144 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from fireworks import Firework, PyTask, ScriptTask, Workflow
+
+from ionloop.store.connection import host_name
+from ionloop.tasks.assess import ConcludeTask
+from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
+from ionloop.tasks.context import TaskContext, task_context
+from ionloop.workflows.ledger import failures
+from ionloop.workflows.status import campaign_status
+from ionloop.workflows.worker import Worker, is_dead, process_start, recover_lost_jobs, worker_name
+
+
+def worker_document(pid: int, name: str, host: str = "", heartbeat: float | None = None) -> dict:
+    return {
+        "_id": name,
+        "host": host or host_name(),
+        "pid": pid,
+        "heartbeat": time.time() if heartbeat is None else heartbeat,
+    }
+
+
+def test_a_process_keeps_its_name_and_a_dead_one_is_known():
+    assert worker_name(os.getpid()) == worker_name(os.getpid())
+    assert not is_dead(worker_document(os.getpid(), worker_name(os.getpid())))
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = worker_name(process.pid)
+    assert not is_dead(worker_document(process.pid, name))
+    process.communicate()
+    assert is_dead(worker_document(process.pid, name))
+
+
+def test_a_process_that_took_over_the_number_of_a_worker_is_not_the_worker():
+    older = f"{host_name()}-{os.getpid()}-{int(process_start(os.getpid())) - 1}"
+    assert is_dead(worker_document(os.getpid(), older))
+
+
+def test_on_another_host_only_a_silent_heart_tells():
+    assert not is_dead(worker_document(1, "elsewhere-1-1", host="elsewhere"))
+    assert is_dead(worker_document(1, "elsewhere-1-1", host="elsewhere", heartbeat=time.time() - 3600))
+
+
+def start_first_job(small, worker: str) -> int:
+    """Check a job out as a worker of that name would, and stop there as if killed."""
+    from fireworks import FWorker
+
+    firework, _ = small.store.launchpad.checkout_fw(FWorker(name=worker), "/")
+    return firework.fw_id
+
+
+def test_a_job_of_a_dead_worker_goes_back_to_the_queue_and_one_of_a_living_stays(small):
+    small.submit()
+    small.store.workers.insert_one(worker_document(os.getpid(), worker_name(os.getpid())))
+    living = start_first_job(small, worker_name(os.getpid()))
+    dead = start_first_job(small, "gone-1-1")
+    small.store.workers.insert_one(worker_document(2**22 - 1, "gone-1-1"))
+    recovered = recover_lost_jobs(small.store)
+    jobs = {job["fw_id"]: job for job in small.store.database.fireworks.find()}
+    assert recovered == [jobs[dead]["spec"]["key"]]
+    assert jobs[dead]["state"] == "READY"
+    assert jobs[living]["state"] == "RUNNING"
+    assert recover_lost_jobs(small.store) == []
+
+
+def test_a_job_that_takes_its_workers_down_ends_as_killed_but_one_killed_with_all_does_not(small):
+    small.submit()
+    for _ in range(5):
+        start_first_job(small, "gone")
+        recover_lost_jobs(small.store)
+    assert failures(small.store) == []
+    highest = None
+    for _ in range(3):
+        highest = start_first_job(small, "crashed")
+        recover_lost_jobs(small.store, crashed=frozenset({"crashed"}))
+    (failure,) = failures(small.store)
+    assert failure.id == str(highest)
+    assert failure.state.value == "killed"
+    assert "3 times" in failure.reason
+    assert campaign_status(small.store).jobs["killed"] == 1
+
+
+FORBIDDEN = [
+    ScriptTask.from_str("touch {marker}"),
+    PyTask(func="os.mkdir", args=["{marker}"]),
+]
+
+
+@pytest.mark.parametrize("task", FORBIDDEN, ids=["script", "python"])
+def test_a_worker_refuses_what_is_not_registered_and_says_so(small, task, tmp_path):
+    small.submit()
+    marker = tmp_path / "marker"
+    text = str(task.to_dict()).replace("{marker}", str(marker))
+    document = eval(text)  # noqa: S307 - the text is the test's own
+    firework = Firework([], spec={"_priority": 1000, "campaign": "small", "key": "evil", "kind": "x", "generation": 0})
+    small.store.launchpad.add_wf(Workflow([firework]))
+    small.store.database.fireworks.update_one({"spec.key": "evil"}, {"$set": {"spec._tasks": [document]}})
+    Worker(small.store, "small").run(max_jobs=1)
+    assert not marker.exists()
+    (failure,) = failures(small.store)
+    assert failure.key == "evil"
+    assert document["_fw_name"] in failure.reason
+
+
+class Failing(IonloopTask):
+    _fw_name = "ionloop.failing"
+
+    def execute(self, parameters, context):
+        raise self.problem
+
+
+@pytest.mark.parametrize(
+    ("problem", "leaves"),
+    [(OSError(errno.ENOSPC, "no space left"), True), (PermissionError(errno.EACCES, "x"), True), (ValueError(), False)],
+)
+def test_a_full_disk_stops_the_worker_and_any_other_error_only_the_job(small, problem, leaves):
+    reasons = []
+    context = TaskContext(small.store, on_environment_failure=reasons.append)
+    task = Failing(parameters={"campaign": "small", "generation": 0})
+    task.problem = problem
+    with task_context(context), pytest.raises(JobFailed):
+        task.run_task({})
+    assert bool(reasons) == leaves
+
+
+def test_the_cause_of_a_cause_counts():
+    try:
+        try:
+            raise OSError(errno.EROFS, "read-only")
+        except OSError as error:
+            raise RuntimeError("wrapped") from error
+    except RuntimeError as error:
+        assert is_environment_failure(error)
+    assert not is_environment_failure(RuntimeError())
+
+
+def test_wrong_parameters_are_a_failed_job_with_a_reason(small):
+    task = ConcludeTask(parameters={"campaign": "small", "generation": "many"})
+    with task_context(TaskContext(small.store)), pytest.raises(JobFailed, match=r"wrong parameters.*generation"):
+        task.run_task({})
