@@ -220,7 +220,7 @@ def force_distribution(forces: ArrayLike, elements: ArrayLike) -> go.Figure:
             line={"color": ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)], "width": 2, "shape": "hvh"},
             hovertemplate="%{x:.2f} eV/Å<br>%{y:.3g} Å/eV",
         )
-    figure.update_xaxes(title_text="Magnitude of the reference force (eV/Å)", rangemode="tozero")
+    figure.update_xaxes(title_text="Reference force (eV/Å)", rangemode="tozero")
     figure.update_yaxes(title_text="Density (Å/eV)", rangemode="tozero")
     return figure
 

@@ -13,11 +13,12 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import as_utc
 from ionloop.workflows.status import find_campaign
-from rich.console import Console
-from rich.table import Table
 
 STOPPED_S = 60.0
 PAYLOAD = ("label", "sample", "fit")

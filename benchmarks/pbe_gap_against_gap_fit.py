@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from ase.calculators.calculator import Calculator
+from quippy.potential import Potential
+
 from ionloop.analysis.errors import ModelErrors, evaluate_errors
 from ionloop.fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
 from ionloop.fitting.electrostatics import SLATER_EXPONENTS, default_charges
@@ -29,7 +31,6 @@ from ionloop.fitting.gap_fit import FitLimits, find_executable
 from ionloop.fitting.models import fit_model, load_model
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.fitting.settings import BaselineSettings, GapSettings
-from quippy.potential import Potential
 
 HOLD_BACK_EVERY = 3
 ES_GAP_MARGIN = 1.10

@@ -18,10 +18,11 @@ import mongomock
 from fireworks import FiretaskBase, Firework, FWorker, LaunchPad, Workflow
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket_launcher import launch_rocket
-from ionloop.store.launchpad import install_client, open_launchpad
-from ionloop.store.registered_tasks import restrict_tasks
 from rich.console import Console
 from rich.table import Table
+
+from ionloop.store.launchpad import install_client, open_launchpad
+from ionloop.store.registered_tasks import restrict_tasks
 
 STORES = ("mongomock", "embedded")
 SHAPES = {"pairs": "many workflows of 2", "one": "one workflow"}

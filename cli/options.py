@@ -19,13 +19,9 @@ StoreOption = Annotated[
 ]
 RootOption = Annotated[
     Path | None,
-    typer.Option(
-        "--root", help="Folder of the store's files. Default: $IONLOOP_ROOT, else beside the store's file."
-    ),
+    typer.Option("--root", help="Folder of the store's files. Default: $IONLOOP_ROOT, else beside the store's file."),
 ]
-NameArgument = Annotated[
-    str | None, typer.Argument(help="The campaign; may be left out where the store has one.")
-]
+NameArgument = Annotated[str | None, typer.Argument(help="The campaign; may be left out where the store has one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -59,7 +59,7 @@ def run(
     verb = "Starting" if new else "Carrying on with"
     console.print(f"{verb} campaign [bold]{campaign.name}[/bold] on {count} worker(s); store {opened.location}")
     console.print("Ctrl-C stops it; the same command carries on. Nothing finished is done twice.", style="dim")
-    supervisor = Supervisor(opened, campaign.name, count)
+    supervisor = Supervisor(opened, campaign.name, count, max_crashes=campaign.stop.max_attempts)
     try:
         with live_display() as watch:
             status = supervisor.run(watch)

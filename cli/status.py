@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("failures")(failures)
     app.command("retry")(retry)
+    app.command("repair")(repair)
 
 
 def status(
@@ -84,3 +85,20 @@ def retry(
     for key in keys:
         typer.echo(key)
     typer.echo(f"{len(keys)} job(s) back in the queue." + (" Run them: ionloop run FILE" if keys else ""))
+
+
+def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
+    """Mend what a kill can leave in a store; safe at any time, also while workers run."""
+    from ..store.repair import repair as repair_store
+    from ..workflows.registry import admit_registered_tasks
+    from ..workflows.worker import launch_is_lost
+
+    opened = existing_store(store, root)
+    admit_registered_tasks()
+    report = repair_store(opened.launchpad, dead_workers=lambda launch: launch_is_lost(opened, launch))
+    if as_json:
+        typer.echo(json.dumps({"mended": report.total, "findings": report.lines()}, indent=2))
+        return
+    for line in report.lines():
+        typer.echo(line)
+    typer.echo(f"{report.total} finding(s) mended." if report.total else "Nothing to mend.")

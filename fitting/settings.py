@@ -136,7 +136,7 @@ class BaselineSettings(FrozenSettings):
         default_factory=dict,
         description="Slater exponent per element (1/Å); an element without one is a point charge",
     )
-    accuracy: float = Field(1e-6, gt=0, lt=0.1, description="Relative accuracy of the Ewald sum (dimensionless)")
+    accuracy: float = Field(1e-6, gt=0, lt=0.1, description="Largest truncation error of a force component (eV/Å)")
 
     @model_validator(mode="after")
     def _exponents_have_charges(self) -> Self:

@@ -139,7 +139,7 @@ def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> Non
         structure.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments())
     ase.io.write(folder / INPUT_FILE, structure, format="extxyz")
     (folder / ARGUMENTS_FILE).write_text(json.dumps(settings.arguments, indent=1))
-    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False)
     if completed.returncode != 0:
         raise exit_failure(completed.returncode, f"executable '{command[0]}'")
     (folder / DONE_FILE).touch()

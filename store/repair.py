@@ -177,7 +177,7 @@ def _find_in_firework(
     if firework.state == "FIZZLED":
         # FireWorks also marks so what it could not read or refresh, without a launch: that is for people to see.
         return None if noted == "FIZZLED" else "stale"
-    if expected == "COMPLETED" and "COMPLETED" != noted:
+    if expected == "COMPLETED" and noted != "COMPLETED":
         return "interrupted"
     if expected == "READY" and firework.state in _HELD:
         return "released"

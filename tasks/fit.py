@@ -7,7 +7,7 @@ from typing import Any
 from ..analysis.errors import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration
 from ..fitting.models import fit_model, load_model
-from ..fitting.settings import BaselineSettings, GapSettings
+from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord, label_arrays
@@ -93,7 +93,7 @@ class FitParameters(TaskParameters):
     """A kind of model, the data set and the hyperparameters."""
 
     model: str
-    kind: str
+    kind: ModelKind
     data_set: str
     gap: GapSettings
     baseline: BaselineSettings | None = None

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..labelling.registry import make_calculator, reset_history
 from ..labelling.settings import EngineSettings
 from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
-from ..sampling.molecular_dynamics import MolecularDynamicsSettings, read_frames
+from ..sampling.molecular_dynamics import read_frames
 from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
 from ..store.artefacts import atomic_file
 from ..store.identifiers import identifier
@@ -19,7 +19,7 @@ from ..store.records import Origin
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .label import add_configuration
-from .sample import run_trajectory
+from .sample import DynamicsParameters, run_trajectory
 
 INITIAL_DYNAMICS = "initial-molecular-dynamics"
 LITHIUM_MONTE_CARLO = "lithium-monte-carlo"
@@ -30,13 +30,11 @@ def starting_structure(context: TaskContext, campaign: str) -> Atoms:
     return context.store.campaigns[campaign].structure.to_atoms()
 
 
-class InitialDynamicsParameters(TaskParameters):
+class InitialDynamicsParameters(DynamicsParameters):
     """A short molecular dynamics run with the reference engine, and which frames to keep."""
 
     engine: EngineSettings
-    dynamics: MolecularDynamicsSettings
     count: int = Field(ge=1)
-    seed: int
 
 
 class InitialDynamicsTask(IonloopTask):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -28,11 +28,9 @@ from .label import ISOLATED_ATOM, add_configuration
 SAMPLED = "molecular-dynamics"
 
 
-class DynamicsJob(Protocol):
-    """What the parameters of any job that runs molecular dynamics have."""
+class DynamicsParameters(TaskParameters):
+    """What every job that runs molecular dynamics is told."""
 
-    campaign: str
-    generation: int
     dynamics: MolecularDynamicsSettings
     seed: int
 
@@ -44,7 +42,7 @@ def trajectory_identifier(campaign: str, generation: int, name: str) -> str:
 
 def run_trajectory(
     context: TaskContext,
-    job: DynamicsJob,
+    job: DynamicsParameters,
     *,
     name: str,
     atoms: Atoms,
@@ -90,14 +88,12 @@ def run_trajectory(
     return record
 
 
-class SampleParameters(TaskParameters):
+class SampleParameters(DynamicsParameters):
     """One replica of a generation's molecular dynamics."""
 
     model: str
     model_kind: str
-    dynamics: MolecularDynamicsSettings
     replica: int
-    seed: int
 
 
 class SampleTask(IonloopTask):

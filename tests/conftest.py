@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+
 from ionloop.analysis.errors import ErrorStatistics, ModelErrors
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
 from ionloop.labelling.settings import settings_hash

@@ -150,7 +150,7 @@ class Baseline(Section):
         description="Slater exponent of a species (1/Å) where it is not to follow from the radius",
     )
     accuracy: float = Field(
-        1e-6, ge=1e-12, le=1e-2, description="Relative truncation error of the Ewald sums (no unit)"
+        1e-6, ge=1e-12, le=1e-2, description="Largest truncation error of a force component (eV/Å)"
     )
 
     @field_validator("charges", mode="before")
@@ -230,7 +230,9 @@ class Stop(Section):
         le=1,
         description="Part of a generation's labels that must finish for the loop to go on (no unit)",
     )
-    max_attempts: int = Field(3, ge=1, le=20, description="Times that a failing job is started (number)")
+    max_attempts: int = Field(
+        3, ge=1, le=20, description="Times that a job may take its worker down before it is given up (number)"
+    )
 
 
 class Campaign(Section):

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction
 
 from ..fitting.settings import BaselineSettings
-from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..store.connection import Store
 from ..store.identifiers import derive_seed
 from ..tasks.assess import (
@@ -165,12 +164,7 @@ def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
             **place,
             mobile=campaign.mobile,
             charges=plan.site_charges,
-            monte_carlo=MonteCarloSettings(
-                count=settings.count,
-                start_temperature_K=settings.start_temperature_K,
-                end_temperature_K=settings.end_temperature_K,
-                screening=settings.screening,
-            ),
+            monte_carlo=settings.monte_carlo,
             seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO),
         ),
         priority=_PRIORITY["monte-carlo"],

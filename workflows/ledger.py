@@ -14,7 +14,6 @@ from .jobs import Graph, missing_part
 from .registry import REGISTERED_TASKS, admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
 
-
 LABEL_RECORD = "label"
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from fireworks import FiretaskBase
 
 from ..store.registered_tasks import restrict_tasks
 from ..tasks import TASKS
 from .generation_loop import GrowGeneration, GrowLabels
 
-REGISTERED_TASKS: Mapping[str, type] = {task._fw_name: task for task in (*TASKS, GrowGeneration, GrowLabels)}
+_ALL: tuple[Any, ...] = (*TASKS, GrowGeneration, GrowLabels)
+REGISTERED_TASKS: Mapping[str, type[FiretaskBase]] = {task._fw_name: task for task in _ALL}
 
 
 def admit_registered_tasks() -> None:

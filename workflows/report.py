@@ -145,7 +145,7 @@ def _parity_figures(data: ReportData) -> dict[str, go.Figure]:
         np.concatenate([one.data.reference_energies - mean for one, mean in zip(data.parity, means, strict=True)]),
         np.concatenate([one.data.predicted_energies - mean for one, mean in zip(data.parity, means, strict=True)]),
         np.concatenate([np.full(len(one.data.reference_energies), one.model_kind) for one in data.parity]),
-        quantity="energy, from the mean",
+        quantity="energy",
         unit="eV/atom",
     )
     return found

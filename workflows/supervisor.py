@@ -42,11 +42,14 @@ class Supervisor:
         The campaign whose jobs the workers run.
     workers
         How many.
+    max_crashes
+        A job that takes so many workers down is not run again.
     """
 
     store: Store
     campaign: str
     workers: int
+    max_crashes: int = 3
     _processes: list[WorkerProcess] = field(default_factory=list)
 
     def run(self, watch: Callable[[CampaignStatus], None]) -> CampaignStatus:
@@ -135,7 +138,8 @@ class Supervisor:
                     f"Its log: {worker.log}"
                 )
         if crashed:
-            recover_lost_jobs(self.store, crashed=frozenset(worker.name for worker in crashed))
+            names = frozenset(worker.name for worker in crashed)
+            recover_lost_jobs(self.store, crashed=names, max_crashes=self.max_crashes)
 
 
 def _last_line(log: Path) -> str:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def worker_name(pid: int) -> str:
     return f"{host_name()}-{pid}-{process_start(pid)}"
 
 
-def is_dead(document: dict[str, Any], moment: float | None = None) -> bool:
+def is_dead(document: Mapping[str, Any], moment: float | None = None) -> bool:
     """Return whether the worker of that document is known to be gone.
 
     On this host the process table tells; elsewhere only a heart that has not beaten for five minutes does.
@@ -177,9 +177,7 @@ def leave_on_signal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def recover_lost_jobs(
-    store: Store, *, crashed: frozenset[str] = frozenset(), max_crashes: int = 3
-) -> list[str]:
+def recover_lost_jobs(store: Store, *, crashed: frozenset[str] = frozenset(), max_crashes: int = 3) -> list[str]:
     """Put the running jobs of dead workers back into the queue; return their keys.
 
     Parameters
@@ -199,13 +197,18 @@ def recover_lost_jobs(
     launches = store.database.launches.find({"state": "RUNNING"}, {"launch_id": 1, "fw_id": 1, "fworker": 1})
     for launch in list(launches):
         name = (launch.get("fworker") or {}).get("name", "")
-        worker = store.workers.find_one({"_id": name})
-        if name not in crashed and worker is not None and not is_dead(worker):
+        if name not in crashed and not launch_is_lost(store, launch):
             continue
         key = _recover(store, launch, blame=name in crashed, max_crashes=max_crashes)
         if key is not None:
             recovered.append(key)
     return recovered
+
+
+def launch_is_lost(store: Store, launch: Mapping[str, Any]) -> bool:
+    """Return whether the worker that a launch belongs to is unknown or dead."""
+    worker = store.workers.find_one({"_id": (launch.get("fworker") or {}).get("name", "")})
+    return worker is None or is_dead(worker)
 
 
 def _recover(store: Store, launch: dict[str, Any], *, blame: bool, max_crashes: int) -> str | None:

@@ -106,7 +106,7 @@ class EmbeddedDatabase(Database):
                 raise CollectionInvalid(f"collection {name} already exists")
             return super().create_collection(name, **kwargs)
 
-    def rename_collection(self, name: str, new_name: str, dropTarget: bool = False) -> dict[str, Any]:  # noqa: N803
+    def rename_collection(self, name: str, new_name: str, dropTarget: bool = False) -> dict[str, Any]:
         """Rename a collection."""
         with self._client.engine.write():
             return super().rename_collection(name, new_name, dropTarget)

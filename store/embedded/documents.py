@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import bson
@@ -239,6 +239,8 @@ class Documents:
         removed: list[tuple[int, bytes, int]] = []
         added: list[tuple[int, bytes, int]] = []
         for name, field in record.fields.items():
+            if old is not None and new is not None and _same_value(old.get(name), new.get(name), name):
+                continue
             before = document_keys(old, name) if old is not None else frozenset()
             after = document_keys(new, name) if new is not None else frozenset()
             removed += [(field, key, identifier) for key in before - after]
@@ -283,5 +285,15 @@ class Documents:
                 self.catalog.drop_field(identifier)
 
 
-def _marks(values: object) -> str:
-    return ",".join("?" * len(values))  # type: ignore[arg-type]
+def _same_value(old: Any, new: Any, name: str) -> bool:
+    """Tell, where that is cheap, that a field has not changed: most writes leave most fields alone."""
+    if "." in name or type(old) is not type(new):
+        return False
+    if isinstance(old, (list, dict)):
+        # Python takes 1 for True inside of them, keys do not.
+        return bson.encode({"value": old}) == bson.encode({"value": new})
+    return bool(old == new)
+
+
+def _marks(values: Sized) -> str:
+    return ",".join("?" * len(values))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
+
 from ionloop.analysis.errors import (
     ErrorStatistics,
     ModelErrors,

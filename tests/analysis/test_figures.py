@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from ionloop.analysis import figures
 from ionloop.analysis.figures import ErrorSeries
 

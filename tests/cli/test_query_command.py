@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 from ase.io import read
+from typer.testing import CliRunner
+
 from ionloop.cli import export as export_command
 from ionloop.cli import query as query_command
 from ionloop.cli import report as report_command
@@ -17,7 +19,6 @@ from ionloop.errors import InputError
 from ionloop.store.connection import Store
 from ionloop.store.record_kinds import RECORD_KINDS
 from ionloop.workflows.export import Target
-from typer.testing import CliRunner
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.lj import LennardJones
 from ase.spacegroup import crystal
+
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.settings import BaselineSettings, GapSettings, SoapSettings, TwoBodySettings
 

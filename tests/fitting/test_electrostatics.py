@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.calculator import PropertyNotImplementedError
+
 from ionloop.errors import InputError
 from ionloop.fitting.electrostatics import (
     COULOMB_CONSTANT_EV_A,

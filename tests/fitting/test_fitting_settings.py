@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
+
 from ionloop.fitting.settings import (
     BaselineSettings,
     FrozenSettings,
@@ -9,7 +11,6 @@ from ionloop.fitting.settings import (
     SoapSettings,
     TwoBodySettings,
 )
-from pydantic import ValidationError
 
 ALL_SETTINGS = [TwoBodySettings, SoapSettings, Regularisation, GapSettings, BaselineSettings]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
 from ionloop.errors import InputError
 from ionloop.fitting import gap_fit
 from ionloop.fitting.calculators import GapCalculator

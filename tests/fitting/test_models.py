@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ionloop.errors import InputError
 from ionloop.fitting import models
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matscipy.neighbours import neighbour_list
+
 from ionloop.fitting import pair_lists
 from ionloop.fitting.pair_lists import lattice_translations, open_pairs, periodic_pairs
-from matscipy.neighbours import neighbour_list
 
 DISTANCE_TOLERANCE_A = 1e-10
 

@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 from ase import Atoms
+
 from ionloop.errors import InputError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.gap_fit import LOG_FILE, FitLimits, expected_counts, fit_gap, read_log

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ase import Atoms
+
 from ionloop.labelling import CommandSettings
 
 ENGINES_FOR_TESTS = Path(__file__).parent / "engines_for_tests"

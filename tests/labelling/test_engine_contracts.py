@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ionloop.labelling import CommandSettings, Gfn1XtbSettings, isolated_atom_energy
 from ionloop.labelling.contract import EngineContract
 from ionloop.states import State

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from ase import Atoms
+
 from ionloop.labelling import CommandSettings, EngineProcessError, Gfn1XtbSettings, ScratchError, label
 from ionloop.states import State
 

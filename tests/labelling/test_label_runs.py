@@ -17,6 +17,7 @@ import psutil
 import pytest
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed
+
 from ionloop.errors import InputError
 from ionloop.labelling import (
     ENGINES,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
+
 from ionloop.labelling import CommandSettings, EngineSettings, Gfn1XtbSettings, LabelOutcome, settings_hash
 from ionloop.states import State
-from pydantic import TypeAdapter, ValidationError
 
 ADAPTER = TypeAdapter(EngineSettings)
 EMT = "ase.calculators.emt:EMT"

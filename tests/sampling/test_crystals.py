@@ -10,6 +10,7 @@ import spglib
 from ase import Atoms
 from ase.constraints import FixAtoms
 from ase.io import write
+
 from ionloop.errors import InputError
 from ionloop.sampling.crystals import CRYSTALS, build_crystal, load_structure
 

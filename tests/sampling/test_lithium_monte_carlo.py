@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 import pytest
 from ase import Atoms, units
+from pydantic import ValidationError
+
 from ionloop.errors import InputError, IonloopError
 from ionloop.fitting.electrostatics import FORMAL_CHARGES, SlaterEwald
 from ionloop.sampling.crystals import build_crystal
@@ -18,7 +20,6 @@ from ionloop.sampling.lithium_monte_carlo import (
     sample_distributions,
 )
 from ionloop.sampling.sites import CandidateSites, candidate_sites
-from pydantic import ValidationError
 
 ENERGY_TOLERANCE_EV = 1e-6
 # Some five standard errors of the most frequent state: 15000 samples, hardly correlated.

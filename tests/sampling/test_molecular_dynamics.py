@@ -19,6 +19,8 @@ from ase.calculators.emt import EMT
 from ase.io import read
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from ionloop.errors import InputError, IonloopError
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import (
@@ -30,7 +32,6 @@ from ionloop.sampling.molecular_dynamics import (
     steps_for,
 )
 from ionloop.sampling.trajectory import TrajectoryError, exclusive
-from pydantic import ValidationError
 
 STANDARD_ERRORS_ALLOWED = 5.0
 NVE_DRIFT_EV_PER_ATOM = 1e-4

@@ -11,10 +11,11 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
+from pydantic import ValidationError
+
 from ionloop.errors import InputError
 from ionloop.sampling.guard import ContactGuard
 from ionloop.sampling.relaxation import RelaxationError, RelaxationSettings, relax_and_rattle
-from pydantic import ValidationError
 
 RATTLE_RELATIVE_ERROR = 0.1
 

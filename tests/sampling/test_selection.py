@@ -9,6 +9,8 @@ import pytest
 from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
 from ionloop.errors import InputError
 from ionloop.sampling.selection import (
     SELECTION_METHODS,
@@ -23,7 +25,6 @@ from ionloop.sampling.selection import (
     select,
 )
 from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel
-from pydantic import TypeAdapter, ValidationError
 
 ROUNDING = 1e-7
 COARSE = DescriptorSettings(n_max=3, l_max=2, cutoff_A=4.0)

@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.geometry import get_distances
+
 from ionloop.errors import InputError
 from ionloop.sampling.crystals import build_crystal
 from ionloop.sampling.sites import (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
+from pydantic import ValidationError
+
 from ionloop.errors import InputError
 from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel, species_of
-from pydantic import ValidationError
 
 INVARIANCE = 1e-10
 SMALL = DescriptorSettings(n_max=4, l_max=3, cutoff_A=4.0)

@@ -23,6 +23,7 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
+
 from ionloop.store.embedded.engine import Engine
 from ionloop.store.launchpad import StoreLaunchPad, open_launchpad
 from ionloop.store.registered_tasks import restrict_tasks

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read
+
 from ionloop.cli.query import frame_text
 from ionloop.errors import InputError
 from ionloop.fitting.data_sets import LabelledConfiguration

@@ -4,6 +4,7 @@ import pytest
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Launch, PyTask, ScriptTask, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 from fireworks.utilities import fw_serializers
+
 from ionloop.errors import IonloopError
 from ionloop.store.launchpad import open_launchpad
 from ionloop.store.registered_tasks import ForbiddenTask, restricted_tasks

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import read
+
 from ionloop.errors import InputError, IonloopError
 from ionloop.fitting.data_sets import read_extxyz
 from ionloop.fitting.electrostatics import SlaterEwald

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator
+
 from ionloop.errors import InputError, IonloopError
 from ionloop.fitting.electrostatics import SlaterEwald
 from ionloop.store.connection import Store

@@ -9,9 +9,10 @@ import pytest
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ionloop.store.embedded import EmbeddedClient
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+
+from ionloop.store.embedded import EmbeddedClient
 
 FIELDS = ("a", "b", "c.d", "e")
 
