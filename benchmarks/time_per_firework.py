@@ -95,9 +95,7 @@ def main() -> None:
     table = Table("fireworks", "in", *arguments.stores, title="CPU time per job that does nothing (ms)")
     for count in arguments.sizes:
         for shape in arguments.shapes:
-            times = [
-                milliseconds_per_rocket(store, shape, count, arguments.rockets) for store in arguments.stores
-            ]
+            times = [milliseconds_per_rocket(store, shape, count, arguments.rockets) for store in arguments.stores]
             table.add_row(str(count), SHAPES[shape], *(f"{value:.1f}" for value in times))
     Console().print(table)
 

@@ -2,18 +2,17 @@
 
 Started as ``python -m ionloop.labelling.child DESCRIPTOR`` with one end of a socket pair. Engines may crash,
 hang or fill the memory here; the other end then kills this process and what it started. If the other end is
-gone, this process kills its own group.
+gone, a thread that waits for this kills the same. (Linux could kill this process together with its parent, but
+then nobody would be left to kill the executables that it had started.)
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import faulthandler
 import os
 import queue
 import resource
-import signal
 import sys
 import threading
 import traceback
@@ -30,13 +29,11 @@ from .registry import engine_of
 
 LOG_FILE = "log"
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Answer requests until the other end closes."""
     connection = Connection(int(sys.argv[1]))
-    _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     faulthandler.enable()
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -53,12 +50,6 @@ def _serve(request: Request) -> Answer:
     except OSError as error:
         # Only of the folder and its log: answer_to raises nothing.
         return Answer(State.FAILED, one_line(error), disk_error=error.errno)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel for a SIGKILL when the parent dies: it works even where an engine holds Python's lock."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _receive(connection: Connection, requests: queue.SimpleQueue[bytes]) -> None:

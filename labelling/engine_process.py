@@ -46,10 +46,6 @@ class EngineProcess:
     Parameters
     ----------
     environment : variables laid over those of this process; OMP_NUM_THREADS is 1 unless set anywhere
-
-    Notes
-    -----
-    The kernel also kills it when the thread that created it ends, so create it in a thread that lives on.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:

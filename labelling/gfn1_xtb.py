@@ -64,20 +64,27 @@ class Gfn1XtbEngine:
         return isolated_atom(symbol)
 
     def version(self, settings: Gfn1XtbSettings) -> str:
-        """Return tblite's version."""
-        return f"tblite {self.probe().version}"
+        """Return tblite's version, without loading it."""
+        return f"tblite {_installed_version()}"
 
     def probe(self, settings: Gfn1XtbSettings | None = None) -> EngineProbe:
         """Look for the package tblite and for the system's libraries that it needs."""
+        version = _installed_version()
         try:
-            version = importlib.metadata.version("tblite")
             importlib.import_module("tblite.interface")
-        except importlib.metadata.PackageNotFoundError:
+        except ModuleNotFoundError:
             return EngineProbe(self.name, found=False, version="unknown", remedy=_REMEDY)
         except ImportError as error:
             remedy = f"tblite is installed but cannot be loaded ({error}); on Debian: apt install libgomp1"
             return EngineProbe(self.name, found=False, version=version, remedy=remedy)
         return EngineProbe(self.name, found=True, version=version, remedy="")
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("tblite")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _new_calculator(settings: Gfn1XtbSettings) -> Calculator:

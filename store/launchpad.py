@@ -15,6 +15,7 @@ from typing import Any
 import pymongo
 from fireworks import Workflow, fw_config
 from fireworks.core import launchpad as fireworks_launchpad
+from fireworks.core import rocket
 from fireworks.core.launchpad import LaunchPad, LockedWorkflowError
 from fireworks.utilities import filepad as fireworks_filepad
 from mongomock.gridfs import enable_gridfs_integration
@@ -266,18 +267,22 @@ def open_launchpad(
         If no store can be kept there, or the server does not answer.
     """
     install_client()
+    rocket.ROCKET_STREAM_LOGLEVEL = strm_lvl
     if is_server(location):
         host = str(location)
         options: dict[str, Any] = {"serverSelectionTimeoutMS": int(1000 * server_timeout_s)}
     else:
         host = os.path.realpath(Path(location).expanduser())
         options = {"synchronous": synchronous, "allow_network_file_system": allow_network_file_system}
+    launchpad = None
     try:
         launchpad = StoreLaunchPad(
             host=host, name=database_name, uri_mode=True, mongoclient_kwargs=options, strm_lvl=strm_lvl
         )
         _prepare(launchpad)
     except PyMongoError as error:
+        if launchpad is not None:
+            launchpad.client.close()
         if not is_server(location):
             raise
         raise InputError(f"store: {_without_password(host)} cannot be used: {error}") from error

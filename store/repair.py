@@ -150,7 +150,8 @@ def find_problems(snapshot: Snapshot) -> RepairReport:
 
 def _incomplete_workflows(snapshot: Snapshot) -> tuple[frozenset[int], frozenset[int]]:
     """Return the workflows that lack fireworks: those of which nothing has run, and the others."""
-    unfinished, damaged = set(), set()
+    unfinished: set[int] = set()
+    damaged: set[int] = set()
     for workflow in snapshot.workflows:
         present = [snapshot.fireworks[node] for node in workflow.nodes if node in snapshot.fireworks]
         if len(present) < len(workflow.nodes):
@@ -159,9 +160,7 @@ def _incomplete_workflows(snapshot: Snapshot) -> tuple[frozenset[int], frozenset
     return frozenset(unfinished), frozenset(damaged)
 
 
-def _find_in_firework(
-    node: int, workflow: WorkflowFact, snapshot: Snapshot, lost: Collection[int]
-) -> str | None:
+def _find_in_firework(node: int, workflow: WorkflowFact, snapshot: Snapshot, lost: Collection[int]) -> str | None:
     """Return what is wrong with one firework of a whole workflow, None if nothing is."""
     firework = snapshot.fireworks[node]
     noted = workflow.states.get(node, firework.state)
@@ -184,9 +183,7 @@ def _find_in_firework(
     return None if expected == firework.state == noted else "stale"
 
 
-def expected_state(
-    firework: FireworkFact, parents: Iterable[FireworkFact], launches: Iterable[LaunchFact]
-) -> str:
+def expected_state(firework: FireworkFact, parents: Iterable[FireworkFact], launches: Iterable[LaunchFact]) -> str:
     """Return the state that follows from parents and launches, by FireWorks' own rule.
 
     Waiting while a parent has not completed (or, where accepted, fizzled); else the furthest state of its launches;
@@ -324,9 +321,7 @@ def _mend(launchpad: TransactionalLaunchPad, snapshot: Snapshot, report: RepairR
 def _note_states(launchpad: TransactionalLaunchPad, workflow: WorkflowFact) -> None:
     """Write the fireworks' states into their workflow, by whose notes FireWorks judges parents."""
     for one in launchpad.fireworks.find({"fw_id": {"$in": list(workflow.nodes)}}, {"fw_id": 1, "state": 1}):
-        launchpad.workflows.update_one(
-            {"nodes": one["fw_id"]}, {"$set": {f"fw_states.{one['fw_id']}": one["state"]}}
-        )
+        launchpad.workflows.update_one({"nodes": one["fw_id"]}, {"$set": {f"fw_states.{one['fw_id']}": one["state"]}})
 
 
 def _parents_first(workflow: WorkflowFact, nodes: Collection[int]) -> list[int]:

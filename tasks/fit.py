@@ -10,7 +10,8 @@ from ..fitting.models import fit_model, load_model
 from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.records import DataSetRecord, ModelRecord, ResultRecord, label_arrays
+from ..store.queries import labelled
+from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext
 
@@ -36,21 +37,9 @@ def model_identifier(kind: str, data_set: str, gap: GapSettings, baseline: Basel
 
 def labelled_configurations(store: Store, labels: list[str]) -> list[LabelledConfiguration]:
     """Return the finished labels with their structures, in the order given."""
-    labelled = []
     records = store.labels.get_many(labels)
     configurations = store.configurations.get_many([record.configuration for record in records])
-    for record, configuration in zip(records, configurations, strict=True):
-        energy, forces, stress = label_arrays(record)
-        labelled.append(
-            LabelledConfiguration(
-                atoms=configuration.atoms,
-                energy=energy,
-                forces=forces,
-                stress=stress,
-                identifier=record.id,
-            )
-        )
-    return labelled
+    return [labelled(*pair) for pair in zip(configurations, records, strict=True)]
 
 
 def build_data_set(store: Store, record: DataSetRecord) -> DataSet:

@@ -149,9 +149,7 @@ class Baseline(Section):
         default_factory=dict,
         description="Slater exponent of a species (1/Å) where it is not to follow from the radius",
     )
-    accuracy: float = Field(
-        1e-6, ge=1e-12, le=1e-2, description="Largest truncation error of a force component (eV/Å)"
-    )
+    accuracy: float = Field(1e-6, ge=1e-12, le=1e-2, description="Largest truncation error of a force component (eV/Å)")
 
     @field_validator("charges", mode="before")
     @classmethod

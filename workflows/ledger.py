@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import InputError
 from ..states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ..store.connection import Store
+from ..store.queries import campaign_labels
 from ..store.records import LabelRecord
 from .generation_loop import label_job, load_plan
 from .jobs import Graph, missing_part
@@ -29,9 +30,8 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
             state=label.state,
             reason=label.reason,
         )
-        for label in store.labels.find(
-            {"campaign": campaign, "state": {"$in": [state.value for state in UNSUCCESSFUL]}}
-        )
+        for label in campaign_labels(store, campaign)
+        if label.state in UNSUCCESSFUL
     ]
     found.extend(_failed_job(store, job) for job in job_documents(store, campaign) if job["state"] == "FIZZLED")
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
@@ -117,9 +117,10 @@ def retry(
     admit_registered_tasks()
     with store.transaction():
         # Labels first: running one again sets a failed assessment back to wait for it.
+        labels = {label.id: label for label in campaign_labels(store, record.id)}
         for failure in chosen:
             if failure.kind == LABEL_RECORD:
-                _retry_label(store, record.id, store.labels[failure.id])
+                _retry_label(store, record.id, labels[failure.id])
         for failure in chosen:
             if failure.kind != LABEL_RECORD:
                 _retry_job(store, int(failure.id))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from ..errors import InputError
 from ..states import UNSUCCESSFUL, State
 from ..store.connection import Store
+from ..store.queries import engine_hash
+from ..store.record_kinds import unknown_value
 from ..store.records import CampaignRecord, as_utc
 from .generation_loop import error_history
 
@@ -106,10 +107,7 @@ def find_campaign(store: Store, name: str | None) -> CampaignRecord:
         listed = ", ".join(sorted(known)) or "none"
         raise InputError(f"name a campaign; in {store.location} there are: {listed}")
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        listed = ", ".join(sorted(known)) or "none"
-        raise InputError(f"no campaign {name!r} in {store.location}{hint} (there are: {listed})")
+        raise unknown_value("campaign", name, sorted(known), of=store.location)
     return known[name]
 
 
@@ -138,7 +136,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     """
     record = find_campaign(store, name)
     jobs = job_documents(store, record.id)
-    labels = _label_states(store, record.id)
+    labels = _label_states(store, record)
     states = _count_states(jobs, labels)
     history = {errors.generation: errors for errors in error_history(store, record.id)}
     per_generation = _configurations_by_generation(store, record.id)
@@ -178,9 +176,16 @@ def _configurations_by_generation(store: Store, campaign: str) -> dict[int, list
     return found
 
 
-def _label_states(store: Store, campaign: str) -> dict[str, State]:
-    """Return the state of each label by the content of its configuration."""
-    documents = store.database.labels.find({"campaign": campaign}, {"content_hash": 1, "state": 1})
+def _label_states(store: Store, record: CampaignRecord) -> dict[str, State]:
+    """Return the state of each label by the content of its configuration.
+
+    Labels that another campaign of the store computed count too: they are found by content.
+    """
+    configurations = store.database.configurations.find({"campaign": record.id}, {"content_hash": 1})
+    hashes = [document["content_hash"] for document in configurations]
+    documents = store.database.labels.find(
+        {"content_hash": {"$in": hashes}, "settings_hash": engine_hash(record)}, {"content_hash": 1, "state": 1}
+    )
     return {document["content_hash"]: State(document["state"]) for document in documents}
 
 

@@ -83,9 +83,7 @@ class Catalog:
 
     def add_field(self, record: CollectionRecord, name: str) -> int:
         """Start indexing a field; the caller adds the rows of the documents that exist."""
-        cursor = self._engine.execute(
-            "INSERT INTO fields (collection, name) VALUES (?, ?)", (record.identifier, name)
-        )
+        cursor = self._engine.execute("INSERT INTO fields (collection, name) VALUES (?, ?)", (record.identifier, name))
         self._changed()
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -106,9 +104,7 @@ class Catalog:
 
     def drop_index(self, record: CollectionRecord, name: str) -> None:
         """Forget an index definition."""
-        self._engine.execute(
-            "DELETE FROM indexes WHERE collection = ? AND name = ?", (record.identifier, name)
-        )
+        self._engine.execute("DELETE FROM indexes WHERE collection = ? AND name = ?", (record.identifier, name))
         self._changed()
 
     def drop(self, record: CollectionRecord) -> None:

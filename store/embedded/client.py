@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import mongomock
-from mongomock import Database
+from mongomock.database import Database
+from mongomock.mongo_client import MongoClient
 from pymongo.errors import CollectionInvalid
 
 from .collection import CollectionStore, EmbeddedCollection
@@ -119,7 +119,7 @@ class EmbeddedDatabase(Database):
         return changed
 
 
-class EmbeddedClient(mongomock.MongoClient):
+class EmbeddedClient(MongoClient):
     """A MongoDB client whose server is one SQLite file: durable, and safe for many processes of one machine.
 
     Parameters
@@ -146,9 +146,7 @@ class EmbeddedClient(mongomock.MongoClient):
         tz_aware: bool = False,
         allow_network_file_system: bool = False,
     ) -> None:
-        self.engine = open_engine(
-            Path(path), synchronous, allow_network_file_system=allow_network_file_system
-        )
+        self.engine = open_engine(Path(path), synchronous, allow_network_file_system=allow_network_file_system)
         super().__init__(tz_aware=tz_aware, _store=ServerStore(Documents(self.engine)))
 
     @property

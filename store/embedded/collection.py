@@ -107,9 +107,7 @@ class CollectionStore:
         record = self.record
         if record is None:
             return None
-        return self.documents_of_file.walk(
-            record, lookups(conditions, record.fields), field, descending=direction < 0
-        )
+        return self.documents_of_file.walk(record, lookups(conditions, record.fields), field, descending=direction < 0)
 
     def find(self, identifier: Any) -> Stored | None:
         """Return the document with this identifier, None if there is none."""
@@ -194,11 +192,7 @@ class EmbeddedCollection(Collection):
         if self._store.is_empty:
             # The filter is checked even where there is nothing to filter.
             filter_applies(conditions, {})
-        return (
-            stored
-            for stored in self._store.candidates(conditions)
-            if filter_applies(conditions, stored.document)
-        )
+        return (stored for stored in self._store.candidates(conditions) if filter_applies(conditions, stored.document))
 
     def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 - mongomock's name
         if self._drafts is not None:
@@ -423,5 +417,3 @@ def _sorted_by(found: list[Stored], field: str, direction: int) -> list[Stored]:
     # ``reverse`` keeps the order of equals, as mongomock's own sort does.
     order = sorted(range(len(found)), key=keys.__getitem__, reverse=direction < 0)
     return [found[position] for position in order]
-
-

@@ -8,9 +8,8 @@ from typing import Any
 
 from mongomock import aggregate
 from mongomock.command_cursor import CommandCursor
-from mongomock.filtering import resolve_key
+from mongomock.filtering import NOTHING, resolve_key
 from pymongo.errors import OperationFailure
-from sentinels import NOTHING
 
 _OPERATOR = "$dateFromString"
 

@@ -78,9 +78,7 @@ class Documents:
         """Return one document, from the cache where it holds this very revision."""
         stored = self._cache.get(identifier)
         if stored is None or stored.revision != revision:
-            (body,) = self.engine.execute(
-                "SELECT body FROM documents WHERE id = ?", (identifier,)
-            ).fetchone()
+            (body,) = self.engine.execute("SELECT body FROM documents WHERE id = ?", (identifier,)).fetchone()
             stored = Stored(identifier, revision, body)
             self._remember(stored)
         return stored
@@ -170,9 +168,7 @@ class Documents:
         )
         return sql, [record.fields[driver.field], *driver.keys, *probe_parameters]
 
-    def _probes(
-        self, record: CollectionRecord, conditions: Sequence[Lookup], column: str
-    ) -> tuple[str, list[Any]]:
+    def _probes(self, record: CollectionRecord, conditions: Sequence[Lookup], column: str) -> tuple[str, list[Any]]:
         sql, parameters = "", []
         for lookup in conditions:
             sql += (
@@ -274,10 +270,7 @@ class Documents:
         """Forget an index, and its fields where no other index needs them."""
         self.catalog.drop_index(record, name)
         still_needed = {"_id"} | {
-            field
-            for other, definition in record.indexes.items()
-            if other != name
-            for field, _ in definition["key"]
+            field for other, definition in record.indexes.items() if other != name for field, _ in definition["key"]
         }
         for field, _ in record.indexes[name]["key"]:
             identifier = record.fields.get(field)

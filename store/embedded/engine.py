@@ -56,6 +56,7 @@ class Engine:
         self.path = path
         self.synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self._lock = threading.RLock()
         self._depth = 0
         self._writing = False
@@ -91,6 +92,7 @@ class Engine:
             connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA journal_size_limit = 67108864")
+            self._inode = self.path.stat().st_ino
         except BaseException:
             connection.close()
             raise
@@ -146,6 +148,16 @@ class Engine:
             if self._depth:
                 raise StoreError(f"store: {self.path} cannot be closed inside a transaction")
             self._disconnect()
+
+    def lost_its_file(self) -> bool:
+        """Tell whether the file was removed or replaced while it was open."""
+        with self._lock:
+            if self._connection is None:
+                return False
+            try:
+                return self.path.stat().st_ino != self._inode
+            except FileNotFoundError:
+                return True
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -342,6 +354,8 @@ def open_engine(path: Path, synchronous: Synchronous, *, allow_network_file_syst
         elif synchronous == "FULL" and engine.synchronous != "FULL":
             engine.synchronous = "FULL"
             engine.close()
+        elif engine.lost_its_file():
+            engine.close()
     with engine.read():
         pass
     return engine
@@ -368,6 +382,4 @@ def _after_fork_in_child() -> None:
     _engines_lock.release()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId, Regex
-from mongomock.filtering import iter_key_candidates
-from sentinels import NOTHING
+from mongomock.filtering import NOTHING, iter_key_candidates
 
 UNSORTABLE = b""
 """Index row of a document whose place in the sorted order the other keys do not tell exactly."""
@@ -133,5 +132,3 @@ def search_keys(value: Any) -> frozenset[bytes] | None:
         # mongomock also finds the identifier's text in arrays.
         keys.add(encode(str(value))[0])
     return frozenset(keys)
-
-

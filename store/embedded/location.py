@@ -86,6 +86,5 @@ def check_identity(path: Path, application: int, version: int, *, has_tables: bo
         raise InputError(f"store: {path} is an SQLite file of another program: choose another file")
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"store: {path} has format {version}, this version of ionloop knows up to {SCHEMA_VERSION}: "
-            "update ionloop"
+            f"store: {path} has format {version}, this version of ionloop knows up to {SCHEMA_VERSION}: update ionloop"
         )

@@ -292,6 +292,17 @@ class TestCalculatorForDynamics:
         with pytest.raises(CalculationFailed, match="cannot be imported"):
             lithium_thiophosphate.get_forces()
 
+    def test_asking_for_the_version_does_not_load_tblite_before_its_linear_algebra(self):
+        script = textwrap.dedent(
+            """
+            import sys
+            from ionloop.labelling import ENGINES, Gfn1XtbSettings
+            assert ENGINES["gfn1-xtb"].version(Gfn1XtbSettings()).startswith("tblite ")
+            assert "tblite" not in sys.modules
+            """
+        )
+        subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+
 
 class TestIsolatedAtoms:
     def test_unpaired_electrons_of_phosphorus_count(self, tmp_path):

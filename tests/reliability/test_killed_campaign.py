@@ -5,62 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ase.build import bulk
-from ase.io import write
 
 from ionloop.states import State
 from ionloop.store.connection import open_store
 from ionloop.store.records import RECORD_TYPES
 
 KILLS = 20
-RUN_TIMEOUT_S = 240
-CAMPAIGN = """
-name: small
-structure: structure.extxyz
-mobile: Cu
-seed: 7
-reference: {engine: command, calculator: "ase.calculators.emt:EMT"}
-initial:
-  molecular_dynamics: {count: 4, every: 5, timestep_fs: 2.0}
-  lithium_monte_carlo: {count: 4, relaxation: {steps: 3}}
-baseline: {charges: {Cu: 0.4, Au: -0.3}}
-gap:
-  two_body: {cutoff_A: 4.0, sparse_points: 6}
-  soap: {cutoff_A: 4.0, n_max: 3, l_max: 2, sparse_points: 12}
-sampling: {length_ps: 0.1, timestep_fs: 2.0, replicas: 2, write_every: 5}
-selection: {method: farthest-point, count: 4}
-stop: {max_generations: 2, energy_tolerance: 0, force_tolerance: 0}
-"""
-
-
-def prepare(folder: Path) -> Path:
-    folder.mkdir()
-    atoms = bulk("CuAu", "cesiumchloride", a=3.2).repeat((2, 2, 2))
-    # Two vacancies, so that the Monte Carlo has sites to choose from.
-    del atoms[[0, 6]]
-    write(folder / "structure.extxyz", atoms)
-    file = folder / "campaign.yaml"
-    file.write_text(CAMPAIGN)
-    return file
-
-
-def start(file: Path) -> subprocess.Popen[bytes]:
-    """Start the campaign in a process group of its own, so that all of it can be killed at once."""
-    with (file.parent / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "ionloop.cli", "run", str(file), "--workers", "2"],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
 
 
 def records(file: Path) -> dict[str, dict[str, Any]]:
@@ -82,32 +37,48 @@ def records(file: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def finish(file: Path) -> None:
-    status = start(file).wait(RUN_TIMEOUT_S)
-    assert status == 0, (file.parent / "run.log").read_text()
+def wait_for_work(file: Path, process: Any) -> bool:
+    """Wait until a job runs; return False if the campaign ended first."""
+    while process.poll() is None:
+        if (file.parent / "ionloop.db").exists():
+            store = open_store(str(file.parent / "ionloop.db"))
+            running = store.database.fireworks.find_one({"state": "RUNNING"})
+            store.close()
+            if running:
+                return True
+        time.sleep(0.02)
+    return False
 
 
-@pytest.mark.timeout(600)
-def test_kills_at_random_moments_change_no_record(tmp_path):
-    undisturbed = prepare(tmp_path / "undisturbed")
-    finish(undisturbed)
+def count_records(file: Path) -> int:
+    store = open_store(str(file.parent / "ionloop.db"))
+    done = sum(store.records(record_type).count() for record_type in RECORD_TYPES)
+    store.close()
+    return done
 
-    killed = prepare(tmp_path / "killed")
+
+@pytest.mark.timeout(900)
+def test_kills_at_random_moments_change_no_record(tmp_path, runner):
+    undisturbed = runner.prepare(tmp_path / "undisturbed")
+    runner.finish(undisturbed)
+
+    killed = runner.prepare(tmp_path / "killed")
     moments = random.Random(20)
-    done_before = 0
-    for kill in range(KILLS):
-        process = start(killed)
-        # Past the start-up of two seconds at first, so that the kills fall into jobs of every kind.
-        time.sleep(moments.uniform(0.5, 4.0))
+    kills = done_before = 0
+    while kills < KILLS:
+        process = runner.start(killed)
+        if not wait_for_work(killed, process):
+            break
+        # Short waits hit the writing of records, long ones let a fit come to its end.
+        time.sleep(moments.choice([0.1, 0.3, 1.0, 4.0]) * moments.random())
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if (killed.parent / "ionloop.db").exists() and kill:
-            store = open_store(str(killed.parent / "ionloop.db"))
-            done = sum(store.records(record_type).count() for record_type in RECORD_TYPES)
-            store.close()
-            assert done >= done_before, "a kill lost records"
-            done_before = done
-    finish(killed)
+        kills += 1
+        done = count_records(killed)
+        assert done >= done_before, "a kill lost records"
+        done_before = done
+    assert kills == KILLS, "the campaign was over before it had been killed often enough"
+    runner.finish(killed)
 
     expected, found = records(undisturbed), records(killed)
     for collection, essence in expected.items():

@@ -38,8 +38,12 @@ class CountTask(FiretaskBase):
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         with open(fw_spec["ledger"], "a") as file:
             file.write(self["name"] + "\n")
-        grow = [Firework(CountTask(name=f"{self['name']}+{i}"), spec={"ledger": fw_spec["ledger"]},
-                         name=f"{self['name']}+{i}") for i in range(self.get("grow", 0))]
+        grow = [
+            Firework(
+                CountTask(name=f"{self['name']}+{i}"), spec={"ledger": fw_spec["ledger"]}, name=f"{self['name']}+{i}"
+            )
+            for i in range(self.get("grow", 0))
+        ]
         return FWAction(update_spec={"after": self["name"]}, detours=grow[:1], additions=grow[1:])
 
 
@@ -78,8 +82,10 @@ def work(launchpad: StoreLaunchPad, folder: Path) -> None:
     launchpad.cancel_reservation(launch)
     launchpad.defuse_fw(min(ids))
     launchpad.reignite_fw(min(ids))
-    launchpad.append_wf(Workflow([Firework(CountTask(name="appended"), spec={"ledger": str(folder / "ledger")},
-                                           name="appended")]), [min(ids)])
+    launchpad.append_wf(
+        Workflow([Firework(CountTask(name="appended"), spec={"ledger": str(folder / "ledger")}, name="appended")]),
+        [min(ids)],
+    )
     os.write(acknowledged, b"appended\n")
     for _ in range(2):
         launch_rocket(launchpad, WORKER, strm_lvl="CRITICAL")

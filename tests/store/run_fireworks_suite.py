@@ -97,17 +97,13 @@ def run_here(store: str, folder: Path, selection: list[str]) -> dict[str, tuple[
     os.chdir(folder)
     package = Path(fireworks.__file__).parent
     paths = [str(package / part) for part in selection] or [str(package)]
-    pytest.main(
-        [*paths, "-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", os.devnull, "--rootdir", str(package)]
-        + ["--timeout=300", "--continue-on-collection-errors"],
-        plugins=[results],
-    )
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "--timeout=300", "--continue-on-collection-errors"]
+    # Neither our configuration nor FireWorks' own: the tests as they are.
+    pytest.main([*paths, *options, "-c", os.devnull, "--rootdir", str(package)], plugins=[results])
     return results.outcomes
 
 
-def run(
-    store: str, selection: tuple[str, ...] = (), source: Path | None = None
-) -> dict[str, tuple[str, str]]:
+def run(store: str, selection: tuple[str, ...] = (), source: Path | None = None) -> dict[str, tuple[str, str]]:
     """Run FireWorks' tests on a store in a fresh process and folder; return outcome and reason by test.
 
     ``selection`` are paths inside the package, all by default; ``source`` is a checkout of FireWorks with the data

@@ -8,11 +8,12 @@ import threading
 
 import gridfs
 import pytest
+from mongomock.gridfs import enable_gridfs_integration
+from pymongo.errors import CollectionInvalid, DocumentTooLarge, DuplicateKeyError, OperationFailure
+
 from ionloop.errors import InputError
 from ionloop.store.embedded import EmbeddedClient, StoreError
 from ionloop.store.embedded.documents import MAX_DOCUMENT_BYTES
-from mongomock.gridfs import enable_gridfs_integration
-from pymongo.errors import CollectionInvalid, DocumentTooLarge, DuplicateKeyError, OperationFailure
 
 FORK = multiprocessing.get_context("fork")
 
@@ -300,6 +301,13 @@ def test_full_keeps_to_full_for_everybody(tmp_path):
         (level,) = normal.engine.execute("PRAGMA synchronous").fetchone()
     assert level == 2
     full.close()
+
+
+def test_a_file_that_was_removed_is_made_anew(client):
+    client.data.things.insert_one({"_id": 1})
+    for suffix in ("", "-wal", "-shm"):
+        client.path.with_name(client.path.name + suffix).unlink()
+    assert EmbeddedClient(client.path).data.things.count_documents({}) == 0
 
 
 # -- what cannot be a store --------------------------------------------------------------------------------------

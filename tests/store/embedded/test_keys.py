@@ -6,9 +6,10 @@ import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from mongomock.filtering import bson_compare, filter_applies
+
 from ionloop.store.embedded.keys import UNSORTABLE, document_keys, encode, search_keys, sort_key
 from ionloop.store.embedded.planner import Lookup, lookups
-from mongomock.filtering import bson_compare, filter_applies
 
 comparable = st.one_of(
     st.none(),
@@ -30,7 +31,9 @@ def test_keys_sort_as_mongomock_compares(left, right):
     assert left_exact
     assert right_exact
     assert (left_key < right_key) == bson_compare(operator.lt, left, right)
-    assert (left_key == right_key) == (not bson_compare(operator.lt, left, right) and not bson_compare(operator.lt, right, left))
+    assert (left_key == right_key) == (
+        not bson_compare(operator.lt, left, right) and not bson_compare(operator.lt, right, left)
+    )
 
 
 @given(st.one_of(comparable, st.lists(comparable, max_size=3)), comparable)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from ionloop.errors import InputError, IonloopError
 from ionloop.store.embedded import EmbeddedClient, StoreBusy, StoreFull, engine, location
 from ionloop.store.embedded.failures import explain
@@ -133,7 +134,7 @@ def test_a_damaged_file_is_reported(tmp_path):
     client.close()
     with open(client.path, "r+b") as file:
         file.seek(4096)
-        file.write(b"\xa5" * (os.path.getsize(client.path) - 4096))
+        file.write(b"\xa5" * (client.path.stat().st_size - 4096))
     with pytest.raises(IonloopError, match="damaged"):
         client.data.things.count_documents({"n": 1})
 
