@@ -17,6 +17,7 @@ from typing import Any
 import mongomock
 from fireworks import FiretaskBase, Firework, FWorker, LaunchPad, Workflow
 from fireworks.core import launchpad as fireworks_launchpad
+from fireworks.core import rocket
 from fireworks.core.rocket_launcher import launch_rocket
 from rich.console import Console
 from rich.table import Table
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--rockets", type=int, default=100, help="how many jobs to run of each store")
     arguments = parser.parse_args()
     restrict_tasks({"nothing": NothingTask})
+    rocket.ROCKET_STREAM_LOGLEVEL = QUIET
     table = Table("fireworks", "in", *arguments.stores, title="CPU time per job that does nothing (ms)")
     for count in arguments.sizes:
         for shape in arguments.shapes:

@@ -3,7 +3,8 @@
 Started as ``python -m ionloop.labelling.child DESCRIPTOR`` with one end of a socket pair. Engines may crash,
 hang or fill the memory here; the other end then kills this process and what it started. If the other end is
 gone, a thread that waits for this kills the same. (Linux could kill this process together with its parent, but
-then nobody would be left to kill the executables that it had started.)
+then nobody would be left to kill the executables that it had started. The price: a calculator that holds Python's
+lock is killed when it lets go of it.)
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 def main() -> None:
     """Answer requests until the other end closes."""
     connection = Connection(int(sys.argv[1]))
+    # What engines start must not hold this end open: the other end would wait for a dead process.
+    os.set_inheritable(connection.fileno(), False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     faulthandler.enable()
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -88,6 +88,9 @@ class EngineProcess:
         try:
             connection.send_bytes(request.to_bytes())
             while not connection.poll(_POLL_INTERVAL_S):
+                if _has_ended(self.process_id) and not connection.poll():
+                    # A fork that the engine left behind may keep the other end open.
+                    return self._post_mortem()
                 breach = self._breach(time.monotonic() - started_s, limits)
                 if breach is not None:
                     self.kill()

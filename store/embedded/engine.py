@@ -23,6 +23,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 _BUSY_TIMEOUT_S = 30.0
 _BUSY_PATIENCE_S = 300.0
+_FORK_WAIT_S = 0.05
 
 _SCHEMA = """
 CREATE TABLE catalog (revision INTEGER NOT NULL);
@@ -311,11 +312,16 @@ class Engine:
 
     # -- forks -----------------------------------------------------------------------------------------------
 
-    def before_fork(self) -> None:
-        """Close the file, because SQLite's locks do not survive a fork: parent and child open it afresh."""
-        self._lock.acquire()
+    def before_fork(self) -> bool:
+        """Close the file, because SQLite's locks do not survive a fork: parent and child open it afresh.
+
+        Return False where another thread is busy with it.
+        """
+        if not self._lock.acquire(timeout=_FORK_WAIT_S):
+            return False
         if not self._depth:
             self._disconnect()
+        return True
 
     def after_fork_in_parent(self) -> None:
         """Let the other threads go on."""
@@ -362,10 +368,17 @@ def open_engine(path: Path, synchronous: Synchronous, *, allow_network_file_syst
 
 
 def _before_fork() -> None:
-    _engines_lock.acquire()
-    _forking[:] = _engines.values()
-    for engine in _forking:
-        engine.before_fork()
+    while True:
+        _engines_lock.acquire()
+        for engine in list(_engines.values()):
+            if not engine.before_fork():
+                break
+            _forking.append(engine)
+        else:
+            return
+        # The busy thread may itself wait for one of the locks that are held here.
+        _after_fork_in_parent()
+        time.sleep(_FORK_WAIT_S)
 
 
 def _after_fork_in_parent() -> None:

@@ -76,6 +76,7 @@ class TestCrashes:
         ("harm", "options", "state", "reason"),
         [
             ("abort", {}, State.FAILED, "SIGABRT"),
+            ("fork_and_abort", {}, State.FAILED, "SIGABRT"),
             ("segfault", {}, State.FAILED, "SIGSEGV"),
             ("exit", {"status": 7}, State.FAILED, "exit status 7"),
             ("killed_from_outside", {}, State.KILLED, "killed from outside by SIGKILL"),

@@ -52,6 +52,11 @@ class Misbehaving(GaussianPairs):
     def _killed_from_outside(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def _fork_and_abort(self) -> None:
+        if os.fork() == 0:
+            time.sleep(600)
+        os.abort()
+
     def _exit(self, status: int) -> None:
         os._exit(status)
 

@@ -175,6 +175,25 @@ def test_parent_and_child_go_on_after_a_fork(client):
     assert things.find_one({"_id": "child"})["n"] == 1
 
 
+def test_a_fork_waits_for_the_transaction_of_another_thread(client):
+    things = client.data.things
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow():
+        with client.transaction():
+            things.insert_one({"_id": "begun"})
+            inside.set()
+            go_on.wait(10)
+            EmbeddedClient(client.path).data.things.insert_one({"_id": "ended"})
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    inside.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    assert in_child(lambda: os._exit(things.count_documents({}))) == 2
+    thread.join()
+
+
 def test_a_child_forked_inside_a_transaction_cannot_touch_the_store(client):
     things = client.data.things
     with client.transaction():

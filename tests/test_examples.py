@@ -1,0 +1,26 @@
+"""The examples run, and say something sensible."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+from ionloop.workflows.campaign_file import read_campaign
+from ionloop.workflows.campaign_starter import starter_text
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LARGEST_FORCE_ERROR_MEV_PER_A = 300.0
+
+
+def test_the_library_example_fits_both_models(capsys):
+    runpy.run_path(str(EXAMPLES / "fit_without_a_campaign.py"), run_name="__main__")
+    found = re.findall(r"([\w-]+): forces +([\d.]+) meV/Å", capsys.readouterr().out)
+    assert [kind for kind, _ in found] == ["gap", "es-gap"]
+    assert all(0 < float(error) < LARGEST_FORCE_ERROR_MEV_PER_A for _, error in found)
+
+
+def test_the_campaign_of_the_paper_is_valid_and_what_init_writes():
+    path = EXAMPLES / "li7p3s11.yaml"
+    assert read_campaign(path).supercell != (1, 1, 1)
+    assert path.read_text() == starter_text("li7p3s11")
