@@ -66,8 +66,14 @@ def checks_table(checks: list[Check]) -> Table:
 
     styles = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
     table = Table(box=None, pad_edge=False)
-    for title in ("", "what", "found", "what to do"):
-        table.add_column(title, overflow="fold")
+    # A long path must not leave the advice without room.
+    for title, width in (
+        ("", 2),
+        ("what", 8),
+        ("found", 20),
+        ("what to do", 30 if any(c.advice for c in checks) else 0),
+    ):
+        table.add_column(title, overflow="fold", min_width=width)
     for check in checks:
         status = Text(check.status.value, style=styles[check.status])
         table.add_row(status, Text(check.name), Text(check.found), Text(check.advice))

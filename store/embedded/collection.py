@@ -179,6 +179,18 @@ class Draft(Document):
         # mongomock keeps a copy from right before it changes a document, to compare: no copy is needed for that.
         return self.stored.document
 
+    def write(self, store: CollectionStore) -> None:
+        """Write what has changed, if anything has."""
+        self.stored = store.replace(self.stored, dict(self))
+
+
+def _draft_each(found: list[Stored], drafts: list[Draft]) -> Iterator[Draft]:
+    """Yield drafts, each made and noted when its turn comes: an update of one document stops at the first."""
+    for stored in found:
+        draft = Draft(stored)
+        drafts.append(draft)
+        yield draft
+
 
 class EmbeddedCollection(Collection):
     """A collection in a file, with the interface of pymongo."""
@@ -195,13 +207,14 @@ class EmbeddedCollection(Collection):
         return (stored for stored in self._store.candidates(conditions) if filter_applies(conditions, stored.document))
 
     def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 - mongomock's name
-        if self._drafts is not None:
-            with self._store.engine.read():
-                drafts = [Draft(stored) for stored in self._matching(filter)]
-            self._drafts.extend(drafts)
-            return iter(drafts)
+        # Only inside is it certain that the drafts are not another thread's.
         with self._store.engine.read():
-            return iter([stored.document for stored in self._matching(filter)])
+            found = list(self._matching(filter))
+            return (
+                iter([stored.document for stored in found])
+                if self._drafts is None
+                else _draft_each(found, self._drafts)
+            )
 
     def _get_dataset(self, spec: Any, sort: Any, fields: Any, as_class: type) -> Iterator[Document]:
         """Yield copies of the documents that pass a filter, sorted: lazily where an index tells the order."""
@@ -244,7 +257,9 @@ class EmbeddedCollection(Collection):
     def aggregate(self, pipeline: Any, session: Any = None, **kwargs: Any) -> Any:
         """Run an aggregation pipeline; a leading ``$match`` uses the indexes."""
         stages = list(pipeline)
-        with self._store.engine.read():
+        engine = self._store.engine
+        writes = any("$out" in stage or "$merge" in stage for stage in stages)
+        with engine.write() if writes else engine.read():
             found = self.find(stages.pop(0)["$match"] if stages and "$match" in stages[0] else {})
             return process_pipeline(list(found), self.database, stages, session)
 
@@ -263,7 +278,8 @@ class EmbeddedCollection(Collection):
             self._drafts = []
             try:
                 result = super()._update(spec, document, upsert=upsert, **kwargs)
-                self._write_drafts()
+                for draft in self._drafts:
+                    draft.write(self._store)
             finally:
                 self._drafts = None
             return result
@@ -296,13 +312,10 @@ class EmbeddedCollection(Collection):
             "updatedExisting": True,
         }
 
-    def _write_drafts(self) -> None:
-        for draft in self._drafts or ():
-            draft.stored = self._store.replace(draft.stored, dict(draft))
-
     def _ensure_uniques(self, new_data: Any) -> None:
-        # mongomock calls this after each change, with the document in its storage already.
-        self._write_drafts()
+        # mongomock calls this after each change, and expects to find the changed document in its storage.
+        if self._drafts:
+            self._drafts[-1].write(self._store)
         drafts, self._drafts = self._drafts, None
         try:
             super()._ensure_uniques(new_data)

@@ -204,13 +204,6 @@ class Engine:
 
     # -- transactions ----------------------------------------------------------------------------------------
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether the calling thread is inside ``write`` or ``transaction``."""
-        # Another thread's transaction cannot be seen while it lasts: taking the lock waits for its end.
-        with self._lock:
-            return self._writing
-
     @contextmanager
     def read(self) -> Iterator[None]:
         """Give one consistent view of the file to everything inside."""

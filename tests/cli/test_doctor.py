@@ -44,6 +44,7 @@ def test_a_missing_gap_fit_is_told_with_advice(
         raise InputError("no gap_fit executable")
 
     monkeypatch.setattr(gap_fit, "find_executable", missing)
+    monkeypatch.setenv("COLUMNS", "400")
     assert run_command_line(["doctor"]) == 2
     told = capsys.readouterr().out
     assert "pip install" in told

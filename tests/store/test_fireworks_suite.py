@@ -11,7 +11,12 @@ _SPEC = importlib.util.spec_from_file_location(
 suite = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(suite)
 
-FAST = ("core/tests/test_firework.py", "core/tests/test_tracker.py", "scripts/tests/test_lpad_run.py")
+FAST = (
+    "core/tests/test_firework.py",
+    "core/tests/test_launchpad.py::LaunchPadTest",
+    "core/tests/test_launchpad.py::LaunchPadRerunExceptionTest",
+    "scripts/tests/test_lpad_run.py",
+)
 
 
 def check(selection):

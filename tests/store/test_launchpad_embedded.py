@@ -1,15 +1,17 @@
 import datetime
+import inspect
 import multiprocessing
+import re
 import time
 
 import pytest
-from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
+from fireworks import FiretaskBase, Firework, FWAction, FWorker, LaunchPad, Workflow
 from fireworks.core.launchpad import LockedWorkflowError, WFLock
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
 from ionloop.errors import InputError
 from ionloop.store.embedded import EmbeddedClient
-from ionloop.store.launchpad import RefreshError, connect, is_server, open_launchpad
+from ionloop.store.launchpad import _OPERATIONS, RefreshError, connect, is_server, open_launchpad
 from ionloop.store.registered_tasks import restricted_tasks
 
 FORK = multiprocessing.get_context("fork")
@@ -117,6 +119,22 @@ def test_three_processes_run_each_of_a_hundred_fireworks_once(launchpad, ledger)
     assert len(executed) == 100
     assert len(set(executed)) == 100
     assert set(states(launchpad).values()) == {"COMPLETED"}
+
+
+def take_a_number(path, start):
+    start.wait()
+    open_launchpad(path).get_new_fw_id()
+
+
+def test_processes_that_open_a_new_store_together_agree(tmp_path):
+    start = FORK.Barrier(4)
+    openers = [FORK.Process(target=take_a_number, args=(tmp_path / "new.db", start)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join()
+        assert opener.exitcode == 0
+    assert open_launchpad(tmp_path / "new.db").get_new_fw_id() == 5
 
 
 def test_an_operation_is_all_or_nothing(launchpad, ledger, monkeypatch):
@@ -250,3 +268,17 @@ def test_a_foreign_file_is_refused(tmp_path):
     path.write_text("notes" * 50)
     with pytest.raises(InputError, match="not a store"):
         open_launchpad(path)
+
+
+def test_every_operation_of_fireworks_that_writes_is_a_transaction():
+    """A newer FireWorks may write in methods that this one does not have."""
+    writes = re.compile(
+        r"\.(insert_|update_|delete_|replace_|find_one_and_|put\()|self\.(_refresh_wf|_upsert_fws|rerun_fw)"
+    )
+    single_or_loops = {"get_new_fw_id", "get_new_launch_id", "_refresh_wf", "_get_a_fw_to_run", "maintain"}
+    writing = {
+        name
+        for name, method in inspect.getmembers(LaunchPad, inspect.isfunction)
+        if writes.search(inspect.getsource(method))
+    }
+    assert writing - single_or_loops <= set(_OPERATIONS)

@@ -141,6 +141,27 @@ def test_threads_lose_no_update(client):
     assert things.find_one({"_id": 1})["n"] == 120
 
 
+def test_threads_count_and_change_one_collection_object_at_a_time(client):
+    things = client.data.things
+    things.insert_many([{"_id": n, "n": 0} for n in range(20)])
+    failures, stop = [], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            try:
+                assert things.count_documents({"n": {"$gte": 0}}) == 20
+            except Exception as error:  # whatever goes wrong in the thread, the test must tell
+                failures.append(error)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    for _ in range(20):
+        things.update_many({}, {"$inc": {"n": 1}})
+    stop.set()
+    thread.join()
+    assert failures == []
+
+
 def insert_unique(path, results):
     things = EmbeddedClient(path).data.things
     wins = 0
