@@ -36,3 +36,10 @@ def existing_store(location: str | None, root: Path | None) -> Store:
     from ..store.connection import open_store
 
     return open_store(location, root=root, must_exist=True)
+
+
+def store_hint(opened: Store) -> str:
+    """Return the option that names this store again, empty where the command would find it by itself."""
+    from ..store.connection import default_location
+
+    return "" if str(Path(default_location()).resolve()) == opened.location else f" --store {opened.location}"

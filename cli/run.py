@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RootOption, StoreOption
+from .options import RootOption, StoreOption, store_hint
 
 if TYPE_CHECKING:
     from ..store.connection import Store
@@ -83,7 +83,8 @@ def submit(file: FileArgument, store: StoreOption = None, root: RootOption = Non
     opened, campaign, new = _open_and_submit(file, store, root)
     count = opened.database.fireworks.count_documents({"spec.campaign": campaign.name})
     if new:
-        typer.echo(f"Submitted {campaign.name}: {count} jobs in {opened.location}. Next: ionloop worker")
+        typer.echo(f"Submitted {campaign.name}: {count} jobs in {opened.location}.")
+        typer.echo(f"Next: ionloop worker{store_hint(opened)}")
     else:
         typer.echo(f"Campaign {campaign.name} is in {opened.location} already, with {count} jobs.")
     opened.close()

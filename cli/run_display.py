@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..states import State
+from .options import store_hint
 
 if TYPE_CHECKING:
     from ..store.connection import Store
@@ -137,9 +138,9 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     style = "green" if status.state is State.FINISHED else "red"
     console.print()
     console.print(Text(f"{status.name}: {status.state.value} after {duration(status.seconds)}", style=f"bold {style}"))
-    console.print(Text(status.reason))
+    console.print(Text(status.reason), soft_wrap=True)
     console.print()
-    console.print("Errors on each generation's new configurations, before they joined the training set:")
+    console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))
     console.print()
     for conclusion in store.results.find({"campaign": status.name, "kind": "conclusion"}):
@@ -150,5 +151,6 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
         count for state, count in status.jobs.items() if state in ("failed", "killed", "unconverged", "rejected")
     )
     if unsuccessful:
-        console.print(f"{unsuccessful} job(s) did not succeed: see `ionloop failures`", style="yellow")
+        hint = f"ionloop failures{store_hint(store)}"
+        console.print(f"{unsuccessful} job(s) did not succeed: {hint}", style="yellow", soft_wrap=True)
     console.print(f"  report: {report}", soft_wrap=True)

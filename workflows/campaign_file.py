@@ -43,6 +43,25 @@ def read_campaign(path: str | Path) -> Campaign:
     return campaign
 
 
+def read_hyperparameters(path: str | Path) -> Campaign:
+    """Read the sections of a campaign file that a fit needs (``gap``, ``baseline``); name and structure may lack.
+
+    Raises
+    ------
+    CampaignFileError
+        With every problem that could be found.
+    """
+    path = Path(path)
+    document = parse_yaml(_read_text(path))
+    if not isinstance(document.data, Mapping):
+        raise CampaignFileError(path, document.problems or [Problem((), _not_a_campaign(document))])
+    campaign, problems = validate_campaign({"name": "fit", "structure": "none", **document.data})
+    problems = document.problems + problems
+    if problems:
+        raise CampaignFileError(path, [_with_line(problem, document) for problem in problems])
+    return campaign
+
+
 def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
     """Return the campaign's structure, not yet repeated; a relative path is taken from ``folder``.
 

@@ -1,0 +1,135 @@
+"""`ionloop fit` and `ionloop evaluate`: a potential from a file of labels, and its errors, without a campaign."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import JsonOption
+
+if TYPE_CHECKING:
+    from ..analysis.errors import ModelErrors
+    from ..fitting.data_sets import DataSet, ExtxyzKeys
+    from ..fitting.settings import BaselineSettings, GapSettings
+
+
+class Kind(StrEnum):
+    """Kinds of models."""
+
+    GAP = "gap"
+    ES_GAP = "es-gap"
+
+
+DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
+EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
+ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
+VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("fit")(fit)
+    app.command("evaluate")(evaluate)
+
+
+def fit(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model; must not hold anything else.")],
+    kind: Annotated[Kind, typer.Option(help="Short-range GAP, or GAP on the electrostatic baseline.")] = Kind.GAP,
+    settings: Annotated[
+        Path | None, typer.Option(help="YAML file with the sections gap and baseline of a campaign file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of sparse points.")] = 1,
+    energy_key: EnergyKey = "REF_energy",
+    forces_key: ForcesKey = "REF_forces",
+    virial_key: VirialKey = "REF_virial",
+) -> None:
+    """Fit a potential to a file of labelled configurations."""
+    from ..fitting.models import fit_model
+
+    data_set = _read(data, _keys(energy_key, forces_key, virial_key))
+    gap, baseline = _hyperparameters(settings, data_set, kind)
+    typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
+    manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed)
+    typer.echo(
+        f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
+        f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
+    )
+    typer.echo(f"Wrote {out}. Next: ionloop evaluate {out} TEST.xyz")
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    data: DataArgument,
+    as_json: JsonOption = False,
+    energy_key: EnergyKey = "REF_energy",
+    forces_key: ForcesKey = "REF_forces",
+    virial_key: VirialKey = "REF_virial",
+) -> None:
+    """Measure a potential on labelled configurations: errors of energies and forces, overall and per element."""
+    from ..analysis.errors import evaluate_errors
+    from ..fitting.models import load_model
+
+    data_set = _read(data, _keys(energy_key, forces_key, virial_key))
+    errors = evaluate_errors(load_model(model), data_set.configurations)
+    if as_json:
+        typer.echo(json.dumps({"configurations": len(data_set), **errors.model_dump(mode="json")}, indent=2))
+    else:
+        _print_errors(errors, len(data_set))
+
+
+def _keys(energy: str, forces: str, virial: str) -> ExtxyzKeys:
+    from ..fitting.data_sets import ExtxyzKeys
+
+    return ExtxyzKeys(energy=energy, forces=forces, virial=virial)
+
+
+def _read(path: Path, keys: ExtxyzKeys) -> DataSet:
+    """Read a data set; where it has no isolated atoms, energies count from their mean per atom, and this is said."""
+    from ..errors import InputError
+    from ..fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
+
+    data_set = read_extxyz(path, keys)
+    if not len(data_set):
+        raise InputError(f"{path} holds no configurations")
+    missing = sorted(set(data_set.elements) - set(data_set.isolated_atom_energies))
+    if not missing:
+        return data_set
+    typer.echo(
+        f"{path} has no isolated atom of {', '.join(missing)}: energies count from the mean energy per atom, "
+        "so the potential says nothing about dissociation.",
+        err=True,
+    )
+    return DataSet(data_set.configurations, mean_energy_per_atom(data_set.configurations))
+
+
+def _hyperparameters(path: Path | None, data_set: DataSet, kind: Kind) -> tuple[GapSettings, BaselineSettings | None]:
+    from ..workflows.campaign import Campaign
+    from ..workflows.campaign_file import read_hyperparameters
+    from ..workflows.charges import baseline_settings
+
+    campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
+    if kind is Kind.GAP:
+        return campaign.gap, None
+    # The composition decides between oxidation states; charges must be the same for all configurations.
+    symbols = data_set.configurations[0].atoms.get_chemical_symbols()
+    return campaign.gap, baseline_settings(campaign.baseline, symbols)
+
+
+def _print_errors(errors: ModelErrors, configurations: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"{configurations} configurations", title_justify="left")
+    for title in ("", "RMSE", "MAE", "largest", "values"):
+        table.add_column(title, justify="right" if title else "left")
+    rows = [("energy, meV/atom", errors.energy_eV_per_atom), ("forces, meV/Å", errors.force_eV_per_A)]
+    rows += [(f"  on {element}", error) for element, error in errors.force_by_element_eV_per_A.items()]
+    for name, error in rows:
+        numbers = (f"{1000 * value:.2f}" for value in (error.rmse, error.mae, error.maximum))
+        table.add_row(name, *numbers, str(error.count))
+    Console(highlight=False).print(table)

@@ -1,0 +1,87 @@
+"""`ionloop fit` and `ionloop evaluate` on files as users have them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from ionloop.cli import run_command_line
+
+SETTINGS = """
+gap:
+  two_body: {cutoff_A: 4.0, sparse_points: 5}
+  soap: {cutoff_A: 4.0, n_max: 3, l_max: 2, sparse_points: 10}
+baseline: {charges: {Cu: 0.1, Au: -0.1}}
+"""
+
+
+def write_labels(path: Path, seeds: range, energy: str = "REF_energy") -> None:
+    lines = []
+    for seed in seeds:
+        atoms = bulk("CuAu", "cesiumchloride", a=3.1).repeat((2, 2, 1))
+        atoms.rattle(0.08, seed=seed)
+        atoms.calc = EMT()
+        table = np.hstack([atoms.positions, atoms.get_forces()])
+        cell = " ".join(map(str, atoms.cell.array.ravel()))
+        lines.append(
+            f'{len(atoms)}\nLattice="{cell}" Properties=species:S:1:pos:R:3:REF_forces:R:3 '
+            f'{energy}={atoms.get_potential_energy()} pbc="T T T"'
+        )
+        lines += [f"{symbol} {' '.join(map(str, row))}" for symbol, row in zip(atoms.symbols, table, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    write_labels(tmp_path / "train.xyz", range(6))
+    write_labels(tmp_path / "test.xyz", range(10, 13))
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["gap", "es-gap"])
+def test_a_model_is_fitted_and_measured(files, capsys, kind):
+    model = str(files / "model")
+    arguments = ["--out", model, "--kind", kind, "--settings", str(files / "settings.yaml")]
+    assert run_command_line(["fit", str(files / "train.xyz"), *arguments]) == 0
+    told = capsys.readouterr()
+    assert "no isolated atom of Au, Cu" in told.err
+    assert "6 energies, 144 force components and 0 virial components" in told.out
+    assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--json"]) == 0
+    errors = json.loads(capsys.readouterr().out)
+    assert errors["configurations"] == 3
+    spread = 0.3
+    assert 0 < errors["force_eV_per_A"]["rmse"] < spread
+    assert set(errors["force_by_element_eV_per_A"]) == {"Cu", "Au"}
+
+
+def test_a_key_of_another_name_is_asked_for_and_found(files, capsys):
+    write_labels(files / "other.xyz", range(3), energy="dft_energy")
+    arguments = [str(files / "other.xyz"), "--out", str(files / "model"), "--settings", str(files / "settings.yaml")]
+    assert run_command_line(["fit", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "REF_energy" in told
+    assert "dft_energy" in told
+    assert not (files / "model").exists()
+    assert run_command_line(["fit", *arguments, "--energy-key", "dft_energy"]) == 0
+
+
+def test_wrong_hyperparameters_are_told_with_line_and_key(files, capsys):
+    (files / "settings.yaml").write_text("gap:\n  soap: {nmax: 3}\n")
+    arguments = ["--out", str(files / "model"), "--settings", str(files / "settings.yaml")]
+    assert run_command_line(["fit", str(files / "train.xyz"), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "gap.soap.nmax" in told
+    assert "n_max" in told
+
+
+@pytest.mark.parametrize("arguments", [["fit", "missing.xyz", "--out", "m"], ["evaluate", "missing", "missing.xyz"]])
+def test_what_is_not_there_is_named(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command_line(arguments) == 2
+    assert "missing" in capsys.readouterr().err
