@@ -54,8 +54,7 @@ def main() -> None:
         folder = Path(name)
         configurations = labelled_configurations(folder)
         energies = {
-            symbol: isolated_atom_energy(symbol, ENGINE, folder / f"atom-{symbol}").energy or 0.0
-            for symbol in SPECIES
+            symbol: isolated_atom_energy(symbol, ENGINE, folder / f"atom-{symbol}").energy or 0.0 for symbol in SPECIES
         }
         training = DataSet(tuple(configurations[:TRAINING]), energies)
         for kind, baseline in (("gap", None), ("es-gap", BASELINE)):

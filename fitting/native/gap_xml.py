@@ -1,0 +1,456 @@
+"""GAP potentials as files: the XML of gap_fit and its sparse-point files, read and written.
+
+A potential is a sum of isolated-atom energies and of *coordinates*, each a sparse Gaussian process over one
+descriptor (Bartók, Csányi, Int. J. Quantum Chem. 2015, 115, 1051, 10.1002/qua.24927). The reader takes what
+it can represent exactly and refuses the rest by name; the writer's files are read by QUIP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError, IonloopError
+from .descriptor_strings import Descriptor, parse_descriptor, split_key_values
+
+FloatArray = NDArray[np.float64]
+
+#: How a GAP coordinate compares descriptors.
+Covariance = Literal["ard_se", "dot_product"]
+
+#: The format version that :func:`write_gap_xml` claims: a recent one, whose conventions it follows.
+GAP_VERSION = 1769700636
+LARGEST_ATOMIC_NUMBER = 118
+
+_COVARIANCE_OF_CODE: Mapping[str, str] = {"1": "ard_se", "2": "dot_product", "3": "bond_real_space", "4": "pp"}
+_CODE_OF_COVARIANCE: Mapping[Covariance, str] = {"ard_se": "1", "dot_product": "2"}
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One sparse Gaussian process over one descriptor.
+
+    Attributes:
+        descriptor: the descriptor's parsed command line; ``descriptor.text`` is the line itself.
+        covariance: "ard_se" or "dot_product".
+        delta: amplitude δ of the covariance, eV (per atom or pair).
+        sparse_points: descriptors of the sparse points. Shape [n_sparse, n_dimensions].
+        alphas: weights. Shape [n_sparse].
+        sparse_cutoffs: cutoff function at the sparse points. Shape [n_sparse].
+        zeta: exponent of the dot product; None for "ard_se".
+        theta: length scales of "ard_se", in units of the descriptor; None for "dot_product". Shape
+            [n_dimensions].
+        signal_mean: constant f0 whose square "ard_se" adds to the covariance, eV.
+        label: name inside the file.
+    """
+
+    descriptor: Descriptor
+    covariance: Covariance
+    delta: float
+    sparse_points: FloatArray
+    alphas: FloatArray
+    sparse_cutoffs: FloatArray
+    zeta: float | None = None
+    theta: FloatArray | None = None
+    signal_mean: float = 0.0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        n_sparse = len(self.alphas)
+        expected = {
+            "sparse_points": (n_sparse, self.descriptor.n_dimensions),
+            "sparse_cutoffs": (n_sparse,),
+            "theta": (self.descriptor.n_dimensions,) if self.covariance == "ard_se" else None,
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if (None if array is None else array.shape) != shape:
+                raise IonloopError(
+                    f"the GAP coordinate {self.label!r} ({self.descriptor.kind}) needs {name} of shape {shape}, "
+                    f"not {None if array is None else array.shape}"
+                )
+        if (self.zeta is None) == (self.covariance == "dot_product"):
+            raise IonloopError(f"the GAP coordinate {self.label!r} needs zeta if, and only if, it is dot_product")
+
+
+@dataclass(frozen=True)
+class GapModel:
+    """A GAP potential.
+
+    Attributes:
+        isolated_atom_energies: by atomic number, eV; missing ones are 0.
+        coordinates: the Gaussian processes, whose energies add up.
+        label: name of the potential inside its file.
+        energy_scale: factor on everything, isolated atoms included.
+        gap_version: format version of the file; old ones follow other conventions.
+        command_line: of the fit, for information.
+    """
+
+    isolated_atom_energies: Mapping[int, float]
+    coordinates: tuple[Coordinate, ...]
+    label: str = "ionloop_gap"
+    energy_scale: float = 1.0
+    gap_version: int = GAP_VERSION
+    command_line: str = field(default="", repr=False)
+
+    @property
+    def cutoff_A(self) -> float:
+        """The longest cutoff of all descriptors, Å."""
+        return max((coordinate.descriptor.cutoff_A for coordinate in self.coordinates), default=0.0)
+
+    @property
+    def known_atomic_numbers(self) -> frozenset[int]:
+        """Elements that a descriptor names or that have an isolated-atom energy; 0 stands for any element."""
+        named = {number for coordinate in self.coordinates for number in coordinate.descriptor.atomic_numbers}
+        return frozenset(named | {number for number, energy in self.isolated_atom_energies.items() if energy})
+
+
+def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
+    """Read a GAP potential that gap_fit, or :func:`write_gap_xml`, has written.
+
+    Args:
+        path: the XML file; its sparse-point files lie beside it.
+        label: which potential, where the file holds several. None takes the one that the file's first
+            ``<Potential>`` names, or the only one.
+
+    Raises:
+        InputError: if the file does not exist or has no potential of that label.
+        IonloopError: if a file is damaged, or the potential has a feature that is not supported; the message
+            names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no potential file {path}")
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
+        raise IonloopError(f"the potential {path} is not readable XML: {error}; copy or fit it again") from error
+    try:
+        return _read_model(root, path.parent, label)
+    except _Malformed as error:
+        raise IonloopError(f"the potential {path} is malformed: {error}; copy or fit it again") from error
+    except InputError as error:
+        raise InputError(f"the potential {path}: {error}") from error
+    except IonloopError as error:
+        raise IonloopError(f"the potential {path}: {error}") from error
+
+
+def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml") -> Path:
+    """Write a potential as an XML file with one sparse-point file per coordinate, as gap_fit does.
+
+    Every file is written under a temporary name and renamed, the XML last. QUIP computes the same energies
+    from the files as :class:`~ionloop.fitting.native.calculator.NativeGapCalculator` from the model.
+
+    Args:
+        model: the potential.
+        folder: made if it does not exist.
+        file_name: of the XML; the sparse-point files are ``<file_name>.sparseX.<label><number>``.
+
+    Returns:
+        The XML file's path.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names, checksums = [], []
+    for number, coordinate in enumerate(model.coordinates, start=1):
+        text = "".join(f"{value:.20e}\n" for value in coordinate.sparse_points.ravel().tolist()).encode()
+        names.append(f"{file_name}.sparseX.{model.label}{number}")
+        checksums.append(hashlib.md5(text, usedforsecurity=False).hexdigest())
+        _write_file(folder / names[-1], text)
+    _write_file(folder / file_name, "\n".join(_xml_lines(model, names, checksums)).encode())
+    return folder / file_name
+
+
+class _Malformed(Exception):
+    """What is wrong with the file, without its name."""
+
+
+def _read_model(root: ElementTree.Element, folder: Path, label: str | None) -> GapModel:
+    parameters, potential_arguments = _choose_potential(root, label)
+    data = _only_child(parameters, "GAP_data")
+    if _logical(data, "do_core", False):
+        raise IonloopError("it has a core potential (do_core=T), which is not supported: evaluate it with quippy")
+    energies: dict[int, float] = {}
+    for child in data:
+        if child.tag != "e0":
+            raise IonloopError(f"its GAP_data holds <{child.tag}>, which is not supported: evaluate it with quippy")
+        energies[_integer(child, "Z")] = _number(child, "value")
+    version = _integer(parameters, "gap_version") if parameters.get("gap_version") else 0
+    sparse = _only_child(parameters, "gpSparse")
+    elements = sparse.findall("gpCoordinates")
+    if sparse.get("n_coordinate") is not None and _integer(sparse, "n_coordinate") != len(elements):
+        raise _Malformed(f"gpSparse announces {sparse.get('n_coordinate')} coordinates and has {len(elements)}")
+    if not elements:
+        raise _Malformed("gpSparse has no gpCoordinates")
+    command_line = parameters.find("command_line")
+    return GapModel(
+        isolated_atom_energies=energies,
+        coordinates=tuple(_read_coordinate(element, folder, version) for element in elements),
+        label=parameters.get("label", ""),
+        energy_scale=_energy_scale(potential_arguments),
+        gap_version=version,
+        command_line=(command_line.text or "").strip() if command_line is not None else "",
+    )
+
+
+def _choose_potential(root: ElementTree.Element, label: str | None) -> tuple[ElementTree.Element, Mapping[str, str]]:
+    """The GAP_params element meant by a label, and the arguments of the Potential element that names it."""
+    by_label: dict[str, ElementTree.Element] = {}
+    for element in root.iter("GAP_params"):
+        by_label.setdefault(element.get("label", ""), element)
+    if not by_label:
+        raise IonloopError("it is not a GAP: it has no GAP_params")
+    arguments_of: dict[str, Mapping[str, str]] = {}
+    for potential in root.iter("Potential"):
+        words, arguments = split_key_values(potential.get("init_args", ""))
+        if [word.upper() for word in words] == ["IP", "GAP"]:
+            arguments_of.setdefault(arguments.get("label", ""), arguments)
+        elif label is None and not arguments_of:
+            raise IonloopError(
+                f"its potential is {potential.get('init_args')!r}, and only 'IP GAP' is supported: "
+                "evaluate it with quippy, or name the label of a GAP in it"
+            )
+    if label is None:
+        label = next(iter(arguments_of)) if arguments_of else next(iter(by_label))
+        if not arguments_of and len(by_label) > 1:
+            raise InputError(f"it holds several potentials; name the label of one: {', '.join(by_label)}")
+    if label not in by_label:
+        raise InputError(f"it has no potential labelled {label!r}; it has {', '.join(map(repr, by_label))}")
+    return by_label[label], arguments_of.get(label, {})
+
+
+def _energy_scale(arguments: Mapping[str, str]) -> float:
+    if "r_scale" in arguments and _to_number(arguments["r_scale"], "r_scale") != 1.0:
+        raise IonloopError("its Potential has r_scale, which is not supported: evaluate it with quippy")
+    return _to_number(arguments.get("E_scale", "1"), "E_scale")
+
+
+def _read_coordinate(element: ElementTree.Element, folder: Path, version: int) -> Coordinate:
+    label = element.get("label", "")
+    code = _attribute(element, "covariance_type")
+    covariance = _COVARIANCE_OF_CODE.get(code)
+    if covariance not in ("ard_se", "dot_product"):
+        raise IonloopError(
+            f"the coordinate {label!r} has covariance type {code} ({covariance or 'unknown'}), and only ard_se "
+            "and dot_product are supported: evaluate it with quippy"
+        )
+    if not _logical(element, "sparsified", True):
+        raise IonloopError(f"the coordinate {label!r} is not sparsified, which is not supported")
+    descriptor = parse_descriptor(_only_child(element, "descriptor").text or "", version)
+    n_dimensions = _integer(element, "dimensions")
+    if n_dimensions != descriptor.n_dimensions:
+        raise _Malformed(
+            f"the coordinate {label!r} has {n_dimensions} dimensions, its descriptor {descriptor.text!r} "
+            f"{descriptor.n_dimensions}"
+        )
+    _check_permutations(element, label, n_dimensions)
+    theta = element.find("theta")
+    scales = None if theta is None else _numbers(theta.text or "", f"theta of {label!r}")
+    zeta = None
+    if covariance == "dot_product":
+        if element.get("zeta") is None and (scales is None or len(scales) == 0):
+            raise _Malformed(f"the coordinate {label!r} has neither zeta nor theta")
+        zeta = _number(element, "zeta") if element.get("zeta") is not None else float(scales[0])
+        scales = None
+        if zeta < 1:
+            raise _Malformed(f"the coordinate {label!r} has zeta {zeta}; it must be 1 or more")
+    elif scales is None or len(scales) != n_dimensions or np.any(scales <= 0):
+        raise _Malformed(f"the coordinate {label!r} needs {n_dimensions} positive length scales theta")
+    points = _sparse_elements(element, label)
+    return Coordinate(
+        descriptor=descriptor,
+        covariance=covariance,
+        delta=_number(element, "signal_variance"),
+        sparse_points=_read_sparse_points(element, points, folder, n_dimensions),
+        alphas=np.array([_number(point, "alpha") for point in points]),
+        sparse_cutoffs=np.array([_number(point, "sparseCutoff") for point in points]),
+        zeta=zeta,
+        theta=scales,
+        signal_mean=_number(element, "signal_mean") if element.get("signal_mean") is not None else 0.0,
+        label=label,
+    )
+
+
+def _check_permutations(element: ElementTree.Element, label: str, n_dimensions: int) -> None:
+    if element.get("n_permutations") is not None and _integer(element, "n_permutations") != 1:
+        raise IonloopError(
+            f"the coordinate {label!r} has {element.get('n_permutations')} permutations; only 1 is supported"
+        )
+    permutation = element.find("permutation")
+    if permutation is None:
+        return
+    order = (permutation.text or "").split()
+    if order != [str(index) for index in range(1, n_dimensions + 1)]:
+        raise IonloopError(f"the coordinate {label!r} permutes its components, which is not supported")
+
+
+def _sparse_elements(element: ElementTree.Element, label: str) -> list[ElementTree.Element]:
+    points = element.findall("sparseX")
+    announced = _integer(element, "n_sparseX")
+    if not points or announced != len(points):
+        raise _Malformed(f"the coordinate {label!r} announces {announced} sparse points and has {len(points)}")
+    points.sort(key=lambda point: _integer(point, "i"))
+    if [_integer(point, "i") for point in points] != list(range(1, len(points) + 1)):
+        raise _Malformed(f"the sparse points of {label!r} are not numbered from 1 to {len(points)}")
+    return points
+
+
+def _read_sparse_points(
+    element: ElementTree.Element, points: Sequence[ElementTree.Element], folder: Path, n_dimensions: int
+) -> FloatArray:
+    name = element.get("sparseX_filename")
+    if not name:
+        return np.array([_inline_point(point, n_dimensions) for point in points])
+    try:
+        content = (folder / name).read_bytes()
+    except (OSError, ValueError) as error:
+        raise IonloopError(f"its sparse-point file {name} cannot be read: {error}; copy it with the XML") from error
+    checksum = element.get("sparseX_md5sum", "").strip()
+    if checksum and hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
+        raise IonloopError(f"its sparse-point file {name} is not the one it was fitted with (checksum differs)")
+    values = _numbers(content.decode("ascii", "replace"), f"the file {name}")
+    if len(values) != len(points) * n_dimensions:
+        raise IonloopError(
+            f"its sparse-point file {name} has {len(values)} numbers instead of {len(points)} points of {n_dimensions}"
+        )
+    return values.reshape(len(points), n_dimensions)
+
+
+def _inline_point(point: ElementTree.Element, n_dimensions: int) -> FloatArray:
+    name = f"sparse point {point.get('i')}"
+    if not _logical(point, "sliced", False):
+        values = _numbers(point.text or "", name)
+    else:
+        slices = sorted(point.findall("sparseX_slice"), key=lambda part: _integer(part, "start"))
+        values = np.concatenate([np.empty(0), *(_numbers(part.text or "", name) for part in slices)])
+        ends = [_integer(part, "end") for part in slices]
+        starts = [_integer(part, "start") for part in slices]
+        if starts != [1, *(end + 1 for end in ends[:-1])]:
+            raise _Malformed(f"the slices of {name} leave gaps")
+    if len(values) != n_dimensions:
+        raise _Malformed(f"{name} has {len(values)} components instead of {n_dimensions}")
+    return values
+
+
+def _only_child(element: ElementTree.Element, tag: str) -> ElementTree.Element:
+    children = element.findall(tag)
+    if len(children) != 1:
+        raise _Malformed(f"{element.tag} must have one {tag}, not {len(children)}")
+    return children[0]
+
+
+def _attribute(element: ElementTree.Element, name: str) -> str:
+    value = element.get(name)
+    if value is None:
+        raise _Malformed(f"an element {element.tag} lacks its attribute {name}")
+    return value.strip()
+
+
+def _to_number(text: str, name: str) -> float:
+    try:
+        value = float(text.strip())
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        raise _Malformed(f"{name} is {text!r}, not a finite number")
+    return value
+
+
+def _number(element: ElementTree.Element, name: str) -> float:
+    return _to_number(_attribute(element, name), f"{name} of {element.tag}")
+
+
+def _integer(element: ElementTree.Element, name: str) -> int:
+    text = _attribute(element, name)
+    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+        raise _Malformed(f"{name} of {element.tag} is {text!r}, not a whole number")
+    return int(text)
+
+
+def _logical(element: ElementTree.Element, name: str, default: bool) -> bool:
+    text = element.get(name)
+    if text is None:
+        return default
+    letter = text.strip().strip(".").upper()[:1]
+    if letter not in ("T", "F"):
+        raise _Malformed(f"{name} of {element.tag} is {text!r}, neither T nor F")
+    return letter == "T"
+
+
+def _numbers(text: str, name: str) -> FloatArray:
+    try:
+        values = np.array(text.split(), dtype=np.float64)
+    except ValueError as error:
+        raise _Malformed(f"{name} holds something that is not a number: {error}") from error
+    if not np.all(np.isfinite(values)):
+        raise _Malformed(f"{name} holds numbers that are not finite")
+    return values
+
+
+def _xml_lines(model: GapModel, names: Sequence[str], checksums: Sequence[str]) -> list[str]:
+    label = model.label
+    scale = "" if model.energy_scale == 1.0 else f" E_scale={model.energy_scale!r}"
+    quoted = quoteattr(label)
+    lines = [
+        f"<{label}>",
+        f"<Potential label={quoted} init_args={quoteattr(f'IP GAP label={label}{scale}')}/>",
+        f'<GAP_params label={quoted} gap_version="{model.gap_version}">',
+        '  <GAP_data do_core="F">',
+    ]
+    for number in range(1, LARGEST_ATOMIC_NUMBER + 1):
+        energy = model.isolated_atom_energies.get(number, 0.0)
+        lines.append(f'    <e0 Z="{number}" value="{energy:.17e}"/>')
+    lines.append("  </GAP_data>")
+    lines.append(f'  <gpSparse label={quoted} n_coordinate="{len(model.coordinates)}" fitted="T">')
+    for index, coordinate in enumerate(model.coordinates):
+        file_attributes = f'sparseX_filename={quoteattr(names[index])} sparseX_md5sum="{checksums[index]}"'
+        lines += _coordinate_lines(coordinate, f"{label}{index + 1}", file_attributes)
+    lines += ["  </gpSparse>"]
+    if model.command_line:
+        lines.append(f"  <command_line><![CDATA[ {model.command_line.replace(']]>', ']] >')}]]></command_line>")
+    return [*lines, "</GAP_params>", f"</{label}>", ""]
+
+
+def _coordinate_lines(coordinate: Coordinate, label: str, file_attributes: str) -> list[str]:
+    n_sparse, n_dimensions = coordinate.sparse_points.shape
+    zeta = "" if coordinate.zeta is None else f'zeta="{coordinate.zeta:.17e}" '
+    lines = [
+        f'    <gpCoordinates label={quoteattr(label)} dimensions="{n_dimensions}" '
+        f'signal_variance="{coordinate.delta:.17e}" signal_mean="{coordinate.signal_mean:.17e}" sparsified="T" '
+        f'n_permutations="1" covariance_type="{_CODE_OF_COVARIANCE[coordinate.covariance]}" {zeta}'
+        f'n_sparseX="{n_sparse}" {file_attributes}>'
+    ]
+    if coordinate.theta is not None:
+        lines.append(f"      <theta> {' '.join(f'{value:.17e}' for value in coordinate.theta)} </theta>")
+    text = coordinate.descriptor.text.replace("&", "&amp;").replace("<", "&lt;")
+    lines.append(f"      <descriptor>{text}</descriptor>")
+    order = " ".join(str(index) for index in range(1, n_dimensions + 1))
+    lines.append(f'      <permutation i="1">{order}</permutation>')
+    weights = zip(coordinate.alphas.tolist(), coordinate.sparse_cutoffs.tolist(), strict=True)
+    lines += [
+        f'      <sparseX i="{index}" alpha="{alpha:.17e}" sparseCutoff="{cutoff:.17e}"/>'
+        for index, (alpha, cutoff) in enumerate(weights, start=1)
+    ]
+    return [*lines, "    </gpCoordinates>"]
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
