@@ -100,8 +100,13 @@ class Engine:
         return connection
 
     def _check_or_create(self, connection: sqlite3.Connection) -> None:
-        # Nothing may be written, not even the journal mode, before the file is known to be ours.
-        self._identify(connection)
+        # Nothing may be written, not even the journal mode, before the file is known to be ours. One transaction,
+        # or another process that makes the store just now would show its tables without their mark.
+        connection.execute("BEGIN")
+        try:
+            self._identify(connection)
+        finally:
+            connection.execute("ROLLBACK")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StoreError(f"store: the file system of {self.path} cannot keep SQLite's log: choose another")
