@@ -24,10 +24,11 @@ __all__ = [
     "SelectionSettings",
     "SimilaritySelection",
     "StrideSelection",
+    "VarianceSelection",
     "select",
 ]
 
-SelectionMethod = Literal["farthest-point", "similarity", "cur", "stride", "random"]
+SelectionMethod = Literal["farthest-point", "variance", "similarity", "cur", "stride", "random"]
 SELECTION_METHODS: tuple[SelectionMethod, ...] = get_args(SelectionMethod)
 DEFAULT_METHOD: SelectionMethod = "farthest-point"
 
@@ -92,6 +93,20 @@ class SimilaritySelection(_DescriptorSelection):
     )
 
 
+class VarianceSelection(_DescriptorSelection):
+    """The frames that the driving model is least sure of, spread out among themselves."""
+
+    method: Literal["variance"] = Field(
+        default="variance", description="Frames with the largest predicted variance of an atom's energy."
+    )
+    pool: int = Field(
+        default=3,
+        ge=1,
+        description="The most uncertain frames, pool times count of them, are thinned to count by"
+        " farthest-point sampling, because neighbouring frames are alike; 1 takes the most uncertain ones; no unit.",
+    )
+
+
 class CurSelection(_DescriptorSelection):
     """Frames of the highest leverage in the space of fingerprints."""
 
@@ -106,6 +121,7 @@ def _method_of(value: Any) -> str:
 
 SelectionSettings = Annotated[
     Annotated[FarthestPointSelection, Tag("farthest-point")]
+    | Annotated[VarianceSelection, Tag("variance")]
     | Annotated[SimilaritySelection, Tag("similarity")]
     | Annotated[CurSelection, Tag("cur")]
     | Annotated[StrideSelection, Tag("stride")]
@@ -145,23 +161,35 @@ def select(
     existing: Sequence[Atoms],
     settings: SelectionSettings,
     seed: int,
+    uncertainties: Sequence[float] | None = None,
 ) -> SelectionOutcome:
     """Choose at most ``settings.count`` candidates; never two alike, nor one that is already in ``existing``.
 
     Deterministic for a given input; only the random method draws from ``seed``. The methods on fingerprints
     do not depend on the order of the candidates, except where two scores are equal: the earlier wins.
 
+    Parameters
+    ----------
+    uncertainties
+        One number per candidate, the larger the less the model knows; the method ``variance`` needs them.
+
     Raises
     ------
     InputError
-        If the seed is negative or a structure has no atoms.
+        If the seed is negative, a structure has no atoms, or uncertainties are needed and not there.
     """
     if seed < 0:
         raise InputError(f"the seed must be 0 or more, not {seed}")
     if any(len(atoms) == 0 for atoms in (*candidates, *existing)):
         raise InputError("a structure without atoms cannot be selected or compared")
     distinct = _distinct(candidates, existing)
-    chosen, scores, why = _choose([candidates[index] for index in distinct], existing, settings, seed)
+    frames = [candidates[index] for index in distinct]
+    if isinstance(settings, VarianceSelection):
+        if uncertainties is None or len(uncertainties) != len(candidates):
+            raise InputError("selection by variance needs one uncertainty per candidate")
+        chosen, scores, why = _variance(frames, [uncertainties[index] for index in distinct], settings)
+    else:
+        chosen, scores, why = _choose(frames, existing, settings, seed)
     reason = ""
     if len(chosen) < settings.count:
         reason = (
@@ -263,6 +291,18 @@ def _farthest_point(new: np.ndarray, known: np.ndarray, count: int) -> _Choice:
         scores.append(float(nearest[farthest]))
         nearest = np.minimum(nearest, _distances(new, new[farthest : farthest + 1])[:, 0])
     return chosen, scores, ""
+
+
+def _variance(frames: list[Atoms], uncertainties: list[float], settings: VarianceSelection) -> _Choice:
+    """Take the most uncertain frames and thin them out, the most uncertain one first."""
+    order = sorted(range(len(frames)), key=lambda index: (-uncertainties[index], index))
+    pool = order[: settings.pool * settings.count]
+    if len(pool) > settings.count:
+        descriptor = SoapDescriptor(species_of(frames), settings.descriptor)
+        fingerprints = _fingerprints([frames[index] for index in pool], descriptor)
+        thinned, _, _ = _farthest_point(fingerprints[1:], fingerprints[:1], settings.count - 1)
+        pool = [pool[0], *(pool[1 + index] for index in thinned)]
+    return pool, [float(uncertainties[index]) for index in pool], ""
 
 
 def _cur(new: np.ndarray, known: np.ndarray, count: int) -> _Choice:
