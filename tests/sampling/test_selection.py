@@ -20,6 +20,7 @@ from ionloop.sampling.selection import (
     SelectionSettings,
     SimilaritySelection,
     StrideSelection,
+    VarianceSelection,
     _cur,
     _farthest_point,
     select,
@@ -58,11 +59,12 @@ def test_count_is_respected_and_nothing_repeats(method: str) -> None:
     shifted.positions[0] += shifted.cell[1]
     pool = [*candidates, shifted, candidates[5].copy()]
     known = [candidates[7].copy()]
+    unsure = [float(index % 5) for index in range(len(pool))]
     for count in (1, 5, 40):
-        outcome = select(pool, known, settings_for(method, count), seed=1)
+        outcome = select(pool, known, settings_for(method, count), seed=1, uncertainties=unsure)
         assert len(outcome.indices) == len(set(outcome.indices)) == len(outcome.scores) <= count
         assert not {7, 12, 13} & set(outcome.indices)
-        assert outcome == select(pool, known, settings_for(method, count), seed=1)
+        assert outcome == select(pool, known, settings_for(method, count), seed=1, uncertainties=unsure)
         if method != "similarity":
             assert len(outcome.indices) == min(count, 11)
         if count == 40:
@@ -88,8 +90,8 @@ def test_turned_and_renumbered_structures_are_known(method: str) -> None:
 @pytest.mark.parametrize("method", SELECTION_METHODS)
 def test_nothing_to_choose_from(method: str) -> None:
     known = frames(2)
-    assert select([], known, settings_for(method, 3), seed=0).indices == ()
-    outcome = select(known, known, settings_for(method, 3), seed=0)
+    assert select([], known, settings_for(method, 3), seed=0, uncertainties=[]).indices == ()
+    outcome = select(known, known, settings_for(method, 3), seed=0, uncertainties=[1.0, 2.0])
     assert outcome.indices == ()
     assert "2 candidates, 0 of them new" in outcome.reason
 
@@ -222,7 +224,14 @@ def test_bad_input_is_refused() -> None:
 def test_settings_choose_the_model_by_method() -> None:
     for method, model in zip(
         SELECTION_METHODS,
-        (FarthestPointSelection, SimilaritySelection, CurSelection, StrideSelection, RandomSelection),
+        (
+            FarthestPointSelection,
+            VarianceSelection,
+            SimilaritySelection,
+            CurSelection,
+            StrideSelection,
+            RandomSelection,
+        ),
         strict=True,
     ):
         assert type(ADAPTER.validate_python({"method": method, "count": 3})) is model
@@ -234,7 +243,10 @@ def test_settings_choose_the_model_by_method() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"method": "farthest"}, "expected tags: 'farthest-point', 'similarity', 'cur', 'stride', 'random'"),
+        (
+            {"method": "farthest"},
+            "expected tags: 'farthest-point', 'variance', 'similarity', 'cur', 'stride', 'random'",
+        ),
         ({"method": "stride", "threshold": 0.9}, "Extra inputs"),
         ({"method": "cur", "count": 0}, "greater than or equal to 1"),
         ({"method": "similarity", "threshold": 1.0}, "less than or equal to"),
