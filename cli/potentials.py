@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from ..fitting.settings import BaselineSettings, GapSettings
 
 
+class FitBackend(StrEnum):
+    """What fits."""
+
+    NATIVE = "native"
+    GAP_FIT = "gap_fit"
+
+
+class EvaluateBackend(StrEnum):
+    """What evaluates."""
+
+    NATIVE = "native"
+    QUIPPY = "quippy"
+
+
 class Kind(StrEnum):
     """Kinds of models."""
 
@@ -43,6 +57,9 @@ def fit(
     settings: Annotated[
         Path | None, typer.Option(help="YAML file with the sections gap and baseline of a campaign file.")
     ] = None,
+    backend: Annotated[
+        FitBackend, typer.Option(help="ionloop's own fitter, or QUIP's gap_fit: the same model.")
+    ] = FitBackend.NATIVE,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of sparse points.")] = 1,
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
@@ -54,7 +71,7 @@ def fit(
     data_set = _read(data, _keys(energy_key, forces_key, virial_key))
     gap, baseline = _hyperparameters(settings, data_set, kind)
     typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
-    manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed)
+    manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed, backend=backend.value)
     typer.echo(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
@@ -63,8 +80,11 @@ def fit(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    model: Annotated[Path, typer.Argument(help="Folder of a model, or the XML file of any GAP made by gap_fit.")],
     data: DataArgument,
+    backend: Annotated[
+        EvaluateBackend, typer.Option(help="ionloop's own evaluator, or QUIP: the same numbers.")
+    ] = EvaluateBackend.NATIVE,
     as_json: JsonOption = False,
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
@@ -75,7 +95,7 @@ def evaluate(
     from ..fitting.models import load_model
 
     data_set = _read(data, _keys(energy_key, forces_key, virial_key))
-    errors = evaluate_errors(load_model(model), data_set.configurations)
+    errors = evaluate_errors(load_model(model, backend=backend.value), data_set.configurations)
     if as_json:
         typer.echo(json.dumps({"configurations": len(data_set), **errors.model_dump(mode="json")}, indent=2))
     else:

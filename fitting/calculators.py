@@ -109,9 +109,12 @@ def _read_potential(path: Path) -> Any:
 
 
 class EsGapCalculator(Calculator):
-    """GAP plus electrostatic baseline, each an ASE calculator (eV, Å)."""
+    """GAP plus electrostatic baseline, each an ASE calculator (eV, Å).
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    The predicted variance, where the GAP knows it, is the GAP's: the baseline has fixed parameters.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "local_variance"]
 
     def __init__(self, gap: Calculator, baseline: Calculator) -> None:
         super().__init__()
@@ -126,10 +129,16 @@ class EsGapCalculator(Calculator):
     ) -> None:
         """Evaluate both parts and add them; raises what they raise."""
         super().calculate(atoms, list(properties), list(system_changes))
+        # First, because the GAP then computes all it is asked for in one pass.
+        variance = (
+            {"local_variance": self.gap.get_property("local_variance", self.atoms)}
+            if "local_variance" in properties
+            else {}
+        )
         names = ["energy", "forces"] + (["stress"] if self.atoms.cell.rank == 3 else [])
         parts = [
             {name: calculator.get_property(name, self.atoms) for name in names}
             for calculator in (self.gap, self.baseline)
         ]
-        self.results = {name: parts[0][name] + parts[1][name] for name in names}
+        self.results = {name: parts[0][name] + parts[1][name] for name in names} | variance
         self.results["free_energy"] = self.results["energy"]

@@ -25,10 +25,47 @@ FloatArray = NDArray[np.float64]
 #: e²/(4πε₀) in eV Å.
 COULOMB_CONSTANT_EV_A = 14.399645478
 
-# Measured seconds per pair in real space, and per atom and reciprocal vector: they only steer the splitting.
-_SECONDS_PER_PAIR = 2.0e-7
-_SECONDS_PER_WAVE = 8.0e-9
 _ROWS_PER_BLOCK_ELEMENTS = 4_000_000
+# α comes from a fixed grid, so that what is tabulated for it outlives small changes of the cell.
+_ALPHAS = 0.04 * 1.03 ** np.arange(170)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds per pair in real space, and per atom and reciprocal vector: they only steer the splitting."""
+
+    pair: float
+    wave: float
+
+
+# Measured on one core (AVX-512, 2.0 to 3.5 GHz).
+COMPILED_COSTS = Costs(pair=1.7e-8, wave=1.0e-9)
+MATRIX_COSTS = Costs(pair=2.0e-7, wave=8.0e-9)
+
+
+@dataclass(frozen=True)
+class ChargedCell:
+    """What a choice of parameters depends on: the cell's volume (Å³) and the ions in it.
+
+    ``pair_cutoffs`` holds, for each class of pairs, its share of all pairs and the distance (Å) to which its
+    Slater correction must be summed whatever the splitting.
+    """
+
+    n_atoms: int
+    volume: float
+    squared_charges: float
+    pair_cutoffs: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
+
+    def n_pairs(self, cutoffs: FloatArray) -> FloatArray:
+        """Expected number of pairs for real-space cutoffs in Å. Shapes [n]."""
+        cubes = np.zeros_like(cutoffs)
+        for share, slater_cutoff in self.pair_cutoffs:
+            cubes += share * np.maximum(cutoffs, slater_cutoff) ** 3
+        return self.n_atoms**2 / self.volume * (2 * math.pi / 3) * cubes
+
+    def strength(self, accuracy: float) -> float:
+        """2 k_e Σq² over the target (Å): the estimated errors depend on both through it alone."""
+        return 2 * COULOMB_CONSTANT_EV_A * max(self.squared_charges, 1e-12) / accuracy
 
 
 @dataclass(frozen=True)
@@ -49,48 +86,52 @@ class Contribution:
     strain_derivative: FloatArray
 
 
+def candidate_alphas(alpha: float | None) -> FloatArray:
+    """The splittings to choose from (1/Å): those of a fixed grid, or the one that is asked for. Shape [n]."""
+    return _ALPHAS.copy() if alpha is None else np.array([float(alpha)])
+
+
+def real_cutoffs(charged: ChargedCell, alphas: FloatArray, accuracy: float) -> FloatArray:
+    """Cutoffs (Å) at which the real-space sum leaves a root-mean-square force error of ``accuracy`` (eV/Å)."""
+    cutoffs = 3.0 / alphas
+    for _ in range(8):
+        argument = charged.strength(accuracy) / np.sqrt(charged.n_atoms * cutoffs * charged.volume)
+        cutoffs = _root_log(argument) / alphas
+    return cutoffs
+
+
+def _reciprocal_cutoffs(charged: ChargedCell, alphas: FloatArray, accuracy: float) -> FloatArray:
+    length = charged.volume ** (1 / 3)
+    exponents = np.full_like(alphas, 4.0)
+    for _ in range(8):
+        waves = np.maximum(2 * alphas * exponents * length / (2 * math.pi), 1.0)
+        argument = charged.strength(accuracy) * alphas / (length * np.sqrt(math.pi * waves * charged.n_atoms))
+        exponents = _root_log(argument)
+    return 2 * alphas * exponents
+
+
 def choose_splitting(
-    n_atoms: int, volume: float, squared_charges: float, accuracy: float, alpha: float | None = None
+    charged: ChargedCell, accuracy: float, alpha: float | None = None, costs: Costs = COMPILED_COSTS
 ) -> Splitting:
     """The cheapest splitting whose two truncation errors each stay at ``accuracy``.
 
     Args:
-        n_atoms: number of charges.
-        volume: of the cell, Å³.
-        squared_charges: Σ q², e².
+        charged: the cell and its ions.
         accuracy: estimated root-mean-square error of a force from each sum, eV/Å.
         alpha: use this α (1/Å) instead of the cheapest.
+        costs: of the loops that will run.
     """
-    strength = 2 * COULOMB_CONSTANT_EV_A * max(squared_charges, 1e-12) / accuracy
-    candidates = np.geomspace(2.0, 60.0, 80)
-    if alpha is None:
-        real_cutoffs = candidates
-        alphas = _real_exponent(strength, n_atoms, volume, real_cutoffs) / real_cutoffs
-    else:
-        alphas = np.array([alpha])
-        real_cutoffs = np.array([3.0 / alpha])
-        for _ in range(8):
-            real_cutoffs = _real_exponent(strength, n_atoms, volume, real_cutoffs) / alphas
-    length = volume ** (1 / 3)
-    exponents = np.full_like(alphas, 4.0)
-    for _ in range(8):
-        waves = np.maximum(2 * alphas * exponents * length / (2 * math.pi), 1.0)
-        argument = strength * alphas / (length * np.sqrt(math.pi * waves * n_atoms))
-        exponents = _root_log(argument)
-    reciprocal_cutoffs = 2 * alphas * exponents
-    n_pairs = n_atoms**2 / volume * (2 * math.pi / 3) * real_cutoffs**3
-    n_waves = n_atoms * volume * reciprocal_cutoffs**3 / (6 * math.pi**2)
-    best = int(np.argmin(n_pairs * _SECONDS_PER_PAIR + n_waves * _SECONDS_PER_WAVE))
-    return Splitting(float(alphas[best]), float(real_cutoffs[best]), float(reciprocal_cutoffs[best]))
+    alphas = candidate_alphas(alpha)
+    near = real_cutoffs(charged, alphas, accuracy)
+    far = _reciprocal_cutoffs(charged, alphas, accuracy)
+    n_waves = charged.n_atoms * charged.volume * far**3 / (6 * math.pi**2)
+    best = int(np.argmin(charged.n_pairs(near) * costs.pair + n_waves * costs.wave))
+    return Splitting(float(alphas[best]), float(near[best]), float(far[best]))
 
 
 def _root_log(argument: FloatArray) -> FloatArray:
     """√(ln x), never below 1.5, so that a generous target still gives a meaningful sum."""
     return np.sqrt(np.log(np.maximum(argument, math.exp(1.5**2))))
-
-
-def _real_exponent(strength: float, n_atoms: int, volume: float, cutoffs: FloatArray) -> FloatArray:
-    return _root_log(strength / np.sqrt(n_atoms * cutoffs * volume))
 
 
 @dataclass(frozen=True)
@@ -142,35 +183,19 @@ class ReciprocalLattice:
         ranges = (h_range, np.arange(-k_max, k_max + 1), self.l_range)
         return tuple(np.exp(np.outer(n, phase)) for n, phase in zip(ranges, phases, strict=True))
 
-    def _row_blocks(self, n_atoms: int) -> list[slice]:
-        size = max(1, _ROWS_PER_BLOCK_ELEMENTS // max(n_atoms, len(self.l_range), 1))
-        return [slice(start, start + size) for start in range(0, len(self.h), size)]
-
-    def contribution(self, positions: FloatArray, charges: FloatArray) -> Contribution:
+    def contribution(self, fractions: FloatArray, charges: FloatArray) -> Contribution:
         """Energy, forces and strain derivative of (2π/V) Σ exp(-G²/4α²) |S|²/G².
 
         Args:
-            positions: Å. Shape [n_atoms, 3].
+            fractions: fractional coordinates. Shape [3, n_atoms].
             charges: e. Shape [n_atoms].
         """
-        along_h, along_k, along_l = self._axis_phases(positions)
-        k_max = (len(along_k) - 1) // 2
-        energy, strain = 0.0, np.zeros((3, 3))
-        slopes = np.zeros((3, len(charges)))
-        for block in self._row_blocks(len(charges)):
-            h, k = self.h[block], self.k[block]
-            waves = along_h[h] * along_k[k + k_max]
-            structure = (waves * charges) @ along_l.T
-            weighted = self.prefactors[block] * structure.conj()
-            powers = 0.5 * (weighted * structure).real
-            energy += float(powers.sum())
-            strain += _reciprocal_strain(self.vectors[block], powers, self.alpha)
-            response = (waves * (weighted @ along_l)).imag
-            slopes[0] += h @ response
-            slopes[1] += k @ response
-            slopes[2] += np.sum((waves * ((weighted * self.l_range) @ along_l)).imag, axis=0)
-        forces = 2 * math.pi * charges[:, None] * (slopes.T @ self.inverse_cell.T)
-        return Contribution(energy, forces, strain)
+        from . import coulomb_kernels as kernels
+
+        energy, gradient, strain = kernels.sum_waves(
+            fractions, charges, self.h, self.k, self.prefactors, self.vectors, self.alpha
+        )
+        return Contribution(energy, -(gradient.T @ self.inverse_cell.T), strain)
 
     def pair_matrix(self, positions: FloatArray) -> FloatArray:
         """Matrix M with ½ qᵀMq the energy of :meth:`contribution` (eV/e²). Shape [n_atoms, n_atoms]."""
@@ -187,14 +212,6 @@ class ReciprocalLattice:
             waves = np.sqrt(factors[factors > 0])[:, None] * waves[factors > 0]
             matrix += waves.real.T @ waves.real + waves.imag.T @ waves.imag
         return matrix
-
-
-def _reciprocal_strain(vectors: FloatArray, powers: FloatArray, alpha: float) -> FloatArray:
-    """-Σ w_G [δ - G G (2/G² + 1/2α²)] over one block. Shapes [rows, l, 3], [rows, l] -> [3, 3]."""
-    used = powers != 0
-    g, weights = vectors[used], powers[used]
-    factors = weights * (2 / np.einsum("gx,gx->g", g, g) + 1 / (2 * alpha**2))
-    return (g * factors[:, None]).T @ g - weights.sum() * np.eye(3)
 
 
 def self_and_background(charges: FloatArray, volume: float, alpha: float) -> Contribution:

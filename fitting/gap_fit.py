@@ -47,12 +47,14 @@ class FitLimits:
     memory_bytes : the preflight refuses fits that need more (bytes); None means what the machine has free
     threads : OpenMP threads; with one, equal inputs give equal bytes
     executable : the gap_fit program; None looks for it
+    cache_folder : where the native fitter keeps rows for later fits; None keeps none
     """
 
     wall_time_s: float | None = None
     memory_bytes: int | None = None
     threads: int = 1
     executable: Path | None = None
+    cache_folder: Path | None = None
 
 
 @dataclass(frozen=True)

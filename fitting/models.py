@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -27,16 +28,20 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field, ValidationError
 
 from ..errors import InputError, IonloopError
-from .calculators import EsGapCalculator, GapCalculator
+from .backends import fit_natively, foreign_calculator, gap_calculator
+from .calculators import EsGapCalculator
 from .data_sets import DataSet, write_extxyz, write_text_durably
 from .electrostatics import SlaterEwald
-from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, fit_gap
-from .preflight import check_fit
-from .settings import BaselineSettings, FrozenSettings, GapSettings, ModelKind
+from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
+from .native.fit_errors import ErrorSummary
+from .preflight import check_data, check_fit
+from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSettings, GapSettings, ModelKind
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"
 SCHEMA_VERSION: Final = 1
+DEFAULT_FIT_BACKEND: Final[FitBackend] = "gap_fit"
+DEFAULT_EVALUATE_BACKEND: Final[EvaluateBackend] = "quippy"
 _TEMPORARY_SUFFIXES = (".partial", ".damaged")
 _PACKAGES = ("ionloop", "quippy-ase", "ase", "numpy")
 
@@ -61,8 +66,18 @@ class ModelManifest(FrozenSettings):
     target_energies: int = Field(description="Energies that the fit used (count)")
     target_forces: int = Field(description="Force components that the fit used (count)")
     target_virials: int = Field(description="Virial components that the fit used (count)")
-    wall_time_s: float = Field(description="Wall time of gap_fit (s)")
-    command: tuple[str, ...] = Field(description="gap_fit's command line (words)")
+    wall_time_s: float = Field(description="Wall time of the fit (s)")
+    backend: FitBackend = Field("gap_fit", description="What fitted the model (name)")
+    command: tuple[str, ...] = Field(description="gap_fit's command line (words); none for the native backend")
+    earlier_model: str | None = Field(
+        None, description="Inputs' hash of the model whose sparse points were kept (SHA-256); null if none were"
+    )
+    training_errors: ErrorSummary | None = Field(
+        None, description="Errors of the GAP on its training data, if the backend gives them (eV/atom, eV/Å)"
+    )
+    leave_out_errors: ErrorSummary | None = Field(
+        None, description="The same, each configuration left out of the fit in its turn (eV/atom, eV/Å)"
+    )
     versions: dict[str, str] = Field(description="Versions of the packages that took part (names)")
     files: dict[str, str] = Field(description="Checksum of every file in the folder (SHA-256)")
 
@@ -93,9 +108,18 @@ def subtract_baseline(data_set: DataSet, baseline: Calculator) -> DataSet:
 
 
 def compute_inputs_hash(
-    kind: ModelKind, data_set: DataSet, settings: GapSettings, baseline: BaselineSettings | None, seed: int
+    kind: ModelKind,
+    data_set: DataSet,
+    settings: GapSettings,
+    baseline: BaselineSettings | None,
+    seed: int,
+    backend: FitBackend = DEFAULT_FIT_BACKEND,
+    earlier_model: str | None = None,
 ) -> str:
-    """Return a hash (SHA-256) of all that determines a model; dictionaries count without their order."""
+    """Return a hash (SHA-256) of all that determines a model; dictionaries count without their order.
+
+    ``earlier_model`` is the hash of the model whose sparse points are kept.
+    """
     inputs = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -103,6 +127,8 @@ def compute_inputs_hash(
         "settings": settings.model_dump(mode="json"),
         "baseline": None if baseline is None else baseline.model_dump(mode="json"),
         "seed": seed,
+        "backend": backend,
+        "earlier_model": earlier_model,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -116,11 +142,15 @@ def fit_model(
     *,
     seed: int = 0,
     limits: FitLimits | None = None,
+    backend: FitBackend = DEFAULT_FIT_BACKEND,
+    earlier_model: Path | None = None,
 ) -> ModelManifest:
     """Fit a potential and write it to ``folder``; a whole folder of the same inputs is returned at once.
 
     The folder is written beside its place under a temporary name, flushed to the disk and renamed: it is
     there whole or not at all. A damaged model is fitted again. ``baseline`` is used for "es-gap" only.
+    ``earlier_model``, for the native backend, is the folder of a model whose sparse points are kept: rows that
+    were computed for it are found in ``limits.cache_folder`` again.
 
     Raises
     ------
@@ -128,6 +158,8 @@ def fit_model(
         If the inputs cannot be used, or the folder holds something else.
     GapFitError
         If gap_fit fails.
+    SingularFitError
+        If the native fit has no unique solution.
     ModelError
         If the folder cannot be written.
     """
@@ -138,30 +170,41 @@ def fit_model(
     elif baseline is None:
         raise InputError("an es-gap needs a baseline: give the charges of its elements")
     folder = Path(folder).absolute()
-    inputs_hash = compute_inputs_hash(kind, data_set, settings, baseline, seed)
+    _check_backend(backend, earlier_model)
+    earlier_hash = None if earlier_model is None else read_manifest(earlier_model).inputs_hash
+    inputs_hash = compute_inputs_hash(kind, data_set, settings, baseline, seed, backend, earlier_hash)
     existing = _existing_model(folder, inputs_hash)
     if existing is not None:
         return existing
     limits = limits or FitLimits()
     _check_baseline_elements(data_set, baseline)
-    pairs = check_fit(data_set, settings, limits).pairs
+    if backend == "native":
+        check_data(data_set, settings)
+        pairs: tuple[tuple[str, str], ...] = ()
+    else:
+        pairs = check_fit(data_set, settings, limits).pairs
     temporary = _temporary_folder(folder)
     try:
         write_extxyz(temporary / TRAINING_SET_FILE, data_set)
         targets = data_set
         if baseline is not None:
             targets = subtract_baseline(data_set, baseline_calculator(baseline))
-        run = fit_gap(temporary, targets, pairs, settings, seed=seed, limits=limits)
+        if backend == "native":
+            entries = _native_entries(temporary, targets, settings, seed, limits, earlier_model)
+        else:
+            entries = _run_entries(fit_gap(temporary, targets, pairs, settings, seed=seed, limits=limits))
         manifest = ModelManifest(
             kind=kind,
             settings=settings,
             baseline=baseline,
             inputs_hash=inputs_hash,
             seed=seed,
+            backend=backend,
+            earlier_model=earlier_hash,
             files=_checksums(temporary),
             versions=_versions(),
             **_data_entries(data_set),
-            **_run_entries(run),
+            **entries,
         )
         write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
         return _publish(temporary, folder, manifest)
@@ -204,19 +247,35 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
     return manifest
 
 
-def load_model(folder: Path, *, verify: bool = True) -> Calculator:
-    """Return the potential in a model folder as an ASE calculator (energy, forces, stress).
+def load_model(path: Path, *, verify: bool = True, backend: EvaluateBackend | None = None) -> Calculator:
+    """Return a potential as an ASE calculator (energy, forces, stress).
+
+    Parameters
+    ----------
+    path : a model folder, or the XML file of any GAP, whoever fitted it
+    verify : compare the checksums of a folder first
+    backend : what evaluates the GAP, "native" or "quippy"; None takes the default
 
     Raises
     ------
+    InputError
+        If there is no such file, or no such backend.
     ModelError
-        If the folder is not a whole model.
+        If a folder is not a whole model.
+    IonloopError
+        If a file is damaged, or the native backend does not have a feature of it; the message names it.
     """
-    folder = Path(folder)
+    path = Path(path)
+    backend = DEFAULT_EVALUATE_BACKEND if backend is None else backend
+    if backend not in get_args(EvaluateBackend):
+        raise InputError(f"unknown backend {backend!r}; allowed are {', '.join(get_args(EvaluateBackend))}")
+    if path.is_file() and path.name != MANIFEST_FILE:
+        return foreign_calculator(path, backend)
+    folder = path.parent if path.name == MANIFEST_FILE else path
     manifest = read_manifest(folder, verify=verify)
     if not (folder / POTENTIAL_FILE).is_file():
         raise ModelError(f"{folder / POTENTIAL_FILE} is missing; fit the model again")
-    gap = GapCalculator(folder / POTENTIAL_FILE, manifest.elements)
+    gap = gap_calculator(folder / POTENTIAL_FILE, manifest.elements, backend)
     if manifest.baseline is None:
         return gap
     return EsGapCalculator(gap, baseline_calculator(manifest.baseline))
@@ -240,6 +299,27 @@ def _run_entries(run: GapFitRun) -> dict[str, Any]:
         "wall_time_s": run.wall_time_s,
         "command": run.command,
     }
+
+
+def _native_entries(
+    folder: Path, targets: DataSet, settings: GapSettings, seed: int, limits: FitLimits, earlier_model: Path | None
+) -> dict[str, Any]:
+    """Fit, write the potential, and return what the manifest says about the fit."""
+    start = time.monotonic()
+    fit = fit_natively(folder, targets, settings, seed=seed, limits=limits, earlier_model=earlier_model)
+    run = GapFitRun((), expected_counts(targets), time.monotonic() - start)
+    return {
+        **_run_entries(run),
+        "training_errors": fit.training_errors.summary(),
+        "leave_out_errors": None if fit.leave_out_errors is None else fit.leave_out_errors.summary(),
+    }
+
+
+def _check_backend(backend: FitBackend, earlier_model: Path | None) -> None:
+    if backend not in get_args(FitBackend):
+        raise InputError(f"unknown backend {backend!r}; allowed are {', '.join(get_args(FitBackend))}")
+    if earlier_model is not None and backend != "native":
+        raise InputError(f"only the native backend keeps an earlier model's sparse points, not {backend}")
 
 
 def _check_baseline_elements(data_set: DataSet, baseline: BaselineSettings | None) -> None:

@@ -181,6 +181,9 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
         If it cannot; every reason is given.
     """
     problems = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
+    methods = {settings.soap.sparse_method, settings.two_body.sparse_method if settings.two_body else None}
+    if "farthest_points" in methods:
+        problems.append("gap_fit has no sparse_method farthest_points; choose another one, or the native backend")
     try:
         find_executable(limits.executable)
     except InputError as error:
@@ -193,6 +196,19 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
     if problems:
         raise PreflightError(problems)
     return cost
+
+
+def check_data(data_set: DataSet, settings: GapSettings) -> None:
+    """Check what any fit of these data needs, whatever computes it.
+
+    Raises
+    ------
+    PreflightError
+        If it is not there; every reason is given.
+    """
+    problems = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
+    if problems:
+        raise PreflightError(problems)
 
 
 def _data_problems(data_set: DataSet) -> Iterator[str]:

@@ -13,7 +13,9 @@ from ase.data import atomic_numbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 ModelKind = Literal["gap", "es-gap"]
-SparseMethod = Literal["uniform", "cur_points", "random"]
+FitBackend = Literal["native", "gap_fit"]
+EvaluateBackend = Literal["native", "quippy"]
+SparseMethod = Literal["uniform", "cur_points", "farthest_points", "random"]
 
 
 def _known_element(symbol: str) -> str:

@@ -113,6 +113,11 @@ class SlaterPairTable:
         self._series = np.array([_taylor_coefficients(f) for f in forms])
         self._series_radii = np.array([f.series_radius for f in forms])
 
+    @property
+    def largest_decay(self) -> float:
+        """Largest finite Slater exponent, 1/Å; 0 where all are point charges."""
+        return float(self._decays.max(initial=0.0))
+
     def pair_index(self, first_kinds: IntArray, second_kinds: IntArray) -> IntArray:
         """Row of the table for each pair of kinds. Shapes [n_pairs]."""
         return first_kinds * self.n_kinds + second_kinds

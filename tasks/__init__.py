@@ -2,7 +2,7 @@
 
 from .assess import AssessTask, ConcludeTask
 from .base import IonloopTask
-from .fit import FitTask
+from .fit import CrossCheckTask, FitTask
 from .initial import InitialDynamicsTask, LithiumDistributionsTask, RelaxDistributionTask
 from .label import IsolatedAtomTask, LabelTask
 from .sample import SampleTask, SelectTask
@@ -10,6 +10,7 @@ from .sample import SampleTask, SelectTask
 TASKS: tuple[type[IonloopTask], ...] = (
     AssessTask,
     ConcludeTask,
+    CrossCheckTask,
     FitTask,
     InitialDynamicsTask,
     IsolatedAtomTask,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ..analysis.agreement import Agreement
+from ..fitting.settings import EvaluateBackend
 from ..labelling.settings import EngineSettings
 from ..states import State
 from ..store.connection import Store
@@ -11,7 +13,7 @@ from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
-from .fit import record_errors
+from .fit import CROSS_CHECK, record_errors
 from .label import ISOLATED_ATOM, label_identifier
 
 CONCLUSION = "conclusion"
@@ -53,6 +55,7 @@ class AssessParameters(TaskParameters):
     planned: int | None = Field(default=None, description="configurations that were asked for, if fixed")
     engine: EngineSettings
     min_label_fraction: float
+    backend: EvaluateBackend
 
 
 class AssessTask(IonloopTask):
@@ -68,12 +71,13 @@ class AssessTask(IonloopTask):
         finished = [label.id for _, label in labelled if label is not None and label.state is State.FINISHED]
         self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
         self._check_isolated_atoms(parameters, context)
+        self._check_evaluators(parameters, context)
         for name in parameters.models.values():
             model = store.models.get(name)
             # A model whose fit failed is in the ledger of failures; the others are measured all the same.
             if model is not None:
                 with context.measure("assess"):
-                    record_errors(store, parameters, model, "new", finished)
+                    record_errors(store, parameters, model, "new", finished, parameters.backend)
         data_set = self._freeze(parameters, context)
         return Outcome(
             reason=f"{len(finished)} of {len(labelled)} labels finished",
@@ -94,6 +98,14 @@ class AssessTask(IonloopTask):
                 f"fewer than stop.min_label_fraction = {parameters.min_label_fraction:g}; "
                 "see `ionloop failures`, then `ionloop retry`"
             )
+
+    @staticmethod
+    def _check_evaluators(parameters: AssessParameters, context: TaskContext) -> None:
+        """Stop where the cross-check of a model failed: this job runs after failures, but not after that one."""
+        checks = context.store.results.find({"kind": CROSS_CHECK, "model": {"$in": sorted(parameters.models.values())}})
+        wrong = [check.model_kind or "" for check in checks if not Agreement.model_validate(check.values).holds]
+        if wrong:
+            raise JobFailed(f"the cross-check of {', '.join(sorted(wrong))} failed; see `ionloop failures`")
 
     @staticmethod
     def _check_isolated_atoms(parameters: AssessParameters, context: TaskContext) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
+from ..analysis.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
 from ..analysis.errors import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration
 from ..fitting.models import fit_model, load_model
-from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
+from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
-from .base import IonloopTask, Outcome, TaskParameters
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
 ERRORS = "errors"
+CROSS_CHECK = "cross-check"
+AGREEMENT_UNITS = {
+    "energy_eV_per_atom": "eV/atom",
+    "force_eV_per_A": "eV/Å",
+    "stress_eV_per_A3": "eV/Å³",
+}
 ERROR_UNITS = {
     "energy_eV_per_atom": "eV/atom",
     "force_eV_per_A": "eV/Å",
@@ -23,7 +31,15 @@ ERROR_UNITS = {
 }
 
 
-def model_identifier(kind: str, data_set: str, gap: GapSettings, baseline: BaselineSettings | None, seed: int) -> str:
+def model_identifier(
+    kind: str,
+    data_set: str,
+    gap: GapSettings,
+    baseline: BaselineSettings | None,
+    *,
+    seed: int,
+    backend: FitBackend,
+) -> str:
     """Return the identifier of the model that these inputs give (known before it is fitted)."""
     return identifier(
         "model",
@@ -32,6 +48,7 @@ def model_identifier(kind: str, data_set: str, gap: GapSettings, baseline: Basel
         gap.model_dump(mode="json"),
         None if baseline is None else baseline.model_dump(mode="json"),
         seed,
+        backend,
     )
 
 
@@ -51,7 +68,12 @@ def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
 
 
 def record_errors(
-    store: Store, place: TaskParameters, model: ModelRecord, subset: str, labels: list[str]
+    store: Store,
+    place: TaskParameters,
+    model: ModelRecord,
+    subset: str,
+    labels: list[str],
+    backend: EvaluateBackend,
 ) -> ResultRecord:
     """Measure ``model`` on ``labels`` and record the errors, overall and per element.
 
@@ -61,7 +83,7 @@ def record_errors(
     known = store.results.get(name)
     if known is not None:
         return known
-    calculator = load_model(store.artefacts.path(model.path))
+    calculator = load_model(store.artefacts.path(model.path), backend=backend)
     errors = evaluate_errors(calculator, labelled_configurations(store, labels))
     return store.results.add(
         ResultRecord(
@@ -87,6 +109,8 @@ class FitParameters(TaskParameters):
     gap: GapSettings
     baseline: BaselineSettings | None = None
     seed: int
+    backend: FitBackend
+    evaluate_backend: EvaluateBackend
 
 
 class FitTask(IonloopTask):
@@ -105,7 +129,7 @@ class FitTask(IonloopTask):
                 model = self._fit(parameters, data_set, context)
             store.models.replace(model)
         with context.measure("fit"):
-            errors = record_errors(store, parameters, model, "training", data_set.labels)
+            errors = record_errors(store, parameters, model, "training", data_set.labels, parameters.evaluate_backend)
         return Outcome(outputs={"model": model.id, "errors": errors.id})
 
     @staticmethod
@@ -121,6 +145,7 @@ class FitTask(IonloopTask):
             parameters.baseline,
             store.artefacts.path(relative),
             seed=parameters.seed,
+            backend=parameters.backend,
         )
         folder = store.artefacts.path(relative)
         baseline: dict[str, Any] | None = None
@@ -140,3 +165,61 @@ class FitTask(IonloopTask):
             files=[store.artefacts.register(path) for path in sorted(folder.iterdir()) if path.is_file()],
             wall_time_s=manifest.wall_time_s,
         )
+
+
+class CrossCheckParameters(TaskParameters):
+    """A model and how many of its training configurations are evaluated twice."""
+
+    model: str
+    data_set: str
+    configurations: int
+
+
+class CrossCheckTask(IonloopTask):
+    """Evaluate a model with our evaluator and with QUIP; where they differ, nothing may be built on the model."""
+
+    _fw_name = "ionloop.cross-check"
+    parameters_type = CrossCheckParameters
+
+    def execute(self, parameters: CrossCheckParameters, context: TaskContext) -> Outcome:
+        """Compare, record the largest differences, and fail if the forces differ."""
+        if importlib.util.find_spec("quippy") is None:
+            return Outcome(reason="quippy is not installed: nothing to compare with")
+        store = context.store
+        name = identifier("result", CROSS_CHECK, parameters.model, parameters.configurations)
+        known = store.results.get(name)
+        agreement = self._compare(parameters, context) if known is None else Agreement.model_validate(known.values)
+        if known is None:
+            store.results.add(
+                ResultRecord(
+                    id=name,
+                    campaign=parameters.campaign,
+                    generation=parameters.generation,
+                    kind=CROSS_CHECK,
+                    model=parameters.model,
+                    model_kind=store.models[parameters.model].kind,
+                    values=agreement.model_dump(mode="json"),
+                    units=AGREEMENT_UNITS,
+                )
+            )
+        if not agreement.holds:
+            raise JobFailed(
+                f"the native evaluator and QUIP differ by {agreement.force_eV_per_A:.2g} eV/Å on model "
+                f"{parameters.model}, more than {FORCE_TOLERANCE_EV_PER_A:g}; please report it, and set "
+                "evaluate.backend: quippy and fit.backend: gap_fit in a campaign of another name"
+            )
+        return Outcome(reason=f"forces agree to {agreement.force_eV_per_A:.1e} eV/Å")
+
+    @staticmethod
+    def _compare(parameters: CrossCheckParameters, context: TaskContext) -> Agreement:
+        store = context.store
+        path = store.artefacts.path(store.models[parameters.model].path)
+        labels = store.data_sets[parameters.data_set].labels
+        # Spread over the set, so that early and late generations are both seen.
+        count = min(parameters.configurations, len(labels))
+        chosen = [labels[index * len(labels) // count] for index in range(count)]
+        structures = [configuration.atoms for configuration in labelled_configurations(store, chosen)]
+        with context.measure("cross-check"):
+            return compare_calculators(
+                load_model(path, backend="native"), load_model(path, backend="quippy"), structures
+            )

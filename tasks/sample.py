@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..fitting.models import load_model
+from ..fitting.settings import EvaluateBackend
 from ..sampling.molecular_dynamics import (
     MolecularDynamicsSettings,
     clear_calculator,
@@ -19,13 +21,16 @@ from ..sampling.molecular_dynamics import (
     run_langevin,
 )
 from ..sampling.selection import SelectionSettings, select
+from ..sampling.uncertainty import frame_variances
+from ..store.artefacts import atomic_file
 from ..store.identifiers import derive_seed, identifier
-from ..store.records import ConfigurationRecord, Origin, TrajectoryRecord
+from ..store.records import Artefact, ConfigurationRecord, Origin, ResultRecord, TrajectoryRecord
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext
 from .label import ISOLATED_ATOM, add_configuration
 
 SAMPLED = "molecular-dynamics"
+VARIANCE = "variance"
 
 
 class DynamicsParameters(TaskParameters):
@@ -93,6 +98,7 @@ class SampleParameters(DynamicsParameters):
 
     model: str
     model_kind: str
+    backend: EvaluateBackend
     replica: int
 
 
@@ -113,7 +119,7 @@ class SampleTask(IonloopTask):
                 parameters,
                 name=f"replica-{parameters.replica}",
                 atoms=start,
-                calculator=lambda: load_model(store.artefacts.path(model.path)),
+                calculator=lambda: load_model(store.artefacts.path(model.path), backend=parameters.backend),
                 driver=parameters.model_kind,
                 replica=parameters.replica,
             )
@@ -139,6 +145,8 @@ class SelectParameters(TaskParameters):
 
     trajectories: list[str] = Field(min_length=1)
     write_every: int
+    model: str
+    backend: EvaluateBackend
     settings: SelectionSettings
     seed: int
 
@@ -154,19 +162,23 @@ class SelectTask(IonloopTask):
         store = context.store
         candidates: list[Atoms] = []
         origins: list[dict[str, Any]] = []
+        uncertainties: list[float] = []
         for name in parameters.trajectories:
             record = store.trajectories.get(name)
             if record is None:
                 continue
             frames = read_frames(store.artefacts.path(record.artefact.path), start=1)
             candidates.extend(frames)
+            uncertainties.extend(self._uncertainties(parameters, record, frames, context))
             origins.extend(
                 {"parent": record.id, "step": (i + 1) * parameters.write_every, "seed": record.seed}
                 for i in range(len(frames))
             )
         existing = [record.atoms for record in self._earlier(parameters, context)]
         with context.measure("select"):
-            outcome = select(candidates, existing, parameters.settings, seed=parameters.seed)
+            outcome = select(
+                candidates, existing, parameters.settings, parameters.seed, uncertainties=uncertainties or None
+            )
         for order, index in enumerate(outcome.indices):
             origin = Origin(sampler=SAMPLED, index=order, **origins[index])
             add_configuration(store, parameters, candidates[index], origin)
@@ -174,6 +186,45 @@ class SelectTask(IonloopTask):
             reason=outcome.reason,
             outputs={"candidates": len(candidates), "selected": len(outcome.indices)},
         )
+
+    @staticmethod
+    def _uncertainties(
+        parameters: SelectParameters, record: TrajectoryRecord, frames: list[Atoms], context: TaskContext
+    ) -> list[float]:
+        """Return the largest predicted variance in each frame and record mean and maximum; QUIP's are not asked."""
+        if parameters.backend != "native" or not frames:
+            return []
+        store = context.store
+        model = store.models[parameters.model]
+        name = identifier("result", VARIANCE, record.id, model.id)
+        path = store.artefacts.folder(Path("variances")) / f"{name}.npz"
+        known = store.results.get(name)
+        if known is not None and store.artefacts.is_whole(Artefact.model_validate(known.values["artefact"])):
+            with np.load(path) as arrays:
+                return [float(value) for value in arrays["maximum_eV2"]]
+        with context.measure("variance"):
+            variances = frame_variances(load_model(store.artefacts.path(model.path), backend="native"), frames)
+        with atomic_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, mean_eV2=variances[:, 0], maximum_eV2=variances[:, 1])
+        store.results.replace(
+            ResultRecord(
+                id=name,
+                campaign=parameters.campaign,
+                generation=parameters.generation,
+                kind=VARIANCE,
+                model=model.id,
+                model_kind=model.kind,
+                inputs=[record.id],
+                values={
+                    "frames": len(frames),
+                    "mean_eV2": float(variances[:, 0].mean()),
+                    "maximum_eV2": float(variances[:, 1].max()),
+                    "artefact": store.artefacts.register(path).model_dump(),
+                },
+                units={"mean_eV2": "eV²", "maximum_eV2": "eV²"},
+            )
+        )
+        return [float(value) for value in variances[:, 1]]
 
     @staticmethod
     def _earlier(parameters: SelectParameters, context: TaskContext) -> list[ConfigurationRecord]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from ..fitting.settings import ElementSymbol, GapSettings, ModelKind
+from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..labelling.settings import EngineSettings, Gfn1XtbSettings
 from ..sampling.guard import TrajectoryGuard
 from ..sampling.lithium_monte_carlo import MonteCarloSettings
@@ -162,6 +162,29 @@ class Baseline(Section):
         return value
 
 
+class Fit(Section):
+    """How models are fitted."""
+
+    backend: FitBackend = Field(
+        "native", description="What fits: ionloop's own fitter, or QUIP's gap_fit, the same model (name)"
+    )
+
+
+class Evaluate(Section):
+    """How models are evaluated."""
+
+    backend: EvaluateBackend = Field(
+        "native", description="What evaluates: ionloop's own evaluator, or QUIP, the same numbers (name)"
+    )
+    cross_check: int = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Configurations on which every model is evaluated by both; the campaign stops if forces differ "
+        "by more than 1e-5 eV/Å; 0: none (number)",
+    )
+
+
 class Sampling(Section):
     """Molecular dynamics with a fitted model, which finds the configurations of the next generation."""
 
@@ -267,6 +290,8 @@ class Campaign(Section):
         ("gap", "es-gap"), min_length=1, description="Models that every generation fits, on identical data"
     )
     gap: GapSettings = Field(default_factory=GapSettings, description="Hyperparameters of both models' GAP part")
+    fit: Fit = Field(Fit(), description="What fits the models")
+    evaluate: Evaluate = Field(Evaluate(), description="What evaluates the models")
     sampling: Sampling = Field(Sampling(), description="Molecular dynamics that explores, once per generation")
     selection: SelectionSettings = Field(
         default_factory=FarthestPointSelection,
@@ -321,6 +346,9 @@ def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 
 
 def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    if campaign.selection.method == "variance" and campaign.evaluate.backend != "native":
+        message = "needs evaluate.backend: native, which predicts variances"
+        yield Problem(("selection", "method"), message, value="variance", related=(("evaluate",),))
     sampling = campaign.sampling
     if sampling.steps > MAX_STEPS:
         message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"

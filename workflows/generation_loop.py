@@ -22,7 +22,14 @@ from ..tasks.assess import (
     ConcludeTask,
 )
 from ..tasks.context import current_context
-from ..tasks.fit import ERRORS, FitParameters, FitTask, model_identifier
+from ..tasks.fit import (
+    ERRORS,
+    CrossCheckParameters,
+    CrossCheckTask,
+    FitParameters,
+    FitTask,
+    model_identifier,
+)
 from ..tasks.initial import (
     INITIAL_DYNAMICS,
     LITHIUM_MONTE_CARLO,
@@ -143,6 +150,7 @@ def initial_graph(plan: Plan) -> Graph:
                 planned=dynamics.count + campaign.initial.lithium_monte_carlo.count,
                 engine=campaign.reference,
                 min_label_fraction=campaign.stop.min_label_fraction,
+                backend=campaign.evaluate.backend,
             ),
             parents=tuple(job.key for job in jobs),
             grow=GrowGeneration(**place),
@@ -201,6 +209,7 @@ def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
             campaign.gap,
             plan.baseline_of(kind),
             seed=derive_seed(campaign.seed, "fit"),
+            backend=campaign.fit.backend,
         )
         for kind in campaign.models
     }
@@ -223,9 +232,35 @@ def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job
                 gap=campaign.gap,
                 baseline=plan.baseline_of(kind),
                 seed=derive_seed(campaign.seed, "fit"),
+                backend=campaign.fit.backend,
+                evaluate_backend=campaign.evaluate.backend,
             ),
             # The driver's fit is what the sampling waits for.
             priority=_PRIORITY["fit"] + (kind == campaign.driver),
+        )
+        for kind in campaign.models
+    ]
+
+
+def cross_check_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
+    """Return one job per model that evaluates it by both backends, if the campaign wants them."""
+    campaign = plan.campaign
+    if not campaign.evaluate.cross_check:
+        return []
+    models = model_identifiers(plan, data_set)
+    return [
+        Job(
+            key=f"{stage}/cross-check/{kind}",
+            task=CrossCheckTask,
+            parameters=CrossCheckParameters(
+                campaign=campaign.name,
+                generation=generation,
+                model=models[kind],
+                data_set=data_set,
+                configurations=campaign.evaluate.cross_check,
+            ),
+            parents=(f"{stage}/fit/{kind}",),
+            priority=_PRIORITY["fit"],
         )
         for kind in campaign.models
     ]
@@ -238,6 +273,8 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     place: dict[str, Any] = {"campaign": campaign.name, "generation": generation}
     models = model_identifiers(plan, data_set)
     jobs = fit_jobs(plan, generation, data_set, stage)
+    checks = cross_check_jobs(plan, generation, data_set, stage)
+    driver_ready = f"{stage}/cross-check/{campaign.driver}" if checks else f"{stage}/fit/{campaign.driver}"
     samples = [
         Job(
             key=f"{stage}/sample/{replica}",
@@ -246,11 +283,12 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
                 **place,
                 model=models[campaign.driver],
                 model_kind=campaign.driver,
+                backend=campaign.evaluate.backend,
                 dynamics=campaign.sampling.dynamics,
                 replica=replica,
                 seed=derive_seed(campaign.seed, "sample", generation, replica),
             ),
-            parents=(f"{stage}/fit/{campaign.driver}",),
+            parents=(driver_ready,),
             priority=_PRIORITY["sample"],
         )
         for replica in range(campaign.sampling.replicas)
@@ -265,6 +303,8 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
                 for replica in range(campaign.sampling.replicas)
             ],
             write_every=campaign.sampling.write_every,
+            model=models[campaign.driver],
+            backend=campaign.evaluate.backend,
             settings=campaign.selection,
             seed=derive_seed(campaign.seed, "select", generation),
         ),
@@ -282,18 +322,20 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             species=plan.species,
             engine=campaign.reference,
             min_label_fraction=campaign.stop.min_label_fraction,
+            backend=campaign.evaluate.backend,
         ),
-        parents=(select.key, *(job.key for job in jobs)),
+        parents=(select.key, *(job.key for job in (checks or jobs))),
         grow=GrowGeneration(**place),
         runs_after_failures=True,
     )
-    return Graph((*jobs, *samples, select, assess))
+    return Graph((*jobs, *checks, *samples, select, assess))
 
 
 def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) -> Graph:
     """Return the last jobs: both models on all data, and the conclusion."""
     campaign = plan.campaign
     jobs = fit_jobs(plan, generation, data_set, "final")
+    checks = cross_check_jobs(plan, generation, data_set, "final")
     conclude = Job(
         key="final/conclude",
         task=ConcludeTask,
@@ -304,9 +346,9 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) ->
             converged=verdict.converged,
             models=model_identifiers(plan, data_set),
         ),
-        parents=tuple(job.key for job in jobs),
+        parents=tuple(job.key for job in (checks or jobs)),
     )
-    return Graph((*jobs, conclude))
+    return Graph((*jobs, *checks, conclude))
 
 
 def label_job(campaign: Campaign, generation: int, configuration: str, retry: int = 0) -> Job:

@@ -74,8 +74,8 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) ->
             stop=True,
             converged=True,
             reason=(
-                f"converged in generation {last}: for {stalled} generation{'s' * (stalled > 1)} no model's error on new "
-                f"configurations fell by more than {settings.energy_tolerance:.0%} (energy) "
+                f"converged in generation {last}: for {stalled} generation{'s' * (stalled > 1)} no model's error on "
+                f"new configurations fell by more than {settings.energy_tolerance:.0%} (energy) "
                 f"or {settings.force_tolerance:.0%} (forces)"
             ),
         )

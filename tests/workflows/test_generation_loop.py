@@ -48,14 +48,22 @@ def test_both_models_are_fitted_to_the_same_data_and_the_driver_samples(small):
     assert fits[0].gap == fits[1].gap
     assert [fit.baseline is None for fit in fits] == [True, False]
     sample = jobs["generation-1/sample/0"]
-    assert sample.parents == ("generation-1/fit/es-gap",)
+    assert sample.parents == ("generation-1/cross-check/es-gap",)
+    assert jobs["generation-1/cross-check/es-gap"].parents == ("generation-1/fit/es-gap",)
     assert sample.parameters.model == fits[1].model
     assert jobs["generation-1/sample/1"].parameters.seed != sample.parameters.seed
     assert set(jobs["generation-1/assess"].parents) == {
         "generation-1/select",
-        "generation-1/fit/gap",
-        "generation-1/fit/es-gap",
+        "generation-1/cross-check/gap",
+        "generation-1/cross-check/es-gap",
     }
+
+
+def test_without_a_cross_check_the_fits_lead_on_directly(small):
+    campaign = Campaign.model_validate(small.settings(evaluate={"cross_check": 0}))
+    jobs = {job.key: job for job in generation_graph(Plan(campaign, plan_of(small).symbols), 1, "data-1").jobs}
+    assert not any("cross-check" in key for key in jobs)
+    assert jobs["generation-1/sample/0"].parents == ("generation-1/fit/es-gap",)
 
 
 def test_a_seed_makes_the_same_graph_and_another_seed_another(small):
@@ -209,7 +217,8 @@ def test_the_loop_goes_on_while_errors_fall_and_ends_with_fits_on_all_data(small
     assert {job.key.split("/")[0] for job in next_graph(small.store, "small", 1, "data-1").jobs} == {"generation-2"}
     new_errors(small, 2, 0.39)
     final = {job.key: job for job in next_graph(small.store, "small", 2, "data-2").jobs}
-    assert set(final) == {"final/fit/gap", "final/fit/es-gap", "final/conclude"}
+    checks = {"final/cross-check/gap", "final/cross-check/es-gap"}
+    assert set(final) == {"final/fit/gap", "final/fit/es-gap", "final/conclude", *checks}
     assert final["final/fit/gap"].parameters.data_set == "data-2"
     assert final["final/conclude"].parameters.converged
 

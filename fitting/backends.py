@@ -1,0 +1,103 @@
+"""The programs behind a model: the native fitter, and the native evaluator or QUIP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
+
+from ..errors import InputError, IonloopError
+from .calculators import GapCalculator
+from .data_sets import DataSet
+from .gap_fit import POTENTIAL_FILE, FitLimits
+from .native.calculator import NativeGapCalculator
+from .native.fit import FitInputs, FitProgress, FitResources, NativeFit, read_sparse_points, run_fit
+from .native.gap_xml import read_gap_xml
+from .settings import EvaluateBackend, GapSettings
+
+_DEFAULT_MEMORY_MB = 4000.0
+_SHARE_OF_AVAILABLE_MEMORY = 0.5
+
+
+class FitTimeError(IonloopError):
+    """A fit ran out of time."""
+
+
+def fit_natively(
+    folder: Path,
+    data_set: DataSet,
+    settings: GapSettings,
+    *,
+    seed: int,
+    limits: FitLimits,
+    earlier_model: Path | None = None,
+) -> NativeFit:
+    """Fit a GAP with the native fitter; ``gap.xml`` and its files appear in ``folder``.
+
+    Parameters
+    ----------
+    earlier_model : folder of a native model whose sparse points are kept; None selects all anew
+
+    Raises
+    ------
+    FitTimeError
+        If the wall time runs out.
+    IonloopError
+        As :func:`~ionloop.fitting.native.fit.run_fit`.
+    """
+    deadline = None if limits.wall_time_s is None else time.monotonic() + limits.wall_time_s
+
+    def check_time(_: FitProgress) -> None:
+        if deadline is not None and time.monotonic() > deadline:
+            raise FitTimeError(
+                f"the fit was stopped at its wall-time limit of {limits.wall_time_s:g} s; raise the limit, or use "
+                "fewer configurations or sparse points"
+            )
+
+    memory_MB = (
+        limits.memory_bytes / 1e6
+        if limits.memory_bytes is not None
+        else min(_DEFAULT_MEMORY_MB, _SHARE_OF_AVAILABLE_MEMORY * psutil.virtual_memory().available / 1e6)
+    )
+    earlier = None
+    if earlier_model is not None:
+        earlier = read_sparse_points(earlier_model, read_gap_xml(Path(earlier_model) / POTENTIAL_FILE))
+    inputs = FitInputs(data_set, settings, seed, earlier=earlier)
+    fit = run_fit(inputs, FitResources(limits.threads, memory_MB, limits.cache_folder), check_time)
+    fit.write(folder)
+    return fit
+
+
+def gap_calculator(path: Path, elements: Sequence[str], backend: EvaluateBackend) -> Calculator:
+    """Return a GAP as an ASE calculator; ``elements`` are those that it was fitted for."""
+    if backend == "native":
+        return NativeGapCalculator(path)
+    return GapCalculator(path, elements)
+
+
+def foreign_calculator(path: Path, backend: EvaluateBackend) -> Calculator:
+    """Return the GAP in an XML file as an ASE calculator, with the elements that the file names.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    IonloopError
+        If it is damaged, or the native backend does not have a feature of it.
+    """
+    if backend == "native":
+        return NativeGapCalculator(path)
+    known = frozenset({0})
+    try:
+        known = read_gap_xml(path).known_atomic_numbers
+    except InputError:
+        raise
+    except IonloopError:
+        # QUIP may read what our reader does not, or says itself what is wrong.
+        pass
+    numbers = range(1, len(chemical_symbols)) if 0 in known else sorted(known)
+    return GapCalculator(path, [chemical_symbols[number] for number in numbers])

@@ -1,0 +1,531 @@
+"""Compiled loops of the electrostatic baseline. Imported on first use: numba takes half a second to load.
+
+Atoms come sorted into bins, coordinates as [3, n_atoms], so that neighbours in space are neighbours in memory.
+Every kernel runs on one thread, adds in a fixed order and keeps nothing: equal input gives equal bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+# Sums may be reassociated and fused: without that no reduction is vectorised. Never more: NaN must stay NaN.
+_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+
+
+@_compiled
+def sort_into_bins(positions, inverse_cell, cell, bins):  # type: ignore[no-untyped-def]
+    """Wrap atoms into the cell and sort them by bin, in the order of their index within one.
+
+    Args:
+        positions: Å. Shape [n_atoms, 3].
+        inverse_cell: of ``cell``. Shape [3, 3].
+        cell: rows are lattice vectors, Å. Shape [3, 3].
+        bins: number of bins along each lattice vector. Shape [3].
+
+    Returns:
+        The sorted atoms' indices [n_atoms], first place of each bin [n_bins + 1], coordinates in Å
+        [3, n_atoms] and fractional coordinates in [0, 1) [3, n_atoms], both sorted.
+    """
+    n_atoms = len(positions)
+    fractions = np.empty((3, n_atoms))
+    bin_of = np.empty(n_atoms, np.int64)
+    start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
+    for i in range(n_atoms):
+        index = 0
+        for axis in range(3):
+            s = 0.0
+            for x in range(3):
+                s += positions[i, x] * inverse_cell[x, axis]
+            s -= math.floor(s)
+            # A tiny negative coordinate rounds up to 1.
+            if s >= 1.0:
+                s = 0.0
+            fractions[axis, i] = s
+            index = index * bins[axis] + min(int(s * bins[axis]), bins[axis] - 1)
+        bin_of[i] = index
+        start[index + 1] += 1
+    for index in range(len(start) - 1):
+        start[index + 1] += start[index]
+    place = start[:-1].copy()
+    order = np.empty(n_atoms, np.int64)
+    sorted_fractions = np.empty((3, n_atoms))
+    coordinates = np.zeros((3, n_atoms))
+    for i in range(n_atoms):
+        m = place[bin_of[i]]
+        place[bin_of[i]] += 1
+        order[m] = i
+        for axis in range(3):
+            sorted_fractions[axis, m] = fractions[axis, i]
+            for x in range(3):
+                coordinates[x, m] += fractions[axis, i] * cell[axis, x]
+    return order, start, coordinates, sorted_fractions
+
+
+@_compiled
+def _collect_segments(column, bins, cell, rows, start, segments, shifts):  # type: ignore[no-untyped-def]
+    """Runs of consecutive atoms that can be partners of the atoms in one bin, each with its translation.
+
+    ``column`` is the bin's index along each axis; ``segments`` [n, 2] (first, last + 1) and ``shifts`` [n, 3]
+    (Å) are filled. The first segment begins in the bin itself. Returns their number.
+    """
+    count = 0
+    for row in range(len(rows)):
+        first_x, first_y = column[0] + rows[row, 0], column[1] + rows[row, 1]
+        cell_x, cell_y = first_x // bins[0], first_y // bins[1]
+        base = ((first_x - cell_x * bins[0]) * bins[1] + first_y - cell_y * bins[1]) * bins[2]
+        z, last = column[2] + rows[row, 2], column[2] + rows[row, 3]
+        while z <= last:
+            cell_z = z // bins[2]
+            end = min(last, (cell_z + 1) * bins[2] - 1)
+            first_place = start[base + z - cell_z * bins[2]]
+            end_place = start[base + end - cell_z * bins[2] + 1]
+            if end_place > first_place or count == 0:
+                segments[count, 0], segments[count, 1] = first_place, end_place
+                for x in range(3):
+                    shifts[count, x] = cell_x * cell[0, x] + cell_y * cell[1, x] + cell_z * cell[2, x]
+                count += 1
+            z = end + 1
+    return count
+
+
+@_compiled
+def sum_pairs(  # type: ignore[no-untyped-def]
+    coordinates, kinds, charges, start, bins, cell, rows, squared_cutoffs, table_rows, table, per_length
+):
+    """Σ q_i q_j ψ(r)/r over pairs, ψ tabulated per pair of kinds as polynomials of degree 7.
+
+    Args:
+        coordinates: sorted, Å. Shape [3, n_atoms].
+        kinds: sorted, unsigned: no index needs a check of its sign. Shape [n_atoms].
+        charges: sorted, e. Shape [n_atoms].
+        start: first atom of each bin. Shape [n_bins + 1].
+        bins: number of bins along each axis. Shape [3].
+        cell: rows are lattice vectors, Å. Shape [3, 3].
+        rows: (dx, dy, first dz, last dz) of the bins within reach, one half space. Shape [n_rows, 4].
+        squared_cutoffs: Å². Shape [n_kinds, n_kinds].
+        table_rows: which table a pair of kinds has. Shape [n_kinds, n_kinds].
+        table: coefficients of t⁰ ... t⁷, t in [-1, 1] across an interval. Shape [n_tables, n_intervals, 8].
+        per_length: intervals per Å.
+
+    Returns:
+        Energy (e²/Å), its gradient [3, n_atoms], strain derivative [3, 3], smallest squared distance (Å²) and
+        the places of the two atoms that have it.
+    """
+
+    n_atoms = coordinates.shape[1]
+    xs, ys, zs = coordinates[0], coordinates[1], coordinates[2]
+    gradient = np.zeros((3, n_atoms))
+    gradient_x, gradient_y, gradient_z = gradient[0], gradient[1], gradient[2]
+    n_segments = 0
+    for row in range(len(rows)):
+        n_segments += rows[row, 3] - rows[row, 2] + 1
+    segments = np.empty((n_segments, 2), np.int64)
+    shifts = np.empty((n_segments, 3))
+    capacity = 0
+    near = np.empty((4, capacity))
+    partner, hits = np.empty((2, capacity), np.uint32), np.empty(capacity, np.uint32)
+    column = np.zeros(3, np.int64)
+    energy = 0.0
+    xx, yy, zz, yz, xz, xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    closest, closest_i, closest_j = np.inf, 0, 0
+    for index in range(len(start) - 1):
+        if start[index] == start[index + 1]:
+            continue
+        column[2] = index % bins[2]
+        column[1] = index // bins[2] % bins[1]
+        column[0] = index // (bins[2] * bins[1])
+        n_segments = _collect_segments(column, bins, cell, rows, start, segments, shifts)
+        candidates = 0
+        for segment in range(n_segments):
+            candidates += segments[segment, 1] - segments[segment, 0]
+        if candidates > capacity:
+            capacity = 2 * candidates
+            near = np.empty((4, capacity))
+            partner, hits = np.empty((2, capacity), np.uint32), np.empty(capacity, np.uint32)
+        count = 0
+        for segment in range(n_segments):
+            first, length = segments[segment, 0], segments[segment, 1] - segments[segment, 0]
+            for axis in range(3):
+                run, target, shift = (
+                    coordinates[axis, first : first + length],
+                    near[axis, count : count + length],
+                    shifts[segment, axis],
+                )
+                for m in range(length):
+                    target[m] = run[m] + shift
+            run_partner, run_kinds, from_kinds = (
+                partner[0, count : count + length],
+                partner[1, count : count + length],
+                kinds[first : first + length],
+            )
+            for m in range(length):
+                run_partner[m] = first + m
+                run_kinds[m] = from_kinds[m]
+            count += length
+        for i in range(start[index], start[index + 1]):
+            # Of the atoms in the bin itself, which come first, only those behind this one.
+            skip = i + 1 - start[index]
+            length = count - skip
+            near_x, near_y, near_z, squares = (
+                near[0, skip:count],
+                near[1, skip:count],
+                near[2, skip:count],
+                near[3, :length],
+            )
+            near_partner, near_kinds = partner[0, skip:count], partner[1, skip:count]
+            x0, y0, z0 = xs[i], ys[i], zs[i]
+            for m in range(length):
+                x, y, z = near_x[m] - x0, near_y[m] - y0, near_z[m] - z0
+                squares[m] = x * x + y * y + z * z
+            limits = squared_cutoffs[kinds[i]]
+            numbers = table_rows[kinds[i]]
+            n_hits = 0
+            for m in range(length):
+                # Without a branch, which would be mispredicted every other time.
+                hits[n_hits] = m
+                n_hits += int(squares[m] < limits[near_kinds[m]])
+            gx, gy, gz = 0.0, 0.0, 0.0
+            for hit in range(n_hits):
+                m = hits[hit]
+                j = near_partner[m]
+                square = squares[m]
+                if square < closest:
+                    closest, closest_i, closest_j = square, i, j
+                r = math.sqrt(square)
+                u = r * per_length
+                interval = np.int32(u)
+                t = 2.0 * (u - interval) - 1.0
+                c = table[numbers[near_kinds[m]], np.uint32(interval)]
+                psi = ((((((c[7] * t + c[6]) * t + c[5]) * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0]
+                slope = (
+                    ((((7 * c[7] * t + 6 * c[6]) * t + 5 * c[5]) * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]
+                ) * t + c[1]
+                product = charges[i] * charges[j]
+                inverse = 1.0 / r
+                value = product * psi * inverse
+                energy += value
+                pull = (2.0 * per_length * product * slope - value) * inverse * inverse
+                x, y, z = near_x[m] - x0, near_y[m] - y0, near_z[m] - z0
+                fx, fy, fz = pull * x, pull * y, pull * z
+                gx -= fx
+                gy -= fy
+                gz -= fz
+                gradient_x[j] += fx
+                gradient_y[j] += fy
+                gradient_z[j] += fz
+                xx += fx * x
+                yy += fy * y
+                zz += fz * z
+                yz += fy * z
+                xz += fx * z
+                xy += fx * y
+            gradient_x[i] += gx
+            gradient_y[i] += gy
+            gradient_z[i] += gz
+    strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    return energy, gradient, strain, closest, closest_i, closest_j
+
+
+@_compiled
+def sum_waves(fractions, charges, h, k, prefactors, vectors, alpha):  # type: ignore[no-untyped-def]
+    """½ Σ p(G) |S(G)|² over rows of vectors G = h b1 + k b2 + l b3, l = -l_max ... l_max.
+
+    Args:
+        fractions: fractional coordinates. Shape [3, n_atoms].
+        charges: e. Shape [n_atoms].
+        h: index of each row, ≥ 0. Shape [n_rows].
+        k: index of each row. Shape [n_rows].
+        prefactors: p, 0 outside the sphere. Shape [n_rows, 2 l_max + 1].
+        vectors: G, 1/Å. Shape [n_rows, 2 l_max + 1, 3].
+        alpha: 1/Å.
+
+    Returns:
+        Energy (unit of p times e²), its gradient by the fractional coordinates [3, n_atoms] and its strain
+        derivative [3, 3].
+    """
+    n_atoms = len(charges)
+    l_max = (prefactors.shape[1] - 1) // 2
+    cosines, sines = np.ones((l_max + 1, n_atoms)), np.zeros((l_max + 1, n_atoms))
+    for index in range(1, l_max + 1):
+        for i in range(n_atoms):
+            phase = 2.0 * math.pi * index * fractions[2, i]
+            cosines[index, i], sines[index, i] = math.cos(phase), math.sin(phase)
+    wave_real, wave_imag = np.empty(n_atoms), np.empty(n_atoms)
+    sums = np.empty((4, n_atoms))
+    gradient = np.zeros((3, n_atoms))
+    strain = np.zeros((3, 3))
+    energy = 0.0
+    last_h, last_k = -1, 0
+    step_real, step_imag = np.empty(n_atoms), np.empty(n_atoms)
+    for row in range(len(h)):
+        if h[row] == last_h and k[row] == last_k + 1:
+            for i in range(n_atoms):
+                real = wave_real[i] * step_real[i] - wave_imag[i] * step_imag[i]
+                wave_imag[i] = wave_real[i] * step_imag[i] + wave_imag[i] * step_real[i]
+                wave_real[i] = real
+        else:
+            for i in range(n_atoms):
+                phase = 2.0 * math.pi * (h[row] * fractions[0, i] + k[row] * fractions[1, i])
+                wave_real[i], wave_imag[i] = charges[i] * math.cos(phase), charges[i] * math.sin(phase)
+                phase = 2.0 * math.pi * fractions[1, i]
+                step_real[i], step_imag[i] = math.cos(phase), math.sin(phase)
+        last_h, last_k = h[row], k[row]
+        sums[:] = 0.0
+        for index in range(l_max + 1):
+            plus, minus = prefactors[row, l_max + index], prefactors[row, l_max - index]
+            if index == 0:
+                minus = 0.0
+            if plus == 0.0 and minus == 0.0:
+                continue
+            rc, rs, ic, is_ = 0.0, 0.0, 0.0, 0.0
+            for i in range(n_atoms):
+                rc += wave_real[i] * cosines[index, i]
+                rs += wave_real[i] * sines[index, i]
+                ic += wave_imag[i] * cosines[index, i]
+                is_ += wave_imag[i] * sines[index, i]
+            real_plus, imag_plus, real_minus, imag_minus = rc - is_, rs + ic, rc + is_, ic - rs
+            for sign in range(2):
+                if sign == 0:
+                    power = 0.5 * plus * (real_plus * real_plus + imag_plus * imag_plus)
+                    g = vectors[row, l_max + index]
+                else:
+                    power = 0.5 * minus * (real_minus * real_minus + imag_minus * imag_minus)
+                    g = vectors[row, l_max - index]
+                if power == 0.0:
+                    continue
+                energy += power
+                factor = power * (2.0 / (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) + 0.5 / (alpha * alpha))
+                for a in range(3):
+                    strain[a, a] -= power
+                    for b in range(3):
+                        strain[a, b] += factor * g[a] * g[b]
+            # Weighted conjugates P(±index), as the factors of cos and sin: P+ + P- and i (P+ - P-).
+            cos_real, cos_imag = plus * real_plus + minus * real_minus, -plus * imag_plus - minus * imag_minus
+            sin_real, sin_imag = plus * imag_plus - minus * imag_minus, plus * real_plus - minus * real_minus
+            for i in range(n_atoms):
+                c, s = cosines[index, i], sines[index, i]
+                sums[0, i] += cos_real * c + sin_real * s
+                sums[1, i] += cos_imag * c + sin_imag * s
+                sums[2, i] += index * (sin_imag * c - cos_imag * s)
+                sums[3, i] += index * (cos_real * s - sin_real * c)
+        for i in range(n_atoms):
+            response = wave_real[i] * sums[1, i] + wave_imag[i] * sums[0, i]
+            gradient[0, i] -= h[row] * response
+            gradient[1, i] -= k[row] * response
+            gradient[2, i] -= wave_real[i] * sums[3, i] + wave_imag[i] * sums[2, i]
+    for axis in range(3):
+        for i in range(n_atoms):
+            gradient[axis, i] *= 2.0 * math.pi
+    return energy, gradient, strain
+
+
+@_compiled
+def _spline(order, offset, weights, slopes):  # type: ignore[no-untyped-def]
+    """Cardinal B-splines M_p(offset + p - 1 - c), c = 0 ... p-1, and their derivatives (Essmann, eq. 4.1)."""
+    weights[0], weights[1] = 1.0 - offset, offset
+    for p in range(3, order + 1):
+        if p == order:
+            slopes[0] = -weights[0]
+            for c in range(1, p - 1):
+                slopes[c] = weights[c - 1] - weights[c]
+            slopes[p - 1] = weights[p - 2]
+        scale = 1.0 / (p - 1)
+        weights[p - 1] = scale * offset * weights[p - 2]
+        for c in range(1, p - 1):
+            weights[p - 1 - c] = scale * ((offset + c) * weights[p - 2 - c] + (p - c - offset) * weights[p - 1 - c])
+        weights[0] *= scale * (1.0 - offset)
+
+
+@_compiled
+def spread_charges(fractions, charges, shape, order, self_sums):  # type: ignore[no-untyped-def]
+    """Charges on the mesh, with ``order`` - 1 more planes along the last axis that repeat the first ones.
+
+    ``self_sums`` [3] gains Σ q² cos(2πu) for the mesh coordinate u along each axis.
+    """
+    mesh = np.zeros((shape[0], shape[1], shape[2] + order - 1))
+    weights, slopes = np.empty((3, order)), np.empty(order)
+    first = np.empty(3, np.int64)
+    for i in range(len(charges)):
+        for axis in range(3):
+            u = fractions[axis, i] * shape[axis]
+            # The fraction may round to the mesh's end.
+            place = min(int(u), shape[axis] - 1)
+            _spline(order, u - place, weights[axis], slopes)
+            first[axis] = (place - order + 1) % shape[axis]
+            self_sums[axis] += charges[i] * charges[i] * math.cos(2.0 * math.pi * u)
+        for a in range(order):
+            x = first[0] + a
+            if x >= shape[0]:
+                x -= shape[0]
+            along_x = charges[i] * weights[0, a]
+            for b in range(order):
+                y = first[1] + b
+                if y >= shape[1]:
+                    y -= shape[1]
+                factor = along_x * weights[1, b]
+                line = mesh[x, y, first[2] : first[2] + order]
+                for c in range(order):
+                    line[c] += factor * weights[2, c]
+    for x in range(shape[0]):
+        for y in range(shape[1]):
+            for c in range(order - 1):
+                mesh[x, y, c] += mesh[x, y, shape[2] + c]
+    return mesh
+
+
+@_compiled
+def apply_influence(waves, shape, reciprocal, alpha, moduli, own, first_harmonic, sums):  # type: ignore[no-untyped-def]
+    """Turn the transformed charges into the transformed potential, in place; sum up energy and strain.
+
+    Args:
+        waves: Fourier transform of the charges on the mesh. Shape [K1, K2, K3 // 2 + 1].
+        shape: of the mesh. Shape [3].
+        reciprocal: columns are reciprocal vectors with 2π, 1/Å. Shape [3, 3].
+        alpha: 1/Å.
+        moduli: 1/|Σ_m U_m|² along each axis. Shape [3, largest K].
+        own: Σ_m U_m² times ``moduli``. Shape [3, largest K].
+        first_harmonic: Σ_m U_m U_(m+1) times ``moduli``, both signs. Shape [3, largest K].
+        sums: Σ q² and the three Σ q² cos(2πu). Shape [4].
+
+    Returns:
+        Σ' exp(-G²/4α²)/G² times the power of each wave without its self-interaction, the strain derivative of
+        it [3, 3], and the amplitude of the self-interaction's first harmonic along each axis [3].
+    """
+    energy = 0.0
+    strain = np.zeros((3, 3))
+    amplitudes = np.zeros(3)
+    g = np.empty(3)
+    damping, width = -0.25 / (alpha * alpha), 0.5 / (alpha * alpha)
+    for x in range(shape[0]):
+        h = x if 2 * x <= shape[0] else x - shape[0]
+        for y in range(shape[1]):
+            k = y if 2 * y <= shape[1] else y - shape[1]
+            plane = moduli[0, x] * moduli[1, y]
+            own_xy = own[0, x] * own[1, y]
+            harmonic_x = first_harmonic[0, x] * own[1, y]
+            harmonic_y = own[0, x] * first_harmonic[1, y]
+            for z in range(shape[2] // 2 + 1):
+                if x == 0 and y == 0 and z == 0:
+                    waves[0, 0, 0] = 0.0
+                    continue
+                square = 0.0
+                for a in range(3):
+                    g[a] = h * reciprocal[a, 0] + k * reciprocal[a, 1] + z * reciprocal[a, 2]
+                    square += g[a] * g[a]
+                weight = math.exp(damping * square) / square
+                # A wave with l > 0 stands for its complex conjugate too.
+                twice = 1.0 if z == 0 or 2 * z == shape[2] else 2.0
+                real, imag = waves[x, y, z].real, waves[x, y, z].imag
+                filtered = plane * moduli[2, z]
+                ax = harmonic_x * own[2, z]
+                ay = harmonic_y * own[2, z]
+                az = own_xy * first_harmonic[2, z]
+                power = filtered * (real * real + imag * imag) - sums[0] * (own_xy * own[2, z] - 1.0)
+                power -= sums[1] * ax + sums[2] * ay + sums[3] * az
+                scaled = twice * weight
+                amplitudes[0] += scaled * ax
+                amplitudes[1] += scaled * ay
+                amplitudes[2] += scaled * az
+                power *= scaled
+                energy += power
+                factor = power * (2.0 / square + width)
+                for a in range(3):
+                    strain[a, a] -= power
+                    for b in range(a + 1):
+                        strain[a, b] += factor * g[a] * g[b]
+                waves[x, y, z] *= weight * filtered
+    for a in range(3):
+        for b in range(a):
+            strain[b, a] = strain[a, b]
+    return energy, strain, amplitudes
+
+
+@_compiled
+def gather_gradient(fractions, charges, potential, shape, order, amplitudes):  # type: ignore[no-untyped-def]
+    """Gradient of ½ Σ Q φ - Σ_axis A_axis q² cos(2πu)/2 by the fractional coordinates. Shape [3, n_atoms].
+
+    ``potential`` has the shape [K1, K2, K3 + order - 1]; its last planes repeat the first ones.
+    """
+    gradient = np.empty((3, len(charges)))
+    weights, slopes = np.empty((3, order)), np.empty((3, order))
+    first = np.empty(3, np.int64)
+    own = np.empty(3)
+    for i in range(len(charges)):
+        for axis in range(3):
+            u = fractions[axis, i] * shape[axis]
+            place = min(int(u), shape[axis] - 1)
+            _spline(order, u - place, weights[axis], slopes[axis])
+            first[axis] = (place - order + 1) % shape[axis]
+            own[axis] = math.pi * charges[i] * amplitudes[axis] * math.sin(2.0 * math.pi * u)
+        dx, dy, dz = 0.0, 0.0, 0.0
+        for a in range(order):
+            x = first[0] + a
+            if x >= shape[0]:
+                x -= shape[0]
+            for b in range(order):
+                y = first[1] + b
+                if y >= shape[1]:
+                    y -= shape[1]
+                line = potential[x, y, first[2] : first[2] + order]
+                value, slope = 0.0, 0.0
+                for c in range(order):
+                    value += weights[2, c] * line[c]
+                    slope += slopes[2, c] * line[c]
+                dx += slopes[0, a] * weights[1, b] * value
+                dy += weights[0, a] * slopes[1, b] * value
+                dz += weights[0, a] * weights[1, b] * slope
+        gradient[0, i] = charges[i] * shape[0] * (dx + own[0])
+        gradient[1, i] = charges[i] * shape[1] * (dy + own[1])
+        gradient[2, i] = charges[i] * shape[2] * (dz + own[2])
+    return gradient
+
+
+@_compiled
+def rows_within_reach(metric, reach, squared_cutoff):  # type: ignore[no-untyped-def]
+    """Which bins hold a point within the cutoff of some point of the bin at the origin: one half space of them.
+
+    Args:
+        metric: scalar products of a bin's edges, Å². Shape [3, 3].
+        reach: largest index to consider along each axis. Shape [3].
+        squared_cutoff: Å².
+
+    Returns:
+        (dx, dy, first dz, last dz); the first row is (0, 0, 0, last dz). Shape [n_rows, 4].
+    """
+    rows = np.empty(((reach[0] + 1) * (2 * reach[1] + 1), 4), np.int64)
+    count = 0
+    offset = np.empty(3)
+    y = np.empty(3)
+    for dx in range(reach[0] + 1):
+        for dy in range(0 if dx == 0 else -reach[1], reach[1] + 1):
+            origin = dx == 0 and dy == 0
+            first, last = reach[2] + 1, -reach[2] - 1
+            for dz in range(0 if origin else -reach[2], reach[2] + 1):
+                offset[0], offset[1], offset[2] = dx, dy, dz
+                y[:] = offset
+                # Two points in the bins differ by y, within 1 of the offset: shorten y by coordinate descent.
+                for _ in range(12):
+                    for a in range(3):
+                        rest = 0.0
+                        for b in range(3):
+                            if b != a:
+                                rest += metric[a, b] * y[b]
+                        y[a] = min(max(-rest / metric[a, a], offset[a] - 1.0), offset[a] + 1.0)
+                # Whatever the direction of y, no difference is shorter than the least projection on it.
+                square, projection = 0.0, 0.0
+                for a in range(3):
+                    along = 0.0
+                    for b in range(3):
+                        along += metric[a, b] * y[b]
+                    square += y[a] * along
+                    projection += along * offset[a] - abs(along)
+                if projection <= 0.0 or projection * projection <= squared_cutoff * square:
+                    first, last = min(first, dz), max(last, dz)
+            if last >= first:
+                rows[count, 0], rows[count, 1], rows[count, 2], rows[count, 3] = dx, dy, first, last
+                count += 1
+    return rows[:count].copy()

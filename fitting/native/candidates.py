@@ -1,0 +1,107 @@
+"""Sparse points from a data set: descriptors of its atoms and pairs, and a choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data_sets import DataSet, LabelledConfiguration
+from ..settings import SparseMethod
+from .design import Descriptors, Structure, soap_descriptors
+from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, select_points, thin
+
+if TYPE_CHECKING:
+    from .fit import FitInputs
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+# SOAP vectors of one element that are compared at once: 240 MB. Not a setting, since the choice depends on it.
+_MOST_CANDIDATE_NUMBERS = 30_000_000
+_COPIES = 3
+
+
+def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: Callable) -> SparsePoints:
+    """Return the sparse points of a fit: the earlier ones if they are kept, and a layer of new ones.
+
+    Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all.
+    """
+    earlier = task.earlier or SparsePoints(())
+    points: dict[CoordinateKey, FloatArray] = {}
+    settings = task.settings
+
+    def select(key: CoordinateKey, candidates: FloatArray, count: int, method: SparseMethod) -> None:
+        kept = earlier.of(key)
+        random = np.random.default_rng([task.seed % 2**32, *key])
+        points[key] = select_points(candidates, count, method, random, kept)
+
+    if settings.two_body is not None:
+        for key, distances in pair_distances(task.data_set, descriptors, parallel_map).items():
+            select(key, distances[:, None], settings.two_body.sparse_points, settings.two_body.sparse_method)
+    for number in descriptors.species:
+        limit = candidate_limit(descriptors, number)
+        random = np.random.default_rng([task.seed % 2**32, number, 0])
+        candidates = atom_descriptors(task.data_set, descriptors, number, (limit, random), parallel_map)
+        select((number,), candidates, settings.soap.sparse_points, settings.soap.sparse_method)
+    new = {key: found for key, found in points.items() if len(found)}
+    return SparsePoints((*earlier.layers, SparseLayer(new)) if new else earlier.layers)
+
+
+def candidate_limit(descriptors: Descriptors, number: int) -> int:
+    """Return among how many atoms of an element sparse points are chosen at most."""
+    at_once = _MOST_CANDIDATE_NUMBERS // descriptors.soaps[number].n_dimensions
+    return max(at_once, 2 * descriptors.settings.soap.sparse_points)
+
+
+def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
+    """Return the memory of the choice among the atoms of the most frequent element (bytes)."""
+    needed = [0]
+    for number in descriptors.species:
+        n_atoms = sum(int(np.sum(configuration.atoms.numbers == number)) for configuration in data_set)
+        n_candidates = min(n_atoms, candidate_limit(descriptors, number))
+        n_dimensions = descriptors.soaps[number].n_dimensions
+        needed.append(8 * _COPIES * (n_candidates * n_dimensions + min(n_candidates, n_dimensions) ** 2))
+    return max(needed)
+
+
+def pair_distances(
+    data_set: DataSet, descriptors: Descriptors, parallel_map: Callable
+) -> dict[CoordinateKey, FloatArray]:
+    """Return the distances (Å) of every pair of elements that occurs within the pair cutoff, in the data's order."""
+    two_body = descriptors.settings.two_body
+    assert two_body is not None
+    species = descriptors.species
+    keys = [(first, second) for index, first in enumerate(species) for second in species[index:]]
+
+    def distances(configuration: LabelledConfiguration) -> list[FloatArray]:
+        structure = Structure.of(configuration.atoms, descriptors)
+        return [structure.pairs.distances[structure.two_body_pairs(key, two_body.cutoff_A)] for key in keys]
+
+    parts = list(parallel_map(distances, data_set.configurations))
+    found = {key: np.concatenate([part[index] for part in parts]) for index, key in enumerate(keys)}
+    return {key: values for key, values in found.items() if len(values)}
+
+
+def atom_descriptors(
+    data_set: DataSet,
+    descriptors: Descriptors,
+    number: int,
+    limit: tuple[int, np.random.Generator],
+    parallel_map: Callable,
+) -> FloatArray:
+    """Return the SOAP vectors of the atoms of one element, of ``limit`` random ones if there are more."""
+    owners = [np.flatnonzero(configuration.atoms.numbers == number) for configuration in data_set]
+    configuration_of = np.repeat(np.arange(len(owners)), [len(indices) for indices in owners])
+    atom_of = np.concatenate(owners)
+    taken = thin(np.arange(len(atom_of)), *limit)
+
+    def vectors(index: int) -> FloatArray:
+        wanted = atom_of[taken[configuration_of[taken] == index]]
+        structure = Structure.of(data_set.configurations[index].atoms, descriptors)
+        return soap_descriptors(structure, descriptors, number, wanted)
+
+    return np.concatenate(list(parallel_map(vectors, range(len(data_set)))))

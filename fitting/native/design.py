@@ -1,0 +1,348 @@
+"""A fit's linear system: which coordinates it has, their covariances, and the rows of one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..gap_fit import descriptor_strings
+from ..settings import GapSettings
+from .descriptor_strings import SoapDescriptor, parse_descriptor
+from .environments import ElementPairs, chunks, environments, find_pairs, power_spectra, sort_by_element
+from .gap_xml import GAP_VERSION, Coordinate, GapModel
+from .neighbours import NeighbourPairs
+from .row_cache import ROWS_VERSION, digest_of
+from .rows import (
+    ATOMS_PER_CHUNK,
+    POINTS_PER_TILE,
+    SoapPoints,
+    TwoBodyPoints,
+    add_soap_rows,
+    add_two_body_rows,
+    cutoff_function,
+    n_rows,
+    prepare_points,
+)
+from .solve import PriorBlock
+from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def coordinate_name(key: CoordinateKey) -> str:
+    """Return what messages call a coordinate: "soap Li", or "pair Li-S"."""
+    symbols = "-".join(chemical_symbols[number] for number in key)
+    return f"{'pair' if len(key) == 2 else 'soap'} {symbols}"
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What a fit's settings and elements say about descriptors.
+
+    ``species``: atomic numbers in the data, ascending.
+    """
+
+    species: tuple[int, ...]
+    settings: GapSettings
+
+    @classmethod
+    def of(cls, elements: Sequence[str], settings: GapSettings) -> Descriptors:
+        """Return those of some elements (symbols)."""
+        return cls(tuple(sorted(atomic_numbers[element] for element in elements)), settings)
+
+    @property
+    def cutoff_A(self) -> float:
+        """The longest cutoff (Å)."""
+        two_body = self.settings.two_body
+        return max(self.settings.soap.cutoff_A, two_body.cutoff_A if two_body else 0.0)
+
+    @property
+    def soap_shape(self) -> tuple[int, int, int]:
+        """Elements, n_max and l_max."""
+        return len(self.species), self.settings.soap.n_max, self.settings.soap.l_max
+
+    @cached_property
+    def soaps(self) -> Mapping[int, SoapDescriptor]:
+        """SOAP by central element (atomic number)."""
+        found = {}
+        for number in self.species:
+            descriptor = parse_descriptor(self.text((number,)), GAP_VERSION)
+            assert isinstance(descriptor, SoapDescriptor)
+            found[number] = descriptor
+        return found
+
+    def text(self, key: CoordinateKey) -> str:
+        """Return the command line of a coordinate's descriptor."""
+        symbols = [chemical_symbols[number] for number in self.species]
+        pairs = [(chemical_symbols[key[0]], chemical_symbols[key[1]])] if len(key) == 2 else []
+        strings = descriptor_strings(symbols, pairs, self.settings)
+        line = strings[0] if pairs else strings[self.species.index(key[0])]
+        # Inside gap={...} braces are doubled, on their own they are not.
+        return line.replace("{{", "{").replace("}}", "}")
+
+    def cache_parts(self) -> list[str]:
+        """Return what rows depend on besides structure and sparse points."""
+        fields = {"sparse_points", "sparse_method"}
+        two_body = self.settings.two_body
+        return [
+            ROWS_VERSION,
+            repr(self.species),
+            self.settings.soap.model_dump_json(exclude=fields),
+            two_body.model_dump_json(exclude=fields) if two_body else "",
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A configuration's atoms with their pairs."""
+
+    atoms: Atoms
+    pairs: NeighbourPairs
+    soap_pairs: ElementPairs
+
+    @classmethod
+    def of(cls, atoms: Atoms, descriptors: Descriptors) -> Structure:
+        """Return a structure with its pairs found."""
+        pairs = find_pairs(atoms, descriptors.cutoff_A)
+        soap_pairs = sort_by_element(pairs, atoms.numbers, descriptors.species, descriptors.settings.soap.cutoff_A)
+        return cls(atoms, pairs, soap_pairs)
+
+    def two_body_pairs(self, key: CoordinateKey, cutoff_A: float) -> IntArray:
+        """Return the indices of ordered pairs of two elements, in either order, within a cutoff."""
+        numbers = self.atoms.numbers
+        first, second = numbers[self.pairs.first], numbers[self.pairs.second]
+        matching = (np.minimum(first, second) == min(key)) & (np.maximum(first, second) == max(key))
+        return np.flatnonzero(matching & (self.pairs.distances < cutoff_A))
+
+
+def soap_descriptors(
+    structure: Structure, descriptors: Descriptors, number: int, wanted: IntArray | None = None
+) -> FloatArray:
+    """Return the SOAP vectors of the atoms of one element, the appended constant included.
+
+    Args:
+        structure: the atoms.
+        descriptors: of the fit.
+        number: the element's atomic number.
+        wanted: indices of some of its atoms; None takes all.
+
+    Returns:
+        Shape [n_atoms_of_the_element, n_dimensions].
+    """
+    descriptor = descriptors.soaps[number]
+    element = descriptors.species.index(number)
+    parts = [np.zeros((0, descriptor.n_dimensions))]
+    for centres in chunks(structure.atoms, number, ATOMS_PER_CHUNK):
+        if wanted is not None:
+            centres = centres[np.isin(centres, wanted)]
+        found = environments(structure.soap_pairs, centres, element, descriptor, with_gradients=False)
+        spectra, _ = power_spectra(found.coefficients)
+        parts.append(np.column_stack([spectra, np.full(len(spectra), descriptor.covariance_sigma0)]))
+    return np.concatenate(parts)
+
+
+class RowBuilder:
+    """Computes the rows of configurations for given sparse points. Thread-safe: it is not changed by use.
+
+    Raises:
+        InputError: if sparse points do not fit the descriptors.
+    """
+
+    def __init__(self, descriptors: Descriptors, sparse_points: SparsePoints) -> None:
+        self.descriptors = descriptors
+        self.sparse_points = sparse_points
+        _check_points(descriptors, sparse_points)
+        self._layers = tuple(self._prepare(layer) for layer in sparse_points.layers)
+
+    def _prepare(self, layer: SparseLayer) -> dict[CoordinateKey, SoapPoints | TwoBodyPoints]:
+        prepared: dict[CoordinateKey, SoapPoints | TwoBodyPoints] = {}
+        soap, two_body = self.descriptors.settings.soap, self.descriptors.settings.two_body
+        for key, points in layer.points.items():
+            if len(key) == 1:
+                prepared[key] = prepare_points(points, self.descriptors.soap_shape, soap.delta_eV, soap.zeta)
+            elif two_body is not None:
+                weights = two_body.delta_eV**2 * self.sparse_cutoffs(key, points)
+                prepared[key] = TwoBodyPoints(
+                    np.ascontiguousarray(points[:, 0]),
+                    weights,
+                    two_body.length_scale_A,
+                    two_body.cutoff_A,
+                    two_body.transition_width_A,
+                )
+        return prepared
+
+    def sparse_cutoffs(self, key: CoordinateKey, points: FloatArray) -> FloatArray:
+        """Return the cutoff function at sparse points: 1 for SOAP. Shape [n_points]."""
+        two_body = self.descriptors.settings.two_body
+        if len(key) == 1 or two_body is None:
+            return np.ones(len(points))
+        return cutoff_function(points[:, 0], two_body.cutoff_A, two_body.transition_width_A)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of sparse points."""
+        return self.sparse_points.n_points
+
+    @property
+    def expanded_numbers(self) -> int:
+        """Numbers that the sparse points take as matrices and as vectors, twice."""
+        n_elements, n_max, l_max = self.descriptors.soap_shape
+        soap_points = sum(len(self.sparse_points.columns(key)) for key in self.sparse_points.keys if len(key) == 1)
+        return 2 * soap_points * (l_max + 1) * (n_elements * n_max) ** 2
+
+    @property
+    def workspace_numbers(self) -> int:
+        """Numbers that one thread holds while it computes rows, about; neighbours are taken to be 100 per atom."""
+        n_elements, n_max, l_max = self.descriptors.soap_shape
+        n_angular = (l_max + 1) ** 2
+        per_atom = n_angular * n_max * (3 * 100 + POINTS_PER_TILE + 3 * n_elements)
+        return ATOMS_PER_CHUNK * (per_atom + self.descriptors.soaps[self.descriptors.species[0]].n_dimensions)
+
+    def key(self, atoms: Atoms, layer: int) -> str:
+        """Return the digest of everything that a layer's rows of a structure depend on."""
+        arrays = (
+            atoms.numbers.astype("<i8"),
+            atoms.pbc,
+            (atoms.cell.array + 0.0).astype("<f8"),
+            (atoms.positions + 0.0).astype("<f8"),
+        )
+        points = self.sparse_points.layers[layer].digest
+        return digest_of([*self.descriptors.cache_parts(), points, *(array.tobytes() for array in arrays)])
+
+    def shape(self, atoms: Atoms, layer: int) -> tuple[int, int]:
+        """Return the shape of a layer's rows of a structure."""
+        return n_rows(len(atoms)), self.sparse_points.layers[layer].n_points
+
+    def rows(self, atoms: Atoms, layers: Sequence[int]) -> list[FloatArray]:
+        """Return the rows of a structure, for each of some layers an array [n_rows, n_points]."""
+        structure = Structure.of(atoms, self.descriptors)
+        blocks = [np.zeros(self.shape(atoms, layer)) for layer in layers]
+        for block, layer in zip(blocks, layers, strict=True):
+            start = 0
+            for key, points in self.sparse_points.layers[layer].points.items():
+                columns = block[:, start : start + len(points)]
+                start += len(points)
+                prepared = self._layers[layer].get(key)
+                if isinstance(prepared, TwoBodyPoints) and len(points):
+                    self._add_pairs(columns, structure, key, prepared)
+        self._add_soaps(blocks, layers, structure)
+        return blocks
+
+    def _add_pairs(self, columns: FloatArray, structure: Structure, key: CoordinateKey, points: TwoBodyPoints) -> None:
+        pairs = structure.pairs
+        taken = structure.two_body_pairs(key, points.cutoff_A)
+        part = np.zeros(columns.shape)
+        add_two_body_rows(part, (pairs.first[taken], pairs.second[taken], pairs.vectors[taken]), points)
+        columns += part
+
+    def _add_soaps(self, blocks: Sequence[FloatArray], layers: Sequence[int], structure: Structure) -> None:
+        """Add SOAP rows: coefficients and gradients of a chunk of atoms serve all layers."""
+        for element, number in enumerate(self.descriptors.species):
+            targets = []
+            for block, layer in zip(blocks, layers, strict=True):
+                points = self._layers[layer].get((number,))
+                if isinstance(points, SoapPoints) and len(points.points):
+                    targets.append((block[:, _columns_in_layer(self.sparse_points.layers[layer], (number,))], points))
+            if not targets:
+                continue
+            for centres in chunks(structure.atoms, number, ATOMS_PER_CHUNK):
+                found = environments(
+                    structure.soap_pairs, centres, element, self.descriptors.soaps[number], with_gradients=True
+                )
+                for columns, points in targets:
+                    add_soap_rows(columns, found, points)
+
+    def prior_blocks(self) -> list[PriorBlock]:
+        """Return the covariances among the sparse points of each coordinate."""
+        return [
+            PriorBlock(coordinate_name(key), self.sparse_points.columns(key), self._covariance(key))
+            for key in self.sparse_points.keys
+        ]
+
+    def _covariance(self, key: CoordinateKey) -> FloatArray:
+        points = self.sparse_points.of(key)
+        settings = self.descriptors.settings
+        if len(key) == 1:
+            products = points @ points.T
+            return settings.soap.delta_eV**2 * products**settings.soap.zeta
+        assert settings.two_body is not None
+        cutoffs = self.sparse_cutoffs(key, points)
+        shifts = (points - points.T) / settings.two_body.length_scale_A
+        return settings.two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * np.outer(cutoffs, cutoffs)
+
+    def model(self, alphas: FloatArray, isolated_atom_energies: Mapping[str, float]) -> GapModel:
+        """Return the potential with some weights, shape [n_columns]."""
+        coordinates = []
+        for key in self.sparse_points.keys:
+            points = self.sparse_points.of(key)
+            settings = self.descriptors.settings
+            two_body = settings.two_body if len(key) == 2 else None
+            coordinates.append(
+                Coordinate(
+                    descriptor=parse_descriptor(self.descriptors.text(key), GAP_VERSION),
+                    covariance="ard_se" if two_body else "dot_product",
+                    delta=two_body.delta_eV if two_body else settings.soap.delta_eV,
+                    sparse_points=points,
+                    alphas=alphas[self.sparse_points.columns(key)],
+                    sparse_cutoffs=self.sparse_cutoffs(key, points),
+                    zeta=None if two_body else float(settings.soap.zeta),
+                    theta=np.array([two_body.length_scale_A]) if two_body else None,
+                    label=coordinate_name(key),
+                )
+            )
+        energies = {atomic_numbers[symbol]: energy for symbol, energy in isolated_atom_energies.items()}
+        return GapModel(isolated_atom_energies=energies, coordinates=tuple(coordinates))
+
+
+def _columns_in_layer(layer: SparseLayer, key: CoordinateKey) -> slice:
+    start = 0
+    for other, points in layer.points.items():
+        if other == key:
+            return slice(start, start + len(points))
+        start += len(points)
+    return slice(0, 0)
+
+
+def _check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
+    for layer in sparse_points.layers:
+        for key, points in layer.points.items():
+            if len(key) == 2:
+                fits = descriptors.settings.two_body is not None and points.shape[1] == 1
+            else:
+                fits = key[0] in descriptors.soaps and points.shape[1] == descriptors.soaps[key[0]].n_dimensions
+            if not fits or not set(key) <= set(descriptors.species):
+                raise InputError(
+                    f"sparse points of {coordinate_name(key)} with {points.shape[1]} components do not fit these "
+                    "settings and data: use those of a fit with the same elements, n_max and l_max, or select new ones"
+                )
+
+
+def sparse_points_of(model: GapModel) -> SparsePoints:
+    """Return the sparse points of a potential as one layer, for a fit that uses the same.
+
+    Raises:
+        InputError: if a coordinate is not one of a single central element or of a pair of elements.
+    """
+    points: dict[CoordinateKey, FloatArray] = {}
+    for coordinate in model.coordinates:
+        descriptor = coordinate.descriptor
+        if isinstance(descriptor, SoapDescriptor):
+            key: CoordinateKey = descriptor.central_numbers
+        else:
+            key = (min(descriptor.numbers), max(descriptor.numbers))
+        if 0 in key or key in points or (isinstance(descriptor, SoapDescriptor) and len(key) != 1):
+            raise InputError(
+                f"the coordinate {descriptor.text!r} is not the only one of its element or pair of elements: its "
+                "sparse points cannot be used for a fit"
+            )
+        points[key] = coordinate.sparse_points
+    ordered = sorted(points.items(), key=lambda item: (-len(item[0]), item[0]))
+    return SparsePoints((SparseLayer(dict(ordered)),))

@@ -1,0 +1,71 @@
+"""Errors of a potential on configurations: prediction minus label, and root mean squares of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from ...errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ConfigurationErrors:
+    """Prediction minus label of one configuration.
+
+    ``energy_eV`` of all atoms; ``forces_eV_per_A`` [n_atoms, 3]; ``virial_eV`` xx, xy, xz, yy, yz, zz [6], or
+    None without one.
+    """
+
+    identifier: str
+    config_type: str
+    symbols: tuple[str, ...]
+    energy_eV: float
+    forces_eV_per_A: FloatArray
+    virial_eV: FloatArray | None
+
+
+@dataclass(frozen=True)
+class ErrorSummary:
+    """Root-mean-square errors; of components for forces and virials; None for virials if there are none."""
+
+    energy_eV_per_atom: float
+    force_eV_per_A: float
+    virial_eV_per_atom: float | None
+    force_by_element_eV_per_A: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class FitErrors:
+    """Errors of all configurations of a set, in its order."""
+
+    configurations: tuple[ConfigurationErrors, ...]
+
+    def summary(self, config_type: str | None = None) -> ErrorSummary:
+        """Return root-mean-square errors, of configurations of one type or of all.
+
+        Raises:
+            InputError: if there is no configuration of the type.
+        """
+        chosen = [item for item in self.configurations if config_type in (None, item.config_type)]
+        if not chosen:
+            raise InputError(f"there is no configuration of the type {config_type!r}")
+        forces = np.concatenate([item.forces_eV_per_A for item in chosen])
+        symbols = np.concatenate([np.array(item.symbols) for item in chosen])
+        virials = [item.virial_eV / len(item.symbols) for item in chosen if item.virial_eV is not None]
+        elements = sorted(set(symbols.tolist()), key=atomic_numbers.__getitem__)
+        return ErrorSummary(
+            energy_eV_per_atom=_rms([item.energy_eV / len(item.symbols) for item in chosen]),
+            force_eV_per_A=_rms(forces),
+            virial_eV_per_atom=_rms(virials) if virials else None,
+            force_by_element_eV_per_A={element: _rms(forces[symbols == element]) for element in elements},
+        )
+
+
+def _rms(values: FloatArray | Sequence[float] | Sequence[FloatArray]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

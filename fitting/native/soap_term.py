@@ -1,0 +1,104 @@
+"""One SOAP coordinate of a GAP: energies of atoms and their gradients, by two matrix products per block of atoms."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from ...errors import IonloopError
+from .descriptor_strings import SoapDescriptor
+from .gap_xml import Coordinate
+from .neighbours import NeighbourPairs
+from .scratch import Scratch
+from .soap import soap_basis
+from .soap_kernels import dot_product_covariance
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Precision = Literal["float64", "float32"]
+
+#: g of the predicted variance, eV, as QUIP's ``gap_variance_regularisation``.
+VARIANCE_REGULARISATION = 1e-3
+
+
+class SoapTerm:
+    """One ``soap`` coordinate with the covariance δ² (p·p_s + σ0²)^ζ, ready for evaluation.
+
+    Args:
+        coordinate: whose descriptor is a SOAP.
+        precision: of the matrix products.
+
+    Raises:
+        IonloopError: for a covariance that is not supported.
+    """
+
+    def __init__(self, coordinate: Coordinate, precision: Precision = "float64") -> None:
+        if not isinstance(coordinate.descriptor, SoapDescriptor):
+            raise TypeError(f"a SOAP term needs a soap descriptor, not {coordinate.descriptor.kind}")
+        if coordinate.zeta is None:
+            raise IonloopError(
+                f"the coordinate {coordinate.label!r} combines soap with the covariance {coordinate.covariance}, which "
+                "is not supported (dot_product is): evaluate the potential with quippy"
+            )
+        self.coordinate = coordinate
+        self.zeta = float(coordinate.zeta)
+        self.basis = soap_basis(coordinate.descriptor)
+        spectra, appended = self.basis.from_file_order(coordinate.sparse_points)
+        self._points = spectra.astype(precision)
+        self._constants = appended * coordinate.descriptor.covariance_sigma0
+        self._weights = coordinate.alphas * coordinate.sparse_cutoffs * coordinate.delta**2
+
+    def add(
+        self,
+        pairs: NeighbourPairs,
+        numbers: IntArray,
+        atoms: IntArray,
+        energies: FloatArray,
+        gradients: FloatArray,
+        variances: FloatArray | None,
+        scratch: Scratch,
+    ) -> None:
+        """Add energies (eV), gradients on pairs (eV/Å) and variances (eV²) of some atoms."""
+        n_atoms = len(atoms)
+        expansion = self.basis.forward(pairs, numbers, atoms, scratch)
+        products = self._multiply("products", expansion.spectrum, self._points.T, scratch)
+        slopes = scratch.array("covariance_slopes", products.shape)
+        own_energies = scratch.array("energies", (n_atoms,))
+        dot_product_covariance(products, self._constants, self._weights, self.zeta, slopes, own_energies)
+        energies[atoms] += own_energies
+        if variances is not None:
+            variances[atoms] += self._variance(products)
+        slopes_of_spectrum = self._multiply("spectrum_slopes", slopes, self._points, scratch)
+        adjoint = self.basis.backward(expansion, slopes_of_spectrum, scratch)
+        self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
+
+    def _multiply(self, name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
+        shape = (left.shape[0], right.shape[1])
+        product = np.matmul(left.astype(right.dtype, copy=False), right, out=scratch.array(name, shape, right.dtype))
+        return product.astype(np.float64, copy=False)
+
+    def _variance(self, products: FloatArray) -> FloatArray:
+        coordinate = self.coordinate
+        covariance = coordinate.delta**2 * (products + self._constants) ** self.zeta * coordinate.sparse_cutoffs
+        whitened = solve_triangular(self._covariance_factor, covariance.T, lower=True)
+        # The covariance of a normalised descriptor with itself; QUIP leaves σ0 out and predicts negative variances.
+        own = coordinate.delta**2 * (1 + self.basis.descriptor.covariance_sigma0**2) ** self.zeta
+        prior = own + coordinate.signal_mean**2 + VARIANCE_REGULARISATION**2
+        return prior - np.einsum("sa,sa->a", whitened, whitened)
+
+    @cached_property
+    def _covariance_factor(self) -> FloatArray:
+        """Cholesky factor of the sparse points' own covariance, regularised."""
+        coordinate = self.coordinate
+        points = coordinate.sparse_points
+        own = coordinate.delta**2 * (points @ points.T) ** self.zeta
+        own *= np.outer(coordinate.sparse_cutoffs, coordinate.sparse_cutoffs)
+        own[np.diag_indices_from(own)] += VARIANCE_REGULARISATION**2
+        try:
+            return cholesky(own, lower=True)
+        except LinAlgError as error:
+            raise IonloopError(f"the sparse points of {coordinate.label!r} give no predicted variance: {error}") from error

@@ -1,0 +1,141 @@
+"""The regularised least-squares problem of a sparse Gaussian process, its rows taken as they come.
+
+Minimised is |Σ⁻¹(K α - y)|² + αᵀ K_MM α, whose normal equations are too ill-conditioned to be solved in double
+precision. It is solved as the least-squares problem [Σ⁻¹ K; Lᵀ] α = [Σ⁻¹ y; 0] with K_MM = L Lᵀ by QR (Foster
+et al., J. Mach. Learn. Res. 2009, 10, 857). Only the triangle is kept: each block of rows is merged into it, a
+sequential tall-skinny QR (Demmel et al., SIAM J. Sci. Comput. 2012, 34, A206, 10.1137/080731992), so that
+memory does not grow with the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg.lapack import dtpqrt
+
+from ...errors import IonloopError
+
+FloatArray = NDArray[np.float64]
+
+_PANEL_COLUMNS = 32
+_LARGEST_CONDITION = 1e15
+
+
+class SingularFitError(IonloopError):
+    """The linear system of a fit has no unique solution in double precision."""
+
+
+@dataclass(frozen=True)
+class PriorBlock:
+    """Covariance among the sparse points of one coordinate.
+
+    ``name`` is for messages; ``columns`` are its sparse points' columns in the system, ascending [n];
+    ``covariance`` without jitter, eV² [n, n].
+    """
+
+    name: str
+    columns: NDArray[np.int64]
+    covariance: FloatArray
+
+
+def prior_factor(blocks: Sequence[PriorBlock], n_columns: int, jitter: float) -> FloatArray:
+    """Return the upper triangular Lᵀ of K_MM + jitter, shape [n_columns, n_columns], Fortran order.
+
+    Raises:
+        SingularFitError: if a block is not positive definite; the message names its coordinate.
+    """
+    factor = np.zeros((n_columns, n_columns), order="F")
+    for block in blocks:
+        covariance = block.covariance + jitter * np.eye(len(block.columns))
+        try:
+            part = cholesky(covariance, lower=False, check_finite=True)
+        except (LinAlgError, ValueError):
+            raise SingularFitError(
+                f"the covariance of the sparse points of {block.name} is not positive definite: raise sparse_jitter "
+                f"(now {jitter:g} eV²), use fewer sparse points, or remove near-duplicate structures"
+            ) from None
+        factor[np.ix_(block.columns, block.columns)] = part
+    return factor
+
+
+class StreamingLeastSquares:
+    """Triangle of the QR decomposition of all rows seen so far, the right-hand side as its last column.
+
+    Memory is one square of the number of columns, and the block that is being added.
+
+    Args:
+        factor: Lᵀ, whose rows come first, with zero targets. Shape [n_columns, n_columns].
+    """
+
+    def __init__(self, factor: FloatArray) -> None:
+        self.n_columns = len(factor)
+        self.n_rows = 0
+        self._triangle = np.zeros((self.n_columns + 1, self.n_columns + 1), order="F")
+        self._triangle[:-1, :-1] = factor
+
+    def add(self, block: FloatArray) -> None:
+        """Merge rows with their targets as last column, both divided by σ, into the triangle.
+
+        Args:
+            block: shape [n_rows, n_columns + 1], Fortran order; overwritten.
+
+        Raises:
+            SingularFitError: if a number is not finite.
+        """
+        if not np.isfinite(block).all():
+            raise SingularFitError("rows of the fit are not finite numbers: check labels and regularisation")
+        self._triangle, _, _, info = dtpqrt(
+            0, min(_PANEL_COLUMNS, self.n_columns + 1), self._triangle, block, overwrite_a=1, overwrite_b=1
+        )
+        if info != 0:
+            raise SingularFitError(f"the QR decomposition failed in argument {-info}")
+        self.n_rows += len(block)
+
+    @property
+    def triangle(self) -> FloatArray:
+        """R, upper triangular with RᵀR = KᵀΣ⁻²K + K_MM. Shape [n_columns, n_columns]."""
+        return self._triangle[:-1, :-1]
+
+    @property
+    def objective(self) -> float:
+        """The minimum of |Σ⁻¹(K α - y)|² + αᵀ K_MM α."""
+        return float(self._triangle[-1, -1] ** 2)
+
+    def solve(self) -> FloatArray:
+        """Return the weights α. Shape [n_columns].
+
+        Raises:
+            SingularFitError: if the triangle is singular to working precision.
+        """
+        diagonal = np.abs(np.diag(self.triangle))
+        if diagonal.min(initial=np.inf) * _LARGEST_CONDITION <= diagonal.max(initial=0.0):
+            raise SingularFitError(
+                f"the linear system of the fit is singular (diagonal of R from {diagonal.min():.1e} to "
+                f"{diagonal.max():.1e}): raise sparse_jitter or the regularisation, or use fewer sparse points"
+            )
+        return solve_triangular(self.triangle, self._triangle[:-1, -1], check_finite=False)
+
+
+def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: FloatArray) -> FloatArray:
+    """Residuals that a group of rows would have had, had the group not been fitted: exact, without a new fit.
+
+    With H = B (RᵀR)⁻¹ Bᵀ the group's part of the hat matrix, they are (1 - H)⁻¹ times the fitted ones
+    (Cook, Weisberg, Residuals and Influence in Regression, 1982, section 3.2; a consequence of Woodbury's identity).
+
+    Args:
+        block: the group's rows divided by σ. Shape [n_rows, n_columns].
+        residuals: B α - y of the fit to everything, divided by σ. Shape [n_rows].
+        triangle: R. Shape [n_columns, n_columns].
+    """
+    whitened = solve_triangular(triangle, block.T, trans="T", check_finite=False)
+    complement = np.eye(len(block)) - whitened.T @ whitened
+    try:
+        return np.linalg.solve(complement, residuals)
+    except np.linalg.LinAlgError:
+        raise SingularFitError(
+            "leave-out errors cannot be had: a configuration alone determines a weight; raise the regularisation"
+        ) from None

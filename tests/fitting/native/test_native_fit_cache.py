@@ -1,0 +1,131 @@
+"""Rows on the disk are used when, and only when, they are those of this configuration and these sparse points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ionloop.errors import IonloopError
+from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.native.fit import FitInputs, FitResources, NativeFit, fit_native, run_fit
+from ionloop.fitting.native.row_cache import RowCache, digest_of
+from ionloop.fitting.settings import GapSettings, Regularisation
+
+ROUNDING_eV_per_A = 1e-9
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.rows"))
+
+
+def fit(data_set: DataSet, settings: GapSettings, folder: Path, first: NativeFit | None = None) -> NativeFit:
+    points = None if first is None else first.sparse_points
+    return run_fit(FitInputs(data_set, settings, 0, sparse_points=points), FitResources(cache_folder=folder))
+
+
+def assert_same_forces(first: NativeFit, second: NativeFit) -> None:
+    pairs = zip(first.training_errors.configurations, second.training_errors.configurations, strict=True)
+    for a, b in pairs:
+        np.testing.assert_allclose(a.forces_eV_per_A, b.forces_eV_per_A, atol=ROUNDING_eV_per_A)
+
+
+def test_a_second_fit_computes_nothing(lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path) -> None:
+    first = fit(lithium_sulfide, small_settings, tmp_path)
+    second = fit(lithium_sulfide, small_settings, tmp_path)
+    assert (first.rows_reused, second.rows_computed) == (0, 0)
+    assert second.rows_reused == first.rows_computed
+    assert_same_forces(first, second)
+    assert_same_forces(first, fit_native(lithium_sulfide, small_settings, seed=0))
+
+
+def test_other_labels_and_errors_use_the_same_rows(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    first = fit(lithium_sulfide, small_settings, tmp_path)
+    relabelled = DataSet(
+        tuple(replace(item, energy=item.energy + 0.1) for item in lithium_sulfide),
+        lithium_sulfide.isolated_atom_energies,
+    )
+    settings = small_settings.model_copy(update={"regularisation": Regularisation(energy_eV_per_atom=0.1)})
+    assert fit(relabelled, settings, tmp_path, first).rows_computed == 0
+
+
+def test_only_a_changed_configuration_is_computed_again(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    first = fit(lithium_sulfide, small_settings, tmp_path)
+    changed, *rest = lithium_sulfide.configurations
+    atoms = changed.atoms.copy()
+    atoms.positions[0, 0] += 1e-7
+    data_set = DataSet((replace(changed, atoms=atoms), *rest), lithium_sulfide.isolated_atom_energies)
+    second = fit(data_set, small_settings, tmp_path, first)
+    assert second.rows_computed == first.rows_computed // len(data_set)
+    fresh = run_fit(FitInputs(data_set, small_settings, 0, sparse_points=first.sparse_points), FitResources())
+    assert_same_forces(second, fresh)
+
+
+@pytest.mark.parametrize("change", [{"delta_eV": 0.4}, {"cutoff_A": 4.1}, {"zeta": 2}])
+def test_other_hyperparameters_use_no_old_rows(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path, change: dict[str, float]
+) -> None:
+    first = fit(lithium_sulfide, small_settings, tmp_path)
+    settings = small_settings.model_copy(update={"soap": small_settings.soap.model_copy(update=change)})
+    assert fit(lithium_sulfide, settings, tmp_path, first).rows_reused == 0
+
+
+def test_a_new_generation_costs_its_new_data_and_new_points(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    old = DataSet(lithium_sulfide.configurations[:4], lithium_sulfide.isolated_atom_energies)
+    first = fit(old, small_settings, tmp_path)
+    soap = small_settings.soap.model_copy(update={"sparse_points": small_settings.soap.sparse_points + 3})
+    grown = small_settings.model_copy(update={"soap": soap})
+    inputs = FitInputs(lithium_sulfide, grown, 0, earlier=first.sparse_points)
+    second = run_fit(inputs, FitResources(cache_folder=tmp_path))
+    assert second.rows_reused == first.rows_computed
+    new_points = second.sparse_points.n_points - first.sparse_points.n_points
+    n_rows = first.rows_computed // (len(old) * first.sparse_points.n_points)
+    assert new_points == 6
+    assert second.rows_computed == n_rows * (len(old) * new_points + second.sparse_points.n_points)
+    whole = run_fit(FitInputs(lithium_sulfide, grown, 0, sparse_points=second.sparse_points), FitResources())
+    assert_same_forces(second, whole)
+
+
+def test_damaged_files_are_ignored_and_written_anew(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    first = fit(lithium_sulfide, small_settings, tmp_path)
+    cut, flipped, emptied, *_ = files(tmp_path)
+    cut.write_bytes(cut.read_bytes()[:-8])
+    content = bytearray(flipped.read_bytes())
+    content[100] ^= 1
+    flipped.write_bytes(content)
+    emptied.write_bytes(b"")
+    second = fit(lithium_sulfide, small_settings, tmp_path)
+    assert second.rows_computed == 3 * first.rows_computed // len(lithium_sulfide)
+    assert_same_forces(first, second)
+    assert fit(lithium_sulfide, small_settings, tmp_path).rows_computed == 0
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IonloopError, match=r"cache folder .*rows cannot be made"):
+        RowCache(tmp_path / "file" / "rows")
+
+
+def test_no_temporary_files_stay(tmp_path: Path) -> None:
+    cache = RowCache(tmp_path)
+    cache.write("ab", np.ones((2, 3)))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ab.rows"]
+    found = cache.read("ab", (2, 3))
+    assert found is not None
+    np.testing.assert_array_equal(found, np.ones((2, 3)))
+    assert cache.read("ab", (3, 3)) is None
+    assert cache.read("cd", (2, 3)) is None
+
+
+def test_parts_of_a_digest_do_not_run_into_each_other() -> None:
+    assert digest_of(["ab", "c"]) != digest_of(["a", "bc"])
