@@ -61,6 +61,8 @@ _PRIORITY = {
     "isolated-atom": 70,
     "fit": 60,
     "sample": 50,
+    "select": 48,
+    "cross-check": 45,
     "label": 40,
 }
 
@@ -260,7 +262,8 @@ def cross_check_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> 
                 configurations=campaign.evaluate.cross_check,
             ),
             parents=(f"{stage}/fit/{kind}",),
-            priority=_PRIORITY["fit"],
+            # After the trajectories, beside the selection, which keeps one worker busy and the others idle.
+            priority=_PRIORITY["cross-check"],
         )
         for kind in campaign.models
     ]
@@ -274,7 +277,6 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     models = model_identifiers(plan, data_set)
     jobs = fit_jobs(plan, generation, data_set, stage)
     checks = cross_check_jobs(plan, generation, data_set, stage)
-    driver_ready = f"{stage}/cross-check/{campaign.driver}" if checks else f"{stage}/fit/{campaign.driver}"
     samples = [
         Job(
             key=f"{stage}/sample/{replica}",
@@ -288,7 +290,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
                 replica=replica,
                 seed=derive_seed(campaign.seed, "sample", generation, replica),
             ),
-            parents=(driver_ready,),
+            parents=(f"{stage}/fit/{campaign.driver}",),
             priority=_PRIORITY["sample"],
         )
         for replica in range(campaign.sampling.replicas)
@@ -309,7 +311,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             seed=derive_seed(campaign.seed, "select", generation),
         ),
         parents=tuple(job.key for job in samples),
-        priority=_PRIORITY["sample"],
+        priority=_PRIORITY["select"],
         grow=GrowLabels(**place, sampler=SAMPLED),
         runs_after_failures=True,
     )

@@ -48,7 +48,7 @@ def test_both_models_are_fitted_to_the_same_data_and_the_driver_samples(small):
     assert fits[0].gap == fits[1].gap
     assert [fit.baseline is None for fit in fits] == [True, False]
     sample = jobs["generation-1/sample/0"]
-    assert sample.parents == ("generation-1/cross-check/es-gap",)
+    assert sample.parents == ("generation-1/fit/es-gap",)
     assert jobs["generation-1/cross-check/es-gap"].parents == ("generation-1/fit/es-gap",)
     assert sample.parameters.model == fits[1].model
     assert jobs["generation-1/sample/1"].parameters.seed != sample.parameters.seed
