@@ -66,12 +66,13 @@ def sort_into_bins(positions, inverse_cell, cell, bins):  # type: ignore[no-unty
 
 
 @_compiled
-def _collect_segments(column, bins, cell, rows, start, segments, shifts):  # type: ignore[no-untyped-def]
+def _collect_segments(column, grid, start, segments, shifts):  # type: ignore[no-untyped-def]
     """Runs of consecutive atoms that can be partners of the atoms in one bin, each with its translation.
 
     ``column`` is the bin's index along each axis; ``segments`` [n, 2] (first, last + 1) and ``shifts`` [n, 3]
     (Å) are filled. The first segment begins in the bin itself. Returns their number.
     """
+    bins, cell, rows = grid
     count = 0
     for row in range(len(rows)):
         first_x, first_y = column[0] + rows[row, 0], column[1] + rows[row, 1]
@@ -93,152 +94,209 @@ def _collect_segments(column, bins, cell, rows, start, segments, shifts):  # typ
 
 
 @_compiled
-def sum_pairs(  # type: ignore[no-untyped-def]
-    coordinates, kinds, charges, start, bins, cell, rows, squared_cutoffs, table_rows, table, per_length
-):
+def _copy_candidates(atoms, segments, shifts, near, partner):  # type: ignore[no-untyped-def]
+    """Lay the atoms of all segments side by side: ``near`` [≥ 3, n] coordinates, ``partner`` [2, n] place, kind."""
+    coordinates, kinds = atoms[0], atoms[1]
+    count = 0
+    for segment in range(len(segments)):
+        first, length = segments[segment, 0], segments[segment, 1] - segments[segment, 0]
+        for axis in range(3):
+            run, shift = coordinates[axis, first : first + length], shifts[segment, axis]
+            target = near[axis, count : count + length]
+            for m in range(length):
+                target[m] = run[m] + shift
+        places, run_kinds = partner[0, count : count + length], partner[1, count : count + length]
+        from_kinds = kinds[first : first + length]
+        for m in range(length):
+            places[m] = first + m
+            run_kinds[m] = from_kinds[m]
+        count += length
+    return count
+
+
+@_compiled
+def _select_within(limits, origin, near, partner_kinds, hits):  # type: ignore[no-untyped-def]
+    """Candidates within their kind's squared distance of the origin: fills ``near[3]`` and ``hits``."""
+    xs, ys, zs, squares = near[0], near[1], near[2], near[3]
+    x0, y0, z0 = origin[0], origin[1], origin[2]
+    for m in range(len(xs)):
+        x, y, z = xs[m] - x0, ys[m] - y0, zs[m] - z0
+        squares[m] = x * x + y * y + z * z
+    count = 0
+    for m in range(len(xs)):
+        # Without a branch, which would be mispredicted every other time.
+        hits[count] = m
+        count += int(squares[m] < limits[partner_kinds[m]])
+    return count
+
+
+@_compiled
+def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignore[no-untyped-def]
+    """Add the pairs of atom i with the candidates in ``hits``.
+
+    ``totals`` is the gradient [3, n_atoms], energy and strain derivative (Voigt order) [7]. Returns the
+    smallest squared distance and its partner.
+    """
+    coordinates, kinds, charges = atoms[0], atoms[1], atoms[2]
+    numbers, table, per_length = potential[1][kinds[i]], potential[2], potential[3]
+    gradient, sums = totals
+    xs, ys, zs, squares = near[0], near[1], near[2], near[3]
+    gradient_x, gradient_y, gradient_z = gradient[0], gradient[1], gradient[2]
+    places, partner_kinds = partner[0], partner[1]
+    x0, y0, z0 = coordinates[0, i], coordinates[1, i], coordinates[2, i]
+    gx, gy, gz, energy = 0.0, 0.0, 0.0, 0.0
+    xx, yy, zz, yz, xz, xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    closest, closest_j = np.inf, places[0]
+    for hit in range(len(hits)):
+        m = hits[hit]
+        j = places[m]
+        if squares[m] < closest:
+            closest, closest_j = squares[m], j
+        r = math.sqrt(squares[m])
+        u = r * per_length
+        interval = np.int32(u)
+        t = 2.0 * (u - interval) - 1.0
+        c = table[numbers[partner_kinds[m]], np.uint32(interval)]
+        psi = ((((((c[7] * t + c[6]) * t + c[5]) * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0]
+        slope = (((((7 * c[7] * t + 6 * c[6]) * t + 5 * c[5]) * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]) * t + c[1]
+        product = charges[i] * charges[j]
+        inverse = 1.0 / r
+        value = product * psi * inverse
+        energy += value
+        pull = (2.0 * per_length * product * slope - value) * inverse * inverse
+        x, y, z = xs[m] - x0, ys[m] - y0, zs[m] - z0
+        fx, fy, fz = pull * x, pull * y, pull * z
+        gx, gy, gz = gx - fx, gy - fy, gz - fz
+        gradient_x[j] += fx
+        gradient_y[j] += fy
+        gradient_z[j] += fz
+        xx, yy, zz = xx + fx * x, yy + fy * y, zz + fz * z
+        yz, xz, xy = yz + fy * z, xz + fx * z, xy + fx * y
+    gradient_x[i] += gx
+    gradient_y[i] += gy
+    gradient_z[i] += gz
+    for index, value in enumerate((energy, xx, yy, zz, yz, xz, xy)):
+        sums[index] += value
+    return closest, closest_j
+
+
+@_compiled
+def sum_pairs(atoms, grid, potential):  # type: ignore[no-untyped-def]
     """Σ q_i q_j ψ(r)/r over pairs, ψ tabulated per pair of kinds as polynomials of degree 7.
 
     Args:
-        coordinates: sorted, Å. Shape [3, n_atoms].
-        kinds: sorted, unsigned: no index needs a check of its sign. Shape [n_atoms].
-        charges: sorted, e. Shape [n_atoms].
-        start: first atom of each bin. Shape [n_bins + 1].
-        bins: number of bins along each axis. Shape [3].
-        cell: rows are lattice vectors, Å. Shape [3, 3].
-        rows: (dx, dy, first dz, last dz) of the bins within reach, one half space. Shape [n_rows, 4].
-        squared_cutoffs: Å². Shape [n_kinds, n_kinds].
-        table_rows: which table a pair of kinds has. Shape [n_kinds, n_kinds].
-        table: coefficients of t⁰ ... t⁷, t in [-1, 1] across an interval. Shape [n_tables, n_intervals, 8].
-        per_length: intervals per Å.
+        atoms: coordinates (Å) [3, n_atoms], kinds (unsigned: an index needs no check of its sign) [n_atoms],
+            charges (e) [n_atoms], all sorted, and the first atom of each bin [n_bins + 1].
+        grid: number of bins along each axis [3], cell (rows are lattice vectors, Å) [3, 3], and (dx, dy, first
+            dz, last dz) of the bins within reach, one half space of them [n_rows, 4].
+        potential: squared cutoffs (Å²) [n_kinds, n_kinds], which table a pair of kinds has [n_kinds, n_kinds],
+            coefficients of t⁰ ... t⁷, t in [-1, 1] across an interval [n_tables, n_intervals, 8], and
+            intervals per Å.
 
     Returns:
-        Energy (e²/Å), its gradient [3, n_atoms], strain derivative [3, 3], smallest squared distance (Å²) and
-        the places of the two atoms that have it.
+        Gradient [3, n_atoms] (e²/Å²), energy and strain derivative (Voigt order) [7] (e²/Å), the smallest
+        squared distance (Å²) and the places of the two atoms that have it.
     """
-
-    n_atoms = coordinates.shape[1]
-    xs, ys, zs = coordinates[0], coordinates[1], coordinates[2]
-    gradient = np.zeros((3, n_atoms))
-    gradient_x, gradient_y, gradient_z = gradient[0], gradient[1], gradient[2]
+    coordinates, kinds, start = atoms[0], atoms[1], atoms[3]
+    bins, rows = grid[0], grid[2]
+    totals = (np.zeros(coordinates.shape), np.zeros(7))
     n_segments = 0
     for row in range(len(rows)):
         n_segments += rows[row, 3] - rows[row, 2] + 1
-    segments = np.empty((n_segments, 2), np.int64)
-    shifts = np.empty((n_segments, 3))
+    segments, shifts = np.empty((n_segments, 2), np.int64), np.empty((n_segments, 3))
     capacity = 0
-    near = np.empty((4, capacity))
-    partner, hits = np.empty((2, capacity), np.uint32), np.empty(capacity, np.uint32)
+    near, partner, hits = np.empty((4, 0)), np.empty((2, 0), np.uint32), np.empty(0, np.uint32)
     column = np.zeros(3, np.int64)
-    energy = 0.0
-    xx, yy, zz, yz, xz, xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     closest, closest_i, closest_j = np.inf, 0, 0
     for index in range(len(start) - 1):
         if start[index] == start[index + 1]:
             continue
+        column[0], column[1] = index // (bins[2] * bins[1]), index // bins[2] % bins[1]
         column[2] = index % bins[2]
-        column[1] = index // bins[2] % bins[1]
-        column[0] = index // (bins[2] * bins[1])
-        n_segments = _collect_segments(column, bins, cell, rows, start, segments, shifts)
-        candidates = 0
-        for segment in range(n_segments):
-            candidates += segments[segment, 1] - segments[segment, 0]
-        if candidates > capacity:
-            capacity = 2 * candidates
-            near = np.empty((4, capacity))
-            partner, hits = np.empty((2, capacity), np.uint32), np.empty(capacity, np.uint32)
+        used = _collect_segments(column, grid, start, segments, shifts)
         count = 0
-        for segment in range(n_segments):
-            first, length = segments[segment, 0], segments[segment, 1] - segments[segment, 0]
-            for axis in range(3):
-                run, target, shift = (
-                    coordinates[axis, first : first + length],
-                    near[axis, count : count + length],
-                    shifts[segment, axis],
-                )
-                for m in range(length):
-                    target[m] = run[m] + shift
-            run_partner, run_kinds, from_kinds = (
-                partner[0, count : count + length],
-                partner[1, count : count + length],
-                kinds[first : first + length],
-            )
-            for m in range(length):
-                run_partner[m] = first + m
-                run_kinds[m] = from_kinds[m]
-            count += length
+        for segment in range(used):
+            count += segments[segment, 1] - segments[segment, 0]
+        if count > capacity:
+            capacity = 2 * count
+            near, hits = np.empty((4, capacity)), np.empty(capacity, np.uint32)
+            partner = np.empty((2, capacity), np.uint32)
+        _copy_candidates(atoms, segments[:used], shifts, near, partner)
         for i in range(start[index], start[index + 1]):
             # Of the atoms in the bin itself, which come first, only those behind this one.
             skip = i + 1 - start[index]
-            length = count - skip
-            near_x, near_y, near_z, squares = (
-                near[0, skip:count],
-                near[1, skip:count],
-                near[2, skip:count],
-                near[3, :length],
-            )
-            near_partner, near_kinds = partner[0, skip:count], partner[1, skip:count]
-            x0, y0, z0 = xs[i], ys[i], zs[i]
-            for m in range(length):
-                x, y, z = near_x[m] - x0, near_y[m] - y0, near_z[m] - z0
-                squares[m] = x * x + y * y + z * z
-            limits = squared_cutoffs[kinds[i]]
-            numbers = table_rows[kinds[i]]
-            n_hits = 0
-            for m in range(length):
-                # Without a branch, which would be mispredicted every other time.
-                hits[n_hits] = m
-                n_hits += int(squares[m] < limits[near_kinds[m]])
-            gx, gy, gz = 0.0, 0.0, 0.0
-            for hit in range(n_hits):
-                m = hits[hit]
-                j = near_partner[m]
-                square = squares[m]
-                if square < closest:
-                    closest, closest_i, closest_j = square, i, j
-                r = math.sqrt(square)
-                u = r * per_length
-                interval = np.int32(u)
-                t = 2.0 * (u - interval) - 1.0
-                c = table[numbers[near_kinds[m]], np.uint32(interval)]
-                psi = ((((((c[7] * t + c[6]) * t + c[5]) * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0]
-                slope = (
-                    ((((7 * c[7] * t + 6 * c[6]) * t + 5 * c[5]) * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]
-                ) * t + c[1]
-                product = charges[i] * charges[j]
-                inverse = 1.0 / r
-                value = product * psi * inverse
-                energy += value
-                pull = (2.0 * per_length * product * slope - value) * inverse * inverse
-                x, y, z = near_x[m] - x0, near_y[m] - y0, near_z[m] - z0
-                fx, fy, fz = pull * x, pull * y, pull * z
-                gx -= fx
-                gy -= fy
-                gz -= fz
-                gradient_x[j] += fx
-                gradient_y[j] += fy
-                gradient_z[j] += fz
-                xx += fx * x
-                yy += fy * y
-                zz += fz * z
-                yz += fy * z
-                xz += fx * z
-                xy += fx * y
-            gradient_x[i] += gx
-            gradient_y[i] += gy
-            gradient_z[i] += gz
-    strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    return energy, gradient, strain, closest, closest_i, closest_j
+            if skip == count:
+                continue
+            behind, behind_partner = near[:, skip:count], partner[:, skip:count]
+            limits = potential[0][kinds[i]]
+            n_hits = _select_within(limits, coordinates[:, i], behind, behind_partner[1], hits)
+            square, j = _add_pairs(i, atoms, behind, behind_partner, hits[:n_hits], potential, totals)
+            if square < closest:
+                closest, closest_i, closest_j = square, i, j
+    return totals[0], totals[1], closest, closest_i, closest_j
 
 
 @_compiled
-def sum_waves(fractions, charges, h, k, prefactors, vectors, alpha):  # type: ignore[no-untyped-def]
+def _start_row(h, k, fractions, charges, wave):  # type: ignore[no-untyped-def]
+    """Real and imaginary part of q exp(2πi (h s_1 + k s_2)) into ``wave`` [2, n_atoms]."""
+    for i in range(len(charges)):
+        phase = 2.0 * math.pi * (h * fractions[0, i] + k * fractions[1, i])
+        wave[0, i], wave[1, i] = charges[i] * math.cos(phase), charges[i] * math.sin(phase)
+
+
+@_compiled
+def _advance_row(step, wave):  # type: ignore[no-untyped-def]
+    """Multiply ``wave`` [2, n_atoms] by exp(2πi s_2): from k to k + 1."""
+    real, imag, step_real, step_imag = wave[0], wave[1], step[0], step[1]
+    for i in range(len(real)):
+        product = real[i] * step_real[i] - imag[i] * step_imag[i]
+        imag[i] = real[i] * step_imag[i] + imag[i] * step_real[i]
+        real[i] = product
+
+
+@_compiled
+def _structure_factors(wave, cosines, sines):  # type: ignore[no-untyped-def]
+    """Real and imaginary parts of S(h, k, l) and S(h, k, -l), for one l."""
+    real, imag = wave[0], wave[1]
+    rc, rs, ic, is_ = 0.0, 0.0, 0.0, 0.0
+    for i in range(len(real)):
+        rc += real[i] * cosines[i]
+        rs += real[i] * sines[i]
+        ic += imag[i] * cosines[i]
+        is_ += imag[i] * sines[i]
+    return rc - is_, rs + ic, rc + is_, ic - rs
+
+
+@_compiled
+def _add_power(power, g, alpha, strain):  # type: ignore[no-untyped-def]
+    """Add -w [δ - G G (2/G² + 1/2α²)] of one vector to the strain derivative [3, 3]."""
+    factor = power * (2.0 / (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) + 0.5 / (alpha * alpha))
+    for a in range(3):
+        strain[a, a] -= power
+        for b in range(3):
+            strain[a, b] += factor * g[a] * g[b]
+
+
+@_compiled
+def _add_response(of_waves, index, cosines, sines, sums):  # type: ignore[no-untyped-def]
+    """Add what the waves ±l of a row give at each atom: its value, and its derivative by 2πi s_3 [4, n_atoms]."""
+    cos_real, cos_imag, sin_real, sin_imag = of_waves
+    for i in range(len(cosines)):
+        c, s = cosines[i], sines[i]
+        sums[0, i] += cos_real * c + sin_real * s
+        sums[1, i] += cos_imag * c + sin_imag * s
+        sums[2, i] += index * (sin_imag * c - cos_imag * s)
+        sums[3, i] += index * (cos_real * s - sin_real * c)
+
+
+@_compiled
+def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # type: ignore[no-untyped-def]
     """½ Σ p(G) |S(G)|² over rows of vectors G = h b1 + k b2 + l b3, l = -l_max ... l_max.
 
     Args:
         fractions: fractional coordinates. Shape [3, n_atoms].
         charges: e. Shape [n_atoms].
-        h: index of each row, ≥ 0. Shape [n_rows].
-        k: index of each row. Shape [n_rows].
+        row_indices: h ≥ 0 and k of each row. Shape [2, n_rows].
         prefactors: p, 0 outside the sphere. Shape [n_rows, 2 l_max + 1].
         vectors: G, 1/Å. Shape [n_rows, 2 l_max + 1, 3].
         alpha: 1/Å.
@@ -247,79 +305,48 @@ def sum_waves(fractions, charges, h, k, prefactors, vectors, alpha):  # type: ig
         Energy (unit of p times e²), its gradient by the fractional coordinates [3, n_atoms] and its strain
         derivative [3, 3].
     """
-    n_atoms = len(charges)
     l_max = (prefactors.shape[1] - 1) // 2
-    cosines, sines = np.ones((l_max + 1, n_atoms)), np.zeros((l_max + 1, n_atoms))
+    cosines, sines = np.ones((l_max + 1, len(charges))), np.zeros((l_max + 1, len(charges)))
     for index in range(1, l_max + 1):
-        for i in range(n_atoms):
+        for i in range(len(charges)):
             phase = 2.0 * math.pi * index * fractions[2, i]
             cosines[index, i], sines[index, i] = math.cos(phase), math.sin(phase)
-    wave_real, wave_imag = np.empty(n_atoms), np.empty(n_atoms)
-    sums = np.empty((4, n_atoms))
-    gradient = np.zeros((3, n_atoms))
+    wave, step, sums = np.empty((2, len(charges))), np.empty((2, len(charges))), np.empty((4, len(charges)))
+    _start_row(0, 1, fractions, np.ones(len(charges)), step)
+    gradient = np.zeros((3, len(charges)))
     strain = np.zeros((3, 3))
     energy = 0.0
     last_h, last_k = -1, 0
-    step_real, step_imag = np.empty(n_atoms), np.empty(n_atoms)
-    for row in range(len(h)):
-        if h[row] == last_h and k[row] == last_k + 1:
-            for i in range(n_atoms):
-                real = wave_real[i] * step_real[i] - wave_imag[i] * step_imag[i]
-                wave_imag[i] = wave_real[i] * step_imag[i] + wave_imag[i] * step_real[i]
-                wave_real[i] = real
+    for row in range(row_indices.shape[1]):
+        h, k = row_indices[0, row], row_indices[1, row]
+        if h == last_h and k == last_k + 1:
+            _advance_row(step, wave)
         else:
-            for i in range(n_atoms):
-                phase = 2.0 * math.pi * (h[row] * fractions[0, i] + k[row] * fractions[1, i])
-                wave_real[i], wave_imag[i] = charges[i] * math.cos(phase), charges[i] * math.sin(phase)
-                phase = 2.0 * math.pi * fractions[1, i]
-                step_real[i], step_imag[i] = math.cos(phase), math.sin(phase)
-        last_h, last_k = h[row], k[row]
+            _start_row(h, k, fractions, charges, wave)
+        last_h, last_k = h, k
         sums[:] = 0.0
         for index in range(l_max + 1):
-            plus, minus = prefactors[row, l_max + index], prefactors[row, l_max - index]
-            if index == 0:
-                minus = 0.0
+            plus, minus = prefactors[row, l_max + index], prefactors[row, l_max - index] if index else 0.0
             if plus == 0.0 and minus == 0.0:
                 continue
-            rc, rs, ic, is_ = 0.0, 0.0, 0.0, 0.0
-            for i in range(n_atoms):
-                rc += wave_real[i] * cosines[index, i]
-                rs += wave_real[i] * sines[index, i]
-                ic += wave_imag[i] * cosines[index, i]
-                is_ += wave_imag[i] * sines[index, i]
-            real_plus, imag_plus, real_minus, imag_minus = rc - is_, rs + ic, rc + is_, ic - rs
-            for sign in range(2):
-                if sign == 0:
-                    power = 0.5 * plus * (real_plus * real_plus + imag_plus * imag_plus)
-                    g = vectors[row, l_max + index]
-                else:
-                    power = 0.5 * minus * (real_minus * real_minus + imag_minus * imag_minus)
-                    g = vectors[row, l_max - index]
-                if power == 0.0:
-                    continue
-                energy += power
-                factor = power * (2.0 / (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) + 0.5 / (alpha * alpha))
-                for a in range(3):
-                    strain[a, a] -= power
-                    for b in range(3):
-                        strain[a, b] += factor * g[a] * g[b]
-            # Weighted conjugates P(±index), as the factors of cos and sin: P+ + P- and i (P+ - P-).
+            real_plus, imag_plus, real_minus, imag_minus = _structure_factors(wave, cosines[index], sines[index])
+            power_plus = 0.5 * plus * (real_plus * real_plus + imag_plus * imag_plus)
+            power_minus = 0.5 * minus * (real_minus * real_minus + imag_minus * imag_minus)
+            energy += power_plus + power_minus
+            if plus > 0.0:
+                _add_power(power_plus, vectors[row, l_max + index], alpha, strain)
+            if minus > 0.0:
+                _add_power(power_minus, vectors[row, l_max - index], alpha, strain)
+            # Of the weighted conjugates P(±l): the factors of cos and sin, P+ + P- and i (P+ - P-).
             cos_real, cos_imag = plus * real_plus + minus * real_minus, -plus * imag_plus - minus * imag_minus
             sin_real, sin_imag = plus * imag_plus - minus * imag_minus, plus * real_plus - minus * real_minus
-            for i in range(n_atoms):
-                c, s = cosines[index, i], sines[index, i]
-                sums[0, i] += cos_real * c + sin_real * s
-                sums[1, i] += cos_imag * c + sin_imag * s
-                sums[2, i] += index * (sin_imag * c - cos_imag * s)
-                sums[3, i] += index * (cos_real * s - sin_real * c)
-        for i in range(n_atoms):
-            response = wave_real[i] * sums[1, i] + wave_imag[i] * sums[0, i]
-            gradient[0, i] -= h[row] * response
-            gradient[1, i] -= k[row] * response
-            gradient[2, i] -= wave_real[i] * sums[3, i] + wave_imag[i] * sums[2, i]
-    for axis in range(3):
-        for i in range(n_atoms):
-            gradient[axis, i] *= 2.0 * math.pi
+            of_waves = (cos_real, cos_imag, sin_real, sin_imag)
+            _add_response(of_waves, index, cosines[index], sines[index], sums)
+        for i in range(len(charges)):
+            response = wave[0, i] * sums[1, i] + wave[1, i] * sums[0, i]
+            gradient[0, i] -= 2.0 * math.pi * h * response
+            gradient[1, i] -= 2.0 * math.pi * k * response
+            gradient[2, i] -= 2.0 * math.pi * (wave[0, i] * sums[3, i] + wave[1, i] * sums[2, i])
     return energy, gradient, strain
 
 
@@ -378,7 +405,7 @@ def spread_charges(fractions, charges, shape, order, self_sums):  # type: ignore
 
 
 @_compiled
-def apply_influence(waves, shape, reciprocal, alpha, moduli, own, first_harmonic, sums):  # type: ignore[no-untyped-def]
+def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ignore[no-untyped-def]
     """Turn the transformed charges into the transformed potential, in place; sum up energy and strain.
 
     Args:
@@ -386,20 +413,20 @@ def apply_influence(waves, shape, reciprocal, alpha, moduli, own, first_harmonic
         shape: of the mesh. Shape [3].
         reciprocal: columns are reciprocal vectors with 2π, 1/Å. Shape [3, 3].
         alpha: 1/Å.
-        moduli: 1/|Σ_m U_m|² along each axis. Shape [3, largest K].
-        own: Σ_m U_m² times ``moduli``. Shape [3, largest K].
-        first_harmonic: Σ_m U_m U_(m+1) times ``moduli``, both signs. Shape [3, largest K].
+        factors: sums over the aliases U_m of each wave along each axis: 1/(Σ U_m)², Σ U_m²/(Σ U_m)² and
+            2 Σ U_m U_(m+1)/(Σ U_m)². Shape [3, 3, largest K].
         sums: Σ q² and the three Σ q² cos(2πu). Shape [4].
 
     Returns:
         Σ' exp(-G²/4α²)/G² times the power of each wave without its self-interaction, the strain derivative of
         it [3, 3], and the amplitude of the self-interaction's first harmonic along each axis [3].
     """
+    moduli, own, first_harmonic = factors[0], factors[1], factors[2]
     energy = 0.0
     strain = np.zeros((3, 3))
     amplitudes = np.zeros(3)
     g = np.empty(3)
-    damping, width = -0.25 / (alpha * alpha), 0.5 / (alpha * alpha)
+    damping = -0.25 / (alpha * alpha)
     for x in range(shape[0]):
         h = x if 2 * x <= shape[0] else x - shape[0]
         for y in range(shape[1]):
@@ -432,15 +459,8 @@ def apply_influence(waves, shape, reciprocal, alpha, moduli, own, first_harmonic
                 amplitudes[2] += scaled * az
                 power *= scaled
                 energy += power
-                factor = power * (2.0 / square + width)
-                for a in range(3):
-                    strain[a, a] -= power
-                    for b in range(a + 1):
-                        strain[a, b] += factor * g[a] * g[b]
+                _add_power(power, g, alpha, strain)
                 waves[x, y, z] *= weight * filtered
-    for a in range(3):
-        for b in range(a):
-            strain[b, a] = strain[a, b]
     return energy, strain, amplitudes
 
 

@@ -150,9 +150,8 @@ def _alias_ratios(waves: FloatArray, order: int) -> tuple[FloatArray, IntArray]:
 class ParticleMesh:
     """Everything of the mesh sum that depends on the cell and the splitting alone.
 
-    ``moduli``, ``own`` and ``first_harmonic`` [3, largest K] are, for the waves along each axis, |B|² and the
-    factors of the self-interaction's mean and first harmonic: sums over aliases of U², U² and 2 U_m U_(m+1)
-    over (Σ U)².
+    ``factors`` [3, 3, largest K] are, for the waves along each axis, |B|² and what gives the mean and the
+    first harmonic of the self-interaction: 1, Σ U_m² and 2 Σ U_m U_(m+1), over (Σ U_m)², sums over aliases.
     """
 
     volume: float
@@ -160,9 +159,7 @@ class ParticleMesh:
     inverse_cell: FloatArray
     shape: IntArray
     order: int
-    moduli: FloatArray
-    own: FloatArray
-    first_harmonic: FloatArray
+    factors: FloatArray
 
     @classmethod
     def build(cls, cell: FloatArray, mesh: MeshSplitting) -> ParticleMesh:
@@ -176,9 +173,7 @@ class ParticleMesh:
             np.ascontiguousarray(np.linalg.inv(cell), dtype=np.float64),
             np.array(mesh.shape, dtype=np.int64),
             mesh.order,
-            factors[0],
-            factors[1],
-            factors[2],
+            factors,
         )
 
     def contribution(self, fractions: FloatArray, charges: FloatArray, workers: int = 1) -> Contribution:
@@ -201,9 +196,7 @@ class ParticleMesh:
             self.shape,
             2 * math.pi * self.inverse_cell,
             self.alpha,
-            self.moduli,
-            self.own,
-            self.first_harmonic,
+            self.factors,
             sums,
         )
         padded[:, :, :last] = scipy.fft.irfftn(waves, s=tuple(self.shape), workers=workers, norm="forward")

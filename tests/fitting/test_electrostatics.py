@@ -198,8 +198,7 @@ def test_invariances(distorted: Atoms) -> None:
     np.testing.assert_allclose(supercell.get_stress(), stress, atol=1e-8)
 
 
-def test_large_and_small_systems_use_the_same_pairs() -> None:
-    """Beyond some size the pairs come from matscipy's cell lists instead of all images of all pairs."""
+def test_large_and_small_systems_have_the_same_forces() -> None:
     calculator = SlaterEwald(HALF_FORMAL, SLATER_EXPONENTS, accuracy=1e-8)
     atoms = build_crystal("li7p3s11")
     large = atoms.repeat((4, 2, 2))
@@ -383,10 +382,9 @@ def test_slater_exponents_follow_from_the_atomic_radii() -> None:
 
 
 def test_evaluation_is_much_cheaper_than_a_gap() -> None:
-    """A GAP evaluation of this cell takes 60 ms, this one 2 ms, where a million exponentials take 1.5 to 3 ms.
+    """A GAP evaluation of this cell takes 5 ms or more, this one 0.4 ms; a million exponentials take 0.7 to 3 ms.
 
-    Measured in the processor time of this thread against those exponentials, as the machine may be busy; a
-    loop in Python over the 8000 pairs would take ten times what is allowed.
+    Measured in the processor time of this thread against those exponentials, as the machine may be busy.
     """
     atoms = build_crystal("li7p3s11")
     calculator = SlaterEwald(HALF_FORMAL, SLATER_EXPONENTS)
@@ -400,7 +398,7 @@ def test_evaluation_is_much_cheaper_than_a_gap() -> None:
         start = time.thread_time()
         np.exp(exponents)
         references.append(time.thread_time() - start)
-    assert min(evaluations) < 5 * min(references)
+    assert min(evaluations) < 2 * min(references)
 
 
 def test_dipole_in_a_large_cell() -> None:
