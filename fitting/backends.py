@@ -15,7 +15,8 @@ from .calculators import GapCalculator
 from .data_sets import DataSet
 from .gap_fit import POTENTIAL_FILE, FitLimits
 from .native.calculator import NativeGapCalculator
-from .native.fit import FitInputs, FitProgress, FitResources, NativeFit, read_sparse_points, run_fit
+from .native.fit import NativeFit, read_sparse_points, run_fit
+from .native.fit_inputs import FitInputs, FitProgress, FitResources
 from .native.gap_xml import read_gap_xml
 from .settings import EvaluateBackend, GapSettings
 

@@ -1,4 +1,4 @@
-"""SOAP vectors of atoms and fingerprints of structures, computed by QUIP."""
+"""SOAP vectors of atoms and fingerprints of structures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from quippy.descriptors import Descriptor
 
 from ..errors import InputError
+from ..fitting.native.design import Descriptors, Structure, soap_descriptors
+from ..fitting.settings import GapSettings, SoapSettings
 
 __all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
 
@@ -67,14 +68,15 @@ class SoapDescriptor:
     def __init__(self, species: Sequence[str], settings: DescriptorSettings | None = None) -> None:
         self.species = tuple(species)
         self.settings = settings or DescriptorSettings()
-        numbers = " ".join(str(atomic_numbers[symbol]) for symbol in self.species)
-        self._descriptor = Descriptor(
-            f"soap n_max={self.settings.n_max} l_max={self.settings.l_max}"
-            f" cutoff={self.settings.cutoff_A} cutoff_transition_width={self.settings.transition_width_A}"
-            f" atom_sigma={self.settings.atom_sigma_A}"
-            f" n_species={len(self.species)} species_Z={{{numbers}}} n_Z={len(self.species)} Z={{{numbers}}}"
+        soap = SoapSettings(
+            n_max=self.settings.n_max,
+            l_max=self.settings.l_max,
+            cutoff_A=self.settings.cutoff_A,
+            transition_width_A=self.settings.transition_width_A,
+            atom_sigma_A=self.settings.atom_sigma_A,
         )
-        self.length: int = self._descriptor.dimensions()
+        self._descriptors = Descriptors.of(self.species, GapSettings(two_body=None, soap=soap))
+        self.length: int = next(iter(self._descriptors.soaps.values())).n_dimensions
 
     def vectors(self, atoms: Atoms) -> dict[str, np.ndarray]:
         """Return the SOAP vectors of each species, [n_atoms_of_species, length], of Euclidean norm one.
@@ -89,13 +91,10 @@ class SoapDescriptor:
         foreign = set(atoms.symbols) - set(self.species)
         if foreign:
             raise InputError(f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}")
-        # QUIP copies every array of the atoms; only these matter.
-        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        calculated = self._descriptor.calc(bare)
-        centres = np.asarray(calculated["ci"]) - 1
-        rows = np.empty((len(atoms), self.length))
-        rows[centres] = calculated["data"]
-        return {symbol: rows[atoms.symbols == symbol] for symbol in self.species}
+        structure = Structure.of(atoms, self._descriptors)
+        return {
+            symbol: soap_descriptors(structure, self._descriptors, atomic_numbers[symbol]) for symbol in self.species
+        }
 
     def fingerprint(self, atoms: Atoms) -> np.ndarray:
         """Return one vector for the structure, [n_species * length]; see `fingerprint_of`."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data_sets import DataSet, LabelledConfiguration
 from ..settings import SparseMethod
 from .design import Descriptors, Structure, soap_descriptors
+from .fit_inputs import FitInputs, ParallelMap
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, select_points, thin
-
-if TYPE_CHECKING:
-    from .fit import FitInputs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -25,7 +20,7 @@ _MOST_CANDIDATE_NUMBERS = 30_000_000
 _COPIES = 3
 
 
-def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: Callable) -> SparsePoints:
+def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: ParallelMap) -> SparsePoints:
     """Return the sparse points of a fit: the earlier ones if they are kept, and a layer of new ones.
 
     Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all.
@@ -69,17 +64,18 @@ def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
 
 
 def pair_distances(
-    data_set: DataSet, descriptors: Descriptors, parallel_map: Callable
+    data_set: DataSet, descriptors: Descriptors, parallel_map: ParallelMap
 ) -> dict[CoordinateKey, FloatArray]:
     """Return the distances (Å) of every pair of elements that occurs within the pair cutoff, in the data's order."""
     two_body = descriptors.settings.two_body
-    assert two_body is not None
-    species = descriptors.species
+    if two_body is None:
+        return {}
+    cutoff_A, species = two_body.cutoff_A, descriptors.species
     keys = [(first, second) for index, first in enumerate(species) for second in species[index:]]
 
     def distances(configuration: LabelledConfiguration) -> list[FloatArray]:
         structure = Structure.of(configuration.atoms, descriptors)
-        return [structure.pairs.distances[structure.two_body_pairs(key, two_body.cutoff_A)] for key in keys]
+        return [structure.pairs.distances[structure.two_body_pairs(key, cutoff_A)] for key in keys]
 
     parts = list(parallel_map(distances, data_set.configurations))
     found = {key: np.concatenate([part[index] for part in parts]) for index, key in enumerate(keys)}
@@ -91,7 +87,7 @@ def atom_descriptors(
     descriptors: Descriptors,
     number: int,
     limit: tuple[int, np.random.Generator],
-    parallel_map: Callable,
+    parallel_map: ParallelMap,
 ) -> FloatArray:
     """Return the SOAP vectors of the atoms of one element, of ``limit`` random ones if there are more."""
     owners = [np.flatnonzero(configuration.atoms.numbers == number) for configuration in data_set]

@@ -72,12 +72,8 @@ class Descriptors:
     @cached_property
     def soaps(self) -> Mapping[int, SoapDescriptor]:
         """SOAP by central element (atomic number)."""
-        found = {}
-        for number in self.species:
-            descriptor = parse_descriptor(self.text((number,)), GAP_VERSION)
-            assert isinstance(descriptor, SoapDescriptor)
-            found[number] = descriptor
-        return found
+        parsed = {number: parse_descriptor(self.text((number,)), GAP_VERSION) for number in self.species}
+        return {number: soap for number, soap in parsed.items() if isinstance(soap, SoapDescriptor)}
 
     def text(self, key: CoordinateKey) -> str:
         """Return the command line of a coordinate's descriptor."""
@@ -269,14 +265,12 @@ class RowBuilder:
 
     def _covariance(self, key: CoordinateKey) -> FloatArray:
         points = self.sparse_points.of(key)
-        settings = self.descriptors.settings
-        if len(key) == 1:
-            products = points @ points.T
-            return settings.soap.delta_eV**2 * products**settings.soap.zeta
-        assert settings.two_body is not None
+        soap, two_body = self.descriptors.settings.soap, self.descriptors.settings.two_body
+        if len(key) == 1 or two_body is None:
+            return soap.delta_eV**2 * (points @ points.T) ** soap.zeta
         cutoffs = self.sparse_cutoffs(key, points)
-        shifts = (points - points.T) / settings.two_body.length_scale_A
-        return settings.two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * np.outer(cutoffs, cutoffs)
+        shifts = (points - points.T) / two_body.length_scale_A
+        return two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * np.outer(cutoffs, cutoffs)
 
     def model(self, alphas: FloatArray, isolated_atom_energies: Mapping[str, float]) -> GapModel:
         """Return the potential with some weights, shape [n_columns]."""

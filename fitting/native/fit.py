@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from ..settings import GapSettings
 from .candidates import choose_sparse_points, selection_bytes
 from .design import Descriptors, RowBuilder, sparse_points_of
 from .fit_errors import ConfigurationErrors, FitErrors
+from .fit_inputs import FitInputs, FitProgress, FitResources, ParallelMap, ProgressCallback, Stage
 from .gap_xml import GapModel, write_gap_xml
 from .row_cache import RowCache
 from .row_store import RowStore
@@ -37,62 +38,12 @@ from .solve import StreamingLeastSquares, leave_out_residuals, prior_factor
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
 
 FloatArray = NDArray[np.float64]
-Stage = Literal["selection", "rows", "factorisation", "errors"]
 
 SPARSE_POINTS_FILE = "sparse_points.json"
 _BYTES = 8
 _MEGABYTE = 1_000_000
 _LARGEST_BLOCK_ROWS = 2048
 _VIRIAL_COMPONENTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-
-
-@dataclass(frozen=True)
-class FitProgress:
-    """How far a stage of a fit is: ``done`` of ``total`` configurations."""
-
-    stage: Stage
-    done: int
-    total: int
-
-
-ProgressCallback = Callable[[FitProgress], None]
-
-
-@dataclass(frozen=True, eq=False)
-class FitInputs:
-    """What determines a fitted potential.
-
-    Attributes:
-        data_set: labelled configurations and energies of the isolated atoms.
-        settings: hyperparameters.
-        seed: for the selection of sparse points.
-        sparse_points: used as they are, nothing is selected; None selects.
-        earlier: sparse points of an earlier fit that are kept; what they do not cover is added up to the
-            number in the settings. Rows in the cache stay valid for them.
-        leave_out: whether leave-out errors are wanted.
-    """
-
-    data_set: DataSet
-    settings: GapSettings
-    seed: int
-    sparse_points: SparsePoints | None = None
-    earlier: SparsePoints | None = None
-    leave_out: bool = True
-
-
-@dataclass(frozen=True)
-class FitResources:
-    """What a fit may use; the potential does not depend on it beyond rounding.
-
-    Attributes:
-        threads: with one, equal inputs give equal bytes on one machine; so do equal numbers of threads.
-        memory_limit_MB: of arrays of the fit (MB, 10⁶ bytes); rows beyond it wait in a temporary file.
-        cache_folder: where rows are kept for later fits; None keeps none.
-    """
-
-    threads: int = 1
-    memory_limit_MB: float = 1000.0
-    cache_folder: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +150,7 @@ class _Fit:
         needed_bytes = required_bytes(builder, self._configurations, self._resources.threads)
         kept_bytes = self._check_memory(needed_bytes, f"{builder.n_columns} sparse points")
         targets = [scaled_targets(item, task.settings, task.data_set) for item in self._configurations]
-        with RowStore(len(self._configurations), kept_bytes) as store:
+        with RowStore(kept_bytes) as store:
             system = self._factorise(builder, targets, store)
             with self._timed("factorisation"):
                 alphas = system.solve()
@@ -237,10 +188,10 @@ class _Fit:
         finally:
             self._timings[stage] = self._timings.get(stage, 0.0) + time.perf_counter() - start
 
-    def _in_order(self, stage: Stage) -> Callable:
+    def _in_order(self, stage: Stage) -> ParallelMap:
         """Return a parallel map over configurations that reports progress and keeps their order."""
 
-        def mapped(function: Callable, items: Sequence) -> Iterator:
+        def mapped(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
             for done, result in enumerate(self._pool.map(function, items), start=1):
                 yield result
                 self._progress(FitProgress(stage, done, len(items)))

@@ -86,10 +86,9 @@ class RowCache:
         try:
             path.parent.mkdir(exist_ok=True)
             with open(temporary, "wb") as stream:
-                stream.write(hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest())
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
+                stream.write(hashlib.blake2b(content.data, digest_size=_DIGEST_BYTES).digest())
+                stream.write(content.data)
+                # Not flushed to the disk: the digest tells what a crash has left, and it is computed again.
             temporary.replace(path)
         except OSError as error:
             raise IonloopError(

@@ -19,13 +19,12 @@ class RowStore:
     """Blocks of rows by number. Reading is thread-safe, keeping is for one thread.
 
     Args:
-        n_blocks: how many there will be.
         memory_bytes: what those in memory may take; the rest goes to the folder for temporary files.
     """
 
-    def __init__(self, n_blocks: int, memory_bytes: float) -> None:
+    def __init__(self, memory_bytes: float) -> None:
         self._left_bytes = memory_bytes
-        self._blocks: list[FloatArray | None] = [None] * n_blocks
+        self._blocks: dict[int, FloatArray] = {}
         self._places: dict[int, tuple[int, tuple[int, int]]] = {}
         self._file: IO[bytes] | None = None
         self._end = 0
@@ -62,10 +61,8 @@ class RowStore:
 
     def read(self, number: int) -> FloatArray:
         """Return a block that was kept."""
-        block = self._blocks[number]
-        if block is not None:
-            return block
-        assert self._file is not None
+        if self._file is None or number in self._blocks:
+            return self._blocks[number]
         offset, shape = self._places[number]
         block = np.empty(shape)
         view = block.data.cast("B")

@@ -14,21 +14,13 @@ from scipy.linalg import cholesky
 
 from ionloop.errors import InputError
 from ionloop.fitting.calculators import GapCalculator
-from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
 from ionloop.fitting.native import fit as native_fit
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.design import Descriptors, RowBuilder, sparse_points_of
-from ionloop.fitting.native.fit import (
-    FitInputs,
-    FitProgress,
-    FitResources,
-    NativeFit,
-    fit_native,
-    read_sparse_points,
-    run_fit,
-    scaled_targets,
-)
+from ionloop.fitting.native.fit import NativeFit, fit_native, read_sparse_points, run_fit, scaled_targets
+from ionloop.fitting.native.fit_inputs import FitInputs, FitProgress, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.solve import SingularFitError
 from ionloop.fitting.preflight import PreflightError
@@ -299,3 +291,28 @@ def test_layers_of_sparse_points_survive_the_files(
     item, errors = lithium_sulfide.configurations[0], grown.training_errors.configurations[0]
     forces = calculator.get_property("forces", item.atoms) - item.forces
     np.testing.assert_allclose(errors.forces_eV_per_A, forces, atol=FILE_TOLERANCE_eV_per_A)
+
+
+def test_clusters_lone_atoms_and_fits_without_pair_part(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    """Structures without cell, without neighbours, and of one element beside periodic ones."""
+    first, *rest = lithium_sulfide.configurations
+
+    def cut(atoms: Atoms, name: str) -> LabelledConfiguration:
+        forces = np.random.default_rng(0).normal(size=(len(atoms), 3))
+        return LabelledConfiguration(atoms=atoms, energy=-3.0, forces=forces, stress=None, identifier=name)
+
+    cluster = Atoms(first.atoms.symbols, positions=first.atoms.positions)
+    data_set = DataSet(
+        (cut(cluster, "cluster"), cut(cluster[:3], "sulfur"), cut(Atoms("Li"), "lone"), *rest),
+        lithium_sulfide.isolated_atom_energies,
+    )
+    for settings in (small_settings, small_settings.model_copy(update={"two_body": None})):
+        fit = fit_native(data_set, settings, seed=0)
+        path = fit.write(tmp_path)
+        calculator = GapCalculator(path, data_set.elements)
+        for item, errors in zip(data_set, fit.training_errors.configurations, strict=True):
+            forces = calculator.get_property("forces", item.atoms) - item.forces
+            np.testing.assert_allclose(errors.forces_eV_per_A, forces, atol=FILE_TOLERANCE_eV_per_A)
+            assert (errors.virial_eV is None) == (item.stress is None)

@@ -10,7 +10,8 @@ import pytest
 
 from ionloop.errors import IonloopError
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.native.fit import FitInputs, FitResources, NativeFit, fit_native, run_fit
+from ionloop.fitting.native.fit import NativeFit, fit_native, run_fit
+from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.row_cache import RowCache, digest_of
 from ionloop.fitting.settings import GapSettings, Regularisation
 

@@ -1,0 +1,65 @@
+"""What a native fit is given: inputs that determine the potential, resources that do not, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..data_sets import DataSet
+from ..settings import GapSettings
+from .sparse_points import SparsePoints
+
+Stage = Literal["selection", "rows", "factorisation", "errors"]
+#: Applies a function to every item on all threads, yielding results in the order of the items.
+ParallelMap = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """How far a stage of a fit is: ``done`` of ``total`` configurations."""
+
+    stage: Stage
+    done: int
+    total: int
+
+
+ProgressCallback = Callable[[FitProgress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FitInputs:
+    """What determines a fitted potential.
+
+    Attributes:
+        data_set: labelled configurations and energies of the isolated atoms.
+        settings: hyperparameters.
+        seed: for the selection of sparse points.
+        sparse_points: used as they are, nothing is selected; None selects.
+        earlier: sparse points of an earlier fit that are kept; what they do not cover is added up to the
+            number in the settings. Rows in the cache stay valid for them.
+        leave_out: whether leave-out errors are wanted.
+    """
+
+    data_set: DataSet
+    settings: GapSettings
+    seed: int
+    sparse_points: SparsePoints | None = None
+    earlier: SparsePoints | None = None
+    leave_out: bool = True
+
+
+@dataclass(frozen=True)
+class FitResources:
+    """What a fit may use; the potential does not depend on it beyond rounding.
+
+    Attributes:
+        threads: with one, equal inputs give equal bytes on one machine; so do equal numbers of threads.
+        memory_limit_MB: of arrays of the fit (MB, 10⁶ bytes); rows beyond it wait in a temporary file.
+        cache_folder: where rows are kept for later fits; None keeps none.
+    """
+
+    threads: int = 1
+    memory_limit_MB: float = 1000.0
+    cache_folder: Path | None = None
