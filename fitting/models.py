@@ -40,8 +40,8 @@ from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSetti
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"
 SCHEMA_VERSION: Final = 1
-DEFAULT_FIT_BACKEND: Final[FitBackend] = "gap_fit"
-DEFAULT_EVALUATE_BACKEND: Final[EvaluateBackend] = "quippy"
+DEFAULT_FIT_BACKEND: Final[FitBackend] = "native"
+DEFAULT_EVALUATE_BACKEND: Final[EvaluateBackend] = "native"
 _TEMPORARY_SUFFIXES = (".partial", ".damaged")
 _PACKAGES = ("ionloop", "quippy-ase", "ase", "numpy")
 
@@ -165,12 +165,12 @@ def fit_model(
     """
     if kind not in get_args(ModelKind):
         raise InputError(f"unknown kind of model {kind!r}; allowed are {', '.join(get_args(ModelKind))}")
+    _check_backend(backend, earlier_model)
     if kind == "gap":
         baseline = None
     elif baseline is None:
         raise InputError("an es-gap needs a baseline: give the charges of its elements")
     folder = Path(folder).absolute()
-    _check_backend(backend, earlier_model)
     earlier_hash = None if earlier_model is None else read_manifest(earlier_model).inputs_hash
     inputs_hash = compute_inputs_hash(kind, data_set, settings, baseline, seed, backend, earlier_hash)
     existing = _existing_model(folder, inputs_hash)
@@ -178,11 +178,7 @@ def fit_model(
         return existing
     limits = limits or FitLimits()
     _check_baseline_elements(data_set, baseline)
-    if backend == "native":
-        check_data(data_set, settings)
-        pairs: tuple[tuple[str, str], ...] = ()
-    else:
-        pairs = check_fit(data_set, settings, limits).pairs
+    pairs = _check_fit(data_set, settings, limits, backend)
     temporary = _temporary_folder(folder)
     try:
         write_extxyz(temporary / TRAINING_SET_FILE, data_set)
@@ -313,6 +309,16 @@ def _native_entries(
         "training_errors": fit.training_errors.summary(),
         "leave_out_errors": None if fit.leave_out_errors is None else fit.leave_out_errors.summary(),
     }
+
+
+def _check_fit(
+    data_set: DataSet, settings: GapSettings, limits: FitLimits, backend: FitBackend
+) -> tuple[tuple[str, str], ...]:
+    """Check that a fit can succeed; return the pairs of elements that gap_fit wants to know."""
+    if backend == "gap_fit":
+        return check_fit(data_set, settings, limits).pairs
+    check_data(data_set, settings)
+    return ()
 
 
 def _check_backend(backend: FitBackend, earlier_model: Path | None) -> None:
