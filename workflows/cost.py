@@ -26,19 +26,27 @@ BYTES_PER_REAL = 8
 FRAME_REALS_PER_ATOM = 9
 """Positions, momenta and forces of a frame on disk."""
 RECORD_BYTES_PER_ATOM = 400
-"""A label in the store, measured: positions, forces and charges as text, with their keys."""
+"""A label in the store, estimated: positions, forces and charges with their keys."""
 TEXT_BYTES_PER_REAL = 25
-"""A number in gap_fit's sparse-point files."""
+"""A number in the files of sparse points."""
+NATIVE_TIMES_FASTER = 40
+"""The native fitter against gap_fit: 47 to 59 times was measured (benchmarks/native_fit.py)."""
+NATIVE_BASE_S = 3.0
+NATIVE_BASE_BYTES = 350e6
+NATIVE_TRIANGLES = 4
+NATIVE_BLOCK_ROWS = 4096
+"""Memory of the native fitter: some triangles of the linear system's width and a block of rows."""
 
 
 @dataclass(frozen=True)
 class FitEstimate:
-    """One gap_fit run: memory (bytes), time on one core (s, rough), configurations in its data set."""
+    """One fit: memory (bytes), time on one core (s, rough), configurations in its data set, columns of its system."""
 
     configurations: int
     memory_bytes: float
     time_s: float
     model_bytes: float
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,9 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
     first_data = initial.molecular_dynamics.count + initial.lithium_monte_carlo.count
     generations = stop.max_generations
     last_data = first_data + generations * campaign.selection.count
-    first_fit = fit_estimate(atoms, campaign.gap, first_data)
-    last_fit = fit_estimate(atoms, campaign.gap, last_data)
+    first_fit, last_fit = (fit_estimate(atoms, campaign.gap, count) for count in (first_data, last_data))
+    if campaign.fit.backend == "native":
+        first_fit, last_fit = native_estimate(first_fit), native_estimate(last_fit)
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
     labels = first_data + len(species) + generations * campaign.selection.count
@@ -146,6 +155,18 @@ def fit_estimate(atoms: Atoms, settings: GapSettings, configurations: int) -> Fi
         + covariances * SECONDS_PER_COVARIANCE_TERM
         + (rows + columns) * columns**2 * SECONDS_PER_FACTORISATION_TERM,
         model_bytes=float(TEXT_BYTES_PER_REAL * sum(item.components * item.sparse_points for item in descriptors)),
+        columns=columns,
+    )
+
+
+def native_estimate(by_gap_fit: FitEstimate) -> FitEstimate:
+    """Return what the native fitter takes for what gap_fit would take so much: rows stream, the triangle stays."""
+    columns = by_gap_fit.columns
+    reals = NATIVE_TRIANGLES * columns**2 + NATIVE_BLOCK_ROWS * columns
+    return replace(
+        by_gap_fit,
+        memory_bytes=NATIVE_BASE_BYTES + float(BYTES_PER_REAL * reals),
+        time_s=NATIVE_BASE_S + by_gap_fit.time_s / NATIVE_TIMES_FASTER,
     )
 
 

@@ -40,8 +40,17 @@ def test_labels_fits_and_steps_are_counted() -> None:
 def test_a_supercell_costs_more() -> None:
     small, large = (campaign_cost(campaign(supercell=[n, 1, 1]), CRYSTAL) for n in (1, 2))
     assert large.atoms == 2 * small.atoms
-    assert large.last_fit.memory_bytes > 1.5 * small.last_fit.memory_bytes
+    assert large.last_fit.time_s > 1.5 * small.last_fit.time_s
     assert large.disk_bytes > small.disk_bytes
+
+
+def test_the_native_fit_costs_a_fraction_and_memory_that_does_not_grow_with_the_data() -> None:
+    by_gap_fit, native = (
+        campaign_cost(campaign(fit={"backend": backend}), CRYSTAL) for backend in ("gap_fit", "native")
+    )
+    assert native.last_fit.time_s < by_gap_fit.last_fit.time_s / 10
+    assert native.last_fit.memory_bytes < by_gap_fit.last_fit.memory_bytes
+    assert native.last_fit.memory_bytes == native.first_fit.memory_bytes
 
 
 @pytest.mark.parametrize("copies", [1, 3])
