@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
 from ..errors import IonloopError
@@ -54,7 +53,10 @@ class TrajectoryError(IonloopError):
 
 
 class Frame(NamedTuple):
-    """One frame: unwrapped positions (Å) and momenta (ASE units) in ``atoms``; forces [n_atoms, 3] (eV/Å)."""
+    """One frame: unwrapped positions (Å), momenta (ASE units) and cell in ``atoms``; forces [n_atoms, 3] (eV/Å).
+
+    ``stress`` (eV/Å³, ASE's sign and order [6], without the kinetic part) is None where it was not computed.
+    """
 
     atoms: Atoms
     energy_eV: float
@@ -62,30 +64,33 @@ class Frame(NamedTuple):
     step: int
     time_fs: float
     heat_eV: float
+    stress: np.ndarray | None = None
 
     def checksum(self) -> int:
         """Return the CRC-32 of everything that a restart needs."""
-        arrays = (self.atoms.positions, self.atoms.get_momenta(), self.forces, self.atoms.cell[:])
+        arrays = [self.atoms.positions, self.atoms.get_momenta(), self.forces, self.atoms.cell[:]]
+        if self.stress is not None:
+            arrays.append(self.stress)
         checksum = zlib.crc32(json.dumps([self.energy_eV, self.step, self.time_fs, self.heat_eV]).encode())
         for array in arrays:
             checksum = zlib.crc32(np.ascontiguousarray(array, dtype=np.float64).tobytes(), checksum)
         return checksum
 
-    def sealed_atoms(self) -> Atoms:
-        """Return the atoms with results attached, and step, time, heat and checksum in ``info``."""
+    def write_to(self, writer: TrajectoryWriter) -> None:
+        """Append the atoms with their results; step, time, heat and checksum are in ``info``."""
         atoms = self.atoms.copy()
-        atoms.calc = SinglePointCalculator(atoms, energy=self.energy_eV, forces=self.forces)
         atoms.info = {
             "step": self.step,
             "time_fs": self.time_fs,
             "heat_eV": self.heat_eV,
             "checksum": self.checksum(),
         }
-        return atoms
+        stress = {} if self.stress is None else {"stress": self.stress}
+        writer.write(atoms, energy=self.energy_eV, forces=self.forces, **stress)
 
     @classmethod
     def from_atoms(cls, atoms: Atoms) -> Frame:
-        """Return the frame that `sealed_atoms` wrote.
+        """Return the frame that `write_to` wrote.
 
         Raises
         ------
@@ -99,6 +104,7 @@ class Frame(NamedTuple):
             step=atoms.info["step"],
             time_fs=atoms.info["time_fs"],
             heat_eV=atoms.info["heat_eV"],
+            stress=atoms.calc.results.get("stress"),
         )
         if frame.checksum() != atoms.info["checksum"]:
             raise ValueError(f"frame at step {frame.step} does not fit its checksum")
@@ -131,6 +137,11 @@ def _pass_on_disk_errors(error: Exception) -> None:
         raise error
 
 
+def _writer(path: Path, mode: str) -> TrajectoryWriter:
+    # Told of no property, ASE writes those it is handed and does not compare atoms to look for others.
+    return TrajectoryWriter(str(path), mode=mode, properties=[])
+
+
 class TrajectoryFile:
     """An append-only trajectory; opening it repairs what a kill, a power cut or a full disk left.
 
@@ -152,7 +163,7 @@ class TrajectoryFile:
         self.kinetic_energies_eV: list[float] = []
         with _explained(path):
             self._repair()
-            self._writer = TrajectoryWriter(str(path), mode="a")
+            self._writer = _writer(path, "a")
         self._synced_at = time.monotonic()
 
     def _repair(self) -> None:
@@ -164,9 +175,9 @@ class TrajectoryFile:
             return
         temporary = self.path.with_name(f".{self.path.name}.repair")
         temporary.unlink(missing_ok=True)
-        with TrajectoryWriter(str(temporary), mode="w") as writer:
+        with _writer(temporary, "w") as writer:
             for frame in _whole_frames(self.path):
-                writer.write(frame.sealed_atoms())
+                frame.write_to(writer)
         _sync(temporary)
         temporary.replace(self.path)
 
@@ -179,7 +190,7 @@ class TrajectoryFile:
             If the disk is full or the file cannot be written; the frames before are kept.
         """
         with _explained(self.path):
-            self._writer.write(frame.sealed_atoms())
+            frame.write_to(self._writer)
             if time.monotonic() - self._synced_at > SECONDS_BETWEEN_SYNCS:
                 os.fsync(self._file().fileno())
                 self._synced_at = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ IntArray = NDArray[np.int64]
 # More atoms per task bring nothing to the matrix products; fewer leave the work of threads uneven.
 _MOST_ATOMS_PER_TASK = 192
 _FEWEST_ATOMS_PER_TASK = 24
+# Largest task in a small structure, in shares of one thread: products of few atoms are slow, so as few as balance.
+_TASK_PER_SHARE = 1.1
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,13 @@ class Evaluator:
         self.model = model
         self._pair_terms = [PairTerm(c) for c in model.coordinates if c.descriptor.kind == "distance_2b"]
         self._soap_terms = [SoapTerm(c, precision) for c in model.coordinates if c.descriptor.kind == "soap"]
+        self._known = model.known_atomic_numbers
         self._isolated = np.zeros(120)
         for number, energy in model.isolated_atom_energies.items():
             if not 1 <= number < len(self._isolated):
-                raise IonloopError(f"the potential has an isolated-atom energy of element {number}, which does not exist")
+                raise IonloopError(
+                    f"the potential has an isolated-atom energy of element {number}, which does not exist"
+                )
             self._isolated[number] = energy
         self._neighbours = NeighbourList(model.cutoff_A, skin_A)
         self._threads = threads
@@ -225,18 +230,18 @@ class Evaluator:
         gradients: FloatArray,
         variances: FloatArray | None,
     ) -> None:
-        # Terms that share atoms would write to the same pairs: each term is finished before the next where they do.
+        def work(scratch: Scratch, waiting: Iterator[tuple[SoapTerm, IntArray]]) -> None:
+            for term, atoms in waiting:
+                term.add(pairs, numbers, atoms, energies, gradients, variances, scratch)
+
+        # Terms that share atoms write to the same pairs: where they do, one is finished before the next begins.
         for tasks in self._rounds(numbers):
-
-            def work(lane: int, tasks: list[tuple[SoapTerm, IntArray]] = tasks) -> None:
-                for term, atoms in tasks[lane :: self._threads]:
-                    term.add(pairs, numbers, atoms, energies, gradients, variances, self._scratches[lane])
-
-            others = [] if self._executor is None else [
-                self._executor.submit(work, lane) for lane in range(1, self._threads)
-            ]  # fmt: skip
+            waiting = iter(tasks)
+            others = []
+            if self._executor is not None:
+                others = [self._executor.submit(work, scratch, waiting) for scratch in self._scratches[1:]]
             try:
-                work(0)
+                work(self._scratches[0], waiting)
             finally:
                 for other in others:
                     other.result()
@@ -247,15 +252,12 @@ class Evaluator:
         taken: list[NDArray[np.bool_]] = []
         for term in self._soap_terms:
             atoms = term.basis.central_atoms(numbers)
-            for tasks, used in zip(rounds, taken, strict=True):
-                if not used[atoms].any():
-                    break
-            else:
-                tasks, used = [], np.zeros(len(numbers), dtype=bool)
-                rounds.append(tasks)
-                taken.append(used)
-            used[atoms] = True
-            tasks.extend((term, part) for part in self._chunks(atoms, len(numbers)))
+            place = next((index for index, used in enumerate(taken) if not used[atoms].any()), len(rounds))
+            if place == len(rounds):
+                rounds.append([])
+                taken.append(np.zeros(len(numbers), dtype=bool))
+            taken[place][atoms] = True
+            rounds[place].extend((term, part) for part in self._chunks(atoms, len(numbers)))
         for tasks in rounds:
             tasks.sort(key=lambda task: -len(task[1]))
         return rounds
@@ -265,11 +267,12 @@ class Evaluator:
             return []
         size = _MOST_ATOMS_PER_TASK
         if self._threads > 1:
-            size = int(np.clip(n_atoms / (2 * self._threads), _FEWEST_ATOMS_PER_TASK, _MOST_ATOMS_PER_TASK))
+            share = _TASK_PER_SHARE * n_atoms / self._threads
+            size = int(np.clip(share, _FEWEST_ATOMS_PER_TASK, _MOST_ATOMS_PER_TASK))
         return np.array_split(atoms, -(-len(atoms) // size))
 
     def _check_elements(self, numbers: IntArray) -> None:
-        known = self.model.known_atomic_numbers
+        known = self._known
         unknown = sorted(set(np.unique(numbers).tolist()) - known)
         if not unknown or 0 in known:
             return

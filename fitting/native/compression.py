@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .descriptor_strings import SoapCompression, SoapDescriptor
+if TYPE_CHECKING:
+    from .descriptor_strings import SoapCompression, SoapDescriptor
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -126,7 +128,7 @@ def _order_reduction(descriptor: SoapDescriptor, used: int) -> FloatArray:
     compression = descriptor.compression
     species = np.eye(descriptor.n_species) if compression.nu_S > used else np.ones((descriptor.n_species, 1))
     radial = np.eye(descriptor.n_max) if compression.nu_R > used else np.ones((descriptor.n_max, 1))
-    return np.kron(species, radial)
+    return np.asarray(np.kron(species, radial), dtype=np.float64)
 
 
 def _grouping(descriptor: SoapDescriptor, groups: tuple[tuple[int, ...], ...]) -> FloatArray:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import IonloopError
+from .compression import count_components
 
 #: Radial bases of the SOAP expansion.
 RadialBasis = Literal["EQUISPACED_GAUSS", "GTO", "POLY"]
 
-_RADIAL_BASES: Mapping[str, RadialBasis] = {
-    name: name for name in ("EQUISPACED_GAUSS", "GTO", "POLY")
-}
+_RADIAL_BASES: Mapping[str, RadialBasis] = {name: name for name in ("EQUISPACED_GAUSS", "GTO", "POLY")}
 # Before these versions of the file format the central atom counted for all species, and the power spectrum
 # lacked its factor 1/sqrt(2l+1).
 _VERSION_CENTRAL_REFERENCE = 1426512068
@@ -143,8 +142,6 @@ class SoapDescriptor:
     @property
     def n_dimensions(self) -> int:
         """Components of the descriptor, the appended constant included."""
-        from .compression import count_components
-
         return count_components(self) + 1
 
     @property
@@ -169,7 +166,7 @@ def parse_descriptor(text: str, gap_version: int) -> Descriptor:
     words, keys = split_key_values(text)
     kind = words[0] if words else ""
     if len(words) > 1:
-        keys = {**{word: "T" for word in words[1:]}, **keys}
+        keys = {**dict.fromkeys(words[1:], "T"), **keys}
     reader = _Keys(text.strip(), {_ALIASES.get(key, key): value for key, value in keys.items()})
     if kind == "distance_2b":
         return _distance_2b(reader)
@@ -395,9 +392,7 @@ def _species_groups(keys: _Keys, species: tuple[int, ...]) -> tuple[tuple[tuple[
     lists = value.split(":")
     if len(lists) > 2:
         raise keys.refuse("Z_map", value, "at most two lists of groups, separated by ':', are possible")
-    groups = tuple(
-        tuple(keys.parse_integers("Z_map", group) for group in part.split(",")) for part in lists
-    )
+    groups = tuple(tuple(keys.parse_integers("Z_map", group) for group in part.split(",")) for part in lists)
     for part in groups:
         if sorted(number for group in part for number in group) != sorted(species):
             raise keys.refuse("Z_map", value, "each list must name every species of species_Z once")

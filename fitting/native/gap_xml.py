@@ -32,8 +32,9 @@ Covariance = Literal["ard_se", "dot_product"]
 GAP_VERSION = 1769700636
 LARGEST_ATOMIC_NUMBER = 118
 
-_COVARIANCE_OF_CODE: Mapping[str, str] = {"1": "ard_se", "2": "dot_product", "3": "bond_real_space", "4": "pp"}
+_COVARIANCE_OF_CODE: Mapping[str, Covariance] = {"1": "ard_se", "2": "dot_product"}
 _CODE_OF_COVARIANCE: Mapping[Covariance, str] = {"ard_se": "1", "dot_product": "2"}
+_UNSUPPORTED_COVARIANCES: Mapping[str, str] = {"3": "bond_real_space", "4": "pp"}
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,11 @@ def _read_coordinate(element: ElementTree.Element, folder: Path, version: int) -
     label = element.get("label", "")
     code = _attribute(element, "covariance_type")
     covariance = _COVARIANCE_OF_CODE.get(code)
-    if covariance not in ("ard_se", "dot_product"):
+    if covariance is None:
+        name = _UNSUPPORTED_COVARIANCES.get(code, "unknown")
         raise IonloopError(
-            f"the coordinate {label!r} has covariance type {code} ({covariance or 'unknown'}), and only ard_se "
-            "and dot_product are supported: evaluate it with quippy"
+            f"the coordinate {label!r} has covariance type {code} ({name}), and only ard_se and dot_product are "
+            "supported: evaluate it with quippy"
         )
     if not _logical(element, "sparsified", True):
         raise IonloopError(f"the coordinate {label!r} is not sparsified, which is not supported")
@@ -260,12 +262,7 @@ def _read_coordinate(element: ElementTree.Element, folder: Path, version: int) -
     scales = None if theta is None else _numbers(theta.text or "", f"theta of {label!r}")
     zeta = None
     if covariance == "dot_product":
-        if element.get("zeta") is None and (scales is None or len(scales) == 0):
-            raise _Malformed(f"the coordinate {label!r} has neither zeta nor theta")
-        zeta = _number(element, "zeta") if element.get("zeta") is not None else float(scales[0])
-        scales = None
-        if zeta < 1:
-            raise _Malformed(f"the coordinate {label!r} has zeta {zeta}; it must be 1 or more")
+        zeta, scales = _read_zeta(element, scales, label), None
     elif scales is None or len(scales) != n_dimensions or np.any(scales <= 0):
         raise _Malformed(f"the coordinate {label!r} needs {n_dimensions} positive length scales theta")
     points = _sparse_elements(element, label)
@@ -281,6 +278,19 @@ def _read_coordinate(element: ElementTree.Element, folder: Path, version: int) -
         signal_mean=_number(element, "signal_mean") if element.get("signal_mean") is not None else 0.0,
         label=label,
     )
+
+
+def _read_zeta(element: ElementTree.Element, theta: FloatArray | None, label: str) -> float:
+    """The exponent of a dot product; old files hold it as theta."""
+    if element.get("zeta") is not None:
+        zeta = _number(element, "zeta")
+    elif theta is not None and len(theta):
+        zeta = float(theta[0])
+    else:
+        raise _Malformed(f"the coordinate {label!r} has neither zeta nor theta")
+    if zeta < 1:
+        raise _Malformed(f"the coordinate {label!r} has zeta {zeta}; it must be 1 or more")
+    return zeta
 
 
 def _check_permutations(element: ElementTree.Element, label: str, n_dimensions: int) -> None:

@@ -129,9 +129,7 @@ class _KeptList:
         return bool(np.einsum("ij,ij->i", moves, moves).max(initial=0.0) < (0.5 * skin_A) ** 2)
 
 
-def _find_candidates(
-    positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_], reach: float
-) -> _KeptList:
+def _find_candidates(positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_], reach: float) -> _KeptList:
     if not np.all(np.isfinite(positions)) or not np.all(np.isfinite(cell)):
         raise InputError("the structure holds positions that are not finite numbers: has a trajectory exploded?")
     n_atoms = len(positions)
@@ -240,15 +238,15 @@ def _search(wrapped, wraps, lattice, bins, order, bin_starts, counts, spread, pb
                                     or (
                                         shifts[k - 1, 0] == s0
                                         and (
-                                            shifts[k - 1, 1] > s1
-                                            or (shifts[k - 1, 1] == s1 and shifts[k - 1, 2] > s2)
+                                            shifts[k - 1, 1] > s1 or (shifts[k - 1, 1] == s1 and shifts[k - 1, 2] > s2)
                                         )
                                     )
                                 )
                             )
                         ):
                             second[k] = second[k - 1]
-                            shifts[k] = shifts[k - 1]
+                            for axis in range(3):
+                                shifts[k, axis] = shifts[k - 1, axis]
                             k -= 1
                         second[k] = j
                         shifts[k, 0], shifts[k, 1], shifts[k, 2] = s0, s1, s2

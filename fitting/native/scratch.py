@@ -8,6 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+#: Bytes to which arrays are aligned: the order of sums inside BLAS depends on it, and with it the last bit.
+ALIGNMENT = 64
+
+
+def aligned_empty(size: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """A one-dimensional array that starts at a multiple of :data:`ALIGNMENT` bytes."""
+    item = np.dtype(dtype)
+    raw = np.empty(size * item.itemsize + ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
+    return raw[offset : offset + size * item.itemsize].view(item)
+
+
+def aligned_copy(array: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """A C-contiguous copy that starts at a multiple of :data:`ALIGNMENT` bytes."""
+    copy = aligned_empty(array.size, dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
 
 class Scratch:
     """Named arrays, grown when needed; an array is valid until its name is asked for again.
@@ -24,5 +42,5 @@ class Scratch:
         key = (name, np.dtype(dtype).str)
         buffer = self._buffers.get(key)
         if buffer is None or buffer.size < size:
-            buffer = self._buffers[key] = np.empty(size, dtype)
+            buffer = self._buffers[key] = aligned_empty(size, dtype)
         return buffer[:size].reshape(shape)

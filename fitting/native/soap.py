@@ -25,6 +25,7 @@ from .soap_kernels import (
     pair_gradients,
     power_spectrum,
     power_spectrum_adjoint,
+    symmetric_power_spectrum,
     symmetric_spectrum_adjoint,
 )
 
@@ -69,6 +70,7 @@ class SoapBasis:
         per_degree = 1 / np.sqrt(2 * degrees + 1) if descriptor.power_normalised else np.ones(len(degrees))
         self.factors = np.outer(per_degree, self.products.weights).ravel()
         self.cutoffs = (descriptor.cutoff_A, descriptor.transition_width_A)
+        self.central_parts = self._central_parts()
         self._channel_of_number = np.full(_ALL_NUMBERS, 0 if descriptor.species == (0,) else -1, dtype=np.int64)
         if descriptor.species != (0,):
             self._channel_of_number[list(descriptor.species)] = np.arange(descriptor.n_species)
@@ -110,22 +112,23 @@ class SoapBasis:
         expand(
             atoms, pairs.starts, pairs.second, pairs.vectors, pairs.distances, self.channels_of(numbers),
             self.cutoffs, self.table.pieces_per_A, self.table.coefficients, self.prefactors,
-            self._central_part(numbers[atoms]), channels,
+            self.central_parts[numbers[atoms]], channels,
         )  # fmt: skip
         left = right = channels
         if self.mixing is not None:
             left, right = channels @ self.mixing[0], channels @ self.mixing[1]
         spectrum = scratch.array("spectrum", (n, len(self.factors)))
         norms = scratch.array("norms", (n,))
+        if self.is_plain:
+            symmetric_power_spectrum(channels, self.factors, descriptor.normalise, spectrum, norms)
+            return Expansion(channels, left, right, spectrum, norms)
         runs = self.products
         power_spectrum(
             left, right, runs.left, runs.right, runs.lengths, self.factors, descriptor.normalise, spectrum, norms
         )
         return Expansion(channels, left, right, spectrum, norms)
 
-    def backward(
-        self, expansion: Expansion, slopes: FloatArray, scratch: Scratch | None = None
-    ) -> FloatArray:
+    def backward(self, expansion: Expansion, slopes: FloatArray, scratch: Scratch | None = None) -> FloatArray:
         """dE/dc from the derivative of each atom's energy with respect to its normalised power spectrum.
 
         Args:
@@ -182,12 +185,13 @@ class SoapBasis:
         ordered = descriptors[:, :-1].reshape(n, -1, n_degrees).transpose(0, 2, 1).reshape(n, -1)
         return np.ascontiguousarray(ordered), np.ascontiguousarray(descriptors[:, -1])
 
-    def _central_part(self, central_numbers: IntArray) -> FloatArray:
-        """What each atom adds to its own coefficients with l = 0. Shape [n, n_channels]."""
+    def _central_parts(self) -> FloatArray:
+        """What an atom of each element adds to its own coefficients with l = 0. Shape [_ALL_NUMBERS, n_channels]."""
         species = np.array(self.descriptor.species)
-        centred = (central_numbers[:, None] == species) | self.descriptor.central_in_all_species | (species == 0)
+        own = np.arange(_ALL_NUMBERS)[:, None] == species
+        centred = own | self.descriptor.central_in_all_species | (species == 0)
         weight = self.descriptor.central_weight / math.sqrt(4 * math.pi)
-        return np.kron(centred.astype(np.float64), weight * self.table.central[None])
+        return np.asarray(np.kron(centred.astype(np.float64), weight * self.table.central[None]), dtype=np.float64)
 
 
 @lru_cache(maxsize=64)

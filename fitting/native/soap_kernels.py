@@ -16,8 +16,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-# Contraction and reassociation vectorise sums; both give the same bits in every run of the same machine, and
-# infinities and NaN keep their meaning.
+# Contraction and reassociation vectorise sums; infinities and NaN keep their meaning. Loops that sum do not store:
+# with a store the compiler asks at run time whether arrays overlap, and two versions of a loop, chosen by where the
+# arrays happen to lie, would differ in the last bit.
 _FAST = {"contract", "reassoc", "nsz"}
 
 
@@ -75,9 +76,9 @@ def expand(
     each of the atoms adds to its own c[0, :] (Shape [n, n_channels]).
     """
     cutoff, width = cutoffs
-    n_pieces, n_terms, n_functions = table.shape
+    n_pieces, _, n_functions = table.shape
     n_lm = len(prefactors)
-    l_max = int(round(math.sqrt(n_lm))) - 1
+    l_max = round(math.sqrt(n_lm)) - 1
     n_max = n_functions // (l_max + 1)
     q = np.zeros(n_lm)
     cosines = np.zeros(l_max + 1)
@@ -117,14 +118,28 @@ def expand(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _normalised(row):
+    """Divide a row by its norm and return that; a row of zeros stays, with norm 1."""
+    square = 0.0
+    for k in range(len(row)):
+        square += row[k] * row[k]
+    if square == 0.0:
+        return 1.0
+    norm = math.sqrt(square)
+    inverse = 1.0 / norm
+    for k in range(len(row)):
+        row[k] *= inverse
+    return norm
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def power_spectrum(left_channels, right_channels, left, right, lengths, factors, normalise, spectrum, norms):
     """Products of channels summed over m, times their factors, each atom's divided by its norm."""
     n_atoms, n_lm, n_right = right_channels.shape
-    l_max = int(round(math.sqrt(n_lm))) - 1
+    l_max = round(math.sqrt(n_lm)) - 1
     n_products = spectrum.shape[1] // (l_max + 1)
     sums = np.empty(n_right)
     for a in range(n_atoms):
-        square = 0.0
         for l in range(l_max + 1):  # noqa: E741
             place = l * n_products
             for run in range(len(left)):
@@ -137,14 +152,9 @@ def power_spectrum(left_channels, right_channels, left, right, lengths, factors,
                     for b in range(length):
                         sums[b] += value * right_channels[a, lm, start + b]
                 for b in range(length):
-                    component = factors[place + b] * sums[b]
-                    spectrum[a, place + b] = component
-                    square += component * component
+                    spectrum[a, place + b] = factors[place + b] * sums[b]
                 place += length
-        norms[a] = 1.0
-        if normalise and square > 0.0:
-            norms[a] = math.sqrt(square)
-            spectrum[a] *= 1.0 / norms[a]
+        norms[a] = _normalised(spectrum[a]) if normalise else 1.0
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
@@ -154,7 +164,7 @@ def power_spectrum_adjoint(
 ):  # fmt: skip
     """From dE/d(normalised spectrum) to dE/dY1 and dE/dY2, which are added up in one array where they are one."""
     n_atoms, n_lm, n_left = left_channels.shape
-    l_max = int(round(math.sqrt(n_lm))) - 1
+    l_max = round(math.sqrt(n_lm)) - 1
     n_right = right_channels.shape[2]
     n_products = spectrum.shape[1] // (l_max + 1)
     matrix = np.zeros((n_left, n_right))
@@ -174,7 +184,6 @@ def power_spectrum_adjoint(
                 place += lengths[run]
             for lm in range(l * l, (l + 1) * (l + 1)):
                 for channel in range(n_left):
-                    value = left_channels[a, lm, channel]
                     total = 0.0
                     for b in range(n_right):
                         total += matrix[channel, b] * right_channels[a, lm, b]
@@ -187,36 +196,72 @@ def power_spectrum_adjoint(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def symmetric_power_spectrum(channels, factors, normalise, spectrum, norms):
+    """:func:`power_spectrum` for the full spectrum, all products of channels A ≥ B."""
+    n_atoms, n_lm, n_channels = channels.shape
+    l_max = round(math.sqrt(n_lm)) - 1
+    matrix = np.empty((n_channels, n_channels))
+    for a in range(n_atoms):
+        place = 0
+        for l in range(l_max + 1):  # noqa: E741
+            first = l * l
+            for left in range(n_channels):
+                value = channels[a, first, left]
+                for b in range(n_channels):
+                    matrix[left, b] = value * channels[a, first, b]
+            # Rows of full length and two m at a time: loops that the compiler turns into vector instructions.
+            for lm in range(first + 1, first + 2 * l + 1, 2):
+                for left in range(n_channels):
+                    value, other = channels[a, lm, left], channels[a, lm + 1, left]
+                    for b in range(n_channels):
+                        matrix[left, b] += value * channels[a, lm, b] + other * channels[a, lm + 1, b]
+            for left in range(n_channels):
+                for b in range(left + 1):
+                    spectrum[a, place + b] = factors[place + b] * matrix[left, b]
+                place += left + 1
+        norms[a] = _normalised(spectrum[a]) if normalise else 1.0
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def symmetric_spectrum_adjoint(spectrum, norms, slopes, normalise, channels, factors, adjoint):
     """:func:`power_spectrum_adjoint` for the full spectrum, all products of channels A ≥ B."""
     n_atoms, n_lm, n_channels = channels.shape
-    l_max = int(round(math.sqrt(n_lm))) - 1
-    n_products = n_channels * (n_channels + 1) // 2
+    l_max = round(math.sqrt(n_lm)) - 1
+    n_fours = n_channels - n_channels % 4
     matrix = np.empty((n_channels, n_channels))
-    row = np.empty(n_channels)
+    scaled = np.empty(spectrum.shape[1])
     for a in range(n_atoms):
         along = 0.0
         if normalise:
-            for k in range(spectrum.shape[1]):
+            for k in range(len(scaled)):
                 along += slopes[a, k] * spectrum[a, k]
         inverse = 1.0 / norms[a]
+        for k in range(len(scaled)):
+            scaled[k] = factors[k] * (slopes[a, k] - along * spectrum[a, k]) * inverse
+        place = 0
         for l in range(l_max + 1):  # noqa: E741
-            place = l * n_products
             for left in range(n_channels):
-                for b in range(left + 1):
-                    row[b] = factors[place + b] * (slopes[a, place + b] - along * spectrum[a, place + b]) * inverse
-                row[left] *= 2.0
-                for b in range(left + 1):
-                    matrix[left, b] = row[b]
-                    matrix[b, left] = row[b]
+                for b in range(left):
+                    component = scaled[place + b]
+                    matrix[left, b] = component
+                    matrix[b, left] = component
+                matrix[left, left] = 2.0 * scaled[place + left]
                 place += left + 1
             for lm in range(l * l, (l + 1) * (l + 1)):
-                row[:] = 0.0
-                for channel in range(n_channels):
-                    value = channels[a, lm, channel]
+                row = adjoint[a, lm]
+                own = channels[a, lm]
+                for b in range(n_channels):
+                    row[b] = 0.0
+                # Four rows at a time spare three of four loads and stores of the sums.
+                for q in range(0, n_fours, 4):
+                    v0, v1, v2, v3 = own[q], own[q + 1], own[q + 2], own[q + 3]
                     for b in range(n_channels):
-                        row[b] += value * matrix[channel, b]
-                adjoint[a, lm] = row
+                        row[b] += (
+                            v0 * matrix[q, b] + v1 * matrix[q + 1, b] + v2 * matrix[q + 2, b] + v3 * matrix[q + 3, b]
+                        )
+                for q in range(n_fours, n_channels):
+                    for b in range(n_channels):
+                        row[b] += own[q] * matrix[q, b]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
@@ -226,9 +271,9 @@ def pair_gradients(
 ):  # fmt: skip
     """Add dE_i/dr_ij of some atoms i to the gradients of their pairs [n_pairs, 3], eV/Å."""
     cutoff, width = cutoffs
-    n_pieces, n_terms, n_functions = table.shape
+    n_pieces, _, n_functions = table.shape
     n_lm = len(prefactors)
-    l_max = int(round(math.sqrt(n_lm))) - 1
+    l_max = round(math.sqrt(n_lm)) - 1
     n_max = n_functions // (l_max + 1)
     q = np.zeros(n_lm)
     cosines = np.zeros(l_max + 2)
@@ -306,11 +351,11 @@ def dot_product_covariance(products, constants, weights, zeta, slopes, energies)
         else:
             for s in range(n_sparse):
                 power[s] = (products[a, s] + constants[s]) ** (zeta - 1.0)
+        for s in range(n_sparse):
+            slopes[a, s] = zeta * weights[s] * power[s]
         total = 0.0
         for s in range(n_sparse):
-            slope = weights[s] * power[s]
-            total += slope * (products[a, s] + constants[s])
-            slopes[a, s] = zeta * slope
+            total += weights[s] * power[s] * (products[a, s] + constants[s])
         energies[a] = total
 
 

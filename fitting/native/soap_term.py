@@ -13,7 +13,7 @@ from ...errors import IonloopError
 from .descriptor_strings import SoapDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
-from .scratch import Scratch
+from .scratch import Scratch, aligned_copy
 from .soap import soap_basis
 from .soap_kernels import dot_product_covariance
 
@@ -48,7 +48,7 @@ class SoapTerm:
         self.zeta = float(coordinate.zeta)
         self.basis = soap_basis(coordinate.descriptor)
         spectra, appended = self.basis.from_file_order(coordinate.sparse_points)
-        self._points = spectra.astype(precision)
+        self._points = aligned_copy(spectra, precision)
         self._constants = appended * coordinate.descriptor.covariance_sigma0
         self._weights = coordinate.alphas * coordinate.sparse_cutoffs * coordinate.delta**2
 
@@ -65,21 +65,20 @@ class SoapTerm:
         """Add energies (eV), gradients on pairs (eV/Å) and variances (eV²) of some atoms."""
         n_atoms = len(atoms)
         expansion = self.basis.forward(pairs, numbers, atoms, scratch)
-        products = self._multiply("products", expansion.spectrum, self._points.T, scratch)
+        products = self._multiplied("products", expansion.spectrum, self._points.T, scratch)
         slopes = scratch.array("covariance_slopes", products.shape)
         own_energies = scratch.array("energies", (n_atoms,))
         dot_product_covariance(products, self._constants, self._weights, self.zeta, slopes, own_energies)
         energies[atoms] += own_energies
         if variances is not None:
             variances[atoms] += self._variance(products)
-        slopes_of_spectrum = self._multiply("spectrum_slopes", slopes, self._points, scratch)
+        slopes_of_spectrum = self._multiplied("spectrum_slopes", slopes, self._points, scratch)
         adjoint = self.basis.backward(expansion, slopes_of_spectrum, scratch)
         self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
 
-    def _multiply(self, name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
-        shape = (left.shape[0], right.shape[1])
-        product = np.matmul(left.astype(right.dtype, copy=False), right, out=scratch.array(name, shape, right.dtype))
-        return product.astype(np.float64, copy=False)
+    def _multiplied(self, name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
+        out = scratch.array(name, (left.shape[0], right.shape[1]), right.dtype)
+        return multiply(left.astype(right.dtype, copy=False), right, out).astype(np.float64, copy=False)
 
     def _variance(self, products: FloatArray) -> FloatArray:
         coordinate = self.coordinate
@@ -101,4 +100,11 @@ class SoapTerm:
         try:
             return cholesky(own, lower=True)
         except LinAlgError as error:
-            raise IonloopError(f"the sparse points of {coordinate.label!r} give no predicted variance: {error}") from error
+            raise IonloopError(
+                f"the sparse points of {coordinate.label!r} give no predicted variance: {error}"
+            ) from error
+
+
+def multiply(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """Matrix product: two per term and block of atoms, most of the time of an evaluation."""
+    return np.matmul(left, right, out=out)

@@ -10,6 +10,7 @@ function is applied analytically.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -47,9 +48,7 @@ class PairTerm:
         self.descriptor = coordinate.descriptor
         self.table, self.pieces_per_A = _tabulate(coordinate, self.descriptor)
 
-    def add(
-        self, pairs: NeighbourPairs, numbers: IntArray, energies: FloatArray, gradients: FloatArray
-    ) -> None:
+    def add(self, pairs: NeighbourPairs, numbers: IntArray, energies: FloatArray, gradients: FloatArray) -> None:
         """Add the atoms' energies (eV) [n_atoms] and their gradients on the pairs (eV/Å) [n_pairs, 3]."""
         descriptor = self.descriptor
         _add_pairs(
@@ -143,8 +142,8 @@ def _tabulate(coordinate: Coordinate, descriptor: Distance2bDescriptor) -> tuple
 
 
 def _sum_covariance(
-    coordinate: Coordinate, descriptor: Distance2bDescriptor, radii: NDArray[np.longdouble]
-) -> tuple[NDArray[np.longdouble], NDArray[np.longdouble], NDArray[np.longdouble]]:
+    coordinate: Coordinate, descriptor: Distance2bDescriptor, radii: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """g, g' and g'' in extended precision, where the platform has it."""
     wide = np.longdouble
     # Negative exponents diverge at zero, where no pair is: the first node moves off it.

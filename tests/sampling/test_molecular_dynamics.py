@@ -135,6 +135,34 @@ def test_without_friction_energy_is_conserved_to_second_order(tmp_path: Path) ->
     assert 2.5 < spreads[0] / spreads[1] < 6.0
 
 
+class Morse(Springs):
+    """Every pair bound by a Morse potential whose minimum is their distance at the start: smooth, anharmonic."""
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
+        Calculator.calculate(self, atoms, properties, system_changes)
+        rows, columns = np.triu_indices(len(self.rest), 1)
+        vectors = self.atoms.positions[columns] - self.atoms.positions[rows]
+        distances = np.linalg.norm(vectors, axis=1)
+        decay = np.exp(-1.5 * (distances - np.linalg.norm(self.rest[columns] - self.rest[rows], axis=1)))
+        pulls = (2.0 * 1.5 * decay * (1.0 - decay) / distances)[:, np.newaxis] * vectors
+        forces = np.zeros_like(self.rest)
+        np.add.at(forces, rows, pulls)
+        np.add.at(forces, columns, -pulls)
+        self.results = {"energy": float(((1.0 - decay) ** 2).sum()), "forces": forces}
+
+
+def test_without_friction_energy_does_not_drift_at_one_femtosecond(molecule: Atoms, tmp_path: Path) -> None:
+    settings = md(steps=5000, timestep_fs=1.0, friction_per_ps=0, temperature_K=600)
+    outcome = run_langevin(molecule, Morse(molecule.positions), settings, tmp_path / "a.traj", seed=2)
+    frames = read_frames(outcome.trajectory)
+    times_ps = [frame.info["time_fs"] / 1000 for frame in frames]
+    energies = [frame.get_total_energy() / len(molecule) for frame in frames]
+    assert np.std([frame.get_kinetic_energy() / len(molecule) for frame in frames]) > 50 * NVE_DRIFT_EV_PER_ATOM
+    assert abs(np.polyfit(times_ps, energies, 1)[0]) < NVE_DRIFT_EV_PER_ATOM
+
+
 def test_heat_accounts_for_the_change_of_energy(tmp_path: Path) -> None:
     atoms = bulk("Cu", cubic=True)
     outcome = run_langevin(atoms, EMT(), md(steps=200, timestep_fs=0.5), tmp_path / "a.traj", seed=3)

@@ -350,6 +350,16 @@ class TestReproducibility:
             reference = one.get_property(name, atoms)
             assert three.get_property(name, atoms) == pytest.approx(reference, abs=THREAD_TOLERANCE)
 
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_repetition_gives_the_same_bits(self, threads: int, full_model: GapModel, structure: Atoms) -> None:
+        calculators = [NativeGapCalculator(full_model, threads=threads) for _ in range(4)]
+        results = []
+        for _ in range(5):
+            for calculator in calculators:
+                calculator.calculate(structure)
+                results.append(calculator.results["forces"])
+        assert all(np.array_equal(forces, results[0]) for forces in results[1:])
+
     def test_errors_in_threads_are_raised(self, full_model: GapModel) -> None:
         calculator = NativeGapCalculator(full_model, threads=2)
         with pytest.raises(InputError):
@@ -396,9 +406,7 @@ def test_wrong_options(option: str, value: object, full_model: GapModel) -> None
         NativeGapCalculator(full_model, **{option: value})
 
 
-def test_reading_what_was_written_gives_the_same_bits(
-    full_model: GapModel, structure: Atoms, tmp_path: Path
-) -> None:
+def test_reading_what_was_written_gives_the_same_bits(full_model: GapModel, structure: Atoms, tmp_path: Path) -> None:
     read = read_gap_xml(write_gap_xml(full_model, tmp_path))
     first, second = (NativeGapCalculator(model).get_property("forces", structure) for model in (full_model, read))
     assert np.array_equal(first, second)

@@ -1,0 +1,240 @@
+"""Time of GAPs, ours against QUIP's: evaluation of one potential by both, and fits (``--fit``) by both.
+
+``python benchmarks/gap.py [--sizes 84 336 1344] [--threads 1 2] [--repeats 5] [--skip-large-basis] [--fit CELLS]``
+
+The potential is a pair term and a SOAP term per element for Li7P3S11 with weights drawn at random, written as
+gap_fit writes and read by both. The two are timed in turn within one run, atoms moved before every call; ratios
+of the shortest times. What is printed as the share of matrix products is measured inside the evaluation, next to
+their rate and to the rate of one large product on the same thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import native_fit  # the other script of this folder
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from quippy.potential import Potential
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from ionloop.fitting.native import soap_term
+from ionloop.fitting.native.calculator import NativeGapCalculator
+from ionloop.fitting.native.descriptor_strings import parse_descriptor
+from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
+from ionloop.fitting.native.neighbours import neighbour_pairs
+from ionloop.fitting.native.soap import SoapBasis
+from ionloop.sampling.crystals import build_crystal
+
+ELEMENTS = (3, 15, 16)
+CUTOFF_A = 6.0
+SUPERCELLS = {42: (1, 1, 1), 84: (2, 1, 1), 168: (2, 2, 1), 336: (2, 2, 2), 672: (4, 2, 2), 1344: (4, 4, 2)}
+DISPLACEMENT_A = 0.1
+STEP_A = 0.01
+# Typical of fits: weights of pair terms reach thousands and cancel, those of SOAP terms stay in the tens.
+PAIR_WEIGHT, SOAP_WEIGHT = 10.0, 20.0
+
+
+@dataclass
+class Products:
+    """Time (s) and operations of the matrix products inside evaluations."""
+
+    seconds: float = 0.0
+    operations: float = 0.0
+
+
+@dataclass
+class Comparison:
+    """Shortest times (s) of one evaluation, and the largest differences between the two codes."""
+
+    n_atoms: int
+    native_s: dict[int, float]
+    quippy_s: float
+    products: Products
+    products_within_s: float
+    differences: dict[str, float] = field(default_factory=dict)
+
+
+def rattled(n_atoms: int) -> Atoms:
+    atoms = build_crystal("li7p3s11").repeat(SUPERCELLS[n_atoms])
+    atoms.rattle(DISPLACEMENT_A, seed=1)
+    return atoms
+
+
+def sparse_descriptors(basis: SoapBasis, count: int) -> np.ndarray:
+    """Descriptors of environments in cells displaced more and more."""
+    rows: list[np.ndarray] = []
+    for seed in range(count):
+        atoms = rattled(42)
+        atoms.rattle(0.02 * seed, seed=seed)
+        numbers = atoms.numbers.astype(np.int64)
+        pairs = neighbour_pairs(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF_A)
+        central = basis.central_atoms(numbers)
+        rows.extend(basis.to_file_order(basis.forward(pairs, numbers, central).spectrum))
+        if len(rows) >= count:
+            break
+    return np.array(rows[:count])
+
+
+def random_potential(n_max: int, l_max: int, n_sparse: int) -> GapModel:
+    random = np.random.default_rng(0)
+    cutoff = f"cutoff={CUTOFF_A} cutoff_transition_width=1.0"
+    coordinates = []
+    distances = np.linspace(1.8, CUTOFF_A - 0.2, 15)[:, None]
+    for index, first in enumerate(ELEMENTS):
+        for second in ELEMENTS[index:]:
+            descriptor = parse_descriptor(f"distance_2b {cutoff} Z1={first} Z2={second}", GAP_VERSION)
+            weights = random.normal(0, PAIR_WEIGHT, 15)
+            coordinates.append(Coordinate(descriptor, "ard_se", 1.0, distances, weights, np.ones(15), theta=np.ones(1)))
+    for element in ELEMENTS:
+        text = f"soap n_max={n_max} l_max={l_max} atom_sigma=0.5 {cutoff} n_species=3 Z={element} species_Z={{3 15 16}}"
+        descriptor = parse_descriptor(text, GAP_VERSION)
+        points = sparse_descriptors(SoapBasis(descriptor), n_sparse)
+        weights = random.normal(0, SOAP_WEIGHT, n_sparse)
+        coordinates.append(Coordinate(descriptor, "dot_product", 0.5, points, weights, np.ones(n_sparse), zeta=4.0))
+    return GapModel({3: -1.5, 15: -3.0, 16: -2.5}, tuple(coordinates))
+
+
+@contextmanager
+def timed_products() -> Iterator[Products]:
+    """Measure the matrix products of everything evaluated inside."""
+    products = Products()
+    original = soap_term.multiply
+
+    def timed(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> np.ndarray:
+        started = time.perf_counter()
+        result = original(left, right, out)
+        products.seconds += time.perf_counter() - started
+        products.operations += 2.0 * left.shape[0] * right.shape[0] * right.shape[1]
+        return result
+
+    with mock.patch.object(soap_term, "multiply", timed):
+        yield products
+
+
+def dgemm_rate(size: int = 1024) -> float:
+    """Operations per second of a large product on one thread."""
+    matrix = np.random.default_rng(0).random((size, size))
+    shortest = float("inf")
+    with threadpool_limits(1, user_api="blas"):
+        for _ in range(5):
+            started = time.perf_counter()
+            matrix @ matrix
+            shortest = min(shortest, time.perf_counter() - started)
+    return 2.0 * size**3 / shortest
+
+
+def evaluate(calculator: Calculator, atoms: Atoms) -> float:
+    started = time.perf_counter()
+    calculator.calculate(atoms, ["energy", "forces", "stress"], list(all_changes))
+    return time.perf_counter() - started
+
+
+def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> Comparison:
+    model = read_gap_xml(potential)
+    natives = {count: NativeGapCalculator(model, threads=count) for count in threads}
+    quippy = Potential(param_filename=str(potential))
+    atoms = rattled(n_atoms)
+    for calculator in natives.values():
+        evaluate(calculator, atoms)  # compiles and makes tables
+    times: dict[int, list[float]] = {count: [] for count in threads}
+    quippy_times = []
+    random = np.random.default_rng(0)
+    for _ in range(repeats):
+        atoms.positions += random.normal(0, STEP_A, atoms.positions.shape)
+        quippy_times.append(evaluate(quippy, atoms.copy()))
+        for count, calculator in natives.items():
+            # Ours takes so much less that several calls fit beside one of QUIP's.
+            for _ in range(3):
+                atoms.positions += random.normal(0, 1e-3, atoms.positions.shape)
+                times[count].append(evaluate(calculator, atoms))
+    with timed_products() as products:
+        within = sum(evaluate(natives[threads[0]], atoms) for _ in range(repeats))
+    evaluate(quippy, atoms.copy())
+    ours, theirs = natives[threads[0]].results, quippy.results
+    return Comparison(
+        n_atoms,
+        {count: min(kept) for count, kept in times.items()},
+        min(quippy_times),
+        products,
+        within,
+        {
+            "energy": abs(ours["energy"] - theirs["energy"]),
+            "forces": float(np.abs(ours["forces"] - theirs["forces"]).max()),
+            "virial": float(np.abs(ours["stress"] - theirs["stress"]).max() * atoms.get_volume()),
+        },
+    )
+
+
+def add_row(table: Table, name: str, comparison: Comparison) -> None:
+    n_atoms, products = comparison.n_atoms, comparison.products
+    per_atom = [f"{1e6 * seconds / n_atoms:.0f}" for seconds in comparison.native_s.values()]
+    ratios = [f"{comparison.quippy_s / seconds:.1f}" for seconds in comparison.native_s.values()]
+    table.add_row(
+        name,
+        f"{n_atoms:,}",
+        f"{1e6 * comparison.quippy_s / n_atoms:,.0f}",
+        " / ".join(per_atom),
+        " / ".join(ratios),
+        f"{products.seconds / comparison.products_within_s:.0%}",
+        f"{products.operations / products.seconds / 1e9:.0f}",
+        *(f"{value:.0e}" for value in comparison.differences.values()),
+    )
+
+
+def evaluation_table(sizes: list[int], threads: list[int], repeats: int, large_basis: bool) -> Table:
+    """The table of evaluations: the usual basis at several sizes, a large one at the first."""
+    names = " / ".join(map(str, threads))
+    table = Table(
+        "basis",
+        "atoms",
+        "QUIP (µs/atom)",
+        f"ours, {names} threads (µs/atom)",
+        "times faster",
+        "products",
+        "GFLOP/s",
+        "ΔE (eV)",
+        "ΔF (eV/Å)",
+        "ΔW (eV)",
+        title=f"Energy, forces and stress; one product of size 1024 runs at {dgemm_rate() / 1e9:.0f} GFLOP/s",
+    )
+    bases = [(8, 4, 600, sizes)] + ([(12, 6, 500, sizes[:1])] if large_basis else [])
+    for n_max, l_max, n_sparse, chosen in bases:
+        with tempfile.TemporaryDirectory() as folder:
+            potential = write_gap_xml(random_potential(n_max, l_max, n_sparse), folder)
+            for n_atoms in chosen:
+                name = f"n{n_max} l{l_max}, {n_sparse} points"
+                add_row(table, name, compare(potential, n_atoms, threads, repeats))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[84, 336, 1344], choices=sorted(SUPERCELLS))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="first counts for the share of products")
+    parser.add_argument("--repeats", type=int, default=5, help="timed evaluations by QUIP; three times as many by ours")
+    parser.add_argument("--skip-large-basis", action="store_true", help="leave n12 l6 out")
+    parser.add_argument("--fit", type=int, metavar="CELLS", help="compare fits of this many cells; QUIP: 25 s per cell")
+    arguments = parser.parse_args()
+    table = evaluation_table(
+        arguments.sizes, arguments.threads, arguments.repeats, large_basis=not arguments.skip_large_basis
+    )
+    console = Console(width=160)
+    console.print(table)
+    if arguments.fit:
+        for part in native_fit.fit_table(native_fit.load(None, arguments.fit), arguments.threads[0], with_gap_fit=True):
+            console.print(part)
+
+
+if __name__ == "__main__":
+    main()
