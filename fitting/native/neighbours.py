@@ -159,7 +159,8 @@ def _find_candidates(positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bo
         wrapped, wraps.astype(np.int64), lattice, bins, order, bin_starts.astype(np.int64), counts, spread,
         np.array(pbc), reach,
     )  # fmt: skip
-    return _KeptList(positions.copy(), cell, pbc, starts, second, shifts)
+    n_pairs = starts[-1]
+    return _KeptList(positions.copy(), cell, pbc, starts, second[:n_pairs].copy(), shifts[:n_pairs].copy())
 
 
 def _spanning_lattice(cell: FloatArray, pbc: NDArray[np.bool_]) -> FloatArray:
@@ -174,6 +175,41 @@ def _spanning_lattice(cell: FloatArray, pbc: NDArray[np.bool_]) -> FloatArray:
         )
     lattice[~pbc] = directions[len(sizes) :]
     return lattice
+
+
+@numba.njit(cache=True, nogil=True)
+def _grown(second, shifts, capacity):  # type: ignore[no-untyped-def]
+    more = np.empty(capacity, np.int64)
+    more_shifts = np.empty((capacity, 3), np.int64)
+    for k in range(len(second)):
+        more[k] = second[k]
+        for axis in range(3):
+            more_shifts[k, axis] = shifts[k, axis]
+    return more, more_shifts
+
+
+@numba.njit(cache=True, nogil=True)
+def _insert(second, shifts, begin, end, j, s0, s1, s2):  # type: ignore[no-untyped-def]
+    """Put a pair where it belongs among ``begin:end``, sorted by second atom and image."""
+    k = end
+    while k > begin:
+        difference = second[k - 1] - j
+        if difference == 0:
+            difference = shifts[k - 1, 0] - s0
+        if difference == 0:
+            difference = shifts[k - 1, 1] - s1
+        if difference == 0:
+            difference = shifts[k - 1, 2] - s2
+        if difference < 0:
+            break
+        second[k] = second[k - 1]
+        for axis in range(3):
+            shifts[k, axis] = shifts[k - 1, axis]
+        k -= 1
+    second[k] = j
+    shifts[k, 0] = s0
+    shifts[k, 1] = s1
+    shifts[k, 2] = s2
 
 
 @numba.njit(cache=True, nogil=True)
@@ -218,41 +254,14 @@ def _search(wrapped, wraps, lattice, bins, order, bin_starts, counts, spread, pb
                             continue
                         if n_pairs == capacity:
                             capacity *= 2
-                            grown = np.empty(capacity, np.int64)
-                            grown[:n_pairs] = second
-                            second = grown
-                            grown_shifts = np.empty((capacity, 3), np.int64)
-                            grown_shifts[:n_pairs] = shifts
-                            shifts = grown_shifts
-                        # Insertion keeps the pairs of one atom sorted by second atom and image.
+                            second, shifts = _grown(second, shifts, capacity)
                         s0 = image[0] - wraps[j, 0] + wraps[i, 0]
                         s1 = image[1] - wraps[j, 1] + wraps[i, 1]
                         s2 = image[2] - wraps[j, 2] + wraps[i, 2]
-                        k = n_pairs
-                        while k > begin and (
-                            second[k - 1] > j
-                            or (
-                                second[k - 1] == j
-                                and (
-                                    shifts[k - 1, 0] > s0
-                                    or (
-                                        shifts[k - 1, 0] == s0
-                                        and (
-                                            shifts[k - 1, 1] > s1 or (shifts[k - 1, 1] == s1 and shifts[k - 1, 2] > s2)
-                                        )
-                                    )
-                                )
-                            )
-                        ):
-                            second[k] = second[k - 1]
-                            for axis in range(3):
-                                shifts[k, axis] = shifts[k - 1, axis]
-                            k -= 1
-                        second[k] = j
-                        shifts[k, 0], shifts[k, 1], shifts[k, 2] = s0, s1, s2
+                        _insert(second, shifts, begin, n_pairs, j, s0, s1, s2)
                         n_pairs += 1
         starts[i + 1] = n_pairs
-    return starts, second[:n_pairs].copy(), shifts[:n_pairs].copy()
+    return starts, second, shifts
 
 
 @numba.njit(cache=True, nogil=True)

@@ -86,8 +86,11 @@ def expand(
     radial = np.empty(n_functions)
     for a in range(len(atoms)):
         i = atoms[a]
-        coefficients[a] = 0.0
-        coefficients[a, 0] = central[a]
+        for lm in range(n_lm):
+            for k in range(coefficients.shape[2]):
+                coefficients[a, lm, k] = 0.0
+        for k in range(coefficients.shape[2]):
+            coefficients[a, 0, k] = central[a, k]
         for p in range(starts[i], starts[i + 1]):
             r = distances[p]
             channel = channel_of_atom[second[p]]
