@@ -169,3 +169,25 @@ def evaluate_errors(calculator: Calculator, configurations: Iterable[Labelled]) 
         If there are no configurations.
     """
     return parity_data(calculator, configurations).errors()
+
+
+class WithStress(Labelled, Protocol):
+    """A labelled structure that may have a stress."""
+
+    @property
+    def stress(self) -> np.ndarray | None:
+        """Stress in ASE's sign and Voigt order (eV/Å³), shape [6], or None."""
+
+
+def virial_errors(calculator: Calculator, configurations: Iterable[WithStress]) -> ErrorStatistics | None:
+    """Return the errors of the virial's six components per atom (eV/atom), None where no structure has a stress.
+
+    The virial is the negative stress times the volume of the cell.
+    """
+    errors = [
+        (np.asarray(calculator.get_property("stress", item.atoms)) - item.stress)
+        * (-item.atoms.get_volume() / len(item.atoms))
+        for item in configurations
+        if item.stress is not None
+    ]
+    return ErrorStatistics.from_errors(np.array(errors)) if errors else None

@@ -12,7 +12,7 @@ import typer
 from .options import JsonOption
 
 if TYPE_CHECKING:
-    from ..analysis.errors import ModelErrors
+    from ..analysis.errors import ErrorStatistics, ModelErrors
     from ..fitting.data_sets import DataSet, ExtxyzKeys
     from ..fitting.settings import BaselineSettings, GapSettings
 
@@ -85,21 +85,32 @@ def evaluate(
     backend: Annotated[
         EvaluateBackend, typer.Option(help="ionloop's own evaluator, or QUIP: the same numbers.")
     ] = EvaluateBackend.NATIVE,
+    parity: Annotated[
+        Path | None,
+        typer.Option(help="Write references and predictions side by side to this file of NumPy arrays (.npz)."),
+    ] = None,
     as_json: JsonOption = False,
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
     virial_key: VirialKey = "REF_virial",
 ) -> None:
-    """Measure a potential on labelled configurations: errors of energies and forces, overall and per element."""
-    from ..analysis.errors import evaluate_errors
+    """Measure a potential on labelled configurations: energies, forces (also per element) and virials."""
+    from ..analysis.errors import parity_data, virial_errors
     from ..fitting.models import load_model
+    from ..workflows.report_data import write_parity
 
     data_set = _read(data, _keys(energy_key, forces_key, virial_key))
-    errors = evaluate_errors(load_model(model, backend=backend.value), data_set.configurations)
+    calculator = load_model(model, backend=backend.value)
+    compared = parity_data(calculator, data_set.configurations)
+    errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
+    if parity is not None:
+        write_parity(parity.resolve(), compared)
     if as_json:
-        typer.echo(json.dumps({"configurations": len(data_set), **errors.model_dump(mode="json")}, indent=2))
+        found = errors.model_dump(mode="json")
+        found["virial_eV_per_atom"] = None if virials is None else virials.model_dump(mode="json")
+        typer.echo(json.dumps({"configurations": len(data_set), **found}, indent=2))
     else:
-        _print_errors(errors, len(data_set))
+        _print_errors(errors, virials, len(data_set))
 
 
 def _keys(energy: str, forces: str, virial: str) -> ExtxyzKeys:
@@ -140,7 +151,7 @@ def _hyperparameters(path: Path | None, data_set: DataSet, kind: Kind) -> tuple[
     return campaign.gap, baseline_settings(campaign.baseline, symbols)
 
 
-def _print_errors(errors: ModelErrors, configurations: int) -> None:
+def _print_errors(errors: ModelErrors, virials: ErrorStatistics | None, configurations: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -149,6 +160,7 @@ def _print_errors(errors: ModelErrors, configurations: int) -> None:
         table.add_column(title, justify="right" if title else "left")
     rows = [("energy, meV/atom", errors.energy_eV_per_atom), ("forces, meV/Å", errors.force_eV_per_A)]
     rows += [(f"  on {element}", error) for element, error in errors.force_by_element_eV_per_A.items()]
+    rows += [("virial, meV/atom", virials)] if virials is not None else []
     for name, error in rows:
         numbers = (f"{1000 * value:.2f}" for value in (error.rmse, error.mae, error.maximum))
         table.add_row(name, *numbers, str(error.count))

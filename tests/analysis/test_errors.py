@@ -103,3 +103,23 @@ def test_predictions_that_do_not_belong_are_refused() -> None:
 def test_errors_survive_json() -> None:
     errors = collect_parity_data([make_example("LiS")], [0.1], [np.full((2, 3), 0.1)]).errors()
     assert ModelErrors.model_validate_json(errors.model_dump_json()) == errors
+
+
+def test_virial_errors_are_those_of_the_stress_times_the_volume() -> None:
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    from ionloop.analysis.errors import virial_errors
+    from ionloop.fitting.data_sets import LabelledConfiguration
+
+    atoms = bulk("Cu", cubic=True)
+    exact = EMT().get_property("stress", atoms)
+    shift = np.array([1e-3, 0, 0, 0, 0, -2e-3])
+    forces = np.zeros((4, 3))
+    shifted = LabelledConfiguration(atoms, 0.0, forces, exact + shift, "shifted")
+    without = LabelledConfiguration(atoms, 0.0, forces, None, "without")
+    found = virial_errors(EMT(), [shifted, without])
+    assert found is not None
+    assert found.count == 6
+    assert found.maximum == pytest.approx(2e-3 * atoms.get_volume() / 4)
+    assert virial_errors(EMT(), [without]) is None

@@ -27,10 +27,11 @@ def write_labels(path: Path, seeds: range, energy: str = "REF_energy") -> None:
         atoms.rattle(0.08, seed=seed)
         atoms.calc = EMT()
         table = np.hstack([atoms.positions, atoms.get_forces()])
+        virial = " ".join(map(str, (-atoms.get_volume() * atoms.get_stress(voigt=False)).ravel()))
         cell = " ".join(map(str, atoms.cell.array.ravel()))
         lines.append(
             f'{len(atoms)}\nLattice="{cell}" Properties=species:S:1:pos:R:3:REF_forces:R:3 '
-            f'{energy}={atoms.get_potential_energy()} pbc="T T T"'
+            f'{energy}={atoms.get_potential_energy()} REF_virial="{virial}" pbc="T T T"'
         )
         lines += [f"{symbol} {' '.join(map(str, row))}" for symbol, row in zip(atoms.symbols, table, strict=True)]
     path.write_text("\n".join(lines) + "\n")
@@ -51,13 +52,21 @@ def test_a_model_is_fitted_and_measured(files, capsys, kind):
     assert run_command_line(["fit", str(files / "train.xyz"), *arguments]) == 0
     told = capsys.readouterr()
     assert "no isolated atom of Au, Cu" in told.err
-    assert "6 energies, 144 force components and 0 virial components" in told.out
+    assert "6 energies, 144 force components and 36 virial components" in told.out
     assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--json"]) == 0
     errors = json.loads(capsys.readouterr().out)
     assert errors["configurations"] == 3
     spread = 0.3
     assert 0 < errors["force_eV_per_A"]["rmse"] < spread
     assert set(errors["force_by_element_eV_per_A"]) == {"Cu", "Au"}
+    assert errors["virial_eV_per_atom"]["count"] == 18
+    assert 0 < errors["virial_eV_per_atom"]["rmse"] < spread
+    parity = files / "parity.npz"
+    assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--parity", str(parity)]) == 0
+    assert "virial" in capsys.readouterr().out
+    with np.load(parity) as arrays:
+        difference = arrays["predicted_forces"] - arrays["reference_forces"]
+    assert np.sqrt(np.mean(difference**2)) == pytest.approx(errors["force_eV_per_A"]["rmse"])
 
 
 def test_a_key_of_another_name_is_asked_for_and_found(files, capsys):
