@@ -29,6 +29,10 @@ from ionloop.fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
 from ionloop.fitting.electrostatics import SLATER_EXPONENTS, default_charges
 from ionloop.fitting.gap_fit import FitLimits, find_executable
 from ionloop.fitting.models import fit_model, load_model
+from ionloop.fitting.native.calculator import NativeGapCalculator
+from ionloop.fitting.native.design import sparse_points_of
+from ionloop.fitting.native.fit import FitInputs, FitResources, run_fit
+from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.fitting.settings import BaselineSettings, GapSettings
 
@@ -36,7 +40,8 @@ HOLD_BACK_EVERY = 3
 ES_GAP_MARGIN = 1.10
 FORCE_ERROR_TOLERANCE = 1e-3
 """Relative difference below which two force errors count as equal: rounding in the linear system does as much."""
-SEED = 0  # gap_fit is told 1 + SEED: the same as below, hence the same sparse points
+SEED = 0
+MEMORY_MB = 2000.0
 
 HAND_WRITTEN_GAP = (
     "{distance_2b cutoff=6.0 cutoff_transition_width=1.0 covariance_type=ard_se delta=1.0 theta_uniform=1.0 "
@@ -135,10 +140,18 @@ def main() -> int:
     wall_time_s = time.monotonic() - start
     by_hand = evaluate_errors(hand_made, test)
     report("gap_fit by hand", by_hand, wall_time_s)
+    # Which sparse points are drawn moves the error by about a percent, up or down; with the same ones it must not.
+    points = sparse_points_of(read_gap_xml(arguments.work_folder / "by_hand" / "gap.xml"))
+    start = time.monotonic()
+    inputs = FitInputs(training, settings, SEED, sparse_points=points, leave_out=False)
+    refitted = run_fit(inputs, FitResources(arguments.threads, MEMORY_MB, None), None)
+    same_points = evaluate_errors(NativeGapCalculator(refitted.model), test)
+    report("GAP, its points", same_points, time.monotonic() - start)
 
-    no_worse = gap.force_eV_per_A.rmse <= by_hand.force_eV_per_A.rmse * (1 + FORCE_ERROR_TOLERANCE)
+    no_worse = same_points.force_eV_per_A.rmse <= by_hand.force_eV_per_A.rmse * (1 + FORCE_ERROR_TOLERANCE)
     within = es_gap.force_eV_per_A.rmse <= ES_GAP_MARGIN * gap.force_eV_per_A.rmse
-    print(f"GAP no worse than gap_fit by hand: {no_worse} ({_ratio(gap, by_hand):+.2%})")
+    print(f"GAP no worse than gap_fit by hand: {no_worse} ({_ratio(same_points, by_hand):+.4%} with its sparse points,")
+    print(f"  {_ratio(gap, by_hand):+.2%} with points of our own choice)")
     print(f"ES-GAP within {ES_GAP_MARGIN - 1:.0%} of GAP: {within} ({_ratio(es_gap, gap):+.2%})")
     return 0 if no_worse and within else 1
 
