@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .. import __version__
 from ..states import State
-from .identifiers import configuration_hash
 
 SCHEMA_VERSION = 1
 UNITS = {
@@ -260,8 +259,3 @@ def label_arrays(label: LabelRecord) -> tuple[float, np.ndarray, np.ndarray | No
         raise ValueError(f"label {label.id} is {label.state.value}, it holds no data")
     stress = None if label.stress is None else np.array(label.stress)
     return label.energy, np.array(label.forces), stress
-
-
-def same_content(configuration: ConfigurationRecord) -> bool:
-    """Return whether the configuration's structure still has the content hash it was stored with."""
-    return configuration_hash(configuration.atoms) == configuration.content_hash

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,11 @@ class Worker:
     def __init__(self, store: Store, campaign: str | None = None) -> None:
         self.store = store
         self.name = worker_name(os.getpid())
-        query = {"spec.campaign": campaign} if campaign else {}
-        self._query = query
-        self._fworker = FWorker(name=self.name, query=query)
+        self._query = {"spec.campaign": campaign} if campaign else {}
+        self._fworker = FWorker(name=self.name, query=self._query)
         self._stop = threading.Event()
 
-    def run(self, *, max_jobs: int = 0, on_job: Callable[[int], None] | None = None) -> int:
+    def run(self, *, max_jobs: int = 0) -> int:
         """Run ready jobs until none is left or can become ready (or ``max_jobs`` are done); return how many.
 
         Raises
@@ -120,8 +119,6 @@ class Worker:
                 while not self._stop.is_set() and (not max_jobs or done < max_jobs):
                     if self._run_one():
                         done += 1
-                        if on_job is not None:
-                            on_job(done)
                     elif self._others_run():
                         time.sleep(POLL_S)
                     else:
