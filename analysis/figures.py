@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-MODEL_COLOURS: Mapping[str, str] = {"gap": "#d55e00", "es-gap": "#0072b2"}
-MODEL_SYMBOLS: Mapping[str, str] = {"gap": "square", "es-gap": "circle"}
-MODEL_NAMES: Mapping[str, str] = {"gap": "GAP", "es-gap": "ES-GAP"}
+MODEL_COLOURS: Mapping[str, str] = {"gap": "#d55e00", "es-gap": "#0072b2", "reference": "#3d444b"}
+MODEL_SYMBOLS: Mapping[str, str] = {"gap": "square", "es-gap": "circle", "reference": "diamond"}
+MODEL_NAMES: Mapping[str, str] = {"gap": "GAP", "es-gap": "ES-GAP", "reference": "reference"}
 STATE_COLOURS: Mapping[str, str] = {
     "finished": "#009e73",
     "unconverged": "#e69f00",
@@ -44,6 +44,7 @@ DARK_COLOURS: Mapping[str, str] = {
     "#83872f": "#b5ba5c",
     "#c8322b": "#f0685f",
     "#7a828a": "#9aa3ac",
+    "#3d444b": "#d5dade",
     "#b4bac0": "#59616a",
 }
 """What a colour becomes on a dark page, where it would be too dim."""
@@ -86,7 +87,7 @@ def model_colour(kind: str) -> str:
 
 def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> go.Figure:
     """Return errors against generation: solid on new configurations, dashed on the training set."""
-    figure = _figure()
+    figure = new_figure()
     for one in series:
         new = one.subset == "new"
         colour = model_colour(one.model_kind)
@@ -121,7 +122,7 @@ def element_errors(errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å
     errors
         Root-mean-square error (``unit``) by kind of model and element.
     """
-    figure = _figure(PARITY_HEIGHT_PX)
+    figure = new_figure(PARITY_HEIGHT_PX)
     elements = sorted({element for by_element in errors.values() for element in by_element})
     for kind, by_element in errors.items():
         figure.add_bar(
@@ -150,7 +151,7 @@ def parity(reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, qua
     x, y = np.asarray(reference, dtype=float), np.asarray(predicted, dtype=float)
     names = np.asarray(groups, dtype=str)
     chosen = thinned(len(x), MAX_PARITY_POINTS)
-    figure = _figure(PARITY_HEIGHT_PX)
+    figure = new_figure(PARITY_HEIGHT_PX)
     if len(x):
         low, high = _common_range(x, y)
         figure.add_scatter(
@@ -204,7 +205,7 @@ def force_distribution(forces: ArrayLike, elements: ArrayLike) -> go.Figure:
     """
     magnitudes = np.linalg.norm(np.asarray(forces, dtype=float).reshape(-1, 3), axis=1)
     symbols = np.asarray(elements, dtype=str)
-    figure = _figure()
+    figure = new_figure()
     # As many bins as the rarest element can fill.
     rarest = min((int(np.sum(symbols == symbol)) for symbol in np.unique(symbols)), default=0)
     bins = int(np.clip(4.0 * rarest ** (1 / 3), MIN_BINS, MAX_BINS))
@@ -233,7 +234,7 @@ def label_states(counts: Mapping[int, Mapping[str, int]]) -> go.Figure:
     counts
         Number of configurations by generation and state of their label (``none``: not labelled yet).
     """
-    figure = _figure()
+    figure = new_figure()
     generations = sorted(counts)
     for state, colour in STATE_COLOURS.items():
         numbers = [counts[generation].get(state, 0) for generation in generations]
@@ -251,7 +252,8 @@ def label_states(counts: Mapping[int, Mapping[str, int]]) -> go.Figure:
     return figure
 
 
-def _figure(height_px: int = HEIGHT_PX) -> go.Figure:
+def new_figure(height_px: int = HEIGHT_PX) -> go.Figure:
+    """Return an empty figure in the style of all others."""
     axis: dict[str, Any] = {
         "gridcolor": "rgba(128,136,144,0.22)",
         "linecolor": "rgba(128,136,144,0.55)",

@@ -224,7 +224,10 @@ class TrajectoryRecord(Record):
 
 
 class ResultRecord(Record):
-    """A result: values with units, uncertainties where there are any, and what they were computed from."""
+    """A result: values with units, uncertainties where there are any, and what they were computed from.
+
+    ``artefacts`` are its arrays and trajectories, by name.
+    """
 
     collection: ClassVar[str] = "results"
 
@@ -234,6 +237,7 @@ class ResultRecord(Record):
     inputs: list[str] = Field(default_factory=list)
     values: dict[str, Any]
     units: dict[str, str] = Field(default_factory=dict)
+    artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
 
 RECORD_TYPES: tuple[type[Record], ...] = (

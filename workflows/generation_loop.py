@@ -7,12 +7,10 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
-from ..fitting.settings import BaselineSettings
 from ..store.connection import Store
 from ..store.identifiers import derive_seed
 from ..tasks.assess import (
@@ -50,8 +48,8 @@ from ..tasks.sample import (
     trajectory_identifier,
 )
 from .campaign import Campaign
-from .charges import UnknownChargesError, baseline_settings, formal_charges
 from .jobs import Graph, Job, missing_part
+from .plan import Plan, load_plan
 from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
 
 # What takes longest and cannot be split starts first.
@@ -65,49 +63,6 @@ _PRIORITY = {
     "cross-check": 45,
     "label": 40,
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A campaign and the atoms it is about: all that its graphs are described from.
-
-    Attributes
-    ----------
-    symbols
-        Chemical symbols of all atoms of the campaign's structure.
-    """
-
-    campaign: Campaign
-    symbols: tuple[str, ...]
-
-    @property
-    def species(self) -> list[str]:
-        """The species, sorted."""
-        return sorted(set(self.symbols))
-
-    @property
-    def baseline(self) -> BaselineSettings:
-        """The electrostatic baseline of ES-GAP."""
-        return baseline_settings(self.campaign.baseline, self.symbols)
-
-    @property
-    def site_charges(self) -> dict[str, float]:
-        """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
-        try:
-            return formal_charges(self.symbols)
-        except UnknownChargesError:
-            return dict(self.baseline.charges)
-
-    def baseline_of(self, kind: str) -> BaselineSettings | None:
-        """Return the baseline of models of that kind, None if they have none."""
-        return self.baseline if kind == "es-gap" else None
-
-
-def load_plan(store: Store, name: str) -> Plan:
-    """Return the plan of a campaign as it was submitted."""
-    record = store.campaigns[name]
-    symbols = tuple(record.structure.to_atoms().get_chemical_symbols())
-    return Plan(Campaign.model_validate(record.settings), symbols)
 
 
 def initial_graph(plan: Plan) -> Graph:

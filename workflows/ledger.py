@@ -10,8 +10,9 @@ from ..states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ..store.connection import Store
 from ..store.queries import campaign_labels
 from ..store.records import LabelRecord
-from .generation_loop import label_job, load_plan
+from .generation_loop import label_job
 from .jobs import Graph, missing_part
+from .plan import load_plan
 from .registry import REGISTERED_TASKS, admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
 

@@ -14,8 +14,9 @@ from ..states import State
 from ..store.connection import Store
 from ..store.records import CampaignRecord, Structure
 from .campaign import Campaign
-from .generation_loop import Plan, initial_graph
+from .generation_loop import initial_graph
 from .jobs import missing_part
+from .plan import Plan
 
 _VERSIONS_OF = (
     "ionloop",
@@ -82,7 +83,7 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bo
         )
     else:
         _refuse_changes(known, settings, structure, file)
-    plan = Plan(campaign, tuple(structure.get_chemical_symbols()))
+    plan = Plan(campaign, structure)
     with store.transaction():
         store.campaigns.add(known)
         graph = missing_part(store, campaign.name, initial_graph(plan))

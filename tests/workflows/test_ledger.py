@@ -4,9 +4,10 @@ import pytest
 
 from ionloop.errors import InputError
 from ionloop.states import State
-from ionloop.workflows.generation_loop import GrowLabels, initial_graph, label_job, load_plan
+from ionloop.workflows.generation_loop import GrowLabels, initial_graph, label_job
 from ionloop.workflows.jobs import Graph
 from ionloop.workflows.ledger import failures, retry
+from ionloop.workflows.plan import load_plan
 from ionloop.workflows.status import campaign_status
 from ionloop.workflows.worker import Worker
 

@@ -8,7 +8,8 @@ from ionloop.store.records import Artefact
 from ionloop.tasks import fit as fit_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.generation_loop import generation_graph, initial_graph, label_job, load_plan
+from ionloop.workflows.generation_loop import generation_graph, initial_graph, label_job
+from ionloop.workflows.plan import load_plan
 
 LARGE_FORCE_DIFFERENCE_EV_PER_A = 1e-3
 

@@ -1,0 +1,69 @@
+"""What the analyses share: a calculator by name, arrays as artefacts, results that are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..fitting.models import load_model
+from ..fitting.settings import EvaluateBackend
+from ..labelling.runner import make_calculator
+from ..labelling.settings import EngineSettings
+from ..store.artefacts import atomic_file
+from ..store.connection import Store
+from ..store.records import Artefact, ResultRecord
+
+REFERENCE = "reference"
+
+
+class Potential(BaseModel):
+    """A potential by name: a fitted model of the store, or a reference engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(description="gap, es-gap or reference")
+    model: str | None = Field(default=None, description="identifier of the model; nothing for the reference")
+    engine: EngineSettings | None = Field(default=None, description="the reference engine; nothing for a model")
+    backend: EvaluateBackend = "native"
+
+    @property
+    def identity(self) -> Any:
+        """What identifiers of results with this potential derive from."""
+        return self.model if self.engine is None else self.engine.model_dump(mode="json")
+
+
+def open_potential(store: Store, potential: Potential) -> Calculator:
+    """Return the calculator of ``potential``."""
+    if potential.engine is not None:
+        return make_calculator(potential.engine)
+    if potential.model is None:
+        raise ValueError(f"the potential {potential.kind!r} names neither a model nor an engine")
+    return load_model(store.artefacts.path(store.models[potential.model].path), backend=potential.backend)
+
+
+def save_arrays(store: Store, folder: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> Artefact:
+    """Write arrays to ``folder/name.npz`` in the store, whole or not at all; equal arrays give equal files."""
+    path = store.artefacts.folder(Path(folder)) / f"{name}.npz"
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy types its keyword allow_pickle, which is none of the names
+    return store.artefacts.register(path)
+
+
+def load_arrays(store: Store, artefact: Artefact) -> dict[str, NDArray[Any]]:
+    """Return the arrays that `save_arrays` wrote."""
+    with np.load(store.artefacts.path(artefact.path), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def known_result(store: Store, name: str) -> ResultRecord | None:
+    """Return the result of that identifier, None where there is none or one of its files is not whole."""
+    record = store.results.get(name)
+    if record is None or not all(store.artefacts.is_whole(one) for one in record.artefacts.values()):
+        return None
+    return record
