@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from ..analysis.agreement import Agreement
@@ -47,6 +49,20 @@ def isolated_atom_energies(store: Store, campaign: str, engine: EngineSettings) 
     return energies
 
 
+def check_evaluators(store: Store, models: Mapping[str, str]) -> None:
+    """Stop where the cross-check of a model failed: jobs that run after failures do not run after that one.
+
+    Raises
+    ------
+    JobFailed
+        Naming the kinds of the models.
+    """
+    checks = store.results.find({"kind": CROSS_CHECK, "model": {"$in": sorted(models.values())}})
+    wrong = [check.model_kind or "" for check in checks if not Agreement.model_validate(check.values).holds]
+    if wrong:
+        raise JobFailed(f"the cross-check of {', '.join(sorted(wrong))} failed; see `ionloop failures`")
+
+
 class AssessParameters(TaskParameters):
     """The models of the generation and what counts as enough labels."""
 
@@ -71,7 +87,7 @@ class AssessTask(IonloopTask):
         finished = [label.id for _, label in labelled if label is not None and label.state is State.FINISHED]
         self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
         self._check_isolated_atoms(parameters, context)
-        self._check_evaluators(parameters, context)
+        check_evaluators(store, parameters.models)
         for name in parameters.models.values():
             model = store.models.get(name)
             # A model whose fit failed is in the ledger of failures; the others are measured all the same.
@@ -98,14 +114,6 @@ class AssessTask(IonloopTask):
                 f"fewer than stop.min_label_fraction = {parameters.min_label_fraction:g}; "
                 "see `ionloop failures`, then `ionloop retry`"
             )
-
-    @staticmethod
-    def _check_evaluators(parameters: AssessParameters, context: TaskContext) -> None:
-        """Stop where the cross-check of a model failed: this job runs after failures, but not after that one."""
-        checks = context.store.results.find({"kind": CROSS_CHECK, "model": {"$in": sorted(parameters.models.values())}})
-        wrong = [check.model_kind or "" for check in checks if not Agreement.model_validate(check.values).holds]
-        if wrong:
-            raise JobFailed(f"the cross-check of {', '.join(sorted(wrong))} failed; see `ionloop failures`")
 
     @staticmethod
     def _check_isolated_atoms(parameters: AssessParameters, context: TaskContext) -> None:
@@ -152,6 +160,7 @@ class ConcludeTask(IonloopTask):
     def execute(self, parameters: ConcludeParameters, context: TaskContext) -> Outcome:
         """Write the conclusion; the campaign is finished."""
         store = context.store
+        self._check_models(parameters, context)
         store.results.add(
             ResultRecord(
                 id=identifier("result", CONCLUSION, parameters.campaign),
@@ -171,3 +180,11 @@ class ConcludeTask(IonloopTask):
             record.model_copy(update={"state": State.FINISHED, "reason": parameters.reason, "ended": now()})
         )
         return Outcome(reason=parameters.reason)
+
+    @staticmethod
+    def _check_models(parameters: ConcludeParameters, context: TaskContext) -> None:
+        """Refuse to end without the final models, or with one that its cross-check found wrong."""
+        missing = [kind for kind, model in parameters.models.items() if context.store.models.get(model) is None]
+        if missing:
+            raise JobFailed(f"no final model of kind {', '.join(sorted(missing))}; see `ionloop failures`")
+        check_evaluators(context.store, parameters.models)

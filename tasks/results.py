@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
-from ..labelling.runner import make_calculator
+from ..labelling.registry import make_calculator
 from ..labelling.settings import EngineSettings
 from ..store.artefacts import atomic_file
 from ..store.connection import Store

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ase import Atoms
 
+from ..fitting.settings import Regularisation
 from .campaign import Campaign
 from .campaign_problems import Problem
 from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
@@ -26,6 +27,7 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
         message = f"does not occur in the structure {campaign.structure}"
         problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
     problems += _charges(campaign, symbols)
+    problems += _regularisation(campaign, species)
     return problems
 
 
@@ -76,3 +78,20 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
         if abs(charge) > NEUTRAL_TOLERANCE_E:
             message = f"leave the cell with a charge of {charge:+.4g} e; they must add up to zero"
             yield Problem(key, message, value=given, related=related)
+
+
+def _regularisation(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
+    """Yield force errors of elements that the fit would never meet."""
+    sections: dict[tuple[str, ...], Regularisation] = {("gap", "regularisation"): campaign.gap.regularisation}
+    for name, regularisation in campaign.gap.regularisation_by_config_type.items():
+        sections["gap", "regularisation_by_config_type", name] = regularisation
+    for key, regularisation in sections.items():
+        by_element = regularisation.force_by_element_eV_per_A
+        for symbol in sorted(set(by_element) - set(species)):
+            yield Problem(
+                (*key, "force_by_element_eV_per_A", symbol),
+                f"is not in the structure {campaign.structure}",
+                value=by_element[symbol],
+                allowed=" | ".join(species),
+                related=(("structure",),),
+            )

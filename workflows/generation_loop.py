@@ -47,6 +47,8 @@ from ..tasks.sample import (
     SelectTask,
     trajectory_identifier,
 )
+from .analyses import chosen_analyses
+from .analyses.base import AnalysisPlan
 from .campaign import Campaign
 from .jobs import Graph, Job, missing_part
 from .plan import Plan, load_plan
@@ -288,11 +290,25 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     return Graph((*jobs, *checks, *samples, select, assess))
 
 
+def analysis_jobs(plan: Plan, generation: int, data_set: str, fits: list[Job], checks: list[Job]) -> list[Job]:
+    """Return the jobs of all analyses that the campaign asks for, with the models that ``fits`` gives."""
+    with_models = AnalysisPlan(
+        plan=plan,
+        generation=generation,
+        models=model_identifiers(plan, data_set),
+        # A model whose evaluators disagree must not be analysed: where there is a check, it comes first.
+        fits={kind: job.key for kind, job in zip(plan.campaign.models, checks or fits, strict=True)},
+    )
+    return [job for analysis in chosen_analyses(plan.campaign) for job in analysis.jobs(with_models)]
+
+
 def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) -> Graph:
-    """Return the last jobs: both models on all data, and the conclusion."""
+    """Return the last jobs: both models on all data, the analyses, and the conclusion, whatever became of them."""
     campaign = plan.campaign
     jobs = fit_jobs(plan, generation, data_set, "final")
     checks = cross_check_jobs(plan, generation, data_set, "final")
+    analyses = analysis_jobs(plan, generation, data_set, jobs, checks)
+    awaited = {parent for job in analyses for parent in job.parents}
     conclude = Job(
         key="final/conclude",
         task=ConcludeTask,
@@ -303,9 +319,14 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) ->
             converged=verdict.converged,
             models=model_identifiers(plan, data_set),
         ),
-        parents=tuple(job.key for job in (checks or jobs)),
+        parents=(
+            *(job.key for job in (checks or jobs)),
+            *(job.key for job in analyses if job.key not in awaited),
+        ),
+        # A failed analysis is in the ledger; it does not keep the campaign from its end.
+        runs_after_failures=True,
     )
-    return Graph((*jobs, *checks, conclude))
+    return Graph((*jobs, *checks, *analyses, conclude))
 
 
 def label_job(campaign: Campaign, generation: int, configuration: str, retry: int = 0) -> Job:

@@ -22,6 +22,7 @@ from ..states import State
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from .report_data import ModelSummary, ReportData, collect, root_mean_square
+from .report_sections import numeric_columns
 from .report_text import CITATIONS, Citation, bytes_text, duration, moment, three_digits, verdict
 
 TEMPLATE: Final = "report.html.j2"
@@ -60,7 +61,9 @@ def render(store: Store, data: ReportData) -> str:
         store=store,
         verdict=verdict(data),
         cards=_cards(data),
-        figures={name: json.loads(figure.to_json()) for name, figure in _figures(data).items()},
+        sections=data.sections,
+        numeric_columns=numeric_columns,
+        figures={name: json.loads(figure.to_json()) for name, figure in _all_figures(data).items()},
         dark_colours=dict(figures.DARK_COLOURS),
         state_colours=dict(figures.STATE_COLOURS),
         model_colours={kind: figures.model_colour(kind) for kind in figures.MODEL_COLOURS},
@@ -92,6 +95,10 @@ def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     """Return the works that results of a campaign with these settings rest on."""
     used = {"always", str(settings.get("reference", {}).get("engine", "")), *settings.get("models", ())}
     return tuple(citation for citation in CITATIONS if citation.when in used)
+
+
+def _all_figures(data: ReportData) -> dict[str, go.Figure]:
+    return {**_figures(data), **{key: figure for one in data.sections for key, figure in one.figures.items()}}
 
 
 def _figures(data: ReportData) -> dict[str, go.Figure]:

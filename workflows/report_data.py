@@ -33,7 +33,9 @@ from ..store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
+from .analyses import ANALYSES
 from .ledger import failures
+from .report_sections import ReportSection
 from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
 
 PARITY: Final = "parity"
@@ -93,6 +95,8 @@ class ReportData:
         Of all finished labels, shapes [n_atoms, 3] (eV/Å) and [n_atoms].
     parity_problem
         Why there are no parity data of a model that was assessed; empty if there are.
+    sections
+        What the analyses show, those that have something.
     """
 
     status: CampaignStatus
@@ -108,6 +112,7 @@ class ReportData:
     time_spent: tuple[TimeSpent, ...]
     parity: tuple[ModelParity, ...]
     parity_problem: str
+    sections: tuple[ReportSection, ...]
 
     @property
     def assessed(self) -> tuple[ModelSummary, ...]:
@@ -144,7 +149,9 @@ def root_mean_square(errors: ModelErrors, quantity: str) -> float:
 
 def model_errors(result: ResultRecord) -> ModelErrors:
     """Return the errors that a record of the kind ``errors`` holds."""
-    return ModelErrors.model_validate({name: result.values[name] for name in ModelErrors.model_fields})
+    # Records of earlier versions lack the fields that have a default.
+    known = {name: result.values[name] for name in ModelErrors.model_fields if name in result.values}
+    return ModelErrors.model_validate(known)
 
 
 def collect(store: Store, name: str | None = None, *, predict: bool = True) -> ReportData:
@@ -186,6 +193,7 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
         time_spent=_time_spent(record.id, labels.values(), models, trajectories),
         parity=parity,
         parity_problem=problem,
+        sections=tuple(filter(None, (analysis.section(store, record.id) for analysis in ANALYSES))),
     )
 
 

@@ -55,3 +55,36 @@ class ReportSection:
     title: str
     summary: str
     blocks: Sequence[Block] = field(default_factory=tuple)
+
+    @property
+    def figures(self) -> dict[str, go.Figure]:
+        """The figures by a key that is unique in the page."""
+        return {self.figure_key(block): block.figure for block in self.blocks if isinstance(block, FigureBlock)}
+
+    @property
+    def rows(self) -> list[list[Block]]:
+        """The blocks as a page shows them: figures that follow each other stand side by side."""
+        rows: list[list[Block]] = []
+        for block in self.blocks:
+            if isinstance(block, FigureBlock) and rows and isinstance(rows[-1][-1], FigureBlock):
+                rows[-1].append(block)
+            else:
+                rows.append([block])
+        return rows
+
+    def figure_key(self, block: FigureBlock) -> str:
+        """Return the key of a figure of this section, unique in the page."""
+        return f"{self.key}-{block.key}"
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell of a table holds a number, with or without an uncertainty or a bound."""
+    return bool(text) and text.lstrip("-+−±<>≈~ ")[:1].isdigit()
+
+
+def numeric_columns(table: TableBlock) -> list[bool]:
+    """Return for every column whether its cells are numbers (or dashes, where one is missing)."""
+    return [
+        any(map(is_number, cells)) and all(is_number(cell) or cell in {"", "–", "-"} for cell in cells)
+        for cells in zip(*table.rows, strict=True)
+    ] or [False] * len(table.columns)
