@@ -13,6 +13,7 @@ from .options import JsonOption, StoreOption
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..workflows.analyses.base import AnalysisCost
     from ..workflows.campaign import Campaign
     from ..workflows.cost import CampaignCost
     from .environment import Check
@@ -99,6 +100,18 @@ def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: li
         console.print(f"Next: ionloop run {file}", soft_wrap=True, markup=False)
 
 
+def _analysis_text(cost: AnalysisCost) -> str:
+    parts = [
+        f"{count:,} evaluations of {atoms:,} atoms with {what}"
+        for count, atoms, what in (
+            (cost.reference_evaluations, cost.reference_atoms, "the reference"),
+            (cost.model_evaluations, cost.model_atoms, "the models"),
+        )
+        if count
+    ]
+    return ", ".join(parts) or "costs next to nothing"
+
+
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
@@ -129,6 +142,7 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
             f"{cost.dynamics_steps_per_generation:,} steps with {campaign.driver} per generation, "
             f"{cost.maximum_dynamics_steps:,} at most",
         ),
+        *((name, _analysis_text(one)) for name, one in cost.analyses.items()),
         ("disk", f"about {amount(cost.disk_bytes)}"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)

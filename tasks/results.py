@@ -20,6 +20,8 @@ from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
 
 REFERENCE = "reference"
+CHARGES = "charges"
+"""Results of this kind hold fitted charges of the baseline."""
 
 
 class Potential(BaseModel):

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from ..fitting.charges import ChargeFitSettings
 from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..labelling.settings import EngineSettings, Gfn1XtbSettings
 from ..sampling.guard import TrajectoryGuard
@@ -35,6 +36,7 @@ Count = Annotated[int, Field(ge=0, le=100_000)]
 Temperature = Annotated[float, Field(gt=0, le=20_000)]
 Timestep = Annotated[float, Field(gt=0, le=MAX_TIMESTEP_FS)]
 Charge = Annotated[float, Field(ge=-8, le=8)]
+ChargeCriterion = Literal["locality", "error"]
 
 
 class Section(BaseModel):
@@ -124,12 +126,28 @@ class Initial(Section):
     )
 
 
+class ChargesFromFit(Section):
+    """Charges that are fitted, and to what."""
+
+    model_config = ConfigDict(json_schema_extra={"allowed": "{fit: locality} | {fit: error}"})
+
+    fit: ChargeCriterion = Field(
+        "locality",
+        description="Criterion: locality, induced forces of the reference beyond charge_fit.radius_A, once, before the "
+        "first fit; error, ES-GAP's leave-out force error on the training set, in every generation (name)",
+    )
+
+
 def _charges_kind(value: Any) -> str:
+    if isinstance(value, ChargesFromFit) or (isinstance(value, dict) and "fit" in value):
+        return "criterion"
     return "table" if isinstance(value, dict) else "word"
 
 
 Charges = Annotated[
-    Annotated[Literal["formal"], Tag("word")] | Annotated[dict[ElementSymbol, Charge], Tag("table")],
+    Annotated[Literal["fit", "formal"], Tag("word")]
+    | Annotated[ChargesFromFit, Tag("criterion")]
+    | Annotated[dict[ElementSymbol, Charge], Tag("table")],
     Discriminator(_charges_kind),
 ]
 
@@ -138,9 +156,12 @@ class Baseline(Section):
     """The electrostatic baseline of ES-GAP: fixed charges, each a Slater s density, in an Ewald sum."""
 
     charges: Charges = Field(
-        "formal",
-        description="Charge of every species (e), e.g. {Li: 0.3, P: 1.5, S: -0.6}; "
-        "formal: formal charges times formal_fraction",
+        "fit",
+        description="Charge of every species (e), e.g. {Li: 0.3, P: 1.5, S: -0.6}; formal: formal charges times "
+        "formal_fraction; fit: fitted to the reference's locality; {fit: error}: fitted to ES-GAP's leave-out error",
+    )
+    charge_fit: ChargeFitSettings = Field(
+        default_factory=ChargeFitSettings, description="How charges are fitted, where they are"
     )
     formal_fraction: float = Field(
         0.3, gt=0, le=1, description="Part of the formal charges that is used with charges: formal (no unit)"
@@ -151,15 +172,12 @@ class Baseline(Section):
     )
     accuracy: float = Field(1e-6, ge=1e-12, le=1e-2, description="Largest truncation error of a force component (eV/Å)")
 
-    @field_validator("charges", mode="before")
-    @classmethod
-    def _no_fit_yet(cls, value: Any) -> Any:
-        if value == "fit":
-            raise ValueError(
-                "fitting the charges comes in a later version; leave charges out for formal charges times "
-                "formal_fraction, or give a number for every species"
-            )
-        return value
+    @property
+    def charge_criterion(self) -> ChargeCriterion | None:
+        """What the charges are fitted to, None where they are given."""
+        if self.charges == "fit":
+            return "locality"
+        return self.charges.fit if isinstance(self.charges, ChargesFromFit) else None
 
 
 class Fit(Section):
@@ -302,6 +320,11 @@ class Campaign(Section):
         default_factory=dict,
         description="Analyses after convergence; this version has none, so this must stay empty",
     )
+
+    @property
+    def charge_criterion(self) -> ChargeCriterion | None:
+        """What the baseline's charges are fitted to, None where no model has one or its charges are given."""
+        return self.baseline.charge_criterion if "es-gap" in self.models else None
 
     @property
     def driver(self) -> ModelKind:

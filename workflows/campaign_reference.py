@@ -53,7 +53,7 @@ def reference_page() -> str:
 def _row(entry: FieldEntry) -> str:
     if entry.default == REQUIRED:
         default = "**required**"
-    elif entry.is_section:
+    elif entry.is_section and not isinstance(entry.default, str):
         default = "see below"
     elif entry.default is None:
         default = ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ase import Atoms
 
 from ..fitting.settings import Regularisation
+from .analyses import chosen_analyses
 from .campaign import Campaign
 from .campaign_problems import Problem
 from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
@@ -28,6 +29,11 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
         problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
     problems += _charges(campaign, symbols)
     problems += _regularisation(campaign, species)
+    if not problems:
+        # Analyses may take for granted that the cell is sound and the mobile species in it.
+        supercell = atoms.repeat(campaign.supercell)
+        for analysis in chosen_analyses(campaign):
+            problems += analysis.problems(campaign, supercell)
     return problems
 
 

@@ -88,22 +88,30 @@ def slater_exponent(symbol: str) -> float:
     return float(0.4913 * (2 * shell + 1) / (2 * radius_bohr) / Bohr)
 
 
-def baseline_settings(baseline: Baseline, symbols: Sequence[str]) -> BaselineSettings:
-    """Return the baseline of a structure: given charges, or the set fraction of the formal ones.
+def baseline_settings(
+    baseline: Baseline, symbols: Sequence[str], fitted: Mapping[str, float] | None = None
+) -> BaselineSettings:
+    """Return the baseline of a structure: given charges, fitted ones, or the set fraction of the formal ones.
 
     Parameters
     ----------
     symbols
         Chemical symbols of all atoms of the cell; its composition decides between oxidation states.
+    fitted
+        Charges (e) that a fit gave, where the baseline asks for one.
 
     Raises
     ------
     UnknownChargesError
-        If formal charges are asked for and cannot be assigned.
+        If formal charges are asked for and cannot be assigned, or fitted ones and there are none.
     """
     species = sorted(set(symbols))
     if isinstance(baseline.charges, dict):
         charges = dict(baseline.charges)
+    elif baseline.charge_criterion is not None:
+        if fitted is None:
+            raise UnknownChargesError(f"no charges have been fitted to {baseline.charge_criterion} yet")
+        charges = {symbol: fitted[symbol] for symbol in species}
     else:
         formal = formal_charges(symbols)
         charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}

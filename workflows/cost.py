@@ -20,6 +20,8 @@ from ..fitting.preflight import (
     estimate_cost,
 )
 from ..fitting.settings import GapSettings
+from .analyses import chosen_analyses
+from .analyses.base import AnalysisCost
 from .campaign import Campaign
 
 BYTES_PER_REAL = 8
@@ -69,6 +71,8 @@ class CampaignCost:
         Trajectories, models and labels.
     available_memory_bytes
         What this machine has now.
+    analyses
+        Evaluations of the analyses, by name.
     """
 
     atoms: int
@@ -84,6 +88,7 @@ class CampaignCost:
     maximum_dynamics_steps: int
     disk_bytes: float
     available_memory_bytes: int
+    analyses: dict[str, AnalysisCost]
 
     @property
     def fits_in_memory(self) -> bool:
@@ -126,6 +131,7 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
         maximum_dynamics_steps=generations * sampling.replicas * sampling.steps,
         disk_bytes=disk + fits * last_fit.model_bytes,
         available_memory_bytes=available_memory_bytes(),
+        analyses={analysis.name: analysis.cost(campaign, atoms) for analysis in chosen_analyses(campaign)},
     )
 
 

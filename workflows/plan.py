@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ase import Atoms
 
 from ..fitting.settings import BaselineSettings
 from ..store.connection import Store
+from ..tasks.results import CHARGES
 from .campaign import Campaign
 from .charges import UnknownChargesError, baseline_settings, formal_charges
 
@@ -20,10 +22,13 @@ class Plan:
     ----------
     atoms
         The campaign's structure, repeated as the campaign says; not to be changed.
+    fitted_charges
+        Charges of the baseline (e), where the campaign has them fitted and that has been done.
     """
 
     campaign: Campaign
     atoms: Atoms
+    fitted_charges: Mapping[str, float] | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -38,7 +43,7 @@ class Plan:
     @property
     def baseline(self) -> BaselineSettings:
         """The electrostatic baseline of ES-GAP."""
-        return baseline_settings(self.campaign.baseline, self.symbols)
+        return baseline_settings(self.campaign.baseline, self.symbols, self.fitted_charges)
 
     @property
     def site_charges(self) -> dict[str, float]:
@@ -53,7 +58,18 @@ class Plan:
         return self.baseline if kind == "es-gap" else None
 
 
-def load_plan(store: Store, name: str) -> Plan:
-    """Return the plan of a campaign as it was submitted."""
+def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
+    """Return the plan of a campaign as it was submitted, for models that are fitted to ``data_set``."""
     record = store.campaigns[name]
-    return Plan(Campaign.model_validate(record.settings), record.structure.to_atoms())
+    campaign = Campaign.model_validate(record.settings)
+    return Plan(campaign, record.structure.to_atoms(), _fitted_charges(store, campaign, data_set))
+
+
+def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> dict[str, float] | None:
+    criterion = campaign.charge_criterion
+    if criterion is None:
+        return None
+    filters = {"campaign": campaign.name, "kind": CHARGES, "values.criterion": criterion}
+    if criterion == "error":
+        filters["inputs"] = data_set
+    return next((dict(record.values["charges"]) for record in store.results.find(filters)), None)

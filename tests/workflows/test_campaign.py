@@ -88,7 +88,6 @@ def test_lengths_become_steps_and_frames() -> None:
         ({"sampling": {"length_ps": 0.1}}, "selection.count"),
         ({"sampling": {"length_ps": 50_000.0}}, "sampling.length_ps"),
         ({"analyses": {"locality": {}}}, "analyses.locality"),
-        ({"baseline": {"charges": "fit"}}, "baseline.charges"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(sections: dict[str, object], key: str) -> None:
