@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     name: NameArgument = None,
-    to: Annotated[str, typer.Option("--to", help="What for: lammps, quip or extxyz.")] = "lammps",
+    to: Annotated[str, typer.Option("--to", help="What for: lammps, quip, extxyz or ase-db.")] = "lammps",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A new or empty folder. Default: NAME-TARGET here.")
     ] = None,
@@ -28,7 +28,7 @@ def export(
     store: StoreOption = None,
     root: RootOption = None,
 ) -> None:
-    """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels as extended XYZ."""
+    """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels as extended XYZ or an ASE database."""
     from ..store.record_kinds import unknown_value
     from ..workflows.export import Target
     from ..workflows.export import export as export_campaign

@@ -1,4 +1,4 @@
-"""`ionloop query`: the records of a store as a table, JSON, CSV or extended XYZ."""
+"""`ionloop query`: the records of a store as a table, JSON, CSV, Markdown or extended XYZ."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ..store.queries import QueryResult
+    from ..store.connection import Store
     from ..store.record_kinds import Cell, Column
+    from ..store.selection import Rows, Selection
 
 DEFAULT_TABLE_ROWS = 50
 _NUMBER_DIGITS = 6
@@ -31,6 +33,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    MARKDOWN = "markdown"
     EXTXYZ = "extxyz"
 
 
@@ -40,9 +43,13 @@ def register(app: typer.Typer) -> None:
 
 
 def query(
-    kind: Annotated[
-        str,
-        typer.Argument(help="configurations, labels, models, trajectories, results, campaigns or data-sets."),
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] [FILTER]...",
+            help="KIND: configurations, labels, models, trajectories, results (default), campaigns or data-sets. "
+            "FILTER: FIELD=VALUE, also with != < <= > >= ~ (pattern) !~, such as 'temperature_K>600'.",
+        ),
     ],
     campaign: Annotated[str | None, typer.Option("--campaign", "-c", help="Only of this campaign.")] = None,
     generation: Annotated[
@@ -52,50 +59,98 @@ def query(
         str | None, typer.Option("--model", "-m", help="Only of this kind of model (gap, es-gap) or model.")
     ] = None,
     state: Annotated[str | None, typer.Option("--state", "-s", help="Only in this state.")] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Columns, with commas between them; 'all' for all.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option("--sort", help="Columns to sort by; -COLUMN is descending.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Columns whose values make the groups of --aggregate.")] = None,
+    aggregate: Annotated[
+        str | None,
+        typer.Option("--aggregate", help="count, mean:COLUMN, min:, max:, sum: or std:COLUMN, with commas."),
+    ] = None,
     output_format: Annotated[Format, typer.Option("--format", "-f", help="How to print the records.")] = Format.TABLE,
     limit: Annotated[
         int | None,
         typer.Option("--limit", "-n", min=1, help=f"Most records. Default: all; in a table {DEFAULT_TABLE_ROWS}."),
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option("--columns", help="Columns, with commas between them; 'all' for all.")
-    ] = None,
     store: StoreOption = None,
     root: RootOption = None,
 ) -> None:
     """Show records of a store; filters combine."""
-    from ..store.queries import Query, as_json, run_query
-    from ..store.record_kinds import record_kind
+    from ..store.filters import parse_filters
+    from ..store.queries import Query
+    from ..store.selection import select_records, split_kind
 
-    names = _column_names(columns, [column.name for column in record_kind(kind).columns])
-    is_table = output_format is Format.TABLE
-    most = limit or (DEFAULT_TABLE_ROWS if is_table else None)
+    kind, texts = split_kind(words)
+    filters = parse_filters(texts)
     opened = existing_store(store, root)
     try:
-        result = run_query(opened, Query(kind, campaign, generation, model, state, most))
-        chosen = result.columns(names)
-        if output_format is Format.JSON:
-            data = as_json(result, chosen if names else ())
-            typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
-        elif output_format is Format.CSV:
-            typer.echo(csv_text(chosen, result.rows(chosen)), nl=False)
-        elif output_format is Format.EXTXYZ:
-            from ..store.queries import frames
-
-            for frame in frames(opened, result):
-                sys.stdout.write(frame_text(frame))
+        selection = select_records(opened, Query(kind, campaign, generation, model, state), filters)
+        if output_format is Format.EXTXYZ:
+            _print_structures(opened, selection, limit)
+            return
+        most = limit or (DEFAULT_TABLE_ROWS if output_format is Format.TABLE else None)
+        if aggregate is not None or by is not None:
+            rows = selection.aggregate(_names(by), _names(aggregate) or ["count"])
         else:
-            _print_table(result, chosen)
+            rows = selection.rows(_names(columns), sort=_names(sort), limit=most)
+        if output_format is Format.JSON and columns is None and aggregate is None and by is None and sort is None:
+            typer.echo(json_text(as_whole_records(selection, most)))
+        else:
+            _print_rows(rows, kind, output_format)
     finally:
         opened.close()
 
 
-def _column_names(given: str | None, available: list[str]) -> list[str]:
-    if given is None:
-        return []
-    if given.strip() == "all":
-        return available
-    return [name.strip() for name in given.split(",") if name.strip()]
+def _names(given: str | None) -> list[str]:
+    return [name.strip() for name in (given or "").split(",") if name.strip()]
+
+
+def as_whole_records(selection: Selection, limit: int | None) -> dict[str, Any]:
+    """Return the selection with every field of its records."""
+    from ..store.queries import as_json
+
+    result = selection.result
+    return as_json(replace(result, records=result.records[:limit]))
+
+
+def json_text(data: dict[str, Any]) -> str:
+    """Return plain data as JSON; no value is infinite."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _print_structures(opened: Store, selection: Selection, limit: int | None) -> None:
+    from ..store.queries import frames
+
+    result = selection.result
+    for frame in frames(opened, replace(result, records=result.records[:limit])):
+        sys.stdout.write(frame_text(frame))
+
+
+def _print_rows(rows: Rows, kind: str, output_format: Format) -> None:
+    match output_format:
+        case Format.JSON:
+            names = [column.name for column in rows.columns]
+            units = {column.name: column.unit for column in rows.columns if column.unit}
+            records = [dict(zip(names, row, strict=True)) for row in rows.cells]
+            typer.echo(json_text({"kind": kind, "total": rows.total, "units": units, "records": records}))
+        case Format.CSV:
+            typer.echo(csv_text(rows.columns, rows.cells), nl=False)
+        case Format.MARKDOWN:
+            typer.echo(markdown_text(rows.columns, rows.cells), nl=False)
+        case _:
+            _print_table(rows, kind)
+
+
+def markdown_text(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return rows as a table of Markdown, numbers to the right."""
+    marks = ["---:" if _is_numeric(rows, index) else "---" for index in range(len(columns))]
+    lines = [[column.header for column in columns], marks, *([_shown(cell) for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _is_numeric(rows: Sequence[Sequence[Cell]], index: int) -> bool:
+    return bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
 
 
 def csv_text(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
@@ -123,23 +178,21 @@ def frame_text(frame: object) -> str:
     return stream.getvalue()
 
 
-def records_table(result: QueryResult, columns: Sequence[Column]) -> Table:
-    """Return records as a table for the terminal, numbers to the right, units below the names."""
+def records_table(rows: Rows) -> Table:
+    """Return rows as a table for the terminal, numbers to the right, units below the names."""
     from rich.table import Table
     from rich.text import Text
 
-    rows = result.rows(columns)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        is_number = all(isinstance(row[index], int | float | None) for row in rows)
+    for index, column in enumerate(rows.columns):
         title = column.name.replace("_", " ") + (f"\n{column.unit}" if column.unit else "")
         table.add_column(
             title,
-            justify="right" if is_number and rows else "left",
+            justify="right" if _is_numeric(rows.cells, index) else "left",
             overflow="fold",
             no_wrap=column.name in ("id", "state", "kind"),
         )
-    for row in rows:
+    for row in rows.cells:
         table.add_row(*(Text(_shown(cell)) for cell in row))
     return table
 
@@ -153,16 +206,16 @@ def _shown(cell: Cell) -> str:
     return "".join(character if character.isprintable() else " " for character in str(cell))
 
 
-def _print_table(result: QueryResult, columns: Sequence[Column]) -> None:
+def _print_table(rows: Rows, kind: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    if not result.records:
-        console.print(f"no {result.kind.name} match")
+    if not rows.cells:
+        console.print(f"no {kind} match")
         return
     if not console.is_terminal:
         # Piped into a file or a pager nothing is cut to a width that nobody chose.
         console = Console(highlight=False, width=10_000)
-    console.print(records_table(result, columns))
-    if result.total > len(result.records):
-        console.print(f"{len(result.records)} of {result.total} shown; more with --limit {result.total}", style="dim")
+    console.print(records_table(rows))
+    if rows.total > len(rows.cells):
+        console.print(f"{len(rows.cells)} of {rows.total} shown; more with --limit {rows.total}", style="dim")

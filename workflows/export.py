@@ -18,7 +18,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
+from ase.db import connect
 from ase.io import write as write_structure
 from ase.io.lammpsdata import write_lammps_data
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -47,6 +49,7 @@ README_FILE = "README.md"
 STRUCTURE_FILE = "structure"
 BASELINE_FILE = "baseline.streitz"
 TRAINING_FILE = "labels.xyz"
+DATABASE_FILE = "labels.db"
 
 COULOMB_CUTOFF_A = 12.0
 # The Slater correction falls off as exp(-2ζR); at the cutoff this much of it may be left.
@@ -62,6 +65,7 @@ class Target(StrEnum):
     LAMMPS = "lammps"
     QUIP = "quip"
     EXTXYZ = "extxyz"
+    ASE_DATABASE = "ase-db"
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,15 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
     """
     record = find_campaign(store, name)
     place = (folder or Path(f"{record.id}-{target.value}")).absolute()
-    if target is Target.EXTXYZ:
+    if target in (Target.EXTXYZ, Target.ASE_DATABASE):
         data_set = finished_labels(store, record)
+        file, write_labels = (
+            (TRAINING_FILE, write_extxyz) if target is Target.EXTXYZ else (DATABASE_FILE, write_ase_database)
+        )
         with new_folder(place) as temporary:
-            write_extxyz(temporary / TRAINING_FILE, data_set)
-            _finish(temporary, "export_extxyz.md.j2", record, data_set=data_set, file=TRAINING_FILE)
+            write_labels(temporary / file, data_set)
+            is_database = target is Target.ASE_DATABASE
+            _finish(temporary, "export_labels.md.j2", record, data_set=data_set, file=file, is_database=is_database)
         return place
     chosen = choose_model(store, record, model)
     files = whole_files(store, chosen)
@@ -105,6 +113,15 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
         write = _write_lammps if target is Target.LAMMPS else _write_quip
         write(temporary, record, chosen, files)
     return place
+
+
+def write_ase_database(path: Path, data_set: DataSet) -> None:
+    """Write labelled configurations as a database that ASE reads (`ase.db.connect`), one row each."""
+    with connect(path, append=False) as database:
+        for item in data_set:
+            atoms = item.atoms.copy()
+            atoms.calc = SinglePointCalculator(atoms, energy=item.energy, forces=item.forces, stress=item.stress)
+            database.write(atoms, identifier=item.identifier, config_type=item.config_type)
 
 
 def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> ModelRecord:

@@ -81,6 +81,36 @@ def test_all_columns_can_be_asked_for(app: typer.Typer, finished_store: Store) -
     assert "settings_hash" in text.splitlines()[0]
 
 
+def test_filters_sorting_and_groups(app: typer.Typer, finished_store: Store) -> None:
+    arguments = [
+        "query",
+        "models",
+        "model=gap",
+        "generation>=1",
+        "--sort",
+        "-generation",
+        "--columns",
+        "generation,kind",
+    ]
+    rows = list(csv.reader(io.StringIO(_run(app, finished_store, *arguments, "--format", "csv"))))[1:]
+    assert [row[1] for row in rows] == ["gap"] * len(rows)
+    assert [int(row[0]) for row in rows] == sorted((int(row[0]) for row in rows), reverse=True)
+    grouped = _run(app, finished_store, "query", "models", "--by", "kind", "--aggregate", "count", "--format", "json")
+    counts = {record["kind"]: record["count"] for record in json.loads(grouped)["records"]}
+    assert counts["gap"] == finished_store.models.count({"kind": "gap"})
+
+
+def test_without_a_kind_results_are_meant(app: typer.Typer, finished_store: Store) -> None:
+    text = _run(app, finished_store, "query", "kind=errors", "subset=new", "--format", "json", "--columns", "id,subset")
+    assert {record["subset"] for record in json.loads(text)["records"]} == {"new"}
+
+
+def test_markdown_has_units_and_escapes_its_bars(app: typer.Typer, finished_store: Store) -> None:
+    text = _run(app, finished_store, "query", "labels", "--columns", "id,energy", "--format", "markdown")
+    assert text.splitlines()[0] == "| id | energy (eV) |"
+    assert text.splitlines()[1] == "| --- | ---: |"
+
+
 def test_extxyz_can_be_read(app: typer.Typer, finished_store: Store) -> None:
     text = _run(app, finished_store, "query", "labels", "--format", "extxyz", "--state", "finished")
     assert len(read(io.StringIO(text), index=":", format="extxyz")) == finished_store.labels.count(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.db import connect
 from ase.io import read
 
 from ionloop.errors import InputError, IonloopError
@@ -108,6 +109,16 @@ def test_extxyz_is_every_finished_label(finished_store: Store, tmp_path: Path) -
     by_id = {one.identifier: one for one in data_set}
     label = next(iter(finished_store.labels.find({"generation": 2, "state": "finished"})))
     np.testing.assert_array_equal(by_id[label.id].forces, label.forces)
+
+
+def test_the_database_holds_every_finished_label(finished_store: Store, tmp_path: Path) -> None:
+    folder = export(finished_store, "small", Target.ASE_DATABASE, tmp_path / "out")
+    with connect(folder / "labels.db") as database:
+        rows = {row.identifier: row for row in database.select()}
+    assert len(rows) == 9
+    label = next(iter(finished_store.labels.find({"generation": 2, "state": "finished"})))
+    np.testing.assert_array_equal(rows[label.id].forces, label.forces)
+    assert rows[label.id].energy == label.energy
 
 
 def test_the_final_model_is_exported_unless_another_is_named(finished_store: Store, tmp_path: Path) -> None:
