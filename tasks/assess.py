@@ -17,6 +17,7 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .fit import CROSS_CHECK, record_errors
 from .label import ISOLATED_ATOM, label_identifier
+from .results import known_result
 
 CONCLUSION = "conclusion"
 
@@ -67,6 +68,7 @@ class AssessParameters(TaskParameters):
     """The models of the generation and what counts as enough labels."""
 
     models: dict[str, str] = Field(description="identifiers of the generation's models by kind; none at first")
+    charges: str | None = Field(default=None, description="identifier of the fitted charges that the next fit needs")
     species: list[str]
     planned: int | None = Field(default=None, description="configurations that were asked for, if fixed")
     engine: EngineSettings
@@ -87,6 +89,8 @@ class AssessTask(IonloopTask):
         finished = [label.id for _, label in labelled if label is not None and label.state is State.FINISHED]
         self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
         self._check_isolated_atoms(parameters, context)
+        if parameters.charges is not None and known_result(store, parameters.charges) is None:
+            raise JobFailed("the charges of the baseline were not fitted; see `ionloop failures`, then `ionloop retry`")
         check_evaluators(store, parameters.models)
         for name in parameters.models.values():
             model = store.models.get(name)

@@ -13,6 +13,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from ..analysis.barriers import BarrierSettings
+from ..analysis.defects import FrenkelSettings, VacancySettings
+from ..analysis.energy_volume import EnergyVolumeSettings
+from ..analysis.locality import LocalitySettings
 from ..fitting.charges import ChargeFitSettings
 from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..labelling.settings import EngineSettings, Gfn1XtbSettings
@@ -21,12 +25,9 @@ from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
 from ..sampling.relaxation import RelaxationSettings
 from ..sampling.selection import FarthestPointSelection, SelectionSettings
-from .campaign_problems import CampaignInconsistency, Problem, closest
+from .campaign_problems import CampaignInconsistency, Problem
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
-
-LATER_ANALYSES = ("locality", "energy_volume", "conductivity", "barriers", "frenkel")
-"""Analyses that the design names and this version does not contain yet."""
 
 MAX_TIMESTEP_FS = 5.0
 MAX_STEPS = 10_000_000
@@ -274,6 +275,21 @@ class Stop(Section):
     )
 
 
+class Analyses(Section):
+    """What the final models are asked; ``{}`` is an analysis with its defaults, a missing one is not made."""
+
+    locality: LocalitySettings | None = Field(None, description="How far forces reach: is a short range enough?")
+    energy_volume: EnergyVolumeSettings | None = Field(None, description="Energy against volume, bulk modulus")
+    barriers: BarrierSettings | None = Field(None, description="Hops of the mobile ion and the barriers on their paths")
+    frenkel: FrenkelSettings | None = Field(None, description="Frenkel pairs, without and with an electric field")
+    vacancy: VacancySettings | None = Field(None, description="Neutral vacancies of the mobile ion")
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of the analyses that the campaign makes."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
 class Campaign(Section):
     """From a crystal structure to converged potentials."""
 
@@ -316,10 +332,7 @@ class Campaign(Section):
         description="Choice of the sampled frames that are worth a label",
     )
     stop: Stop = Field(Stop(), description="When the loop ends")
-    analyses: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Analyses after convergence; this version has none, so this must stay empty",
-    )
+    analyses: Analyses = Field(Analyses(), description="Analyses with the final models; {} makes one with its defaults")
 
     @property
     def charge_criterion(self) -> ChargeCriterion | None:
@@ -358,14 +371,20 @@ def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
         message = f"asks for {initial} configurations in all; a first fit needs {MIN_INITIAL_CONFIGURATIONS} or more"
         yield Problem(("initial",), message)
     yield from _sampling_inconsistencies(campaign)
-    for name in campaign.analyses:
-        known = name in LATER_ANALYSES
-        yield Problem(
-            ("analyses", name),
-            "is not available in this version; remove it" if known else "is not an analysis",
-            allowed="nothing in this version",
-            suggestion=None if known else closest(name, LATER_ANALYSES),
-        )
+    yield from _analysis_inconsistencies(campaign)
+
+
+def _analysis_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    for name in campaign.analyses.chosen:
+        potential = getattr(getattr(campaign.analyses, name), "potential", None)
+        if potential in MODEL_KINDS and potential not in campaign.models:
+            yield Problem(
+                ("analyses", name, "potential"),
+                "is not among the models of this campaign",
+                value=potential,
+                allowed=" | ".join(("reference", *campaign.models)),
+                related=(("models",),),
+            )
 
 
 def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:

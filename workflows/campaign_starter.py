@@ -91,6 +91,8 @@ def _entry_lines(entry: FieldEntry, value: Any) -> list[str]:
         # Nothing is the default here: shown, not set.
         return [*lines, f"{indent}# {name}:"]
     if entry.is_section and isinstance(value, Mapping) and value:
+        if all(item is None for item in value.values()):
+            return [*lines, f"{indent}{name}: {{}}"]
         return [*lines, f"{indent}{name}:"]
     return [*lines, f"{indent}{name}: {yaml_value(value)}"]
 

@@ -9,6 +9,7 @@ from ase import Atoms
 
 from ..fitting.settings import Regularisation
 from .analyses import chosen_analyses
+from .analyses.locality import charge_fit_problems
 from .campaign import Campaign
 from .campaign_problems import Problem
 from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
@@ -32,6 +33,7 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
     if not problems:
         # Analyses may take for granted that the cell is sound and the mobile species in it.
         supercell = atoms.repeat(campaign.supercell)
+        problems += charge_fit_problems(campaign, supercell)
         for analysis in chosen_analyses(campaign):
             problems += analysis.problems(campaign, supercell)
     return problems
@@ -61,7 +63,8 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
     given = campaign.baseline.charges
     example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
     if not isinstance(given, dict):
-        if "es-gap" not in campaign.models and campaign.initial.lithium_monte_carlo.count == 0:
+        in_baseline = given == "formal" and "es-gap" in campaign.models
+        if not in_baseline and campaign.initial.lithium_monte_carlo.count == 0:
             return
         try:
             formal_charges(symbols)

@@ -22,6 +22,7 @@ from ..fitting.preflight import (
 from ..fitting.settings import GapSettings
 from .analyses import chosen_analyses
 from .analyses.base import AnalysisCost
+from .analyses.locality import charge_fit_cost
 from .campaign import Campaign
 
 BYTES_PER_REAL = 8
@@ -72,7 +73,7 @@ class CampaignCost:
     available_memory_bytes
         What this machine has now.
     analyses
-        Evaluations of the analyses, by name.
+        Evaluations of the fit of the charges and of the analyses, by name.
     """
 
     atoms: int
@@ -131,8 +132,14 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
         maximum_dynamics_steps=generations * sampling.replicas * sampling.steps,
         disk_bytes=disk + fits * last_fit.model_bytes,
         available_memory_bytes=available_memory_bytes(),
-        analyses={analysis.name: analysis.cost(campaign, atoms) for analysis in chosen_analyses(campaign)},
+        analyses=_analyses(campaign, atoms),
     )
+
+
+def _analyses(campaign: Campaign, atoms: Atoms) -> dict[str, AnalysisCost]:
+    charges = charge_fit_cost(campaign, atoms)
+    found = {} if charges is None else {"charges": charges}
+    return found | {analysis.name: analysis.cost(campaign, atoms) for analysis in chosen_analyses(campaign)}
 
 
 def fit_estimate(atoms: Atoms, settings: GapSettings, configurations: int) -> FitEstimate:

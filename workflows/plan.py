@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ase import Atoms
 
@@ -69,7 +70,7 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
     criterion = campaign.charge_criterion
     if criterion is None:
         return None
-    filters = {"campaign": campaign.name, "kind": CHARGES, "values.criterion": criterion}
+    filters: dict[str, Any] = {"campaign": campaign.name, "kind": CHARGES, "values.criterion": criterion}
     if criterion == "error":
         filters["inputs"] = data_set
     return next((dict(record.values["charges"]) for record in store.results.find(filters)), None)

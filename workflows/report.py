@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from .. import __version__
 from ..analysis import figures
+from ..analysis.figures_locality import add_locality_bounds
 from ..states import State
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
@@ -115,7 +116,9 @@ def _figures(data: ReportData) -> dict[str, go.Figure]:
             for one in data.error_series(quantity)
         ]
         if series:
-            found[f"{quantity}_curve"] = figures.learning_curve(series, name, unit)
+            curve = found[f"{quantity}_curve"] = figures.learning_curve(series, name, unit)
+            if quantity == "force":
+                add_locality_bounds(curve, data.force_bounds, MILLI)
     by_element = {
         model.record.kind: {
             element: MILLI * statistics.rmse for element, statistics in model.new.force_by_element_eV_per_A.items()

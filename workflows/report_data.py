@@ -8,7 +8,7 @@ last generation's models only, and kept in the store.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..analysis.errors import ModelErrors, ParityData, parity_data
 from ..analysis.figures import ErrorSeries
+from ..analysis.locality import LocalityBound
 from ..errors import IonloopError
 from ..fitting.models import load_model
 from ..states import State
@@ -34,6 +35,7 @@ from ..store.records import (
     TrajectoryRecord,
 )
 from .analyses import ANALYSES
+from .analyses.locality import locality_bounds
 from .ledger import failures
 from .report_sections import ReportSection
 from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
@@ -97,6 +99,8 @@ class ReportData:
         Why there are no parity data of a model that was assessed; empty if there are.
     sections
         What the analyses show, those that have something.
+    force_bounds
+        Force errors that models cannot fall below by the locality test, by kind; empty without a test.
     """
 
     status: CampaignStatus
@@ -113,6 +117,7 @@ class ReportData:
     parity: tuple[ModelParity, ...]
     parity_problem: str
     sections: tuple[ReportSection, ...]
+    force_bounds: Mapping[str, LocalityBound]
 
     @property
     def assessed(self) -> tuple[ModelSummary, ...]:
@@ -193,6 +198,7 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
         time_spent=_time_spent(record.id, labels.values(), models, trajectories),
         parity=parity,
         parity_problem=problem,
+        force_bounds=locality_bounds(store, record.id),
         sections=tuple(filter(None, (analysis.section(store, record.id) for analysis in ANALYSES))),
     )
 

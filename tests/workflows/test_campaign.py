@@ -15,6 +15,7 @@ from ionloop.workflows.campaign_schema import REQUIRED, FieldEntry, allowed_keys
 MINIMAL = {"name": "demo", "structure": "li7p3s11"}
 
 UNIT_BY_SUFFIX = {
+    "_V_per_A": "V/Å",
     "_A": "Å",
     "_K": "K",
     "_fs": "fs",
@@ -87,7 +88,7 @@ def test_lengths_become_steps_and_frames() -> None:
         ({"initial": {"lithium_monte_carlo": {"end_temperature_K": 4000.0}}}, "end_temperature_K"),
         ({"sampling": {"length_ps": 0.1}}, "selection.count"),
         ({"sampling": {"length_ps": 50_000.0}}, "sampling.length_ps"),
-        ({"analyses": {"locality": {}}}, "analyses.locality"),
+        ({"models": ["gap"], "analyses": {"locality": {"potential": "es-gap"}}}, "analyses.locality.potential"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(sections: dict[str, object], key: str) -> None:

@@ -66,7 +66,7 @@ sampling: {temprature_K: 800, length_ps: "5", replicas: true}
 stop:
   patience: 1.5
 reference: {engine: gfn1-xtb, max_iteration: 3}
-analyses: {locality: {}}
+analyses: {localty: {}}
 """
     found = {(p.line, p.render().split()[2].rstrip(":")): p.suggestion for p in problems_in(tmp_path, text)}
     assert found == {
@@ -80,7 +80,7 @@ analyses: {locality: {}}
         (8, "sampling.replicas"): None,
         (10, "stop.patience"): None,
         (11, "reference.max_iteration"): "max_iterations",
-        (12, "analyses.locality"): None,
+        (12, "analyses.localty"): "locality",
     }
 
 
@@ -132,6 +132,11 @@ def test_a_problem_names_file_key_value_and_what_is_allowed(tmp_path: Path) -> N
         (HEAD + "baseline: {charges: {Li: 0.3, P: 1.5}}\n", "no charge for S"),
         (HEAD + "baseline: {charges: {Li: 0.3, P: 1.5, S: -0.5}}\n", "+2.2 e"),
         (HEAD + "baseline: {charges: {Li: 0.3, P: 1.5, S: -0.6, O: 0}}\n", "not in the structure"),
+        (HEAD + "gap: {regularisation: {force_by_element_eV_per_A: {Li: 0.01, O: 0.1}}}\n", "Li | P | S"),
+        (
+            HEAD + "gap: {regularisation_by_config_type: {md: {force_by_element_eV_per_A: {Cl: 0.1}}}}\n",
+            "not in the structure",
+        ),
         ("name: x\nstructure: li7p3s12\n", "li7p3s11"),
         ("name: x\nstructure: no/such.cif\n", "does not exist"),
         (f"name: x\nstructure: {'y' * 1000}\n", "cannot be used"),

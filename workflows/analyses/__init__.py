@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..campaign import Campaign
+from .barriers import BARRIERS
 from .base import Analysis
+from .defects import FRENKEL, VACANCY
+from .energy_volume import ENERGY_VOLUME
+from .locality import LOCALITY
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (LOCALITY, BARRIERS, FRENKEL, VACANCY, ENERGY_VOLUME)
+"""In the order of a report."""
 
 
 def chosen_analyses(campaign: Campaign) -> Iterator[Analysis]:
     """Yield the analyses that the campaign asks for."""
     for analysis in ANALYSES:
-        if getattr(campaign.analyses, analysis.name) is not None:
+        if analysis.name in campaign.analyses.chosen:
             yield analysis

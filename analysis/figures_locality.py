@@ -1,0 +1,169 @@
+"""Figures of the locality tests: induced force against radius by species, and against the scale of the charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..fitting.charges import FittedCharges, ScaleCurve
+from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+from .locality import OVERALL, LocalityBound, LocalityCurve, LocalityResult
+
+PANEL_HEIGHT_PX = 300
+_TITLE_PX = 14
+_BAND_OPACITY = 0.16
+_HIGHEST = 1.8
+
+
+def locality_figure(result: LocalityResult, cutoff_A: float | None = None) -> go.Figure:
+    """Return induced force (or σ_f) against radius, one panel per species.
+
+    Bands are standard deviations, error bars standard errors of the mean. What is left after the baseline is taken
+    away has the colour of ES-GAP, whose GAP part has to describe it; what was there before that of GAP.
+
+    Parameters
+    ----------
+    cutoff_A
+        A model's cutoff, marked by a line.
+    """
+    species = sorted(symbol for symbol in result.before if symbol != OVERALL)
+    figure = _panels(species)
+    name = model_name(result.potential)
+    for column, symbol in enumerate(species, start=1):
+        for curves, label, colour in (
+            (result.before, name, model_colour("gap")),
+            (result.after or {}, f"{name} minus baseline", model_colour("es-gap")),
+        ):
+            if symbol in curves:
+                _add_curve(figure, column, result, curves[symbol], label, colour)
+        if cutoff_A is not None:
+            at = cutoff_A if result.protocol == "displacement" else 2 * cutoff_A
+            figure.add_vline(x=at, line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"}, col=column, row=1)
+    displaced = result.protocol == "displacement"
+    figure.update_xaxes(title_text="Radius r (Å)" if displaced else "Frozen radius 2 R<sub>cut</sub> (Å)")
+    figure.update_yaxes(title_text="Induced force (eV/Å)" if displaced else "σ<sub>f</sub> (eV/Å)", col=1)
+    return figure
+
+
+def _panels(species: list[str]) -> go.Figure:
+    """Return an empty figure with a panel for each species, beside each other with one scale."""
+    figure = new_figure(PANEL_HEIGHT_PX)
+    axis = figure.layout.xaxis.to_plotly_json()
+    figure.set_subplots(
+        1, len(species), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[f"<b>{one}</b>" for one in species]
+    )
+    figure.update_xaxes(**axis, matches="x")
+    figure.update_yaxes(**axis, rangemode="tozero")
+    figure.update_annotations(font={"size": _TITLE_PX})
+    figure.update_layout(legend={"y": 1.12}, margin={"t": 64})
+    return figure
+
+
+def _add_curve(
+    figure: go.Figure, column: int, result: LocalityResult, curve: LocalityCurve, label: str, colour: str
+) -> None:
+    radii = np.array(result.radii_A)
+    value, deviation = np.array(curve.value_eV_per_A), np.array(curve.deviation_eV_per_A)
+    common = {"legendgroup": label, "row": 1, "col": column}
+    figure.add_scatter(
+        x=np.concatenate([radii, radii[::-1]]).tolist(),
+        y=np.concatenate([value + deviation, np.maximum(value - deviation, 0)[::-1]]).tolist(),
+        mode="lines",
+        line={"width": 0, "color": colour},
+        fill="toself",
+        fillcolor=_translucent(colour),
+        hoverinfo="skip",
+        showlegend=False,
+        name=f"{label}, standard deviation",
+        **common,
+    )
+    figure.add_scatter(
+        x=radii.tolist(),
+        y=value.tolist(),
+        mode="lines+markers",
+        name=label,
+        showlegend=column == 1,
+        line={"color": colour, "width": 2.5},
+        marker={"color": colour, "size": 7},
+        error_y={"array": list(curve.error_eV_per_A), "color": colour, "thickness": 1.2, "width": 3},
+        hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV/Å",
+        **common,
+    )
+
+
+def _translucent(colour: str) -> str:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{_BAND_OPACITY})"
+
+
+def add_locality_bounds(figure: go.Figure, bounds: Mapping[str, LocalityBound], per_unit: float = 1.0) -> None:
+    """Draw into a learning curve of force errors, as grey bands, what no model of each kind can fall below.
+
+    Parameters
+    ----------
+    bounds
+        By kind of model.
+    per_unit
+        Units of the figure's axis in one eV/Å: 1000 for meV/Å.
+    """
+    for kind, bound in bounds.items():
+        height = per_unit * bound.force_eV_per_A
+        figure.add_hrect(y0=0, y1=height, fillcolor=NEUTRAL_COLOUR, opacity=_BAND_OPACITY, layer="below", line_width=0)
+        figure.add_hline(
+            y=height,
+            line={"color": model_colour(kind), "width": 1.5, "dash": "dot"},
+            name=f"locality, {model_name(kind)}",
+            showlegend=True,
+        )
+
+
+def charge_scale_figure(curve: ScaleCurve, mobile: str, fitted: FittedCharges | None = None) -> go.Figure:
+    """Return the root-mean-square induced force that remains against the charge of the mobile ion, by species.
+
+    All charges grow together. Where charges were fitted, a line stands at the mobile ion's, with its standard
+    deviation as a band, and stars show what remains with all of the fitted charges.
+    """
+    figure = new_figure()
+    charges = [scale * curve.charges[mobile] for scale in curve.scales]
+    for index, symbol in enumerate(sorted(curve.rms_eV_per_A)):
+        colour = ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)]
+        figure.add_scatter(
+            x=charges,
+            y=list(curve.rms_eV_per_A[symbol]),
+            mode="lines",
+            name=symbol,
+            legendgroup=symbol,
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{x:.3f} e<br>%{y:.3f} eV/Å",
+        )
+        if fitted is not None:
+            figure.add_scatter(
+                x=[fitted.charges[mobile]],
+                y=[fitted.after_eV_per_A[symbol]],
+                mode="markers",
+                name=f"{symbol}, fitted",
+                legendgroup=symbol,
+                showlegend=False,
+                marker={"color": colour, "size": 11, "symbol": "star"},
+                hovertemplate=f"fitted charges<br>{symbol} %{{y:.3f}} eV/Å",
+            )
+    all_species = np.sqrt(np.array(curve.criterion_eV2_per_A2) / len(curve.rms_eV_per_A))
+    figure.add_scatter(
+        x=charges,
+        y=all_species.tolist(),
+        mode="lines",
+        name="all species alike",
+        line={"color": NEUTRAL_COLOUR, "width": 2, "dash": "dash"},
+        hovertemplate="%{x:.3f} e<br>%{y:.3f} eV/Å",
+    )
+    if fitted is not None:
+        at, spread = fitted.charges[mobile], fitted.uncertainties[mobile]
+        figure.add_vline(x=at, line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"})
+        figure.add_vrect(x0=at - spread, x1=at + spread, fillcolor=NEUTRAL_COLOUR, opacity=0.15, line_width=0)
+    figure.update_xaxes(title_text=f"Charge of {mobile}, the others in proportion (e)")
+    # Strong charges make forces of any size; what matters is where they are smaller than without charges.
+    highest = _HIGHEST * max(max(values[:1], default=0.0) for values in curve.rms_eV_per_A.values())
+    figure.update_yaxes(title_text="Induced force that remains, RMS (eV/Å)", range=[0, highest] if highest else None)
+    return figure

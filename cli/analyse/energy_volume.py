@@ -1,0 +1,109 @@
+"""`ionloop analyse energy-volume`: bulk modulus of a structure with a model, or of energies in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...analysis.energy_volume import BirchMurnaghanFit, EnergyVolumePoint
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+    app.command("energy-volume")(energy_volume)
+
+
+def energy_volume(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A structure for --model; without it, cells of several volumes that have energies."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model, or the XML file of a GAP: it computes the energies.")
+    ] = None,
+    strain: Annotated[
+        float, typer.Option(min=0.001, max=0.15, help="Largest change of the cell's lengths (with --model).")
+    ] = 0.04,
+    points: Annotated[int, typer.Option(min=5, max=101, help="Cells (with --model).")] = 9,
+    relax: Annotated[bool, typer.Option(help="Relax the ions of every cell (with --model).")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
+    from ...analysis.energy_volume import EnergyVolumeSettings, fit_points
+
+    if model is None:
+        found = _points_in(file)
+    else:
+        settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax)
+        found = _points_by(model, file, settings.strains, settings.relax_ions)
+    used = [point for point in found if point.converged]
+    fit = fit_points(used)
+    if as_json:
+        typer.echo(
+            json.dumps({"cells": len(used), "unconverged": len(found) - len(used), **fit.model_dump()}, indent=2)
+        )
+    else:
+        _print(fit, used, len(found) - len(used))
+
+
+def _points_in(file: Path) -> list[EnergyVolumePoint]:
+    """Return the frames of ``file`` as points; all must have an energy and the same composition."""
+    from ase import Atoms
+    from ase.io import read
+
+    from ...analysis.energy_volume import EnergyVolumePoint
+    from ...errors import InputError
+
+    try:
+        frames = read(file, index=":")
+    except Exception as error:  # readers of foreign formats may raise anything
+        raise InputError(f"{file} cannot be read as structures: {error}") from error
+    points = []
+    for number, atoms in enumerate(frames, start=1):
+        if atoms.calc is None or "energy" not in atoms.calc.results:
+            raise InputError(f"frame {number} of {file} has no energy; give --model, or a file with energies (eV)")
+        if atoms.get_chemical_formula() != frames[0].get_chemical_formula():
+            raise InputError(f"frame {number} of {file} is {atoms.get_chemical_formula()}, unlike the first")
+        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        points.append(EnergyVolumePoint(bare, 0.0, float(atoms.get_potential_energy())))
+    return points
+
+
+def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:
+    from ...analysis.energy_volume import energy_volume_point
+    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation
+    from ...fitting.models import load_model
+    from ...sampling.crystals import load_structure
+
+    atoms, calculator = load_structure(structure), load_model(model, backend="native")
+    relaxation = FixedCellRelaxation() if relax else None
+    return [energy_volume_point(atoms, calculator, strain, relaxation) for strain in strains]
+
+
+def _print(fit: BirchMurnaghanFit, points: Sequence[EnergyVolumePoint], unconverged: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"{len(points)} cells", title_justify="left", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left")
+    error = f"± {fit.volume_standard_error_A3_per_atom:.4f} Å³/atom"
+    table.add_row("volume", f"{fit.volume_A3_per_atom:.4f}", error)
+    table.add_row("bulk modulus", f"{fit.bulk_modulus_GPa:.2f}", f"± {fit.bulk_modulus_standard_error_GPa:.2f} GPa")
+    derivative = f"± {fit.bulk_modulus_derivative_standard_error:.2f}"
+    table.add_row("its pressure derivative", f"{fit.bulk_modulus_derivative:.2f}", derivative)
+    table.add_row("residual", f"{1000 * fit.residual_eV_per_atom:.3f}", "meV/atom")
+    Console(highlight=False).print(table)
+    if unconverged:
+        typer.echo(f"{unconverged} cells did not converge and are left out.", err=True)
+    if not fit.bracketed:
+        typer.echo("The minimum lies outside these volumes: take more of them.", err=True)

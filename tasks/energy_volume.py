@@ -1,0 +1,189 @@
+"""Energy-volume jobs: one cell of one potential's curve each, and the equation of state through them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from pydantic import Field
+
+from ..analysis.energy_volume import (
+    EnergyVolumePoint,
+    EquationOfStateError,
+    energy_volume_point,
+    fit_birch_murnaghan,
+    single_point,
+)
+from ..analysis.fixed_cell_relaxation import FixedCellRelaxation
+from ..errors import InputError
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import ResultRecord
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+from .initial import starting_structure
+from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+
+CURVE_KIND = "energy-volume"
+POINT_KIND = "energy-volume-point"
+POINT_UNITS = {"strain": "1", "volume_A3": "Å³", "energy_eV": "eV"}
+CURVE_UNITS = {
+    "volumes_A3_per_atom": "Å³/atom",
+    "energies_eV_per_atom": "eV/atom",
+    "fit.energy_eV_per_atom": "eV/atom",
+    "fit.volume_A3_per_atom": "Å³/atom",
+    "fit.volume_standard_error_A3_per_atom": "Å³/atom",
+    "fit.bulk_modulus_GPa": "GPa",
+    "fit.bulk_modulus_standard_error_GPa": "GPa",
+    "fit.bulk_modulus_derivative": "1",
+    "fit.bulk_modulus_derivative_standard_error": "1",
+    "fit.residual_eV_per_atom": "eV/atom",
+}
+
+
+class EnergyVolumePointParameters(TaskParameters):
+    """A potential, a strained cell, and where its ions come from."""
+
+    potential: Potential
+    strain: float
+    relaxation: FixedCellRelaxation | None = Field(description="how ions are relaxed; None leaves them scaled")
+    ions_of: str | None = Field(default=None, description="identifier of the point whose relaxed ions are taken")
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the result: known before it is computed."""
+        relaxation = None if self.relaxation is None else self.relaxation.model_dump(mode="json")
+        return identifier(
+            "result",
+            POINT_KIND,
+            self.campaign,
+            self.potential.identity,
+            self.strain,
+            relaxation,
+            self.ions_of,
+        )
+
+
+class EnergyVolumePointTask(IonloopTask):
+    """Compute the energy of one strained cell, ions relaxed where the parameters say so."""
+
+    _fw_name = "ionloop.energy-volume-point"
+    parameters_type = EnergyVolumePointParameters
+
+    def execute(self, parameters: EnergyVolumePointParameters, context: TaskContext) -> Outcome:
+        """Compute the point unless the store has it whole."""
+        store = context.store
+        known = known_result(store, parameters.identifier)
+        if known is None:
+            with context.measure(CURVE_KIND):
+                point = self._compute(parameters, context)
+            known = _record_point(store, parameters, point)
+        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
+
+    @staticmethod
+    def _compute(parameters: EnergyVolumePointParameters, context: TaskContext) -> EnergyVolumePoint:
+        crystal = starting_structure(context, parameters.campaign)
+        calculator = open_potential(context.store, parameters.potential)
+        if parameters.ions_of is None:
+            return energy_volume_point(crystal, calculator, parameters.strain, parameters.relaxation)
+        relaxed = known_result(context.store, parameters.ions_of)
+        if relaxed is None:
+            raise JobFailed("the cell that this single point is for was not relaxed")
+        point = single_point(_cell_of(context.store, relaxed, crystal), calculator, parameters.strain)
+        # A cell that is not relaxed is no point of the curve, whoever computes its energy.
+        return replace(point, converged=relaxed.values["converged"], reason=relaxed.values["reason"])
+
+
+def _record_point(store: Store, parameters: EnergyVolumePointParameters, point: EnergyVolumePoint) -> ResultRecord:
+    name = parameters.identifier
+    arrays = {"positions": point.atoms.positions, "cell": point.atoms.cell.array}
+    record = ResultRecord(
+        id=name,
+        campaign=parameters.campaign,
+        generation=parameters.generation,
+        kind=POINT_KIND,
+        model=parameters.potential.model,
+        model_kind=parameters.potential.kind,
+        inputs=[] if parameters.ions_of is None else [parameters.ions_of],
+        values={
+            "strain": point.strain,
+            "volume_A3": point.volume_A3,
+            "energy_eV": point.energy_eV,
+            "atoms": len(point.atoms),
+            "converged": point.converged,
+            "reason": point.reason,
+        },
+        units=POINT_UNITS,
+        artefacts={"cell": save_arrays(store, CURVE_KIND, name, arrays)},
+    )
+    store.results.replace(record)
+    return record
+
+
+def _cell_of(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
+    arrays = load_arrays(store, record.artefacts["cell"])
+    return Atoms(numbers=crystal.numbers, positions=arrays["positions"], cell=arrays["cell"], pbc=True)
+
+
+class EnergyVolumeParameters(TaskParameters):
+    """One potential's points, and whose relaxation their ions come from (None: they are scaled with the cell)."""
+
+    potential: Potential
+    points: list[str]
+    ions_relaxed_with: str | None
+
+
+class EnergyVolumeTask(IonloopTask):
+    """Fit the equation of state to the points that there are."""
+
+    _fw_name = "ionloop.energy-volume"
+    parameters_type = EnergyVolumeParameters
+
+    def execute(self, parameters: EnergyVolumeParameters, context: TaskContext) -> Outcome:
+        """Record the curve; points that failed or did not converge are left out of it and counted."""
+        store = context.store
+        found = [record for name in parameters.points if (record := store.results.get(name)) is not None]
+        used = [record for record in found if record.values["converged"]]
+        name = identifier("result", CURVE_KIND, parameters.campaign, parameters.potential.identity, parameters.points)
+        values = _curve([record.values for record in used]) | {
+            "ions_relaxed_with": parameters.ions_relaxed_with,
+            "unconverged": len(found) - len(used),
+            "missing": len(parameters.points) - len(found),
+        }
+        record = ResultRecord(
+            id=name,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=CURVE_KIND,
+            model=parameters.potential.model,
+            model_kind=parameters.potential.kind,
+            inputs=[one.id for one in used],
+            values=values,
+            units=CURVE_UNITS,
+        )
+        store.results.replace(record)
+        return Outcome(reason=values["reason"], outputs={"result": name})
+
+
+def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return volumes and energies per atom, and the fit with the reason where there is none or it is doubtful."""
+    sizes = np.array([point["atoms"] for point in points], dtype=np.float64)
+    volumes = np.array([point["volume_A3"] for point in points]) / sizes
+    energies = np.array([point["energy_eV"] for point in points]) / sizes
+    fit, reason = None, ""
+    try:
+        found = fit_birch_murnaghan(volumes, energies)
+    except (InputError, EquationOfStateError) as error:
+        reason = str(error)
+    else:
+        fit = found.model_dump(mode="json")
+        if not found.bracketed:
+            reason = "the minimum lies outside the volumes: raise analyses.energy_volume.strain"
+    return {
+        "volumes_A3_per_atom": volumes.tolist(),
+        "energies_eV_per_atom": energies.tolist(),
+        "fit": fit,
+        "reason": reason,
+    }

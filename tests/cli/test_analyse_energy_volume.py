@@ -1,0 +1,78 @@
+"""`ionloop analyse energy-volume` on a file of energies, on a model, and on what it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from typer.testing import CliRunner
+
+from ionloop.cli.analyse import energy_volume
+from ionloop.errors import InputError
+
+# See tests/analysis/test_energy_volume.py.
+EMT_COPPER_MODULUS_GPA, EMT_TOLERANCE_GPA = 137.0, 10.0
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    energy_volume.register(app)
+    return app
+
+
+def write_curve(path: Path, energies: bool = True) -> Path:
+    frames = []
+    for length in np.linspace(3.45, 3.75, 9):
+        atoms = bulk("Cu", a=length)
+        if energies:
+            atoms.calc = EMT()
+            atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy())
+        frames.append(atoms)
+    write(path, frames)
+    return path
+
+
+def test_a_file_of_energies_gives_the_bulk_modulus(app, tmp_path):
+    found = CliRunner().invoke(app, [str(write_curve(tmp_path / "cu.xyz")), "--json"])
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["cells"] == 9
+    assert values["bulk_modulus_GPa"] == pytest.approx(EMT_COPPER_MODULUS_GPA, abs=EMT_TOLERANCE_GPA)
+    assert values["bulk_modulus_standard_error_GPa"] > 0
+
+
+def test_the_table_has_units(app, tmp_path):
+    found = CliRunner().invoke(app, [str(write_curve(tmp_path / "cu.xyz"))])
+    assert "GPa" in found.stdout
+    assert "Å³/atom" in found.stdout
+
+
+def test_a_model_computes_the_energies_itself(app, tmp_path, monkeypatch):
+    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
+    write(tmp_path / "cu.extxyz", bulk("Cu", a=3.6))
+    arguments = [str(tmp_path / "cu.extxyz"), "--model", "model", "--points", "7", "--json"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["cells"] == 7
+    assert values["bulk_modulus_GPa"] == pytest.approx(EMT_COPPER_MODULUS_GPA, abs=EMT_TOLERANCE_GPA)
+
+
+@pytest.mark.parametrize("energies", [True, False])
+def test_what_cannot_be_used_is_refused_with_the_reason(app, tmp_path, energies):
+    path = tmp_path / "cu.xyz"
+    if energies:
+        path.write_text("not a structure\n")
+    else:
+        write_curve(path, energies=False)
+    found = CliRunner().invoke(app, [str(path)])
+    assert isinstance(found.exception, InputError)
+    assert ("cannot be read" if energies else "has no energy") in str(found.exception)
