@@ -7,6 +7,7 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
@@ -19,6 +20,7 @@ from ..tasks.assess import (
     ConcludeParameters,
     ConcludeTask,
 )
+from ..tasks.charges import FitChargesToErrorParameters, FitChargesToErrorTask
 from ..tasks.context import current_context
 from ..tasks.fit import (
     ERRORS,
@@ -39,6 +41,7 @@ from ..tasks.initial import (
     RelaxDistributionTask,
 )
 from ..tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
+from ..tasks.locality import FitChargesParameters
 from ..tasks.sample import (
     SAMPLED,
     SampleParameters,
@@ -49,6 +52,7 @@ from ..tasks.sample import (
 )
 from .analyses import chosen_analyses
 from .analyses.base import AnalysisPlan
+from .analyses.locality import charge_fit_jobs
 from .campaign import Campaign
 from .jobs import Graph, Job, missing_part
 from .plan import Plan, load_plan
@@ -98,6 +102,8 @@ def initial_graph(plan: Plan) -> Graph:
             )
         )
     jobs.extend(_monte_carlo_jobs(plan, place))
+    charge_fit = charge_fit_jobs(plan)
+    jobs.extend(charge_fit)
     jobs.append(
         Job(
             key="generation-0/assess",
@@ -105,6 +111,7 @@ def initial_graph(plan: Plan) -> Graph:
             parameters=AssessParameters(
                 **place,
                 models={},
+                charges=_fitted_charges(charge_fit),
                 species=plan.species,
                 planned=dynamics.count + campaign.initial.lithium_monte_carlo.count,
                 engine=campaign.reference,
@@ -117,6 +124,12 @@ def initial_graph(plan: Plan) -> Graph:
         )
     )
     return Graph(tuple(jobs))
+
+
+def _fitted_charges(jobs: list[Job]) -> str | None:
+    """Return the identifier of the result that the jobs of `charge_fit_jobs` end with."""
+    last = jobs[-1].parameters if jobs else None
+    return last.identifier if isinstance(last, FitChargesParameters) else None
 
 
 def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
@@ -169,6 +182,7 @@ def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
             plan.baseline_of(kind),
             seed=derive_seed(campaign.seed, "fit"),
             backend=campaign.fit.backend,
+            earlier_model=plan.earlier_models.get(kind),
         )
         for kind in campaign.models
     }
@@ -193,6 +207,7 @@ def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job
                 seed=derive_seed(campaign.seed, "fit"),
                 backend=campaign.fit.backend,
                 evaluate_backend=campaign.evaluate.backend,
+                earlier_model=plan.earlier_models.get(kind),
             ),
             # The driver's fit is what the sampling waits for.
             priority=_PRIORITY["fit"] + (kind == campaign.driver),
@@ -329,6 +344,32 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) ->
     return Graph((*jobs, *checks, *analyses, conclude))
 
 
+def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
+    """Return the job that fits the baseline's charges to ES-GAP's leave-out error, before the models that use them."""
+    campaign = plan.campaign
+    settings = campaign.baseline.charge_fit
+    return Job(
+        key=f"generation-{generation + 1}/charges",
+        task=FitChargesToErrorTask,
+        parameters=FitChargesToErrorParameters(
+            campaign=campaign.name,
+            generation=generation,
+            data_set=data_set,
+            gap=campaign.gap,
+            seed=derive_seed(campaign.seed, "fit"),
+            composition=dict(Counter(plan.symbols)),
+            mobile=campaign.mobile,
+            transferable=settings.transferable,
+            formal_charges=plan.formal_charges,
+            exponents=plan.exponents,
+            accuracy=campaign.baseline.accuracy,
+            earlier_model=plan.earlier_models.get("es-gap"),
+        ),
+        priority=_PRIORITY["fit"],
+        grow=GrowGeneration(campaign=campaign.name, generation=generation, data_set=data_set),
+    )
+
+
 def label_job(campaign: Campaign, generation: int, configuration: str, retry: int = 0) -> Job:
     """Return the job that labels one configuration; a retry is a job of its own."""
     suffix = f"/retry-{retry}" if retry else ""
@@ -363,8 +404,10 @@ def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
 
 def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph:
     """Return what follows the assessed ``generation``, whose data set is frozen: the next one, or the end."""
-    plan = load_plan(store, name)
+    plan = load_plan(store, name, data_set)
     campaign = plan.campaign
+    if campaign.charge_criterion == "error" and plan.fitted_charges is None:
+        return Graph((charge_error_job(plan, generation, data_set),))
     if generation == 0:
         return generation_graph(plan, 1, data_set)
     rule = StopSettings(
@@ -405,12 +448,13 @@ class GrowGeneration(FiretaskBase):
 
     _fw_name = "ionloop.grow-generation"
     required_params: ClassVar[list[str]] = ["campaign", "generation"]
+    optional_params: ClassVar[list[str]] = ["data_set"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the jobs that follow and that the graph does not have yet, as an addition."""
         store = current_context().store
         name = self["campaign"]
-        graph = next_graph(store, name, self["generation"], fw_spec["data_set"])
+        graph = next_graph(store, name, self["generation"], self.get("data_set") or fw_spec["data_set"])
         return _growth(store, name, graph, detour=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
@@ -12,7 +12,7 @@ from ..fitting.settings import BaselineSettings
 from ..store.connection import Store
 from ..tasks.results import CHARGES
 from .campaign import Campaign
-from .charges import UnknownChargesError, baseline_settings, formal_charges
+from .charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,14 @@ class Plan:
         The campaign's structure, repeated as the campaign says; not to be changed.
     fitted_charges
         Charges of the baseline (e), where the campaign has them fitted and that has been done.
+    earlier_models
+        Identifiers of the models, by kind, whose sparse points the next ones keep.
     """
 
     campaign: Campaign
     atoms: Atoms
     fitted_charges: Mapping[str, float] | None = None
+    earlier_models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -47,12 +50,23 @@ class Plan:
         return baseline_settings(self.campaign.baseline, self.symbols, self.fitted_charges)
 
     @property
-    def site_charges(self) -> dict[str, float]:
-        """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
+    def formal_charges(self) -> dict[str, float] | None:
+        """Formal charges of the species (e), None where they cannot be assigned."""
         try:
             return formal_charges(self.symbols)
         except UnknownChargesError:
-            return dict(self.baseline.charges)
+            return None
+
+    @property
+    def exponents(self) -> dict[str, float]:
+        """Slater exponents of the species (1/Å)."""
+        given = self.campaign.baseline.exponents
+        return {symbol: given.get(symbol, slater_exponent(symbol)) for symbol in self.species}
+
+    @property
+    def site_charges(self) -> dict[str, float]:
+        """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
+        return self.formal_charges or dict(self.baseline.charges)
 
     def baseline_of(self, kind: str) -> BaselineSettings | None:
         """Return the baseline of models of that kind, None if they have none."""
@@ -63,7 +77,12 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     """Return the plan of a campaign as it was submitted, for models that are fitted to ``data_set``."""
     record = store.campaigns[name]
     campaign = Campaign.model_validate(record.settings)
-    return Plan(campaign, record.structure.to_atoms(), _fitted_charges(store, campaign, data_set))
+    return Plan(
+        campaign,
+        record.structure.to_atoms(),
+        _fitted_charges(store, campaign, data_set),
+        {} if data_set is None else _earlier_models(store, campaign, data_set),
+    )
 
 
 def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> dict[str, float] | None:
@@ -74,3 +93,13 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
     if criterion == "error":
         filters["inputs"] = data_set
     return next((dict(record.values["charges"]) for record in store.results.find(filters)), None)
+
+
+def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str, str]:
+    """Return the last model of each kind that was fitted to an earlier data set of the campaign."""
+    if campaign.fit.backend != "native":
+        return {}
+    last = store.data_sets[data_set].generation
+    age = {record.id: record.generation for record in store.data_sets.find({"campaign": campaign.name})}
+    models = [model for model in store.models.find({"campaign": campaign.name}) if age.get(model.data_set, last) < last]
+    return {model.kind: model.id for model in sorted(models, key=lambda model: age[model.data_set])}
