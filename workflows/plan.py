@@ -99,7 +99,7 @@ def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str
     """Return the last model of each kind that was fitted to an earlier data set of the campaign."""
     if campaign.fit.backend != "native":
         return {}
-    last = store.data_sets[data_set].generation
     age = {record.id: record.generation for record in store.data_sets.find({"campaign": campaign.name})}
+    last = age.get(data_set, 0)
     models = [model for model in store.models.find({"campaign": campaign.name}) if age.get(model.data_set, last) < last]
     return {model.kind: model.id for model in sorted(models, key=lambda model: age[model.data_set])}
