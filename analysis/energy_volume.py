@@ -40,7 +40,7 @@ class EnergyVolumeSettings(FrozenSettings):
     """Which cells, and whether their ions may relax."""
 
     strain: float = Field(
-        0.04, gt=0, le=0.15, description="Largest change of the cell's lengths, in both directions (no unit)"
+        0.03, gt=0, le=0.15, description="Largest change of the cell's lengths, in both directions (no unit)"
     )
     points: int = Field(
         9, ge=PARAMETERS + 1, le=101, description="Cells, evenly spread over the range of lengths (number)"
@@ -144,6 +144,8 @@ def energy_volume_point(
     atoms: Atoms, calculator: Calculator, strain: float, relaxation: FixedCellRelaxation | None
 ) -> EnergyVolumePoint:
     """Return the energy of ``atoms`` strained by ``strain``, ions relaxed unless ``relaxation`` is None.
+
+    Give relaxed ``atoms``: cells that start from the same unrelaxed ions fall into different basins.
 
     Raises
     ------

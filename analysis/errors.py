@@ -1,4 +1,4 @@
-"""Errors of a potential against reference labels: energies per atom, force components, overall and by element."""
+"""Errors of a potential against reference labels: energies per atom, force components; overall, by element and size."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 FloatArray = NDArray[np.float64]
+
+FORCE_BIN_EDGES_eV_per_A = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Where the ranges of force magnitudes begin (eV/Å); the last one has no end."""
 
 
 class Labelled(Protocol):
@@ -61,6 +64,30 @@ class ErrorStatistics(BaseModel):
         )
 
 
+class ForceBin(BaseModel):
+    """Errors of the forces on atoms whose reference force lies in one range of magnitudes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lower_eV_per_A: float = Field(description="Smallest magnitude of the reference force, included (eV/Å)")
+    upper_eV_per_A: float | None = Field(description="Largest magnitude, excluded (eV/Å); null: no limit")
+    reference_rms_eV_per_A: float = Field(description="Root mean square of the reference components here (eV/Å)")
+    errors: ErrorStatistics = Field(description="Error of the force components (eV/Å)")
+    by_element: dict[str, ErrorStatistics] = Field(description="The same on the atoms of one element (eV/Å)")
+
+    @property
+    def label(self) -> str:
+        """The range in words: ``0.5 to 1``."""
+        if self.upper_eV_per_A is None:
+            return f"above {self.lower_eV_per_A:g}"
+        return f"{self.lower_eV_per_A:g} to {self.upper_eV_per_A:g}"
+
+    @property
+    def relative_error(self) -> float:
+        """Root-mean-square error over the root mean square of the reference: 1 for a model without forces."""
+        return self.errors.rmse / self.reference_rms_eV_per_A if self.reference_rms_eV_per_A else float("inf")
+
+
 class ModelErrors(BaseModel):
     """Errors of a potential on a set of configurations."""
 
@@ -70,6 +97,53 @@ class ModelErrors(BaseModel):
     force_eV_per_A: ErrorStatistics = Field(description="Error of the force components (eV/Å)")
     force_by_element_eV_per_A: dict[str, ErrorStatistics] = Field(
         description="Error of the force components on the atoms of one element (eV/Å)"
+    )
+    force_by_magnitude_eV_per_A: tuple[ForceBin, ...] = Field(
+        default=(),
+        description="Error of the force components by magnitude of the reference force, ranges without atoms left "
+        "out (eV/Å)",
+    )
+
+
+def force_bins(
+    reference_forces: ArrayLike,
+    predicted_forces: ArrayLike,
+    elements: ArrayLike,
+    edges_eV_per_A: Sequence[float] = FORCE_BIN_EDGES_eV_per_A,
+) -> tuple[ForceBin, ...]:
+    """Return the errors of force components by the magnitude of the reference force on the atom.
+
+    Parameters
+    ----------
+    reference_forces, predicted_forces : eV/Å, shape [n_atoms, 3]
+    elements : chemical symbols, shape [n_atoms]
+    edges_eV_per_A : where ranges begin, ascending from 0 (eV/Å); the last one has no end
+
+    Raises
+    ------
+    ValueError
+        If the edges do not ascend from 0.
+    """
+    if not len(edges_eV_per_A) or edges_eV_per_A[0] != 0 or np.any(np.diff(edges_eV_per_A) <= 0):
+        raise ValueError(f"ranges of force magnitudes must begin at 0 and ascend, not {list(edges_eV_per_A)}")
+    reference = np.asarray(reference_forces, dtype=np.float64)
+    errors = np.asarray(predicted_forces, dtype=np.float64) - reference
+    symbols = np.asarray(elements, dtype=str)
+    places = np.searchsorted(edges_eV_per_A, np.linalg.norm(reference, axis=1), side="right") - 1
+    uppers = [*map(float, edges_eV_per_A[1:]), None]
+    return tuple(
+        ForceBin(
+            lower_eV_per_A=float(edges_eV_per_A[place]),
+            upper_eV_per_A=uppers[place],
+            reference_rms_eV_per_A=float(np.sqrt(np.mean(reference[here] ** 2))),
+            errors=ErrorStatistics.from_errors(errors[here]),
+            by_element={
+                str(element): ErrorStatistics.from_errors(errors[here & (symbols == element)])
+                for element in np.unique(symbols[here])
+            },
+        )
+        for place in np.unique(places).tolist()
+        for here in [places == place]
     )
 
 
@@ -100,6 +174,7 @@ class ParityData:
                 str(element): ErrorStatistics.from_errors(force_errors[self.elements == element])
                 for element in np.unique(self.elements)
             },
+            force_by_magnitude_eV_per_A=force_bins(self.reference_forces, self.predicted_forces, self.elements),
         )
 
 

@@ -15,10 +15,20 @@ from .figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
 
 @dataclass(frozen=True)
 class ChargeEstimate:
-    """Fitted charges and their standard deviations (e), by species."""
+    """Fitted charges.
+
+    Attributes
+    ----------
+    charges, uncertainties
+        With their standard deviations (e), by species.
+    reached_eV_per_A
+        The criterion with these charges, which need not be in the curve's proportions: the leave-out force error, or
+        the root-mean-square induced force that remains.
+    """
 
     charges: Mapping[str, float]
     uncertainties: Mapping[str, float]
+    reached_eV_per_A: float
 
 
 def charge_trade_off_figure(
@@ -32,7 +42,7 @@ def charge_trade_off_figure(
     """Return ES-GAP's leave-out force error (left axis) and the induced force that remains (right axis).
 
     The charge of the mobile ion is the abscissa, all charges grow together. Without charge the error is that of
-    GAP. The minima of both criteria have lines with their standard deviations as bands.
+    GAP. Charges that were fitted to either criterion are stars, with their standard deviations as bars.
 
     Parameters
     ----------
@@ -50,17 +60,30 @@ def charge_trade_off_figure(
     _add_errors(figure, errors, mobile, error_colour)
     if locality is not None:
         _add_locality(figure, locality, mobile, locality_colour)
-    for estimate, name, colour in (
-        (by_error, "lowest error", error_colour),
-        (by_locality, "best locality", locality_colour),
+    for estimate, name, colour, axis in (
+        (by_error, "fitted to the error", error_colour, "y"),
+        (by_locality, "fitted to locality", locality_colour, "y2"),
     ):
-        if estimate is not None:
-            at, spread = estimate.charges[mobile], estimate.uncertainties[mobile]
-            line = {"color": colour, "width": 1.5, "dash": "dot"}
-            figure.add_vline(x=at, line=line, annotation_text=name, annotation_font_color=colour)
-            figure.add_vrect(x0=at - spread, x1=at + spread, fillcolor=colour, opacity=0.12, line_width=0)
+        if estimate is not None and (axis == "y" or locality is not None):
+            _add_estimate(figure, estimate, mobile, name, {"color": colour}, axis)
     figure.update_xaxes(title_text=f"Charge of {mobile}, the others in proportion (e)")
     return figure
+
+
+def _add_estimate(
+    figure: go.Figure, estimate: ChargeEstimate, mobile: str, name: str, style: Mapping[str, str], axis: str
+) -> None:
+    text = ", ".join(f"{symbol} {charge:+.2f}" for symbol, charge in estimate.charges.items())
+    figure.add_scatter(
+        x=[estimate.charges[mobile]],
+        y=[estimate.reached_eV_per_A],
+        error_x={"array": [estimate.uncertainties[mobile]], "thickness": 1.5, "width": 4, **style},
+        mode="markers",
+        name=name,
+        yaxis=axis,
+        marker={"size": 13, "symbol": "star", **style},
+        hovertemplate=f"{name}<br>{text} e<br>%{{y:.4f}} eV/Å",
+    )
 
 
 def _add_errors(figure: go.Figure, errors: ErrorCurve, mobile: str, colour: str) -> None:
@@ -83,7 +106,12 @@ def _add_errors(figure: go.Figure, errors: ErrorCurve, mobile: str, colour: str)
             line={"color": ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)], "width": 1.5},
             hovertemplate=f"{symbol}<br>%{{x:.3f}} e<br>%{{y:.4f}} eV/Å",
         )
-    figure.add_hline(y=_at_zero(errors), line={"color": MODEL_COLOURS["gap"], "width": 1, "dash": "dash"})
+    colour = MODEL_COLOURS["gap"]
+    figure.add_hline(
+        y=_at_zero(errors),
+        line={"color": colour, "width": 1, "dash": "dot"},
+        annotation={"text": "GAP", "font": {"color": colour}},
+    )
     figure.update_yaxes(title_text="Leave-out force error, RMS (eV/Å)")
 
 
@@ -108,9 +136,13 @@ def _add_locality(figure: go.Figure, locality: ScaleCurve, mobile: str, colour: 
             "overlaying": "y",
             "side": "right",
             "rangemode": "tozero",
+            "tickmode": "auto",
+            "ticks": "outside",
+            "ticklen": 4,
             "showgrid": False,
-            "title": {"text": "Induced force that remains, RMS (eV/Å)"},
-            "linecolor": NEUTRAL_COLOUR,
+            "zeroline": False,
+            "automargin": True,
+            "title": {"text": "Remaining induced force, RMS (eV/Å)", "standoff": 10},
+            "tickcolor": NEUTRAL_COLOUR,
         },
-        margin={"r": 72},
     )

@@ -1,11 +1,11 @@
-"""Time of GAPs, ours against QUIP's: evaluation of one potential by both, and fits (``--fit``) by both.
+"""Time of GAPs, ours against QUIP's, in one table: evaluations, the electrostatic baseline of ES-GAP, and fits.
 
 ``python benchmarks/gap.py [--sizes 84 336 1344] [--threads 1 2] [--repeats 5] [--skip-large-basis] [--fit CELLS]``
 
 The potential is a pair term and a SOAP term per element for Li7P3S11 with weights drawn at random, written as
-gap_fit writes and read by both. The two are timed in turn within one run, atoms moved before every call; ratios
+gap_fit writes and read by both. Everything is timed in turn within one run, atoms moved before every call; ratios
 of the shortest times. What is printed as the share of matrix products is measured inside the evaluation, next to
-their rate and to the rate of one large product on the same thread.
+their rate and to the rate of one large product on the same thread. Fits are those of ``native_fit.py``.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from ionloop.fitting.native import soap_term
+from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald, default_charges
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
 from ionloop.fitting.native.neighbours import neighbour_pairs
+from ionloop.fitting.native.scratch import Scratch
 from ionloop.fitting.native.soap import SoapBasis
+from ionloop.fitting.native.soap_term import SoapTerm
 from ionloop.sampling.crystals import build_crystal
 
 ELEMENTS = (3, 15, 16)
+SYMBOLS = ("Li", "P", "S")
 CUTOFF_A = 6.0
 SUPERCELLS = {42: (1, 1, 1), 84: (2, 1, 1), 168: (2, 2, 1), 336: (2, 2, 2), 672: (4, 2, 2), 1344: (4, 4, 2)}
 DISPLACEMENT_A = 0.1
@@ -60,6 +64,7 @@ class Comparison:
     n_atoms: int
     native_s: dict[int, float]
     quippy_s: float
+    baseline_s: float
     products: Products
     products_within_s: float
     differences: dict[str, float] = field(default_factory=dict)
@@ -109,16 +114,18 @@ def random_potential(n_max: int, l_max: int, n_sparse: int) -> GapModel:
 def timed_products() -> Iterator[Products]:
     """Measure the matrix products of everything evaluated inside."""
     products = Products()
-    original = soap_term.multiply
+    original = SoapTerm.multiply
 
-    def timed(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> np.ndarray:
+    def timed(
+        term: SoapTerm, spectra: np.ndarray, energies: np.ndarray, covariances: np.ndarray | None, scratch: Scratch
+    ) -> np.ndarray:
         started = time.perf_counter()
-        result = original(left, right, out)
+        result = original(term, spectra, energies, covariances, scratch)
         products.seconds += time.perf_counter() - started
-        products.operations += 2.0 * left.shape[0] * right.shape[0] * right.shape[1]
+        products.operations += 4.0 * spectra.size * len(term.coordinate.alphas)
         return result
 
-    with mock.patch.object(soap_term, "multiply", timed):
+    with mock.patch.object(SoapTerm, "multiply", timed):
         yield products
 
 
@@ -144,11 +151,12 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
     model = read_gap_xml(potential)
     natives = {count: NativeGapCalculator(model, threads=count) for count in threads}
     quippy = Potential(param_filename=str(potential))
+    baseline = SlaterEwald(default_charges(SYMBOLS), {symbol: SLATER_EXPONENTS[symbol] for symbol in SYMBOLS})
     atoms = rattled(n_atoms)
-    for calculator in natives.values():
+    for calculator in (*natives.values(), baseline):
         evaluate(calculator, atoms)  # compiles and makes tables
     times: dict[int, list[float]] = {count: [] for count in threads}
-    quippy_times = []
+    quippy_times, baseline_times = [], []
     random = np.random.default_rng(0)
     for _ in range(repeats):
         atoms.positions += random.normal(0, STEP_A, atoms.positions.shape)
@@ -158,6 +166,7 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
             for _ in range(3):
                 atoms.positions += random.normal(0, 1e-3, atoms.positions.shape)
                 times[count].append(evaluate(calculator, atoms))
+        baseline_times.append(evaluate(baseline, atoms))
     with timed_products() as products:
         within = sum(evaluate(natives[threads[0]], atoms) for _ in range(repeats))
     evaluate(quippy, atoms.copy())
@@ -166,6 +175,7 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
         n_atoms,
         {count: min(kept) for count, kept in times.items()},
         min(quippy_times),
+        min(baseline_times),
         products,
         within,
         {
@@ -176,46 +186,74 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
     )
 
 
-def add_row(table: Table, name: str, comparison: Comparison) -> None:
+def per_atom(seconds: float, n_atoms: int) -> str:
+    return f"{1e6 * seconds / n_atoms:,.3g} µs"
+
+
+def add_evaluation(table: Table, name: str, comparison: Comparison) -> None:
+    """Add the row of the GAP and that of the baseline, whose share of an ES-GAP is that of one thread."""
     n_atoms, products = comparison.n_atoms, comparison.products
-    per_atom = [f"{1e6 * seconds / n_atoms:.0f}" for seconds in comparison.native_s.values()]
-    ratios = [f"{comparison.quippy_s / seconds:.1f}" for seconds in comparison.native_s.values()]
+    ours = list(comparison.native_s.values())
     table.add_row(
-        name,
+        f"evaluation, {name}",
         f"{n_atoms:,}",
-        f"{1e6 * comparison.quippy_s / n_atoms:,.0f}",
-        " / ".join(per_atom),
-        " / ".join(ratios),
+        f"{1e6 * comparison.quippy_s / n_atoms:,.0f} µs",
+        " / ".join(per_atom(seconds, n_atoms) for seconds in ours),
+        " / ".join(f"{comparison.quippy_s / seconds:.1f}" for seconds in ours),
         f"{products.seconds / comparison.products_within_s:.0%}",
         f"{products.operations / products.seconds / 1e9:.0f}",
-        *(f"{value:.0e}" for value in comparison.differences.values()),
+        "{energy:.0e} eV, {forces:.0e} eV/Å, {virial:.0e} eV".format(**comparison.differences),
+    )
+    share = " / ".join(f"{comparison.baseline_s / seconds:.1%}" for seconds in ours)
+    table.add_row(
+        "  ES-GAP: baseline", "", "", per_atom(comparison.baseline_s, n_atoms), "", "", "", f"{share} of the GAP"
     )
 
 
-def evaluation_table(sizes: list[int], threads: list[int], repeats: int, large_basis: bool) -> Table:
-    """The table of evaluations: the usual basis at several sizes, a large one at the first."""
-    names = " / ".join(map(str, threads))
-    table = Table(
-        "basis",
-        "atoms",
-        "QUIP (µs/atom)",
-        f"ours, {names} threads (µs/atom)",
-        "times faster",
-        "products",
-        "GFLOP/s",
-        "ΔE (eV)",
-        "ΔF (eV/Å)",
-        "ΔW (eV)",
-        title=f"Energy, forces and stress; one product of size 1024 runs at {dgemm_rate() / 1e9:.0f} GFLOP/s",
-    )
+def add_evaluations(table: Table, sizes: list[int], threads: list[int], repeats: int, large_basis: bool) -> None:
+    """Add the usual basis at several sizes, and a large one at the first."""
     bases = [(8, 4, 600, sizes)] + ([(12, 6, 500, sizes[:1])] if large_basis else [])
     for n_max, l_max, n_sparse, chosen in bases:
         with tempfile.TemporaryDirectory() as folder:
             potential = write_gap_xml(random_potential(n_max, l_max, n_sparse), folder)
             for n_atoms in chosen:
                 name = f"n{n_max} l{l_max}, {n_sparse} points"
-                add_row(table, name, compare(potential, n_atoms, threads, repeats))
-    return table
+                add_evaluation(table, name, compare(potential, n_atoms, threads, repeats))
+
+
+def add_fit(table: Table, data_set: DataSet, threads: int) -> None:
+    """Add the whole fit: selection, rows, solution, errors, files."""
+    with tempfile.TemporaryDirectory() as name:
+        native, theirs = Path(name) / "native", Path(name) / "gap_fit"
+        theirs.mkdir()
+        _, native_s = native_fit.time_native(data_set, native, threads)
+        gap_fit_s = native_fit.time_gap_fit(data_set, theirs, threads)
+        difference = native_fit.largest_force_difference(data_set, theirs, threads)
+    table.add_row(
+        f"fit, {len(data_set)} cells, n8 l4, 600 points",
+        f"{sum(item.n_atoms for item in data_set):,}",
+        f"{gap_fit_s:.1f} s",
+        f"{native_s:.1f} s",
+        f"{gap_fit_s / native_s:.1f}",
+        "",
+        "",
+        f"{difference:.0e} eV/Å, same sparse points",
+    )
+
+
+def empty_table(threads: list[int]) -> Table:
+    return Table(
+        "",
+        "atoms",
+        "QUIP",
+        f"ours, {' / '.join(map(str, threads))} threads",
+        "times faster",
+        "products",
+        "GFLOP/s",
+        "largest difference",
+        title=f"Times of evaluations (energy, forces, stress) are per atom. One product of size 1024 runs at "
+        f"{dgemm_rate() / 1e9:.0f} GFLOP/s.",
+    )
 
 
 def main() -> None:
@@ -226,14 +264,13 @@ def main() -> None:
     parser.add_argument("--skip-large-basis", action="store_true", help="leave n12 l6 out")
     parser.add_argument("--fit", type=int, metavar="CELLS", help="compare fits of this many cells; QUIP: 25 s per cell")
     arguments = parser.parse_args()
-    table = evaluation_table(
-        arguments.sizes, arguments.threads, arguments.repeats, large_basis=not arguments.skip_large_basis
-    )
-    console = Console(width=160)
-    console.print(table)
+    table = empty_table(arguments.threads)
+    large_basis = not arguments.skip_large_basis
+    add_evaluations(table, arguments.sizes, arguments.threads, arguments.repeats, large_basis)
     if arguments.fit:
-        for part in native_fit.fit_table(native_fit.load(None, arguments.fit), arguments.threads[0], with_gap_fit=True):
-            console.print(part)
+        table.add_section()
+        add_fit(table, native_fit.load(None, arguments.fit), arguments.threads[0])
+    Console(width=180).print(table)
 
 
 if __name__ == "__main__":

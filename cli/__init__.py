@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analyse, check, doctor, export, init, potentials, query, report, run, status
+from . import analyse, check, control, doctor, export, init, launch, potentials, query, report, run, status
 from .errors import run_guarded
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ def _root(
     """Active learning of GAP and ES-GAP potentials for solid electrolytes."""
 
 
-for _module in (init, check, run, status, query, report, export, potentials, analyse, doctor):
+for _module in (init, check, run, status, launch, control, query, report, export, potentials, analyse, doctor):
     _module.register(app)
 
 

@@ -54,6 +54,7 @@ def all_checks(store: str | None) -> list[Check]:
         *environment.check_engines(),
         *environment.check_machine(Path.cwd()),
         environment.check_store(location),
+        *environment.check_server_safety(location),
     ]
 
 

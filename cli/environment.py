@@ -163,6 +163,20 @@ def check_store(location: str) -> Check:
     return _check_store_file(Path(location).absolute()) if is_embedded(location) else _check_server(location)
 
 
+def check_server_safety(location: str) -> Iterator[Check]:
+    """Whether strangers are kept out: of a server by authentication and TLS, of credentials by the file's rights."""
+    from ..store.connection import is_embedded
+    from ..store.server import CREDENTIALS_VARIABLE, complaint_about_file
+
+    file = os.environ.get(CREDENTIALS_VARIABLE)
+    complaint = complaint_about_file(Path(file)) if file else None
+    if complaint:
+        found, _, advice = complaint.partition(": ")
+        yield Check("credentials", Status.WARNING, found, advice)
+    if not is_embedded(location):
+        yield from _check_server_doors(location)
+
+
 def _check_store_file(path: Path) -> Check:
     folder = existing_parent(path.parent)
     try:
@@ -185,21 +199,51 @@ def _check_store_file(path: Path) -> Check:
 
 
 def _check_server(location: str) -> Check:
-    import pymongo
     from pymongo.errors import PyMongoError
 
-    shown = re.sub(r"//[^@/]*@", "//***@", location)
+    from ..store.launchpad import connect_to_server
+    from ..store.server import explain_server_error, redacted, server_address
+
+    shown = redacted(location)
     try:
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            location, serverSelectionTimeoutMS=SERVER_TIMEOUT_MS
-        )
-        with client:
+        address = server_address(location)
+        with connect_to_server(location, timeout_s=SERVER_TIMEOUT_MS / 1000) as client:
             version = client.server_info()["version"]
-    except (PyMongoError, ValueError) as error:
-        reason = str(error).split(",")[0].replace(location, shown)
-        advice = "check the address, the credentials, and that the server runs and can be reached from here"
-        return Check("store", Status.FAILED, f"{shown} does not answer: {reason}", advice)
+            # Any server tells its version; only one that knows us tells what it holds.
+            client[address.database].command("count", "campaigns")
+    except InputError as error:
+        return Check("store", Status.FAILED, f"{shown} cannot be used", str(error).removeprefix("store: "))
+    except PyMongoError as error:
+        text = str(explain_server_error(error, address)).removeprefix(f"store: {address.uri} ")
+        reason, _, advice = text.rpartition("; ")
+        return Check("store", Status.FAILED, f"{shown} {reason}", advice)
     return Check("store", Status.OK, f"{shown}, MongoDB {version}")
+
+
+def _check_server_doors(location: str) -> Iterator[Check]:
+    import pymongo
+    from pymongo.errors import OperationFailure, PyMongoError
+
+    from ..store.server import Credentials, client_options, server_address, without_authentication
+
+    try:
+        address = server_address(location)
+        options = client_options(address, Credentials(), timeout_s=SERVER_TIMEOUT_MS / 1000)
+        stranger: pymongo.MongoClient[dict[str, Any]]
+        with pymongo.MongoClient(without_authentication(address.uri), **options) as stranger:
+            stranger[address.database].command("count", "fireworks")
+    except OperationFailure:
+        yield Check("authentication", Status.OK, "the server asks for it")
+    except (PyMongoError, InputError, ValueError):
+        return  # it cannot be reached, which the store's own check says
+    else:
+        advice = "who can write to it decides what workers do: turn authentication on, see deploy/mongodb"
+        yield Check("authentication", Status.WARNING, "the server serves everybody who reaches it", advice)
+    if not address.uses_tls and not address.is_local:
+        advice = "add tls=true to the address (and tlsCAFile=... for an authority of your own), see deploy/mongodb"
+        yield Check(
+            "encryption", Status.WARNING, "what is sent to the server can be read and changed on its way", advice
+        )
 
 
 def existing_parent(folder: Path) -> Path:

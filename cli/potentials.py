@@ -12,6 +12,8 @@ import typer
 from .options import JsonOption
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..analysis.errors import ErrorStatistics, ModelErrors
     from ..fitting.data_sets import DataSet, ExtxyzKeys
     from ..fitting.settings import BaselineSettings, GapSettings
@@ -94,7 +96,7 @@ def evaluate(
     forces_key: ForcesKey = "REF_forces",
     virial_key: VirialKey = "REF_virial",
 ) -> None:
-    """Measure a potential on labelled configurations: energies, forces (also per element) and virials."""
+    """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
     from ..analysis.errors import parity_data, virial_errors
     from ..fitting.models import load_model
     from ..workflows.report_data import write_parity
@@ -164,4 +166,25 @@ def _print_errors(errors: ModelErrors, virials: ErrorStatistics | None, configur
     for name, error in rows:
         numbers = (f"{1000 * value:.2f}" for value in (error.rmse, error.mae, error.maximum))
         table.add_row(name, *numbers, str(error.count))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print()
+    console.print(_magnitude_table(errors))
+
+
+def _magnitude_table(errors: ModelErrors) -> Table:
+    """Return root-mean-square errors of forces by magnitude of the reference force, overall and by element."""
+    from rich.table import Table
+
+    elements = list(errors.force_by_element_eV_per_A)
+    table = Table(
+        box=None, pad_edge=False, title="Force RMSE by magnitude of the reference force, meV/Å", title_justify="left"
+    )
+    table.add_column("eV/Å")
+    for title in ("all", *elements, "relative", "values"):
+        table.add_column(title, justify="right")
+    for one in errors.force_by_magnitude_eV_per_A:
+        found = [one.by_element.get(element) for element in elements]
+        numbers = [f"{1000 * error.rmse:.2f}" if error else "" for error in (one.errors, *found)]
+        table.add_row(one.label, *numbers, f"{one.relative_error:.1%}", str(one.errors.count))
+    return table

@@ -102,16 +102,23 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
-    from ..workflows.worker import Worker, die_with_parent_process, leave_on_signal, recover_lost_jobs
+    from ..workflows.lost_jobs import recover_lost_jobs
+    from ..workflows.worker import Worker, die_with_parent_process
     from .options import existing_store
 
     if die_with_parent:
         die_with_parent_process()
-    leave_on_signal()
-    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
-    logging.getLogger("ionloop").setLevel(logging.INFO)
+    log_to_output()
     opened = existing_store(store, root)
     recover_lost_jobs(opened)
-    done = Worker(opened, campaign).run(max_jobs=max_jobs)
+    runner = Worker(opened, campaign)
+    runner.leave_on_signal()
+    done = runner.run(max_jobs=max_jobs)
     opened.close()
     typer.echo(f"{done} job(s) done.")
+
+
+def log_to_output() -> None:
+    """Write what our own modules report to the output, with the time."""
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("ionloop").setLevel(logging.INFO)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..states import State
 from .options import JsonOption, NameArgument, RootOption, StoreOption, existing_store
+
+if TYPE_CHECKING:
+    from ..workflows.status import CampaignStatus
+
+SHOWN_PER_GROUP = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -35,18 +40,36 @@ def status(
     for each in found:
         console.print(dashboard(each))
         console.print(f"{each.state.value}{': ' if each.reason else ''}{each.reason}", markup=False)
+        for line in _further_lines(each):
+            console.print(line, markup=False)
     if not found:
         console.print(f"no campaign in {opened.location}; start one with: ionloop run FILE")
+
+
+def _further_lines(status: CampaignStatus) -> list[str]:
+    """Return what there is to say beyond jobs and errors: the queue, losses, the budget, what to do."""
+    lines = []
+    if status.queue:
+        lines.append("queue jobs: " + ", ".join(f"{count} {state}" for state, count in status.queue.items()))
+    if status.losses:
+        lines.append("lost and put back: " + ", ".join(f"{n} × {cause}" for cause, n in status.losses.items()))
+    if status.max_core_hours:
+        used = {**status.core_hours, "all": sum(status.core_hours.values())}
+        limits = status.max_core_hours.items()
+        lines.append("core hours: " + ", ".join(f"{used.get(of, 0):.3g} of {limit:g} ({of})" for of, limit in limits))
+    if status.hold:
+        lines.append(f"go on with: ionloop resume {status.name}")
+    return lines
 
 
 def failures(
     name: NameArgument = None, store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the labels and jobs that did not succeed, with state and reason."""
-    from rich.table import Table
+    """List the labels and jobs that did not succeed, by reason, with the last lines of their logs."""
     from rich.text import Text
 
     from ..workflows.ledger import failures as list_failures
+    from ..workflows.ledger import group_failures
     from .run_display import console
 
     found = list_failures(existing_store(store, root), name)
@@ -56,18 +79,24 @@ def failures(
     if not found:
         console.print("nothing failed")
         return
-    table = Table(box=None, header_style="bold")
-    for column in ("generation", "state", "kind", "id", "reason"):
-        table.add_column(column, overflow="fold")
-    for failure in found:
-        row = (str(failure.generation), failure.state.value, failure.kind, failure.id, failure.reason)
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    for group in group_failures(found):
+        last = group.failures[-1]
+        title = f"{len(group.failures)} × {group.kind} {group.state.value}: {group.reason}"
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        for failure in group.failures[:SHOWN_PER_GROUP]:
+            console.print(Text(f"  generation {failure.generation}  {failure.id}"), soft_wrap=True)
+        if len(group.failures) > SHOWN_PER_GROUP:
+            console.print(f"  and {len(group.failures) - SHOWN_PER_GROUP} more (--json lists all)")
+        for line in last.log:
+            console.print(Text(f"    | {line}", style="dim"), soft_wrap=True)
     console.print("Try them again with: ionloop retry [--state STATE] [--id ID], then ionloop run")
 
 
 def retry(
     name: NameArgument = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only what failed or was killed, not what did not converge.")
+    ] = False,
     state: Annotated[
         list[State] | None, typer.Option("--state", help="Only what ended in this state; may be repeated.")
     ] = None,
@@ -81,7 +110,10 @@ def retry(
     from ..states import UNSUCCESSFUL
     from ..workflows.ledger import retry as retry_failures
 
-    keys = retry_failures(existing_store(store, root), name, states=state or UNSUCCESSFUL, identifiers=identifier or ())
+    wanted = set(state or ()) | ({State.FAILED, State.KILLED} if failed else set())
+    keys = retry_failures(
+        existing_store(store, root), name, states=wanted or UNSUCCESSFUL, identifiers=identifier or ()
+    )
     for key in keys:
         typer.echo(key)
     typer.echo(f"{len(keys)} job(s) back in the queue." + (" Run them: ionloop run FILE" if keys else ""))
@@ -90,8 +122,8 @@ def retry(
 def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
     """Mend what a kill can leave in a store; safe at any time, also while workers run."""
     from ..store.repair import repair as repair_store
+    from ..workflows.heartbeat import launch_is_lost
     from ..workflows.registry import admit_registered_tasks
-    from ..workflows.worker import launch_is_lost
 
     opened = existing_store(store, root)
     admit_registered_tasks()

@@ -18,6 +18,7 @@ from .native.calculator import NativeGapCalculator
 from .native.fit import NativeFit, read_sparse_points, run_fit
 from .native.fit_inputs import FitInputs, FitProgress, FitResources
 from .native.gap_xml import read_gap_xml
+from .native.sparse_points import SparsePoints
 from .settings import EvaluateBackend, GapSettings
 
 _DEFAULT_MEMORY_MB = 4000.0
@@ -59,18 +60,27 @@ def fit_natively(
                 "fewer configurations or sparse points"
             )
 
+    inputs = FitInputs(data_set, settings, seed, earlier=sparse_points_of_model(earlier_model))
+    fit = run_fit(inputs, native_resources(limits), check_time)
+    fit.write(folder)
+    return fit
+
+
+def sparse_points_of_model(folder: Path | None) -> SparsePoints | None:
+    """Return the sparse points of a native model with their layers, None without a model."""
+    if folder is None:
+        return None
+    return read_sparse_points(folder, read_gap_xml(Path(folder) / POTENTIAL_FILE))
+
+
+def native_resources(limits: FitLimits) -> FitResources:
+    """Return what a native fit may use; without a limit on its memory, a part of what the machine has free."""
     memory_MB = (
         limits.memory_bytes / 1e6
         if limits.memory_bytes is not None
         else min(_DEFAULT_MEMORY_MB, _SHARE_OF_AVAILABLE_MEMORY * psutil.virtual_memory().available / 1e6)
     )
-    earlier = None
-    if earlier_model is not None:
-        earlier = read_sparse_points(earlier_model, read_gap_xml(Path(earlier_model) / POTENTIAL_FILE))
-    inputs = FitInputs(data_set, settings, seed, earlier=earlier)
-    fit = run_fit(inputs, FitResources(limits.threads, memory_MB, limits.cache_folder), check_time)
-    fit.write(folder)
-    return fit
+    return FitResources(limits.threads, memory_MB, limits.cache_folder)
 
 
 def gap_calculator(path: Path, elements: Sequence[str], backend: EvaluateBackend) -> Calculator:

@@ -129,16 +129,12 @@ class EsGapCalculator(Calculator):
     ) -> None:
         """Evaluate both parts and add them; raises what they raise."""
         super().calculate(atoms, list(properties), list(system_changes))
-        # First, because the GAP then computes all it is asked for in one pass.
-        variance = (
-            {"local_variance": self.gap.get_property("local_variance", self.atoms)}
-            if "local_variance" in properties
-            else {}
-        )
         names = ["energy", "forces"] + (["stress"] if self.atoms.cell.rank == 3 else [])
-        parts = [
-            {name: calculator.get_property(name, self.atoms) for name in names}
-            for calculator in (self.gap, self.baseline)
-        ]
-        self.results = {name: parts[0][name] + parts[1][name] for name in names} | variance
+        variance = ["local_variance"] if "local_variance" in properties else []
+        # Not by get_property, which compares the atoms with those of the last call for every single property.
+        self.gap.calculate(self.atoms, names + variance, list(all_changes))
+        self.baseline.calculate(self.atoms, names, list(all_changes))
+        short_range, long_range = self.gap.results, self.baseline.results
+        self.results = {name: short_range[name] + long_range[name] for name in names}
+        self.results |= {name: short_range[name] for name in variance}
         self.results["free_energy"] = self.results["energy"]

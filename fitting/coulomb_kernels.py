@@ -181,10 +181,11 @@ def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignor
 
 
 @_compiled
-def sum_pairs(atoms, grid, potential):  # type: ignore[no-untyped-def]
+def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
     """Σ q_i q_j ψ(r)/r over pairs, ψ tabulated per pair of kinds as polynomials of degree 7.
 
     Args:
+        own: the first bin and the one after the last whose pairs are wanted, each pair belonging to one bin [2].
         atoms: coordinates (Å) [3, n_atoms], kinds (unsigned: an index needs no check of its sign) [n_atoms],
             charges (e) [n_atoms], all sorted, and the first atom of each bin [n_bins + 1].
         grid: number of bins along each axis [3], cell (rows are lattice vectors, Å) [3, 3], and (dx, dy, first
@@ -208,7 +209,7 @@ def sum_pairs(atoms, grid, potential):  # type: ignore[no-untyped-def]
     near, partner, hits = np.empty((4, 0)), np.empty((2, 0), np.uint32), np.empty(0, np.uint32)
     column = np.zeros(3, np.int64)
     closest, closest_i, closest_j = np.inf, 0, 0
-    for index in range(len(start) - 1):
+    for index in range(own[0], own[1]):
         if start[index] == start[index + 1]:
             continue
         column[0], column[1] = index // (bins[2] * bins[1]), index // bins[2] % bins[1]

@@ -31,6 +31,7 @@ from .particle_mesh import ParticleMesh, choose_mesh
 from .real_space import BinnedAtoms, CellList, PairTables, real_space, tables_fit
 from .slater import SlaterPairTable, check_exponent, slater_coulomb
 from .species import DEFAULT_CHARGE_SCALE, FORMAL_CHARGES, SLATER_EXPONENTS, default_charges
+from .threads import default_threads
 
 __all__ = [
     "COULOMB_CONSTANT_EV_A",
@@ -99,7 +100,8 @@ class SlaterEwald(Calculator):
             ``accuracy``.
         method: "ewald" sums over reciprocal vectors, "mesh" is particle-mesh Ewald, of the same accuracy, down
             to the rounding at some 3e-12 eV/Å; "auto" takes the faster by size.
-        workers: threads of the mesh's Fourier transforms. The result does not depend on them.
+        workers: threads of the real-space sum and of the mesh's Fourier transforms; None takes OMP_NUM_THREADS,
+            or 1 where it is not set. The result does not depend on them.
 
     Raises:
         InputError: at construction for a charge, exponent or accuracy that makes no sense; in a calculation
@@ -116,7 +118,7 @@ class SlaterEwald(Calculator):
         accuracy: float = 1e-6,
         alpha: float | None = None,
         method: Method = "auto",
-        workers: int = 1,
+        workers: int | None = None,
     ) -> None:
         super().__init__()
         self.charges = {symbol: float(charge) for symbol, charge in charges.items()}
@@ -124,7 +126,7 @@ class SlaterEwald(Calculator):
         self.accuracy = float(accuracy)
         self.alpha = alpha
         self.method = method
-        self.workers = workers
+        self.workers = default_threads() if workers is None else int(workers)
         _check_parameters(self.charges, self.exponents, self.accuracy, self.alpha)
         if method not in get_args(Method):
             raise InputError(
@@ -205,7 +207,7 @@ class SlaterEwald(Calculator):
             while len(self._tables) >= _KEPT_TABLES:
                 del self._tables[next(iter(self._tables))]
             self._tables[key] = tables
-        near, closest = real_space(atoms, lattice.cells, tables, lattice.cutoffs)
+        near, closest = real_space(atoms, lattice.cells, tables, lattice.cutoffs, self.workers)
         if closest.distance < SHORTEST_DISTANCE_A:
             raise _overlap(closest.first, closest.second, closest.distance)
         return near

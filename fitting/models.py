@@ -18,7 +18,7 @@ import shutil
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -163,51 +163,96 @@ def fit_model(
     ModelError
         If the folder cannot be written.
     """
-    if kind not in get_args(ModelKind):
-        raise InputError(f"unknown kind of model {kind!r}; allowed are {', '.join(get_args(ModelKind))}")
-    _check_backend(backend, earlier_model)
-    if kind == "gap":
-        baseline = None
-    elif baseline is None:
-        raise InputError("an es-gap needs a baseline: give the charges of its elements")
     folder = Path(folder).absolute()
-    earlier_hash = None if earlier_model is None else read_manifest(earlier_model).inputs_hash
-    inputs_hash = compute_inputs_hash(kind, data_set, settings, baseline, seed, backend, earlier_hash)
-    existing = _existing_model(folder, inputs_hash)
+    inputs = _checked_inputs(kind, data_set, settings, baseline, seed, backend, earlier_model)
+    existing = _existing_model(folder, inputs.inputs_hash)
     if existing is not None:
         return existing
     limits = limits or FitLimits()
-    _check_baseline_elements(data_set, baseline)
+    _check_baseline_elements(data_set, inputs.baseline)
     pairs = _check_fit(data_set, settings, limits, backend)
     temporary = _temporary_folder(folder)
     try:
-        write_extxyz(temporary / TRAINING_SET_FILE, data_set)
-        targets = data_set
-        if baseline is not None:
-            targets = subtract_baseline(data_set, baseline_calculator(baseline))
-        if backend == "native":
-            entries = _native_entries(temporary, targets, settings, seed, limits, earlier_model)
-        else:
-            entries = _run_entries(fit_gap(temporary, targets, pairs, settings, seed=seed, limits=limits))
-        manifest = ModelManifest(
-            kind=kind,
-            settings=settings,
-            baseline=baseline,
-            inputs_hash=inputs_hash,
-            seed=seed,
-            backend=backend,
-            earlier_model=earlier_hash,
-            files=_checksums(temporary),
-            versions=_versions(),
-            **_data_entries(data_set),
-            **entries,
-        )
-        write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-        return _publish(temporary, folder, manifest)
+        return _publish(temporary, folder, _write_model(temporary, inputs, limits, pairs))
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _ModelInputs:
+    """All that determines a model, and where the earlier one is whose sparse points are kept."""
+
+    kind: ModelKind
+    data_set: DataSet
+    settings: GapSettings
+    baseline: BaselineSettings | None
+    seed: int
+    backend: FitBackend
+    earlier_model: Path | None
+    earlier_hash: str | None
+
+    @property
+    def inputs_hash(self) -> str:
+        return compute_inputs_hash(
+            self.kind, self.data_set, self.settings, self.baseline, self.seed, self.backend, self.earlier_hash
+        )
+
+
+def _checked_inputs(
+    kind: ModelKind,
+    data_set: DataSet,
+    settings: GapSettings,
+    baseline: BaselineSettings | None,
+    seed: int,
+    backend: FitBackend,
+    earlier_model: Path | None,
+) -> _ModelInputs:
+    if kind not in get_args(ModelKind):
+        raise InputError(f"unknown kind of model {kind!r}; allowed are {', '.join(get_args(ModelKind))}")
+    _check_backend(backend, earlier_model)
+    if kind == "es-gap" and baseline is None:
+        raise InputError("an es-gap needs a baseline: give the charges of its elements")
+    return _ModelInputs(
+        kind,
+        data_set,
+        settings,
+        baseline if kind == "es-gap" else None,
+        seed,
+        backend,
+        earlier_model,
+        None if earlier_model is None else read_manifest(earlier_model).inputs_hash,
+    )
+
+
+def _write_model(
+    temporary: Path, inputs: _ModelInputs, limits: FitLimits, pairs: tuple[tuple[str, str], ...]
+) -> ModelManifest:
+    """Fit a model and write all of its files."""
+    write_extxyz(temporary / TRAINING_SET_FILE, inputs.data_set)
+    targets = inputs.data_set
+    if inputs.baseline is not None:
+        targets = subtract_baseline(targets, baseline_calculator(inputs.baseline))
+    if inputs.backend == "native":
+        entries = _native_entries(temporary, targets, inputs, limits)
+    else:
+        entries = _run_entries(fit_gap(temporary, targets, pairs, inputs.settings, seed=inputs.seed, limits=limits))
+    manifest = ModelManifest(
+        kind=inputs.kind,
+        settings=inputs.settings,
+        baseline=inputs.baseline,
+        inputs_hash=inputs.inputs_hash,
+        seed=inputs.seed,
+        backend=inputs.backend,
+        earlier_model=inputs.earlier_hash,
+        files=_checksums(temporary),
+        versions=_versions(),
+        **_data_entries(inputs.data_set),
+        **entries,
+    )
+    write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    return manifest
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
@@ -297,12 +342,12 @@ def _run_entries(run: GapFitRun) -> dict[str, Any]:
     }
 
 
-def _native_entries(
-    folder: Path, targets: DataSet, settings: GapSettings, seed: int, limits: FitLimits, earlier_model: Path | None
-) -> dict[str, Any]:
+def _native_entries(folder: Path, targets: DataSet, inputs: _ModelInputs, limits: FitLimits) -> dict[str, Any]:
     """Fit, write the potential, and return what the manifest says about the fit."""
     start = time.monotonic()
-    fit = fit_natively(folder, targets, settings, seed=seed, limits=limits, earlier_model=earlier_model)
+    fit = fit_natively(
+        folder, targets, inputs.settings, seed=inputs.seed, limits=limits, earlier_model=inputs.earlier_model
+    )
     run = GapFitRun((), expected_counts(targets), time.monotonic() - start)
     return {
         **_run_entries(run),

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO
@@ -161,6 +161,7 @@ class _Holder:
         self.lock = threading.Lock()
         self.process: EngineProcess | None = None
         self.inherited: list[EngineProcess] = []
+        self.on_failure: Callable[[], None] | None = None
 
     def ready_for(self, environment: Mapping[str, str]) -> EngineProcess:
         if self.process is not None and not (self.process.is_alive() and self.process.environment == dict(environment)):
@@ -202,7 +203,19 @@ def ask_engine(request: Request) -> Answer:
     environment = settings.environment if isinstance(settings, CommandSettings) else {}
     limits = Limits(settings.wall_time_limit_s, settings.memory_limit_MB)
     with _HOLDER.lock:
-        return _HOLDER.ready_for(environment).ask(request, limits)
+        answer = _HOLDER.ready_for(environment).ask(request, limits)
+    if answer.state is not State.FINISHED and _HOLDER.on_failure is not None:
+        _HOLDER.on_failure()
+    return answer
+
+
+def on_engine_failure(listener: Callable[[], None] | None) -> None:
+    """Call ``listener`` after every request that gave no result, before anybody hears of it.
+
+    A scheduler that ends a job signals all its processes: the engine's end is then no result of the engine's, and a
+    listener that does not return keeps it from being taken for one.
+    """
+    _HOLDER.on_failure = listener
 
 
 def stop_engine_process() -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import bson
 from pymongo.errors import DuplicateKeyError
 
-from ..errors import InputError
+from ..errors import InputError, IonloopError
 from .artefacts import ArtefactStore
-from .launchpad import StoreLaunchPad, is_server, open_launchpad
+from .launchpad import StoreLaunchPad, open_launchpad
 from .records import (
     RECORD_TYPES,
     CampaignRecord,
@@ -29,12 +30,39 @@ from .records import (
     ResultRecord,
     TrajectoryRecord,
 )
+from .retrying import Patience, RetryingClient
+from .server import is_server
 
 DEFAULT_STORE = "ionloop.db"
 STORE_VARIABLE = "IONLOOP_STORE"
 ROOT_VARIABLE = "IONLOOP_ROOT"
+MAX_DOCUMENT_BYTES = 8 * 2**20
+"""Half of what a server accepts: documents grow, and FireWorks adds its own."""
 
 RecordType = TypeVar("RecordType", bound=Record)
+
+
+class RecordTooLarge(IonloopError):
+    """A record is too large for a document."""
+
+
+def storable(record: Record) -> dict[str, Any]:
+    """Return the document of a record.
+
+    Raises
+    ------
+    RecordTooLarge
+        If it has more than ``MAX_DOCUMENT_BYTES``; a server refuses documents above 16 MiB.
+    """
+    document = record.to_document()
+    size = len(bson.encode(document))
+    if size > MAX_DOCUMENT_BYTES:
+        widest = max(document, key=lambda name: len(bson.encode({name: document[name]})))
+        raise RecordTooLarge(
+            f"{record.collection} record {record.id!r} would be a document of {size / 2**20:.1f} MiB (most of it in "
+            f"{widest!r}), at most {MAX_DOCUMENT_BYTES / 2**20:g} MiB are allowed: large arrays are stored as files"
+        )
+    return document
 
 
 class RecordCollection(Generic[RecordType]):
@@ -53,16 +81,28 @@ class RecordCollection(Generic[RecordType]):
         self._type = record_type
 
     def add(self, record: RecordType) -> RecordType:
-        """Store ``record`` if its identifier is new; return what the store holds under it."""
+        """Store ``record`` if its identifier is new; return what the store holds under it.
+
+        Raises
+        ------
+        RecordTooLarge
+            If it holds arrays that belong into a file.
+        """
         try:
-            self._collection.insert_one(record.to_document())
+            self._collection.insert_one(storable(record))
         except DuplicateKeyError:
             return self[record.id]
         return record
 
     def replace(self, record: RecordType) -> None:
-        """Store ``record``, in place of an older one with the same identifier."""
-        self._collection.replace_one({"_id": record.id}, record.to_document(), upsert=True)
+        """Store ``record``, in place of an older one with the same identifier.
+
+        Raises
+        ------
+        RecordTooLarge
+            If it holds arrays that belong into a file.
+        """
+        self._collection.replace_one({"_id": record.id}, storable(record), upsert=True)
 
     def get(self, identifier: str) -> RecordType | None:
         """Return the record with that identifier, or None."""
@@ -153,6 +193,31 @@ class Store:
         self.database.labels.create_index("state")
         self.database.results.create_index("kind")
         self.database.fireworks.create_index("spec.campaign")
+        if not self.is_embedded:
+            # Growing a graph asks for keys, and a worker for the ready jobs of its campaign.
+            self.database.fireworks.create_index([("spec.campaign", 1), ("spec.key", 1)])
+            self.database.fireworks.create_index([("state", 1), ("spec.campaign", 1), ("spec._priority", -1)])
+
+    def wait_for_server(self, limit_s: float, give_up: Callable[[str], None] | None = None) -> None:
+        """Let operations outlast a server that is away for up to ``limit_s`` (s); see `Patience`.
+
+        The embedded store needs none: it waits for other processes by itself.
+        """
+        if isinstance(self.launchpad.client, RetryingClient):
+            self.launchpad.client.patience = Patience(limit_s, give_up)
+
+    def note_worker(self, name: str, **fields: Any) -> None:
+        """Set fields of a worker's document, if the server can be reached at once: the next note says more."""
+        client = self.launchpad.client
+        with client.expendable() if isinstance(client, RetryingClient) else nullcontext(True) as reachable:
+            if reachable:
+                self.workers.update_one({"_id": name}, {"$set": fields})
+
+    @property
+    def last_outage_end(self) -> float:
+        """When the server was last found to be back after an outage (s since the epoch); 0: never."""
+        client = self.launchpad.client
+        return client.last_outage_end if isinstance(client, RetryingClient) else 0.0
 
     def close(self) -> None:
         """Release the connection."""

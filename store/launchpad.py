@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pymongo
-from fireworks import Workflow, fw_config
+from fireworks import Firework, Workflow, fw_config
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core import rocket
 from fireworks.core.launchpad import LaunchPad, LockedWorkflowError
@@ -21,12 +23,23 @@ from fireworks.utilities import filepad as fireworks_filepad
 from mongomock.gridfs import enable_gridfs_integration
 from pymongo.errors import PyMongoError
 
-from ..errors import InputError
+from ..errors import InputError, IonloopError
 from .embedded import EmbeddedClient
 from .embedded.engine import Synchronous
+from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown
+from .registered_tasks import ForbiddenTask
+from .retrying import RetryingClient, StoreUnreachable, is_passing
+from .server import (
+    DATABASE_NAME,
+    SERVER_TIMEOUT_S,
+    client_options,
+    explain_server_error,
+    is_server,
+    read_credentials,
+    server_address,
+)
 
-DATABASE_NAME = "ionloop"
-MONGODB_SCHEMES = ("mongodb://", "mongodb+srv://")
+logger = logging.getLogger(__name__)
 
 _OPERATIONS = (
     "_check_fw_for_uniqueness",
@@ -74,20 +87,35 @@ class RefreshError(RuntimeError):
     """A workflow could not be refreshed: its firework was marked FIZZLED, which stays."""
 
 
-def is_server(location: str | os.PathLike[str]) -> bool:
-    """Tell whether a store's location is a MongoDB server (else it is a path)."""
-    return str(location).startswith(MONGODB_SCHEMES)
-
-
 def connect(host: Any = None, port: Any = None, **options: Any) -> Any:
     """Return a client: embedded for an absolute path, pymongo's for everything else.
 
-    It stands in for ``MongoClient`` inside FireWorks, whose configurations then take a path as host.
+    It stands in for ``MongoClient`` inside FireWorks, whose configurations then take a path as host; the client of
+    a server repeats what meets a lost connection.
     """
     if isinstance(host, str) and host.startswith("/") and not host.endswith(".sock"):
         ours = {name: options[name] for name in ("synchronous", "allow_network_file_system") if name in options}
         return EmbeddedClient(host, **ours)
+    if isinstance(host, str) and is_server(host):
+        return connect_to_server(host, timeout_s=options.get("server_timeout_s", SERVER_TIMEOUT_S))
     return pymongo.MongoClient(host, port, **options)
+
+
+def connect_to_server(location: str, *, timeout_s: float = SERVER_TIMEOUT_S) -> RetryingClient:
+    """Return a client of a server, with this process's credentials, which nobody else gets to see.
+
+    FireWorks writes what it knows of its connection into files and documents: it is told the address only.
+
+    Raises
+    ------
+    InputError
+        If the address or the credentials cannot be used.
+    """
+    address = server_address(location)
+    try:
+        return RetryingClient(address.uri, **client_options(address, read_credentials(), timeout_s=timeout_s))
+    except (PyMongoError, ValueError, OSError) as error:
+        raise explain_server_error(error, address) from None
 
 
 @functools.cache
@@ -231,19 +259,123 @@ class StoreLaunchPad(TransactionalLaunchPad):
             raise InputError(f"store: to erase all jobs of {self.host}, the password is 'erase {self.name}'")
         super().reset("", require_password=False, max_reset_wo_password=self.workflows.count_documents({}))
 
+    def checkout_fw(self, *args: Any, **kwargs: Any) -> tuple[Firework | None, int | None]:
+        """Take the next ready job; those whose documents cannot be run are refused and said so in the store.
+
+        Raises
+        ------
+        IonloopError
+            If the store itself fails.
+        """
+        while True:
+            self._candidate: dict[str, Any] | None = None
+            try:
+                taken: tuple[Firework | None, int | None] = super().checkout_fw(*args, **kwargs)
+            except Exception as error:
+                # Anything may come of reading what anybody may have written; only a failing store is no job's fault.
+                if self._candidate is None or _is_failure_of_store(error):
+                    raise
+                self.refuse(self._candidate, error)
+            else:
+                return taken
+
+    def _get_a_fw_to_run(
+        self, query: dict[str, Any] | None = None, fw_id: int | None = None, checkout: bool = True
+    ) -> Firework | None:
+        """Reserve the next ready job, checked before FireWorks makes anything of it.
+
+        Raises
+        ------
+        RefusedJob
+            If it is none of ours.
+        """
+        if fw_id is not None or not checkout:
+            found: Firework | None = super()._get_a_fw_to_run(query, fw_id, checkout)
+            return found
+        order = [("spec._priority", pymongo.DESCENDING)]
+        if not self.is_embedded:
+            # The embedded store walks its index in the order of insertion; a second key would have it sort all jobs.
+            order.append(("created_on", pymongo.ASCENDING))
+        while True:
+            document = self.fireworks.find_one_and_update(
+                {**(query or {}), "state": "READY"},
+                {"$set": {"state": "RESERVED", "updated_on": datetime.now(UTC)}},
+                sort=order,
+            )
+            if document is None:
+                return None
+            self._candidate = document
+            check_document(document)
+            number = document["fw_id"]
+            check_workflow(self.workflows.find_one({"nodes": number}, {"links": 1}), number)
+            firework = self.get_fw_by_id(number)
+            check_tasks(firework)
+            if self._check_fw_for_uniqueness(firework):
+                return firework
+
+    def refuse(self, document: dict[str, Any], error: Exception) -> None:
+        """Mark a job as failed before it was run, with the reason; nothing of its document is trusted."""
+        reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {shown(str(error))}"
+        logger.warning("job %s refused, nothing of it was run: %s", shown(document.get("fw_id")), reason)
+        with self.transaction():
+            fizzled = {"state": "FIZZLED", REFUSAL: reason, "updated_on": datetime.now(UTC)}
+            self.fireworks.update_one({"_id": document["_id"]}, {"$set": fizzled})
+            number = document.get("fw_id")
+            if not isinstance(number, int):
+                return
+            # What FireWorks began of the launch: it never ran.
+            self.launches.delete_many({"fw_id": number, "state": {"$in": ["RUNNING", "RESERVED"]}})
+            self._note_in_workflows(number, "FIZZLED")
+
+    def readmit(self, number: int) -> None:
+        """Let workers judge a refused job again; it had been ready, and its document need not be readable for this."""
+        with self.transaction():
+            ready = {"$set": {"state": "READY", "updated_on": datetime.now(UTC)}, "$unset": {REFUSAL: ""}}
+            self.fireworks.update_many({"fw_id": number, "state": "FIZZLED", REFUSAL: {"$exists": True}}, ready)
+            self._note_in_workflows(number, "READY")
+
+    def _note_in_workflows(self, number: int, state: str) -> None:
+        self.workflows.update_many({"nodes": number}, {"$set": {"state": state}})
+        tables = {"nodes": number, "fw_states": {"$type": "object"}}
+        self.workflows.update_many(tables, {"$set": {f"fw_states.{number}": state}})
+
+    def complete_launch(self, launch_id: int, *args: Any, **kwargs: Any) -> Any:
+        """Report the end of a launch; a workflow that cannot be read marks the job as failed and stops no worker."""
+        try:
+            return super().complete_launch(launch_id, *args, **kwargs)
+        except RuntimeError as error:
+            # FireWorks has marked job and workflow as FIZZLED; the launch itself is stored.
+            logger.warning("launch %s ended, but its workflow cannot be read: %s", launch_id, last_line(error))
+            where = {"launches": launch_id}
+            self.fireworks.update_many(where, {"$set": {REFUSAL: f"its workflow cannot be read: {last_line(error)}"}})
+            return None
+
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> StoreLaunchPad:
         """Open the store that ``to_dict`` described."""
         return open_launchpad(d["host"], database_name=d["name"], strm_lvl=d["strm_lvl"])
 
 
+def last_line(error: Exception) -> str:
+    """Return the last line of an error's message: FireWorks' hold whole tracebacks."""
+    lines = str(error).strip().splitlines()
+    return shown(lines[-1]) if lines else type(error).__name__
+
+
+def _is_failure_of_store(error: Exception) -> bool:
+    if isinstance(error, RefusedJob | ForbiddenTask):
+        return False
+    # Unauthorized, authentication failed: the rights of this worker, not the document.
+    return isinstance(error, IonloopError) or is_passing(error) or getattr(error, "code", None) in (13, 18)
+
+
 def open_launchpad(
     location: str | os.PathLike[str],
     *,
-    database_name: str = DATABASE_NAME,
+    database_name: str | None = None,
     synchronous: Synchronous = "NORMAL",
     allow_network_file_system: bool = False,
-    server_timeout_s: float = 10.0,
+    server_timeout_s: float = SERVER_TIMEOUT_S,
     strm_lvl: str = "CRITICAL",
 ) -> StoreLaunchPad:
     """Open the LaunchPad of a store, made ready if the store is new.
@@ -251,9 +383,10 @@ def open_launchpad(
     Parameters
     ----------
     location
-        A path (embedded store) or a ``mongodb://`` or ``mongodb+srv://`` URI.
+        A path (embedded store) or a ``mongodb://`` or ``mongodb+srv://`` URI without credentials.
     database_name
-        The database inside the store: FireWorks' collections and ours.
+        The database inside the store: FireWorks' collections and ours. By default the one that the URI names, else
+        ``ionloop``.
     synchronous, allow_network_file_system
         See ``EmbeddedClient``; without meaning for a server.
     server_timeout_s
@@ -270,22 +403,42 @@ def open_launchpad(
     rocket.ROCKET_STREAM_LOGLEVEL = strm_lvl
     if is_server(location):
         host = str(location)
-        options: dict[str, Any] = {"serverSelectionTimeoutMS": int(1000 * server_timeout_s)}
-    else:
-        host = os.path.realpath(Path(location).expanduser())
-        options = {"synchronous": synchronous, "allow_network_file_system": allow_network_file_system}
-    launchpad = None
+        return _open_on_server(host, database_name, server_timeout_s, strm_lvl)
+    host = os.path.realpath(Path(location).expanduser())
+    launchpad = StoreLaunchPad(
+        host=host,
+        name=database_name or DATABASE_NAME,
+        uri_mode=True,
+        mongoclient_kwargs={"synchronous": synchronous, "allow_network_file_system": allow_network_file_system},
+        strm_lvl=strm_lvl,
+    )
     try:
-        launchpad = StoreLaunchPad(
-            host=host, name=database_name, uri_mode=True, mongoclient_kwargs=options, strm_lvl=strm_lvl
-        )
         _prepare(launchpad)
-    except PyMongoError as error:
-        if launchpad is not None:
-            launchpad.client.close()
-        if not is_server(location):
-            raise
-        raise InputError(f"store: {_without_password(host)} cannot be used: {error}") from error
+    except PyMongoError:
+        launchpad.client.close()
+        raise
+    return launchpad
+
+
+def _open_on_server(location: str, database_name: str | None, timeout_s: float, strm_lvl: str) -> StoreLaunchPad:
+    address = server_address(location)
+    launchpad = StoreLaunchPad(
+        host=address.uri,
+        name=database_name or address.database,
+        uri_mode=True,
+        mongoclient_kwargs={"server_timeout_s": timeout_s},
+        strm_lvl=strm_lvl,
+    )
+    patience = launchpad.client.patience
+    try:
+        # Who names a wrong address is told at once; who has been connected waits.
+        launchpad.client.patience = replace(patience, limit_s=0.0)
+        _prepare(launchpad)
+        launchpad.client.patience = patience
+    except (PyMongoError, StoreUnreachable) as error:
+        launchpad.client.close()
+        cause = error.__cause__ if isinstance(error, StoreUnreachable) else error
+        raise explain_server_error(cause if isinstance(cause, Exception) else error, address) from None
     return launchpad
 
 
@@ -298,7 +451,3 @@ def _prepare(launchpad: StoreLaunchPad) -> None:
         launchpad.fw_id_assigner.update_one(
             {"_id": -1}, {"$setOnInsert": {"next_fw_id": 1, "next_launch_id": 1}}, upsert=True
         )
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"://[^@/]*@", "://...@", uri)

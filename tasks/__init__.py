@@ -1,24 +1,42 @@
 """One Firetask per kind of job: read records, call one function below, write records."""
 
-from .assess import AssessTask, ConcludeTask
+from . import (
+    assess,
+    barriers,
+    charges,
+    defect_results,
+    defects,
+    energy_volume,
+    fit,
+    hops,
+    initial,
+    label,
+    locality,
+    sample,
+)
 from .base import IonloopTask
-from .fit import CrossCheckTask, FitTask
-from .initial import InitialDynamicsTask, LithiumDistributionsTask, RelaxDistributionTask
-from .label import IsolatedAtomTask, LabelTask
-from .sample import SampleTask, SelectTask
 
-TASKS: tuple[type[IonloopTask], ...] = (
-    AssessTask,
-    ConcludeTask,
-    CrossCheckTask,
-    FitTask,
-    InitialDynamicsTask,
-    IsolatedAtomTask,
-    LabelTask,
-    LithiumDistributionsTask,
-    RelaxDistributionTask,
-    SampleTask,
-    SelectTask,
+_MODULES = (
+    assess,
+    barriers,
+    charges,
+    defect_results,
+    defects,
+    energy_volume,
+    fit,
+    hops,
+    initial,
+    label,
+    locality,
+    sample,
 )
 
-__all__ = ["TASKS", *(task.__name__ for task in TASKS)]
+TASKS: tuple[type[IonloopTask], ...] = tuple(
+    task
+    for module in _MODULES
+    for task in vars(module).values()
+    if isinstance(task, type) and issubclass(task, IonloopTask) and task.__module__ == module.__name__
+)
+"""Every Firetask of these modules: what a worker may run besides what extends graphs."""
+
+__all__ = ["TASKS", "IonloopTask"]

@@ -66,9 +66,7 @@ class TaskContext:
         if moment - self._last_report < PROGRESS_INTERVAL_S:
             return
         self._last_report = moment
-        self.store.workers.update_one(
-            {"_id": self.worker}, {"$set": {"progress": {"done": done, "of": of, "at": time.time()}}}
-        )
+        self.store.note_worker(self.worker, progress={"done": done, "of": of, "at": time.time()})
 
 
 _current: ContextVar[TaskContext] = ContextVar("ionloop_task_context")

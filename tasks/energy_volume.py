@@ -49,6 +49,7 @@ class EnergyVolumePointParameters(TaskParameters):
     potential: Potential
     strain: float
     relaxation: FixedCellRelaxation | None = Field(description="how ions are relaxed; None leaves them scaled")
+    scaled_from: str | None = Field(default=None, description="identifier of the relaxed crystal that is strained")
     ions_of: str | None = Field(default=None, description="identifier of the point whose relaxed ions are taken")
 
     @property
@@ -62,6 +63,7 @@ class EnergyVolumePointParameters(TaskParameters):
             self.potential.identity,
             self.strain,
             relaxation,
+            self.scaled_from,
             self.ions_of,
         )
 
@@ -86,14 +88,21 @@ class EnergyVolumePointTask(IonloopTask):
     def _compute(parameters: EnergyVolumePointParameters, context: TaskContext) -> EnergyVolumePoint:
         crystal = starting_structure(context, parameters.campaign)
         calculator = open_potential(context.store, parameters.potential)
+        if parameters.scaled_from is not None:
+            crystal = _cell_of(context.store, _relaxed_or_fail(context.store, parameters.scaled_from), crystal)
         if parameters.ions_of is None:
             return energy_volume_point(crystal, calculator, parameters.strain, parameters.relaxation)
-        relaxed = known_result(context.store, parameters.ions_of)
-        if relaxed is None:
-            raise JobFailed("the cell that this single point is for was not relaxed")
+        relaxed = _relaxed_or_fail(context.store, parameters.ions_of)
         point = single_point(_cell_of(context.store, relaxed, crystal), calculator, parameters.strain)
         # A cell that is not relaxed is no point of the curve, whoever computes its energy.
         return replace(point, converged=relaxed.values["converged"], reason=relaxed.values["reason"])
+
+
+def _relaxed_or_fail(store: Store, name: str) -> ResultRecord:
+    relaxed = known_result(store, name)
+    if relaxed is None:
+        raise JobFailed("the cell that this one starts from was not relaxed")
+    return relaxed
 
 
 def _record_point(store: Store, parameters: EnergyVolumePointParameters, point: EnergyVolumePoint) -> ResultRecord:
@@ -106,7 +115,7 @@ def _record_point(store: Store, parameters: EnergyVolumePointParameters, point: 
         kind=POINT_KIND,
         model=parameters.potential.model,
         model_kind=parameters.potential.kind,
-        inputs=[] if parameters.ions_of is None else [parameters.ions_of],
+        inputs=[name for name in (parameters.scaled_from, parameters.ions_of) if name is not None],
         values={
             "strain": point.strain,
             "volume_A3": point.volume_A3,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from ..analysis.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
 from ..analysis.errors import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.gap_fit import FitLimits
 from ..fitting.models import fit_model, load_model
 from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..store.connection import Store
@@ -17,6 +21,7 @@ from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
+ROW_CACHE_FOLDER = "cache/rows"
 ERRORS = "errors"
 CROSS_CHECK = "cross-check"
 AGREEMENT_UNITS = {
@@ -39,8 +44,12 @@ def model_identifier(
     *,
     seed: int,
     backend: FitBackend,
+    earlier_model: str | None = None,
 ) -> str:
-    """Return the identifier of the model that these inputs give (known before it is fitted)."""
+    """Return the identifier of the model that these inputs give (known before it is fitted).
+
+    ``earlier_model`` is the identifier of the model whose sparse points are kept.
+    """
     return identifier(
         "model",
         kind,
@@ -49,6 +58,7 @@ def model_identifier(
         None if baseline is None else baseline.model_dump(mode="json"),
         seed,
         backend,
+        *([] if earlier_model is None else [earlier_model]),
     )
 
 
@@ -100,6 +110,30 @@ def record_errors(
     )
 
 
+def fit_limits(store: Store) -> FitLimits:
+    """Return what a fit may use: both kinds, all generations and all campaigns of a store share the rows."""
+    return FitLimits(cache_folder=store.artefacts.path(ROW_CACHE_FOLDER))
+
+
+def earlier_model_folder(store: Store, name: str | None) -> Path | None:
+    """Return the folder of the model whose sparse points are kept, None if none are.
+
+    Raises
+    ------
+    JobFailed
+        If that model is not there, or damaged.
+    """
+    if name is None:
+        return None
+    earlier = store.models.get(name)
+    if earlier is None or not all(store.artefacts.is_whole(file) for file in earlier.files):
+        raise JobFailed(
+            f"the model {name} of the generation before, whose sparse points are kept, is missing or damaged; repeat "
+            "its fit with `ionloop retry`, then this job"
+        )
+    return store.artefacts.path(earlier.path)
+
+
 class FitParameters(TaskParameters):
     """A kind of model, the data set and the hyperparameters."""
 
@@ -111,6 +145,7 @@ class FitParameters(TaskParameters):
     seed: int
     backend: FitBackend
     evaluate_backend: EvaluateBackend
+    earlier_model: str | None = Field(default=None, description="identifier of the model whose sparse points are kept")
 
 
 class FitTask(IonloopTask):
@@ -145,7 +180,9 @@ class FitTask(IonloopTask):
             parameters.baseline,
             store.artefacts.path(relative),
             seed=parameters.seed,
+            limits=fit_limits(store),
             backend=parameters.backend,
+            earlier_model=earlier_model_folder(store, parameters.earlier_model),
         )
         folder = store.artefacts.path(relative)
         baseline: dict[str, Any] | None = None

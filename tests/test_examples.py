@@ -24,3 +24,12 @@ def test_the_campaign_of_the_paper_is_valid_and_what_init_writes():
     path = EXAMPLES / "li7p3s11.yaml"
     assert read_campaign(path).supercell != (1, 1, 1)
     assert path.read_text() == starter_text("li7p3s11")
+
+
+def test_a_smaller_expected_error_for_lithium_makes_its_forces_better(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["per_element_regularisation.py"])
+    runpy.run_path(str(EXAMPLES / "per_element_regularisation.py"), run_name="__main__")
+    found = re.findall(r"^  (0\.\d+ for .+?) +all [\d.]+: Li ([\d.]+)", capsys.readouterr().out, re.MULTILINE)
+    lithium = {title: float(error) for title, error in found}
+    assert len(lithium) == 4
+    assert lithium["0.01 for Li"] < lithium["0.05 for all"] < lithium["0.01 for P and S, 0.2 for Li"]

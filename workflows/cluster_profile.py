@@ -7,7 +7,6 @@ and what was probably meant. Values that end up in a job script are either check
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +25,6 @@ SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
 OTHER = "other"
 """In ``kinds``: every kind that no other class names."""
-
-RESUMABLE_KINDS = frozenset({"sample", "initial-molecular-dynamics"})
-"""Kinds that carry on from their last written frame wherever they were stopped."""
 
 MAX_BYTES = 100_000
 
@@ -274,8 +270,3 @@ def _with_line(problem: Problem, document: YamlDocument) -> Problem:
             if key[:length] in document.lines:
                 return replace(problem, line=document.lines[key[:length]])
     return problem
-
-
-def shell_line(words: list[str]) -> str:
-    """Return a command as one line of shell, every word quoted."""
-    return " ".join(shlex.quote(word) for word in words)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from ..errors import InputError
 from ..states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ..store.connection import Store
 from ..store.queries import campaign_labels
 from ..store.records import LabelRecord
+from ..store.refusals import REFUSAL, refused_jobs
 from .generation_loop import label_job
+from .job_logs import job_log, label_log
 from .jobs import Graph, missing_part
 from .plan import load_plan
-from .registry import REGISTERED_TASKS, admit_registered_tasks
+from .registry import admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
 
 LABEL_RECORD = "label"
+REFUSED_KIND = "refused"
+# Hexadecimal identifiers and numbers.
+_VARIABLE_PART = re.compile(r"\b[0-9a-f]{8,}\b|[-+]?\d+(\.\d+)?")
+
+
+class FailureGroup(BaseModel):
+    """Failures of one kind with the same state and reason; the last one's reason and log stand for all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    kind: str
+    reason: str
+    failures: list[FailedJob]
 
 
 def failures(store: Store, name: str | None = None) -> list[FailedJob]:
@@ -30,18 +49,37 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
             generation=label.generation,
             state=label.state,
             reason=label.reason,
+            log=label_log(store, label),
         )
         for label in campaign_labels(store, campaign)
         if label.state in UNSUCCESSFUL
     ]
     found.extend(_failed_job(store, job) for job in job_documents(store, campaign) if job["state"] == "FIZZLED")
+    found.extend(_unreadable_jobs(store, campaign))
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
+
+
+def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
+    """Return refused jobs that say too little to be shown as jobs: of this campaign, or of none that exists."""
+    known = {record.id for record in store.campaigns.find()} - {campaign}
+    return [
+        FailedJob(
+            id=refusal.id,
+            key=refusal.key or f"document {refusal.id}",
+            kind=REFUSED_KIND,
+            generation=0,
+            state=State.FAILED,
+            reason=f"refused: {refusal.reason}",
+        )
+        for refusal in refused_jobs(store)
+        if refusal.campaign not in known and not (refusal.is_readable and refusal.campaign == campaign)
+    ]
 
 
 def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
     crashes = job["spec"].get("crashes", 0)
     if crashes:
-        state, reason = State.KILLED, f"its worker died {crashes} times while running it (out of memory?)"
+        state, reason = State.KILLED, _crash_reason(job["spec"], crashes)
     else:
         state, reason = _launch_failure(store, job)
     return FailedJob(
@@ -51,12 +89,20 @@ def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
         generation=job["spec"]["generation"],
         state=state,
         reason=reason,
+        log=job_log(store, job),
     )
 
 
+def _crash_reason(spec: dict[str, Any], crashes: int) -> str:
+    loss = spec.get("loss") or {"cause": "worker crashed", "reason": "out of memory?"}
+    return f"{loss['cause']}: {loss['reason']}; given up after {crashes} times"
+
+
 def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
+    if REFUSAL in job:
+        return State.FAILED, f"refused: {job[REFUSAL]}"
     if not job["launches"]:
-        return State.FAILED, _refusal(store, job)
+        return State.FAILED, "its document cannot be read"
     launch = store.database.launches.find_one({"launch_id": job["launches"][-1]})
     stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
     exception = stored.get("_exception") or {}
@@ -67,14 +113,19 @@ def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
     return State.FAILED, lines[-1] if lines else "it ended without saying why"
 
 
-def _refusal(store: Store, job: dict[str, Any]) -> str:
-    """Say why a job failed before it was ever started: FireWorks could not make it from its document."""
-    document = store.database.fireworks.find_one({"fw_id": job["fw_id"]}, {"spec._tasks": 1}) or {}
-    names = [str(task.get("_fw_name")) for task in document.get("spec", {}).get("_tasks", [])]
-    foreign = [name for name in names if name not in REGISTERED_TASKS]
-    if foreign:
-        return f"it names {', '.join(foreign)}, which is no task of ionloop's: refused, nothing was run"
-    return "its document cannot be read"
+def group_failures(found: Sequence[FailedJob]) -> list[FailureGroup]:
+    """Return failures that ended alike together, the largest group first.
+
+    Numbers and identifiers in reasons are left out of the comparison.
+    """
+    groups: dict[tuple[str, str, str], list[FailedJob]] = {}
+    for failure in found:
+        pattern = _VARIABLE_PART.sub("#", failure.reason)
+        groups.setdefault((failure.state.value, failure.kind, pattern), []).append(failure)
+    return [
+        FailureGroup(state=members[-1].state, kind=members[-1].kind, reason=members[-1].reason, failures=members)
+        for members in sorted(groups.values(), key=lambda members: -len(members))
+    ]
 
 
 def retry(
@@ -106,7 +157,8 @@ def retry(
         allowed = ", ".join(sorted(RETRYABLE))
         raise InputError(f"--state {', '.join(wrong)}: only these can be retried: {allowed}")
     record = find_campaign(store, name)
-    ledger = failures(store, record.id)
+    # What cannot be read cannot be run again either.
+    ledger = [failure for failure in failures(store, record.id) if failure.kind != REFUSED_KIND]
     unknown = set(identifiers) - {failure.id for failure in ledger}
     if unknown:
         raise InputError(f"--id {', '.join(sorted(unknown))}: not in the ledger; see `ionloop failures`")
@@ -130,8 +182,11 @@ def retry(
 
 def _retry_job(store: Store, fw_id: int) -> None:
     jobs = store.database.fireworks
-    if jobs.find_one({"fw_id": fw_id, "state": "FIZZLED"}, {"_id": 1}) is not None:
-        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": ""}})
+    failed = jobs.find_one({"fw_id": fw_id, "state": "FIZZLED"}, {REFUSAL: 1})
+    if failed is not None and REFUSAL in failed:
+        store.launchpad.readmit(fw_id)
+    elif failed is not None:
+        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": "", "spec.loss": ""}})
         store.launchpad.rerun_fw(fw_id)
 
 

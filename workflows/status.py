@@ -15,7 +15,11 @@ from ..store.connection import Store
 from ..store.queries import engine_hash
 from ..store.record_kinds import unknown_value
 from ..store.records import CampaignRecord, as_utc
+from ..store.refusals import REFUSAL, is_readable
 from .generation_loop import error_history
+from .holds import Control, Hold, budget_of, control_of, core_hours
+from .lost_jobs import losses_by_cause
+from .queue_jobs import count_by_state, queue_jobs
 
 # FireWorks' states in ours. An archived or paused job will not run unless a person says so.
 _FIREWORKS_STATES = {
@@ -57,6 +61,7 @@ class FailedJob(BaseModel):
     generation: int
     state: State
     reason: str
+    log: list[str] = []
 
 
 class GenerationSummary(BaseModel):
@@ -72,7 +77,12 @@ class GenerationSummary(BaseModel):
 
 
 class CampaignStatus(BaseModel):
-    """Where a campaign stands."""
+    """Where a campaign stands.
+
+    ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
+    state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
+    ``max_core_hours`` the budget by engine ("all": of all together).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -85,11 +95,17 @@ class CampaignStatus(BaseModel):
     running: list[RunningJob]
     generations: list[GenerationSummary]
     seconds: float
+    hold: str = ""
+    queue: dict[str, int] = {}
+    losses: dict[str, int] = {}
+    core_hours: dict[str, float] = {}
+    max_core_hours: dict[str, float] = {}
 
     @property
     def is_over(self) -> bool:
         """Whether no job will run without a person's doing."""
-        return self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
+        held = bool(self.hold) and not self.jobs.get(State.RUNNING.value, 0)
+        return held or self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
 
 
 def find_campaign(store: Store, name: str | None) -> CampaignRecord:
@@ -112,8 +128,9 @@ def find_campaign(store: Store, name: str | None) -> CampaignRecord:
 
 
 def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
-    """Return the campaign's jobs as FireWorks keeps them, without their tasks."""
+    """Return the campaign's jobs as FireWorks keeps them, without their tasks and those that cannot be read."""
     fields = {
+        REFUSAL: 1,
         "fw_id": 1,
         "state": 1,
         "launches": 1,
@@ -122,8 +139,10 @@ def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
         "spec.kind": 1,
         "spec.generation": 1,
         "spec.crashes": 1,
+        "spec.loss": 1,
     }
-    return list(store.database.fireworks.find({"spec.campaign": campaign}, fields))
+    found = store.database.fireworks.find({"spec.campaign": campaign}, fields)
+    return [job for job in found if is_readable(job) and job["state"] in _FIREWORKS_STATES]
 
 
 def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
@@ -150,7 +169,8 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         )
         for generation, configurations in sorted(per_generation.items())
     ]
-    state, reason = _campaign_state(record, jobs)
+    control = control_of(store, record.id)
+    state, reason = _campaign_state(record, jobs, control)
     end = record.ended or datetime.now(UTC)
     return CampaignStatus(
         name=record.id,
@@ -162,6 +182,11 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         running=_running_jobs(store, jobs),
         generations=generations,
         seconds=(end - record.created).total_seconds(),
+        hold=control.hold.value if control.hold else "",
+        queue=count_by_state(queue_jobs(store, record.id)),
+        losses=losses_by_cause(store, record.id),
+        core_hours=core_hours(store, record.id),
+        max_core_hours={engine or "all": hours for engine, hours in budget_of(store, record.id).items()},
     )
 
 
@@ -204,10 +229,14 @@ def _crashed_state(job: dict[str, Any]) -> State:
     return State.KILLED if state is State.FAILED else state
 
 
-def _campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]]) -> tuple[State, str]:
+def _campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
     if record.state is State.FINISHED:
         return record.state, record.reason
     states = {_FIREWORKS_STATES[job["state"]] for job in jobs}
+    if control.hold is Hold.CANCELLED:
+        return State.CANCELLED, control.reason
+    if control.hold is Hold.PAUSED and states & {State.RUNNING, State.READY}:
+        return (State.RUNNING if State.RUNNING in states else State.READY), f"paused: {control.reason}"
     if State.RUNNING in states:
         return State.RUNNING, ""
     if State.READY in states:

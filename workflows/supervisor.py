@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import IonloopError
 from ..store.connection import Store
+from .heartbeat import ENVIRONMENT_EXIT
+from .lost_jobs import recover_lost_jobs
 from .status import CampaignStatus, campaign_status
-from .worker import ENVIRONMENT_EXIT, recover_lost_jobs, worker_name
+from .worker_process import WorkerProcess, end_workers, last_line, start_worker
 
 POLL_S = 0.5
 GRACE_S = 10.0
-_LOG_TAIL_BYTES = 4096
-
-
-@dataclass
-class WorkerProcess:
-    """A worker's process, its name in the store and its log."""
-
-    process: subprocess.Popen[bytes]
-    name: str
-    log: Path
 
 
 @dataclass
@@ -75,14 +63,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all workers; their jobs run again with the next call."""
-        for worker in self._processes:
-            worker.process.send_signal(signal.SIGTERM)
-        for worker in self._processes:
-            try:
-                worker.process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+        end_workers(self._processes, GRACE_S)
         self._processes.clear()
 
     @staticmethod
@@ -94,27 +75,9 @@ class Supervisor:
             self._processes.append(self._start())
 
     def _start(self) -> WorkerProcess:
-        folder = self.store.artefacts.folder(Path("workers"))
-        log = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{len(self._processes)}-{os.getpid()}.log"
-        command = [
-            sys.executable,
-            "-m",
-            "ionloop.cli",
-            "worker",
-            "--store",
-            self.store.location,
-            "--root",
-            str(self.store.root),
-            "--campaign",
-            self.campaign,
-            "--die-with-parent",
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-            )
-        return WorkerProcess(process, worker_name(process.pid), log)
+        where = ["--store", self.store.location, "--root", str(self.store.root)]
+        arguments = ["worker", *where, "--campaign", self.campaign, "--die-with-parent"]
+        return start_worker(self.store, arguments, f"{len(self._processes)}-{os.getpid()}")
 
     def _wait(self) -> None:
         """Wait a moment, or until a worker ends."""
@@ -131,22 +94,12 @@ class Supervisor:
         crashed = [worker for worker in ended if worker.process.returncode != 0]
         for worker in crashed:
             if worker.process.returncode == ENVIRONMENT_EXIT:
-                raise IonloopError(f"{_last_line(worker.log)}\nNothing is lost; run the same command again.")
+                raise IonloopError(f"{last_line(worker.log)}\nNothing is lost; run the same command again.")
             if worker.process.returncode > 0:
                 raise IonloopError(
-                    f"a worker ended with status {worker.process.returncode}: {_last_line(worker.log)}\n"
+                    f"a worker ended with status {worker.process.returncode}: {last_line(worker.log)}\n"
                     f"Its log: {worker.log}"
                 )
         if crashed:
             names = frozenset(worker.name for worker in crashed)
             recover_lost_jobs(self.store, crashed=names, max_crashes=self.max_crashes)
-
-
-def _last_line(log: Path) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError as error:
-        return f"its log {log} cannot be read ({error.strerror})"
-    return lines[-1] if lines else "it said nothing"

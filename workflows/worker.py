@@ -1,7 +1,8 @@
-"""The worker: runs ready jobs of a store, one after the other, until none is left.
+"""The worker: runs ready jobs of a store, one after the other, until none is left or its time is over.
 
-A worker may be killed at any moment. Its name tells the host, the process and when that started, so that
-whoever looks later can tell whether it still lives; jobs of dead workers go back to the queue.
+A worker may be killed at any moment: jobs of dead workers go back to the queue. One that is asked to leave (SIGTERM,
+the end of its wall time, a cancelled campaign) puts its job back itself: molecular dynamics at its next written frame,
+from which it carries on elsewhere, other jobs at once.
 """
 
 from __future__ import annotations
@@ -9,73 +10,113 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
-from fireworks import FWorker
+from fireworks import Firework, FWorker
 from fireworks.core import rocket as fireworks_rocket
 from fireworks.core.rocket_launcher import launch_rocket
+from pymongo.errors import PyMongoError
 
 from ..errors import IonloopError
+from ..labelling.engine_process import on_engine_failure
 from ..store.connection import Store, host_name
 from ..tasks.context import TaskContext, task_context
+from .heartbeat import ENVIRONMENT_EXIT, HEARTBEAT_S, worker_name
+from .holds import Hold, all_controls, charge, control_of, enforce_budget
+from .job_logs import own_log
+from .lost_jobs import Loss, put_back, recover_lost_jobs
 from .registry import admit_registered_tasks
+from .scheduler import QueueState
+from .worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, job_queries
 
-HEARTBEAT_S = 20.0
-HEARTBEATS_MISSED = 15
+SERVER_PATIENCE_S = 12 * 3600.0
+"""How long a worker with finished work waits for a server that is away."""
 POLL_S = 0.15
-ENVIRONMENT_EXIT = 75
+LONGEST_POLL_S = 2.0
+RECOVER_EVERY_S = 10.0
+SIGNAL_DELAY_S = 1.0
+"""How long after an engine's or a job's failure a signal that caused both may still come."""
+SAFE_POINT_WAIT_S = 5.0
+"""How long a job that can carry on may take to its next written frame before it is put back as it is."""
 _PR_SET_PDEATHSIG = 1
-
-
-def process_start(pid: int) -> str:
-    """Return when a process started, exactly alike for whoever asks.
-
-    psutil's time is the wall clock's, which moves when the clock is set; the kernel's ticks do not.
-
-    Raises
-    ------
-    psutil.NoSuchProcess
-        If there is no such process.
-    """
-    if sys.platform != "linux":
-        return str(round(psutil.Process(pid).create_time()))
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        raise psutil.NoSuchProcess(pid) from None
-    # The command's name stands in parentheses and may hold anything; the start is field 22 of all.
-    return text.rpartition(")")[2].split()[19]
-
-
-def worker_name(pid: int) -> str:
-    """Return a name that no other process, living or dead, has."""
-    return f"{host_name()}-{pid}-{process_start(pid)}"
-
-
-def is_dead(document: Mapping[str, Any], moment: float | None = None) -> bool:
-    """Return whether the worker of that document is known to be gone.
-
-    On this host the process table tells; elsewhere only a heart that has not beaten for five minutes does.
-    """
-    if document["host"] == host_name():
-        try:
-            return worker_name(document["pid"]) != document["_id"]
-        except psutil.NoSuchProcess:
-            return True
-    silence_s = (moment or time.time()) - document["heartbeat"]
-    return bool(silence_s > HEARTBEATS_MISSED * HEARTBEAT_S)
 
 
 def die_with_parent_process() -> None:
     """Ask the kernel to end this process when its parent ends (Linux; elsewhere the heartbeat must do)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class CurrentJob:
+    """The job that a worker has taken."""
+
+    launch: int
+    campaign: str
+    kind: str
+    engine: str
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether another worker carries on where this one stops."""
+        return self.kind in RESUMABLE_KINDS
+
+
+def current_job(firework: Firework, launch: int) -> CurrentJob:
+    """Return what a worker notes of a job; the engine is the reference engine, or the kind of task without one."""
+    spec = firework.spec
+    kind = str(spec.get("kind", ""))
+    engine = None
+    for task in firework.tasks[:1]:
+        parameters = task.get("parameters")
+        settings = parameters.get("engine") if isinstance(parameters, Mapping) else None
+        engine = settings.get("engine") if isinstance(settings, Mapping) else None
+    return CurrentJob(launch, str(spec.get("campaign", "")), kind, str(engine or kind or "unknown"))
+
+
+class _WatchedLaunchPad:
+    """The store's LaunchPad, which also tells its worker what it has just taken, and what is about to fail."""
+
+    def __init__(
+        self, launchpad: Any, taken: Callable[[Firework, int], None], about_to_fail: Callable[[], None]
+    ) -> None:
+        self._launchpad = launchpad
+        self._taken = taken
+        self._about_to_fail = about_to_fail
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._launchpad, name)
+
+    def checkout_fw(self, *args: Any, **kwargs: Any) -> tuple[Firework | None, int | None]:
+        firework, launch = self._launchpad.checkout_fw(*args, **kwargs)
+        if firework is not None:
+            self._taken(firework, launch)
+        return firework, launch
+
+    def complete_launch(self, launch_id: int, action: Any = None, state: str = "COMPLETED") -> Any:
+        if state == "FIZZLED":
+            self._about_to_fail()
+        return self._launchpad.complete_launch(launch_id, action, state)
+
+
+@dataclass
+class _WorkerContext(TaskContext):
+    """A context in which every report of progress is a chance to leave."""
+
+    at_safe_point: Callable[[], None] = lambda: None
+
+    def report_progress(self, done: int, of: int) -> None:
+        self.at_safe_point()
+        super().report_progress(done, of)
 
 
 class Worker:
@@ -87,14 +128,29 @@ class Worker:
         The store.
     campaign
         Run jobs of this campaign only; of every campaign if None.
+    limits
+        Which kinds of job, until when, on how many cores.
     """
 
-    def __init__(self, store: Store, campaign: str | None = None) -> None:
+    def __init__(self, store: Store, campaign: str | None = None, limits: WorkerLimits | None = None) -> None:
         self.store = store
+        self.campaign = campaign
+        self.limits = limits or WorkerLimits()
         self.name = worker_name(os.getpid())
-        self._query = {"spec.campaign": campaign} if campaign else {}
-        self._fworker = FWorker(name=self.name, query=self._query)
+        self._job: CurrentJob | None = None
+        self._jobs_taken = 0
+        self._launchpad = _WatchedLaunchPad(store.launchpad, self._taken, self._about_to_fail)
+        self._charged_at = 0.0
+        self._charging = threading.Lock()
+        # No further job; no further heartbeat.
         self._stop = threading.Event()
+        self._over = threading.Event()
+        self._leaving: Loss | None = None
+        self._asked_to_leave = threading.Event()
+        self._hears_signals = False
+        self._putting_back = threading.Lock()
+
+    # -- the work --------------------------------------------------------------------------------------------------
 
     def run(self, *, max_jobs: int = 0) -> int:
         """Run ready jobs until none is left or can become ready (or ``max_jobs`` are done); return how many.
@@ -109,33 +165,72 @@ class Worker:
         fireworks_rocket.PRINT_FW_JSON = False
         fireworks_rocket.ROCKET_STREAM_LOGLEVEL = "CRITICAL"
         os.chdir(self.store.artefacts.folder(Path("workers")))
+        # Whatever happens to the server, a job's work is finished and delivered when it is back.
+        self.store.wait_for_server(SERVER_PATIENCE_S, self._abandon)
         self._register()
-        heart = threading.Thread(target=self._beat, daemon=True)
-        heart.start()
-        context = TaskContext(self.store, worker=self.name, on_environment_failure=self._abandon)
-        done = 0
+        threading.Thread(target=self._beat, daemon=True).start()
+        if self.limits.ends_at is not None:
+            threading.Thread(target=self._watch_the_end, daemon=True).start()
+        context = _WorkerContext(
+            self.store, worker=self.name, on_environment_failure=self._abandon, at_safe_point=self._at_safe_point
+        )
         try:
             with task_context(context):
-                while not self._stop.is_set() and (not max_jobs or done < max_jobs):
-                    if self._run_one():
-                        done += 1
-                    elif self._others_run():
-                        time.sleep(POLL_S)
-                    else:
-                        break
+                return self._run_jobs(max_jobs)
         finally:
-            self._stop.set()
-            self.store.workers.update_one({"_id": self.name}, {"$set": {"state": "ended", "progress": None}})
+            self._over.set()
+            self.store.note_worker(self.name, state="ended", progress=None)
+
+    def _run_jobs(self, max_jobs: int) -> int:
+        done, pause_s = 0, POLL_S
+        idle_since = recovered_at = time.monotonic()
+        while not self._stop.is_set() and (not max_jobs or done < max_jobs):
+            if self._run_one(fresh=done == 0):
+                done, pause_s = done + 1, POLL_S
+                idle_since = time.monotonic()
+                continue
+            moment = time.monotonic()
+            idle_s = self.limits.idle_s
+            if not self._others_run() or (idle_s is not None and moment - idle_since > idle_s):
+                break
+            if moment - recovered_at > RECOVER_EVERY_S:
+                # Nobody else may be there to find the jobs of workers that died.
+                recover_lost_jobs(self.store)
+                recovered_at = moment
+            self._stop.wait(pause_s)
+            if idle_s is not None:
+                pause_s = min(LONGEST_POLL_S, 1.5 * pause_s)
         return done
 
-    def _run_one(self) -> bool:
-        # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
-        return bool(launch_rocket(self.store.launchpad, self._fworker, strm_lvl="CRITICAL"))
+    def _run_one(self, *, fresh: bool) -> bool:
+        """Run the first ready job that this worker may take; return whether there was one."""
+        kinds = admitted_kinds(self.limits, time.time(), fresh=fresh)
+        if kinds is not None and not kinds:
+            self._stop.set()
+            return False
+        for query in job_queries(all_controls(self.store), self.campaign, kinds):
+            # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
+            if launch_rocket(self._launchpad, FWorker(name=self.name, query=query), strm_lvl="CRITICAL"):
+                self._charge()
+                with self._putting_back:
+                    self._job = None
+                return True
+        return False
 
     def _others_run(self) -> bool:
         """Return whether a job runs elsewhere: its end may make others ready."""
-        running = {**self._query, "state": {"$in": ["RUNNING", "RESERVED", "READY"]}}
-        return self.store.database.fireworks.find_one(running, {"_id": 1}) is not None
+        active = {"state": {"$in": ["RUNNING", "RESERVED", "READY"]}}
+        return any(
+            self.store.database.fireworks.find_one({**query, **active}, {"_id": 1}) is not None
+            for query in job_queries(all_controls(self.store), self.campaign, None)
+        )
+
+    def _taken(self, firework: Firework, launch: int) -> None:
+        self._jobs_taken += 1
+        self._job = current_job(firework, launch)
+        self._charged_at = time.monotonic()
+        if self._leaving is not None:
+            self._put_back_and_leave()
 
     def _register(self) -> None:
         self.store.workers.replace_one(
@@ -149,77 +244,133 @@ class Worker:
                 "state": "running",
                 "progress": None,
                 "message": "",
+                "queue_job": self.limits.queue_job,
+                "cores": self.limits.cores,
+                "log": own_log(),
             },
             upsert=True,
         )
 
     def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_S):
-            self.store.workers.update_one({"_id": self.name}, {"$set": {"heartbeat": time.time()}})
+        while not self._over.wait(HEARTBEAT_S):
+            try:
+                self._beat_once()
+            except (IonloopError, PyMongoError, OSError) as error:
+                # A heart that stops for one refused write would have this worker taken for dead.
+                sys.stderr.write(f"heartbeat: {error}\n")
+
+    def _beat_once(self) -> None:
+        self.store.note_worker(self.name, heartbeat=time.time())
+        job = self._job
+        if job is not None:
+            self._charge()
+            if control_of(self.store, job.campaign).hold is Hold.CANCELLED:
+                self.leave(Loss(QueueState.CANCELLED, "its campaign was cancelled"))
+
+    def _charge(self) -> None:
+        """Put the time since the last charge on the campaign's account, and hold the campaign to its budget."""
+        with self._charging:
+            job, moment = self._job, time.monotonic()
+            if job is None or not job.campaign:
+                return
+            seconds, self._charged_at = moment - self._charged_at, moment
+            charge(self.store, job.campaign, job.engine, seconds * self.limits.cores)
+        enforce_budget(self.store, job.campaign)
+
+    # -- leaving ---------------------------------------------------------------------------------------------------
+
+    def leave_on_signal(self) -> None:
+        """From now on, SIGTERM makes this worker put its job back and end; Ctrl-C is left to whoever started it.
+
+        FireWorks records any exception, also that of an orderly exit, as the job's failure. The signal is noticed by
+        a thread, because a fit may keep the main one away from Python's own handlers for minutes.
+        """
+        # Ctrl-C reaches the whole process group; whoever started the workers decides.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.set_wakeup_fd(sender.fileno())
+
+        def wait() -> None:
+            while receiver.recv(1)[0] != signal.SIGTERM:
+                continue
+            sender.close()
+            self.leave(Loss("asked to leave", "its worker received SIGTERM"))
+
+        threading.Thread(target=wait, daemon=True).start()
+        self._hears_signals = True
+        on_engine_failure(self._about_to_fail)
+
+    def _about_to_fail(self) -> None:
+        """Leave if what fails now was ended by whoever wants this worker gone; return if nobody does.
+
+        Schedulers signal all processes of a job: an engine may die of the signal before this worker hears of it.
+        """
+        if self._hears_signals and self._asked_to_leave.wait(SIGNAL_DELAY_S):
+            self._put_back_and_leave()
+
+    def leave(self, loss: Loss) -> None:
+        """Take no further job and put the present one back: at its next written frame, or at once.
+
+        Called from another thread than the one that works; returns only if there is nothing to put back.
+        """
+        self._leaving = loss
+        self._stop.set()
+        self._asked_to_leave.set()
+        job = self._job
+        if job is not None and job.is_resumable:
+            # The main thread leaves at the next frame.
+            time.sleep(SAFE_POINT_WAIT_S)
+        if self._job is not None:
+            self._put_back_and_leave()
+
+    def _watch_the_end(self) -> None:
+        """Leave when the wall time is nearly over; a job that cannot carry on later gets most of the margin."""
+        ends_at, margin_s = self.limits.ends_at or 0.0, self.limits.margin_s
+        if self._over.wait(max(0.0, ends_at - margin_s - time.time())):
+            return
+        fresh = self._jobs_taken <= 1
+        self._stop.set()
+        job = self._job
+        if job is not None and not job.is_resumable:
+            self._over.wait(max(0.0, ends_at - margin_s / 3 - time.time()))
+        # A job that had the whole allocation and did not end would take the next one as well.
+        blame = fresh and job is not None and not job.is_resumable and self._job is job
+        self.leave(Loss(QueueState.TIMED_OUT, "the wall time of its worker is over", blame=blame))
+
+    def _at_safe_point(self) -> None:
+        if self._leaving is not None and self._job is not None and self._job.is_resumable:
+            self._put_back_and_leave()
+
+    def _put_back_and_leave(self) -> NoReturn:
+        """Put the job back, note the end, and end this process, whatever its threads are doing."""
+        # Only one of the threads gets here; the process ends while the others wait.
+        self._putting_back.acquire()
+        status = 0
+        try:
+            if self._job is not None:
+                self._charge()
+                put_back(self.store, self._job.launch, self._leaving or Loss("asked to leave", "asked to leave"))
+            self.store.note_worker(self.name, state="ended", progress=None)
+        except Exception as error:  # nothing may keep the process from ending: recovery finds the job
+            sys.stderr.write(f"the job was not put back: {error}\n")
+            status = ENVIRONMENT_EXIT
+        _end_children()
+        sys.stderr.flush()
+        os._exit(status)
 
     def _abandon(self, reason: str) -> None:
         """Leave at once: the job stays this dead worker's and runs again after recovery."""
         sys.stderr.write(f"{reason}\n")
         sys.stderr.flush()
+        _end_children()
         os._exit(ENVIRONMENT_EXIT)
 
 
-def leave_on_signal() -> None:
-    """End this process at once on SIGTERM: a job in the middle of its work must run again, not fail.
-
-    FireWorks records any exception, also that of an orderly exit, as the job's failure.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
-    # Ctrl-C reaches the whole process group; whoever started the workers decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def recover_lost_jobs(store: Store, *, crashed: frozenset[str] = frozenset(), max_crashes: int = 3) -> list[str]:
-    """Put the running jobs of dead workers back into the queue; return their keys.
-
-    Parameters
-    ----------
-    crashed
-        Names of workers that died while their supervisor lived: what they ran is suspect. A job that took
-        ``max_crashes`` workers down ends as killed. A job whose worker died with everything else (a
-        reboot, a kill of the whole run) is not to blame, and is run again however often.
-
-    Raises
-    ------
-    IonloopError
-        If the store cannot be read.
-    """
-    admit_registered_tasks()
-    recovered = []
-    launches = store.database.launches.find({"state": "RUNNING"}, {"launch_id": 1, "fw_id": 1, "fworker": 1})
-    for launch in list(launches):
-        name = (launch.get("fworker") or {}).get("name", "")
-        if name not in crashed and not launch_is_lost(store, launch):
-            continue
-        key = _recover(store, launch, blame=name in crashed, max_crashes=max_crashes)
-        if key is not None:
-            recovered.append(key)
-    return recovered
-
-
-def launch_is_lost(store: Store, launch: Mapping[str, Any]) -> bool:
-    """Return whether the worker that a launch belongs to is unknown or dead."""
-    worker = store.workers.find_one({"_id": (launch.get("fworker") or {}).get("name", "")})
-    return worker is None or is_dead(worker)
-
-
-def _recover(store: Store, launch: dict[str, Any], *, blame: bool, max_crashes: int) -> str | None:
-    with store.transaction():
-        # Somebody else may have put it back since the list was read.
-        if not store.database.launches.find_one({"launch_id": launch["launch_id"], "state": "RUNNING"}):
-            return None
-        firework = store.database.fireworks.find_one({"fw_id": launch["fw_id"]})
-        if firework is None:
-            raise IonloopError(f"launch {launch['launch_id']} belongs to no job; run `ionloop repair`")
-        crashes = int(firework["spec"].get("crashes", 0)) + blame
-        store.database.fireworks.update_one({"fw_id": launch["fw_id"]}, {"$set": {"spec.crashes": crashes}})
-        # A rerun alone would leave the old launch RUNNING for ever.
-        store.launchpad.mark_fizzled(launch["launch_id"])
-        if crashes < max_crashes:
-            store.launchpad.rerun_fw(launch["fw_id"])
-    return str(firework["spec"].get("key", launch["fw_id"]))
+def _end_children() -> None:
+    """End the engines that this process started: nobody waits for them any more."""
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()

@@ -31,7 +31,7 @@ def energy_volume(
     ] = None,
     strain: Annotated[
         float, typer.Option(min=0.001, max=0.15, help="Largest change of the cell's lengths (with --model).")
-    ] = 0.04,
+    ] = 0.03,
     points: Annotated[int, typer.Option(min=5, max=101, help="Cells (with --model).")] = 9,
     relax: Annotated[bool, typer.Option(help="Relax the ions of every cell (with --model).")] = True,
     as_json: JsonOption = False,
@@ -79,12 +79,14 @@ def _points_in(file: Path) -> list[EnergyVolumePoint]:
 
 def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:
     from ...analysis.energy_volume import energy_volume_point
-    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation
+    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
     from ...fitting.models import load_model
     from ...sampling.crystals import load_structure
 
     atoms, calculator = load_structure(structure), load_model(model, backend="native")
     relaxation = FixedCellRelaxation() if relax else None
+    if relaxation is not None:
+        atoms = relax_ions(atoms, calculator, relaxation).atoms
     return [energy_volume_point(atoms, calculator, strain, relaxation) for strain in strains]
 
 

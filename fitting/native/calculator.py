@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from ...errors import InputError, IonloopError
+from ..threads import default_threads
 from .gap_xml import GapModel, read_gap_xml
 from .neighbours import NeighbourList, NeighbourPairs
 from .scratch import Scratch
@@ -148,12 +149,6 @@ def _rebuild(model: GapModel, options: dict[str, Any]) -> NativeGapCalculator:
     return NativeGapCalculator(model, **options)
 
 
-def default_threads() -> int:
-    """OMP_NUM_THREADS where it is a positive number, else 1."""
-    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return max(1, int(text)) if text.isdecimal() else 1
-
-
 class Evaluator:
     """Evaluates a potential for arrays; the calculator's work without ASE.
 
@@ -181,6 +176,8 @@ class Evaluator:
         self._scratches = [Scratch() for _ in range(threads)]
         self._executor = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._blas = ThreadpoolController()
+        self._uses_blas = any(term.uses_blas for term in self._soap_terms)
+        self._planned: tuple[bytes, list[list[tuple[SoapTerm, IntArray]]]] | None = None
 
     def evaluate(
         self,
@@ -213,7 +210,7 @@ class Evaluator:
             pair_term.add(pairs, numbers, energies, gradients)
             if variances is not None:
                 pair_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
-        with self._blas.limit(limits=1, user_api="blas"):
+        with self._blas.limit(limits=1, user_api="blas") if self._uses_blas or variance else nullcontext():
             self._add_soap(pairs, numbers, energies, gradients, variances)
         forces, virial = np.zeros((len(numbers), 3)), np.zeros((3, 3))
         sum_pairs(pairs.starts, pairs.second, pairs.vectors, gradients, forces, virial)
@@ -247,7 +244,13 @@ class Evaluator:
                     other.result()
 
     def _rounds(self, numbers: IntArray) -> list[list[tuple[SoapTerm, IntArray]]]:
-        """Tasks that may run at once, largest first, in rounds that must follow each other."""
+        """Tasks that may run at once, largest first, in rounds that must follow each other; kept for these atoms."""
+        key = numbers.tobytes()
+        if self._planned is None or self._planned[0] != key:
+            self._planned = (key, self._planned_rounds(numbers))
+        return self._planned[1]
+
+    def _planned_rounds(self, numbers: IntArray) -> list[list[tuple[SoapTerm, IntArray]]]:
         rounds: list[list[tuple[SoapTerm, IntArray]]] = []
         taken: list[NDArray[np.bool_]] = []
         for term in self._soap_terms:

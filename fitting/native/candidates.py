@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data_sets import DataSet, LabelledConfiguration
-from ..settings import SparseMethod
-from .design import Descriptors, Structure, soap_descriptors
+from ..settings import GapSettings, SoapSettings, TwoBodySettings
+from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
+from .growth import growth_limit, most_new_points, uncovered_points
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, select_points, thin
 
 FloatArray = NDArray[np.float64]
@@ -18,32 +19,63 @@ IntArray = NDArray[np.int64]
 # SOAP vectors of one element that are compared at once: 240 MB. Not a setting, since the choice depends on it.
 _MOST_CANDIDATE_NUMBERS = 30_000_000
 _COPIES = 3
+_DISTANCE_DECIMALS = 3
 
 
 def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: ParallelMap) -> SparsePoints:
     """Return the sparse points of a fit: the earlier ones if they are kept, and a layer of new ones.
 
     Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all.
+
+    Raises:
+        InputError: if the earlier points do not fit the descriptors.
     """
     earlier = task.earlier or SparsePoints(())
+    check_points(descriptors, earlier)
     points: dict[CoordinateKey, FloatArray] = {}
     settings = task.settings
 
-    def select(key: CoordinateKey, candidates: FloatArray, count: int, method: SparseMethod) -> None:
+    def select(key: CoordinateKey, candidates: FloatArray, part: SoapSettings | TwoBodySettings) -> None:
         kept = earlier.of(key)
         random = np.random.default_rng([task.seed % 2**32, *key])
-        points[key] = select_points(candidates, count, method, random, kept)
+        if len(kept):
+            points[key] = _joining_points(candidates, kept, part, settings, (key, random))
+        else:
+            points[key] = select_points(candidates, part.sparse_points, part.sparse_method, random)
 
     if settings.two_body is not None:
         for key, distances in pair_distances(task.data_set, descriptors, parallel_map).items():
-            select(key, distances[:, None], settings.two_body.sparse_points, settings.two_body.sparse_method)
+            select(key, distances[:, None], settings.two_body)
     for number in descriptors.species:
         limit = candidate_limit(descriptors, number)
         random = np.random.default_rng([task.seed % 2**32, number, 0])
         candidates = atom_descriptors(task.data_set, descriptors, number, (limit, random), parallel_map)
-        select((number,), candidates, settings.soap.sparse_points, settings.soap.sparse_method)
+        select((number,), candidates, settings.soap)
     new = {key: found for key, found in points.items() if len(found)}
     return SparsePoints((*earlier.layers, SparseLayer(new)) if new else earlier.layers)
+
+
+def _joining_points(
+    candidates: FloatArray,
+    kept: FloatArray,
+    part: SoapSettings | TwoBodySettings,
+    settings: GapSettings,
+    draw: tuple[CoordinateKey, np.random.Generator],
+) -> FloatArray:
+    """Return the points that join the kept ones of a coordinate, whose key and random numbers ``draw`` has."""
+    key, random = draw
+    # Pairs are so many that equal distances crowd out the others; they are thinned to what can be told apart.
+    if len(key) == 2:
+        candidates = np.unique(np.round(candidates, _DISTANCE_DECIMALS), axis=0)
+    chosen = uncovered_points(
+        candidates,
+        kept,
+        most_new_points(len(kept), part.sparse_points),
+        lambda first, second: covariance(settings, key, first, second),
+        (settings.sparse_jitter, settings.regularisation.energy_eV_per_atom**2),
+        random,
+    )
+    return candidates[chosen]
 
 
 def candidate_limit(descriptors: Descriptors, number: int) -> int:
@@ -59,7 +91,9 @@ def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
         n_atoms = sum(int(np.sum(configuration.atoms.numbers == number)) for configuration in data_set)
         n_candidates = min(n_atoms, candidate_limit(descriptors, number))
         n_dimensions = descriptors.soaps[number].n_dimensions
+        n_kept = growth_limit(descriptors.settings.soap.sparse_points)
         needed.append(8 * _COPIES * (n_candidates * n_dimensions + min(n_candidates, n_dimensions) ** 2))
+        needed.append(8 * n_candidates * (n_dimensions + n_kept))
     return max(needed)
 
 

@@ -155,7 +155,7 @@ class RowBuilder:
     def __init__(self, descriptors: Descriptors, sparse_points: SparsePoints) -> None:
         self.descriptors = descriptors
         self.sparse_points = sparse_points
-        _check_points(descriptors, sparse_points)
+        check_points(descriptors, sparse_points)
         self._layers = tuple(self._prepare(layer) for layer in sparse_points.layers)
 
     def _prepare(self, layer: SparseLayer) -> dict[CoordinateKey, SoapPoints | TwoBodyPoints]:
@@ -165,7 +165,7 @@ class RowBuilder:
             if len(key) == 1:
                 prepared[key] = prepare_points(points, self.descriptors.soap_shape, soap.delta_eV, soap.zeta)
             elif two_body is not None:
-                weights = two_body.delta_eV**2 * self.sparse_cutoffs(key, points)
+                weights = two_body.delta_eV**2 * sparse_cutoffs(self.descriptors.settings, key, points)
                 prepared[key] = TwoBodyPoints(
                     np.ascontiguousarray(points[:, 0]),
                     weights,
@@ -174,13 +174,6 @@ class RowBuilder:
                     two_body.transition_width_A,
                 )
         return prepared
-
-    def sparse_cutoffs(self, key: CoordinateKey, points: FloatArray) -> FloatArray:
-        """Return the cutoff function at sparse points: 1 for SOAP. Shape [n_points]."""
-        two_body = self.descriptors.settings.two_body
-        if len(key) == 1 or two_body is None:
-            return np.ones(len(points))
-        return cutoff_function(points[:, 0], two_body.cutoff_A, two_body.transition_width_A)
 
     @property
     def n_columns(self) -> int:
@@ -259,18 +252,13 @@ class RowBuilder:
     def prior_blocks(self) -> list[PriorBlock]:
         """Return the covariances among the sparse points of each coordinate."""
         return [
-            PriorBlock(coordinate_name(key), self.sparse_points.columns(key), self._covariance(key))
-            for key in self.sparse_points.keys
+            PriorBlock(
+                coordinate_name(key),
+                self.sparse_points.columns(key),
+                covariance(self.descriptors.settings, key, points, points),
+            )
+            for key, points in ((key, self.sparse_points.of(key)) for key in self.sparse_points.keys)
         ]
-
-    def _covariance(self, key: CoordinateKey) -> FloatArray:
-        points = self.sparse_points.of(key)
-        soap, two_body = self.descriptors.settings.soap, self.descriptors.settings.two_body
-        if len(key) == 1 or two_body is None:
-            return soap.delta_eV**2 * (points @ points.T) ** soap.zeta
-        cutoffs = self.sparse_cutoffs(key, points)
-        shifts = (points - points.T) / two_body.length_scale_A
-        return two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * np.outer(cutoffs, cutoffs)
 
     def model(self, alphas: FloatArray, isolated_atom_energies: Mapping[str, float]) -> GapModel:
         """Return the potential with some weights, shape [n_columns]."""
@@ -286,7 +274,7 @@ class RowBuilder:
                     delta=two_body.delta_eV if two_body else settings.soap.delta_eV,
                     sparse_points=points,
                     alphas=alphas[self.sparse_points.columns(key)],
-                    sparse_cutoffs=self.sparse_cutoffs(key, points),
+                    sparse_cutoffs=sparse_cutoffs(self.descriptors.settings, key, points),
                     zeta=None if two_body else float(settings.soap.zeta),
                     theta=np.array([two_body.length_scale_A]) if two_body else None,
                     label=coordinate_name(key),
@@ -294,6 +282,34 @@ class RowBuilder:
             )
         energies = {atomic_numbers[symbol]: energy for symbol, energy in isolated_atom_energies.items()}
         return GapModel(isolated_atom_energies=energies, coordinates=tuple(coordinates))
+
+
+def sparse_cutoffs(settings: GapSettings, key: CoordinateKey, points: FloatArray) -> FloatArray:
+    """Return the cutoff function at descriptors of a coordinate: 1 for SOAP. Shape [n_points]."""
+    two_body = settings.two_body
+    if len(key) == 1 or two_body is None:
+        return np.ones(len(points))
+    return cutoff_function(points[:, 0], two_body.cutoff_A, two_body.transition_width_A)
+
+
+def covariance(settings: GapSettings, key: CoordinateKey, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the covariances of the energies of descriptors with those of others of the same coordinate.
+
+    Args:
+        settings: hyperparameters.
+        key: the coordinate.
+        first: shape [n_first, n_dimensions].
+        second: shape [n_second, n_dimensions].
+
+    Returns:
+        δ² (x·x')^ζ, or δ² f f' exp(-(r - r')²/2θ²) with the cutoff functions f; eV², [n_first, n_second].
+    """
+    two_body = settings.two_body
+    if len(key) == 1 or two_body is None:
+        return settings.soap.delta_eV**2 * (first @ second.T) ** settings.soap.zeta
+    cutoffs = np.outer(sparse_cutoffs(settings, key, first), sparse_cutoffs(settings, key, second))
+    shifts = (first - second.T) / two_body.length_scale_A
+    return two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * cutoffs
 
 
 def _columns_in_layer(layer: SparseLayer, key: CoordinateKey) -> slice:
@@ -305,7 +321,12 @@ def _columns_in_layer(layer: SparseLayer, key: CoordinateKey) -> slice:
     return slice(0, 0)
 
 
-def _check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
+def check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
+    """Check that sparse points belong to the descriptors.
+
+    Raises:
+        InputError: naming the coordinate, if they do not.
+    """
     for layer in sparse_points.layers:
         for key, points in layer.points.items():
             if len(key) == 2:

@@ -8,17 +8,14 @@ configuration would have if the potential had been fitted without it.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dgemv
 from threadpoolctl import threadpool_limits
 
 from ...errors import InputError, IonloopError
@@ -29,20 +26,19 @@ from ..settings import GapSettings
 from .candidates import choose_sparse_points, selection_bytes
 from .design import Descriptors, RowBuilder, sparse_points_of
 from .fit_errors import ConfigurationErrors, FitErrors
-from .fit_inputs import FitInputs, FitProgress, FitResources, ParallelMap, ProgressCallback, Stage
+from .fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
 from .gap_xml import GapModel, write_gap_xml
+from .linear_system import ScaledTargets, Workshop, factorise, required_bytes, residuals_of
 from .row_cache import RowCache
+from .row_source import RowSource
 from .row_store import RowStore
 from .rows import N_VIRIAL_ROWS
-from .solve import StreamingLeastSquares, leave_out_residuals, prior_factor
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
 
 FloatArray = NDArray[np.float64]
 
 SPARSE_POINTS_FILE = "sparse_points.json"
-_BYTES = 8
 _MEGABYTE = 1_000_000
-_LARGEST_BLOCK_ROWS = 2048
 _VIRIAL_COMPONENTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
@@ -113,207 +109,89 @@ def fit_native(
 def run_fit(task: FitInputs, resources: FitResources, progress: ProgressCallback | None = None) -> NativeFit:
     """Fit a GAP; errors as :func:`fit_native`, and InputError for sparse points that do not fit."""
     check_data(task.data_set, task.settings)
+    with open_workshop(resources, progress) as workshop:
+        return _fit(task, resources, workshop)
+
+
+@contextmanager
+def open_workshop(resources: FitResources, progress: ProgressCallback | None = None) -> Iterator[Workshop]:
+    """Make threads for a fit.
+
+    Raises:
+        InputError: if there is to be none.
+    """
     if resources.threads < 1:
         raise InputError(f"a fit needs at least one thread, not {resources.threads}")
     # BLAS has its own threads, which fight with ours when both are used.
     with ThreadPoolExecutor(resources.threads) as pool, threadpool_limits(1):
-        return _Fit(task, resources, pool, progress or _ignore).run()
+        yield Workshop(pool, resources.threads, progress or _ignore)
 
 
 def _ignore(_: FitProgress) -> None:
     pass
 
 
-class _Fit:
-    """One run: its stages share the row builder, the pool and the clock."""
-
-    def __init__(
-        self, task: FitInputs, resources: FitResources, pool: ThreadPoolExecutor, progress: ProgressCallback
-    ) -> None:
-        self._task = task
-        self._resources = resources
-        self._pool = pool
-        self._progress = progress
-        self._timings: dict[str, float] = {}
-        self._configurations = task.data_set.configurations
-        self._cache = RowCache(resources.cache_folder) if resources.cache_folder is not None else None
-        self._reused = self._computed = 0
-
-    def run(self) -> NativeFit:
-        task = self._task
-        descriptors = Descriptors.of(task.data_set.elements, task.settings)
-        with self._timed("selection"):
-            if task.sparse_points is None:
-                self._check_memory(selection_bytes(task.data_set, descriptors), "the choice of sparse points")
-            points = task.sparse_points or choose_sparse_points(task, descriptors, self._in_order("selection"))
-            builder = RowBuilder(descriptors, points)
-        needed_bytes = required_bytes(builder, self._configurations, self._resources.threads)
-        kept_bytes = self._check_memory(needed_bytes, f"{builder.n_columns} sparse points")
-        targets = [scaled_targets(item, task.settings, task.data_set) for item in self._configurations]
-        with RowStore(kept_bytes) as store:
-            system = self._factorise(builder, targets, store)
-            with self._timed("factorisation"):
-                alphas = system.solve()
-            with self._timed("errors"):
-                training, leave_out = self._errors(system.triangle, alphas, targets, store)
-        return NativeFit(
-            model=builder.model(
-                alphas, {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
-            ),
-            sparse_points=points,
-            training_errors=training,
-            leave_out_errors=leave_out,
-            objective=system.objective,
-            timings=dict(self._timings),
-            rows_reused=self._reused,
-            rows_computed=self._computed,
-        )
-
-    def _check_memory(self, needed_bytes: int, purpose: str) -> float:
-        """Return how much memory is left (bytes)."""
-        left_bytes = self._resources.memory_limit_MB * _MEGABYTE - needed_bytes
-        if left_bytes < 0:
-            raise InputError(
-                f"the fit needs at least {needed_bytes / _MEGABYTE:.0f} MB for {purpose}; memory_limit_MB is "
-                f"{self._resources.memory_limit_MB:g}: raise it, or use fewer sparse points, a smaller n_max or l_max, "
-                "or fewer threads"
-            )
-        return left_bytes
-
-    @contextmanager
-    def _timed(self, stage: Stage) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._timings[stage] = self._timings.get(stage, 0.0) + time.perf_counter() - start
-
-    def _in_order(self, stage: Stage) -> ParallelMap:
-        """Return a parallel map over configurations that reports progress and keeps their order."""
-
-        def mapped(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-            for done, result in enumerate(self._pool.map(function, items), start=1):
-                yield result
-                self._progress(FitProgress(stage, done, len(items)))
-
-        return mapped
-
-    def _factorise(
-        self, builder: RowBuilder, targets: Sequence[tuple[FloatArray, FloatArray]], store: RowStore
-    ) -> StreamingLeastSquares:
-        with self._timed("factorisation"):
-            prior = prior_factor(builder.prior_blocks(), builder.n_columns, self._task.settings.sparse_jitter)
-            system = StreamingLeastSquares(prior)
-            del prior
-        n_done = 0
-        for block in blocks_of(targets, builder.n_columns):
-            with self._timed("rows"):
-                found = self._pool.map(lambda index: self._rows(builder, index), block)
-                matrix = np.empty((sum(len(targets[index][0]) for index in block), builder.n_columns + 1), order="F")
-                start = 0
-                for index, (parts, reused, computed) in zip(block, found, strict=True):
-                    values, sigmas = targets[index]
-                    rows = _side_by_side(parts)[: len(values)]
-                    store.keep(index, rows)
-                    stop = start + len(values)
-                    np.divide(rows, sigmas[:, None], out=matrix[start:stop, :-1])
-                    matrix[start:stop, -1] = values / sigmas
-                    start = stop
-                    self._reused += reused
-                    self._computed += computed
-                    n_done += 1
-                    self._progress(FitProgress("rows", n_done, len(targets)))
-            with self._timed("factorisation"), threadpool_limits(self._resources.threads):
-                system.add(matrix)
-            del matrix
-        return system
-
-    def _rows(self, builder: RowBuilder, index: int) -> tuple[list[FloatArray], int, int]:
-        """Return the rows of a configuration layer by layer, and how many numbers were reused and computed."""
-        atoms = self._configurations[index].atoms
-        layers = range(len(builder.sparse_points.layers))
-        if self._cache is None:
-            parts = builder.rows(atoms, layers)
-            return parts, 0, sum(part.size for part in parts)
-        keys = [builder.key(atoms, layer) for layer in layers]
-        found = {layer: self._cache.read(keys[layer], builder.shape(atoms, layer)) for layer in layers}
-        missing = [layer for layer in layers if found[layer] is None]
-        for layer, part in zip(missing, builder.rows(atoms, missing) if missing else [], strict=True):
-            self._cache.write(keys[layer], part)
-            found[layer] = part
-        parts = [part for part in found.values() if part is not None]
-        computed = sum(parts[layer].size for layer in missing)
-        return parts, sum(part.size for part in parts) - computed, computed
-
-    def _errors(
-        self,
-        triangle: FloatArray,
-        alphas: FloatArray,
-        targets: Sequence[tuple[FloatArray, FloatArray]],
-        store: RowStore,
-    ) -> tuple[FitErrors, FitErrors | None]:
-        def residuals(index: int) -> tuple[FloatArray, FloatArray | None]:
-            values, sigmas = targets[index]
-            rows = store.read(index)
-            fitted = dgemv(1.0, rows.T, alphas, trans=1) - values
-            if not self._task.leave_out:
-                return fitted, None
-            scaled = leave_out_residuals(rows / sigmas[:, None], fitted / sigmas, triangle)
-            return fitted, scaled * sigmas
-
-        found = list(self._in_order("errors")(residuals, range(len(targets))))
-        training = FitErrors(
-            tuple(errors_of(item, part) for item, (part, _) in zip(self._configurations, found, strict=True))
-        )
-        left_out = [
-            errors_of(item, part)
-            for item, (_, part) in zip(self._configurations, found, strict=True)
-            if part is not None
-        ]
-        return training, FitErrors(tuple(left_out)) if self._task.leave_out else None
-
-
-def _side_by_side(parts: Sequence[FloatArray]) -> FloatArray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-
-def blocks_of(targets: Sequence[tuple[FloatArray, FloatArray]], n_columns: int) -> Iterator[list[int]]:
-    """Yield consecutive configurations whose rows together do not exceed the columns, one of them at least."""
-    limit = min(max(n_columns, 256), _LARGEST_BLOCK_ROWS)
-    block: list[int] = []
-    n_rows = 0
-    for index, (values, _) in enumerate(targets):
-        if block and n_rows + len(values) > limit:
-            yield block
-            block, n_rows = [], 0
-        block.append(index)
-        n_rows += len(values)
-    if block:
-        yield block
-
-
-def required_bytes(builder: RowBuilder, configurations: Sequence[LabelledConfiguration], threads: int) -> int:
-    """Return what a fit holds at once (bytes) when it keeps no rows in memory.
-
-    That are the triangle, the prior's factor, a block of rows and its copy, sparse points as matrices, and
-    each thread's work space.
-    """
-    columns = builder.n_columns
-    largest_atoms = max(configuration.n_atoms for configuration in configurations)
-    largest_rows = 1 + 3 * largest_atoms + N_VIRIAL_ROWS
-    block_rows = max(min(max(columns, 256), _LARGEST_BLOCK_ROWS), largest_rows)
-    return _BYTES * (
-        2 * (columns + 1) ** 2
-        + 2 * block_rows * (columns + 1)
-        + builder.expanded_numbers
-        + threads * (2 * largest_rows * columns + builder.workspace_numbers)
+def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> NativeFit:
+    source, kept_bytes = row_source(task, resources, workshop)
+    targets = [scaled_targets(item, task.settings, task.data_set) for item in task.data_set]
+    with RowStore(kept_bytes) as store:
+        system, counts = factorise(source, targets, task.settings.sparse_jitter, store, workshop)
+        with workshop.timed("factorisation"):
+            alphas = system.solve()[:, 0]
+        with workshop.timed("errors"):
+            found = residuals_of(system, targets, store, workshop, leave_out=task.leave_out)
+    source.close()
+    pairs = list(zip(task.data_set, found, strict=True))
+    training = FitErrors(tuple(errors_of(item, fitted[:, 0]) for item, (fitted, _) in pairs))
+    left_out = tuple(errors_of(item, without[:, 0]) for item, (_, without) in pairs if without is not None)
+    isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
+    return NativeFit(
+        model=source.builder.model(alphas, isolated),
+        sparse_points=source.builder.sparse_points,
+        training_errors=training,
+        leave_out_errors=FitErrors(left_out) if task.leave_out else None,
+        objective=float(system.objectives[0]),
+        timings=dict(workshop.timings),
+        rows_reused=counts.read,
+        rows_computed=counts.computed,
     )
 
 
-def scaled_targets(
-    configuration: LabelledConfiguration, settings: GapSettings, data_set: DataSet
-) -> tuple[FloatArray, FloatArray]:
-    """Return the values that rows are fitted to and their standard deviations, each [n_rows].
+def row_source(
+    task: FitInputs, resources: FitResources, workshop: Workshop, n_sets: int = 1
+) -> tuple[RowSource, float]:
+    """Return the rows of a fit, for sparse points that are chosen now if none are given, and the memory left (bytes).
+
+    Raises:
+        InputError: if the memory limit is too low.
+    """
+    descriptors = Descriptors.of(task.data_set.elements, task.settings)
+    with workshop.timed("selection"):
+        if task.sparse_points is None:
+            _check_memory(resources, selection_bytes(task.data_set, descriptors), "the choice of sparse points")
+        points = task.sparse_points or choose_sparse_points(task, descriptors, workshop.in_order("selection"))
+        builder = RowBuilder(descriptors, points)
+    configurations = task.data_set.configurations
+    needed_bytes = required_bytes(builder, configurations, resources.threads, n_sets)
+    kept_bytes = _check_memory(resources, needed_bytes, f"{builder.n_columns} sparse points")
+    cache = None if resources.cache_folder is None else RowCache(resources.cache_folder, resources.cache_limit_MB)
+    return RowSource(builder, configurations, cache), kept_bytes
+
+
+def _check_memory(resources: FitResources, needed_bytes: int, purpose: str) -> float:
+    """Return how much memory is left (bytes)."""
+    left_bytes = resources.memory_limit_MB * _MEGABYTE - needed_bytes
+    if left_bytes < 0:
+        raise InputError(
+            f"the fit needs at least {needed_bytes / _MEGABYTE:.0f} MB for {purpose}; memory_limit_MB is "
+            f"{resources.memory_limit_MB:g}: raise it, or use fewer sparse points, a smaller n_max or l_max, "
+            "or fewer threads"
+        )
+    return left_bytes
+
+
+def scaled_targets(configuration: LabelledConfiguration, settings: GapSettings, data_set: DataSet) -> ScaledTargets:
+    """Return the values that a configuration's rows are fitted to, as one set, and their standard deviations.
 
     The energy counts from the isolated atoms; forces and virial have their signs changed (they are minus the
     derivatives of the energy); without a stress the virial's rows are left out. Standard deviations of
@@ -331,7 +209,7 @@ def scaled_targets(
     if virial is not None:
         values.append(-np.array([virial[component] for component in _VIRIAL_COMPONENTS]))
         sigmas.append(np.full(N_VIRIAL_ROWS, sigma.virial_eV_per_atom * scale))
-    return np.concatenate(values), np.concatenate(sigmas)
+    return ScaledTargets(np.concatenate(values)[:, None], np.concatenate(sigmas))
 
 
 def errors_of(configuration: LabelledConfiguration, residuals: FloatArray) -> ConfigurationErrors:

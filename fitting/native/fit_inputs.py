@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..data_sets import DataSet
 from ..settings import GapSettings
+from .row_cache import DEFAULT_CACHE_LIMIT_MB
 from .sparse_points import SparsePoints
 
 Stage = Literal["selection", "rows", "factorisation", "errors"]
@@ -37,8 +38,8 @@ class FitInputs:
         settings: hyperparameters.
         seed: for the selection of sparse points.
         sparse_points: used as they are, nothing is selected; None selects.
-        earlier: sparse points of an earlier fit that are kept; what they do not cover is added up to the
-            number in the settings. Rows in the cache stay valid for them.
+        earlier: sparse points of an earlier fit that are kept; points for what they do not cover join them, as
+            :mod:`.growth` says. Rows in the cache stay valid for them.
         leave_out: whether leave-out errors are wanted.
     """
 
@@ -58,8 +59,10 @@ class FitResources:
         threads: with one, equal inputs give equal bytes on one machine; so do equal numbers of threads.
         memory_limit_MB: of arrays of the fit (MB, 10⁶ bytes); rows beyond it wait in a temporary file.
         cache_folder: where rows are kept for later fits; None keeps none.
+        cache_limit_MB: of the cache (MB, 10⁶ bytes); what was not used for longest goes first.
     """
 
     threads: int = 1
     memory_limit_MB: float = 1000.0
     cache_folder: Path | None = None
+    cache_limit_MB: float = DEFAULT_CACHE_LIMIT_MB

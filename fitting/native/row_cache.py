@@ -2,14 +2,19 @@
 
 A file is a digest of its content followed by the content: what was half-written, cut short or altered is not
 taken, and computed again. Files are written under a temporary name and renamed, so that several fits can
-share a folder.
+share a folder. Nothing depends on the cache but time: where it cannot be written, fits go on without it, and
+what was not used for longest makes room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import logging
 import os
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,8 +27,12 @@ FloatArray = NDArray[np.float64]
 
 #: Part of every key: rows computed with another version of the kernels are not found.
 ROWS_VERSION = "1"
+DEFAULT_CACHE_LIMIT_MB = 10_000.0
 _DIGEST_BYTES = 32
+_SUFFIX, _PARTIAL_SUFFIX = ".rows", ".part"
+_PARTIAL_LIFETIME_S = 86_400.0
 _counter = itertools.count()
+logger = logging.getLogger(__name__)
 
 
 def digest_of(parts: Iterable[bytes | str]) -> str:
@@ -36,17 +45,23 @@ def digest_of(parts: Iterable[bytes | str]) -> str:
 
 
 class RowCache:
-    """A folder of row blocks, one file per key.
+    """A folder of row blocks, one file per key. Thread-safe.
 
     Args:
         folder: made when it does not exist.
+        limit_MB: of all files together, after :meth:`prune`, and of those that one fit uses (MB, 10⁶ bytes).
 
     Raises:
         IonloopError: if the folder cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit_MB: float = DEFAULT_CACHE_LIMIT_MB) -> None:
         self.folder = Path(folder)
+        self._limit_bytes = limit_MB * 1e6
+        self._used: dict[str, int] = {}
+        self._used_bytes = 0
+        self._lock = threading.Lock()
+        self._writable = True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -56,12 +71,22 @@ class RowCache:
 
     def path(self, key: str) -> Path:
         """Return the file of a key."""
-        return self.folder / key[:2] / f"{key}.rows"
+        return self.folder / key[:2] / f"{key}{_SUFFIX}"
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more rows can be kept; this fit's own do not push each other out."""
+        return self._writable and self._used_bytes < self._limit_bytes
+
+    def may_have(self, key: str) -> bool:
+        """Return whether there are rows of a key, whole or damaged."""
+        return self.path(key).exists()
 
     def read(self, key: str, shape: tuple[int, int]) -> FloatArray | None:
         """Return the rows of a key, or None if there are none, or damaged ones."""
+        path = self.path(key)
         try:
-            content = self.path(key).read_bytes()
+            content = path.read_bytes()
         except OSError:
             return None
         if len(content) != _DIGEST_BYTES + 8 * shape[0] * shape[1]:
@@ -71,18 +96,20 @@ class RowCache:
             != content[:_DIGEST_BYTES]
         ):
             return None
+        self._count(key, len(content))
+        # The time of the last use; another process may have removed the file meanwhile.
+        with contextlib.suppress(OSError):
+            os.utime(path)
         return np.frombuffer(content, dtype="<f8", offset=_DIGEST_BYTES).reshape(shape)
 
     def write(self, key: str, rows: FloatArray) -> None:
-        """Keep rows under a key.
-
-        Raises:
-            IonloopError: if they cannot be written.
-        """
+        """Keep rows under a key, if there is room and the disk takes them."""
+        if not self.has_room:
+            return
         path = self.path(key)
         content = np.ascontiguousarray(rows, dtype="<f8")
         # Threads of one process write the same folder too.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_counter)}.part")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_counter)}{_PARTIAL_SUFFIX}")
         try:
             path.parent.mkdir(exist_ok=True)
             with open(temporary, "wb") as stream:
@@ -90,9 +117,35 @@ class RowCache:
                 stream.write(content.data)
                 # Not flushed to the disk: the digest tells what a crash has left, and it is computed again.
             temporary.replace(path)
+            self._count(key, content.nbytes + _DIGEST_BYTES)
         except OSError as error:
-            raise IonloopError(
-                f"rows cannot be kept in the cache folder {self.folder}: {error}; free some space, or fit without it"
-            ) from error
+            self._writable = False
+            logger.warning("rows are not kept in %s any more: %s; later fits compute them again", self.folder, error)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def prune(self) -> None:
+        """Remove files until the rest is within the limit, those first that were not used for longest."""
+        found = []
+        now = time.time()
+        for path in self.folder.glob("*/*"):
+            # Another process may remove it at the same time.
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if path.suffix == _PARTIAL_SUFFIX and now - status.st_mtime > _PARTIAL_LIFETIME_S:
+                    path.unlink()
+                elif path.suffix == _SUFFIX:
+                    found.append((status.st_mtime_ns, status.st_size, path))
+        excess = sum(size for _, size, _ in found) - self._limit_bytes
+        for _, size, path in sorted(found, key=lambda item: item[0]):
+            if excess <= 0:
+                break
+            excess -= size
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _count(self, key: str, size: int) -> None:
+        with self._lock:
+            self._used_bytes += size - self._used.get(key, 0)
+            self._used[key] = size

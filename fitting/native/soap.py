@@ -133,7 +133,7 @@ class SoapBasis:
 
         Args:
             expansion: of the same atoms, from :meth:`forward`.
-            slopes: dE_i/dp. Shape [n, (l_max + 1) n_products], eV.
+            slopes: dE_i/dp, eV. Shape [n, (l_max + 1) n_products], or larger: the rest is ignored.
 
         Returns:
             Shape [n, (l_max + 1)², n_channels], eV.

@@ -1,4 +1,4 @@
-"""One SOAP coordinate of a GAP: energies of atoms and their gradients, by two matrix products per block of atoms."""
+"""One SOAP coordinate of a GAP: energies of atoms and their gradients, by two matrix products per group of atoms."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .neighbours import NeighbourPairs
 from .scratch import Scratch, aligned_copy
 from .soap import soap_basis
 from .soap_kernels import dot_product_covariance
+from .sparse_products import SparseProducts, is_supported
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -48,9 +49,18 @@ class SoapTerm:
         self.zeta = float(coordinate.zeta)
         self.basis = soap_basis(coordinate.descriptor)
         spectra, appended = self.basis.from_file_order(coordinate.sparse_points)
-        self._points = aligned_copy(spectra, precision)
         self._constants = appended * coordinate.descriptor.covariance_sigma0
         self._weights = coordinate.alphas * coordinate.sparse_cutoffs * coordinate.delta**2
+        self._points: NDArray[Any] | SparseProducts
+        if precision == "float64" and is_supported():
+            self._points = SparseProducts(spectra, self._constants, self._weights, self.zeta)
+        else:
+            self._points = aligned_copy(spectra, precision)
+
+    @property
+    def uses_blas(self) -> bool:
+        """Whether an evaluation calls BLAS, whose own threads must then rest."""
+        return not isinstance(self._points, SparseProducts) or self.basis.mixing is not None
 
     def add(
         self,
@@ -65,20 +75,42 @@ class SoapTerm:
         """Add energies (eV), gradients on pairs (eV/Å) and variances (eV²) of some atoms."""
         n_atoms = len(atoms)
         expansion = self.basis.forward(pairs, numbers, atoms, scratch)
-        products = self._multiplied("products", expansion.spectrum, self._points.T, scratch)
-        slopes = scratch.array("covariance_slopes", products.shape)
         own_energies = scratch.array("energies", (n_atoms,))
-        dot_product_covariance(products, self._constants, self._weights, self.zeta, slopes, own_energies)
+        products = np.empty((n_atoms, len(self._weights))) if variances is not None else None
+        slopes = self.multiply(expansion.spectrum, own_energies, products, scratch)
         energies[atoms] += own_energies
-        if variances is not None:
+        if variances is not None and products is not None:
             variances[atoms] += self._variance(products)
-        slopes_of_spectrum = self._multiplied("spectrum_slopes", slopes, self._points, scratch)
-        adjoint = self.basis.backward(expansion, slopes_of_spectrum, scratch)
+        adjoint = self.basis.backward(expansion, slopes, scratch)
         self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
 
-    def _multiplied(self, name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
+    def multiply(
+        self, spectra: FloatArray, energies: FloatArray, products: FloatArray | None, scratch: Scratch
+    ) -> FloatArray:
+        """Fill the atoms' energies (eV) and, if wanted, products with the sparse points; return dE/d(spectrum).
+
+        Args:
+            spectra: normalised power spectra. Shape [n, n_components].
+            energies: shape [n].
+            products: shape [n, n_sparse].
+
+        Returns:
+            eV. Its first n rows and n_components columns count.
+        """
+        if isinstance(self._points, SparseProducts):
+            return self._points.evaluate(spectra, energies, scratch, products)
+        points = self._points
+        covariances = self._multiplied("products", spectra, points.T, scratch)
+        if products is not None:
+            products[:] = covariances
+        slopes = scratch.array("covariance_slopes", covariances.shape)
+        dot_product_covariance(covariances, self._constants, self._weights, self.zeta, slopes, energies)
+        return self._multiplied("spectrum_slopes", slopes, points, scratch)
+
+    @staticmethod
+    def _multiplied(name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
         out = scratch.array(name, (left.shape[0], right.shape[1]), right.dtype)
-        return multiply(left.astype(right.dtype, copy=False), right, out).astype(np.float64, copy=False)
+        return np.matmul(left.astype(right.dtype, copy=False), right, out=out).astype(np.float64, copy=False)
 
     def _variance(self, products: FloatArray) -> FloatArray:
         coordinate = self.coordinate
@@ -103,8 +135,3 @@ class SoapTerm:
             raise IonloopError(
                 f"the sparse points of {coordinate.label!r} give no predicted variance: {error}"
             ) from error
-
-
-def multiply(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
-    """Matrix product: two per term and block of atoms, most of the time of an evaluation."""
-    return np.matmul(left, right, out=out)

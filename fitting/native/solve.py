@@ -63,25 +63,27 @@ def prior_factor(blocks: Sequence[PriorBlock], n_columns: int, jitter: float) ->
 
 
 class StreamingLeastSquares:
-    """Triangle of the QR decomposition of all rows seen so far, the right-hand side as its last column.
+    """Triangle of the QR decomposition of all rows seen so far, the right-hand sides as its last columns.
 
     Memory is one square of the number of columns, and the block that is being added.
 
     Args:
         factor: Lᵀ, whose rows come first, with zero targets. Shape [n_columns, n_columns].
+        n_sets: right-hand sides.
     """
 
-    def __init__(self, factor: FloatArray) -> None:
+    def __init__(self, factor: FloatArray, n_sets: int = 1) -> None:
         self.n_columns = len(factor)
         self.n_rows = 0
-        self._triangle = np.zeros((self.n_columns + 1, self.n_columns + 1), order="F")
-        self._triangle[:-1, :-1] = factor
+        size = self.n_columns + n_sets
+        self._triangle = np.zeros((size, size), order="F")
+        self._triangle[: self.n_columns, : self.n_columns] = factor
 
     def add(self, block: FloatArray) -> None:
-        """Merge rows with their targets as last column, both divided by σ, into the triangle.
+        """Merge rows with their targets as last columns, both divided by σ, into the triangle.
 
         Args:
-            block: shape [n_rows, n_columns + 1], Fortran order; overwritten.
+            block: shape [n_rows, n_columns + n_sets], Fortran order; overwritten.
 
         Raises:
             SingularFitError: if a number is not finite.
@@ -89,7 +91,7 @@ class StreamingLeastSquares:
         if not np.isfinite(block).all():
             raise SingularFitError("rows of the fit are not finite numbers: check labels and regularisation")
         self._triangle, _, _, info = dtpqrt(
-            0, min(_PANEL_COLUMNS, self.n_columns + 1), self._triangle, block, overwrite_a=1, overwrite_b=1
+            0, min(_PANEL_COLUMNS, len(self._triangle)), self._triangle, block, overwrite_a=1, overwrite_b=1
         )
         if info != 0:
             raise SingularFitError(f"the QR decomposition failed in argument {-info}")
@@ -98,15 +100,15 @@ class StreamingLeastSquares:
     @property
     def triangle(self) -> FloatArray:
         """R, upper triangular with RᵀR = KᵀΣ⁻²K + K_MM. Shape [n_columns, n_columns]."""
-        return self._triangle[:-1, :-1]
+        return self._triangle[: self.n_columns, : self.n_columns]
 
     @property
-    def objective(self) -> float:
-        """The minimum of |Σ⁻¹(K α - y)|² + αᵀ K_MM α."""
-        return float(self._triangle[-1, -1] ** 2)
+    def objectives(self) -> FloatArray:
+        """The minimum of |Σ⁻¹(K α - y)|² + αᵀ K_MM α for each right-hand side. Shape [n_sets]."""
+        return np.square(self._triangle[self.n_columns :, self.n_columns :]).sum(axis=0)
 
     def solve(self) -> FloatArray:
-        """Return the weights α. Shape [n_columns].
+        """Return the weights α. Shape [n_columns, n_sets].
 
         Raises:
             SingularFitError: if the triangle is singular to working precision.
@@ -117,7 +119,7 @@ class StreamingLeastSquares:
                 f"the linear system of the fit is singular (diagonal of R from {diagonal.min():.1e} to "
                 f"{diagonal.max():.1e}): raise sparse_jitter or the regularisation, or use fewer sparse points"
             )
-        return solve_triangular(self.triangle, self._triangle[:-1, -1], check_finite=False)
+        return solve_triangular(self.triangle, self._triangle[: self.n_columns, self.n_columns :], check_finite=False)
 
 
 def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: FloatArray) -> FloatArray:
@@ -128,7 +130,7 @@ def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: Floa
 
     Args:
         block: the group's rows divided by σ. Shape [n_rows, n_columns].
-        residuals: B α - y of the fit to everything, divided by σ. Shape [n_rows].
+        residuals: B α - y of the fit to everything, divided by σ. Shape [n_rows, n_sets].
         triangle: R. Shape [n_columns, n_columns].
     """
     whitened = solve_triangular(triangle, block.T, trans="T", check_finite=False)

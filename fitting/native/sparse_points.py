@@ -3,8 +3,8 @@
 Selection is a pure function of the descriptors, a number and a seed. ``cur_points`` samples by leverage
 scores (Mahoney, Drineas, Proc. Natl. Acad. Sci. 2009, 106, 697, 10.1073/pnas.0803205106), as gap_fit does;
 ``farthest_points`` is the greedy cover of Gonzalez (Theor. Comput. Sci. 1985, 38, 293,
-10.1016/0304-3975(85)90224-5). Points of an earlier fit can be kept: only what they do not cover is added,
-in a layer of its own, so that rows computed for the earlier layers stay valid.
+10.1016/0304-3975(85)90224-5). What joins the points of an earlier fit is chosen by :mod:`.growth`, in a layer of its
+own, so that rows computed for the earlier layers stay valid.
 """
 
 from __future__ import annotations
@@ -136,102 +136,64 @@ def cur_points(descriptors: FloatArray, count: int, random: np.random.Generator)
     return np.argsort(random.uniform(size=len(scores)) - probabilities, kind="stable")[:count]
 
 
-def farthest_points(
-    descriptors: FloatArray, count: int, random: np.random.Generator, earlier: FloatArray | None = None
-) -> IntArray:
-    """Return the indices of ``count`` descriptors, each the farthest from all before it and from ``earlier``."""
+def farthest_points(descriptors: FloatArray, count: int, random: np.random.Generator) -> IntArray:
+    """Return the indices of ``count`` descriptors, each the farthest from all before it; the first is random."""
     squares = np.einsum("ij,ij->i", descriptors, descriptors)
     nearest = np.full(len(descriptors), np.inf)
-
-    def take_into_account(point: FloatArray) -> None:
+    chosen = [int(random.integers(len(descriptors)))]
+    while len(chosen) < count:
+        point = descriptors[chosen[-1]]
         np.minimum(nearest, squares + point @ point - 2.0 * (descriptors @ point), out=nearest)
-
-    for point in () if earlier is None else earlier:
-        take_into_account(point)
-    chosen: list[int] = []
-    for _ in range(count):
-        if chosen or (earlier is not None and len(earlier)):
-            nearest[chosen] = -np.inf
-            chosen.append(int(np.argmax(nearest)))
-        else:
-            chosen.append(int(random.integers(len(descriptors))))
-        take_into_account(descriptors[chosen[-1]])
-    return np.array(chosen, dtype=np.int64)
+        nearest[chosen] = -np.inf
+        chosen.append(int(np.argmax(nearest)))
+    return np.array(chosen[:count], dtype=np.int64)
 
 
-def uniform_points(
-    values: FloatArray, count: int, random: np.random.Generator, earlier: FloatArray | None = None
-) -> IntArray:
+def uniform_points(values: FloatArray, count: int, random: np.random.Generator) -> IntArray:
     """Return the indices of ``count`` numbers, the first met in each of ``count`` bins, empty bins filled at random.
 
     Args:
         values: shape [n].
-        earlier: their bins count as filled. Shape [n_earlier].
+        count: bins, and numbers.
+        random: fills the empty bins.
     """
     lowest, highest = float(values.min()), float(values.max())
     scale = (count - 1) / (highest - lowest) if highest > lowest else 0.0
-    bins = np.rint((values - lowest) * scale).astype(np.int64)
-    filled = set() if earlier is None else set(np.rint((earlier - lowest) * scale).astype(np.int64).tolist())
-    occupied, first = np.unique(bins, return_index=True)
-    chosen = [int(index) for bin_, index in zip(occupied.tolist(), first, strict=True) if bin_ not in filled][:count]
+    _, first = np.unique(np.rint((values - lowest) * scale).astype(np.int64), return_index=True)
+    chosen = first[:count]
     rest = np.setdiff1d(np.arange(len(values)), chosen)
     fill = random.choice(rest, size=count - len(chosen), replace=False)
-    return np.concatenate([np.array(chosen, dtype=np.int64), fill])
+    return np.concatenate([chosen, fill]).astype(np.int64)
 
 
-def select_points(
-    candidates: FloatArray,
-    count: int,
-    method: SparseMethod,
-    random: np.random.Generator,
-    earlier: FloatArray | None = None,
-) -> FloatArray:
-    """Return new sparse points, so that with the earlier ones there are ``count``, in the order of the data.
-
-    Fewer are returned where there are fewer distinct candidates.
+def select_points(candidates: FloatArray, count: int, method: SparseMethod, random: np.random.Generator) -> FloatArray:
+    """Return sparse points in the order of the data, fewer where there are fewer distinct candidates.
 
     Args:
         candidates: descriptors of the data. Shape [n_candidates, n_dimensions].
-        count: sparse points in total.
+        count: sparse points.
         method: how they are chosen.
         random: draws what the method leaves open.
-        earlier: points that are kept. Shape [n_earlier, n_dimensions].
 
     Raises:
         InputError: if the method does not apply to these descriptors.
     """
     if method == "uniform" and candidates.shape[1] != 1:
         raise InputError("sparse_method uniform is for distances; choose cur_points, farthest_points or random")
-    kept = earlier if earlier is not None and len(earlier) else np.zeros((0, candidates.shape[1]))
-    distinct = distinct_rows(np.concatenate([kept, candidates]))
-    candidates = candidates[distinct[distinct >= len(kept)] - len(kept)]
-    count = min(max(count - len(kept), 0), len(candidates))
-    if count == len(candidates):
+    candidates = candidates[distinct_rows(candidates)]
+    if count >= len(candidates):
         return candidates
-    if count == 0:
-        return candidates[:0]
-    chosen = _choose(candidates, count, method, random, kept)
-    return candidates[np.sort(chosen)]
+    return candidates[np.sort(_choose(candidates, count, method, random))]
 
 
-def _choose(
-    candidates: FloatArray, count: int, method: SparseMethod, random: np.random.Generator, kept: FloatArray
-) -> IntArray:
+def _choose(candidates: FloatArray, count: int, method: SparseMethod, random: np.random.Generator) -> IntArray:
     if method == "uniform":
-        return uniform_points(candidates[:, 0], count, random, kept[:, 0])
+        return uniform_points(candidates[:, 0], count, random)
     if method == "farthest_points":
-        return farthest_points(candidates, count, random, kept)
+        return farthest_points(candidates, count, random)
     if method == "cur_points":
-        return cur_points(_without_span(candidates, kept), count, random)
+        return cur_points(candidates, count, random)
     return random.choice(len(candidates), size=count, replace=False)
-
-
-def _without_span(candidates: FloatArray, kept: FloatArray) -> FloatArray:
-    """What kept points cannot represent linearly is all that new ones are wanted for."""
-    if len(kept) == 0:
-        return candidates
-    basis, _ = np.linalg.qr(kept.T)
-    return candidates - (candidates @ basis) @ basis.T
 
 
 def thin(indices: IntArray, limit: int, random: np.random.Generator) -> IntArray:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import bson
+from bson.codec_options import CodecOptions
 from pymongo.errors import DocumentTooLarge
 
 from .catalog import Catalog, CollectionRecord, new_revision
@@ -23,6 +24,14 @@ _FEW = 64
 """Up to so many candidates are cheaper to load and sort than to walk along the index of the sort field."""
 
 
+# A text that is no UTF-8 must not make a collection unreadable.
+_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    return bson.decode(body, _OPTIONS)
+
+
 class Stored:
     """One document as stored: ``document`` is shared with the cache and must not be changed."""
 
@@ -38,12 +47,12 @@ class Stored:
     def document(self) -> dict[str, Any]:
         """The decoded document, shared: read only."""
         if self._document is None:
-            self._document = bson.decode(self.body)
+            self._document = _decode(self.body)
         return self._document
 
     def copy(self) -> dict[str, Any]:
         """Return the document as the caller's own."""
-        return bson.decode(self.body)
+        return _decode(self.body)
 
 
 def encode_document(document: Mapping[str, Any]) -> bytes:

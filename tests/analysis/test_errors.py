@@ -9,9 +9,11 @@ from ase.calculators.lj import LennardJones
 
 from ionloop.analysis.errors import (
     ErrorStatistics,
+    FORCE_BIN_EDGES_eV_per_A,
     ModelErrors,
     collect_parity_data,
     evaluate_errors,
+    force_bins,
     parity_data,
 )
 
@@ -103,6 +105,56 @@ def test_predictions_that_do_not_belong_are_refused() -> None:
 def test_errors_survive_json() -> None:
     errors = collect_parity_data([make_example("LiS")], [0.1], [np.full((2, 3), 0.1)]).errors()
     assert ModelErrors.model_validate_json(errors.model_dump_json()) == errors
+
+
+def test_an_atom_belongs_to_the_range_of_its_reference_force() -> None:
+    reference = np.array([[0.3, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 3.0, 4.0], [0.6, 0.0, 0.8]])
+    # Predictions far outside of the range of their reference: the reference alone decides.
+    predicted = reference + np.array([[9.0], [0.1], [0.2], [0.4]])
+    bins = force_bins(reference, predicted, ["Li", "S", "S", "Li"])
+    found = {one.label: (one.errors.count // 3, round(one.errors.rmse, 12), sorted(one.by_element)) for one in bins}
+    assert found == {
+        "0 to 0.5": (1, 9.0, ["Li"]),
+        "0.5 to 1": (1, 0.1, ["S"]),
+        "1 to 2": (1, 0.4, ["Li"]),
+        "above 5": (1, 0.2, ["S"]),
+    }
+    assert bins[-1].upper_eV_per_A is None
+    assert bins[0].reference_rms_eV_per_A == pytest.approx(0.3 / np.sqrt(3), abs=TOLERANCE)
+
+
+def test_ranges_together_are_all_forces() -> None:
+    random = np.random.default_rng(1)
+    example = make_example("Li70P30S110")
+    reference = random.normal(scale=2.0, size=(210, 3))
+    example = Example(example.atoms, 0.0, reference)
+    errors = collect_parity_data([example], [0.0], [reference + random.normal(size=(210, 3))]).errors()
+    bins = errors.force_by_magnitude_eV_per_A
+    assert len(bins) == len(FORCE_BIN_EDGES_eV_per_A)
+    squares = sum(one.errors.rmse**2 * one.errors.count for one in bins)
+    assert np.sqrt(squares / 630) == pytest.approx(errors.force_eV_per_A.rmse, abs=TOLERANCE)
+    for element, statistics in errors.force_by_element_eV_per_A.items():
+        assert sum(one.by_element[element].count for one in bins if element in one.by_element) == statistics.count
+
+
+def test_a_model_without_forces_has_a_relative_error_of_one_everywhere() -> None:
+    reference = np.random.default_rng(2).normal(scale=2.0, size=(100, 3))
+    bins = force_bins(reference, np.zeros((100, 3)), np.full(100, "Li"))
+    assert [one.relative_error for one in bins] == pytest.approx([1.0] * len(bins), abs=TOLERANCE)
+    (at_rest,) = force_bins(np.zeros((1, 3)), np.ones((1, 3)), ["Li"])
+    assert at_rest.relative_error == np.inf
+
+
+@pytest.mark.parametrize("edges", [(), (0.5, 1.0), (0.0, 1.0, 1.0)])
+def test_ranges_must_begin_at_zero_and_ascend(edges: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        force_bins(np.ones((1, 3)), np.ones((1, 3)), ["Li"], edges)
+
+
+def test_errors_recorded_before_there_were_ranges_still_load() -> None:
+    errors = collect_parity_data([make_example("LiS")], [0.1], [np.full((2, 3), 0.1)]).errors()
+    recorded = errors.model_dump(mode="json", exclude={"force_by_magnitude_eV_per_A"})
+    assert ModelErrors.model_validate(recorded).force_by_magnitude_eV_per_A == ()
 
 
 def test_virial_errors_are_those_of_the_stress_times_the_volume() -> None:

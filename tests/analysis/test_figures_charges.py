@@ -38,21 +38,24 @@ def test_both_criteria_are_drawn_against_the_same_charge() -> None:
     assert figure.layout.yaxis2.side == "right"
     assert "eV/Å" in figure.layout.yaxis.title.text
     assert "eV/Å" in figure.layout.yaxis2.title.text
-    (level,) = figure.layout.shapes
+    (level,) = figure.layout.shapes  # the error of GAP
     assert level.y0 == level.y1 == pytest.approx(0.20)
 
 
-def test_minima_are_marked_with_their_uncertainty() -> None:
+def test_fitted_charges_are_marked_with_their_uncertainty() -> None:
     figure = charge_trade_off_figure(
         ERRORS,
         LOCALITY,
         "Li",
-        by_error=ChargeEstimate({"Li": 0.2, "S": -0.4}, {"Li": 0.05, "S": 0.1}),
-        by_locality=ChargeEstimate({"Li": 0.5, "S": -1.0}, {"Li": 0.02, "S": 0.04}),
+        by_error=ChargeEstimate({"Li": 0.2, "S": -0.4}, {"Li": 0.05, "S": 0.1}, 0.18),
+        by_locality=ChargeEstimate({"Li": 0.5, "S": -1.0}, {"Li": 0.02, "S": 0.04}, 0.15),
     )
-    bands = [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "rect"]
-    np.testing.assert_allclose(bands, [(0.15, 0.25), (0.48, 0.52)])
-    assert [annotation.text for annotation in figure.layout.annotations] == ["lowest error", "best locality"]
+    stars = [trace for trace in figure.data if trace.mode == "markers"]
+    assert [(star.x[0], star.error_x.array[0], star.y[0], star.yaxis) for star in stars] == [
+        (0.2, 0.05, 0.18, "y"),
+        (0.5, 0.02, 0.15, "y2"),
+    ]
+    assert "S -0.40 e" in stars[0].hovertemplate
 
 
 def test_errors_alone_have_one_axis() -> None:

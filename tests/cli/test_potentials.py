@@ -63,7 +63,11 @@ def test_a_model_is_fitted_and_measured(files, capsys, kind):
     assert 0 < errors["virial_eV_per_atom"]["rmse"] < spread
     parity = files / "parity.npz"
     assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--parity", str(parity)]) == 0
-    assert "virial" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "virial" in told
+    for one in errors["force_by_magnitude_eV_per_A"]:
+        assert f"{1000 * one['errors']['rmse']:.2f}" in told
+    assert sum(one["errors"]["count"] for one in errors["force_by_magnitude_eV_per_A"]) == 72
     with np.load(parity) as arrays:
         difference = arrays["predicted_forces"] - arrays["reference_forces"]
     assert np.sqrt(np.mean(difference**2)) == pytest.approx(errors["force_eV_per_A"]["rmse"])

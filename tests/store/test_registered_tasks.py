@@ -116,5 +116,4 @@ def test_a_worker_marks_a_forbidden_firework_and_goes_on_with_the_next(tmp_path,
     states = {fw["name"]: fw["state"] for fw in launchpad.fireworks.find()}
     assert states == {"harmful": "FIZZLED", "harmless": "COMPLETED"}
     assert not harm.exists()
-    details = launchpad.fireworks.find_one({"name": "harmful"})["spec"]["_exception_details"]
-    assert "ScriptTask" in details["_stacktrace"]
+    assert "ScriptTask" in launchpad.fireworks.find_one({"name": "harmful"})["refusal"]

@@ -51,18 +51,26 @@ def run(small, jobs: dict) -> None:
 
 def test_every_cell_is_a_job_and_every_potential_has_a_gathering_one(small):
     jobs = graph(small)
-    assert len(jobs) == 2 * (SETTINGS.points + 1)
-    assert jobs["analysis/energy-volume/es-gap/0"].parents == ("final/fit/es-gap",)
+    assert len(jobs) == 2 * (SETTINGS.points + 1) + 1
+    assert jobs["analysis/energy-volume/es-gap/origin"].parents == ("final/fit/es-gap",)
+    assert jobs["analysis/energy-volume/es-gap/0"].parents == ("analysis/energy-volume/es-gap/origin",)
     assert jobs["analysis/energy-volume/reference/0"].parents == ("analysis/energy-volume/es-gap/0",)
     assert jobs["analysis/energy-volume/es-gap"].runs_after_failures
     names = {*jobs, "final/fit/es-gap"}
     assert all(parent in names for job in jobs.values() for parent in job.parents)
 
 
-@pytest.mark.parametrize(("reference", "waits"), [("relax", False), ("single-points", True)])
-def test_only_single_points_wait_for_the_driver(small, reference, waits):
-    jobs = graph(small, SETTINGS.model_copy(update={"reference": reference}))
-    assert bool(jobs["analysis/energy-volume/reference/2"].parents) is waits
+@pytest.mark.parametrize(
+    ("changes", "parents"),
+    [
+        ({"reference": "relax"}, ("analysis/energy-volume/reference/origin",)),
+        ({"reference": "single-points"}, ("analysis/energy-volume/es-gap/2",)),
+        ({"relax_ions": False}, ()),
+    ],
+)
+def test_only_single_points_wait_for_the_driver(small, changes, parents):
+    jobs = graph(small, SETTINGS.model_copy(update=changes))
+    assert jobs["analysis/energy-volume/reference/2"].parents == parents
 
 
 def test_without_the_reference_there_are_no_jobs_of_it(small):
@@ -99,9 +107,10 @@ def test_the_report_has_a_curve_and_a_bulk_modulus_for_every_potential(small, op
 
 def test_a_point_whose_file_is_damaged_is_computed_again(small, opened):
     jobs = graph(small)
-    job = jobs["analysis/energy-volume/es-gap/1"]
+    job = jobs["analysis/energy-volume/es-gap/origin"]
     small.run(job)
     (record,) = small.store.results.find({"kind": POINT_KIND})
+    assert record.values["strain"] == 0.0
     small.store.artefacts.path(record.artefacts["cell"].path).write_bytes(b"damaged")
     small.run(job)
     assert small.store.artefacts.is_whole(small.store.results[record.id].artefacts["cell"])
@@ -109,8 +118,8 @@ def test_a_point_whose_file_is_damaged_is_computed_again(small, opened):
 
 def test_missing_points_are_counted_and_too_few_give_no_fit(small, opened):
     jobs = graph(small)
-    small.run(jobs["analysis/energy-volume/es-gap/0"])
-    small.run(jobs["analysis/energy-volume/es-gap"])
+    for key in ("es-gap/origin", "es-gap/0", "es-gap"):
+        small.run(jobs[f"analysis/energy-volume/{key}"])
     (curve,) = small.store.results.find({"kind": CURVE_KIND})
     assert curve.values["fit"] is None
     assert curve.values["missing"] == SETTINGS.points - 1

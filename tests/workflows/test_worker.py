@@ -11,9 +11,11 @@ from ionloop.store.connection import host_name
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
+from ionloop.workflows.heartbeat import is_dead, process_start, worker_name
 from ionloop.workflows.ledger import failures
+from ionloop.workflows.lost_jobs import recover_lost_jobs
 from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker import Worker, is_dead, process_start, recover_lost_jobs, worker_name
+from ionloop.workflows.worker import Worker
 
 
 def worker_document(pid: int, name: str, host: str = "", heartbeat: float | None = None) -> dict:

@@ -6,12 +6,14 @@ The graph is known from the start: every path has a slot, and a slot that finds 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from ...analysis.barriers import BarrierSettings
+from ...analysis.conductivity_settings import ConductivitySettings
 from ...analysis.figures import model_name
 from ...analysis.figures_barriers import (
     PathEnergies,
@@ -33,6 +35,7 @@ from ...tasks.barriers import (
     PointsParameters,
     PointsTask,
 )
+from ...tasks.conductivity import ConductivityRunParameters
 from ...tasks.hops import ENDS_KIND, HOPS_KIND, HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
 from ...tasks.results import REFERENCE, known_result, load_arrays
 from ...tasks.sample import trajectory_identifier
@@ -41,6 +44,7 @@ from ..campaign_problems import Problem
 from ..jobs import Job
 from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
+from .conductivity import conductivity_jobs
 
 EVALUATIONS_PER_END = 150
 """Evaluations that relaxing one end of a path takes, estimated."""
@@ -56,17 +60,64 @@ def slots(settings: BarrierSettings) -> tuple[str, ...]:
     return (*crossing, *(f"hop-{number + 1}" for number in range(settings.hops)))
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Trajectories in which hops are looked for, and the jobs that run them."""
+
+    trajectories: list[str]
+    supercell: tuple[int, int, int] = (1, 1, 1)
+    equilibration_frames: int = 0
+    parents: tuple[str, ...] = ()
+
+
+def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
+    campaign = plan.campaign
+    conductivity = _conductivity(campaign, settings)
+    if conductivity is None:
+        # Frames of the last generation are there before its models are final.
+        replicas = range(campaign.sampling.replicas)
+        names = [trajectory_identifier(campaign.name, plan.generation, f"replica-{number}") for number in replicas]
+        return _Source(names)
+    temperature = _nearest(conductivity.temperatures_K, campaign.sampling.temperature_K)
+    runs = {
+        job.key: job.parameters
+        for job in conductivity_jobs(plan, conductivity)
+        if isinstance(job.parameters, ConductivityRunParameters)
+        and job.parameters.potential.kind == campaign.driver
+        and job.parameters.dynamics.temperature_K == temperature
+    }
+    return _Source(
+        [run.trajectory for run in runs.values()],
+        conductivity.supercell,
+        conductivity.equilibration_frames,
+        tuple(runs),
+    )
+
+
+def _conductivity(campaign: Campaign, settings: BarrierSettings) -> ConductivitySettings | None:
+    """Return the settings of the conductivity whose trajectories are taken, None where the last generation's are."""
+    # The campaign file names the section only once the analysis is registered there.
+    found: ConductivitySettings | None = getattr(campaign.analyses, "conductivity", None)
+    if settings.trajectories == "sampling" or found is None or campaign.driver not in (found.models or campaign.models):
+        return None
+    return found
+
+
+def _nearest(values: tuple[float, ...], wanted: float) -> float:
+    return min(values, key=lambda value: (abs(value - wanted), value))
+
+
 def barrier_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
     """Return the jobs from trajectories to barriers."""
     campaign = plan.campaign
+    source = _source(plan, settings)
     hops = HopsParameters(
         **plan.place,
         mobile=campaign.mobile,
-        trajectories=[
-            trajectory_identifier(campaign.name, plan.generation, f"replica-{replica}")
-            for replica in range(campaign.sampling.replicas)
-        ],
-        periods=campaign.supercell,
+        trajectories=source.trajectories,
+        supercell=source.supercell,
+        periods=tuple(np.multiply(campaign.supercell, source.supercell).tolist()),
+        equilibration_frames=source.equilibration_frames,
         settings=settings,
     )
     ends = HopEndsParameters(
@@ -76,8 +127,14 @@ def barrier_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
         potential=plan.potential(campaign.driver),
         settings=settings,
     )
-    # Frames of the last generation are there before its models are final.
-    find = Job(key=f"{_STAGE}/hops", task=HopsTask, parameters=hops, priority=PRIORITY)
+    find = Job(
+        key=f"{_STAGE}/hops",
+        task=HopsTask,
+        parameters=hops,
+        parents=source.parents,
+        priority=PRIORITY,
+        runs_after_failures=True,
+    )
     relax = Job(
         key=f"{_STAGE}/ends",
         task=HopEndsTask,
@@ -290,6 +347,7 @@ def _hop_rows(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         (f"{1000 * summary['rate_per_ion_per_ps']:.1f} ({1000 * low:.1f} to {1000 * high:.1f})"),
     )
     yield "share of hops in events of several ions, %", f"{100 * summary['concerted_fraction']:.0f}"
+    yield "share that chance alone would bring, %", f"{100 * values['concerted_by_chance']:.0f}"
     yield "mean length of a jump, Å", f"{summary['mean_jump_A']:.2f}"
     for axis, displacement in zip("abc", summary["net_displacement_A"], strict=True):
         yield f"net displacement of an ion along {axis} (root mean square), Å", f"{displacement:.2f}"
@@ -333,13 +391,26 @@ def _settings(campaign: Campaign) -> BarrierSettings:
 
 
 def _cost(campaign: Campaign, atoms: Atoms) -> AnalysisCost:
-    return barrier_cost(_settings(campaign), len(campaign.models), len(atoms))
+    settings = _settings(campaign)
+    conductivity = _conductivity(campaign, settings)
+    cells = 1 if conductivity is None else int(np.prod(conductivity.supercell))
+    return barrier_cost(settings, len(campaign.models), cells * len(atoms))
 
 
 def _problems(campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
     if np.all(np.asarray(atoms.symbols == campaign.mobile)):
         yield Problem(
             ("analyses", "barriers"), f"the structure holds nothing but {campaign.mobile}: no framework, no hops"
+        )
+
+    settings = _settings(campaign)
+    if settings.trajectories == "conductivity" and _conductivity(campaign, settings) is None:
+        yield Problem(
+            ("analyses", "barriers", "trajectories"),
+            f"asks for trajectories of the conductivity with {campaign.driver}, which the campaign does not make",
+            value="conductivity",
+            allowed="auto | sampling, or analyses.conductivity",
+            related=(("analyses", "conductivity"), ("sampling", "driver")),
         )
 
 

@@ -162,7 +162,7 @@ def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
     for kind in plan.models:
         made = _DefectJobs(plan, kind, "analysis/frenkel", settings)
         relaxations = made.relaxations(pairs)
-        references = made.single_points(relaxations, settings.recombination_radius_A)
+        references = made.single_points(relaxations, settings.basins.recombination_radius_A)
         points = [_single_point(job).identifier for job in references]
         parameters = FrenkelParameters(
             **made.own,
@@ -171,7 +171,7 @@ def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
             relaxations=[_relaxation(job).identifier for job in relaxations[1:]],
             bulk_reference=points[0] if points else None,
             references=tuple(points[1:]),
-            recombination_radius_A=settings.recombination_radius_A,
+            recombination_radius_A=settings.basins.recombination_radius_A,
         )
         end = made.gather("", FrenkelTask, parameters, relaxations + references)
         jobs += [*relaxations, *references, end]
@@ -193,8 +193,7 @@ def _field_jobs(
                 relaxation=settings.relaxation,
                 axis=axis,
                 fields_V_per_A=fields,
-                recombination_radius_A=settings.recombination_radius_A,
-                hop_distance_A=settings.hop_distance_A,
+                rules=settings.basins,
                 bulk=made.bulk.identifier,
             )
             branches.append(bulk)
@@ -218,7 +217,7 @@ def _field_jobs(
         candidates=list(candidates),
         followed=settings.pairs,
         branches=branches,
-        recombination_radius_A=settings.recombination_radius_A,
+        recombination_radius_A=settings.basins.recombination_radius_A,
     )
     return [*jobs, made.gather("field", FrenkelFieldTask, parameters, jobs)]
 

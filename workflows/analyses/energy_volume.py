@@ -32,60 +32,81 @@ _STAGE = f"analysis/{CURVE_KIND}"
 
 
 def energy_volume_jobs(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> list[Job]:
-    """Return one job per potential and cell, and one per potential that fits its equation of state."""
-    relaxation = settings.relaxation if settings.relax_ions else None
+    """Return one job per potential and cell, and one per potential that fits its equation of state.
+
+    Where ions relax, the crystal is relaxed first and its strained copies start from there: started from the same
+    unrelaxed ions they fall into different basins, and their energies lie on no curve.
+    """
     jobs: list[Job] = []
-    points: dict[str, list[EnergyVolumePointParameters]] = {}
     for kind in plan.models:
-        points[kind] = [
-            EnergyVolumePointParameters(
-                **plan.place, potential=plan.potential(kind), strain=strain, relaxation=relaxation
-            )
-            for strain in settings.strains
-        ]
-        jobs += _curve_jobs(plan, kind, points[kind], plan.parents(kind), kind if settings.relax_ions else None)
-    if settings.reference != "none":
-        jobs += _reference_jobs(plan, settings, points[plan.campaign.driver])
+        jobs += _own_curve(plan, settings, kind)
+    if settings.reference == "single-points" and settings.relax_ions:
+        jobs += _borrowed_curve(plan, settings)
+    elif settings.reference != "none":
+        jobs += _own_curve(plan, settings, REFERENCE)
     return jobs
 
 
-def _reference_jobs(
-    plan: AnalysisPlan, settings: EnergyVolumeSettings, of_driver: list[EnergyVolumePointParameters]
-) -> list[Job]:
+def _points(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) -> list[EnergyVolumePointParameters]:
+    """Return the cells of a potential that relaxes its own ions (or leaves them), the crystal itself first."""
+    own = {**plan.place, "potential": plan.potential(kind)}
+    relaxation = settings.relaxation if settings.relax_ions else None
+    origin = EnergyVolumePointParameters(**own, strain=0.0, relaxation=relaxation)
+    scaled_from = origin.identifier if settings.relax_ions else None
+    return [origin] + [
+        EnergyVolumePointParameters(**own, strain=strain, relaxation=relaxation, scaled_from=scaled_from)
+        for strain in settings.strains
+    ]
+
+
+def _own_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) -> list[Job]:
+    origin, *points = _points(plan, settings, kind)
+    if not settings.relax_ions:
+        return _curve_jobs(plan, kind, points, [plan.parents(kind)] * len(points), None)
+    first = Job(
+        key=f"{_STAGE}/{kind}/origin",
+        task=EnergyVolumePointTask,
+        parameters=origin,
+        parents=plan.parents(kind),
+        priority=PRIORITY,
+    )
+    return [first, *_curve_jobs(plan, kind, points, [(first.key,)] * len(points), kind)]
+
+
+def _borrowed_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> list[Job]:
+    """Return the reference's single points on the cells that the driver relaxed."""
     driver = plan.campaign.driver
-    borrows = settings.relax_ions and settings.reference == "single-points"
+    _, *of_driver = _points(plan, settings, driver)
     points = [
         EnergyVolumePointParameters(
             **plan.place,
             potential=plan.potential(REFERENCE),
             strain=point.strain,
-            relaxation=settings.relaxation if settings.relax_ions and not borrows else None,
-            ions_of=point.identifier if borrows else None,
+            relaxation=None,
+            ions_of=point.identifier,
         )
         for point in of_driver
     ]
-    relaxed_with = (driver if borrows else REFERENCE) if settings.relax_ions else None
-    own = [f"{_STAGE}/{driver}/{index}" for index in range(len(points))] if borrows else []
-    return _curve_jobs(plan, REFERENCE, points, (), relaxed_with, own)
+    parents = [(f"{_STAGE}/{driver}/{index}",) for index in range(len(points))]
+    return _curve_jobs(plan, REFERENCE, points, parents, driver)
 
 
 def _curve_jobs(
     plan: AnalysisPlan,
     kind: str,
     points: list[EnergyVolumePointParameters],
-    parents: tuple[str, ...],
+    parents: list[tuple[str, ...]],
     relaxed_with: str | None,
-    own_parents: list[str] | None = None,
 ) -> list[Job]:
     jobs = [
         Job(
             key=f"{_STAGE}/{kind}/{index}",
             task=EnergyVolumePointTask,
             parameters=point,
-            parents=(own_parents[index],) if own_parents else parents,
+            parents=waits_for,
             priority=PRIORITY,
         )
-        for index, point in enumerate(points)
+        for index, (point, waits_for) in enumerate(zip(points, parents, strict=True))
     ]
     gather = Job(
         key=f"{_STAGE}/{kind}",
@@ -105,7 +126,7 @@ def _curve_jobs(
 
 def energy_volume_cost(settings: EnergyVolumeSettings, models: int, atoms: int) -> AnalysisCost:
     """Return what the curves ask for; relaxations count as `EVALUATIONS_PER_RELAXATION`."""
-    relaxed = settings.points * (EVALUATIONS_PER_RELAXATION if settings.relax_ions else 1)
+    relaxed = (settings.points + 1) * EVALUATIONS_PER_RELAXATION if settings.relax_ions else settings.points
     reference = {"none": 0, "single-points": settings.points, "relax": relaxed}[settings.reference]
     return AnalysisCost(
         reference_evaluations=reference,

@@ -16,7 +16,7 @@ from ionloop.errors import InputError
 from ionloop.fitting.calculators import GapCalculator
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
-from ionloop.fitting.native import fit as native_fit
+from ionloop.fitting.native import linear_system
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.design import Descriptors, RowBuilder, sparse_points_of
 from ionloop.fitting.native.fit import NativeFit, fit_native, read_sparse_points, run_fit, scaled_targets
@@ -134,17 +134,17 @@ def dense_residuals(fit: NativeFit, data_set: DataSet, settings: GapSettings) ->
     targets = [scaled_targets(item, settings, data_set) for item in data_set]
     layers = range(len(fit.sparse_points.layers))
     blocks = [
-        np.hstack(builder.rows(item.atoms, layers))[: len(t[0])] for item, t in zip(data_set, targets, strict=True)
+        np.hstack(builder.rows(item.atoms, layers))[: len(t.values)] for item, t in zip(data_set, targets, strict=True)
     ]
     prior = np.zeros((builder.n_columns, builder.n_columns))
     for block in builder.prior_blocks():
         prior[np.ix_(block.columns, block.columns)] = block.covariance
     factor = cholesky(prior + settings.sparse_jitter * np.eye(len(prior)))
-    sigmas = np.concatenate([t[1] for t in targets])
+    sigmas = np.concatenate([t.sigmas for t in targets])
     matrix = np.vstack([np.vstack(blocks) / sigmas[:, None], factor])
-    right = np.concatenate([np.concatenate([t[0] for t in targets]) / sigmas, np.zeros(len(prior))])
+    right = np.concatenate([np.concatenate([t.values[:, 0] for t in targets]) / sigmas, np.zeros(len(prior))])
     alphas = np.linalg.lstsq(matrix, right, rcond=None)[0]
-    return [block @ alphas - t[0] for block, t in zip(blocks, targets, strict=True)]
+    return [block @ alphas - t.values[:, 0] for block, t in zip(blocks, targets, strict=True)]
 
 
 @pytest.mark.parametrize("block_rows", [50, 100, 1000])
@@ -152,7 +152,7 @@ def test_blocks_of_any_size_give_the_dense_solution(
     lithium_sulfide: DataSet, small_settings: GapSettings, monkeypatch: pytest.MonkeyPatch, block_rows: int
 ) -> None:
     """One, two, or all configurations of 43 rows each at a time."""
-    monkeypatch.setattr(native_fit, "_LARGEST_BLOCK_ROWS", block_rows)
+    monkeypatch.setattr(linear_system, "_LARGEST_BLOCK_ROWS", block_rows)
     fit = fit_native(lithium_sulfide, small_settings, seed=0)
     dense = dense_residuals(fit, lithium_sulfide, small_settings)
     for errors, residuals in zip(fit.training_errors.configurations, dense, strict=True):
@@ -281,9 +281,10 @@ def test_sparse_points_of_another_descriptor_are_refused(
 def test_layers_of_sparse_points_survive_the_files(
     fitted: NativeFit, lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
 ) -> None:
-    more = small_settings.model_copy(update={"soap": small_settings.soap.model_copy(update={"sparse_points": 18})})
-    grown = run_fit(FitInputs(lithium_sulfide, more, 0, earlier=fitted.sparse_points), FitResources())
-    assert [layer.n_points for layer in grown.sparse_points.layers] == [fitted.sparse_points.n_points, 6]
+    grown = run_fit(FitInputs(lithium_sulfide, small_settings, 0, earlier=fitted.sparse_points), FitResources())
+    kept, new = grown.sparse_points.layers
+    assert kept.digest == fitted.sparse_points.layers[0].digest
+    assert 0 < len(new.points[(3,)]) <= 4
     path = grown.write(tmp_path)
     read = read_sparse_points(tmp_path, read_gap_xml(path))
     assert [layer.digest for layer in read.layers] == [layer.digest for layer in grown.sparse_points.layers]

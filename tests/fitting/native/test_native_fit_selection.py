@@ -66,8 +66,6 @@ def test_farthest_points_cover_clusters() -> None:
     vectors = np.repeat(centres, 10, axis=0) + 1e-3 * unit_vectors(50, 5)
     chosen = farthest_points(vectors, 5, np.random.default_rng(0))
     assert sorted(chosen // 10) == [0, 1, 2, 3, 4]
-    rest = farthest_points(vectors, 2, np.random.default_rng(0), earlier=centres[:3])
-    assert sorted(rest // 10) == [3, 4]
 
 
 def test_uniform_points_span_the_distances() -> None:
@@ -92,16 +90,6 @@ def test_choices_are_reproducible_distinct_and_complete(method: SparseMethod) ->
     assert len(np.unique(chosen, axis=0)) == 12
     everything = select_points(candidates, 100, method, np.random.default_rng(1))
     np.testing.assert_array_equal(everything, candidates)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_kept_points_are_not_chosen_again(method: SparseMethod) -> None:
-    candidates = unit_vectors(40, 6)
-    new = select_points(candidates, 30, method, np.random.default_rng(0), earlier=candidates[:25])
-    assert len(new) == 5
-    together = np.concatenate([candidates[:25], new])
-    assert len(distinct_rows(together)) == 30
-    assert len(select_points(candidates, 25, method, np.random.default_rng(0), earlier=candidates[:25])) == 0
 
 
 def test_uniform_is_refused_for_environments() -> None:
