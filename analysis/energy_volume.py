@@ -205,7 +205,9 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
             equation.fit(warn=False)
             found, covariance = curve_fit(birchmurnaghan, volumes, energies, p0=equation.eos_parameters)
     except (RuntimeError, ValueError, OptimizeWarning) as error:
-        raise EquationOfStateError(f"no equation of state goes through the energies: {error}") from error
+        raise EquationOfStateError(
+            "no equation of state goes through the energies: they do not lie on a curve with one minimum"
+        ) from error
     energy, modulus, derivative, volume = (float(value) for value in found)
     if not (modulus > 0 and volume > 0 and np.all(np.isfinite(covariance))):
         raise EquationOfStateError(

@@ -117,14 +117,16 @@ class SiteNetwork:
 
 
 def site_network(network: SiteNetwork, axes: tuple[int, int] = (0, 1)) -> go.Figure:
-    """Return the sites and hops projected on the plane of two lattice vectors; lines are wider for more hops."""
+    """Return the sites and hops in the plane of two lattice vectors, seen along the third; more hops, wider lines."""
     first, second = network.cell_A[axes[0]], network.cell_A[axes[1]]
     across = first / np.linalg.norm(first)
     up = second - (second @ across) * across
-    plane = np.column_stack([across, up / np.linalg.norm(up)])
-    places, jumps = network.positions_A @ plane, network.jumps_A @ plane
+    # Along the third lattice vector, so that what is inside the cell stays inside its outline.
+    flat = np.array([[np.linalg.norm(first), 0.0], [second @ across, np.linalg.norm(up)]])
+    to_plane = np.linalg.inv(network.cell_A)[:, list(axes)] @ flat
+    places, jumps = network.positions_A @ to_plane, network.jumps_A @ to_plane
     figure = new_figure(NETWORK_HEIGHT_PX)
-    corners = np.array([np.zeros(3), first, first + second, second, np.zeros(3)]) @ plane
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ flat
     figure.add_scatter(
         x=corners[:, 0].tolist(),
         y=corners[:, 1].tolist(),

@@ -49,8 +49,8 @@ class FieldCurve:
 def field_figure(curves: Sequence[FieldCurve]) -> go.Figure:
     """Return formation energies of one pair against the field, one line per axis.
 
-    A cross at the bottom of nothing, at the energy of the field before, marks where the pair recombines; open markers
-    are fields at which an ion hopped or a relaxation did not converge.
+    A cross, drawn at the energy of the field before, marks where the pair recombines; open markers are fields at which
+    an ion hopped or a relaxation did not converge.
     """
     figure = new_figure()
     for curve in curves:

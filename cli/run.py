@@ -102,8 +102,10 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
+    from ..workflows.heartbeat import worker_name
     from ..workflows.lost_jobs import recover_lost_jobs
     from ..workflows.worker import Worker, die_with_parent_process
+    from ..workflows.worker_limits import WorkerLimits
     from .options import existing_store
 
     if die_with_parent:
@@ -111,7 +113,8 @@ def worker(
     log_to_output()
     opened = existing_store(store, root)
     recover_lost_jobs(opened)
-    runner = Worker(opened, campaign)
+    supervisor = worker_name(os.getppid()) if die_with_parent else ""
+    runner = Worker(opened, campaign, WorkerLimits(supervisor=supervisor))
     runner.leave_on_signal()
     done = runner.run(max_jobs=max_jobs)
     opened.close()

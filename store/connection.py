@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import bson
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..errors import InputError, IonloopError
 from .artefacts import ArtefactStore
@@ -38,6 +38,8 @@ STORE_VARIABLE = "IONLOOP_STORE"
 ROOT_VARIABLE = "IONLOOP_ROOT"
 MAX_DOCUMENT_BYTES = 8 * 2**20
 """Half of what a server accepts: documents grow, and FireWorks adds its own."""
+
+_UNAUTHORIZED = 13
 
 RecordType = TypeVar("RecordType", bound=Record)
 
@@ -270,7 +272,12 @@ def open_store(location: str | None = None, *, root: Path | None = None, must_ex
     launchpad = open_launchpad(location)
     store = Store(launchpad, root or default_root(location), location)
     if not is_embedded(location) or not store.database.campaigns.index_information().get("campaign_1_generation_1"):
-        store.ensure_indexes()
+        try:
+            store.ensure_indexes()
+        except OperationFailure as error:
+            # Who may only read finds the indexes that others made.
+            if error.code != _UNAUTHORIZED:
+                raise
     return store
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ..analysis.barriers import BarrierSettings
+from ..analysis.conductivity_settings import ConductivitySettings
 from ..analysis.defects import FrenkelSettings, VacancySettings
 from ..analysis.energy_volume import EnergyVolumeSettings
 from ..analysis.locality import LocalitySettings
@@ -280,6 +281,9 @@ class Analyses(Section):
 
     locality: LocalitySettings | None = Field(None, description="How far forces reach: is a short range enough?")
     energy_volume: EnergyVolumeSettings | None = Field(None, description="Energy against volume, bulk modulus")
+    conductivity: ConductivitySettings | None = Field(
+        None, description="Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
+    )
     barriers: BarrierSettings | None = Field(None, description="Hops of the mobile ion and the barriers on their paths")
     frenkel: FrenkelSettings | None = Field(None, description="Frenkel pairs, without and with an electric field")
     vacancy: VacancySettings | None = Field(None, description="Neutral vacancies of the mobile ion")

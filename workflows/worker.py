@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,6 +40,10 @@ from .worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, job_qu
 
 SERVER_PATIENCE_S = 12 * 3600.0
 """How long a worker with finished work waits for a server that is away."""
+LEAVING_PATIENCE_S = 10.0
+"""How long a worker that has to leave waits for it: whoever ends it will not wait long."""
+FRESH_S = 120.0
+"""A job begun within this time after its worker has the whole allocation for itself."""
 POLL_S = 0.15
 LONGEST_POLL_S = 2.0
 RECOVER_EVERY_S = 10.0
@@ -58,12 +62,13 @@ def die_with_parent_process() -> None:
 
 @dataclass(frozen=True)
 class CurrentJob:
-    """The job that a worker has taken."""
+    """The job that a worker has taken; ``had_it_all`` says whether it was given a whole allocation."""
 
     launch: int
     campaign: str
     kind: str
     engine: str
+    had_it_all: bool = False
 
     @property
     def is_resumable(self) -> bool:
@@ -139,6 +144,7 @@ class Worker:
         self.name = worker_name(os.getpid())
         self._job: CurrentJob | None = None
         self._jobs_taken = 0
+        self._started = time.monotonic()
         self._launchpad = _WatchedLaunchPad(store.launchpad, self._taken, self._about_to_fail)
         self._charged_at = 0.0
         self._charging = threading.Lock()
@@ -185,7 +191,7 @@ class Worker:
         done, pause_s = 0, POLL_S
         idle_since = recovered_at = time.monotonic()
         while not self._stop.is_set() and (not max_jobs or done < max_jobs):
-            if self._run_one(fresh=done == 0):
+            if self._run_one():
                 done, pause_s = done + 1, POLL_S
                 idle_since = time.monotonic()
                 continue
@@ -202,9 +208,12 @@ class Worker:
                 pause_s = min(LONGEST_POLL_S, 1.5 * pause_s)
         return done
 
-    def _run_one(self, *, fresh: bool) -> bool:
+    def _is_fresh(self) -> bool:
+        return self._jobs_taken == 0 and time.monotonic() - self._started < FRESH_S
+
+    def _run_one(self) -> bool:
         """Run the first ready job that this worker may take; return whether there was one."""
-        kinds = admitted_kinds(self.limits, time.time(), fresh=fresh)
+        kinds = admitted_kinds(self.limits, time.time(), fresh=self._is_fresh())
         if kinds is not None and not kinds:
             self._stop.set()
             return False
@@ -226,8 +235,8 @@ class Worker:
         )
 
     def _taken(self, firework: Firework, launch: int) -> None:
+        self._job = replace(current_job(firework, launch), had_it_all=self._is_fresh())
         self._jobs_taken += 1
-        self._job = current_job(firework, launch)
         self._charged_at = time.monotonic()
         if self._leaving is not None:
             self._put_back_and_leave()
@@ -245,6 +254,7 @@ class Worker:
                 "progress": None,
                 "message": "",
                 "queue_job": self.limits.queue_job,
+                "supervisor": self.limits.supervisor,
                 "cores": self.limits.cores,
                 "log": own_log(),
             },
@@ -265,7 +275,7 @@ class Worker:
         if job is not None:
             self._charge()
             if control_of(self.store, job.campaign).hold is Hold.CANCELLED:
-                self.leave(Loss(QueueState.CANCELLED, "its campaign was cancelled"))
+                self.leave(Loss(QueueState.CANCELLED, "its campaign was cancelled"), SAFE_POINT_WAIT_S)
 
     def _charge(self) -> None:
         """Put the time since the last charge on the campaign's account, and hold the campaign to its budget."""
@@ -292,11 +302,13 @@ class Worker:
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.set_wakeup_fd(sender.fileno())
 
+        # Signals are written to it as long as this process lives.
+        self._signals = sender
+
         def wait() -> None:
             while receiver.recv(1)[0] != signal.SIGTERM:
                 continue
-            sender.close()
-            self.leave(Loss("asked to leave", "its worker received SIGTERM"))
+            self.leave(Loss("asked to leave", "its worker received SIGTERM"), SAFE_POINT_WAIT_S)
 
         threading.Thread(target=wait, daemon=True).start()
         self._hears_signals = True
@@ -310,10 +322,15 @@ class Worker:
         if self._hears_signals and self._asked_to_leave.wait(SIGNAL_DELAY_S):
             self._put_back_and_leave()
 
-    def leave(self, loss: Loss) -> None:
+    def leave(self, loss: Loss, wait_s: float) -> None:
         """Take no further job and put the present one back: at its next written frame, or at once.
 
         Called from another thread than the one that works; returns only if there is nothing to put back.
+
+        Parameters
+        ----------
+        wait_s
+            How long a job that can carry on elsewhere may take to its next written frame (s).
         """
         self._leaving = loss
         self._stop.set()
@@ -321,7 +338,7 @@ class Worker:
         job = self._job
         if job is not None and job.is_resumable:
             # The main thread leaves at the next frame.
-            time.sleep(SAFE_POINT_WAIT_S)
+            self._over.wait(wait_s)
         if self._job is not None:
             self._put_back_and_leave()
 
@@ -330,14 +347,14 @@ class Worker:
         ends_at, margin_s = self.limits.ends_at or 0.0, self.limits.margin_s
         if self._over.wait(max(0.0, ends_at - margin_s - time.time())):
             return
-        fresh = self._jobs_taken <= 1
         self._stop.set()
-        job = self._job
+        job, last_moment = self._job, ends_at - margin_s / 3
         if job is not None and not job.is_resumable:
-            self._over.wait(max(0.0, ends_at - margin_s / 3 - time.time()))
+            self._over.wait(max(0.0, last_moment - time.time()))
         # A job that had the whole allocation and did not end would take the next one as well.
-        blame = fresh and job is not None and not job.is_resumable and self._job is job
-        self.leave(Loss(QueueState.TIMED_OUT, "the wall time of its worker is over", blame=blame))
+        blame = job is not None and job.had_it_all and not job.is_resumable and self._job is job
+        loss = Loss(QueueState.TIMED_OUT, "the wall time of its worker is over", blame=blame)
+        self.leave(loss, max(0.0, last_moment - time.time()))
 
     def _at_safe_point(self) -> None:
         if self._leaving is not None and self._job is not None and self._job.is_resumable:
@@ -348,15 +365,17 @@ class Worker:
         # Only one of the threads gets here; the process ends while the others wait.
         self._putting_back.acquire()
         status = 0
+        # Before another worker can start the same job in the same scratch folder.
+        _end_children()
+        self.store.wait_for_server(LEAVING_PATIENCE_S)
         try:
             if self._job is not None:
-                self._charge()
                 put_back(self.store, self._job.launch, self._leaving or Loss("asked to leave", "asked to leave"))
+                self._charge()
             self.store.note_worker(self.name, state="ended", progress=None)
         except Exception as error:  # nothing may keep the process from ending: recovery finds the job
             sys.stderr.write(f"the job was not put back: {error}\n")
             status = ENVIRONMENT_EXIT
-        _end_children()
         sys.stderr.flush()
         os._exit(status)
 

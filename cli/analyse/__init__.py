@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import typer
 
-from . import barriers, energy_volume, frenkel, hops, locality
+from . import barriers, conductivity, energy_volume, frenkel, hops, locality
 
 analyse_app = typer.Typer(
     name="analyse", help="Analyse a trajectory, a structure or a model without a campaign.", no_args_is_help=True
 )
 
 
-for _module in (hops, barriers, locality, frenkel, energy_volume):
+for _module in (conductivity, hops, barriers, locality, frenkel, energy_volume):
     _module.register(analyse_app)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data_sets import DataSet, LabelledConfiguration
+from ..data_sets import DataSet
 from ..settings import GapSettings, SoapSettings, TwoBodySettings
 from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
@@ -20,6 +20,38 @@ IntArray = NDArray[np.int64]
 _MOST_CANDIDATE_NUMBERS = 30_000_000
 _COPIES = 3
 _DISTANCE_DECIMALS = 3
+# Pairs within 6 Å in a dense solid, twice, with vectors, distances and indices.
+_BYTES_PER_ATOM = 2 * 48 * 100
+_MOST_STRUCTURE_BYTES = 100_000_000
+
+
+class Structures:
+    """The configurations of a data set with their pairs, of which the first ones stay in memory. Thread-safe.
+
+    Args:
+        data_set: the configurations.
+        descriptors: of the fit.
+    """
+
+    def __init__(self, data_set: DataSet, descriptors: Descriptors) -> None:
+        self.configurations = data_set.configurations
+        self.descriptors = descriptors
+        self._kept: dict[int, Structure] = {}
+        self._last_kept = structures_in_memory(data_set)
+
+    def __getitem__(self, index: int) -> Structure:
+        structure = self._kept.get(index)
+        if structure is None:
+            structure = Structure.of(self.configurations[index].atoms, self.descriptors)
+            if index < self._last_kept:
+                self._kept[index] = structure
+        return structure
+
+
+def structures_in_memory(data_set: DataSet) -> int:
+    """Return how many of the first configurations keep their pairs in memory."""
+    sizes = np.cumsum([_BYTES_PER_ATOM * configuration.n_atoms for configuration in data_set])
+    return int(np.searchsorted(sizes, _MOST_STRUCTURE_BYTES, side="right"))
 
 
 def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: ParallelMap) -> SparsePoints:
@@ -34,6 +66,7 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     check_points(descriptors, earlier)
     points: dict[CoordinateKey, FloatArray] = {}
     settings = task.settings
+    structures = Structures(task.data_set, descriptors)
 
     def select(key: CoordinateKey, candidates: FloatArray, part: SoapSettings | TwoBodySettings) -> None:
         kept = earlier.of(key)
@@ -44,12 +77,12 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
             points[key] = select_points(candidates, part.sparse_points, part.sparse_method, random)
 
     if settings.two_body is not None:
-        for key, distances in pair_distances(task.data_set, descriptors, parallel_map).items():
+        for key, distances in pair_distances(structures, parallel_map).items():
             select(key, distances[:, None], settings.two_body)
     for number in descriptors.species:
         limit = candidate_limit(descriptors, number)
         random = np.random.default_rng([task.seed % 2**32, number, 0])
-        candidates = atom_descriptors(task.data_set, descriptors, number, (limit, random), parallel_map)
+        candidates = atom_descriptors(structures, number, (limit, random), parallel_map)
         select((number,), candidates, settings.soap)
     new = {key: found for key, found in points.items() if len(found)}
     return SparsePoints((*earlier.layers, SparseLayer(new)) if new else earlier.layers)
@@ -94,44 +127,38 @@ def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
         n_kept = growth_limit(descriptors.settings.soap.sparse_points)
         needed.append(8 * _COPIES * (n_candidates * n_dimensions + min(n_candidates, n_dimensions) ** 2))
         needed.append(8 * n_candidates * (n_dimensions + n_kept))
-    return max(needed)
+    kept = data_set.configurations[: structures_in_memory(data_set)]
+    return max(needed) + sum(_BYTES_PER_ATOM * configuration.n_atoms for configuration in kept)
 
 
-def pair_distances(
-    data_set: DataSet, descriptors: Descriptors, parallel_map: ParallelMap
-) -> dict[CoordinateKey, FloatArray]:
+def pair_distances(structures: Structures, parallel_map: ParallelMap) -> dict[CoordinateKey, FloatArray]:
     """Return the distances (Å) of every pair of elements that occurs within the pair cutoff, in the data's order."""
-    two_body = descriptors.settings.two_body
+    two_body = structures.descriptors.settings.two_body
     if two_body is None:
         return {}
-    cutoff_A, species = two_body.cutoff_A, descriptors.species
+    cutoff_A, species = two_body.cutoff_A, structures.descriptors.species
     keys = [(first, second) for index, first in enumerate(species) for second in species[index:]]
 
-    def distances(configuration: LabelledConfiguration) -> list[FloatArray]:
-        structure = Structure.of(configuration.atoms, descriptors)
+    def distances(index: int) -> list[FloatArray]:
+        structure = structures[index]
         return [structure.pairs.distances[structure.two_body_pairs(key, cutoff_A)] for key in keys]
 
-    parts = list(parallel_map(distances, data_set.configurations))
+    parts = list(parallel_map(distances, range(len(structures.configurations))))
     found = {key: np.concatenate([part[index] for part in parts]) for index, key in enumerate(keys)}
     return {key: values for key, values in found.items() if len(values)}
 
 
 def atom_descriptors(
-    data_set: DataSet,
-    descriptors: Descriptors,
-    number: int,
-    limit: tuple[int, np.random.Generator],
-    parallel_map: ParallelMap,
+    structures: Structures, number: int, limit: tuple[int, np.random.Generator], parallel_map: ParallelMap
 ) -> FloatArray:
     """Return the SOAP vectors of the atoms of one element, of ``limit`` random ones if there are more."""
-    owners = [np.flatnonzero(configuration.atoms.numbers == number) for configuration in data_set]
+    owners = [np.flatnonzero(configuration.atoms.numbers == number) for configuration in structures.configurations]
     configuration_of = np.repeat(np.arange(len(owners)), [len(indices) for indices in owners])
     atom_of = np.concatenate(owners)
     taken = thin(np.arange(len(atom_of)), *limit)
 
     def vectors(index: int) -> FloatArray:
         wanted = atom_of[taken[configuration_of[taken] == index]]
-        structure = Structure.of(data_set.configurations[index].atoms, descriptors)
-        return soap_descriptors(structure, descriptors, number, wanted)
+        return soap_descriptors(structures[index], structures.descriptors, number, wanted)
 
-    return np.concatenate(list(parallel_map(vectors, range(len(data_set)))))
+    return np.concatenate(list(parallel_map(vectors, range(len(owners)))))

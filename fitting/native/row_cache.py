@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ FloatArray = NDArray[np.float64]
 #: Part of every key: rows computed with another version of the kernels are not found.
 ROWS_VERSION = "1"
 DEFAULT_CACHE_LIMIT_MB = 10_000.0
+_FREE_BYTES = 5e8
 _DIGEST_BYTES = 32
 _SUFFIX, _PARTIAL_SUFFIX = ".rows", ".part"
 _PARTIAL_LIFETIME_S = 86_400.0
@@ -76,7 +78,7 @@ class RowCache:
     @property
     def has_room(self) -> bool:
         """Whether more rows can be kept; this fit's own do not push each other out."""
-        return self._writable and self._used_bytes < self._limit_bytes
+        return self._writable and self._used_bytes < self._limit_bytes and self._lacking_bytes() <= 0
 
     def may_have(self, key: str) -> bool:
         """Return whether there are rows of a key, whole or damaged."""
@@ -126,7 +128,7 @@ class RowCache:
                 temporary.unlink(missing_ok=True)
 
     def prune(self) -> None:
-        """Remove files until the rest is within the limit, those first that were not used for longest."""
+        """Remove files until the rest is within the limit and leaves the disk some room, the longest unused first."""
         found = []
         now = time.time()
         for path in self.folder.glob("*/*"):
@@ -137,13 +139,20 @@ class RowCache:
                     path.unlink()
                 elif path.suffix == _SUFFIX:
                     found.append((status.st_mtime_ns, status.st_size, path))
-        excess = sum(size for _, size, _ in found) - self._limit_bytes
+        excess = max(sum(size for _, size, _ in found) - self._limit_bytes, self._lacking_bytes())
         for _, size, path in sorted(found, key=lambda item: item[0]):
             if excess <= 0:
                 break
             excess -= size
             with contextlib.suppress(OSError):
                 path.unlink()
+
+    def _lacking_bytes(self) -> float:
+        """Return how much of the space is not free that models and labels are to find; negative if more is."""
+        try:
+            return _FREE_BYTES - shutil.disk_usage(self.folder).free
+        except OSError:
+            return 0.0
 
     def _count(self, key: str, size: int) -> None:
         with self._lock:

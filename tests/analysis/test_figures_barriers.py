@@ -52,6 +52,23 @@ def test_more_hops_make_a_wider_line_and_more_occupation_a_larger_marker():
     assert list(known.x) == pytest.approx([0.0, 2.0])
 
 
+def test_what_is_inside_a_skewed_cell_stays_inside_its_outline():
+    cell = np.array([[5.0, 0, 0], [1.0, 6.0, 0], [3.0, -2.0, 7.0]])
+    middle = SiteNetwork(
+        positions_A=np.array([[0.5, 0.5, 0.99]]) @ cell,
+        known=np.array([True]),
+        occupancy=np.array([1.0]),
+        cell_A=cell,
+        from_site=np.array([0]),
+        jumps_A=cell[[1]],
+    )
+    figure = site_network(middle)
+    (site,) = (trace for trace in figure.data if trace.name == "site of the crystal")
+    assert (site.x[0], site.y[0]) == pytest.approx((3.0, 3.0))
+    (hop,) = (trace for trace in figure.data if "hops" in (trace.hovertemplate or ""))
+    assert np.hypot(hop.x[1] - hop.x[0], hop.y[1] - hop.y[0]) == pytest.approx(np.linalg.norm(cell[1]))
+
+
 def test_histograms_count_everything():
     for figure in (jump_lengths([2.0, 2.1, 3.5]), residence_times([0.5, 12.0, 7.0])):
         assert sum(figure.data[0].y) == 3

@@ -140,6 +140,13 @@ def test_the_graph_is_whole_but_for_the_fits(small):
     assert len(workflow.fws) == len(jobs)
 
 
+def test_parameters_survive_the_database(small):
+    for job in graph(small).values():
+        again = job.task.parameters_type.model_validate(job.parameters.model_dump(mode="json"))
+        assert again == job.parameters
+        assert getattr(again, "identifier", None) == getattr(job.parameters, "identifier", None)
+
+
 def test_costs_count_what_the_reference_is_asked_for():
     free = energy_volume_cost(SETTINGS.model_copy(update={"reference": "none"}), 2, 42)
     single = energy_volume_cost(SETTINGS, 2, 42)

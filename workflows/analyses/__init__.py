@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from ..campaign import Campaign
 from .barriers import BARRIERS
 from .base import Analysis
+from .conductivity import CONDUCTIVITY
 from .defects import FRENKEL, VACANCY
 from .energy_volume import ENERGY_VOLUME
 from .locality import LOCALITY
 
-ANALYSES: tuple[Analysis, ...] = (LOCALITY, BARRIERS, FRENKEL, VACANCY, ENERGY_VOLUME)
+ANALYSES: tuple[Analysis, ...] = (LOCALITY, CONDUCTIVITY, BARRIERS, FRENKEL, VACANCY, ENERGY_VOLUME)
 """In the order of a report."""
 
 

@@ -378,10 +378,10 @@ def _summary(hops: ResultRecord, barriers: Barriers) -> str:
     lowest: dict[str, float] = {}
     for (_, kind), record in barriers.items():
         own = record.values["potentials"].get(kind)
-        if own is not None:
+        if own is not None and record.values["converged"]:
             lowest[kind] = min(lowest.get(kind, np.inf), own["forward_eV"])
     if not lowest:
-        return f"{told}; no path was found."
+        return f"{told}; no path has converged."
     numbers = ", ".join(f"{model_name(kind)} {height:.2f} eV" for kind, height in sorted(lowest.items()))
     return f"{told}. Lowest barrier on each model's own paths: {numbers}."
 

@@ -14,6 +14,8 @@ from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, Tex
 
 _ORDER = ("gap", "es-gap")
 MAX_FIELD_FIGURES = 6
+NOT_LOWEST_EV = 0.05
+"""A pair that is lower than the bulk by more than this says that the bulk is not at its lowest (eV)."""
 NONE = "–"
 
 
@@ -53,8 +55,9 @@ def _field_blocks(record: ResultRecord) -> Iterator[Block]:
             field_figure([_curve(axis, points) for axis, points in pair["axes"].items()]),
             f"Formation energy of a pair {pair['separation_A']:.1f} Å apart against the field "
             f"({model_name(str(record.model_kind))}, {cell} cells). Bulk and pair are relaxed at every field, each "
-            f"from the field before; crosses: the pair recombines without a barrier; open: an ion hopped, or a "
-            f"relaxation did not converge. The field acts on the charges of the baseline ({charges} e).",
+            "from the field before; crosses: the pair recombines without a barrier; open: an ion hopped, beside the "
+            "pair or in the bulk, or a relaxation did not converge. The field acts on the charges of the baseline "
+            f"({charges} e).",
         )
     events = [
         (f"{pair['separation_A']:.2f}", event["axis"], f"{event['field_V_per_A']:+g}", event["event"])
@@ -140,6 +143,14 @@ def _frenkel_remarks(records: list[ResultRecord]) -> Iterator[str]:
     for record in records:
         if record.values["field"]:
             yield f"{record.values['field']}."
+        found = record.values["formation_energy_eV"]
+        if found is not None and found["minimum"] < -NOT_LOWEST_EV:
+            name = model_name(str(record.model_kind))
+            yield (
+                f"{name}: a pair is {-found['minimum']:.2f} eV lower than the bulk: the structure of the campaign is "
+                "not what this model takes for the lowest. Formation energies count from the structure as it relaxes; "
+                "anneal it before trusting them."
+            )
         if not record.values["intact"]:
             name = model_name(str(record.model_kind))
             yield f"{name}: no pair survived its relaxation; raise analyses.frenkel.attempts."

@@ -87,7 +87,7 @@ def _borrowed_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> list[
         )
         for point in of_driver
     ]
-    parents = [(f"{_STAGE}/{driver}/{index}",) for index in range(len(points))]
+    parents: list[tuple[str, ...]] = [(f"{_STAGE}/{driver}/{index}",) for index in range(len(points))]
     return _curve_jobs(plan, REFERENCE, points, parents, driver)
 
 

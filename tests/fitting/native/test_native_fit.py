@@ -210,10 +210,11 @@ def test_smaller_errors_of_an_element_make_its_forces_better(
 def test_rows_beyond_the_memory_limit_wait_on_the_disk(
     fitted: NativeFit, lithium_sulfide: DataSet, small_settings: GapSettings
 ) -> None:
+    inputs = FitInputs(lithium_sulfide, small_settings, 3, sparse_points=fitted.sparse_points)
     with pytest.raises(InputError, match=r"at least (\d+) MB") as refused:
-        fit_native(lithium_sulfide, small_settings, seed=3, memory_limit_MB=0.5)
+        run_fit(inputs, FitResources(memory_limit_MB=0.5))
     needed = float(str(refused.value).split("at least ")[1].split()[0])
-    tight = fit_native(lithium_sulfide, small_settings, seed=3, memory_limit_MB=needed + 1)
+    tight = run_fit(inputs, FitResources(memory_limit_MB=needed + 1))
     assert largest_force_difference(fitted, tight) == 0.0
 
 

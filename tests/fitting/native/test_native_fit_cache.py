@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +147,17 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
     assert cache.read("aa", rows.shape) is not None
     RowCache(tmp_path, limit_MB=2 * 832e-6).prune()
     assert sorted(path.stem for path in files(tmp_path)) == ["aa", "cc"]
+
+
+def test_the_last_space_of_a_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.ones((10, 10))
+    cache = RowCache(tmp_path)
+    cache.write("aa", rows)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**8))
+    cache.write("bb", rows)
+    assert [path.stem for path in files(tmp_path)] == ["aa"]
+    cache.prune()
+    assert files(tmp_path) == []
 
 
 def test_a_fit_larger_than_the_cache_keeps_what_has_room(

@@ -1,0 +1,307 @@
+"""Formation energies of Frenkel pairs and vacancies, and of Frenkel pairs in an electric field.
+
+In a field both the bulk and the defect relax, each in its own basin followed from zero field::
+
+    E_f(E) = min_R [U_defect(R) - Σ q_i E·u_i] - min_R [U_bulk(R) - Σ q_i E·u_i]
+
+The displacements u count from one parent structure, the unrelaxed crystal, for both (Staacke et al., ACS Appl. Energy
+Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363, study Frenkel pairs in this way). At small fields the slope of E_f is
+minus the dipole of the pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..fitting.settings import FrozenSettings
+from .defect_sites import DefectState, farthest_from_sites_A, farthest_hop_A
+from .electric_field import FieldCalculator, dipole_difference_eA
+from .fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
+
+Axis = Literal["x", "y", "z"]
+AXES: tuple[Axis, ...] = ("x", "y", "z")
+Repetition = Annotated[int, Field(ge=1, le=10)]
+Supercell = tuple[Repetition, Repetition, Repetition]
+MAX_FIELD_V_PER_A = 2.0
+"""Far beyond what any electrolyte stands (V/Å)."""
+
+
+class DefectSettings(FrozenSettings):
+    """What all defects share: the cell, how ions relax, what the reference does."""
+
+    supercell: Supercell = Field(
+        (1, 1, 1), description="Repetitions of the campaign's cell that hold one defect (number)"
+    )
+    relaxation: FixedCellRelaxation = Field(
+        default_factory=FixedCellRelaxation, description="How ions are relaxed, at fixed cell"
+    )
+    reference: bool = Field(
+        True,
+        description="Whether the reference engine computes single points on what the models relaxed",
+    )
+
+
+class BasinRules(FrozenSettings):
+    """When a pair counts as gone, and when a structure has left the basin that it is followed in."""
+
+    recombination_radius_A: float = Field(
+        0.7,
+        gt=0,
+        le=3,
+        description="A pair is gone once every mobile ion is nearer than this to a crystal site of its own (Å)",
+    )
+    hop_distance_A: float = Field(
+        1.2, gt=0, le=10, description="An ion that goes farther than this from one field to the next has hopped (Å)"
+    )
+    hop_energy_eV: float = Field(
+        0.05,
+        gt=0,
+        le=10,
+        description="More energy than this, released from one field to the next beyond what polarisation gives, is "
+        "a hop too, of whatever atoms (eV)",
+    )
+
+
+class FrenkelSettings(DefectSettings):
+    """Which pairs, and which fields."""
+
+    pairs: int = Field(5, ge=1, le=1000, description="Pairs that are followed in the field (number)")
+    attempts: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Pairs that are made and relaxed without a field, at least as many as pairs; those that recombine "
+        "make room for the next; nothing: twice as many as pairs (number)",
+    )
+    minimum_separation_A: float = Field(
+        3.0, gt=0, le=100, description="Smallest distance of an ion from the site that it leaves (Å)"
+    )
+    fields_V_per_A: tuple[float, ...] = Field(
+        (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3),
+        description="Field strengths, followed outwards from zero in both directions; empty: no field (V/Å)",
+    )
+    axes: tuple[Axis, ...] = Field(AXES, min_length=1, description="Cartesian axes of the field (name)")
+    basins: BasinRules = Field(
+        default_factory=BasinRules, description="When a pair is gone, and when an ion has hopped"
+    )
+
+    @field_validator("fields_V_per_A")
+    @classmethod
+    def _sorted_once_each(cls, fields: tuple[float, ...]) -> tuple[float, ...]:
+        if any(abs(field) > MAX_FIELD_V_PER_A for field in fields):
+            raise ValueError(f"fields are {MAX_FIELD_V_PER_A:g} V/Å at most, in both directions")
+        return tuple(sorted(set(fields) | {0.0})) if fields else ()
+
+    @field_validator("axes")
+    @classmethod
+    def _each_axis_once(cls, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple(axis for axis in AXES if axis in axes)
+
+    @model_validator(mode="after")
+    def _attempts_suffice(self) -> Self:
+        if self.attempts is not None and self.attempts < self.pairs:
+            raise ValueError(f"attempts is {self.attempts}, less than pairs ({self.pairs}); make it at least that")
+        return self
+
+    @property
+    def tried(self) -> int:
+        """Pairs that are made."""
+        return 2 * self.pairs if self.attempts is None else self.attempts
+
+    @property
+    def branches(self) -> dict[str, tuple[float, ...]]:
+        """The fields (V/Å) of both directions, outwards from zero, which is left out; no empty ones."""
+        positive = tuple(field for field in self.fields_V_per_A if field > 0)
+        negative = tuple(field for field in reversed(self.fields_V_per_A) if field < 0)
+        return {name: fields for name, fields in (("plus", positive), ("minus", negative)) if fields}
+
+
+class VacancySettings(DefectSettings):
+    """Which vacancies, and against which state of the element."""
+
+    sites: int = Field(
+        5, ge=1, le=1000, description="Sites that no symmetry relates and that are emptied, one at a time (number)"
+    )
+    element_reference: Literal["isolated-atom", "metal"] = Field(
+        "isolated-atom",
+        description="State that the removed atom goes to: isolated, or the reference engine's metal (name)",
+    )
+    metal_repeat: Repetition = Field(
+        3, description="Repetitions of the metal's cubic cell along each axis, with element_reference: metal (number)"
+    )
+
+
+@dataclass(frozen=True)
+class FieldPoint:
+    """A structure relaxed in a field.
+
+    Attributes
+    ----------
+    field_V_per_A
+        Signed strength along the branch's axis (V/Å).
+    relaxed
+        Where the relaxation ended; its energy includes the field's.
+    state
+        What it made of the defect.
+    released_eV
+        Energy that relaxing at this field gave, beyond what the change of the polarisation accounts for: about
+        nothing within a basin, the drop into the next one where an ion hopped (eV).
+    """
+
+    field_V_per_A: float
+    relaxed: Relaxed
+    state: DefectState
+    released_eV: float = 0.0
+
+
+@dataclass(frozen=True)
+class FieldSurroundings:
+    """What a branch of relaxations is done with.
+
+    Attributes
+    ----------
+    calculator
+        The crystal without field.
+    charges
+        Charge of every species (e).
+    parent
+        The structure that displacements count from, for bulk and defect alike.
+    relaxation
+        How ions are relaxed.
+    mobile
+        Symbol of the mobile ion.
+    rules
+        When a pair is gone, and when an ion has hopped.
+    """
+
+    calculator: Calculator
+    charges: Mapping[str, float]
+    parent: Atoms
+    relaxation: FixedCellRelaxation
+    mobile: str
+    rules: BasinRules = field(default_factory=BasinRules)
+
+
+def relax_in_field(atoms: Atoms, field_V_per_A: ArrayLike, surroundings: FieldSurroundings) -> Relaxed:
+    """Relax ``atoms`` in a field of shape [3] (V/Å).
+
+    Raises
+    ------
+    InputError
+        As `FieldCalculator`.
+    RelaxationFailed
+        If the calculator fails.
+    """
+    inside = FieldCalculator(surroundings.calculator, surroundings.charges, field_V_per_A, surroundings.parent)
+    return relax_ions(atoms, inside, surroundings.relaxation)
+
+
+def field_branch(
+    start: Atoms,
+    axis: Axis,
+    fields_V_per_A: Sequence[float],
+    surroundings: FieldSurroundings,
+    bulk: Sequence[Atoms] | None = None,
+    *,
+    start_field_V_per_A: float = 0.0,
+) -> Iterator[FieldPoint]:
+    """Yield relaxed structures, each started from the one before it; the first from ``start``.
+
+    The sequence ends with the field in which the pair recombines.
+
+    Parameters
+    ----------
+    start
+        A structure relaxed at ``start_field_V_per_A``: zero, or where an interrupted branch stood.
+    fields_V_per_A
+        Signed strengths along ``axis``, outwards.
+    bulk
+        For a pair: the bulk relaxed at each of the fields. None for the bulk itself, which cannot recombine.
+
+    Raises
+    ------
+    InputError, RelaxationFailed
+        As `relax_in_field`.
+    """
+    before, field_before = start, start_field_V_per_A
+    direction = np.eye(3)[AXES.index(axis)]
+    for number, strength in enumerate(fields_V_per_A):
+        relaxed = relax_in_field(before, strength * direction, surroundings)
+        released_eV = _released_eV(before, relaxed, field_before * direction, strength * direction, surroundings)
+        state = _state(before, relaxed.atoms, None if bulk is None else bulk[number], released_eV, surroundings)
+        yield FieldPoint(float(strength), relaxed, state, released_eV)
+        if state is DefectState.RECOMBINED:
+            return
+        before, field_before = relaxed.atoms, strength
+
+
+def _released_eV(
+    before: Atoms,
+    relaxed: Relaxed,
+    field_before: NDArray[np.float64],
+    field_after: NDArray[np.float64],
+    surroundings: FieldSurroundings,
+) -> float:
+    """Return what relaxing gave beyond ½ (P' - P)·(E' - E), which is all that a harmonic basin gives (eV)."""
+    calculator = FieldCalculator(surroundings.calculator, surroundings.charges, field_after, surroundings.parent)
+    given_eV = float(calculator.get_property("energy", before)) - relaxed.energy_eV
+    polarised = dipole_difference_eA(relaxed.atoms, before, surroundings.charges)
+    return given_eV - 0.5 * float(polarised @ (field_after - field_before))
+
+
+def _state(
+    before: Atoms, after: Atoms, bulk: Atoms | None, released_eV: float, surroundings: FieldSurroundings
+) -> DefectState:
+    """Return what a relaxation from ``before`` to ``after`` made of a pair (of the bulk, where ``bulk`` is None)."""
+    rules = surroundings.rules
+    if bulk is not None:
+        distance_A = farthest_from_sites_A(bulk, after, surroundings.mobile)
+        if distance_A < rules.recombination_radius_A:
+            return DefectState.RECOMBINED
+    if farthest_hop_A(before, after) > rules.hop_distance_A or released_eV > rules.hop_energy_eV:
+        return DefectState.HOPPED
+    return DefectState.INTACT
+
+
+class Distribution(BaseModel):
+    """Values over defects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(description="Defects (number)")
+    mean: float = Field(description="Mean (unit of the quantity)")
+    standard_deviation: float | None = Field(
+        description="Scatter over the defects; None for one (unit of the quantity)"
+    )
+    standard_error: float | None = Field(description="Uncertainty of the mean; None for one (unit of the quantity)")
+    minimum: float = Field(description="Smallest (unit of the quantity)")
+    maximum: float = Field(description="Largest (unit of the quantity)")
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Distribution | None:
+        """Return the distribution of ``values``, None where there are none."""
+        if not values:
+            return None
+        array = np.asarray(values, dtype=np.float64)
+        scatter = float(array.std(ddof=1)) if len(array) > 1 else None
+        return cls(
+            count=len(array),
+            mean=float(array.mean()),
+            standard_deviation=scatter,
+            standard_error=None if scatter is None else scatter / float(np.sqrt(len(array))),
+            minimum=float(array.min()),
+            maximum=float(array.max()),
+        )
+
+
+def vacancy_formation_energy_eV(vacancy_eV: float, bulk_eV: float, atom_eV: float) -> float:
+    """Return the energy (eV) that it takes to bring one atom from the crystal to its reference state."""
+    return vacancy_eV + atom_eV - bulk_eV

@@ -1,0 +1,201 @@
+"""Figures of transport: displacement against time, conductivity against length, diffusivity against temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from .arrhenius import ArrheniusResult
+from .diffusion import Estimate
+from .figures import MODEL_SYMBOLS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+
+FloatArray = NDArray[np.float64]
+
+_BAND_OPACITY = 0.18
+_LINE_POINTS = 50
+
+
+@dataclass(frozen=True)
+class DisplacementSeries:
+    """Displacements with one potential at one temperature, [n_lags] (ps, Å²), and the fitted window (ps)."""
+
+    kind: str
+    lags_ps: FloatArray
+    tracer_A2: FloatArray
+    collective_A2: FloatArray
+    window_ps: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LengthSeries:
+    """Conductivities with one potential, [n_lengths] (ps, mS/cm).
+
+    ``reliable`` tells which are more than an upper bound.
+    """
+
+    kind: str
+    lengths_ps: FloatArray
+    values_mS_per_cm: FloatArray
+    low_mS_per_cm: FloatArray
+    high_mS_per_cm: FloatArray
+    reliable: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ArrheniusSeries:
+    """Diffusivities with one potential, one per temperature (K, Å²/ps), and the line through them."""
+
+    kind: str
+    temperatures_K: tuple[float, ...]
+    diffusivities_A2_per_ps: tuple[Estimate, ...]
+    fit: ArrheniusResult | None
+
+
+def displacement_figure(series: Sequence[DisplacementSeries]) -> go.Figure:
+    """Return mean squared displacements on logarithmic axes: ions solid, charge dashed, fitted lags drawn strong."""
+    figure = new_figure()
+    for one in series:
+        colour, name = model_colour(one.kind), model_name(one.kind)
+        fitted = (one.lags_ps >= one.window_ps[0]) & (one.lags_ps <= one.window_ps[1])
+        for values, label, dash in ((one.tracer_A2, "ions", "solid"), (one.collective_A2, "charge", "dash")):
+            shown = values > 0
+            figure.add_scatter(
+                x=one.lags_ps[shown].tolist(),
+                y=values[shown].tolist(),
+                mode="lines",
+                name=f"{name}, {label}",
+                legendgroup=f"{one.kind} {label}",
+                line={"color": colour, "width": 1.2, "dash": dash},
+                hovertemplate="%{x:.4g} ps<br>%{y:.4g} Å²",
+            )
+            figure.add_scatter(
+                x=one.lags_ps[shown & fitted].tolist(),
+                y=values[shown & fitted].tolist(),
+                mode="lines",
+                legendgroup=f"{one.kind} {label}",
+                showlegend=False,
+                line={"color": colour, "width": 3.5, "dash": dash},
+                hoverinfo="skip",
+            )
+    _add_slope_one(figure, series)
+    figure.update_xaxes(title_text="Time (ps)", type="log")
+    figure.update_yaxes(title_text="Mean squared displacement (Å²)", type="log")
+    return figure
+
+
+def _add_slope_one(figure: go.Figure, series: Sequence[DisplacementSeries]) -> None:
+    """Add a line of slope 1 as a guide, through the end of the first fitted window."""
+    if not series or not np.any(series[0].tracer_A2 > 0):
+        return
+    first = series[0]
+    start, end = first.window_ps
+    height = 0.5 * float(np.interp(start, first.lags_ps, first.tracer_A2))
+    figure.add_scatter(
+        x=[start, end],
+        y=[height, height * end / start],
+        mode="lines",
+        name="slope 1",
+        line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+    )
+
+
+def conductivity_length_figure(series: Sequence[LengthSeries]) -> go.Figure:
+    """Return conductivity against the length of trajectories with its 95 % band; open symbols are upper bounds."""
+    figure = new_figure()
+    for one in series:
+        colour, name = model_colour(one.kind), model_name(one.kind)
+        figure.add_scatter(
+            x=[*one.lengths_ps.tolist(), *one.lengths_ps[::-1].tolist()],
+            y=[*one.low_mS_per_cm.tolist(), *one.high_mS_per_cm[::-1].tolist()],
+            mode="lines",
+            fill="toself",
+            fillcolor=colour,
+            opacity=_BAND_OPACITY,
+            line={"width": 0},
+            legendgroup=one.kind,
+            showlegend=False,
+            hoverinfo="skip",
+        )
+        symbol = MODEL_SYMBOLS.get(one.kind, "diamond")
+        figure.add_scatter(
+            x=one.lengths_ps.tolist(),
+            y=one.values_mS_per_cm.tolist(),
+            mode="lines+markers",
+            name=name,
+            legendgroup=one.kind,
+            line={"color": colour, "width": 2},
+            marker={
+                "color": colour,
+                "size": 8,
+                "symbol": [symbol if sure else f"{symbol}-open" for sure in one.reliable.tolist()],
+            },
+            customdata=np.stack([one.low_mS_per_cm, one.high_mS_per_cm], axis=1).tolist(),
+            hovertemplate="%{x:.4g} ps<br>%{y:.4g} mS/cm (%{customdata[0]:.3g} to %{customdata[1]:.3g})",
+        )
+    figure.update_xaxes(title_text="Length of each trajectory (ps)", type="log")
+    figure.update_yaxes(title_text="Ionic conductivity (mS/cm)", rangemode="tozero")
+    return figure
+
+
+def arrhenius_figure(series: Sequence[ArrheniusSeries]) -> go.Figure:
+    """Return diffusivities against inverse temperature with 95 % intervals, and lines to the extrapolated value."""
+    figure = new_figure()
+    for one in series:
+        colour, name = model_colour(one.kind), model_name(one.kind)
+        points = [
+            (1000.0 / temperature, estimate)
+            for temperature, estimate in zip(one.temperatures_K, one.diffusivities_A2_per_ps, strict=True)
+            if estimate.value > 0
+        ]
+        figure.add_scatter(
+            x=[inverse for inverse, _ in points],
+            y=[estimate.value for _, estimate in points],
+            error_y={
+                "type": "data",
+                "array": [estimate.high - estimate.value for _, estimate in points],
+                # A logarithmic axis has no place for a bar down to zero.
+                "arrayminus": [estimate.value - max(estimate.low, 0.05 * estimate.value) for _, estimate in points],
+                "color": colour,
+            },
+            mode="markers",
+            name=name,
+            legendgroup=one.kind,
+            marker={"color": colour, "size": 9, "symbol": MODEL_SYMBOLS.get(one.kind, "diamond")},
+            hovertemplate="1000 K/T = %{x:.4g}<br>%{y:.3g} Å²/ps",
+        )
+        if one.fit is not None:
+            _add_line(figure, one.kind, one.fit)
+    figure.update_xaxes(title_text="1000 K / T")
+    figure.update_yaxes(title_text="Diffusivity (Å²/ps)", type="log")
+    return figure
+
+
+def _add_line(figure: go.Figure, kind: str, fit: ArrheniusResult) -> None:
+    colour = model_colour(kind)
+    ends = [*fit.temperatures_K, fit.extrapolated_temperature_K]
+    inverse = np.linspace(1.0 / max(ends), 1.0 / min(ends), _LINE_POINTS)
+    figure.add_scatter(
+        x=(1000.0 * inverse).tolist(),
+        y=[fit.diffusivity_A2_per_ps(1.0 / float(value)) for value in inverse],
+        mode="lines",
+        legendgroup=kind,
+        showlegend=False,
+        line={"color": colour, "width": 1.5},
+        hoverinfo="skip",
+    )
+    end = fit.extrapolated_diffusivity_A2_per_ps
+    figure.add_scatter(
+        x=[1000.0 / fit.extrapolated_temperature_K],
+        y=[end.value],
+        error_y={"type": "data", "array": [end.high - end.value], "arrayminus": [end.value - end.low], "color": colour},
+        mode="markers",
+        legendgroup=kind,
+        showlegend=False,
+        marker={"color": colour, "size": 9, "symbol": f"{MODEL_SYMBOLS.get(kind, 'diamond')}-open"},
+        hovertemplate=f"extrapolated to {fit.extrapolated_temperature_K:g} K<br>%{{y:.3g}} Å²/ps",
+    )

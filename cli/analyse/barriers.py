@@ -1,0 +1,114 @@
+"""`ionloop analyse barriers`: the minimum-energy path between two structures, and its barrier."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import JsonOption
+
+if TYPE_CHECKING:
+    from ...analysis.barriers import Band, Profile
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+    app.command("barriers")(barriers)
+
+
+def barriers(
+    start: Annotated[Path, typer.Argument(help="The structure before the hop.")],
+    end: Annotated[Path, typer.Argument(help="The structure after it: same atoms in the same order, same cell.")],
+    model: Annotated[Path, typer.Option(help="Folder of a model, or the XML file of a GAP.")],
+    images: Annotated[int, typer.Option(min=3, max=99, help="Images of the band, both ends included.")] = 9,
+    force: Annotated[float, typer.Option(min=0.001, help="Force at which the band is done (eV/Å).")] = 0.05,
+    relax_ends: Annotated[bool, typer.Option(help="Relax both ends first.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the images to this extended-XYZ file.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Keep the band's state in this file; the same command then goes on from it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the path between two minima by a climbing nudged elastic band."""
+    from ...analysis.barriers import BandSettings, Checkpoint, continuous_end, profile, relax_band
+    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+    from ...errors import InputError
+    from ...fitting.models import load_model
+    from ...sampling.crystals import load_structure
+
+    initial = load_structure(start)
+    final = continuous_end(initial, load_structure(end))
+    calculator = load_model(model, backend="native")
+    if relax_ends:
+        relaxed = [relax_ions(atoms, calculator, FixedCellRelaxation()) for atoms in (initial, final)]
+        for name, one in zip((start, end), relaxed, strict=True):
+            if one.reason:
+                raise InputError(f"{name} did not relax: {one.reason}")
+        initial, final = (one.atoms for one in relaxed)
+    if abs(final.positions - initial.positions).max() < _SAME_MINIMUM_A:
+        raise InputError(f"{start} and {end} relax into the same minimum: there is no path between them")
+    band = relax_band(
+        initial,
+        final,
+        calculator,
+        BandSettings(images=images, climbing_force_eV_per_A=force, band_force_eV_per_A=max(0.1, force)),
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
+    )
+    found = profile(band.positions, band.energies, band.forces)
+    if out is not None:
+        _write(out, band, initial.get_chemical_symbols(), initial.cell.array)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(band, found), indent=2))
+    else:
+        _print(band, found)
+    if band.reason:
+        typer.echo(f"The band did not converge: {band.reason}", err=True)
+
+
+_SAME_MINIMUM_A = 0.1
+
+
+def _as_dict(band: Band, found: Profile) -> dict[str, object]:
+    return {
+        "forward_eV": found.forward_eV,
+        "reverse_eV": found.reverse_eV,
+        "fit_error_eV": found.fit_error_eV,
+        "coordinate_A": found.coordinate_A.tolist(),
+        "energies_eV": found.energies_eV.tolist(),
+        "converged": band.converged,
+        "largest_force_eV_per_A": band.largest_force_eV_per_A,
+        "steps": band.steps,
+    }
+
+
+def _write(path: Path, band: Band, symbols: list[str], cell: object) -> None:
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    frames = []
+    for positions, energy, forces in zip(band.positions, band.energies, band.forces, strict=True):
+        atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces)
+        frames.append(atoms)
+    write(path, frames, format="extxyz")
+
+
+def _print(band: Band, found: Profile) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{len(band.energies)} images, {band.steps} steps"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left")
+    error = f"± {found.fit_error_eV:.3f} eV (fit)"
+    table.add_row("barrier", f"{found.forward_eV:.3f}", error)
+    table.add_row("barrier back", f"{found.reverse_eV:.3f}", error)
+    table.add_row("length of the path", f"{found.coordinate_A[-1]:.2f}", "Å")
+    table.add_row("largest force", f"{band.largest_force_eV_per_A:.3f}", "eV/Å")
+    Console(highlight=False).print(table)

@@ -1,0 +1,123 @@
+"""`ionloop analyse hops`: who hopped where and how often, from a trajectory in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..options import JsonOption
+
+if TYPE_CHECKING:
+    from ...analysis.hops import HopAnalysis, HopSummary
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+    app.command("hops")(hops)
+
+
+def hops(
+    file: Annotated[
+        Path, typer.Argument(help="A trajectory: ASE .traj, LAMMPS text dump, extended XYZ or what else ASE reads.")
+    ],
+    species: Annotated[str, typer.Option(help="The mobile ions.")] = "Li",
+    timestep_fs: Annotated[
+        float | None, typer.Option(min=0, help="Time between frames (fs); not needed where the file says it.")
+    ] = None,
+    crystal: Annotated[
+        Path | None, typer.Option(help="The crystal whose ions are the known sites; else the first frame's.")
+    ] = None,
+    lammps_types: Annotated[str, typer.Option(help="Symbols of LAMMPS types 1, 2, ..., with commas: Li,P,S.")] = "",
+    core: Annotated[float, typer.Option(min=0.1, help="An ion has arrived at a site within this radius (Å).")] = 0.8,
+    outer: Annotated[float, typer.Option(min=0.1, help="... and has left it beyond this one (Å).")] = 1.4,
+    residence: Annotated[float, typer.Option(min=0, help="Shorter stays do not count (ps).")] = 0.5,
+    as_json: JsonOption = False,
+) -> None:
+    """Find sites and hops: rate with its 95 % interval, jump lengths, concerted events, occupancies."""
+    from ...analysis.hops import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
+    from ...analysis.trajectories import read_trajectory
+    from ...errors import InputError
+    from ...sampling.crystals import load_structure
+
+    if outer < core:
+        raise InputError(f"--outer ({outer:g} Å) must not be smaller than --core ({core:g} Å)")
+    settings = HopSettings(
+        core_A=core,
+        outer_A=outer,
+        minimum_residence_ps=residence,
+        return_residence_ps=max(residence, HopSettings().return_residence_ps),
+    )
+    types = [symbol.strip() for symbol in lammps_types.split(",") if symbol.strip()]
+    trajectory = read_trajectory(file, timestep_fs, lammps_types=types)
+    known = None if crystal is None else load_structure(crystal)
+    analysis = hops_of_trajectory(trajectory, species, settings, known)
+    summary, chance = summarise([analysis]), concerted_by_chance(analysis, settings)
+    if as_json:
+        typer.echo(json.dumps({"concerted_by_chance": chance, **_as_dict(analysis, summary)}, indent=2))
+    else:
+        _print(analysis, summary, species)
+        if summary.concerted_fraction:
+            typer.echo(f"Of independent ions {100 * chance:.0f} % of the hops would be in such events by chance.")
+
+
+def _as_dict(analysis: HopAnalysis, summary: HopSummary) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    found = analysis.hops
+    return {
+        "ions": analysis.n_ions,
+        "duration_ps": analysis.duration_ps,
+        **asdict(summary),
+        "list": [
+            {
+                "ion": int(found.ion[i]),
+                "from": int(found.from_site[i]),
+                "to": int(found.to_site[i]),
+                "time_ps": float((found.leave[i] + found.arrive[i]) / 2 * analysis.frame_ps),
+                "residence_before_ps": float(found.residence_before_ps[i]),
+                "residence_after_ps": float(found.residence_after_ps[i]),
+                "jump_A": found.jump_A[i].tolist(),
+                "event": int(found.event[i]),
+            }
+            for i in range(len(found))
+        ],
+        "sites": [
+            {"position_A": place, "known": known, "occupancy": occupancy, "stays": stays}
+            for place, known, occupancy, stays in zip(
+                analysis.sites.positions.tolist(),
+                analysis.sites.known.tolist(),
+                analysis.occupancy.tolist(),
+                analysis.stays.tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def _print(analysis: HopAnalysis, summary: HopSummary, species: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{analysis.n_ions} {species} in {analysis.duration_ps:.1f} ps"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    low, high = summary.rate_interval_per_ion_per_ps
+    table.add_row("hops", str(summary.hops))
+    table.add_row(
+        "hops per ion and ns (95 % interval)",
+        f"{1000 * summary.rate_per_ion_per_ps:.1f} ({1000 * low:.1f} to {1000 * high:.1f})",
+    )
+    visited = int((analysis.occupancy > 0).sum())
+    table.add_row("sites visited", f"{visited}, {int((analysis.sites.known & (analysis.occupancy > 0)).sum())} known")
+    if summary.mean_jump_A is not None:
+        table.add_row("mean length of a jump, Å", f"{summary.mean_jump_A:.2f}")
+        table.add_row("in events of several ions, %", f"{100 * summary.concerted_fraction:.0f}")
+        for axis, displacement in zip("abc", summary.net_displacement_A, strict=True):
+            table.add_row(f"net displacement along {axis}, Å", f"{displacement:.2f}")
+    if summary.mean_residence_ps is not None:
+        table.add_row("mean stay, ps", f"{summary.mean_residence_ps:.2f}")
+    Console(highlight=False).print(table)

@@ -1,0 +1,194 @@
+"""The application: templates, filters, pages and what is the same on all of them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+import plotly.graph_objects as go
+from flask import Flask, Response, abort, current_app, jsonify, render_template, request
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from werkzeug.exceptions import HTTPException
+
+from ... import __version__
+from ...analysis import figures
+from ...errors import IonloopError
+from ...store.connection import Store
+from ...workflows.report_sections import numeric_columns
+from ...workflows.report_text import bytes_text, duration, moment, three_digits
+from .reader import Memory, Reader
+from .security import protect
+from .settings import DashboardSettings
+from .snapshot import Snapshot
+
+READER: Final = "ionloop_reader"
+SETTINGS: Final = "ionloop_settings"
+_PAGES: Final = "ionloop_pages"
+MOST_PAGES: Final = 128
+_YEAR_S: Final = 31_536_000
+
+
+def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask:
+    """Return the application that shows a store; it never writes to it.
+
+    Parameters
+    ----------
+    store
+        Open for as long as the application is used.
+    """
+    from . import pages_campaigns, pages_configurations, pages_models, pages_results
+
+    settings = settings or DashboardSettings()
+    app = Flask(__name__, static_folder="static", template_folder="templates")
+    app.config.update(MAX_CONTENT_LENGTH=1, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.extensions[READER] = Reader(store, settings.refresh_s)
+    app.extensions[SETTINGS] = settings
+    app.extensions[_PAGES] = Memory(MOST_PAGES)
+    app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.autoescape = True
+    app.jinja_env.filters.update(
+        duration=duration,
+        size=bytes_text,
+        moment=moment,
+        digits=three_digits,
+        model_name=figures.model_name,
+        slug=slug,
+        figure=figure_json,
+    )
+    app.jinja_env.globals.update(version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app))
+    protect(app, settings)
+    for module in (pages_campaigns, pages_configurations, pages_models, pages_results):
+        app.register_blueprint(module.pages)
+    app.add_url_rule("/revision", view_func=revision)
+    app.add_url_rule("/plotly.js", view_func=plotly)
+    app.register_error_handler(HTTPException, show_error)
+    app.register_error_handler(IonloopError, show_problem)
+    return app
+
+
+def _static_tag(app: Flask) -> str:
+    """Return what changes with the static files, so that browsers may keep them."""
+    digest = hashlib.sha256(__version__.encode())
+    folder = app.static_folder
+    assert folder is not None
+    from pathlib import Path
+
+    for path in sorted(Path(folder).iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def reader() -> Reader:
+    """Return the reader of the application that answers."""
+    found: Reader = current_app.extensions[READER]
+    return found
+
+
+def page_settings() -> DashboardSettings:
+    """Return the settings of the application that answers."""
+    found: DashboardSettings = current_app.extensions[SETTINGS]
+    return found
+
+
+def show(template: str, make: Callable[[Snapshot], dict[str, Any]]) -> Response:
+    """Return a page, made once per address and revision of the store, and nothing where the browser has it already.
+
+    Parameters
+    ----------
+    make
+        What the template shows, from the newest snapshot.
+    """
+    snapshot = reader().snapshot()
+    pages: Memory = current_app.extensions[_PAGES]
+
+    def render() -> tuple[bytes, str]:
+        page = render_template(
+            template, revision=snapshot.revision, location=reader().location, **make(snapshot)
+        ).encode()
+        return page, hashlib.sha256(page).hexdigest()[:32]
+
+    page, tag = pages.get((template, request.full_path), snapshot.revision, render)
+    response = Response(page, mimetype="text/html")
+    response.set_etag(tag)
+    return response.make_conditional(request)
+
+
+def revision() -> Response:
+    """Return the store's revision: pages ask for it, and for themselves again when it has changed."""
+    return jsonify(revision=reader().snapshot().revision, now=datetime.now(UTC).timestamp())
+
+
+@cache
+def _plotly_body() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), 6)
+
+
+def plotly() -> Response:
+    """Return plotly's script from its Python package, kept by browsers."""
+    body = _plotly_body()
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        response = Response(body, mimetype="text/javascript", headers={"Content-Encoding": "gzip"})
+    else:
+        response = Response(gzip.decompress(body), mimetype="text/javascript")
+    response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable"
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
+
+
+def show_error(error: HTTPException) -> tuple[str, int] | Response:
+    """Return a page that says what is wrong with the request."""
+    if error.response is not None and not isinstance(error.response, str):
+        return error.get_response()  # type: ignore[return-value]
+    return _error_page(error.name, error.description or "", error.code or 500)
+
+
+def show_problem(error: IonloopError) -> tuple[str, int]:
+    """Return a page with an error that a user can act on."""
+    return _error_page("That cannot be shown", str(error), 400)
+
+
+def _error_page(title: str, text: str, status: int) -> tuple[str, int]:
+    return render_template("error.html", title=title, text=text, revision=0, location=reader().location), status
+
+
+def wanted(name: str) -> str:
+    """Return a parameter of the address that must be there."""
+    value = request.args.get(name, "")
+    if not value:
+        abort(400, f"the address lacks {name}")
+    return value
+
+
+def wanted_number(name: str, default: int, *, lowest: int = 0, highest: int = 10**9) -> int:
+    """Return a whole number from the address.
+
+    Anything else than a number between ``lowest`` and ``highest`` is refused.
+    """
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and lowest <= int(text) <= highest):
+        abort(400, f"{name} is a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+def missing(what: str, name: str) -> None:
+    """Answer that there is no such thing."""
+    abort(404, f"there is no {what} {name[:200]!r} in this store")
+
+
+def slug(text: str) -> str:
+    """Return lower-case letters, digits and hyphens: for classes and element identifiers."""
+    return "".join(character if character.isascii() and character.isalnum() else "-" for character in text.lower())
+
+
+def figure_json(figure: go.Figure) -> Markup:
+    """Return a figure as JSON that can stand in a page: nothing in it ends the element or begins another."""
+    text = figure.to_json().replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(text)  # noqa: S704  # all characters that HTML knows are escaped above

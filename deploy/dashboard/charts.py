@@ -1,0 +1,219 @@
+"""The figures of the pages: values of a snapshot in, figures of `ionloop.analysis.figures` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+from ase.data import chemical_symbols
+
+from ...analysis import figures
+from ...analysis.errors import ParityData
+from ...analysis.figures_locality import add_locality_bounds
+from ...analysis.locality import LocalityBound
+from ...store.records import ModelRecord, ResultRecord
+from .rows import ConfigurationRow, LabelRow
+from .snapshot import NEW, Snapshot
+
+MILLI: Final = 1000.0
+TRAINING: Final = "training"
+_SYMBOLS = np.array(chemical_symbols)
+MOST_SERIES: Final = 12
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with its name, what a screen reader says, and its caption."""
+
+    key: str
+    figure: go.Figure
+    label: str
+    caption: str = ""
+
+
+def learning_charts(snapshot: Snapshot, campaign: str, bounds: Mapping[str, LocalityBound]) -> list[Chart]:
+    """Return the learning curves of a campaign: forces with the locality band, and energies."""
+    found = []
+    for field, name, unit in (
+        ("force_eV_per_A", "Force RMSE", "meV/Å"),
+        ("energy_eV_per_atom", "Energy RMSE", "meV/atom"),
+    ):
+        series = [
+            one
+            for kind in _kinds(snapshot, campaign)
+            for subset in (NEW, TRAINING)
+            if (one := _error_series(snapshot, campaign, kind, subset, field)) is not None
+        ]
+        if not series:
+            continue
+        figure = figures.learning_curve(series, name, unit)
+        is_force = field.startswith("force")
+        if is_force:
+            add_locality_bounds(figure, bounds, MILLI)
+        caption = "Solid: on configurations before they join the training set. Dashed: on the training set."
+        if is_force and bounds:
+            caption += " Grey: what a model with this cutoff cannot reach, by the locality test."
+        key = "force-curve" if is_force else "energy-curve"
+        found.append(Chart(key, figure, f"{name} against generation", caption))
+    return found
+
+
+def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
+    return sorted({model.kind for model in snapshot.models.values() if model.campaign == campaign})
+
+
+def _error_series(
+    snapshot: Snapshot, campaign: str, kind: str, subset: str, field: str
+) -> figures.ErrorSeries | None:
+    points = [
+        (model.generation, MILLI * result.values[field]["rmse"])
+        for model in snapshot.models.values()
+        if model.campaign == campaign and model.kind == kind and not snapshot.is_final(model)
+        if (result := snapshot.errors_of_model.get((model.id, subset))) is not None
+    ]
+    if not points:
+        return None
+    generations, errors = zip(*sorted(points), strict=True)
+    return figures.ErrorSeries(kind, subset, generations, errors)
+
+
+def element_chart(assessed: Sequence[ResultRecord]) -> Chart | None:
+    """Return force errors by element of the models that were measured last, one result per kind."""
+    by_kind = {
+        str(result.model_kind): {
+            element: MILLI * statistics["rmse"]
+            for element, statistics in result.values.get("force_by_element_eV_per_A", {}).items()
+        }
+        for result in assessed
+    }
+    if not any(by_kind.values()):
+        return None
+    return Chart(
+        "element-errors",
+        figures.element_errors(by_kind, "meV/Å"),
+        "Force error by element",
+        "On the new configurations of the last generation that was assessed.",
+    )
+
+
+def label_chart(snapshot: Snapshot, configurations: Sequence[ConfigurationRow]) -> Chart | None:
+    """Return the number of configurations by generation and state of their label."""
+    counts: dict[int, dict[str, int]] = {}
+    for one in configurations:
+        label = snapshot.label_of(one)
+        state = "none" if label is None else label.state.value
+        states = counts.setdefault(one.generation, {})
+        states[state] = states.get(state, 0) + 1
+    if not counts:
+        return None
+    return Chart("label-states", figures.label_states(counts), "Labels by generation and state")
+
+
+def force_chart(pairs: Sequence[tuple[ConfigurationRow, LabelRow | None]]) -> Chart | None:
+    """Return the distribution of reference forces by element."""
+    labelled = [(one, label) for one, label in pairs if label is not None and len(label.forces) == len(one.numbers)]
+    if not labelled:
+        return None
+    magnitudes = np.concatenate([label.forces for _, label in labelled]).astype(float)
+    elements = _SYMBOLS[np.concatenate([one.numbers for one, _ in labelled])]
+    forces = np.zeros((len(magnitudes), 3))
+    forces[:, 0] = magnitudes
+    return Chart(
+        "force-distribution",
+        figures.force_distribution(forces, elements),
+        "Distribution of reference forces by element",
+        f"Magnitude of the reference force on the atoms of {len(labelled)} labelled configurations.",
+    )
+
+
+def parity_charts(data: ParityData, kind: str) -> list[Chart]:
+    """Return predicted against reference forces and energies; energies count from the mean of the reference."""
+    mean = float(data.reference_energies.mean()) if len(data.reference_energies) else 0.0
+    return [
+        Chart(
+            "parity-forces",
+            figures.parity(
+                data.reference_forces.ravel(),
+                data.predicted_forces.ravel(),
+                np.repeat(data.elements, 3),
+                quantity="force component",
+                unit="eV/Å",
+            ),
+            "Predicted forces against reference",
+        ),
+        Chart(
+            "parity-energies",
+            figures.parity(
+                data.reference_energies - mean,
+                data.predicted_energies - mean,
+                np.full(len(data.reference_energies), kind),
+                quantity="energy",
+                unit="eV/atom",
+            ),
+            "Predicted energies against reference",
+        ),
+    ]
+
+
+def variance_chart(snapshot: Snapshot, model: ModelRecord) -> Chart | None:
+    """Return the mean and largest predicted variance along the trajectories that a model drove, by generation."""
+    found = [
+        result
+        for result in snapshot.results.values()
+        if result.kind == "variance" and result.campaign == model.campaign and result.model_kind == model.kind
+    ]
+    numbers = [one for one in found if isinstance(one.values.get("mean_eV2"), int | float)]
+    if not numbers:
+        return None
+    figure = figures.new_figure()
+    colour = figures.model_colour(model.kind)
+    for field, name, symbol in (("mean_eV2", "mean", "circle"), ("maximum_eV2", "largest", "triangle-up-open")):
+        figure.add_scatter(
+            x=[one.generation for one in numbers],
+            y=[one.values.get(field) for one in numbers],
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 9, "symbol": symbol},
+            hovertemplate="generation %{x}<br>%{y:.3g} eV²",
+        )
+    figure.update_xaxes(title_text="Generation", dtick=1)
+    figure.update_yaxes(title_text="Predicted variance (eV²)", type="log")
+    return Chart(
+        "variance",
+        figure,
+        "Predicted variance by generation",
+        "Variance that models of this kind predict for themselves along their trajectories.",
+    )
+
+
+def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str) -> Chart | None:
+    """Return values against another column, a line per group; ``x`` and ``y`` are headers with units."""
+    figure = figures.new_figure(figures.PARITY_HEIGHT_PX)
+    kinds = (*figures.MODEL_COLOURS,)
+    for index, (name, points) in enumerate(list(series.items())[:MOST_SERIES]):
+        kind = next((kind for kind in sorted(kinds, key=len, reverse=True) if name.endswith(f"· {kind}")), "")
+        single = len({one.rpartition(" · ")[2] for one in series}) == len(series)
+        colour = (
+            figures.model_colour(kind)
+            if kind and single
+            else figures.ELEMENT_COLOURS[index % len(figures.ELEMENT_COLOURS)]
+        )
+        ordered = sorted(points)
+        figure.add_scatter(
+            x=[point[0] for point in ordered],
+            y=[point[1] for point in ordered],
+            mode="lines+markers",
+            # Names of campaigns may hold what plotly takes for markup.
+            name=name.replace("<", "‹").replace(">", "›"),
+            line={"color": colour, "width": 2},
+            marker={"color": colour, "size": 8, "symbol": figures.MODEL_SYMBOLS.get(kind, "circle")},
+            hovertemplate="%{x:.6g}<br>%{y:.6g}",
+        )
+    if not series:
+        return None
+    figure.update_xaxes(title_text=x)
+    figure.update_yaxes(title_text=y)
+    return Chart("comparison", figure, f"{y} against {x}")

@@ -1,0 +1,325 @@
+"""The pages of campaigns and jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, url_for
+from markupsafe import Markup
+from pydantic import ValidationError
+
+from ...states import State
+from ...store.queries import ISOLATED_ATOM_SAMPLER
+from ...store.records import CampaignRecord, ResultRecord
+from ...workflows.report import settings_yaml
+from ...workflows.status import RunningJob
+from ...workflows.stop_rule import StopSettings, improves, stop_verdict
+from .app import missing, reader, show, wanted, wanted_number
+from .charts import MILLI, element_chart, label_chart, learning_charts
+from .drawing import GraphJob, Run, job_graph, sparkline, timeline
+from .rows import JobRow
+from .snapshot import Snapshot
+
+pages = Blueprint("campaigns", __name__)
+
+STATE_ORDER = (
+    State.RUNNING,
+    State.READY,
+    State.WAITING,
+    State.FINISHED,
+    State.UNCONVERGED,
+    State.REJECTED,
+    State.KILLED,
+    State.FAILED,
+    State.CANCELLED,
+)
+MOST_GROUPS = 30
+
+
+@dataclass(frozen=True)
+class LastEvent:
+    """What happened last in a campaign."""
+
+    key: str
+    state: State
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CampaignSummary:
+    """A campaign in the list."""
+
+    record: CampaignRecord
+    state: State
+    reason: str
+    hold: str
+    generation: int
+    most_generations: int | None
+    spark: Markup
+    force_errors: tuple[tuple[str, float], ...]
+    jobs: tuple[tuple[State, int], ...]
+    core_hours: float
+    event: LastEvent | None
+
+    @property
+    def formula(self) -> str:
+        """Formula of the starting structure."""
+        return self.record.structure.to_atoms().get_chemical_formula()
+
+
+@pages.get("/")
+def campaign_list() -> Response:
+    """Show all campaigns of the store."""
+    return show(
+        "campaigns.html",
+        lambda snapshot: {"campaigns": [campaign_summary(snapshot, name) for name in snapshot.campaigns]},
+    )
+
+
+def campaign_summary(snapshot: Snapshot, name: str) -> CampaignSummary:
+    """Return a campaign as the list shows it."""
+    record = snapshot.campaigns[name]
+    state, reason = snapshot.standing(name)
+    history = snapshot.error_history.get(name, [])
+    kinds = sorted({kind for one in history for kind in one.force})
+    series = {kind: [one.force[kind] for one in history if kind in one.force] for kind in kinds}
+    control = snapshot.controls.get(name)
+    counts = snapshot.job_counts(name)
+    described = f"Force error over {len(history)} generations"
+    return CampaignSummary(
+        record=record,
+        state=state,
+        reason=reason,
+        hold=control.hold.value if control is not None and control.hold else "",
+        generation=max((job.generation for job in snapshot.jobs_of.get(name, ())), default=0),
+        most_generations=_stop_setting(record, "max_generations"),
+        spark=sparkline(series, described),
+        force_errors=tuple((kind, MILLI * errors[-1]) for kind, errors in series.items()),
+        jobs=tuple((one, counts[one]) for one in STATE_ORDER if counts.get(one)),
+        core_hours=sum(snapshot.core_hours.get(name, {}).values()),
+        event=_last_event(snapshot.jobs_of.get(name, ())),
+    )
+
+
+def _stop_setting(record: CampaignRecord, name: str) -> Any:
+    stop = record.settings.get("stop")
+    return stop.get(name) if isinstance(stop, dict) else None
+
+
+def _last_event(jobs: Sequence[JobRow]) -> LastEvent | None:
+    told = [job for job in jobs if job.updated is not None and job.state is not State.WAITING]
+    if not told:
+        return None
+    last = max(told, key=lambda job: job.updated or datetime.min.replace(tzinfo=UTC))
+    return LastEvent(last.key, last.state, last.updated) if last.updated else None
+
+
+# -- one campaign -----------------------------------------------------------------------------------------------------
+
+
+@pages.get("/campaign")
+def campaign() -> Response:
+    """Show one campaign."""
+    name = wanted("name")
+    chosen = wanted_number("generation", -1)
+    return show("campaign.html", lambda snapshot: campaign_page(snapshot, name, chosen))
+
+
+def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
+    """Return what the page of a campaign shows, with the job graph of generation ``chosen`` (-1: the last)."""
+    if name not in snapshot.campaigns:
+        missing("campaign", name)
+    summary = campaign_summary(snapshot, name)
+    configurations = [
+        one for one in snapshot.configurations_of.get(name, ()) if one.sampler != ISOLATED_ATOM_SAMPLER
+    ]
+    sections, problems = reader().sections(snapshot, name)
+    jobs = snapshot.jobs_of.get(name, [])
+    generations = sorted({job.generation for job in jobs})
+    generation = chosen if chosen in generations else (generations[-1] if generations else 0)
+    assessed = last_assessed(snapshot, name)
+    groups = reader().failure_groups(snapshot, name)
+    end = summary.record.ended or datetime.now(UTC)
+    return {
+        "campaign": summary,
+        "seconds": (end - summary.record.created).total_seconds(),
+        "learning": learning_charts(snapshot, name, reader().force_bounds(snapshot, name)),
+        "elements": element_chart(assessed),
+        "labels": label_chart(snapshot, configurations),
+        "assessed": assessed,
+        "stop": stop_rule(snapshot, summary.record),
+        "generations": generations,
+        "generation": generation,
+        "graph": graph_of_generation(snapshot, name, generation),
+        "graph_states": sorted({job.state.value for job in jobs if job.generation == generation}),
+        "timeline": timeline_of(snapshot, jobs),
+        "running": running_jobs(snapshot, jobs),
+        "groups": groups[:MOST_GROUPS],
+        "groups_left_out": max(0, len(groups) - MOST_GROUPS),
+        "sections": sections,
+        "section_problems": problems,
+        "core_hours": snapshot.core_hours.get(name, {}),
+        "queue": snapshot.queue_jobs_of.get(name, []),
+        "settings": settings_yaml(summary.record.settings),
+        "labels_finished": sum(
+            (label := snapshot.label_of(one)) is not None and label.state is State.FINISHED for one in configurations
+        ),
+        "labels_all": len(configurations),
+        "numbers": _curve_numbers(snapshot, name),
+    }
+
+
+def last_assessed(snapshot: Snapshot, name: str) -> list[ResultRecord]:
+    """Return the errors on new configurations of the last model of each kind."""
+    new = [one for one in snapshot.results_of.get(name, ()) if one.kind == "errors" and one.values["subset"] == "new"]
+    return sorted({one.model_kind: one for one in new}.values(), key=lambda one: str(one.model_kind))
+
+
+def _curve_numbers(snapshot: Snapshot, name: str) -> list[tuple[int, str, float, float]]:
+    return [
+        (one.generation, kind, MILLI * one.force[kind], MILLI * one.energy[kind])
+        for one in snapshot.error_history.get(name, ())
+        for kind in sorted(one.force)
+        if kind in one.energy
+    ]
+
+
+@dataclass(frozen=True)
+class StopState:
+    """What the stop rule says: in words, and for each model whether its errors of the last generation improved."""
+
+    verdict: str
+    stops: bool
+    settings: StopSettings
+    improved: tuple[tuple[str, bool, bool], ...]
+
+
+def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
+    """Return the stop rule's state, None before the first assessment or where its settings cannot be read."""
+    history = snapshot.error_history.get(record.id, [])
+    try:
+        settings = StopSettings(
+            **{name: record.settings["stop"][name] for name in StopSettings.__dataclass_fields__}
+        )
+        verdict = stop_verdict(history, settings)
+    except (KeyError, TypeError, ValueError, ValidationError):
+        return None
+    kinds = sorted(history[-1].force)
+    improved = tuple(
+        (
+            kind,
+            improves([one.energy[kind] for one in history if kind in one.energy], settings.energy_tolerance),
+            improves([one.force[kind] for one in history if kind in one.force], settings.force_tolerance),
+        )
+        for kind in kinds
+    )
+    return StopState(verdict.reason, verdict.stop, settings, improved)
+
+
+def graph_of_generation(snapshot: Snapshot, name: str, generation: int) -> Markup:
+    """Return the drawing of the jobs of one generation."""
+    jobs = [
+        GraphJob(
+            number=job.number,
+            kind=job.kind,
+            state=_shown_state(snapshot, job).value,
+            address=url_for("campaigns.job", number=job.number),
+            title=f"{job.key}: {_shown_state(snapshot, job).value}",
+        )
+        for job in snapshot.jobs_of.get(name, ())
+        if job.generation == generation
+    ]
+    return job_graph(jobs, snapshot.links, f"Jobs of generation {generation}") if jobs else Markup("")
+
+
+def _shown_state(snapshot: Snapshot, job: JobRow) -> State:
+    """Return a job's state; a label's job that ended is what its label is."""
+    if job.kind != "label" or job.state is not State.FINISHED:
+        return job.state
+    configuration = snapshot.configurations.get(job.key.rpartition("/")[2])
+    label = None if configuration is None else snapshot.label_of(configuration)
+    return job.state if label is None else label.state
+
+
+def timeline_of(snapshot: Snapshot, jobs: Sequence[JobRow]) -> Markup:
+    """Return what the workers did when, in these jobs."""
+    moment = time.time()
+    runs = []
+    for job in jobs:
+        for number in job.launches:
+            launch = snapshot.launches.get(number)
+            if launch is None or launch.started is None:
+                continue
+            is_running = launch.state == "RUNNING" and job.state is State.RUNNING
+            end = launch.ended or (moment if is_running else launch.started)
+            state = job.state.value if number == job.launches[-1] else "killed"
+            title = f"{job.key} on {launch.worker}: {state}, {max(0.0, end - launch.started):.1f} s"
+            runs.append(Run(launch.worker, job.kind, state, launch.started, max(end, launch.started), title))
+    return timeline(runs, "What each worker ran when")
+
+
+def running_jobs(snapshot: Snapshot, jobs: Sequence[JobRow]) -> list[RunningJob]:
+    """Return the jobs that run, with their workers' progress."""
+    moment = time.time()
+    found = []
+    for job in jobs:
+        launch = snapshot.launches.get(job.launches[-1]) if job.state is State.RUNNING and job.launches else None
+        if launch is None or launch.started is None:
+            continue
+        worker = snapshot.workers.get(launch.worker)
+        # A worker's progress may still be that of its job before.
+        is_current = worker is not None and worker.done and worker.at >= launch.started
+        found.append(
+            RunningJob(
+                key=job.key,
+                kind=job.kind,
+                worker=launch.worker,
+                seconds=max(0.0, moment - launch.started),
+                done=worker.done if worker is not None and is_current else None,
+                of=worker.of if worker is not None and is_current else None,
+            )
+        )
+    return sorted(found, key=lambda one: one.key)
+
+
+# -- one job ----------------------------------------------------------------------------------------------------------
+
+
+@pages.get("/job")
+def job() -> Response:
+    """Show one job."""
+    number = wanted_number("number", 0, lowest=1)
+    return show("job.html", lambda snapshot: job_page(snapshot, number))
+
+
+def job_page(snapshot: Snapshot, number: int) -> dict[str, Any]:
+    """Return what the page of a job shows."""
+    if number not in snapshot.jobs:
+        missing("job", str(number))
+    row = snapshot.jobs[number]
+    parents = [snapshot.jobs[one] for one, children in snapshot.links.items() if number in children and one in snapshot.jobs]
+    children = [snapshot.jobs[one] for one in snapshot.links.get(number, ()) if one in snapshot.jobs]
+    last = row.key.rpartition("/")[2]
+    configuration = snapshot.configurations.get(last)
+    loss = row.document["spec"].get("loss") or {}
+    return {
+        "job": row,
+        "state": _shown_state(snapshot, row),
+        "launches": [
+            (launch, datetime.fromtimestamp(launch.started, UTC) if launch.started else None)
+            for one in row.launches
+            if (launch := snapshot.launches.get(one)) is not None
+        ],
+        "parents": parents,
+        "children": children,
+        "configuration": configuration,
+        "label": None if configuration is None else snapshot.label_of(configuration),
+        "loss": f"{loss.get('cause', '')}: {loss.get('reason', '')}" if isinstance(loss, dict) and loss else "",
+        "log": reader().job_log(row),
+    }
+
+

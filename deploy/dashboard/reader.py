@@ -1,0 +1,233 @@
+"""What pages ask: the newest snapshot, and the few things that need a whole record or a file.
+
+However many look, the store is asked for changes at most once in a while; pages are made from what is in memory, and
+no viewer holds a connection. What costs more is kept until the records that it was made from change.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ...analysis.errors import ParityData
+from ...analysis.locality import LocalityBound
+from ...errors import IonloopError
+from ...store.artefacts import sha256_of
+from ...store.connection import Store
+from ...store.identifiers import identifier
+from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
+from ...workflows.analyses import ANALYSES
+from ...workflows.analyses.locality import locality_bounds
+from ...workflows.job_logs import job_log
+from ...workflows.ledger import FailureGroup, failures, group_failures
+from ...workflows.report_data import PARITY, read_parity
+from ...workflows.report_sections import ReportSection
+from .rows import JobRow, LabelRow
+from .snapshot import MAKERS, Snapshot, read_snapshot
+from .source import open_source
+
+Value = TypeVar("Value")
+
+MOST_KEPT: Final = 200
+MAX_ARRAY_BYTES: Final = 64 * 2**20
+_RESULT_TABLES = ("results", "campaigns", "models")
+
+
+class Memory:
+    """Keeps the last values by name and reason; a value is made once, however many ask for it at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._makers: dict[Hashable, threading.Lock] = {}
+        self._kept: OrderedDict[Hashable, tuple[Hashable, Any]] = OrderedDict()
+
+    def get(self, name: Hashable, reason: Hashable, make: Callable[[], Value]) -> Value:
+        """Return what was made under ``name``, made anew where it was for another reason."""
+        with self._lock:
+            maker = self._makers.setdefault(name, threading.Lock())
+        with maker:
+            with self._lock:
+                kept = self._kept.get(name)
+                if kept is not None and kept[0] == reason:
+                    self._kept.move_to_end(name)
+                    return kept[1]  # type: ignore[no-any-return]
+            value = make()
+            with self._lock:
+                self._kept[name] = (reason, value)
+                self._kept.move_to_end(name)
+                while len(self._kept) > self._most:
+                    forgotten, _ = self._kept.popitem(last=False)
+                    self._makers.pop(forgotten, None)
+            return value
+
+
+class Reader:
+    """Reads one store for all viewers.
+
+    Parameters
+    ----------
+    store
+        Open for as long as the reader is used; several threads take turns with it.
+    refresh_s
+        The shortest time between two looks at the store.
+    """
+
+    def __init__(self, store: Store, refresh_s: float) -> None:
+        self.location = store.location
+        self._store = store
+        self._store_lock = threading.RLock()
+        self._source = open_source(store, tuple(MAKERS))
+        self._refresh_s = refresh_s
+        self._refresh_lock = threading.Lock()
+        self._token: Hashable = None
+        self._looked_at = 0.0
+        self._snapshot: Snapshot | None = None
+        self._memory = Memory(MOST_KEPT)
+
+    def close(self) -> None:
+        """Release what is held; the store stays open."""
+        self._source.close()
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot; who comes while another looks at the store gets the one before."""
+        known = self._snapshot
+        if known is not None and time.monotonic() - self._looked_at < self._refresh_s:
+            return known
+        if not self._refresh_lock.acquire(blocking=known is None):
+            assert known is not None
+            return known
+        try:
+            token = self._source.token()
+            if self._snapshot is None or token != self._token:
+                self._snapshot = read_snapshot(self._source, self._snapshot)
+                self._token = token
+            self._looked_at = time.monotonic()
+            return self._snapshot
+        finally:
+            self._refresh_lock.release()
+
+    # -- what needs whole records ---------------------------------------------------------------------------------
+
+    def configuration(self, name: str) -> ConfigurationRecord | None:
+        """Return a configuration with its positions."""
+        with self._store_lock:
+            return self._store.configurations.get(name)
+
+    def label(self, row: LabelRow | None) -> LabelRecord | None:
+        """Return a label with its forces."""
+        with self._store_lock:
+            return None if row is None else self._store.labels.get(row.id)
+
+    def atom_counts(self, labels: list[str]) -> list[int]:
+        """Return the number of atoms of the configurations of these labels, in their order."""
+        with self._store_lock:
+            return [len(label.forces or ()) for label in self._store.labels.get_many(labels)]
+
+    def failure_groups(self, snapshot: Snapshot, campaign: str) -> list[FailureGroup]:
+        """Return what failed, alike failures together, with log tails."""
+
+        def make() -> list[FailureGroup]:
+            with self._store_lock:
+                return group_failures(failures(self._store, campaign))
+
+        return self._memory.get(("failures", campaign), snapshot.failure_signature(campaign), make)
+
+    def job_log(self, job: JobRow) -> list[str]:
+        """Return the last lines that a worker wrote about a job."""
+        with self._store_lock:
+            return job_log(self._store, job.document)
+
+    def sections(self, snapshot: Snapshot, campaign: str) -> tuple[list[ReportSection], list[str]]:
+        """Return what the campaign's analyses show, and what is wrong with those that cannot be shown."""
+
+        def make() -> tuple[list[ReportSection], list[str]]:
+            found, problems = [], []
+            for analysis in ANALYSES:
+                try:
+                    with self._store_lock:
+                        section = analysis.section(self._store, campaign)
+                except (IonloopError, ValidationError, ValueError, KeyError, TypeError, OSError) as error:
+                    # A damaged file or a record of another version: the other analyses are shown all the same.
+                    problems.append(f"{analysis.name}: {error}")
+                    continue
+                if section is not None:
+                    found.append(section)
+            return found, problems
+
+        return self._memory.get(("sections", campaign), self._reason(snapshot, campaign), make)
+
+    def force_bounds(self, snapshot: Snapshot, campaign: str) -> Mapping[str, LocalityBound]:
+        """Return the force errors that models cannot fall below, by kind; empty without a locality test."""
+
+        def make() -> Mapping[str, LocalityBound]:
+            try:
+                with self._store_lock:
+                    return locality_bounds(self._store, campaign)
+            except (IonloopError, ValidationError, ValueError, KeyError):
+                return {}
+
+        return self._memory.get(("bounds", campaign), self._reason(snapshot, campaign), make)
+
+    @staticmethod
+    def _reason(snapshot: Snapshot, campaign: str) -> Hashable:
+        """Return what changes when results or models of one campaign do."""
+        results = snapshot.results_of.get(campaign, ())
+        return (
+            campaign in snapshot.campaigns,
+            len(results),
+            max((result.created for result in results), default=None),
+        )
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def parity(self, errors: ResultRecord) -> ParityData | None:
+        """Return predictions beside labels where the store has them: nothing is computed here."""
+        name = identifier("result", PARITY, errors.model, errors.inputs)
+        with self._store_lock:
+            record = self._store.results.get(name)
+        if record is None:
+            return None
+        path = self._store.artefacts.path(Path(PARITY) / f"{name}.npz")
+        if not path.is_file():
+            return None
+
+        def make() -> ParityData | None:
+            try:
+                return read_parity(path)
+            except IonloopError:
+                return None
+
+        return self._memory.get(("parity", name), record.created, make)
+
+    def arrays(self, artefact: Artefact) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a file, None where it is not whole or too large to be shown."""
+        path = self.whole_file(artefact)
+        if path is None or artefact.size > MAX_ARRAY_BYTES or path.suffix != ".npz":
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def whole_file(self, artefact: Artefact) -> Path | None:
+        """Return the path of a file below the store's root that is as it was recorded, else None."""
+        try:
+            path = self._store.artefacts.path(artefact.path)
+            found = path.stat()
+        except (IonloopError, OSError, ValueError):
+            return None
+        if not path.is_file() or found.st_size != artefact.size:
+            return None
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        checksum = self._memory.get(("sha256", str(path)), stamp, lambda: sha256_of(path))
+        return path if checksum == artefact.sha256 else None

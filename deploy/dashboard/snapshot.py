@@ -1,0 +1,322 @@
+"""Everything that the pages show of many records at once, at one moment: plain values, indexed once, never changed."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from ...states import UNSUCCESSFUL, State
+from ...store.queries import engine_hash
+from ...store.records import CampaignRecord, ModelRecord, ResultRecord, TrajectoryRecord
+from ...workflows.holds import Control
+from ...workflows.queue_jobs import QueueJob
+from ...workflows.stop_rule import GenerationErrors
+from . import rows
+from .rows import (
+    ConfigurationRow,
+    DataSetRow,
+    JobRow,
+    LabelRow,
+    LaunchRow,
+    UsageRow,
+    WorkerRow,
+    WorkflowRow,
+)
+from .source import Source
+from .standing import campaign_state, count_states
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+
+ERRORS: Final = "errors"
+NEW: Final = "new"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """The rows of one collection by key, with the stamps that they were read at; ``version`` grows with every change."""
+
+    version: int = 0
+    rows: Mapping[Hashable, Row] = field(default_factory=dict)
+    stamps: Mapping[Hashable, Hashable] = field(default_factory=dict)
+
+    def refreshed(self, source: Source, name: str, make: Callable[[Mapping[str, Any]], Row | None]) -> Table[Row]:
+        """Return the table as it is now; the same object where nothing that is shown has changed."""
+        stamps = source.stamps(name)
+        if stamps == self.stamps:
+            return self
+        changed = [key for key, stamp in stamps.items() if self.stamps.get(key) != stamp]
+        gone = [key for key in self.rows if key not in stamps]
+        found: dict[Hashable, Row] = dict(self.rows)
+        for key in gone:
+            del found[key]
+        differs = bool(gone)
+        for key, document in source.documents(name, changed):
+            row = _readable_row(make, document)
+            before = found.pop(key, None) if row is None else found.get(key)
+            if row is not None:
+                found[key] = row
+            differs |= before is not row and before != row
+        return Table(self.version + differs, found if differs else self.rows, stamps)
+
+
+def _readable_row(make: Callable[[Mapping[str, Any]], Row | None], document: Mapping[str, Any]) -> Row | None:
+    try:
+        return make(document)
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        # Others may write to the database: one odd document must not take the page away.
+        _log.warning("document %r cannot be shown: %s", document.get("_id"), type(error).__name__)
+        return None
+
+
+MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = MappingProxyType(
+    {
+        "campaigns": lambda document: CampaignRecord.from_document(dict(document)),
+        "fireworks": rows.job_row,
+        "launches": rows.launch_row,
+        "workflows": rows.workflow_row,
+        "workers": rows.worker_row,
+        "configurations": rows.configuration_row,
+        "labels": rows.label_row,
+        "data_sets": rows.data_set_row,
+        "models": lambda document: ModelRecord.from_document(dict(document)),
+        "trajectories": lambda document: TrajectoryRecord.from_document(dict(document)),
+        "results": lambda document: ResultRecord.from_document(dict(document)),
+        "usage": rows.usage_row,
+        "controls": Control.model_validate,
+        "queue_jobs": QueueJob.model_validate,
+    }
+)
+"""How each collection that is shown becomes rows."""
+
+
+def _grouped(items: Any, key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return dict(groups)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The store at one moment; ``revision`` grows with every change that a page may show."""
+
+    revision: int
+    tables: Mapping[str, Table[Any]]
+
+    def version(self, *names: str) -> tuple[int, ...]:
+        """Return what changes when one of these collections does."""
+        return tuple(self.tables[name].version for name in names)
+
+    def _values(self, name: str) -> list[Any]:
+        return list(self.tables[name].rows.values())
+
+    @cached_property
+    def campaigns(self) -> dict[str, CampaignRecord]:
+        """Campaigns by name, the newest first."""
+        found = sorted(self._values("campaigns"), key=lambda record: record.created, reverse=True)
+        return {record.id: record for record in found}
+
+    @cached_property
+    def jobs_of(self) -> dict[str, list[JobRow]]:
+        """Jobs by campaign."""
+        return _grouped(self._values("fireworks"), lambda job: job.campaign)
+
+    @cached_property
+    def jobs(self) -> dict[int, JobRow]:
+        """Jobs by number."""
+        return {job.number: job for job in self._values("fireworks")}
+
+    @cached_property
+    def launches(self) -> dict[int, LaunchRow]:
+        """Launches by number."""
+        return {launch.number: launch for launch in self._values("launches")}
+
+    @cached_property
+    def links(self) -> dict[int, tuple[int, ...]]:
+        """Children of every job."""
+        workflows: list[WorkflowRow] = self._values("workflows")
+        return {job: children for workflow in workflows for job, children in workflow.links.items()}
+
+    @cached_property
+    def workers(self) -> dict[str, WorkerRow]:
+        """Workers by name."""
+        return {worker.name: worker for worker in self._values("workers")}
+
+    @cached_property
+    def configurations(self) -> dict[str, ConfigurationRow]:
+        """Configurations by identifier, in the order of campaign, generation and index."""
+        found = self._values("configurations")
+        found.sort(key=lambda one: (one.campaign, one.generation, one.sampler, one.index, one.id))
+        return {one.id: one for one in found}
+
+    @cached_property
+    def configurations_of(self) -> dict[str, list[ConfigurationRow]]:
+        """Configurations by campaign."""
+        return _grouped(self.configurations.values(), lambda one: one.campaign)
+
+    @cached_property
+    def children_of(self) -> dict[str, list[str]]:
+        """Identifiers of configurations by that of their parent."""
+        found = _grouped((one for one in self.configurations.values() if one.parent), lambda one: one.parent)
+        return {parent: [one.id for one in children] for parent, children in found.items()}
+
+    @cached_property
+    def _labels(self) -> dict[tuple[str, str], LabelRow]:
+        return {(label.content_hash, label.settings_hash): label for label in self._values("labels")}
+
+    @cached_property
+    def _engines(self) -> dict[str, str]:
+        found = {}
+        for record in self.campaigns.values():
+            try:
+                found[record.id] = engine_hash(record)
+            except (ValidationError, KeyError):
+                # Of a later version, or not ours: its labels cannot be told from others'.
+                continue
+        return found
+
+    def label_of(self, configuration: ConfigurationRow) -> LabelRow | None:
+        """Return the label by the reference engine of the configuration's campaign."""
+        engine = self._engines.get(configuration.campaign)
+        return None if engine is None else self._labels.get((configuration.content_hash, engine))
+
+    @cached_property
+    def models(self) -> dict[str, ModelRecord]:
+        """Models by identifier, in the order of campaign, generation and kind."""
+        found = sorted(self._values("models"), key=lambda one: (one.campaign, one.generation, one.kind, one.created))
+        return {model.id: model for model in found}
+
+    @cached_property
+    def data_sets(self) -> dict[str, DataSetRow]:
+        """Data sets by identifier."""
+        return {one.id: one for one in self._values("data_sets")}
+
+    def is_final(self, model: ModelRecord) -> bool:
+        """Return whether a model was fitted to all data, after the loop: the loop fits to earlier generations'."""
+        data_set = self.data_sets.get(model.data_set)
+        return data_set is not None and data_set.generation == model.generation
+
+    @cached_property
+    def results(self) -> dict[str, ResultRecord]:
+        """Results by identifier, in the order of campaign, kind and generation."""
+        found = sorted(self._values("results"), key=lambda one: (one.campaign, one.kind, one.generation, one.id))
+        return {result.id: result for result in found}
+
+    @cached_property
+    def results_of(self) -> dict[str, list[ResultRecord]]:
+        """Results by campaign."""
+        return _grouped(self.results.values(), lambda one: one.campaign)
+
+    @cached_property
+    def errors_of_model(self) -> dict[tuple[str, str], ResultRecord]:
+        """Errors by model and subset."""
+        return {
+            (str(result.model), str(result.values.get("subset"))): result
+            for result in self.results.values()
+            if result.kind == ERRORS
+        }
+
+    @cached_property
+    def trajectories(self) -> dict[str, TrajectoryRecord]:
+        """Trajectories by identifier."""
+        return {one.id: one for one in self._values("trajectories")}
+
+    @cached_property
+    def core_hours(self) -> dict[str, dict[str, float]]:
+        """Core hours by campaign and engine."""
+        usage: list[UsageRow] = self._values("usage")
+        return {
+            campaign: {one.engine: one.core_seconds / 3600 for one in sorted(used, key=lambda one: one.engine)}
+            for campaign, used in _grouped(usage, lambda one: one.campaign).items()
+        }
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        """What was decided, by campaign."""
+        return {one.campaign: one for one in self._values("controls")}
+
+    @cached_property
+    def queue_jobs_of(self) -> dict[str, list[QueueJob]]:
+        """Queue jobs by campaign."""
+        return _grouped(sorted(self._values("queue_jobs"), key=lambda one: one.submitted), lambda one: one.campaign)
+
+    # -- what follows from them ---------------------------------------------------------------------------------
+
+    @cached_property
+    def error_history(self) -> dict[str, list[GenerationErrors]]:
+        """Errors on new configurations by campaign, generation by generation: what the stop rule looks at."""
+        found: dict[str, list[GenerationErrors]] = {}
+        for campaign, results in self.results_of.items():
+            new = [one for one in results if one.kind == ERRORS and one.values.get("subset") == NEW]
+            found[campaign] = [
+                GenerationErrors(
+                    generation=generation,
+                    energy={str(one.model_kind): one.values["energy_eV_per_atom"]["rmse"] for one in members},
+                    force={str(one.model_kind): one.values["force_eV_per_A"]["rmse"] for one in members},
+                )
+                for generation, members in sorted(_grouped(new, lambda one: one.generation).items())
+            ]
+        return found
+
+    @cached_property
+    def _standings(self) -> dict[str, tuple[State, str]]:
+        return {
+            name: campaign_state(
+                record,
+                [job.document for job in self.jobs_of.get(name, ())],
+                self.controls.get(name) or Control(campaign=name),
+            )
+            for name, record in self.campaigns.items()
+        }
+
+    def standing(self, campaign: str) -> tuple[State, str]:
+        """Return the campaign's state and why."""
+        return self._standings[campaign]
+
+    @cached_property
+    def _counts(self) -> dict[str, dict[State, int]]:
+        found = {}
+        for name in self.campaigns:
+            labels = {
+                one.content_hash: label.state
+                for one in self.configurations_of.get(name, ())
+                if (label := self.label_of(one)) is not None
+            }
+            found[name] = count_states([job.document for job in self.jobs_of.get(name, ())], labels)
+        return found
+
+    def job_counts(self, campaign: str) -> dict[State, int]:
+        """Return the number of the campaign's jobs in each state, states that no job is in left out."""
+        return self._counts[campaign]
+
+    def failure_signature(self, campaign: str) -> Hashable:
+        """Return what changes when the campaign's ledger of failures does."""
+        jobs = tuple((job.number, job.updated) for job in self.jobs_of.get(campaign, ()) if job.state in UNSUCCESSFUL)
+        labels = tuple(
+            (label.id, label.created, label.state)
+            for one in self.configurations_of.get(campaign, ())
+            if (label := self.label_of(one)) is not None and label.state in UNSUCCESSFUL
+        )
+        return jobs, labels
+
+
+def read_snapshot(source: Source, before: Snapshot | None) -> Snapshot:
+    """Return the store as it is now; the same object where nothing that is shown has changed."""
+    known: Mapping[str, Table[Any]] = {} if before is None else before.tables
+    tables = {name: known.get(name, Table()).refreshed(source, name, make) for name, make in MAKERS.items()}
+    if before is None:
+        return Snapshot(1, tables)
+    if all(tables[name].version == known[name].version for name in tables):
+        # Stamps may have moved without a change: they are kept, so that those documents are not read again.
+        return Snapshot(before.revision, tables) if any(tables[n] is not known[n] for n in tables) else before
+    return Snapshot(before.revision + 1, tables)

@@ -1,0 +1,30 @@
+"""Where jobs and campaigns stand: the rules of `ionloop status`, for rows that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...states import State
+from ...store.records import CampaignRecord
+from ...workflows import status
+from ...workflows.holds import Control
+
+
+def job_state(document: Mapping[str, Any]) -> State | None:
+    """Return the state of a job's document, None for one that FireWorks does not know."""
+    if document.get("state") not in status._FIREWORKS_STATES:
+        return None
+    if (document.get("spec") or {}).get("crashes"):
+        return status._crashed_state(dict(document))
+    return status._FIREWORKS_STATES[document["state"]]
+
+
+def count_states(jobs: list[dict[str, Any]], labels: Mapping[str, State]) -> dict[State, int]:
+    """Return the number of jobs in each state; a label job that ended counts as what its label is."""
+    return dict(status._count_states(jobs, dict(labels)))
+
+
+def campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
+    """Return the state of a campaign and why."""
+    return status._campaign_state(record, jobs, control)

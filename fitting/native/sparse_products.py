@@ -1,0 +1,335 @@
+"""Covariances of descriptors with sparse points and what comes back from them, block by block of sparse points.
+
+Both products of an evaluation, k = P Xᵀ and dE/dP = (dE/dk) X, read all sparse points X: megabytes, for the twelve
+to two hundred rows of P. BLAS copies X into its own layout twice each time, which for so few rows takes a third
+of the time. Here X is laid out once, and every block of sparse points serves both products while the cache has it.
+
+The innermost loops hold a block of sums in vector registers, as in Goto and van de Geijn, ACM Trans. Math. Softw.
+2008, 34, 12 (10.1145/1356052.1356053). Compilers do not find such loops by themselves: they are written as LLVM
+instructions, for processors with AVX-512. On others, where the sums would not fit, BLAS is faster and does the work.
+"""
+# mypy cannot see through numba's decorator, and the arguments of kernels are arrays throughout.
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import binding, ir  # type: ignore[import-untyped]  # ships no type information
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .scratch import Scratch, aligned_empty
+
+FloatArray = NDArray[np.float64]
+
+_FAST = {"contract", "reassoc", "nsz"}
+# Measured: blocks that the second-level cache of a core holds until they are used again; if the descriptor is too
+# long for that, larger ones, so that the rows of the atoms are read less often.
+_POINTS_PER_BLOCK, _POINTS_PER_LARGE_BLOCK = 120, 300
+_LARGEST_KEPT_BYTES = 2_000_000
+# A panel of one group of points and one of atoms stays in the first-level cache.
+_MOST_TILES_PER_PANEL = 32
+
+
+# 24 sums of eight doubles fill the 32 registers of AVX-512: 4 atoms × 6 points, or 12 atoms × one tile of components.
+_VECTOR_LENGTH = 8
+_TILE = 2 * _VECTOR_LENGTH
+_ATOMS, _POINTS = 4, 6
+_MOST_ATOMS, _MIDDLE_ATOMS = 12, 8
+
+_DOUBLE, _INTEGER, _INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(_DOUBLE, _VECTOR_LENGTH)
+
+
+def is_supported() -> bool:
+    """Whether this processor has the registers, and code is compiled for it."""
+    foreign = numba.config.CPU_NAME or numba.config.DISABLE_JIT
+    return bool(binding.get_host_cpu_features().get("avx512f")) and not foreign
+
+
+class SparseProducts:
+    """The covariance Σ_s a_s (p·x_s + c_s)^ζ with fixed sparse points x_s, and its derivative with respect to p.
+
+    Args:
+        points: x_s. Shape [n_points, n_components].
+        constants, weights: c_s and a_s (eV). Shape [n_points].
+        zeta: ζ.
+    """
+
+    def __init__(self, points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float) -> None:
+        self._points = _packed(points)
+        self._constants = np.array(constants, dtype=np.float64)
+        self._weights = np.array(weights, dtype=np.float64)
+        self._zeta = float(zeta)
+
+    def evaluate(
+        self, spectra: FloatArray, energies: FloatArray, scratch: Scratch, products: FloatArray | None = None
+    ) -> FloatArray:
+        """Fill the energies (eV) [n] of descriptors p [n, n_components], and the products p·x_s if wanted.
+
+        Args:
+            products: to be filled, without the constants. Shape [n, n_points].
+
+        Returns:
+            dE/dp, eV; rows and columns beyond those of ``spectra`` mean nothing. Shape [≥ n, ≥ n_components].
+        """
+        n_padded = -(-len(spectra) // _ATOMS) * _ATOMS
+        n_panels, n_groups, n_tiles = self._points.shape[1:4]
+        rows = scratch.array("packed_spectra", (n_padded // _ATOMS, n_panels, n_tiles, _ATOMS, _TILE))
+        covariances = scratch.array("block_covariances", (n_padded, n_groups * _POINTS))
+        slopes = scratch.array("spectrum_slopes", (n_padded, n_panels * n_tiles * _TILE))
+        wanted = np.empty((0, 0)) if products is None else products
+        _evaluate(
+            spectra, self._points, self._constants, self._weights, self._zeta, rows, covariances, wanted, energies,
+            slopes,
+        )  # fmt: skip
+        return slopes
+
+
+def _packed(points: FloatArray) -> FloatArray:
+    """Sparse points in the order in which they are read, filled up with zeros.
+
+    Shape [n_blocks, n_panels, n_groups, n_tiles, _POINTS, _TILE].
+    """
+    n_points, n_components = points.shape
+    kept = 8 * n_components * _POINTS_PER_BLOCK <= _LARGEST_KEPT_BYTES
+    per_block = _POINTS_PER_BLOCK if kept else _POINTS_PER_LARGE_BLOCK
+    n_blocks = math.ceil(n_points / per_block)
+    n_groups = math.ceil(n_points / (n_blocks * _POINTS))
+    n_panels = math.ceil(n_components / (_TILE * _MOST_TILES_PER_PANEL))
+    n_tiles = math.ceil(n_components / (_TILE * n_panels))
+    filled = np.zeros((n_blocks * n_groups * _POINTS, n_panels * n_tiles * _TILE))
+    filled[:n_points, :n_components] = points
+    split = filled.reshape(n_blocks, n_groups, _POINTS, n_panels, n_tiles, _TILE).transpose(0, 3, 1, 4, 2, 5)
+    packed: FloatArray = aligned_empty(split.size).reshape(split.shape)
+    packed[:] = split
+    return packed
+
+
+def _vector_at(builder: ir.IRBuilder, pointer: Any, offset: Any) -> Any:
+    return builder.bitcast(builder.gep(pointer, [offset]), _VECTOR.as_pointer())
+
+
+def _multiply_add(builder: ir.IRBuilder, left: Any, right: Any, total: Any) -> Any:
+    product = builder.fmul(left, right, flags=("contract",))
+    return builder.fadd(product, total, flags=("contract",))
+
+
+def _sum_over(builder: ir.IRBuilder, count: Any, totals: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> Any:
+    """A loop over ``range(count)``, at least once, that carries totals in registers."""
+    before = builder.block
+    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(_INTEGER)
+    carried = [builder.phi(total.type) for total in totals]
+    results = body(index, list(carried))
+    following = builder.add(index, _INTEGER(1))
+    for phi, first, last in zip([index, *carried], [_INTEGER(0), *totals], [following, *results], strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(last, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _sum_of_vector(builder: ir.IRBuilder, vector: Any) -> Any:
+    width = _VECTOR_LENGTH
+    while width > 1:
+        width //= 2
+        halves = ir.VectorType(_INDEX, width)
+        low, high = ir.Constant(halves, list(range(width))), ir.Constant(halves, list(range(width, 2 * width)))
+        vector = builder.fadd(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
+    return builder.extract_element(vector, _INDEX(0))
+
+
+@intrinsic
+def _add_products(_, rows, points, n_tiles, covariances, n_columns):
+    """k[atom, point] += Σ_c P[c, atom] X[c, point] of one group of each; arguments are addresses and numbers."""
+
+    def generate(_, builder, __, arguments):
+        rows, points, n_tiles, covariances, n_columns = arguments
+        rows, points, covariances = (builder.inttoptr(p, _DOUBLE.as_pointer()) for p in (rows, points, covariances))
+
+        def tile(index, totals):
+            row = builder.mul(index, _INTEGER(_ATOMS * _TILE))
+            column = builder.mul(index, _INTEGER(_POINTS * _TILE))
+            for part in range(0, _TILE, _VECTOR_LENGTH):
+                left = [
+                    builder.load(_vector_at(builder, rows, builder.add(row, _INTEGER(atom * _TILE + part))), align=8)
+                    for atom in range(_ATOMS)
+                ]
+                for point in range(_POINTS):
+                    place = builder.add(column, _INTEGER(point * _TILE + part))
+                    right = builder.load(_vector_at(builder, points, place), align=8)
+                    for atom in range(_ATOMS):
+                        slot = atom * _POINTS + point
+                        totals[slot] = _multiply_add(builder, left[atom], right, totals[slot])
+            return totals
+
+        zero = ir.Constant(_VECTOR, [0.0] * _VECTOR_LENGTH)
+        totals = _sum_over(builder, n_tiles, [zero] * (_ATOMS * _POINTS), tile)
+        for atom in range(_ATOMS):
+            for point in range(_POINTS):
+                place = builder.add(builder.mul(n_columns, _INTEGER(atom)), _INTEGER(point))
+                target = builder.gep(covariances, [place])
+                total = _sum_of_vector(builder, totals[atom * _POINTS + point])
+                builder.store(builder.fadd(builder.load(target), total), target)
+
+    return types.void(*[types.intp] * 5), generate
+
+
+def _make_add_slopes(n_atoms: int) -> Any:
+    @intrinsic
+    def add_slopes(_, factors, n_columns, points, group_stride, n_groups, slopes, n_components):
+        """W[atom, c] += Σ_s f[atom, s] X[s, c] for one tile of components; arguments are addresses and numbers."""
+
+        def generate(_, builder, __, arguments):
+            factors, n_columns, points, group_stride, n_groups, slopes, n_components = arguments
+            factors, points, slopes = (builder.inttoptr(p, _DOUBLE.as_pointer()) for p in (factors, points, slopes))
+            rows = [builder.mul(n_columns, _INTEGER(atom)) for atom in range(n_atoms)]
+            parts = range(0, _TILE, _VECTOR_LENGTH)
+            targets = [
+                _vector_at(builder, slopes, builder.add(builder.mul(n_components, _INTEGER(atom)), _INTEGER(part)))
+                for atom in range(n_atoms)
+                for part in parts
+            ]
+            undefined = ir.Constant(_VECTOR, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(_INDEX, _VECTOR_LENGTH), [0] * _VECTOR_LENGTH)
+
+            def group(index, totals):
+                start, column = builder.mul(index, group_stride), builder.mul(index, _INTEGER(_POINTS))
+                for point in range(_POINTS):
+                    places = [builder.add(start, _INTEGER(point * _TILE + part)) for part in parts]
+                    right = [builder.load(_vector_at(builder, points, place), align=8) for place in places]
+                    for atom in range(n_atoms):
+                        place = builder.add(rows[atom], builder.add(column, _INTEGER(point)))
+                        factor = builder.load(builder.gep(factors, [place]))
+                        vector = builder.insert_element(undefined, factor, _INDEX(0))
+                        vector = builder.shuffle_vector(vector, undefined, everywhere)
+                        for part in range(len(parts)):
+                            slot = atom * len(parts) + part
+                            totals[slot] = _multiply_add(builder, vector, right[part], totals[slot])
+                return totals
+
+            totals = _sum_over(builder, n_groups, [builder.load(target, align=8) for target in targets], group)
+            for target, total in zip(targets, totals, strict=True):
+                builder.store(total, target, align=8)
+
+        return types.void(*[types.intp] * 7), generate
+
+    return add_slopes
+
+
+_add_slopes_of_most = _make_add_slopes(_MOST_ATOMS)
+_add_slopes_of_middle = _make_add_slopes(_MIDDLE_ATOMS)
+_add_slopes_of_least = _make_add_slopes(_ATOMS)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _pack_rows(spectra, rows):
+    n_atoms, n_components = spectra.shape
+    n_groups, n_panels, n_tiles = rows.shape[:3]
+    for group in range(n_groups):
+        for row in range(_ATOMS):
+            atom = group * _ATOMS + row
+            for panel in range(n_panels):
+                for tile in range(n_tiles):
+                    first = (panel * n_tiles + tile) * _TILE
+                    if atom < n_atoms and first + _TILE <= n_components:
+                        for c in range(_TILE):
+                            rows[group, panel, tile, row, c] = spectra[atom, first + c]
+                    else:
+                        for c in range(_TILE):
+                            inside = atom < n_atoms and first + c < n_components
+                            rows[group, panel, tile, row, c] = spectra[atom, first + c] if inside else 0.0
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _block_covariances(rows, block, n_groups, all_tiles, covariances):
+    n_panels, _, n_tiles = block.shape[:3]
+    n_columns = covariances.shape[1]
+    covariances[:] = 0.0
+    for panel in range(n_panels):
+        tiles = min(n_tiles, all_tiles - panel * n_tiles)
+        for group in range(n_groups):
+            points = block[panel, group].ctypes.data
+            for atoms in range(len(rows)):
+                place = covariances[atoms * _ATOMS].ctypes.data + 8 * group * _POINTS
+                _add_products(rows[atoms, panel].ctypes.data, points, tiles, place, n_columns)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _add_block_slopes(covariances, block, n_groups, all_tiles, slopes):
+    n_tiles = block.shape[2]
+    n_atoms, n_components = slopes.shape
+    n_columns = covariances.shape[1]
+    stride = n_tiles * _POINTS * _TILE
+    for tile in range(all_tiles):
+        points = block[tile // n_tiles, 0, tile % n_tiles].ctypes.data
+        first = 8 * tile * _TILE
+        atom = 0
+        while atom < n_atoms:
+            factors, target = covariances[atom].ctypes.data, slopes[atom].ctypes.data + first
+            if n_atoms - atom >= _MOST_ATOMS:
+                _add_slopes_of_most(factors, n_columns, points, stride, n_groups, target, n_components)
+                atom += _MOST_ATOMS
+            elif n_atoms - atom >= _MIDDLE_ATOMS:
+                _add_slopes_of_middle(factors, n_columns, points, stride, n_groups, target, n_components)
+                atom += _MIDDLE_ATOMS
+            else:
+                _add_slopes_of_least(factors, n_columns, points, stride, n_groups, target, n_components)
+                atom += _ATOMS
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _covariance_slopes(covariances, n_atoms, constants, weights, zeta, energies):
+    """Add Σ_s a_s k_s^ζ to the energies and replace the products by ζ a_s k_s^(ζ-1), k_s = product + constant."""
+    n_points = len(weights)
+    whole = int(zeta)
+    power = np.empty(n_points)
+    for a in range(n_atoms):
+        row = covariances[a]
+        if whole == zeta:
+            power[:] = 1.0
+            for _ in range(whole - 1):
+                for s in range(n_points):
+                    power[s] *= row[s] + constants[s]
+        else:
+            for s in range(n_points):
+                power[s] = (row[s] + constants[s]) ** (zeta - 1.0)
+        total = 0.0
+        for s in range(n_points):
+            total += weights[s] * power[s] * (row[s] + constants[s])
+        energies[a] += total
+        for s in range(n_points):
+            row[s] = zeta * weights[s] * power[s]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _evaluate(spectra, points, constants, weights, zeta, rows, covariances, products, energies, slopes):
+    n_atoms, n_components = spectra.shape
+    n_points, per_block = len(weights), covariances.shape[1]
+    n_tiles = -(-n_components // _TILE)
+    _pack_rows(spectra, rows)
+    energies[:] = 0.0
+    slopes[:] = 0.0
+    for block in range(len(points)):
+        first = block * per_block
+        last = min(first + per_block, n_points)
+        if first >= last:
+            break
+        # Points that fill the last group up are zeros: so are their products, which the next function leaves.
+        n_groups = -(-(last - first) // _POINTS)
+        _block_covariances(rows, points[block], n_groups, n_tiles, covariances)
+        for a in range(len(products)):
+            for s in range(last - first):
+                products[a, first + s] = covariances[a, s]
+        _covariance_slopes(covariances, n_atoms, constants[first:last], weights[first:last], zeta, energies)
+        _add_block_slopes(covariances, points[block], n_groups, n_tiles, slopes)

@@ -1,0 +1,118 @@
+"""Is a store whole? Every record is read, every file is hashed, every reference is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bson
+from pydantic import ValidationError
+
+from ..errors import InputError
+from .connection import MAX_DOCUMENT_BYTES, Store
+from .identifiers import configuration_hash
+from .migration import artefacts_in, collection_checksum, content_hash
+from .records import RECORD_TYPES, ConfigurationRecord, Record
+from .repair import find_problems, read_snapshot
+
+
+@dataclass
+class Verification:
+    """What a store holds and what is wrong with it.
+
+    Attributes
+    ----------
+    counts, checksums
+        By collection; two stores with the same records have the same checksums.
+    files, bytes
+        How many files were hashed, and their size.
+    problems
+        One line each.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    files: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for ``--json``."""
+        return {"whole": self.is_whole, **vars(self)}
+
+
+def verify_store(store: Store) -> Verification:
+    """Read the whole store and return what it holds and what is wrong with it; nothing is changed."""
+    found = Verification()
+    for record_type in RECORD_TYPES:
+        name = record_type.collection
+        hashes = []
+        for document in store.database[name].find().sort("_id", 1):
+            hashes.append((str(document["_id"]), content_hash(document)))
+            found.problems += [
+                f"{name}/{document['_id']}: {problem}" for problem in _record_problems(record_type, document)
+            ]
+            _verify_files(store, document, f"{name}/{document['_id']}", found)
+        found.counts[name], found.checksums[name] = len(hashes), collection_checksum(hashes)
+    found.problems += _broken_references(store)
+    for name in ("fireworks", "launches", "workflows"):
+        found.counts[name] = store.database[name].count_documents({})
+    found.problems += [f"jobs: {line}; `ionloop repair` mends it" for line in _job_problems(store)]
+    return found
+
+
+def _record_problems(record_type: type[Record], document: dict[str, Any]) -> Iterator[str]:
+    size = len(bson.encode(document))
+    if size > MAX_DOCUMENT_BYTES:
+        yield f"{size / 2**20:.1f} MiB, more than the {MAX_DOCUMENT_BYTES / 2**20:g} MiB that a document may have"
+    try:
+        record = record_type.from_document(document)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:3])
+        yield f"is no {record_type.__name__} of this version (wrong: {places})"
+        return
+    if isinstance(record, ConfigurationRecord) and configuration_hash(record.atoms) != record.content_hash:
+        yield "the structure is not the one that was stored: its content hash differs"
+
+
+def _verify_files(store: Store, document: dict[str, Any], owner: str, found: Verification) -> None:
+    for artefact in artefacts_in(document):
+        try:
+            path: Path = store.artefacts.path(artefact.path)
+        except InputError as error:
+            found.problems.append(f"{owner}: {error}")
+            continue
+        if not path.is_file():
+            found.problems.append(f"{owner}: its file {artefact.path} is missing")
+        elif not store.artefacts.is_whole(artefact):
+            found.problems.append(f"{owner}: its file {artefact.path} is damaged (size or SHA-256 differ)")
+        else:
+            found.files += 1
+            found.bytes += artefact.size
+
+
+def _broken_references(store: Store) -> Iterator[str]:
+    labels = set(store.database.labels.distinct("_id"))
+    contents = set(store.database.configurations.distinct("content_hash"))
+    data_sets = set(store.database.data_sets.distinct("_id"))
+    for one in store.database.data_sets.find({}, {"labels": 1}):
+        missing = sorted(set(one.get("labels", ())) - labels)
+        if missing:
+            yield f"data_sets/{one['_id']}: {len(missing)} label(s) are missing, {missing[0]} first"
+    for one in store.database.labels.find({}, {"content_hash": 1}):
+        if one.get("content_hash") not in contents:
+            yield f"labels/{one['_id']}: no configuration has its content"
+    for one in store.database.models.find({}, {"data_set": 1}):
+        if one.get("data_set") not in data_sets:
+            yield f"models/{one['_id']}: its data set {one.get('data_set')} is missing"
+
+
+def _job_problems(store: Store) -> list[str]:
+    return find_problems(read_snapshot(store.launchpad)).lines()

@@ -1,0 +1,311 @@
+"""Barrier jobs: one band per path and model, single points of everything else on its images, and the barriers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..analysis.barriers import BarrierSettings, Checkpoint, Profile, evaluate, profile, relax_band
+from ..analysis.hop_paths import together
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import Artefact, ResultRecord
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+from .hops import ends_of, relaxed_ends
+from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+
+BARRIER_KIND = "barrier"
+BAND_KIND = "barrier-band"
+POINTS_KIND = "barrier-points"
+FOLDER = "barriers"
+BARRIER_UNITS = {
+    "coordinate_A": "Å",
+    "potentials.energies_eV": "eV",
+    "potentials.forward_eV": "eV",
+    "potentials.reverse_eV": "eV",
+    "potentials.fit_error_eV": "eV",
+    "jump_A": "Å",
+    "rate_per_ps": "1/ps",
+}
+
+
+class BandParameters(TaskParameters):
+    """A path by its slot among the chosen ones, and the potential that it is a path of."""
+
+    ends: str
+    slot: str
+    mobile: str
+    potential: Potential
+    settings: BarrierSettings
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the result: known before it is computed."""
+        settings = self.settings
+        asked = [settings.band_of_images.model_dump(mode="json"), settings.relaxation.model_dump(mode="json")]
+        return identifier(
+            "result",
+            BAND_KIND,
+            self.campaign,
+            self.ends,
+            self.slot,
+            self.potential.identity,
+            settings.distinct_A,
+            asked,
+        )
+
+
+class BandTask(IonloopTask):
+    """Relax the ends with the potential and find the minimum-energy path between them."""
+
+    _fw_name = "ionloop.barrier-band"
+    parameters_type = BandParameters
+
+    def execute(self, parameters: BandParameters, context: TaskContext) -> Outcome:
+        """Find the path unless the store has it whole; a killed band goes on from its last checkpoint."""
+        known = known_result(context.store, parameters.identifier)
+        if known is None:
+            ends = ends_of(context.store, parameters.ends, parameters.slot)
+            with context.measure(BAND_KIND):
+                known = self._compute(parameters, ends, context)
+        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
+
+    @staticmethod
+    def _compute(parameters: BandParameters, ends: tuple[Atoms, Atoms] | None, context: TaskContext) -> ResultRecord:
+        store, name = context.store, parameters.identifier
+        values: dict[str, Any] = {"slot": parameters.slot, "converged": False, "steps": 0}
+        artefacts: dict[str, Artefact] = {}
+        if ends is None:
+            values["reason"] = "there is no hop for this path: see the job analysis/barriers/ends"
+        else:
+            found, arrays = _find_path(parameters, ends, context)
+            values |= found
+            if arrays:
+                artefacts["band"] = save_arrays(store, FOLDER, name, arrays)
+        record = ResultRecord(
+            id=name,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=BAND_KIND,
+            model=parameters.potential.model,
+            model_kind=parameters.potential.kind,
+            inputs=[parameters.ends],
+            values=values,
+            units={"largest_force_eV_per_A": "eV/Å"},
+            artefacts=artefacts,
+        )
+        store.results.replace(record)
+        return record
+
+
+def _find_path(
+    parameters: BandParameters, ends: tuple[Atoms, Atoms], context: TaskContext
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return values and arrays of the band; no arrays where the ends are no two minima of this potential."""
+    settings, scratch = parameters.settings, context.scratch(parameters.identifier)
+    calculator = open_potential(context.store, parameters.potential)
+    initial, final, reason = relaxed_ends(
+        *ends, calculator, settings.relaxation, mobile=parameters.mobile, scratch=scratch
+    )
+    reason = reason or together(initial, final, parameters.mobile, settings.distinct_A)
+    if reason:
+        return {"reason": reason}, {}
+    band = relax_band(
+        initial,
+        final,
+        calculator,
+        settings.band_of_images,
+        checkpoint=Checkpoint(scratch / "band.npz"),
+        progress=context.report_progress,
+    )
+    values = {
+        "converged": band.converged,
+        "steps": band.steps,
+        "largest_force_eV_per_A": band.largest_force_eV_per_A,
+        "reason": band.reason,
+    }
+    arrays = {
+        "positions": band.positions,
+        "energies": band.energies,
+        "forces": band.forces,
+        "numbers": initial.numbers,
+        "cell": initial.cell.array,
+    }
+    return values, arrays
+
+
+class PointsParameters(TaskParameters):
+    """A path, the potential that computes its images, and which of them (None: all)."""
+
+    band: str
+    potential: Potential
+    image: int | None = None
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the result: known before it is computed."""
+        return identifier("result", POINTS_KIND, self.band, self.potential.identity, self.image)
+
+
+class PointsTask(IonloopTask):
+    """Compute energies and forces of a path's images with another potential."""
+
+    _fw_name = "ionloop.barrier-points"
+    parameters_type = PointsParameters
+
+    def execute(self, parameters: PointsParameters, context: TaskContext) -> Outcome:
+        """Compute the images unless the store has them whole."""
+        store = context.store
+        band = known_result(store, parameters.band)
+        if band is None:
+            raise JobFailed("the path was not searched for: see the job of its band")
+        if "band" not in band.artefacts:
+            return Outcome(reason=f"there is no path: {band.values['reason']}")
+        known = known_result(store, parameters.identifier)
+        if known is None:
+            with context.measure(POINTS_KIND):
+                known = self._compute(parameters, band, context)
+        return Outcome(outputs={"result": known.id})
+
+    @staticmethod
+    def _compute(parameters: PointsParameters, band: ResultRecord, context: TaskContext) -> ResultRecord:
+        store = context.store
+        arrays = load_arrays(store, band.artefacts["band"])
+        chosen = range(len(arrays["positions"])) if parameters.image is None else [parameters.image]
+        calculator = open_potential(store, parameters.potential)
+        found = [
+            evaluate(
+                Atoms(numbers=arrays["numbers"], positions=arrays["positions"][i], cell=arrays["cell"], pbc=True),
+                calculator,
+            )
+            for i in chosen
+        ]
+        points = {
+            "images": np.array(list(chosen)),
+            "energies": np.array([energy for energy, _ in found]),
+            "forces": np.array([forces for _, forces in found]),
+        }
+        record = ResultRecord(
+            id=parameters.identifier,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=POINTS_KIND,
+            model=parameters.potential.model,
+            model_kind=parameters.potential.kind,
+            inputs=[parameters.band],
+            values={"images": len(found)},
+            artefacts={"points": save_arrays(store, FOLDER, parameters.identifier, points)},
+        )
+        store.results.replace(record)
+        return record
+
+
+class PathParts(BaseModel):
+    """The results that one path's barriers are made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slot: str
+    potential: Potential
+    band: str
+    points: dict[str, list[str]] = Field(description="results of single points, by kind of potential")
+
+
+class BarriersParameters(TaskParameters):
+    """All paths of the campaign and the record of their ends."""
+
+    ends: str
+    paths: list[PathParts]
+
+
+class BarriersTask(IonloopTask):
+    """Fit the energies along every path and record the barriers."""
+
+    _fw_name = "ionloop.barriers"
+    parameters_type = BarriersParameters
+
+    def execute(self, parameters: BarriersParameters, context: TaskContext) -> Outcome:
+        """Record what there is; a potential whose single points are missing is left out and named."""
+        store = context.store
+        ends = known_result(store, parameters.ends)
+        if ends is None:
+            raise JobFailed("the ends of the paths were not relaxed: see the job analysis/barriers/ends")
+        recorded = []
+        for path in parameters.paths:
+            band = known_result(store, path.band)
+            if path.slot not in ends.values["slots"] or band is None:
+                continue
+            values = ends.values["slots"][path.slot] | _values(store, path, band)
+            record = ResultRecord(
+                id=identifier("result", BARRIER_KIND, parameters.campaign, path.model_dump(mode="json")),
+                campaign=parameters.campaign,
+                generation=parameters.generation,
+                kind=BARRIER_KIND,
+                model=path.potential.model,
+                model_kind=path.potential.kind,
+                inputs=[path.band, *(name for names in path.points.values() for name in names)],
+                values=values,
+                units=BARRIER_UNITS,
+                artefacts=band.artefacts,
+            )
+            store.results.replace(record)
+            recorded.append(record.id)
+        return Outcome(reason=ends.values["reason"], outputs={"results": recorded})
+
+
+def _values(store: Store, path: PathParts, band: ResultRecord) -> dict[str, Any]:
+    """Return the energies and barriers of every potential along one path."""
+    values: dict[str, Any] = {
+        "slot": path.slot,
+        "converged": band.values["converged"],
+        "reason": band.values["reason"],
+        "potentials": {},
+        "missing": [],
+    }
+    if "band" not in band.artefacts:
+        return values
+    arrays = load_arrays(store, band.artefacts["band"])
+    positions = arrays["positions"]
+    own = profile(positions, arrays["energies"], arrays["forces"])
+    values["coordinate_A"] = own.coordinate_A.tolist()
+    values["potentials"][path.potential.kind] = _numbers(own)
+    for kind, names in path.points.items():
+        points = _points(store, names, len(positions))
+        if points is None:
+            values["missing"].append(kind)
+        else:
+            values["potentials"][kind] = _numbers(profile(positions, *points))
+    return values
+
+
+def _points(store: Store, names: list[str], images: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return energies [n_images] and forces of all images, None where some are missing."""
+    energies: dict[int, float] = {}
+    forces: dict[int, NDArray[np.float64]] = {}
+    for name in names:
+        record = known_result(store, name)
+        if record is None:
+            return None
+        arrays = load_arrays(store, record.artefacts["points"])
+        for image, energy, force in zip(arrays["images"], arrays["energies"], arrays["forces"], strict=True):
+            energies[int(image)], forces[int(image)] = float(energy), force
+    if len(energies) < images:
+        return None
+    return np.array([energies[i] for i in range(images)]), np.array([forces[i] for i in range(images)])
+
+
+def _numbers(found: Profile) -> dict[str, Any]:
+    return {
+        "energies_eV": found.energies_eV.tolist(),
+        "curve_coordinate_A": found.curve_coordinate_A.tolist(),
+        "curve_energies_eV": found.curve_energies_eV.tolist(),
+        "forward_eV": found.forward_eV,
+        "reverse_eV": found.reverse_eV,
+        "maximum_A": found.maximum_A,
+        "fit_error_eV": found.fit_error_eV,
+    }

@@ -1,0 +1,121 @@
+"""Charges of the baseline by the leave-out error of ES-GAP, on the training set of a generation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..fitting.backends import native_resources, sparse_points_of_model
+from ..fitting.charge_errors import DEFAULT_SCALES, charge_error_curve, fit_charges_to_error, leave_out_tensors
+from ..fitting.charges import ChargeProblem
+from ..fitting.native.fit_inputs import FitInputs
+from ..fitting.settings import GapSettings
+from ..store.identifiers import identifier
+from ..store.records import ResultRecord
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+from .fit import build_data_set, earlier_model_folder, fit_limits
+from .results import CHARGES
+
+ERROR_CRITERION = "error"
+CHARGE_ERROR_UNITS = {
+    "charges": "e",
+    "uncertainties": "e",
+    "exponents": "1/Å",
+    "without_baseline": "eV/atom, eV/Å",
+    "with_baseline": "eV/atom, eV/Å",
+    "curve.charges": "e",
+    "curve.force_eV_per_A": "eV/Å",
+    "curve.force_by_element_eV_per_A": "eV/Å",
+    "curve.energy_eV_per_atom": "eV/atom",
+}
+
+
+class FitChargesToErrorParameters(TaskParameters):
+    """A data set, the hyperparameters of the models that will be fitted to it, and which charges are allowed."""
+
+    data_set: str
+    gap: GapSettings
+    seed: int
+    composition: dict[str, int] = Field(min_length=1, description="atoms of each species in a cell that is neutral")
+    mobile: str
+    transferable: bool = False
+    formal_charges: dict[str, float] | None = Field(description="of the species (e); None where none are known")
+    exponents: dict[str, float] = Field(description="Slater exponents (1/Å)")
+    exponent_factors: tuple[float, ...] = Field(
+        default=(1.0,), min_length=1, description="the exponents are scaled by whichever of these is best"
+    )
+    accuracy: float = 1e-6
+    earlier_model: str | None = Field(default=None, description="identifier of the model whose sparse points are kept")
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the result."""
+        return identifier(
+            "result", CHARGES, ERROR_CRITERION, self.model_dump(mode="json", exclude={"campaign", "generation"})
+        )
+
+
+class FitChargesToErrorTask(IonloopTask):
+    """Fit the baseline's charges to what ES-GAP's GAP part does not learn."""
+
+    _fw_name = "ionloop.fit-charges-to-error"
+    parameters_type = FitChargesToErrorParameters
+
+    def execute(self, parameters: FitChargesToErrorParameters, context: TaskContext) -> Outcome:
+        """Fit unless the store has the result."""
+        store, name = context.store, parameters.identifier
+        known = store.results.get(name)
+        if known is None:
+            known = store.results.add(self._fit(parameters, context))
+        charges = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in known.values["charges"].items())
+        return Outcome(reason=f"charges: {charges}", outputs={"result": name})
+
+    @staticmethod
+    def _fit(parameters: FitChargesToErrorParameters, context: TaskContext) -> ResultRecord:
+        store = context.store
+        if parameters.transferable and parameters.formal_charges is None:
+            raise JobFailed("no formal charges are known, of which a part could be fitted: set transferable: false")
+        species = tuple(sorted(parameters.composition))
+        problem = ChargeProblem(
+            species=species,
+            counts=parameters.composition,
+            mobile=parameters.mobile,
+            proportions=parameters.formal_charges if parameters.transferable else None,
+        )
+        task = FitInputs(
+            build_data_set(store, store.data_sets[parameters.data_set]),
+            parameters.gap,
+            parameters.seed,
+            earlier=sparse_points_of_model(earlier_model_folder(store, parameters.earlier_model)),
+        )
+        sets = [
+            {symbol: factor * exponent for symbol, exponent in parameters.exponents.items()}
+            for factor in parameters.exponent_factors
+        ]
+        with context.measure(CHARGES):
+            tensors = leave_out_tensors(
+                task,
+                problem,
+                sets,
+                native_resources(fit_limits(store)),
+                progress=lambda progress: context.report_progress(progress.done, progress.total),
+                accuracy=parameters.accuracy,
+            )
+            fitted = fit_charges_to_error(tensors, seed=parameters.seed)
+        best = next(one for one in tensors if dict(one.exponents) == fitted.exponents)
+        curve = charge_error_curve(best, parameters.formal_charges or fitted.charges, DEFAULT_SCALES)
+        return ResultRecord(
+            id=parameters.identifier,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=CHARGES,
+            inputs=[parameters.data_set],
+            values={
+                **fitted.model_dump(mode="json"),
+                "criterion": ERROR_CRITERION,
+                "mobile": parameters.mobile,
+                "curve": curve.model_dump(mode="json"),
+                "configurations": len(task.data_set),
+            },
+            units=CHARGE_ERROR_UNITS,
+        )

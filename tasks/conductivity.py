@@ -1,0 +1,246 @@
+"""Conductivity jobs: one long trajectory each, and the analysis of all trajectories of one potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..analysis.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
+from ..analysis.arrhenius import UNITS as ARRHENIUS_UNITS
+from ..analysis.conductivity import (
+    FEWEST_FRAMES,
+    Carrier,
+    ConductivityAnalysis,
+    ConductivityAtLength,
+    ConductivityResult,
+    analyse_conductivity,
+    conductivity_against_length,
+)
+from ..analysis.conductivity import UNITS as CONDUCTIVITY_UNITS
+from ..analysis.diffusion import TransportSettings
+from ..analysis.trajectories import Trajectory, read_trajectory
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import ResultRecord
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .context import TaskContext
+from .initial import starting_structure
+from .results import Potential, known_result, open_potential, save_arrays
+from .sample import DynamicsParameters, run_trajectory, trajectory_identifier
+
+CONDUCTIVITY_KIND = "conductivity"
+ARRHENIUS_KIND = "arrhenius"
+SHORTEST_PART = 0.5
+"""Part of the planned length below which a trajectory that was stopped is left out."""
+CURVE_UNITS = {
+    "lags_ps": "ps",
+    "tracer_A2": "Å²",
+    "tracer_error_A2": "Å²",
+    "collective_A2": "Å²",
+    "collective_error_A2": "Å²",
+    "tracer_by_axis_A2": "Å²",
+    "length_ps": "ps",
+    "tracer_mS_per_cm": "mS/cm",
+    "collective_mS_per_cm": "mS/cm",
+}
+ESTIMATE_COLUMNS = ("value", "low", "high", "standard_error")
+
+
+class ConductivityRunParameters(DynamicsParameters):
+    """One replica: which potential, in how many cells; temperature and length are the dynamics'."""
+
+    potential: Potential
+    supercell: tuple[int, int, int]
+    replica: int
+
+    @property
+    def name(self) -> str:
+        """What tells this trajectory from all others of the campaign and generation."""
+        digest = identifier(
+            "run",
+            self.potential.identity,
+            self.dynamics.model_dump(mode="json"),
+            list(self.supercell),
+            self.seed,
+        )
+        return f"{CONDUCTIVITY_KIND}/{self.potential.kind}/{self.dynamics.temperature_K:g}K/{self.replica}/{digest}"
+
+    @property
+    def trajectory(self) -> str:
+        """Identifier of the trajectory: known before it is run."""
+        return trajectory_identifier(self.campaign, self.generation, self.name)
+
+
+class ConductivityRunTask(IonloopTask):
+    """Run one long trajectory; one that is killed carries on from its last frame."""
+
+    _fw_name = "ionloop.conductivity-run"
+    parameters_type = ConductivityRunParameters
+
+    def execute(self, parameters: ConductivityRunParameters, context: TaskContext) -> Outcome:
+        """Run the replica from the campaign's structure, repeated."""
+        with context.measure("sample"):
+            record = run_trajectory(
+                context,
+                parameters,
+                name=parameters.name,
+                atoms=starting_structure(context, parameters.campaign).repeat(parameters.supercell),
+                calculator=lambda: open_potential(context.store, parameters.potential),
+                driver=parameters.potential.kind,
+                replica=parameters.replica,
+            )
+        return Outcome(reason=record.reason, outputs={"trajectory": record.id, "frames": record.frames})
+
+
+class TemperatureRuns(BaseModel):
+    """The trajectories at one temperature."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature_K: float
+    trajectories: list[str] = Field(min_length=1)
+
+
+class ConductivityParameters(TaskParameters):
+    """All trajectories of one potential, and how they are analysed."""
+
+    potential: Potential
+    species: str
+    charge_e: float | None = None
+    runs: list[TemperatureRuns] = Field(min_length=1)
+    equilibration_frames: int
+    frames: int
+    lengths: int
+    transport: TransportSettings
+
+
+class ConductivityTask(IonloopTask):
+    """Record conductivities of one potential at all temperatures, and its activation energy."""
+
+    _fw_name = "ionloop.conductivity"
+    parameters_type = ConductivityParameters
+
+    def execute(self, parameters: ConductivityParameters, context: TaskContext) -> Outcome:
+        """Analyse the trajectories that there are; those that failed or ended early are left out and counted."""
+        records, reasons = [], []
+        for runs in parameters.runs:
+            found = self._at_temperature(parameters, runs, context)
+            if found is None:
+                reasons.append(f"no trajectory at {runs.temperature_K:g} K is long enough")
+            else:
+                records.append(found)
+        if not records:
+            raise JobFailed("; ".join(reasons))
+        outputs = {"results": [record.id for record in records]}
+        arrhenius = _record_arrhenius(context.store, parameters, records)
+        if arrhenius is not None:
+            outputs["arrhenius"] = [arrhenius.id]
+        return Outcome(reason="; ".join(reasons), outputs=outputs)
+
+    @staticmethod
+    def _at_temperature(
+        parameters: ConductivityParameters, runs: TemperatureRuns, context: TaskContext
+    ) -> ResultRecord | None:
+        store = context.store
+        used = usable_trajectories(store, runs.trajectories, parameters.equilibration_frames, parameters.frames)
+        if not used:
+            return None
+        name = identifier(
+            "result", CONDUCTIVITY_KIND, used, parameters.model_dump(mode="json", exclude={"runs"}), runs.temperature_K
+        )
+        known = known_result(store, name)
+        if known is not None:
+            return known
+        with context.measure("analyse"):
+            carrier = Carrier(parameters.species, runs.temperature_K, parameters.charge_e)
+            trajectories = [load_trajectory(store, one, parameters.equilibration_frames) for one in used]
+            analysis = analyse_conductivity(trajectories, carrier, parameters.transport)
+            by_length = conductivity_against_length(
+                trajectories, carrier, parameters.transport, lengths=parameters.lengths
+            )
+        record = ResultRecord(
+            id=name,
+            campaign=parameters.campaign,
+            generation=parameters.generation,
+            kind=CONDUCTIVITY_KIND,
+            model=parameters.potential.model,
+            model_kind=parameters.potential.kind,
+            inputs=used,
+            values={
+                **analysis.result.model_dump(mode="json"),
+                "missing_replicas": len(runs.trajectories) - len(used),
+            },
+            units=CONDUCTIVITY_UNITS | CURVE_UNITS,
+            artefacts={"curves": save_arrays(store, CONDUCTIVITY_KIND, name, curve_arrays(analysis, by_length))},
+        )
+        store.results.replace(record)
+        return record
+
+
+def usable_trajectories(store: Store, names: Sequence[str], equilibration_frames: int, frames: int) -> list[str]:
+    """Return which of the trajectories are whole on disk and at least half as long as planned."""
+    fewest = equilibration_frames + max(FEWEST_FRAMES, int(SHORTEST_PART * frames))
+    records = [record for name in names if (record := store.trajectories.get(name)) is not None]
+    return [one.id for one in records if one.frames >= fewest and store.artefacts.is_whole(one.artefact)]
+
+
+def load_trajectory(store: Store, name: str, equilibration_frames: int) -> Trajectory:
+    """Return a trajectory of the store without its equilibration."""
+    path = store.artefacts.path(store.trajectories[name].artefact.path)
+    return read_trajectory(path).part(start=equilibration_frames)
+
+
+def curve_arrays(
+    analysis: ConductivityAnalysis, by_length: Sequence[ConductivityAtLength]
+) -> dict[str, NDArray[np.float64]]:
+    """Return what the figures need: displacements [n_lags], and estimates [n_lengths, 4] as `ESTIMATE_COLUMNS`."""
+    return {
+        **vars(analysis.curves),
+        "length_ps": np.array([point.length_ps for point in by_length]),
+        "tracer_mS_per_cm": np.array([list(point.tracer_mS_per_cm.model_dump().values()) for point in by_length]),
+        "collective_mS_per_cm": np.array(
+            [list(point.collective_mS_per_cm.model_dump().values()) for point in by_length]
+        ),
+        "reliable": np.array([float(point.reliable) for point in by_length]),
+    }
+
+
+def _record_arrhenius(
+    store: Store, parameters: ConductivityParameters, records: Sequence[ResultRecord]
+) -> ResultRecord | None:
+    """Fit the reliable diffusivities and record the line, None where there are too few."""
+    results = [result_from_values(record.values) for record in records]
+    reliable = [one for one in results if one.reliable and one.diffusivity_A2_per_ps.standard_error > 0]
+    if len(reliable) < FEWEST_TEMPERATURES:
+        return None
+    first = reliable[0]
+    fit = fit_arrhenius(
+        [one.temperature_K for one in reliable],
+        [one.diffusivity_A2_per_ps.value for one in reliable],
+        [one.diffusivity_A2_per_ps.standard_error for one in reliable],
+        ChargeCarriers(first.ions, first.charge_e, first.volume_A3),
+    )
+    used = [record.id for record in records]
+    values: dict[str, Any] = {**fit.model_dump(mode="json"), "temperatures_left_out": len(results) - len(reliable)}
+    record = ResultRecord(
+        id=identifier("result", ARRHENIUS_KIND, used),
+        campaign=parameters.campaign,
+        generation=parameters.generation,
+        kind=ARRHENIUS_KIND,
+        model=parameters.potential.model,
+        model_kind=parameters.potential.kind,
+        inputs=used,
+        values=values,
+        units=ARRHENIUS_UNITS,
+    )
+    store.results.replace(record)
+    return record
+
+
+def result_from_values(values: dict[str, Any]) -> ConductivityResult:
+    """Return the result that a record of kind ``conductivity`` holds."""
+    return ConductivityResult.model_validate({name: values[name] for name in ConductivityResult.model_fields})

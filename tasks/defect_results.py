@@ -1,0 +1,329 @@
+"""The jobs that end the defect analyses: formation energies from relaxed structures, with what was left out and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..analysis.defect_sites import DefectState, FrenkelPair, Vacancy
+from ..analysis.defects import Axis, Distribution, vacancy_formation_energy_eV
+from ..analysis.electric_field import dipole_difference_eA
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import ResultRecord
+from .base import IonloopTask, JobFailed, Outcome
+from .context import TaskContext
+from .defects import (
+    DefectParameters,
+    FieldBranchParameters,
+    baseline_charges,
+    branch_identifiers,
+    is_whole_pair,
+    relaxed_atoms,
+    surviving_pairs,
+)
+
+FRENKEL_KIND = "frenkel"
+FRENKEL_FIELD_KIND = "frenkel-field"
+VACANCY_KIND = "vacancy"
+AFTER_RECOMBINATION = "after recombination"
+NO_FIELD_FOR_GAP = (
+    "GAP takes part at zero field only: a field acts on charges, and GAP has none; only through the electrostatic "
+    "baseline does a potential know what a field pulls at"
+)
+_ENERGY_UNITS = {"formation_energy_eV": "eV", "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å"}
+
+
+def _energy_eV(store: Store, name: str | None) -> float | None:
+    record = None if name is None else store.results.get(name)
+    return None if record is None else float(record.values["energy_eV"])
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _distribution(values: list[float | None]) -> dict[str, Any] | None:
+    found = Distribution.of([value for value in values if value is not None])
+    return None if found is None else found.model_dump(mode="json")
+
+
+class FrenkelParameters(DefectParameters):
+    """The relaxed bulk, the relaxed pairs, and the reference's single points on them (none where it has none)."""
+
+    bulk: str
+    pairs: list[FrenkelPair]
+    relaxations: list[str]
+    bulk_reference: str | None = None
+    references: tuple[str, ...] = ()
+    recombination_radius_A: float
+
+
+class FrenkelTask(IonloopTask):
+    """Record the formation energies of one potential's pairs without a field."""
+
+    _fw_name = "ionloop.frenkel"
+    parameters_type = FrenkelParameters
+
+    def execute(self, parameters: FrenkelParameters, context: TaskContext) -> Outcome:
+        """Record what there is.
+
+        Raises
+        ------
+        JobFailed
+            If the bulk was not relaxed.
+        """
+        store = context.store
+        pairs = [self._pair(parameters, store, number) for number in range(len(parameters.pairs))]
+        energies = [pair["formation_energy_eV"] for pair in pairs]
+        states = [pair["state"] for pair in pairs]
+        values = {
+            "pairs": pairs,
+            "formation_energy_eV": _distribution(energies),
+            "reference_formation_energy_eV": _distribution([pair["reference_formation_energy_eV"] for pair in pairs]),
+            "supercell": list(parameters.supercell),
+            **{state: states.count(state) for state in ("intact", "recombined", "unconverged", "missing")},
+            "field": "" if parameters.potential.kind != "gap" else NO_FIELD_FOR_GAP,
+        }
+        record = _result(parameters, FRENKEL_KIND, parameters.relaxations, values)
+        store.results.replace(record)
+        reason = "" if values["intact"] else "no pair survived its relaxation"
+        return Outcome(reason=reason, outputs={"result": record.id})
+
+    @staticmethod
+    def _pair(parameters: FrenkelParameters, store: Store, number: int) -> dict[str, Any]:
+        pair, record = parameters.pairs[number], store.results.get(parameters.relaxations[number])
+        bulk_eV = _energy_eV(store, parameters.bulk)
+        if bulk_eV is None:
+            raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
+        whole = is_whole_pair(record, parameters.recombination_radius_A)
+        energy = _difference(None if record is None else float(record.values["energy_eV"]), bulk_eV)
+        reference_name = parameters.references[number] if parameters.references else None
+        reference = _difference(_energy_eV(store, reference_name), _energy_eV(store, parameters.bulk_reference))
+        return {
+            "ion": pair.ion,
+            "separation_A": pair.separation_A,
+            "state": _pair_state(record, whole),
+            "formation_energy_eV": energy if whole else None,
+            "reference_formation_energy_eV": reference if whole else None,
+        }
+
+
+def _pair_state(record: ResultRecord | None, whole: bool) -> str:
+    if record is None:
+        return "missing"
+    if not record.values["converged"]:
+        return "unconverged"
+    return DefectState.INTACT.value if whole else DefectState.RECOMBINED.value
+
+
+def _result(parameters: DefectParameters, kind: str, inputs: list[str], values: dict[str, Any]) -> ResultRecord:
+    name = identifier("result", kind, parameters.campaign, parameters.potential.identity, inputs)
+    return ResultRecord(
+        id=name,
+        campaign=parameters.campaign,
+        generation=parameters.generation,
+        kind=kind,
+        model=parameters.potential.model,
+        model_kind=parameters.potential.kind,
+        inputs=inputs,
+        values=values,
+        units=_ENERGY_UNITS,
+    )
+
+
+class FrenkelFieldParameters(DefectParameters):
+    """The branches of all axes and directions, as their jobs were told, without the rank."""
+
+    bulk: str
+    pairs: list[FrenkelPair]
+    candidates: list[str]
+    followed: int
+    branches: list[FieldBranchParameters]
+    recombination_radius_A: float
+
+
+class FrenkelFieldTask(IonloopTask):
+    """Record the formation energies of the followed pairs against the field, and what happened on the way."""
+
+    _fw_name = "ionloop.frenkel-field"
+    parameters_type = FrenkelFieldParameters
+
+    def execute(self, parameters: FrenkelFieldParameters, context: TaskContext) -> Outcome:
+        """Record what there is; without a surviving pair there is nothing to record.
+
+        Raises
+        ------
+        JobFailed
+            If the bulk was not relaxed.
+        """
+        store = context.store
+        survivors = surviving_pairs(store, parameters.candidates, parameters.recombination_radius_A)
+        survivors = survivors[: parameters.followed]
+        if store.results.get(parameters.bulk) is None:
+            raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
+        if not survivors:
+            return Outcome(reason="there is no relaxed pair to follow in a field")
+        charges = baseline_charges(store, parameters.potential)
+        values = {
+            "charges_e": charges,
+            "charges_from": "electrostatic baseline of the model",
+            "pairs": [_pair_in_field(parameters, context, name, charges) for name in survivors],
+            "supercell": list(parameters.supercell),
+            "fewer_pairs_than_asked": parameters.followed - len(survivors),
+        }
+        record = _result(parameters, FRENKEL_FIELD_KIND, [parameters.bulk, *survivors], values)
+        store.results.replace(record)
+        return Outcome(outputs={"result": record.id})
+
+
+def _pair_in_field(
+    parameters: FrenkelFieldParameters, context: TaskContext, name: str, charges: dict[str, float]
+) -> dict[str, Any]:
+    store, crystal = context.store, parameters.crystal(context)
+    bulk, relaxed = store.results[parameters.bulk], store.results[name]
+    pair = parameters.pairs[parameters.candidates.index(name)]
+    dipole = dipole_difference_eA(relaxed_atoms(store, relaxed, crystal), relaxed_atoms(store, bulk, crystal), charges)
+    zero = {
+        "field_V_per_A": 0.0,
+        "formation_energy_eV": relaxed.values["energy_eV"] - bulk.values["energy_eV"],
+        "state": DefectState.INTACT.value,
+    }
+    axes: dict[Axis, list[dict[str, Any]]] = {}
+    for branch in parameters.branches:
+        axes.setdefault(branch.axis, [zero]).extend(_branch_points(store, branch, name))
+    curves = {axis: sorted(points, key=lambda point: point["field_V_per_A"]) for axis, points in axes.items()}
+    return {
+        "ion": pair.ion,
+        "separation_A": pair.separation_A,
+        "dipole_eA": dipole.tolist(),
+        "axes": curves,
+        "events": [
+            {"axis": axis, "field_V_per_A": point["field_V_per_A"], "event": point["state"]}
+            for axis, points in curves.items()
+            for point in points
+            if point["state"] not in (DefectState.INTACT.value, AFTER_RECOMBINATION)
+        ],
+    }
+
+
+def _branch_points(store: Store, branch: FieldBranchParameters, start: str) -> list[dict[str, Any]]:
+    """Return field, formation energy and state at every field of a branch; no energy where the pair is gone."""
+    points, gone, bulk_hopped = [], False, False
+    bulks, names = branch_identifiers(branch, branch.bulk), branch_identifiers(branch, start)
+    for strength, bulk_name, name in zip(branch.fields_V_per_A, bulks, names, strict=True):
+        bulk, pair = store.results.get(bulk_name), store.results.get(name)
+        bulk_hopped = bulk_hopped or (bulk is not None and bulk.values["state"] == DefectState.HOPPED.value)
+        state = AFTER_RECOMBINATION if gone else _field_state(bulk, pair, bulk_hopped)
+        gone = gone or state == DefectState.RECOMBINED.value
+        energy = None
+        if pair is not None and bulk is not None and not gone:
+            energy = pair.values["energy_eV"] - bulk.values["energy_eV"]
+        points.append({"field_V_per_A": strength, "formation_energy_eV": energy, "state": state})
+    return points
+
+
+def _field_state(bulk: ResultRecord | None, pair: ResultRecord | None, bulk_hopped: bool) -> str:
+    if bulk is None or pair is None:
+        return "missing"
+    if pair.values["state"] == DefectState.RECOMBINED.value:
+        return DefectState.RECOMBINED.value
+    if bulk_hopped:
+        return DefectState.BULK_HOPPED.value
+    if not (bulk.values["converged"] and pair.values["converged"]):
+        return "unconverged"
+    return str(pair.values["state"])
+
+
+class VacancyParameters(DefectParameters):
+    """The relaxed bulk, the relaxed vacancies, the reference's single points, and the energy of the removed atom."""
+
+    bulk: str
+    vacancies: list[Vacancy]
+    relaxations: list[str]
+    bulk_reference: str | None = None
+    references: tuple[str, ...] = ()
+    metal: str | None = None
+
+
+class VacancyTask(IonloopTask):
+    """Record the formation energies of neutral vacancies, and against what they count."""
+
+    _fw_name = "ionloop.vacancy"
+    parameters_type = VacancyParameters
+
+    def execute(self, parameters: VacancyParameters, context: TaskContext) -> Outcome:
+        """Record what there is.
+
+        Raises
+        ------
+        JobFailed
+            If the bulk was not relaxed or the removed atom has no energy.
+        """
+        store = context.store
+        vacancies = self._vacancies(parameters, store, self._atom_energy_eV(parameters, store))
+        values = {
+            "vacancies": vacancies,
+            "formation_energy_eV": _distribution([one["formation_energy_eV"] for one in vacancies]),
+            "reference_formation_energy_eV": _distribution([one["reference_formation_energy_eV"] for one in vacancies]),
+            "supercell": list(parameters.supercell),
+            "removed_atom_energy_eV": self._atom_energy_eV(parameters, store),
+            "removed_atom": "isolated atom" if parameters.metal is None else "metal, by the reference engine",
+            "cell_charge_e": self._cell_charge_e(parameters, store),
+        }
+        record = _result(parameters, VACANCY_KIND, parameters.relaxations, values)
+        store.results.replace(record)
+        return Outcome(outputs={"result": record.id})
+
+    @staticmethod
+    def _vacancies(parameters: VacancyParameters, store: Store, atom_eV: float) -> list[dict[str, Any]]:
+        bulk_eV, bulk_reference_eV = _energy_eV(store, parameters.bulk), _energy_eV(store, parameters.bulk_reference)
+        if bulk_eV is None:
+            raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
+        references = parameters.references or (None,) * len(parameters.vacancies)
+        found: list[dict[str, Any]] = []
+        for vacancy, name, reference in zip(parameters.vacancies, parameters.relaxations, references, strict=True):
+            state = _vacancy_state(store.results.get(name))
+            relaxed_eV = _energy_eV(store, name) if state == DefectState.INTACT.value else None
+            reference_eV = _formation(_energy_eV(store, reference), bulk_reference_eV, atom_eV)
+            found.append(
+                {
+                    "ion": vacancy.ion,
+                    "multiplicity": vacancy.multiplicity,
+                    "state": state,
+                    "formation_energy_eV": _formation(relaxed_eV, bulk_eV, atom_eV),
+                    "reference_formation_energy_eV": reference_eV,
+                }
+            )
+        return found
+
+    @staticmethod
+    def _atom_energy_eV(parameters: VacancyParameters, store: Store) -> float:
+        """Return the energy of the removed atom: models count from the reference's atoms, so one number serves both."""
+        if parameters.metal is not None:
+            metal_eV = _energy_eV(store, parameters.metal)
+            if metal_eV is None:
+                raise JobFailed(f"the energy of {parameters.mobile} metal was not computed")
+            return metal_eV
+        if parameters.potential.model is None:
+            raise JobFailed("vacancies are relaxed with a fitted model")
+        data_set = store.data_sets[store.models[parameters.potential.model].data_set]
+        return data_set.isolated_atom_energies[parameters.mobile]
+
+    @staticmethod
+    def _cell_charge_e(parameters: VacancyParameters, store: Store) -> float:
+        """Return the charge (e) that the baseline's cell is left with, compensated by a uniform background."""
+        model = None if parameters.potential.model is None else store.models[parameters.potential.model]
+        charges = {} if model is None or model.baseline is None else model.baseline["charges"]
+        return -float(charges.get(parameters.mobile, 0.0))
+
+
+def _vacancy_state(record: ResultRecord | None) -> str:
+    if record is None:
+        return "missing"
+    return DefectState.INTACT.value if record.values["converged"] else "unconverged"
+
+
+def _formation(vacancy_eV: float | None, bulk_eV: float | None, atom_eV: float) -> float | None:
+    if vacancy_eV is None or bulk_eV is None:
+        return None
+    return vacancy_formation_energy_eV(vacancy_eV, bulk_eV, atom_eV)

@@ -1,0 +1,120 @@
+"""`ionloop analyse hops` and `ionloop analyse barriers` on files, and on what they cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import read, write
+from typer.testing import CliRunner
+
+from ionloop.cli.analyse import barriers, hops
+from ionloop.errors import InputError
+
+FRAME_FS = 50
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    hops.register(app)
+    barriers.register(app)
+    return app
+
+
+@pytest.fixture
+def trajectory(tmp_path: Path) -> Path:
+    """Lithium among sulphur: one ion hops once, 3.2 Å along z; the whole cell drifts."""
+    crystal = bulk("LiS", "cesiumchloride", a=3.2).repeat((2, 2, 2))
+    del crystal[0]
+    mover = int(np.flatnonzero(np.linalg.norm(crystal.positions - [0, 0, 3.2], axis=1) < 0.1)[0])
+    random = np.random.default_rng(4)
+    frames = []
+    for frame in range(160):
+        atoms = crystal.copy()
+        atoms.positions += random.normal(0, 0.1, (len(atoms), 3)) + 0.01 * frame
+        atoms.positions[mover, 2] -= 3.2 * np.clip((frame - 75) / 10, 0, 1)
+        atoms.wrap()
+        frames.append(atoms)
+    write(tmp_path / "frames.xyz", frames, format="extxyz")
+    write(tmp_path / "crystal.extxyz", crystal)
+    return tmp_path / "frames.xyz"
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> tuple[str, str]:
+    """An atom of copper beside a vacancy, and in it."""
+    crystal = bulk("Cu", cubic=True).repeat((2, 1, 1))
+    before, after = crystal.copy(), crystal.copy()
+    after.positions[1] = crystal.positions[0]
+    for name, atoms in (("before", before), ("after", after)):
+        del atoms[0]
+        write(tmp_path / f"{name}.extxyz", atoms)
+    return str(tmp_path / "before.extxyz"), str(tmp_path / "after.extxyz")
+
+
+def test_a_hop_in_a_file_is_found_with_its_jump_and_rate(app, trajectory):
+    crystal = str(trajectory.with_name("crystal.extxyz"))
+    arguments = ["hops", str(trajectory), "--timestep-fs", str(FRAME_FS), "--crystal", crystal, "--json"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["hops"] == len(values["list"]) == 1
+    assert values["list"][0]["jump_A"] == pytest.approx([0, 0, -3.2], abs=0.1)
+    assert values["list"][0]["time_ps"] == pytest.approx(80 * FRAME_FS / 1000, abs=0.1)
+    low, high = values["rate_interval_per_ion_per_ps"]
+    assert low < values["rate_per_ion_per_ps"] < high
+    assert sum(site["occupancy"] for site in values["sites"]) == pytest.approx(7, abs=0.1)
+
+
+def test_the_table_of_hops_has_units(app, trajectory):
+    found = CliRunner().invoke(app, ["hops", str(trajectory), "--timestep-fs", str(FRAME_FS)])
+    assert found.exit_code == 0, found.output
+    assert "7 Li in 8.0 ps" in found.stdout
+    assert "net displacement along c, Å" in found.stdout
+
+
+def test_ions_that_are_not_there_are_named(app, trajectory):
+    found = CliRunner().invoke(app, ["hops", str(trajectory), "--timestep-fs", "50", "--species", "Na"])
+    assert isinstance(found.exception, InputError)
+    assert "Na" in str(found.exception)
+    found = CliRunner().invoke(app, ["hops", str(trajectory), "--timestep-fs", "50", "--core", "2"])
+    assert isinstance(found.exception, InputError)
+    assert "--outer" in str(found.exception)
+
+
+def test_the_barrier_between_two_files(app, ends, tmp_path, monkeypatch):
+    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
+    out = tmp_path / "path.xyz"
+    arguments = ["barriers", *ends, "--model", "model", "--images", "5", "--out", str(out), "--json"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["converged"]
+    assert values["forward_eV"] == pytest.approx(values["reverse_eV"], abs=0.01)
+    assert values["forward_eV"] > 0.1
+    images = read(out, index=":")
+    assert [image.get_potential_energy() - images[0].get_potential_energy() for image in images] == pytest.approx(
+        values["energies_eV"], abs=1e-6
+    )
+
+
+def test_two_files_of_the_same_minimum_are_refused(app, ends, monkeypatch):
+    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
+    found = CliRunner().invoke(app, ["barriers", ends[0], ends[0], "--model", "model"])
+    assert isinstance(found.exception, InputError)
+    assert "same minimum" in str(found.exception)
+
+
+def test_ends_of_other_atoms_are_refused(app, ends, tmp_path, monkeypatch):
+    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
+    write(tmp_path / "other.extxyz", Atoms("Au", cell=[9, 9, 9], pbc=True))
+    found = CliRunner().invoke(app, ["barriers", ends[0], str(tmp_path / "other.extxyz"), "--model", "model"])
+    assert isinstance(found.exception, InputError)
+    assert "same atoms" in str(found.exception)

@@ -1,0 +1,74 @@
+"""What a pilot is told: a file beside the job script, read on the node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import InputError
+from .queue_jobs import queue_job_id
+from .worker_limits import WorkerLimits, end_of_allocation
+
+ENDS_AT_VARIABLE = "IONLOOP_ALLOCATION_ENDS_AT"
+_JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "lsf": "LSB_JOBID"}
+
+
+class PilotSettings(BaseModel):
+    """What a queue job runs, and within which limits; times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str
+    root: str
+    campaign: str
+    scheduler: str
+    resources: str
+    log: str
+    kinds: tuple[str, ...]
+    workers: int
+    cores: int
+    wall_time_s: float
+    margin_s: float
+    longest_s: float
+    idle_s: float
+
+    def job(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Return the number that the scheduler gave to this process's job; empty outside of the queue."""
+        return environment.get(_JOB_VARIABLES[self.scheduler], "")
+
+    def queue_job(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Return the identifier of this process's queue job in the store; empty outside of the queue."""
+        job = self.job(environment)
+        return queue_job_id(self.scheduler, job) if job else ""
+
+    def limits(self, environment: Mapping[str, str] = os.environ) -> WorkerLimits:
+        """Return the limits of each of the workers."""
+        told = environment.get(ENDS_AT_VARIABLE)
+        ends_at = float(told) if told else end_of_allocation(self.wall_time_s, environment)
+        return WorkerLimits(
+            kinds=frozenset(self.kinds),
+            cores=max(1, self.cores // self.workers),
+            ends_at=ends_at,
+            margin_s=self.margin_s,
+            longest_s=self.longest_s,
+            idle_s=self.idle_s,
+            queue_job=self.queue_job(environment),
+        )
+
+
+def read_pilot_settings(path: Path) -> PilotSettings:
+    """Read what the launcher wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or not whole.
+    """
+    try:
+        return PilotSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: the pilot's settings cannot be read: {reason}") from error

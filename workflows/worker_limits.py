@@ -1,0 +1,121 @@
+"""What a worker may take: of which kinds, of which campaigns first, and while how much of its time is left."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .holds import Control
+
+RESUMABLE_KINDS = frozenset({"sample", "initial-molecular-dynamics"})
+"""Kinds that carry on from their last written frame wherever they were stopped."""
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """What a worker may take.
+
+    Attributes
+    ----------
+    kinds
+        Kinds of job; all of them if None.
+    cores
+        Cores that its jobs use, for the budget.
+    ends_at
+        When its allocation ends (s since the epoch); never if None.
+    margin_s
+        Time before that at which it leaves (s).
+    longest_s
+        How long a job may take: none is begun with less time left, but for the first of an allocation and those
+        that can carry on elsewhere (s).
+    idle_s
+        Time without a job after which it ends although others still run (s); None: it waits for them.
+    queue_job
+        Identifier of its queue job in the store; empty outside of queues.
+    supervisor
+        Name of the process that watches it and deals with its death; empty if none does.
+    """
+
+    kinds: frozenset[str] | None = None
+    cores: int = 1
+    ends_at: float | None = None
+    margin_s: float = 180.0
+    longest_s: float = 0.0
+    idle_s: float | None = None
+    queue_job: str = ""
+    supervisor: str = ""
+
+
+def admitted_kinds(limits: WorkerLimits, moment: float, *, fresh: bool) -> frozenset[str] | None:
+    """Return the kinds of job that still fit, None for all, empty for none.
+
+    Parameters
+    ----------
+    moment
+        Now (s since the epoch).
+    fresh
+        Whether the worker has only begun: a job that does not fit into a whole allocation never fits.
+    """
+    left_s = math.inf if limits.ends_at is None else limits.ends_at - limits.margin_s - moment
+    if left_s <= 0:
+        return frozenset()
+    if fresh or left_s >= limits.longest_s:
+        return limits.kinds
+    return RESUMABLE_KINDS if limits.kinds is None else limits.kinds & RESUMABLE_KINDS
+
+
+def job_queries(
+    controls: Mapping[str, Control], campaign: str | None, kinds: frozenset[str] | None
+) -> list[dict[str, Any]]:
+    """Return the queries for jobs to take, those to be tried first in front; none for campaigns that are held."""
+    wanted: dict[str, Any] = {} if kinds is None else {"spec.kind": {"$in": sorted(kinds)}}
+    held = sorted(name for name, control in controls.items() if control.hold is not None)
+    if campaign is not None:
+        return [] if campaign in held else [{"spec.campaign": campaign, **wanted}]
+    levels: dict[int, list[str]] = {}
+    for name, control in controls.items():
+        if control.hold is None and control.priority:
+            levels.setdefault(control.priority, []).append(name)
+    # Campaigns that nobody said anything about are of priority 0.
+    named = sorted(held + [name for names in levels.values() for name in names])
+    rest = {"spec.campaign": {"$nin": named}, **wanted} if named else dict(wanted)
+    queries = {level: {"spec.campaign": {"$in": sorted(names)}, **wanted} for level, names in levels.items()}
+    return [query for _, query in sorted({**queries, 0: rest}.items(), reverse=True)]
+
+
+def end_of_allocation(wall_time_s: float | None, environment: Mapping[str, str] = os.environ) -> float | None:
+    """Return when this process's allocation ends (s since the epoch), None if nothing says so.
+
+    SLURM says it in the environment since 22.05, else ``scontrol`` does; other schedulers are taken at the profile's
+    word, counted from now.
+    """
+    moment = environment.get("SLURM_JOB_END_TIME", "")
+    if moment.isdigit():
+        return float(moment)
+    job = environment.get("SLURM_JOB_ID", "")
+    if job.isdigit():
+        asked = _ask_slurm(job)
+        if asked is not None:
+            return asked
+    return None if wall_time_s is None else time.time() + wall_time_s
+
+
+def parse_end_time(text: str) -> float | None:
+    """Return the end of a job (s since the epoch) from ``scontrol show job``, None if it is not there."""
+    match = re.search(r"\bEndTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    return datetime.fromisoformat(match.group(1)).timestamp() if match else None
+
+
+def _ask_slurm(job: str) -> float | None:
+    try:
+        command = ["scontrol", "--oneliner", "show", "job", job]
+        return parse_end_time(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)
+    except (OSError, subprocess.SubprocessError):
+        return None
