@@ -44,6 +44,18 @@ DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an 
 EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
 ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
 VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
+MixOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mix", help="References (names, comma between) whose labels may be fitted together; refused otherwise."
+    ),
+]
+MIX_REMEDY = "Take one of them (`ionloop query labels --campaign NAME --format extxyz`). "
+
+
+def names_to_mix(given: str | None) -> tuple[str, ...]:
+    """Return the references that --mix names."""
+    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
 
 
 def register(app: typer.Typer) -> None:
@@ -66,11 +78,14 @@ def fit(
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
     virial_key: VirialKey = "REF_virial",
+    mix: MixOption = None,
 ) -> None:
     """Fit a potential to a file of labelled configurations."""
+    from ..fitting.consistency import check_one_reference
     from ..fitting.models import fit_model
 
     data_set = _read(data, _keys(energy_key, forces_key, virial_key))
+    check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     gap, baseline = _hyperparameters(settings, data_set, kind)
     typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
     manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed, backend=backend.value)

@@ -26,10 +26,10 @@ from .charges import (
     ChargeProblem,
     PairTensorEvaluator,
     PairTensors,
+    QuadraticForm,
     charge_products,
+    lowest_charges,
 )
-from .charges import _minimum as lowest_charges
-from .charges import _QuadraticForm as QuadraticForm
 from .data_sets import LabelledConfiguration
 from .native.fit import errors_of, open_workshop, row_source, scaled_targets
 from .native.fit_errors import ErrorSummary, FitErrors

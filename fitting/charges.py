@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -51,6 +52,12 @@ class ChargeFitSettings(FrozenSettings):
     supercell: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None,
         description="Repetitions of the campaign's cell; null takes the smallest cell that holds the sphere (number)",
+    )
+    exponent_factors: tuple[Annotated[float, Field(gt=0, le=10)], ...] = Field(
+        (1.0,),
+        min_length=1,
+        max_length=20,
+        description="Factors of all Slater exponents, of which the fit to the error takes the best (no unit)",
     )
 
 
@@ -157,7 +164,7 @@ class CentreResponse:
 
 
 @dataclass(frozen=True)
-class _QuadraticForm:
+class QuadraticForm:
     """A sum of squares c - 2 b·Q + Q·A Q of the products Q, with the number of samples in it."""
 
     matrix: FloatArray
@@ -166,14 +173,16 @@ class _QuadraticForm:
     samples: int
 
     @classmethod
-    def of(cls, response: CentreResponse) -> _QuadraticForm:
+    def of(cls, response: CentreResponse) -> QuadraticForm:
+        """Return the sum of squares of one centre."""
         t, f = response.tensors, response.reference
         return cls(
             np.einsum("spx,sqx->pq", t, t), np.einsum("spx,sx->p", t, f), float(np.sum(f**2)), len(response.reference)
         )
 
     @classmethod
-    def mean(cls, forms: Sequence[_QuadraticForm]) -> _QuadraticForm:
+    def mean(cls, forms: Sequence[QuadraticForm]) -> QuadraticForm:
+        """Return the mean over all samples of the centres."""
         samples = sum(form.samples for form in forms)
         return cls(
             np.sum([form.matrix for form in forms], axis=0) / samples,
@@ -182,8 +191,8 @@ class _QuadraticForm:
             samples,
         )
 
-    def __add__(self, other: _QuadraticForm) -> _QuadraticForm:
-        return _QuadraticForm(
+    def __add__(self, other: QuadraticForm) -> QuadraticForm:
+        return QuadraticForm(
             self.matrix + other.matrix,
             self.vector + other.vector,
             self.constant + other.constant,
@@ -278,14 +287,14 @@ def fit_charges(
         raise InputError(f"no induced forces on {', '.join(missing)}: the charges need centres of every species")
     basis = problem.basis
     forms = {
-        symbol: [_QuadraticForm.of(response) for response in responses if response.symbol == symbol]
+        symbol: [QuadraticForm.of(response) for response in responses if response.symbol == symbol]
         for symbol in problem.species
     }
     mobile = problem.species.index(problem.mobile)
-    charges = _minimum(_criterion(forms), basis, mobile)
+    charges = lowest_charges(_criterion(forms), basis, mobile)
     generator = np.random.default_rng(seed)
     resampled = [
-        _minimum(
+        lowest_charges(
             _criterion({s: [own[i] for i in generator.integers(len(own), size=len(own))] for s, own in forms.items()}),
             basis,
             mobile,
@@ -315,12 +324,12 @@ def _rms(responses: Sequence[CentreResponse], charges: ArrayLike) -> dict[str, f
     return found
 
 
-def _criterion(forms: Mapping[str, Sequence[_QuadraticForm]]) -> _QuadraticForm:
-    first, *others = (_QuadraticForm.mean(own) for own in forms.values())
+def _criterion(forms: Mapping[str, Sequence[QuadraticForm]]) -> QuadraticForm:
+    first, *others = (QuadraticForm.mean(own) for own in forms.values())
     return sum(others, start=first)
 
 
-def _minimum(form: _QuadraticForm, basis: FloatArray, mobile: int) -> FloatArray:
+def lowest_charges(form: QuadraticForm, basis: FloatArray, mobile: int) -> FloatArray:
     """Return the charges of the lowest criterion, shape [n_species] (e); that of ``mobile`` is not negative."""
     directions = _directions(basis.shape[1])
     products = charge_products(directions @ basis.T)

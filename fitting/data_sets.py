@@ -29,6 +29,8 @@ from .settings import Regularisation
 
 ISOLATED_ATOM = "isolated_atom"
 _ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM, "isolatedatom", "isolated"})
+LABELLED_BY = "labelled_by"
+"""Entry of a frame that names the engine and its settings."""
 POSITION_DECIMALS = 8
 """Decimals (Å) to which two wrapped positions must agree for two structures to count as the same."""
 
@@ -61,6 +63,7 @@ class LabelledConfiguration:
     identifier : name used in messages and files; no spaces or quotes
     config_type : group, by which the regularisation can differ
     regularisation : expected errors of this configuration alone; None takes the settings'
+    labelled_by : name of the engine and its settings; None where it is not known. Not part of the content
 
     Raises
     ------
@@ -75,6 +78,7 @@ class LabelledConfiguration:
     identifier: str
     config_type: str = "default"
     regularisation: Regularisation | None = None
+    labelled_by: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("identifier", "config_type"):
@@ -214,6 +218,8 @@ def format_extxyz(
         comment.append(f'{keys.virial}="{_plain(configuration.virial)}"')
     comment.append(f"{keys.config_type}={_as_text(configuration.config_type)}")
     comment.append(f"{keys.identifier}={_as_text(configuration.identifier)}")
+    if configuration.labelled_by is not None:
+        comment.append(f"{LABELLED_BY}={_as_text(configuration.labelled_by)}")
     if configuration.regularisation is not None:
         comment.extend(_regularisation_entries(configuration.regularisation))
     comment.extend(f"{name}={value}" for name, value in (info or {}).items())
@@ -266,6 +272,7 @@ def read_extxyz(
     """
     configurations: list[LabelledConfiguration] = []
     isolated: dict[str, float] = {}
+    isolated_by: set[str] = set()
     problems: list[str] = []
     for index, atoms in enumerate(_frames(path)):
         try:
@@ -275,12 +282,25 @@ def read_extxyz(
             continue
         if configuration.n_atoms == 1 and configuration.config_type.lower() in _ISOLATED_SPELLINGS:
             isolated[str(atoms.symbols[0])] = configuration.energy
+            isolated_by.update(filter(None, [configuration.labelled_by]))
         else:
             configurations.append(configuration)
     if problems:
         shown = problems[:10] + ([f"... and {len(problems) - 10} more"] if len(problems) > 10 else [])
         raise InputError(f"{path} cannot be used as training data:\n  " + "\n  ".join(shown))
+    _check_isolated_reference(path, isolated_by, {one.labelled_by for one in configurations if one.labelled_by})
     return DataSet(tuple(configurations), {**isolated, **(isolated_atom_energies or {})})
+
+
+def _check_isolated_reference(path: Path, isolated: set[str], configurations: set[str]) -> None:
+    """Refuse energies of isolated atoms from a reference that labelled none of the configurations."""
+    foreign = sorted(isolated - configurations)
+    if foreign and configurations:
+        raise InputError(
+            f"the isolated atoms in {path} were labelled by {', '.join(foreign)}, the configurations by "
+            f"{', '.join(sorted(configurations))}: energies would count from the zero of another reference; leave "
+            "the isolated atoms of one out"
+        )
 
 
 def _frames(path: Path) -> Iterable[Atoms]:
@@ -309,6 +329,7 @@ def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> Lab
         identifier=_word(atoms.info.get(keys.identifier), fallback_identifier),
         config_type=_word(atoms.info.get(keys.config_type), "default"),
         regularisation=_read_regularisation(atoms.info),
+        labelled_by=_word(atoms.info.get(LABELLED_BY), "") or None,
     )
 
 

@@ -6,7 +6,7 @@ from .outcome import Attempt, LabelOutcome
 from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
 from .runner import isolated_atom_energy, label
 from .scratch import ScratchError
-from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, settings_hash
+from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
 
 __all__ = [
     "ENGINES",
@@ -16,6 +16,7 @@ __all__ = [
     "EngineProcessError",
     "EngineSettings",
     "Gfn1XtbSettings",
+    "ImportedSettings",
     "LabelOutcome",
     "ScratchError",
     "engine_of",

@@ -10,9 +10,10 @@ from .calculator import EngineCalculator
 from .command import CommandEngine
 from .engine import Engine, EngineProbe
 from .gfn1_xtb import Gfn1XtbEngine
+from .imported import ImportedEngine
 from .settings import CommonSettings
 
-ENGINES: dict[str, Engine[Any]] = {engine.name: engine for engine in (Gfn1XtbEngine(), CommandEngine())}
+ENGINES: dict[str, Engine[Any]] = {engine.name: engine for engine in (Gfn1XtbEngine(), CommandEngine(), ImportedEngine())}
 
 
 def engine_of(settings: CommonSettings) -> Engine[Any]:

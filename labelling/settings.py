@@ -11,60 +11,12 @@ import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
-_CHANGES_RESULT = "changes_result"
-_NOT_PHYSICS: dict[str, JsonValue] = {_CHANGES_RESULT: False}
+from .common_settings import CHANGES_RESULT, NOT_PHYSICS, CommonSettings
+from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings
+
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-class CommonSettings(BaseModel):
-    """What every engine has: limits of a run and bounds of what passes for a label."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    wall_time_limit_s: PositiveFloat = Field(
-        3600.0, description="Wall time after which one attempt is killed (s)", json_schema_extra=_NOT_PHYSICS
-    )
-    memory_limit_MB: PositiveFloat = Field(
-        8000.0,
-        description="Resident memory of the engine and its processes above which it is killed (MB)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
-    max_attempts: PositiveInt = Field(
-        3,
-        description="Attempts with recovery settings that an unconverged label gets (count)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
-    minimum_distance_A: NonNegativeFloat = Field(
-        0.6,
-        description="A structure with two atoms closer than this is rejected, not computed (Å)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
-    maximum_force_eV_per_A: PositiveFloat = Field(
-        30.0,
-        description="A result with a larger force on any atom is rejected (eV/Å)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
-    maximum_mean_force_eV_per_A: PositiveFloat = Field(
-        0.02,
-        description="A result whose force averaged over the atoms, zero in theory, is larger is rejected (eV/Å)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
-    maximum_charge_sum_e: PositiveFloat = Field(
-        0.05,
-        description="A result whose atomic charges add up to more than this is rejected (e)",
-        json_schema_extra=_NOT_PHYSICS,
-    )
 
 
 class Gfn1XtbSettings(CommonSettings):
@@ -80,19 +32,19 @@ class Gfn1XtbSettings(CommonSettings):
     max_iterations: PositiveInt = Field(
         250,
         description="Self-consistency cycles after which an attempt is unconverged (count)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
     mixer_damping: PositiveFloat = Field(
         0.4,
         le=1.0,
         description="Damping of the Broyden mixing of the charges (no unit)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
     initial_guess: Literal["sad", "eeq"] = Field(
         "sad",
         description="Charges that the self-consistency starts from: neutral atoms, or electronegativity "
         "equilibration (name)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
 
 
@@ -117,18 +69,18 @@ class CommandSettings(CommonSettings):
         (),
         description="Arguments that replace those of `arguments` after an unconverged attempt, one set per "
         "attempt; they must lead to the same answer (units of the calculator)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
     environment: dict[str, str] = Field(
         default_factory=dict,
         description="Environment variables of the engine's process; what changes the physics belongs into "
         "`arguments` (text)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
     elements: tuple[str, ...] | None = Field(
         None,
         description="Elements that the engine has data for; others are rejected (chemical symbols)",
-        json_schema_extra=_NOT_PHYSICS,
+        json_schema_extra=NOT_PHYSICS,
     )
     isolated_atom_box_A: PositiveFloat = Field(15.0, description="Edge of the cubic cell around an isolated atom (Å)")
     isolated_atom_periodic: bool = Field(
@@ -149,7 +101,25 @@ class CommandSettings(CommonSettings):
         return self
 
 
-EngineSettings = Annotated[Gfn1XtbSettings | CommandSettings, Field(discriminator="engine")]
+class ImportedSettings(CommonSettings):
+    """Labels that were computed elsewhere and came by `ionloop import`; nothing more is known of their settings."""
+
+    engine: Literal["imported"] = Field("imported", description="Name of the engine (name)")
+    source: str = Field(
+        min_length=1,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+        description="Code that computed the labels, in one word, for example vasp (name)",
+    )
+    method: str = Field(
+        "",
+        description="What tells these labels from others of that code: functional, basis, k-points (text)",
+    )
+
+
+EngineSettings = Annotated[
+    Gfn1XtbSettings | GpawSettings | Cp2kSettings | EspressoSettings | CommandSettings | ImportedSettings,
+    Field(discriminator="engine"),
+]
 
 
 def physics_of(settings: CommonSettings) -> dict[str, Any]:
@@ -163,7 +133,7 @@ def physics_of(settings: CommonSettings) -> dict[str, Any]:
 
 
 def _is_marked_harmless(extra: object) -> bool:
-    return isinstance(extra, dict) and extra.get(_CHANGES_RESULT) is False
+    return isinstance(extra, dict) and extra.get(CHANGES_RESULT) is False
 
 
 def settings_hash(settings: CommonSettings) -> str:

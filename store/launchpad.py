@@ -7,6 +7,7 @@ import functools
 import io
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,6 +41,9 @@ from .server import (
 )
 
 logger = logging.getLogger(__name__)
+
+ENTRY_WAIT_S = 60.0
+_ENTRY_POLL_S = 0.1
 
 _OPERATIONS = (
     "_check_fw_for_uniqueness",
@@ -307,11 +311,24 @@ class StoreLaunchPad(TransactionalLaunchPad):
             self._candidate = document
             check_document(document)
             number = document["fw_id"]
-            check_workflow(self.workflows.find_one({"nodes": number}, {"links": 1}), number)
+            check_workflow(self._workflow_of(number), number)
             firework = self.get_fw_by_id(number)
             check_tasks(firework)
             if self._check_fw_for_uniqueness(firework):
                 return firework
+
+    def _workflow_of(self, number: int) -> dict[str, Any] | None:
+        """Return the links of a job's workflow.
+
+        On a server FireWorks adds jobs first and enters them into their workflow then, so that a job may be taken
+        between the two: it is waited for, but not for ever.
+        """
+        deadline = time.monotonic() + (0.0 if self.is_embedded else ENTRY_WAIT_S)
+        while True:
+            workflow: dict[str, Any] | None = self.workflows.find_one({"nodes": number}, {"links": 1})
+            if workflow is not None or time.monotonic() >= deadline:
+                return workflow
+            time.sleep(_ENTRY_POLL_S)
 
     def refuse(self, document: dict[str, Any], error: Exception) -> None:
         """Mark a job as failed before it was run, with the reason; nothing of its document is trusted."""

@@ -16,6 +16,7 @@ from ase import Atoms
 from pydantic import TypeAdapter
 
 from ..errors import InputError
+from ..fitting.consistency import reference_name
 from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
 from ..fitting.settings import ModelKind
 from ..labelling.settings import EngineSettings, settings_hash
@@ -172,11 +173,23 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
         atoms = configuration.atoms
         atoms.set_cell(np.eye(3) * ISOLATED_ATOM_CELL_A)
         return LabelledConfiguration(
-            atoms, label.energy or 0.0, np.zeros((1, 3)), None, label.id, config_type=ISOLATED_ATOM
+            atoms,
+            label.energy or 0.0,
+            np.zeros((1, 3)),
+            None,
+            label.id,
+            config_type=ISOLATED_ATOM,
+            labelled_by=reference_name(label.engine, label.settings_hash),
         )
     energy, forces, stress = label_arrays(label)
     return LabelledConfiguration(
-        configuration.atoms, energy, forces, stress, label.id, config_type=configuration.origin.sampler
+        configuration.atoms,
+        energy,
+        forces,
+        stress,
+        label.id,
+        config_type=configuration.origin.sampler,
+        labelled_by=reference_name(label.engine, label.settings_hash),
     )
 
 

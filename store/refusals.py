@@ -96,7 +96,7 @@ def check_workflow(workflow: Mapping[str, Any] | None, number: int) -> None:
         If there is no workflow, its links are not those of a graph, or they lead from the job back to itself.
     """
     if workflow is None:
-        # FireWorks would wait minutes for the lock of a workflow that is not there.
+        # FireWorks would wait five minutes for the lock of a workflow that is not there, and then end the worker.
         raise RefusedJob("it belongs to no workflow")
     links = workflow.get("links")
     if not isinstance(links, Mapping):

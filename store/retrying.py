@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 SHORT_PATIENCE_S = 30.0
+MOST_BREAKS = 8
 _BEST_EFFORT_S = 2.0
 # What a server says while it starts, stops or elects: "interrupted at shutdown", "not primary", "primary stepped
 # down" and their kin (codes of the MongoDB specification "retryable reads").
@@ -107,6 +108,7 @@ class RetryingClient(pymongo.MongoClient[dict[str, Any]]):
         if getattr(self._outside, "is_expendable", False):
             return operation()
         started: float | None = None
+        answered = 0
         for pause in pauses():
             try:
                 answer = operation()
@@ -120,6 +122,10 @@ class RetryingClient(pymongo.MongoClient[dict[str, Any]]):
                 waited = time.monotonic() - started
                 if waited + pause > self.patience.limit_s:
                     self._give_up(reason, waited, error)
+                # A server that is there, and yet breaks off at this operation, will not mend by waiting.
+                answered = answered + 1 if self._answers() else 0
+                if answered >= MOST_BREAKS:
+                    self._give_up(f"it breaks off at this operation: {reason}", waited, error)
                 time.sleep(pause)
             else:
                 if started is not None:
@@ -127,6 +133,16 @@ class RetryingClient(pymongo.MongoClient[dict[str, Any]]):
                     logger.warning("the store's server is back after %.0f s", time.monotonic() - started)
                 return answer
         raise AssertionError("the pauses never end")
+
+    def _answers(self) -> bool:
+        try:
+            with pymongo.timeout(_BEST_EFFORT_S):
+                self.admin.command("ping")
+        except Exception as error:
+            if not is_passing(error) and not getattr(error, "timeout", False):
+                raise
+            return False
+        return True
 
     def _give_up(self, reason: str, waited_s: float, error: Exception) -> None:
         message = f"the store's server could not be reached for {waited_s:.0f} s: {reason}; nothing is lost, run again"

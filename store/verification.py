@@ -15,6 +15,7 @@ from .connection import MAX_DOCUMENT_BYTES, Store
 from .identifiers import configuration_hash
 from .migration import artefacts_in, collection_checksum, content_hash
 from .records import RECORD_TYPES, ConfigurationRecord, Record
+from .refusals import refused_jobs
 from .repair import find_problems, read_snapshot
 
 
@@ -65,6 +66,7 @@ def verify_store(store: Store) -> Verification:
     for name in ("fireworks", "launches", "workflows"):
         found.counts[name] = store.database[name].count_documents({})
     found.problems += [f"jobs: {line}; `ionloop repair` mends it" for line in _job_problems(store)]
+    found.problems += [f"jobs/{one.id}: refused: {one.reason}" for one in refused_jobs(store)]
     return found
 
 

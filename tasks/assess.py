@@ -13,6 +13,7 @@ from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
+from ..store.reference_guard import check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .fit import CROSS_CHECK, record_errors
@@ -134,6 +135,7 @@ class AssessTask(IonloopTask):
         for generation in range(parameters.generation + 1):
             pairs = generation_labels(store, parameters.campaign, generation, parameters.engine)
             labels.extend(label for _, label in pairs if label is not None and label.state is State.FINISHED)
+        check_one_setting(labels)
         names = [label.id for label in labels]
         return store.data_sets.add(
             DataSetRecord(

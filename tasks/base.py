@@ -11,6 +11,7 @@ from fireworks import FiretaskBase, FWAction
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import IonloopError
+from ..labelling.scratch import ScratchError
 from ..states import State
 from .context import TaskContext, current_context
 
@@ -20,9 +21,9 @@ _MACHINE_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errn
 
 
 def is_environment_failure(error: BaseException | None) -> bool:
-    """Return whether a full or unwritable disk is among the causes of ``error``."""
+    """Return whether a full or unwritable disk, or scratch folder, is among the causes of ``error``."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT:
+        if isinstance(error, ScratchError) or (isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT):
             return True
         error = error.__cause__ or error.__context__
     return False

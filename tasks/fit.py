@@ -18,6 +18,7 @@ from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
+from ..store.reference_guard import check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
@@ -33,6 +34,7 @@ ERROR_UNITS = {
     "energy_eV_per_atom": "eV/atom",
     "force_eV_per_A": "eV/Å",
     "force_by_element_eV_per_A": "eV/Å",
+    "force_by_magnitude_eV_per_A": "eV/Å",
 }
 
 
@@ -70,7 +72,14 @@ def labelled_configurations(store: Store, labels: list[str]) -> list[LabelledCon
 
 
 def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
-    """Return the data set that ``record`` names."""
+    """Return the data set that ``record`` names.
+
+    Raises
+    ------
+    MixedReferencesError
+        If its labels are of different engine settings.
+    """
+    check_one_setting(store.labels.get_many(record.labels))
     return DataSet(
         configurations=tuple(labelled_configurations(store, record.labels)),
         isolated_atom_energies=dict(record.isolated_atom_energies),

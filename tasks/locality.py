@@ -276,11 +276,16 @@ def _read(path: Path) -> dict[str, FloatArray] | None:
 
 
 class LocalityParameters(TaskParameters):
-    """A test with its centres, and the charges of the baseline whose forces are taken away (e)."""
+    """A test with its centres, and the charges of the baseline whose forces are taken away (e).
+
+    Charges scaled from none to all of ``proportions`` are compared at the radius nearest to ``scale_radius_A``.
+    """
 
     test: LocalityTest
     centres: list[Centre] = Field(min_length=1)
     charges: dict[str, float] | None
+    proportions: dict[str, float] | None = None
+    scale_radius_A: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -320,12 +325,12 @@ class _Gathered:
             gathered.tensors[:] = [deviations(one) for one in gathered.tensors]
         return gathered
 
-    def responses(self) -> list[CentreResponse]:
-        """Return the whole samples of the only radius."""
+    def responses(self, radius: int = 0) -> list[CentreResponse]:
+        """Return the whole samples of the radius with that index."""
         found = []
         for centre, forces, tensors in zip(self.centres, self.forces, self.tensors, strict=True):
-            whole = np.isfinite(forces[0]).all(axis=-1)
-            found.append(CentreResponse(centre.symbol, forces[0][whole], tensors[0][whole]))
+            whole = np.isfinite(forces[radius]).all(axis=-1)
+            found.append(CentreResponse(centre.symbol, forces[radius][whole], tensors[radius][whole]))
         return found
 
     def residuals(self, charges: Mapping[str, float], species: tuple[str, ...]) -> list[FloatArray]:
@@ -403,7 +408,18 @@ class LocalityTask(IonloopTask):
             "temperature_K": None if displaced else settings.frozen_sphere.temperature_K,
             "charges": charges,
             "missing": [asdict(centre) for centre in gathered.missing],
+            **_scaled(parameters, gathered),
         }
+
+
+def _scaled(parameters: LocalityParameters, gathered: _Gathered) -> dict[str, Any]:
+    """Return locality against the scale of the charges, and the radius that it is for."""
+    if parameters.proportions is None:
+        return {"curve": None, "curve_radius_A": None}
+    radii = parameters.test.settings.radii_A
+    nearest = min(range(len(radii)), key=lambda index: abs(radii[index] - parameters.scale_radius_A))
+    curve = scale_curve(gathered.responses(nearest), parameters.proportions, CHARGE_SCALES)
+    return {"curve": curve.model_dump(mode="json"), "curve_radius_A": radii[nearest]}
 
 
 class FitChargesParameters(TaskParameters):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from click import Group
 
 from ionloop.cli import app
 from ionloop.sampling.crystals import build_crystal
@@ -50,7 +49,7 @@ def test_every_command_and_option_in_the_examples_exists():
             assert set(words) <= set(MAKE_TARGETS), line
         elif program == "ionloop":
             command = commands[words[0]]
-            if isinstance(command, Group):
+            if hasattr(command, "commands"):
                 command = command.commands[words[1]]
             options = {option for parameter in command.params for option in parameter.opts}
             assert {word.split("=")[0] for word in words if word.startswith("-")} <= options, line

@@ -6,6 +6,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 from ionloop.workflows.campaign_file import read_campaign
 from ionloop.workflows.campaign_starter import starter_text
 
@@ -33,3 +35,19 @@ def test_a_smaller_expected_error_for_lithium_makes_its_forces_better(capsys, mo
     lithium = {title: float(error) for title, error in found}
     assert len(lithium) == 4
     assert lithium["0.01 for Li"] < lithium["0.05 for all"] < lithium["0.01 for P and S, 0.2 for Li"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("charges_by_error", r"0\.40 of the formal charges: +0\.\d meV/Å"),
+        ("defects", r"along x \(V/Å\): -0\.2: \d\.\d+ eV"),
+        ("energy_volume", r"Cu: V0 = 11\.\d+ ± 0\.\d+ Å³/atom, B0 = 13\d\.\d"),
+        ("hops", r"30 of 30 hops"),
+        ("locality", r"with the baseline 0\.00\d"),
+    ],
+)
+def test_the_examples_of_the_analyses_find_what_they_made(capsys, monkeypatch, name, said):
+    monkeypatch.setattr("sys.argv", [f"{name}.py"])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    assert re.search(said, capsys.readouterr().out)

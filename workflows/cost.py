@@ -11,6 +11,8 @@ import numpy as np
 from ase import Atoms
 
 from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.native.fit_inputs import FitResources
+from ..fitting.native.growth import growth_limit
 from ..fitting.preflight import (
     SECONDS_PER_COVARIANCE_TERM,
     SECONDS_PER_DESCRIPTOR_DERIVATIVE,
@@ -21,19 +23,19 @@ from ..fitting.preflight import (
 )
 from ..fitting.settings import GapSettings
 from .analyses import chosen_analyses
-from .analyses.base import AnalysisCost
+from .analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
 from .analyses.locality import charge_fit_cost
 from .campaign import Campaign
 
 BYTES_PER_REAL = 8
-FRAME_REALS_PER_ATOM = 9
-"""Positions, momenta and forces of a frame on disk."""
 RECORD_BYTES_PER_ATOM = 400
 """A label in the store, estimated: positions, forces and charges with their keys."""
 TEXT_BYTES_PER_REAL = 25
 """A number in the files of sparse points."""
 NATIVE_TIMES_FASTER = 40
 """The native fitter against gap_fit: 47 to 59 times was measured (benchmarks/native_fit.py)."""
+LARGEST_GROWTH = growth_limit(100) / 100
+"""Sparse points of a campaign's last fit, as a multiple of its first one's."""
 NATIVE_BASE_S = 3.0
 NATIVE_BASE_BYTES = 350e6
 NATIVE_TRIANGLES = 4
@@ -110,13 +112,17 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
     generations = stop.max_generations
     last_data = first_data + generations * campaign.selection.count
     first_fit, last_fit = (fit_estimate(atoms, campaign.gap, count) for count in (first_data, last_data))
+    cache_bytes = 0.0
     if campaign.fit.backend == "native":
-        first_fit, last_fit = native_estimate(first_fit), native_estimate(last_fit)
+        first_fit, last_fit = native_estimate(first_fit), native_estimate(last_fit, growth=LARGEST_GROWTH)
+        rows = last_data * (3 * len(atoms) + 7)
+        cache_bytes = min(float(BYTES_PER_REAL * rows * last_fit.columns), 1e6 * FitResources().cache_limit_MB)
+    analyses = _analyses(campaign, atoms)
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
     labels = first_data + len(species) + generations * campaign.selection.count
     frames = generations * sampling.replicas * sampling.frames + initial.molecular_dynamics.count
-    disk = len(atoms) * (frames * FRAME_REALS_PER_ATOM * BYTES_PER_REAL + labels * RECORD_BYTES_PER_ATOM)
+    disk = len(atoms) * (frames * FRAME_BYTES_PER_ATOM + labels * RECORD_BYTES_PER_ATOM)
     relaxation_steps = initial.lithium_monte_carlo.count * initial.lithium_monte_carlo.relaxation.steps
     return CampaignCost(
         atoms=len(atoms),
@@ -130,9 +136,12 @@ def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
         last_fit=last_fit,
         dynamics_steps_per_generation=sampling.replicas * sampling.steps,
         maximum_dynamics_steps=generations * sampling.replicas * sampling.steps,
-        disk_bytes=disk + fits * last_fit.model_bytes,
+        disk_bytes=disk
+        + fits * last_fit.model_bytes
+        + cache_bytes
+        + sum(analysis.disk_bytes for analysis in analyses.values()),
         available_memory_bytes=available_memory_bytes(),
-        analyses=_analyses(campaign, atoms),
+        analyses=analyses,
     )
 
 
@@ -172,12 +181,17 @@ def fit_estimate(atoms: Atoms, settings: GapSettings, configurations: int) -> Fi
     )
 
 
-def native_estimate(by_gap_fit: FitEstimate) -> FitEstimate:
-    """Return what the native fitter takes for what gap_fit would take so much: rows stream, the triangle stays."""
-    columns = by_gap_fit.columns
+def native_estimate(by_gap_fit: FitEstimate, *, growth: float = 1.0) -> FitEstimate:
+    """Return what the native fitter takes for what gap_fit would take so much: rows stream, the triangle stays.
+
+    ``growth``: sparse points of the fit as a multiple of the setting, which is that of a campaign's first fit.
+    """
+    columns = math.ceil(growth * by_gap_fit.columns)
     reals = NATIVE_TRIANGLES * columns**2 + NATIVE_BLOCK_ROWS * columns
     return replace(
         by_gap_fit,
+        columns=columns,
+        model_bytes=growth * by_gap_fit.model_bytes,
         memory_bytes=NATIVE_BASE_BYTES + float(BYTES_PER_REAL * reals),
         time_s=NATIVE_BASE_S + by_gap_fit.time_s / NATIVE_TIMES_FASTER,
     )

@@ -7,7 +7,6 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
@@ -20,7 +19,7 @@ from ..tasks.assess import (
     ConcludeParameters,
     ConcludeTask,
 )
-from ..tasks.charges import FitChargesToErrorParameters, FitChargesToErrorTask
+from ..tasks.charges import FitChargesToErrorTask
 from ..tasks.context import current_context
 from ..tasks.fit import (
     ERRORS,
@@ -54,6 +53,7 @@ from .analyses import chosen_analyses
 from .analyses.base import AnalysisPlan
 from .analyses.locality import charge_fit_jobs
 from .campaign import Campaign
+from .charge_jobs import charge_error_parameters
 from .jobs import Graph, Job, missing_part
 from .plan import Plan, load_plan
 from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
@@ -313,6 +313,7 @@ def analysis_jobs(plan: Plan, generation: int, data_set: str, fits: list[Job], c
         models=model_identifiers(plan, data_set),
         # A model whose evaluators disagree must not be analysed: where there is a check, it comes first.
         fits={kind: job.key for kind, job in zip(plan.campaign.models, checks or fits, strict=True)},
+        data_set=data_set,
     )
     return [job for analysis in chosen_analyses(plan.campaign) for job in analysis.jobs(with_models)]
 
@@ -347,24 +348,10 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) ->
 def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
     """Return the job that fits the baseline's charges to ES-GAP's leave-out error, before the models that use them."""
     campaign = plan.campaign
-    settings = campaign.baseline.charge_fit
     return Job(
         key=f"generation-{generation + 1}/charges",
         task=FitChargesToErrorTask,
-        parameters=FitChargesToErrorParameters(
-            campaign=campaign.name,
-            generation=generation,
-            data_set=data_set,
-            gap=campaign.gap,
-            seed=derive_seed(campaign.seed, "fit"),
-            composition=dict(Counter(plan.symbols)),
-            mobile=campaign.mobile,
-            transferable=settings.transferable,
-            formal_charges=plan.formal_charges,
-            exponents=plan.exponents,
-            accuracy=campaign.baseline.accuracy,
-            earlier_model=plan.earlier_models.get("es-gap"),
-        ),
+        parameters=charge_error_parameters(plan, generation, data_set),
         priority=_PRIORITY["fit"],
         grow=GrowGeneration(campaign=campaign.name, generation=generation, data_set=data_set),
     )

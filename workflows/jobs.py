@@ -104,9 +104,15 @@ class Graph:
 def known_keys(store: Store, campaign: str, keys: Sequence[str]) -> set[str]:
     """Return which of ``keys`` the campaign's graph has already."""
     documents = store.database.fireworks.find(
-        {"spec.campaign": campaign, "spec.key": {"$in": list(keys)}}, {"spec.key": 1}
+        {"spec.campaign": campaign, "spec.key": {"$in": list(keys)}}, {"fw_id": 1, "spec.key": 1}
     )
-    return {document["spec"]["key"] for document in documents}
+    found = {document["fw_id"]: document["spec"]["key"] for document in documents}
+    if store.is_embedded or not found:
+        return set(found.values())
+    # On a server a kill can leave jobs that are in no workflow: they never run, `repair` removes them.
+    workflows = store.database.workflows.find({"nodes": {"$in": list(found)}}, {"nodes": 1})
+    entered = {node for workflow in workflows for node in workflow["nodes"]}
+    return {key for number, key in found.items() if number in entered}
 
 
 def missing_part(store: Store, campaign: str, graph: Graph) -> Graph:

@@ -77,9 +77,8 @@ def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
 
 
 def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
-    crashes = job["spec"].get("crashes", 0)
-    if crashes:
-        state, reason = State.KILLED, _crash_reason(job["spec"], crashes)
+    if job["spec"].get("given_up"):
+        state, reason = State.KILLED, _crash_reason(job["spec"])
     else:
         state, reason = _launch_failure(store, job)
     return FailedJob(
@@ -93,9 +92,9 @@ def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
     )
 
 
-def _crash_reason(spec: dict[str, Any], crashes: int) -> str:
+def _crash_reason(spec: dict[str, Any]) -> str:
     loss = spec.get("loss") or {"cause": "worker crashed", "reason": "out of memory?"}
-    return f"{loss['cause']}: {loss['reason']}; given up after {crashes} times"
+    return f"{loss['cause']}: {loss['reason']}; given up after {spec['crashes']} times"
 
 
 def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
@@ -186,7 +185,7 @@ def _retry_job(store: Store, fw_id: int) -> None:
     if failed is not None and REFUSAL in failed:
         store.launchpad.readmit(fw_id)
     elif failed is not None:
-        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": "", "spec.loss": ""}})
+        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": "", "spec.given_up": "", "spec.loss": ""}})
         store.launchpad.rerun_fw(fw_id)
 
 

@@ -6,6 +6,7 @@ touched, and a job is put back before its old launch is closed, so that whoever 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ..store.connection import Store
 from .heartbeat import has_living_supervisor, launch_is_lost, worker_of
 from .registry import admit_registered_tasks
 from .scheduler import QueueState
+
+logger = logging.getLogger(__name__)
 
 MAX_CRASHES = 3
 CLAIM_S = 60.0
@@ -79,7 +82,12 @@ def recover_lost_jobs(
         name = worker_of(launch)
         if name not in known and (not launch_is_lost(store, launch) or has_living_supervisor(store, launch)):
             continue
-        key = put_back(store, launch["launch_id"], known.get(name, WORKER_GONE), max_crashes=max_crashes)
+        try:
+            key = put_back(store, launch["launch_id"], known.get(name, WORKER_GONE), max_crashes=max_crashes)
+        except (IonloopError, ValueError, KeyError, RuntimeError) as error:
+            # One document that cannot be read must not keep all other jobs from being recovered.
+            logger.warning("launch %s cannot be put back: %s", launch["launch_id"], error)
+            continue
         if key is not None:
             recovered.append(key)
     return recovered
@@ -97,13 +105,14 @@ def put_back(store: Store, launch_id: int, loss: Loss, *, max_crashes: int | Non
         spec = firework["spec"]
         if launch_id in firework["launches"]:
             crashes = int(spec.get("crashes", 0)) + loss.blame
+            given_up = crashes >= (max_crashes or _allowed_crashes(store, spec.get("campaign", "")))
             last = {"cause": str(loss.cause), "reason": loss.reason}
-            noted = {"spec.crashes": crashes, **({"spec.loss": last} if loss.blame else {})}
+            noted = {"spec.crashes": crashes, "spec.given_up": given_up, **({"spec.loss": last} if loss.blame else {})}
             store.database.fireworks.update_one({"fw_id": launch["fw_id"]}, {"$set": noted})
-            if crashes < (max_crashes or _allowed_crashes(store, spec.get("campaign", ""))):
-                store.launchpad.rerun_fw(launch["fw_id"])
-            else:
+            if given_up:
                 store.launchpad.mark_fizzled(launch_id)
+            else:
+                store.launchpad.rerun_fw(launch["fw_id"])
             _note(store, spec, launch, loss)
         # A rerun alone would leave the old launch RUNNING for ever.
         closed = {"$set": {"state": "FIZZLED"}, "$unset": {"claimed": ""}}

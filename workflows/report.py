@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from .. import __version__
 from ..analysis import figures
+from ..analysis.figures_errors import magnitude_errors
 from ..analysis.figures_locality import add_locality_bounds
 from ..states import State
 from ..store.artefacts import atomic_file
@@ -128,6 +129,13 @@ def _figures(data: ReportData) -> dict[str, go.Figure]:
     }
     if by_element:
         found["element_errors"] = figures.element_errors(by_element, "meV/Å")
+    by_magnitude = {
+        model.record.kind: model.new.force_by_magnitude_eV_per_A
+        for model in data.last_assessed
+        if model.new is not None and model.new.force_by_magnitude_eV_per_A
+    }
+    if by_magnitude:
+        found["magnitude_errors"] = magnitude_errors(by_magnitude)
     found.update(_parity_figures(data))
     if len(data.reference_forces):
         found["force_distribution"] = figures.force_distribution(data.reference_forces, data.elements)

@@ -139,6 +139,7 @@ def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
         "spec.kind": 1,
         "spec.generation": 1,
         "spec.crashes": 1,
+        "spec.given_up": 1,
         "spec.loss": 1,
     }
     found = store.database.fireworks.find({"spec.campaign": campaign}, fields)
@@ -217,7 +218,7 @@ def _label_states(store: Store, record: CampaignRecord) -> dict[str, State]:
 def _count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:
     """Count the jobs by state; a label job that ended counts as what its label is."""
     counts = Counter(
-        _FIREWORKS_STATES[job["state"]] if not job["spec"].get("crashes") else _crashed_state(job) for job in jobs
+        _FIREWORKS_STATES[job["state"]] if not job["spec"].get("given_up") else _crashed_state(job) for job in jobs
     )
     unsuccessful = Counter(state for state in labels.values() if state in UNSUCCESSFUL)
     counts[State.FINISHED] -= sum(unsuccessful.values())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -32,6 +35,7 @@ SETTINGS: Final = "ionloop_settings"
 _PAGES: Final = "ionloop_pages"
 MOST_PAGES: Final = 128
 _YEAR_S: Final = 31_536_000
+_STYLE_ELEMENT: Final = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 
 
 def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask:
@@ -60,8 +64,9 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
         model_name=figures.model_name,
         slug=slug,
         figure=figure_json,
+        campaign_filter=campaign_filter,
     )
-    app.jinja_env.globals.update(version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app))
+    app.jinja_env.globals.update(version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app), plotly_styles=plotly_styles)
     protect(app, settings)
     for module in (pages_campaigns, pages_configurations, pages_models, pages_results):
         app.register_blueprint(module.pages)
@@ -77,8 +82,6 @@ def _static_tag(app: Flask) -> str:
     digest = hashlib.sha256(__version__.encode())
     folder = app.static_folder
     assert folder is not None
-    from pathlib import Path
-
     for path in sorted(Path(folder).iterdir()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -122,6 +125,15 @@ def show(template: str, make: Callable[[Snapshot], dict[str, Any]]) -> Response:
 def revision() -> Response:
     """Return the store's revision: pages ask for it, and for themselves again when it has changed."""
     return jsonify(revision=reader().snapshot().revision, now=datetime.now(UTC).timestamp())
+
+
+@cache
+def plotly_styles() -> str:
+    """Return the identifiers of style elements that plotly would add for maps, which no page has.
+
+    It leaves them out where an element of that name is there; the content security policy forbids them.
+    """
+    return " ".join(sorted(set(_STYLE_ELEMENT.findall(get_plotlyjs()))))
 
 
 @cache
@@ -186,6 +198,11 @@ def missing(what: str, name: str) -> None:
 def slug(text: str) -> str:
     """Return lower-case letters, digits and hyphens: for classes and element identifiers."""
     return "".join(character if character.isascii() and character.isalnum() else "-" for character in text.lower())
+
+
+def campaign_filter(name: str) -> str:
+    """Return the filter for a campaign's records, as one word."""
+    return shlex.quote(f"campaign={name}")
 
 
 def figure_json(figure: go.Figure) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymongo
@@ -14,7 +15,15 @@ from ionloop.store import retrying
 from ionloop.store.connection import MAX_DOCUMENT_BYTES, RecordTooLarge
 from ionloop.store.launchpad import connect, connect_to_server, open_launchpad
 from ionloop.store.records import ResultRecord
-from ionloop.store.retrying import LONGEST_PAUSE_S, Patience, RetryingClient, StoreUnreachable, is_passing, pauses
+from ionloop.store.retrying import (
+    LONGEST_PAUSE_S,
+    MOST_BREAKS,
+    Patience,
+    RetryingClient,
+    StoreUnreachable,
+    is_passing,
+    pauses,
+)
 from ionloop.store.server import (
     client_options,
     complaint_about_file,
@@ -188,10 +197,12 @@ def test_a_server_that_is_not_there_is_told_within_seconds_at_the_start() -> Non
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> RetryingClient:
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[RetryingClient]:
     """A client without a server, whose pauses take no time."""
     monkeypatch.setattr(retrying.time, "sleep", lambda _seconds: None)
-    return RetryingClient("mongodb://localhost:1/", connect=False)
+    monkeypatch.setattr(RetryingClient, "_answers", lambda _self: False)
+    with RetryingClient("mongodb://localhost:1/", connect=False) as opened:
+        yield opened
 
 
 def failing(times: int, error: Exception) -> tuple[list[int], object]:
@@ -232,6 +243,17 @@ def test_patience_ends_with_a_reason_without_secrets(client: RetryingClient, cap
         client.patiently(operation)
     assert len(told) == 1
     assert SECRET not in told[0] + caplog.text
+
+
+def test_an_operation_at_which_the_server_breaks_off_is_given_up(
+    client: RetryingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RetryingClient, "_answers", lambda _self: True)
+    client.patience = Patience(limit_s=1e9)
+    calls, operation = failing(99, AutoReconnect("connection closed"))
+    with pytest.raises(StoreUnreachable, match="breaks off at this operation"):
+        client.patiently(operation)
+    assert len(calls) == MOST_BREAKS
 
 
 def test_pauses_double_up_to_a_limit() -> None:

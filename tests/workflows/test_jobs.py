@@ -1,7 +1,8 @@
 import pytest
 
+from ionloop.store.connection import Store
 from ionloop.tasks.assess import ConcludeParameters, ConcludeTask
-from ionloop.workflows.jobs import Graph, Job
+from ionloop.workflows.jobs import Graph, Job, missing_part
 
 
 def job(key: str, *parents: str) -> Job:
@@ -34,3 +35,13 @@ def test_jobs_that_are_there_already_are_left_out_with_their_edges():
     graph = Graph((job("a"), job("b", "a"), job("c", "a", "b"))).without({"a"})
     assert [(each.key, each.parents) for each in graph.jobs] == [("b", ()), ("c", ("b",))]
     assert Graph((job("a"),)).without({"a"}).jobs == ()
+
+
+def test_on_a_server_jobs_that_a_kill_left_outside_of_any_workflow_are_added_again(store, monkeypatch):
+    graph = Graph((job("a"), job("b", "a")))
+    store.launchpad.add_wf(graph.to_workflow("c"))
+    assert missing_part(store, "c", graph).jobs == ()
+    number = store.database.fireworks.find_one({"spec.key": "b"})["fw_id"]
+    store.database.workflows.update_one({}, {"$pull": {"nodes": number}})
+    monkeypatch.setattr(Store, "is_embedded", False)
+    assert [one.key for one in missing_part(store, "c", graph).jobs] == ["b"]

@@ -7,6 +7,7 @@ import time
 import pytest
 from fireworks import Firework, PyTask, ScriptTask, Workflow
 
+from ionloop.labelling.scratch import ScratchError
 from ionloop.store.connection import host_name
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
@@ -138,6 +139,7 @@ def test_the_cause_of_a_cause_counts():
     except RuntimeError as error:
         assert is_environment_failure(error)
     assert not is_environment_failure(RuntimeError())
+    assert is_environment_failure(ScratchError("a label's scratch folder is full"))
 
 
 def test_wrong_parameters_are_a_failed_job_with_a_reason(small):

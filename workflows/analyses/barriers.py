@@ -96,8 +96,7 @@ def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
 
 def _conductivity(campaign: Campaign, settings: BarrierSettings) -> ConductivitySettings | None:
     """Return the settings of the conductivity whose trajectories are taken, None where the last generation's are."""
-    # The campaign file names the section only once the analysis is registered there.
-    found: ConductivitySettings | None = getattr(campaign.analyses, "conductivity", None)
+    found = campaign.analyses.conductivity
     if settings.trajectories == "sampling" or found is None or campaign.driver not in (found.models or campaign.models):
         return None
     return found

@@ -16,6 +16,8 @@ from ..jobs import Job
 from ..plan import Plan
 from ..report_sections import ReportSection
 
+FRAME_BYTES_PER_ATOM = 9 * 8
+"""Positions, momenta and forces of an atom in a frame on disk."""
 PRIORITY = 20
 """Analyses run where no job of the loop waits."""
 
@@ -32,12 +34,15 @@ class AnalysisPlan:
         Identifiers of the final models, by kind.
     fits
         Keys of the jobs after which they can be used, by kind.
+    data_set
+        What the models are fitted to; empty where an analysis is described without a campaign's end.
     """
 
     plan: Plan
     generation: int
     models: Mapping[str, str]
     fits: Mapping[str, str]
+    data_set: str = ""
 
     @property
     def campaign(self) -> Campaign:
@@ -67,12 +72,13 @@ class AnalysisPlan:
 
 @dataclass(frozen=True)
 class AnalysisCost:
-    """What an analysis asks for: evaluations and the atoms in each, by reference and by models."""
+    """What an analysis asks for: evaluations and the atoms in each, by reference and by models; files (bytes)."""
 
     reference_evaluations: int = 0
     reference_atoms: int = 0
     model_evaluations: int = 0
     model_atoms: int = 0
+    disk_bytes: float = 0.0
 
 
 @dataclass(frozen=True)

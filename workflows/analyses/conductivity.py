@@ -40,7 +40,7 @@ from ..campaign import Campaign
 from ..campaign_problems import Problem
 from ..jobs import Job
 from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
-from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
+from .base import FRAME_BYTES_PER_ATOM, PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 
 _ORDER = ("gap", "es-gap", REFERENCE)
 _STAGE = f"analysis/{CONDUCTIVITY_KIND}"
@@ -116,6 +116,7 @@ def conductivity_cost(settings: ConductivitySettings, models: tuple[str, ...], a
         reference_atoms=in_cell if by_reference else 0,
         model_evaluations=by_models * each,
         model_atoms=in_cell if by_models else 0,
+        disk_bytes=float(len(chosen) * each // settings.write_every * in_cell * FRAME_BYTES_PER_ATOM),
     )
 
 

@@ -25,6 +25,7 @@ from ...fitting.settings import GapSettings
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
 from ...store.records import ResultRecord
+from ...tasks.charges import ERROR_CRITERION, FitChargesToErrorTask
 from ...tasks.locality import (
     LOCALITY_KIND,
     CentreParameters,
@@ -38,11 +39,13 @@ from ...tasks.locality import (
 from ...tasks.results import CHARGES, REFERENCE, Potential
 from ..campaign import Campaign
 from ..campaign_problems import Problem
+from ..charge_jobs import charge_error_parameters
 from ..charges import UnknownChargesError, formal_charges, slater_exponent
 from ..jobs import Job
 from ..plan import Plan
 from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
+from .charge_sections import by_error_summary, trade_off_blocks
 
 CHARGE_FIT_PRIORITY = 65
 """Before labels and fits: the first ES-GAP waits for the charges."""
@@ -102,12 +105,33 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
     gather = Job(
         key=_STAGE,
         task=LocalityTask,
-        parameters=LocalityParameters(**plan.place, test=test, centres=list(centres), charges=_charges(plan.plan)),
+        parameters=LocalityParameters(
+            **plan.place,
+            test=test,
+            centres=list(centres),
+            charges=_charges(plan.plan),
+            proportions=plan.plan.formal_charges or _charges(plan.plan),
+            scale_radius_A=plan.campaign.baseline.charge_fit.radius_A,
+        ),
         parents=tuple(job.key for job in jobs),
         priority=PRIORITY,
         runs_after_failures=True,
     )
-    return [*jobs, gather]
+    return [*jobs, gather, *_trade_off_jobs(plan)]
+
+
+def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
+    """Return the job that gives the other side of the charges: ES-GAP's leave-out error on all data."""
+    if "es-gap" not in plan.models or not plan.data_set or plan.campaign.fit.backend != "native":
+        return []
+    return [
+        Job(
+            key=f"{_STAGE}/charges-by-error",
+            task=FitChargesToErrorTask,
+            parameters=charge_error_parameters(plan.plan, plan.generation, plan.data_set),
+            priority=PRIORITY,
+        )
+    ]
 
 
 def _test(campaign: Campaign, atoms: Atoms, settings: LocalitySettings, potential: Potential) -> LocalityTest:
@@ -219,6 +243,12 @@ def latest_charge_fit(store: Store, campaign: str) -> ResultRecord | None:
     return max(found, key=_age, default=None)
 
 
+def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
+    """Return the campaign's last fit of charges to ES-GAP's leave-out error."""
+    found = store.results.find({"campaign": campaign, "kind": CHARGES, "values.criterion": ERROR_CRITERION})
+    return max(found, key=_age, default=None)
+
+
 def _age(record: ResultRecord) -> Any:
     return record.generation, record.created
 
@@ -254,7 +284,8 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
 def locality_section(store: Store, campaign: str) -> ReportSection | None:
     """Return the section of the report: locality against radius, the bounds, and the fit of the charges."""
     test, fit = latest_test(store, campaign), latest_charge_fit(store, campaign)
-    if test is None and fit is None:
+    by_error = latest_charges_by_error(store, campaign)
+    if test is None and fit is None and by_error is None:
         return None
     summary: list[str] = []
     blocks: list[Block] = []
@@ -265,6 +296,9 @@ def locality_section(store: Store, campaign: str) -> ReportSection | None:
     if fit is not None:
         blocks += _fit_blocks(fit)
         summary.append(_fit_summary(fit))
+    if by_error is not None:
+        blocks += trade_off_blocks(by_error, fit, test)
+        summary.append(by_error_summary(by_error))
     return ReportSection(LOCALITY_KIND, "Locality and charges", " ".join(summary), tuple(blocks))
 
 

@@ -1,0 +1,51 @@
+"""What the settings of every reference engine have: limits of a run, and bounds of what passes for a label."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt
+
+CHANGES_RESULT = "changes_result"
+"""Key of a field's extra schema that says whether the field counts as physics; it does where nothing is said."""
+
+NOT_PHYSICS: dict[str, JsonValue] = {CHANGES_RESULT: False}
+"""Extra schema of a field that does not change what a label means: left out of ``settings_hash``."""
+
+
+class CommonSettings(BaseModel):
+    """What every engine has: limits of a run and bounds of what passes for a label."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    wall_time_limit_s: PositiveFloat = Field(
+        3600.0, description="Wall time after which one attempt is killed (s)", json_schema_extra=NOT_PHYSICS
+    )
+    memory_limit_MB: PositiveFloat = Field(
+        8000.0,
+        description="Resident memory of the engine and its processes above which it is killed (MB)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    max_attempts: PositiveInt = Field(
+        3,
+        description="Attempts with recovery settings that an unconverged label gets (count)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    minimum_distance_A: NonNegativeFloat = Field(
+        0.6,
+        description="A structure with two atoms closer than this is rejected, not computed (Å)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    maximum_force_eV_per_A: PositiveFloat = Field(
+        30.0,
+        description="A result with a larger force on any atom is rejected (eV/Å)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    maximum_mean_force_eV_per_A: PositiveFloat = Field(
+        0.02,
+        description="A result whose force averaged over the atoms, zero in theory, is larger is rejected (eV/Å)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    maximum_charge_sum_e: PositiveFloat = Field(
+        0.05,
+        description="A result whose atomic charges add up to more than this is rejected (e)",
+        json_schema_extra=NOT_PHYSICS,
+    )

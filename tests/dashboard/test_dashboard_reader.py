@@ -1,0 +1,133 @@
+"""What the dashboard reads of a store, how it notices changes, and how little it asks."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from ionloop.deploy.dashboard.app import READER
+from ionloop.deploy.dashboard.reader import Memory, Reader
+from ionloop.deploy.dashboard.snapshot import MAKERS
+from ionloop.deploy.dashboard.source import ServerSource
+from ionloop.states import State
+from ionloop.store.connection import Store
+from ionloop.workflows.status import campaign_status
+from ionloop.workflows.generation_loop import error_history
+
+ClientOf = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def reader(store: Store) -> Iterator[Reader]:
+    made = Reader(store, 0.0)
+    yield made
+    made.close()
+
+
+def test_it_says_what_the_status_says(finished_store: Store, reader: Reader) -> None:
+    status = campaign_status(finished_store, "small")
+    snapshot = reader.snapshot()
+    assert snapshot.standing("small") == (status.state, status.reason)
+    assert {state.value: count for state, count in snapshot.job_counts("small").items()} == status.jobs
+    assert snapshot.error_history["small"] == error_history(finished_store, "small")
+
+
+def test_the_revision_grows_with_changes_and_only_then(builder: object, reader: Reader, store: Store) -> None:
+    first = reader.snapshot()
+    assert reader.snapshot() is first
+    builder.add_generation_0()  # type: ignore[attr-defined]
+    second = reader.snapshot()
+    assert second.revision == first.revision + 1
+    assert len(second.configurations) == 8
+    assert reader.snapshot() is second
+
+
+def test_only_what_changed_is_read_again(finished_store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader.snapshot()
+    asked: list[int] = []
+    source = reader._source
+    original = source.documents
+    monkeypatch.setattr(source, "documents", lambda name, keys: asked.append(len(keys)) or original(name, keys))
+    finished_store.database.fireworks.update_one({"fw_id": 1}, {"$set": {"state": "RUNNING"}})
+    assert reader.snapshot().jobs[1].state is State.RUNNING
+    assert sum(asked) == 1
+
+
+def test_a_heartbeat_alone_changes_no_page(builder: object, reader: Reader, store: Store) -> None:
+    worker = {"_id": "w", "host": "h", "pid": 1, "state": "running", "started": 0.0, "heartbeat": 600.0}
+    store.workers.insert_one(worker)
+    before = reader.snapshot().revision
+    store.workers.update_one({"_id": "w"}, {"$set": {"heartbeat": 620.0}})
+    assert reader.snapshot().revision == before
+    store.workers.update_one({"_id": "w"}, {"$set": {"state": "ended"}})
+    assert reader.snapshot().revision == before + 1
+
+
+def test_removed_records_are_gone(finished_store: Store, reader: Reader) -> None:
+    name = next(iter(reader.snapshot().models))
+    finished_store.database.models.delete_one({"_id": name})
+    assert name not in reader.snapshot().models
+
+
+def test_a_server_gives_the_same_snapshot(finished_store: Store, reader: Reader) -> None:
+    # The embedded store answers pymongo's calls as a server would, but for the counts of writes.
+    source = ServerSource(finished_store, tuple(MAKERS))
+    assert source.token() is not None
+    for name, make in MAKERS.items():
+        stamps = source.stamps(name)
+        rows = [make(document) for _, document in source.documents(name, list(stamps))]
+        assert len(rows) == len(reader.snapshot().tables[name].rows), name
+
+
+def test_the_browser_is_told_when_nothing_is_new(client_of: ClientOf, finished_store: Store, builder: object) -> None:
+    client = client_of(finished_store)
+    first = client.get("/campaign?name=small")
+    again = client.get("/campaign?name=small", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 304
+    assert again.data == b""
+    revision = json.loads(client.get("/revision").data)["revision"]
+    builder.add_job("generation-2/more", "label", 2, "READY")  # type: ignore[attr-defined]
+    assert json.loads(client.get("/revision").data)["revision"] == revision + 1
+    changed = client.get("/campaign?name=small", headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+    assert b"generation-2/more" in changed.data
+
+
+def test_many_viewers_cost_one_look(client_of: ClientOf, finished_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(finished_store, refresh_s=60.0)
+    client.get("/")
+    source = client.application.extensions[READER]._source
+    monkeypatch.setattr(source, "token", lambda: pytest.fail("the store was asked again"))
+    for _ in range(20):
+        assert client.get("/revision").status_code == 200
+
+
+def test_a_value_is_made_once_however_many_ask() -> None:
+    memory, made, start = Memory(2), [], threading.Barrier(4)
+
+    def ask() -> None:
+        start.wait()
+        memory.get("name", 1, lambda: made.append(1))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+    memory.get("name", 2, lambda: made.append(2))
+    assert made == [1, 2]
+
+
+def test_memory_keeps_the_last_ones() -> None:
+    memory = Memory(2)
+    for name in "abc":
+        memory.get(name, 0, lambda: name)
+    made: list[str] = []
+    memory.get("c", 0, lambda: made.append("c"))
+    memory.get("a", 0, lambda: made.append("a"))
+    assert made == ["a"]
