@@ -86,7 +86,7 @@ def fit(
 
     data_set = _read(data, _keys(energy_key, forces_key, virial_key))
     check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
-    gap, baseline = _hyperparameters(settings, data_set, kind)
+    gap, baseline = _hyperparameters(settings, data_set, kind, seed)
     typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
     manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed, backend=backend.value)
     typer.echo(
@@ -155,17 +155,21 @@ def _read(path: Path, keys: ExtxyzKeys) -> DataSet:
     return DataSet(data_set.configurations, mean_energy_per_atom(data_set.configurations))
 
 
-def _hyperparameters(path: Path | None, data_set: DataSet, kind: Kind) -> tuple[GapSettings, BaselineSettings | None]:
+def _hyperparameters(
+    path: Path | None, data_set: DataSet, kind: Kind, seed: int
+) -> tuple[GapSettings, BaselineSettings | None]:
     from ..workflows.campaign import Campaign
     from ..workflows.campaign_file import read_hyperparameters
-    from ..workflows.charges import baseline_settings
+    from ..workflows.charges import baseline_of_data
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
     if kind is Kind.GAP:
         return campaign.gap, None
-    # The composition decides between oxidation states; charges must be the same for all configurations.
-    symbols = data_set.configurations[0].atoms.get_chemical_symbols()
-    return campaign.gap, baseline_settings(campaign.baseline, symbols)
+    baseline, charges = baseline_of_data(campaign, data_set, seed)
+    if charges is not None:
+        found = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in charges.items())
+        typer.echo(f"Charges of the lowest leave-out error: {found} e", err=True)
+    return campaign.gap, baseline
 
 
 def _print_errors(errors: ModelErrors, virials: ErrorStatistics | None, configurations: int) -> None:

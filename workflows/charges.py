@@ -10,9 +10,15 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
 from ..errors import InputError
+from ..fitting.backends import native_resources
+from ..fitting.charge_errors import ChargesByError, fit_charges_to_error, leave_out_tensors
+from ..fitting.charges import ChargeProblem
+from ..fitting.data_sets import DataSet
+from ..fitting.gap_fit import FitLimits
+from ..fitting.native.fit_inputs import FitInputs
 from ..fitting.settings import BaselineSettings
 from ..fitting.species import FORMAL_CHARGES, SLATER_EXPONENTS
-from .campaign import Baseline
+from .campaign import Baseline, Campaign
 
 OTHER_OXIDATION_STATES: Mapping[str, tuple[float, ...]] = {
     "As": (5, 3),
@@ -117,6 +123,53 @@ def baseline_settings(
         charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}
     exponents = {symbol: baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
     return BaselineSettings(charges=charges, exponents=exponents, accuracy=baseline.accuracy)
+
+
+def baseline_of_data(
+    campaign: Campaign, data_set: DataSet, seed: int
+) -> tuple[BaselineSettings, dict[str, float] | None]:
+    """Return the baseline for a fit to a file of labels, and the charges (e) if they were fitted to its error.
+
+    Locality cannot be measured on a file of labels: where the settings say nothing, formal charges times
+    ``formal_fraction`` are taken.
+
+    Raises
+    ------
+    InputError
+        If the settings ask for charges that are fitted to locality, or charges cannot be assigned.
+    """
+    baseline = campaign.baseline
+    # The composition decides between oxidation states; charges must be the same for all configurations.
+    symbols = data_set.configurations[0].atoms.get_chemical_symbols()
+    if baseline.charge_criterion == "locality":
+        if "charges" in baseline.model_fields_set:
+            raise InputError(
+                "baseline.charges: fit compares forces in displaced cells, which a file of labels does not hold; take "
+                "{fit: error}, formal, or a number for every species"
+            )
+        baseline = baseline.model_copy(update={"charges": "formal"})
+    if baseline.charge_criterion is None:
+        return baseline_settings(baseline, symbols), None
+    fitted = _charges_by_error(campaign, data_set, symbols, seed)
+    settings = baseline_settings(baseline, symbols, fitted.charges)
+    return settings.model_copy(update={"exponents": fitted.exponents}), fitted.charges
+
+
+def _charges_by_error(campaign: Campaign, data_set: DataSet, symbols: Sequence[str], seed: int) -> ChargesByError:
+    settings = campaign.baseline.charge_fit
+    species = tuple(sorted(set(symbols)))
+    mobile = campaign.mobile if campaign.mobile in species else species[0]
+    problem = ChargeProblem(
+        species=species,
+        counts=Counter(symbols),
+        mobile=mobile,
+        proportions=formal_charges(symbols) if settings.transferable else None,
+    )
+    exponents = {symbol: campaign.baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
+    sets = [{symbol: factor * one for symbol, one in exponents.items()} for factor in settings.exponent_factors]
+    task = FitInputs(data_set, campaign.gap, seed)
+    tensors = leave_out_tensors(task, problem, sets, native_resources(FitLimits()), accuracy=campaign.baseline.accuracy)
+    return fit_charges_to_error(tensors, seed=seed)
 
 
 def cell_charge(charges: Mapping[str, float], symbols: Sequence[str]) -> float:

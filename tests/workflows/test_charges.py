@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from ase.build import bulk
 
+from ionloop.errors import InputError
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
+from ionloop.fitting.electrostatics import SlaterEwald
 from ionloop.fitting.species import SLATER_EXPONENTS
 from ionloop.sampling.crystals import CRYSTALS, build_crystal
-from ionloop.workflows.campaign import Baseline
+from ionloop.workflows.campaign import Baseline, Campaign
 from ionloop.workflows.charges import (
     UnknownChargesError,
+    baseline_of_data,
     baseline_settings,
     cell_charge,
     formal_charges,
@@ -64,3 +69,38 @@ def test_the_formula_gives_back_the_published_exponents() -> None:
     # Same formula, the paper's radius (bohr) instead of the covalent one.
     formula = 0.4913 * 7 / (2 * 2.082) / 0.529177
     assert slater_exponent("P") == pytest.approx(formula, rel=1e-3)
+
+
+def labelled_cells(fraction: float, count: int = 8) -> DataSet:
+    """Return rattled cells labelled with charges that are that part of the formal ones."""
+    charges = {"Li": fraction, "S": -2.0 * fraction}
+    calculator = SlaterEwald(charges=charges, exponents={symbol: slater_exponent(symbol) for symbol in charges})
+    cells = []
+    for seed in range(count):
+        # Fluorite with the metal's places taken by sulphur: Li2S.
+        atoms = bulk("SLi2", "fluorite", a=5.7, cubic=True)
+        atoms.rattle(0.15, seed=seed)
+        labels = {name: calculator.get_property(name, atoms) for name in ("energy", "forces", "stress")}
+        cells.append(LabelledConfiguration(atoms=atoms, identifier=str(seed), **labels))
+    return DataSet(tuple(cells), {"Li": 0.0, "S": 0.0})
+
+
+def small_campaign(**baseline: object) -> Campaign:
+    soap = {"cutoff_A": 3.5, "n_max": 3, "l_max": 2, "sparse_points": 10}
+    return Campaign.model_validate(
+        {"name": "fit", "structure": "none", "gap": {"soap": soap}, **({"baseline": baseline} if baseline else {})}
+    )
+
+
+def test_a_file_of_labels_gets_formal_charges_or_those_of_the_lowest_error() -> None:
+    data_set = labelled_cells(0.4)
+    settings, fitted = baseline_of_data(small_campaign(), data_set, 1)
+    assert fitted is None
+    assert settings.charges == pytest.approx({"Li": 0.3, "S": -0.6})
+    settings, fitted = baseline_of_data(small_campaign(charges={"fit": "error"}), data_set, 1)
+    assert fitted == settings.charges == pytest.approx({"Li": 0.4, "S": -0.8}, abs=0.01)
+
+
+def test_locality_is_not_to_be_had_from_a_file() -> None:
+    with pytest.raises(InputError, match="does not hold"):
+        baseline_of_data(small_campaign(charges="fit"), labelled_cells(0.4, 2), 1)
