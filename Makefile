@@ -4,17 +4,27 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test lint types check-python clean
+.PHONY: demo test test-slow test-cluster test-dft test-browser lint types clean
 
 demo: $(VENV)/.installed
 	@test -e $(DEMO)/campaign.yaml || $(BIN)/ionloop init $(DEMO) --template demo
 	$(BIN)/ionloop run $(DEMO)/campaign.yaml
 
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not cluster and not dft and not browser"
 
 test-slow: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow and not cluster and not dft and not browser"
+
+# The suites below skip, with the reason, what they do not find: SLURM and Go, a DFT code, a browser.
+test-cluster: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m cluster
+
+test-dft: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m dft
+
+test-browser: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m browser
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -12,7 +12,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import analyse, check, control, doctor, export, init, launch, potentials, query, report, run, status
+from . import (
+    analyse,
+    check,
+    control,
+    dashboard,
+    doctor,
+    export,
+    import_labels,
+    init,
+    launch,
+    potentials,
+    query,
+    report,
+    run,
+    status,
+    store,
+)
 from .errors import run_guarded
 
 app = typer.Typer(
@@ -43,7 +59,23 @@ def _root(
     """Active learning of GAP and ES-GAP potentials for solid electrolytes."""
 
 
-for _module in (init, check, run, status, launch, control, query, report, export, potentials, analyse, doctor):
+for _module in (
+    init,
+    check,
+    run,
+    status,
+    control,
+    launch,
+    query,
+    report,
+    dashboard,
+    export,
+    import_labels,
+    potentials,
+    analyse,
+    store,
+    doctor,
+):
     _module.register(app)
 
 

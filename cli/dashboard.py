@@ -33,7 +33,7 @@ def dashboard(
 ) -> None:
     """Show the store in a browser, read-only; it follows what runs. From elsewhere: ssh -L 8484:127.0.0.1:8484 HOST."""
     try:
-        from ..deploy.dashboard.app import READER, create_app
+        from ..deploy.dashboard.app import READER, create_app, warm_up
         from ..deploy.dashboard.server import make_server
     except ModuleNotFoundError as error:
         if error.name != "flask":
@@ -48,8 +48,7 @@ def dashboard(
     try:
         application = create_app(opened, settings)
         server = make_server(application, settings)
-        # The first look reads everything; the first viewer should not wait for it.
-        application.extensions[READER].snapshot()
+        warm_up(application)
         shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
         typer.echo(f"Dashboard of {opened.location}: http://{shown}:{server.port}/  (Ctrl-C ends it)")
         if settings.token:

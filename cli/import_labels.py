@@ -108,8 +108,8 @@ def _engine(engine: str | None, method: str, reference: Path | None) -> EngineSe
         return ImportedSettings(source=str(engine), method=method)
     except ValidationError as error:
         raise InputError(
-            f"--engine {engine!r} is not one word of letters, digits, '.', '+', '-' and '_'; write for example vasp, and "
-            "the functional into --method"
+            f"--engine {engine!r} is not one word of letters, digits, '.', '+', '-' and '_'; write for example vasp, "
+            "and the functional into --method"
         ) from error
 
 

@@ -148,7 +148,7 @@ def _check_agreement(index: int, from_virial: np.ndarray, from_stress: np.ndarra
         else "check the units (--stress-unit), or name only one of them"
     )
     raise InputError(
-        f"frame {index}: -virial/volume is {from_virial[0]:.5f} eV/Å³ along xx and the stress {from_stress[0]:.5f}; {hint}"
+        f"frame {index}: -virial/volume is {from_virial[0]:.5f} eV/Å³ along xx, the stress {from_stress[0]:.5f}; {hint}"
     )
 
 
@@ -207,8 +207,8 @@ def _size_objections(configurations: Sequence[LabelledConfiguration]) -> Iterato
     stresses = [float(np.abs(one.stress).max()) for one in configurations if one.stress is not None]
     if stresses and np.median(stresses) > LARGEST_STRESS_EV_PER_A3:
         yield (
-            f"stresses reach {np.median(stresses):.3g} eV/Å³ ({np.median(stresses) / units.GPa:.0f} GPa) in half of the "
-            "structures: check the unit of stress or virial"
+            f"stresses reach {np.median(stresses):.3g} eV/Å³ ({np.median(stresses) / units.GPa:.0f} GPa) in half of "
+            "the structures: check the unit of stress or virial"
         )
 
 

@@ -2,6 +2,7 @@
 
 from .engine import EngineProbe
 from .engine_process import EngineProcessError, stop_engine_process
+from .licensed_settings import AimsSettings, VaspSettings
 from .outcome import Attempt, LabelOutcome
 from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
 from .runner import isolated_atom_energy, label
@@ -10,6 +11,7 @@ from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, Imported
 
 __all__ = [
     "ENGINES",
+    "AimsSettings",
     "Attempt",
     "CommandSettings",
     "EngineProbe",
@@ -19,6 +21,7 @@ __all__ = [
     "ImportedSettings",
     "LabelOutcome",
     "ScratchError",
+    "VaspSettings",
     "engine_of",
     "isolated_atom_energy",
     "label",

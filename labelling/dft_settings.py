@@ -136,8 +136,8 @@ class GpawSettings(DftSettings):
     mixer_history: PositiveInt = Field(
         5, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
     )
-    eigensolver: Literal["dav", "rmm-diis", "cg"] = Field(
-        "dav", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
+    eigensolver: Literal["davidson", "rmm-diis"] = Field(
+        "davidson", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
     )
     eigensolver_steps: PositiveInt = Field(
         2, description="Improvements of the orbitals in each cycle (count)", json_schema_extra=NOT_PHYSICS

@@ -18,6 +18,7 @@ from typing import IO
 from ..errors import IonloopError
 from ..states import State
 from .ase_evaluation import exit_failure, one_line
+from .dft_settings import ExecutableSettings
 from .messages import READY, Answer, Request
 from .process_tree import kill_tree, resident_memory_MB
 from .settings import CommandSettings
@@ -200,7 +201,7 @@ def ask_engine(request: Request) -> Answer:
         If the process cannot be started.
     """
     settings = request.settings
-    environment = settings.environment if isinstance(settings, CommandSettings) else {}
+    environment = settings.environment if isinstance(settings, CommandSettings | ExecutableSettings) else {}
     limits = Limits(settings.wall_time_limit_s, settings.memory_limit_MB)
     with _HOLDER.lock:
         answer = _HOLDER.ready_for(environment).ask(request, limits)

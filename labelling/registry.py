@@ -6,14 +6,29 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
+from .aims import AimsEngine
 from .calculator import EngineCalculator
 from .command import CommandEngine
+from .cp2k import Cp2kEngine
 from .engine import Engine, EngineProbe
+from .espresso import EspressoEngine
 from .gfn1_xtb import Gfn1XtbEngine
+from .gpaw_engine import GpawEngine
 from .imported import ImportedEngine
 from .settings import CommonSettings
+from .vasp import VaspEngine
 
-ENGINES: dict[str, Engine[Any]] = {engine.name: engine for engine in (Gfn1XtbEngine(), CommandEngine(), ImportedEngine())}
+ENGINES: dict[str, Engine[Any]] = {
+    engine.name: engine
+    for engine in (
+        Gfn1XtbEngine(),
+        GpawEngine(),
+        Cp2kEngine(),
+        EspressoEngine(),
+        CommandEngine(),
+        ImportedEngine(),
+    )
+}
 
 
 def engine_of(settings: CommonSettings) -> Engine[Any]:

@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validat
 
 from .common_settings import CHANGES_RESULT, NOT_PHYSICS, CommonSettings
 from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings
+from .licensed_settings import AimsSettings, VaspSettings
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -117,7 +118,14 @@ class ImportedSettings(CommonSettings):
 
 
 EngineSettings = Annotated[
-    Gfn1XtbSettings | GpawSettings | Cp2kSettings | EspressoSettings | CommandSettings | ImportedSettings,
+    Gfn1XtbSettings
+    | GpawSettings
+    | Cp2kSettings
+    | EspressoSettings
+    | AimsSettings
+    | VaspSettings
+    | CommandSettings
+    | ImportedSettings,
     Field(discriminator="engine"),
 ]
 

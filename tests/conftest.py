@@ -259,6 +259,19 @@ class StoreBuilder:
         )
 
 
+SUITES = ("cluster", "dft")
+"""Folders whose tests are a suite of their own, and its marker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the folders that need more than Python packages."""
+    for item in items:
+        for suite in SUITES:
+            if f"tests/{suite}/" in item.path.as_posix():
+                item.add_marker(suite)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     opened = open_store(str(tmp_path / "ionloop.db"))

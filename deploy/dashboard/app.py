@@ -77,6 +77,13 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     return app
 
 
+def warm_up(app: Flask) -> None:
+    """Read the store and make what the first viewer would wait for: plotly takes a second to load."""
+    app.extensions[READER].snapshot()
+    figures.learning_curve([figures.ErrorSeries("gap", "new", (1, 2), (1.0, 0.5))], "", "").to_json()
+    _plotly_body()
+
+
 def _static_tag(app: Flask) -> str:
     """Return what changes with the static files, so that browsers may keep them."""
     digest = hashlib.sha256(__version__.encode())

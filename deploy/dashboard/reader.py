@@ -26,8 +26,8 @@ from ...store.identifiers import identifier
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
 from ...workflows.analyses import ANALYSES
 from ...workflows.analyses.locality import locality_bounds
-from ...workflows.job_logs import job_log
-from ...workflows.ledger import FailureGroup, failures, group_failures
+from ...workflows.job_logs import job_log, label_log
+from ...workflows.ledger import LABEL_RECORD, FailureGroup, group_failures
 from ...workflows.report_data import PARITY, read_parity
 from ...workflows.report_sections import ReportSection
 from .rows import JobRow, LabelRow
@@ -37,8 +37,10 @@ from .source import open_source
 Value = TypeVar("Value")
 
 MOST_KEPT: Final = 200
+MOST_LOGS: Final = 30
 MAX_ARRAY_BYTES: Final = 64 * 2**20
-_RESULT_TABLES = ("results", "campaigns", "models")
+# What a damaged file raises, or a record of another version or hand.
+_UNREADABLE: Final = (IonloopError, ValidationError, ValueError, KeyError, TypeError, AttributeError, OSError)
 
 
 class Memory:
@@ -133,13 +135,25 @@ class Reader:
             return [len(label.forces or ()) for label in self._store.labels.get_many(labels)]
 
     def failure_groups(self, snapshot: Snapshot, campaign: str) -> list[FailureGroup]:
-        """Return what failed, alike failures together, with log tails."""
+        """Return what failed, alike failures together, the last one of each group with the end of its log."""
 
         def make() -> list[FailureGroup]:
-            with self._store_lock:
-                return group_failures(failures(self._store, campaign))
+            groups = group_failures(snapshot.failures(campaign))
+            return [self._with_log(snapshot, group) for group in groups[:MOST_LOGS]] + groups[MOST_LOGS:]
 
         return self._memory.get(("failures", campaign), snapshot.failure_signature(campaign), make)
+
+    def _with_log(self, snapshot: Snapshot, group: FailureGroup) -> FailureGroup:
+        last = group.failures[-1]
+        try:
+            with self._store_lock:
+                label = self._store.labels.get(last.id) if last.kind == LABEL_RECORD else None
+                job = None if label is not None or not last.id.isdigit() else snapshot.jobs.get(int(last.id))
+                log = label_log(self._store, label) if label else job_log(self._store, job.document) if job else []
+        except _UNREADABLE:
+            log = []
+        failures = [*group.failures[:-1], last.model_copy(update={"log": log})]
+        return group.model_copy(update={"failures": failures})
 
     def job_log(self, job: JobRow) -> list[str]:
         """Return the last lines that a worker wrote about a job."""
@@ -155,8 +169,8 @@ class Reader:
                 try:
                     with self._store_lock:
                         section = analysis.section(self._store, campaign)
-                except (IonloopError, ValidationError, ValueError, KeyError, TypeError, OSError) as error:
-                    # A damaged file or a record of another version: the other analyses are shown all the same.
+                except _UNREADABLE as error:
+                    # The other analyses are shown all the same.
                     problems.append(f"{analysis.name}: {error}")
                     continue
                 if section is not None:
@@ -172,7 +186,7 @@ class Reader:
             try:
                 with self._store_lock:
                     return locality_bounds(self._store, campaign)
-            except (IonloopError, ValidationError, ValueError, KeyError):
+            except _UNREADABLE:
                 return {}
 
         return self._memory.get(("bounds", campaign), self._reason(snapshot, campaign), make)

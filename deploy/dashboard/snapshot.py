@@ -15,8 +15,11 @@ from pydantic import ValidationError
 from ...states import UNSUCCESSFUL, State
 from ...store.queries import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, TrajectoryRecord
+from ...store.refusals import REFUSAL
 from ...workflows.holds import Control
+from ...workflows.ledger import LABEL_RECORD
 from ...workflows.queue_jobs import QueueJob
+from ...workflows.status import FailedJob
 from ...workflows.stop_rule import GenerationErrors
 from . import rows
 from .rows import (
@@ -30,7 +33,7 @@ from .rows import (
     WorkflowRow,
 )
 from .source import Source
-from .standing import campaign_state, count_states
+from .standing import campaign_state, count_states, crash_reason
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
@@ -299,15 +302,50 @@ class Snapshot:
         """Return the number of the campaign's jobs in each state, states that no job is in left out."""
         return self._counts[campaign]
 
-    def failure_signature(self, campaign: str) -> Hashable:
-        """Return what changes when the campaign's ledger of failures does."""
-        jobs = tuple((job.number, job.updated) for job in self.jobs_of.get(campaign, ()) if job.state in UNSUCCESSFUL)
-        labels = tuple(
-            (label.id, label.created, label.state)
+    def _failed_labels(self, campaign: str) -> list[tuple[ConfigurationRow, LabelRow]]:
+        return [
+            (one, label)
             for one in self.configurations_of.get(campaign, ())
             if (label := self.label_of(one)) is not None and label.state in UNSUCCESSFUL
-        )
-        return jobs, labels
+        ]
+
+    def failures(self, campaign: str) -> list[FailedJob]:
+        """Return the campaign's unsuccessful labels and jobs, in the order of generations, without logs."""
+        found = [
+            FailedJob(
+                id=label.id,
+                key=f"generation-{one.generation}/label/{one.id}",
+                kind=LABEL_RECORD,
+                generation=one.generation,
+                state=label.state,
+                reason=label.reason,
+            )
+            for one, label in self._failed_labels(campaign)
+        ]
+        found += [
+            FailedJob(
+                id=str(job.number),
+                key=job.key,
+                kind=job.kind,
+                generation=job.generation,
+                state=job.state,
+                reason=self._why(job),
+            )
+            for job in self.jobs_of.get(campaign, ())
+            if job.state in UNSUCCESSFUL
+        ]
+        return sorted(found, key=lambda failure: (failure.generation, failure.key))
+
+    def _why(self, job: JobRow) -> str:
+        launch = self.launches.get(job.launches[-1]) if job.launches else None
+        said = launch.reason if launch is not None else ""
+        refused = f"refused: {job.document[REFUSAL]}" if REFUSAL in job.document else ""
+        return crash_reason(job.document) or refused or said or "it ended without saying why"
+
+    def failure_signature(self, campaign: str) -> Hashable:
+        """Return what changes when the campaign's failures do."""
+        jobs = tuple((job.number, job.updated) for job in self.jobs_of.get(campaign, ()) if job.state in UNSUCCESSFUL)
+        return jobs, tuple((label.id, label.created, label.state) for _, label in self._failed_labels(campaign))
 
 
 def read_snapshot(source: Source, before: Snapshot | None) -> Snapshot:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...states import State
 from ...store.records import CampaignRecord
-from ...workflows import status
+from ...workflows import ledger, status
 from ...workflows.holds import Control
 
 
@@ -28,3 +28,9 @@ def count_states(jobs: list[dict[str, Any]], labels: Mapping[str, State]) -> dic
 def campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
     """Return the state of a campaign and why."""
     return status._campaign_state(record, jobs, control)
+
+
+def crash_reason(document: Mapping[str, Any]) -> str:
+    """Return why a job was given up whose workers crashed; empty for other jobs."""
+    crashes = document["spec"].get("crashes", 0)
+    return ledger._crash_reason(document["spec"], crashes) if crashes else ""

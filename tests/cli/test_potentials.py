@@ -98,3 +98,15 @@ def test_what_is_not_there_is_named(arguments, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_command_line(arguments) == 2
     assert "missing" in capsys.readouterr().err
+
+
+def test_labels_of_two_references_are_fitted_only_if_both_are_named(files, capsys):
+    lines = (files / "train.xyz").read_text().replace("REF_energy=", "labelled_by=vasp:1a REF_energy=")
+    (files / "mixed.xyz").write_text(lines.replace("vasp:1a", "aims:2b", 2))
+    arguments = [str(files / "mixed.xyz"), "--out", str(files / "model"), "--settings", str(files / "settings.yaml")]
+    assert run_command_line(["fit", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "vasp:1a (4 configurations)" in told
+    assert "--mix" in told
+    assert not (files / "model").exists()
+    assert run_command_line(["fit", *arguments, "--mix", "vasp:1a,aims:2b"]) == 0

@@ -80,6 +80,8 @@ def test_the_reference_survives_a_file_and_leaves_the_content_hash_alone(tmp_pat
 def test_isolated_atoms_of_another_reference_are_refused(tmp_path):
     write_extxyz(tmp_path / "a.xyz", DataSet((labelled(-3.0, VASP),), {"Cu": -0.2, "Au": -0.3}))
     path = tmp_path / "a.xyz"
-    path.write_text(path.read_text().replace("config_type=isolated_atom", f"config_type=isolated_atom labelled_by={AIMS}"))
+    path.write_text(
+        path.read_text().replace("config_type=isolated_atom", f"config_type=isolated_atom labelled_by={AIMS}")
+    )
     with pytest.raises(InputError, match=f"isolated atoms .* {AIMS}"):
         read_extxyz(path)

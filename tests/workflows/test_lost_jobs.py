@@ -101,6 +101,17 @@ def test_what_two_find_at_once_is_put_back_once(small):
     assert losses_by_cause(small.store, "small") == {"x": 2}
 
 
+def test_a_launch_that_cannot_be_put_back_keeps_no_other_from_it(small, caplog):
+    small.submit()
+    small.store.database.launches.insert_one({"launch_id": 900, "fw_id": 900, "state": "RUNNING"})
+    launch = start_job(small, "there")
+    small.store.workers.delete_many({})
+    (key,) = recover_lost_jobs(small.store)
+    number = small.store.database.launches.find_one({"launch_id": launch})["fw_id"]
+    assert small.store.database.fireworks.find_one({"fw_id": number})["spec"]["key"] == key
+    assert "launch 900 cannot be put back" in caplog.text
+
+
 def test_the_job_of_a_recovery_that_was_killed_half_way_is_not_taken_from_its_next_worker(small):
     small.submit()
     launch = start_job(small, "there")

@@ -1,0 +1,256 @@
+"""FHI-aims, run once per label: ASE writes ``control.in`` and ``geometry.in`` and reads the output.
+
+The output decides: a self-consistency that did not converge is named there in words, and a run that came to its
+end says "Have a nice day". The energy is the electronic free energy, whose derivative the forces are.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from ase.io import ParseError
+from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk, write_aims, write_control
+
+from .ase_evaluation import one_line
+from .dft_settings import is_spin_polarised, k_grid_shape
+from .engine import EngineFailure, EngineProbe, NotConverged
+from .executable import command_line, find_command, last_line, read_text, run_program
+from .isolated import isolated_atom
+from .licensed_settings import AimsSettings
+from .outcome import Evaluation, optional_array
+from .program_output import out_of_memory, printed_elsewhere
+
+CONTROL_FILE = "control.in"
+GEOMETRY_FILE = "geometry.in"
+OUTPUT_FILE = "aims.out"
+SPECIES_VARIABLE = "AIMS_SPECIES_DIR"
+_FINISHED_MARK = "Have a nice day."
+_UNCONVERGED = re.compile(r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE|scf_solver: SCF cycle not converged", re.IGNORECASE)
+_VERSION = re.compile(r"FHI-aims version\s*:\s*(\S+)")
+_REMEDY = (
+    "build it from its source, which needs a licence (fhi-aims.org), load its module or set IONLOOP_AIMS_COMMAND, and "
+    f"point {SPECIES_VARIABLE} at its species files"
+)
+# The output has eight decimals of the positions.
+_POSITION_TOLERANCE_A = 1e-4
+
+
+class AimsEngine:
+    """FHI-aims with numeric atom-centred orbitals."""
+
+    name = "aims"
+    settings_type = AimsSettings
+
+    def objection(self, atoms: Atoms, settings: AimsSettings) -> str | None:
+        """Refuse slabs and wires: FHI-aims knows crystals and molecules."""
+        if atoms.pbc.any() and not atoms.pbc.all():
+            return "FHI-aims computes cells that are periodic in all three directions or in none"
+        return None
+
+    def evaluate(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation:
+        """Run FHI-aims in ``folder`` and read its output."""
+        words = find_command(settings)
+        for name, text in input_files(atoms, settings).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        failure = run_program(words, folder, OUTPUT_FILE)
+        return read_output(read_text(folder / OUTPUT_FILE), atoms, failure, printed_elsewhere(folder))
+
+    def parse_finished(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation | None:
+        """Return what a run of these very inputs that came to its end left in ``folder``."""
+        text = read_text(folder / OUTPUT_FILE)
+        if not (_FINISHED_MARK in text or _UNCONVERGED.search(text)):
+            return None
+        for name, wanted in input_files(atoms, settings).items():
+            if _without_comments(read_text(folder / name)) != _without_comments(wanted):
+                return None
+        return read_output(text, atoms)
+
+    def recovery_ladder(self, settings: AimsSettings) -> tuple[AimsSettings, ...]:
+        """More cycles with smaller steps, then smaller ones still with a longer memory; the occupation stays."""
+        smaller = {"max_iterations": 3 * settings.max_iterations, "mixing_fraction": settings.mixing_fraction / 4}
+        longer = {
+            "max_iterations": 6 * settings.max_iterations,
+            "mixing_fraction": settings.mixing_fraction / 10,
+            "mixing_history": 2 * settings.mixing_history,
+        }
+        return settings.model_copy(update=smaller), settings.model_copy(update=longer)
+
+    def isolated_atom(self, symbol: str, settings: AimsSettings) -> Atoms:
+        """Return one atom in open space."""
+        return isolated_atom(symbol)
+
+    def version(self, settings: AimsSettings) -> str:
+        """Return the command: FHI-aims tells its version only where it computes."""
+        return f"FHI-aims ({command_line(settings)})"
+
+    def probe(self, settings: AimsSettings | None = None) -> EngineProbe:
+        """Look for the program and for its species files."""
+        settings = settings or AimsSettings()
+        try:
+            find_command(settings)
+            species_folder(settings)
+        except EngineFailure as error:
+            return EngineProbe(self.name, found=False, version="unknown", remedy=f"{one_line(error)}; {_REMEDY}")
+        return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+
+
+def species_folder(settings: AimsSettings) -> Path:
+    """Return the folder of the species files of the settings' basis.
+
+    Raises
+    ------
+    EngineFailure
+        If there is none.
+    """
+    said = settings.species_folder or settings.environment.get(SPECIES_VARIABLE) or os.environ.get(SPECIES_VARIABLE)
+    if not said:
+        raise EngineFailure(f"FHI-aims needs its species files: give species_folder, or set {SPECIES_VARIABLE}")
+    root = Path(said)
+    folder = root if root.name == settings.basis else root / settings.basis
+    if not folder.is_dir():
+        raise EngineFailure(f"'{folder}' is no folder of species files: {root} must hold {settings.basis}")
+    return folder
+
+
+def control_parameters(atoms: Atoms, settings: AimsSettings) -> dict[str, Any]:
+    """Return the keywords of ``control.in``."""
+    parameters: dict[str, Any] = {
+        "xc": settings.functional,
+        "relativistic": settings.relativistic,
+        "spin": "collinear" if is_spin_polarised(atoms) else "none",
+        "charge": 0,
+        "occupation_type": f"fermi {settings.smearing_eV:.10g}",
+        "sc_accuracy_rho": settings.density_convergence_e_per_a03,
+        "sc_accuracy_forces": settings.force_convergence_eV_per_A,
+        "sc_iter_limit": settings.max_iterations,
+        "mixer": "pulay",
+        "n_max_pulay": settings.mixing_history,
+        "charge_mix_param": settings.mixing_fraction,
+        "compute_forces": True,
+        "output": ["hirshfeld"],
+    }
+    if atoms.pbc.all():
+        parameters["k_grid"] = k_grid_shape(atoms, settings.k_grid)
+        parameters["compute_analytical_stress"] = True
+    return parameters
+
+
+def input_files(atoms: Atoms, settings: AimsSettings) -> dict[str, str]:
+    """Return the texts of the input files by their names.
+
+    Raises
+    ------
+    EngineFailure
+        If a species file is missing.
+    """
+    folder = species_folder(settings)
+    missing = [name for name in _species_files(atoms) if not (folder / name).is_file()]
+    if missing:
+        raise EngineFailure(f"'{folder}' has no {', '.join(missing)}")
+    parameters = {**control_parameters(atoms, settings), "species_dir": str(folder), "tier": settings.tier}
+    control, geometry = io.StringIO(), io.StringIO()
+    with _announcements_ignored():
+        write_control(control, atoms, parameters)
+        write_aims(geometry, atoms)
+    return {CONTROL_FILE: control.getvalue(), GEOMETRY_FILE: geometry.getvalue()}
+
+
+def _species_files(atoms: Atoms) -> list[str]:
+    return [f"{atomic_numbers[symbol]:02}_{symbol}_default" for symbol in dict.fromkeys(atoms.symbols)]
+
+
+@contextmanager
+def _announcements_ignored() -> Iterator[None]:
+    """ASE announces that its interface to FHI-aims will move into a package of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="FHI-aims IO is moving", category=FutureWarning)
+        yield
+
+
+def _without_comments(text: str) -> list[str]:
+    """Return the lines that count: comments hold the time at which they were written."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, printed: str = "") -> Evaluation:
+    """Return energy, forces, stress and Hirshfeld charges out of FHI-aims' output.
+
+    Parameters
+    ----------
+    text : the output
+    atoms : the structure that it must be about
+    failure : how the program ended, if not well
+    printed : what it printed elsewhere
+
+    Raises
+    ------
+    NotConverged
+        If the output says that the self-consistency did not converge.
+    EngineFailure
+        If memory ran out, the program failed, or the output ends early, lacks something or is about other atoms.
+    """
+    said = _UNCONVERGED.search(text)
+    if said is not None:
+        raise NotConverged(f"FHI-aims' output says: {said.group(0)}")
+    if _FINISHED_MARK not in text:
+        memory = out_of_memory(text, printed)
+        if memory is not None:
+            raise memory
+        if failure is not None:
+            raise EngineFailure(f"{failure}; its output ends with: {last_line(text)}", failure.state)
+        raise EngineFailure(f"FHI-aims' output ends early, with: {last_line(text)}")
+    if failure is not None:
+        raise failure
+    results, computed = _parse(text)
+    _check_structure(computed, atoms)
+    if results.get("free_energy") is None or results.get("forces") is None:
+        raise EngineFailure("FHI-aims' output has no energy or no forces")
+    return Evaluation(
+        energy=float(results["free_energy"]),
+        forces=np.asarray(results["forces"], dtype=float),
+        stress=optional_array(results.get("stress")) if atoms.pbc.all() else None,
+        charges=optional_array(results.get("hirshfeld_charges")),
+    )
+
+
+def _parse(text: str) -> tuple[dict[str, Any], Atoms]:
+    """Return ASE's results and structure of the output."""
+    lines = iter(text.splitlines(keepends=True))
+    try:
+        header = get_header_chunk(lines)
+        chunk = list(get_aims_out_chunks(lines, header))[-1]
+        results = chunk.results
+        return results, chunk.initial_atoms
+    except (AimsParseError, ParseError, ValueError, IndexError, AssertionError) as error:
+        raise EngineFailure(f"FHI-aims' output cannot be read: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _check_structure(computed: Atoms, atoms: Atoms) -> None:
+    """Refuse an output about other atoms than those that were asked for."""
+    if list(computed.symbols) != list(atoms.symbols):
+        raise EngineFailure(
+            f"the output is about {computed.get_chemical_formula()}, expected {atoms.get_chemical_formula()}"
+        )
+    shifts = computed.positions - atoms.positions
+    if atoms.pbc.all():
+        fractions = atoms.cell.scaled_positions(shifts)
+        shifts = atoms.cell.cartesian_positions(fractions - np.round(fractions))
+    shift_A = float(np.abs(shifts).max())
+    if not shift_A <= _POSITION_TOLERANCE_A:
+        raise EngineFailure(f"the output is about other positions: they differ by {shift_A:.2g} Å")
+
+
+def version_in(text: str) -> str:
+    """Return the version that an output names, empty if none."""
+    said = _VERSION.search(text)
+    return said.group(1) if said else ""

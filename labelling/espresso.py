@@ -1,0 +1,209 @@
+"""Quantum ESPRESSO's pw.x, run once per label.
+
+pw.x exits with status 2 or 0 when the self-consistency fails, depending on its version; the words in its output
+decide. With Fermi-Dirac occupation its total energy includes the smearing's -TS, so the forces are its derivative.
+Debian's package has no pseudopotential of phosphorus or sulfur: they come from you, by `pseudopotential_folder`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.units import Rydberg
+
+from .ase_evaluation import one_line
+from .dft_settings import EspressoSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
+from .engine import EngineFailure, EngineProbe, NotConverged
+from .executable import command_line, find_command, last_line, read_text, run_and_say, run_program
+from .isolated import isolated_atom
+from .outcome import Evaluation, optional_array
+
+INPUT_FILE = "espresso.pwi"
+OUTPUT_FILE = "espresso.pwo"
+_DEBIAN_FOLDER = Path("/usr/share/espresso/pseudo")
+_FINISHED_MARK = "JOB DONE."
+_UNCONVERGED = re.compile(r"convergence NOT achieved", re.IGNORECASE)
+_FATAL = re.compile(r"Error in routine\s+(.+?)\n\s+(.+?)\n")
+_VERSION = re.compile(r"Program PWSCF\s+v\.(\S+)")
+_REMEDY = "on Debian: apt install quantum-espresso; on a cluster load its module and set IONLOOP_ESPRESSO_COMMAND"
+
+
+class EspressoEngine:
+    """Quantum ESPRESSO's pw.x."""
+
+    name = "espresso"
+    settings_type = EspressoSettings
+
+    def objection(self, atoms: Atoms, settings: EspressoSettings) -> str | None:
+        """Refuse cells that are not periodic, and elements without a pseudopotential in the settings."""
+        if not atoms.pbc.all():
+            return "Quantum ESPRESSO computes cells here that are periodic in all three directions"
+        missing = sorted(set(atoms.symbols) - set(settings.pseudopotentials))
+        if missing:
+            return f"no pseudopotential for {', '.join(missing)}: name its file in `pseudopotentials`"
+        return None
+
+    def evaluate(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation:
+        """Run pw.x in ``folder`` and read its output."""
+        words = find_command(settings)
+        missing = missing_files(settings, set(atoms.symbols))
+        if missing:
+            raise EngineFailure(f"no pseudopotential {' and '.join(missing)} in {pseudopotential_folder(settings)}")
+        (folder / INPUT_FILE).write_text(input_text(atoms, settings), encoding="utf-8")
+        failure = run_program([*words, "-in", INPUT_FILE], folder, OUTPUT_FILE)
+        return read_output(read_text(folder / OUTPUT_FILE), atoms, failure)
+
+    def parse_finished(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation | None:
+        """Return what a run that came to its end left in ``folder``."""
+        text = read_text(folder / OUTPUT_FILE)
+        if _FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
+            return None
+        return read_output(text, atoms)
+
+    def recovery_ladder(self, settings: EspressoSettings) -> tuple[EspressoSettings, ...]:
+        """More cycles with smaller steps, then the local Thomas-Fermi mixing and another diagonalisation."""
+        smaller = {"max_iterations": 3 * settings.max_iterations, "mixing_fraction": settings.mixing_fraction / 2}
+        other = {
+            "max_iterations": 5 * settings.max_iterations,
+            "mixing_fraction": settings.mixing_fraction / 4,
+            "mixing_mode": "local-TF" if settings.mixing_mode == "plain" else "plain",
+            "diagonalization": "cg" if settings.diagonalization == "david" else "david",
+        }
+        return settings.model_copy(update=smaller), settings.model_copy(update=other)
+
+    def isolated_atom(self, symbol: str, settings: EspressoSettings) -> Atoms:
+        """Return one atom in the middle of a periodic box."""
+        return isolated_atom(symbol, settings.isolated_atom_box_A, periodic=True)
+
+    def version(self, settings: EspressoSettings) -> str:
+        """Return pw.x's version, asked once in each process by an empty input."""
+        said = _VERSION.search(run_and_say([*find_command(settings), "-in", os.devnull]))
+        return f"Quantum ESPRESSO {said.group(1)}" if said else "Quantum ESPRESSO (version unknown)"
+
+    def probe(self, settings: EspressoSettings | None = None) -> EngineProbe:
+        """Look for the program and, with settings, for the pseudopotentials that they name."""
+        asked = settings or EspressoSettings(pseudopotentials={"Si": "unknown"})
+        try:
+            version = self.version(asked)
+        except EngineFailure:
+            remedy = f"'{command_line(asked)}' not found; {_REMEDY}"
+            return EngineProbe(self.name, found=False, version="unknown", remedy=remedy)
+        folder = pseudopotential_folder(asked)
+        if settings is None:
+            where = f"{version}, pseudopotentials in {folder}" if folder.is_dir() else version
+            remedy = "" if folder.is_dir() else f"no folder {folder}: name yours in pseudopotential_folder"
+            return EngineProbe(self.name, found=True, version=where, remedy=remedy)
+        missing = missing_files(settings, set(settings.pseudopotentials))
+        remedy = f"no pseudopotential {' and '.join(missing)} in {folder}" if missing else ""
+        return EngineProbe(self.name, found=not missing, version=version, remedy=remedy)
+
+
+def pseudopotential_folder(settings: EspressoSettings) -> Path:
+    """Return the folder of the pseudopotentials."""
+    said = settings.pseudopotential_folder or settings.environment.get("ESPRESSO_PSEUDO")
+    return Path(said or os.environ.get("ESPRESSO_PSEUDO") or _DEBIAN_FOLDER)
+
+
+def missing_files(settings: EspressoSettings, symbols: set[str]) -> list[str]:
+    """Return the files of pseudopotentials of ``symbols`` that are not in their folder."""
+    folder = pseudopotential_folder(settings)
+    names = (settings.pseudopotentials[symbol] for symbol in sorted(symbols))
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def input_data(atoms: Atoms, settings: EspressoSettings) -> dict[str, dict[str, Any]]:
+    """Return pw.x's namelists for ``atoms``."""
+    smeared = settings.smearing_eV > 0
+    system: dict[str, Any] = {
+        "ecutwfc": settings.cutoff_Ry,
+        "ecutrho": settings.density_cutoff_Ry,
+        "occupations": "smearing" if smeared else "fixed",
+        "nosym": True,
+    }
+    if smeared:
+        system |= {"smearing": "fermi-dirac", "degauss": settings.smearing_eV / Rydberg}
+    if is_spin_polarised(atoms):
+        system |= {"nspin": 2, "tot_magnetization": unpaired_electrons(atoms)}
+    return {
+        "control": {
+            "calculation": "scf",
+            "pseudo_dir": str(pseudopotential_folder(settings)),
+            "outdir": "./out",
+            "tprnfor": True,
+            "tstress": True,
+            "disk_io": "none",
+        },
+        "system": system,
+        "electrons": {
+            "conv_thr": settings.energy_convergence_Ry,
+            "electron_maxstep": settings.max_iterations,
+            "mixing_beta": settings.mixing_fraction,
+            "mixing_mode": settings.mixing_mode,
+            "mixing_ndim": settings.mixing_history,
+            "diagonalization": settings.diagonalization,
+        },
+    }
+
+
+def input_text(atoms: Atoms, settings: EspressoSettings) -> str:
+    """Return the whole input: energy, forces and stress of ``atoms``."""
+    shape = k_grid_shape(atoms, settings.k_grid)
+    buffer = io.StringIO()
+    ase.io.write(
+        buffer,
+        atoms,
+        format="espresso-in",
+        input_data=input_data(atoms, settings),
+        pseudopotentials=settings.pseudopotentials,
+        # Without points pw.x takes its faster algorithms for Γ.
+        kpts=None if shape == (1, 1, 1) else shape,
+        koffset=(0, 0, 0),
+    )
+    return buffer.getvalue()
+
+
+def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None) -> Evaluation:
+    """Return energy, forces and stress out of pw.x's output.
+
+    Parameters
+    ----------
+    text : the output
+    atoms : the structure that it must be about
+    failure : how the program ended, if not well
+
+    Raises
+    ------
+    NotConverged
+        If the output says that convergence was not achieved.
+    EngineFailure
+        If the program failed, the output ends early or lacks the energy or the forces.
+    """
+    if _UNCONVERGED.search(text):
+        raise NotConverged("pw.x's output says: convergence NOT achieved")
+    if failure is not None:
+        fatal = _FATAL.search(text)
+        said = f"; its output says: {one_line(' '.join(fatal.groups()))}" if fatal else ""
+        raise EngineFailure(f"{failure}{said}", failure.state)
+    if _FINISHED_MARK not in text:
+        raise EngineFailure(f"pw.x's output ends early, with: {last_line(text)}")
+    try:
+        answer = ase.io.read(io.StringIO(text), format="espresso-out")
+    # Output that is damaged in the middle may break ASE's reader in any way.
+    except Exception as error:
+        raise EngineFailure(f"pw.x's output cannot be read: {type(error).__name__}: {one_line(error)}") from error
+    if list(answer.numbers) != list(atoms.numbers):
+        raise EngineFailure(
+            f"pw.x's output is about {answer.get_chemical_formula()}, not {atoms.get_chemical_formula()}"
+        )
+    results = {} if answer.calc is None else answer.calc.results
+    energy, forces = results.get("free_energy", results.get("energy")), results.get("forces")
+    if energy is None or forces is None:
+        raise EngineFailure(f"pw.x's output has no {'energy' if energy is None else 'forces'}")
+    return Evaluation(float(energy), np.asarray(forces, dtype=float), optional_array(results.get("stress")))

@@ -1,0 +1,256 @@
+"""VASP, run once per label: ASE writes the inputs and reads ``vasprun.xml``; ``OUTCAR`` says whether it converged.
+
+VASP ends with status 0 and prints energy and forces when the self-consistency fails: only the line that ends the
+loop tells. The energy is the free energy (``e_fr_energy``, TOTEN), whose derivative the forces are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.vasp import Vasp
+
+from .ase_evaluation import one_line
+from .dft_settings import is_spin_polarised, k_grid_shape
+from .engine import EngineFailure, EngineProbe, NotConverged
+from .executable import command_line, find_command, last_line, read_text, run_program
+from .isolated import isolated_atom
+from .licensed_settings import VaspSettings
+from .outcome import Evaluation, optional_array
+from .program_output import out_of_memory, printed_elsewhere
+
+OUTPUT_FILE = "vasp.out"
+POTENTIALS_VARIABLE = "VASP_PP_PATH"
+_FINISHED_MARK = "General timing and accounting informations for this job"
+_CONVERGED = "aborting loop because EDIFF is reached"
+_UNCONVERGED = re.compile(r"EDIFF was not reached \(unconverged\)|aborting loop because hard stop was set")
+_SORT_FILE = "ase-sort.dat"
+_POSITION_TOLERANCE_A = 1e-4
+_BOX_STEP_A = 0.5
+_REMEDY = (
+    "it needs a licence (vasp.at); load its module or set IONLOOP_VASP_COMMAND, and point VASP_PP_PATH at the folder "
+    "that holds potpaw_PBE"
+)
+
+
+class VaspEngine:
+    """VASP with projector-augmented waves."""
+
+    name = "vasp"
+    settings_type = VaspSettings
+
+    def objection(self, atoms: Atoms, settings: VaspSettings) -> str | None:
+        """Refuse whatever is not a crystal: VASP would take it for one."""
+        return None if atoms.pbc.all() else "VASP computes cells that are periodic in all three directions"
+
+    def evaluate(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation:
+        """Run VASP in ``folder`` and read its output."""
+        words = find_command(settings)
+        write_inputs(atoms, settings, folder)
+        failure = run_program(words, folder, OUTPUT_FILE)
+        return read_output(atoms, folder, failure)
+
+    def parse_finished(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation | None:
+        """Return what a run that came to its end left in ``folder``."""
+        if _FINISHED_MARK not in read_text(folder / "OUTCAR") or not (folder / _SORT_FILE).exists():
+            return None
+        if not _describes(folder / "POSCAR", atoms, folder):
+            return None
+        return read_output(atoms, folder)
+
+    def recovery_ladder(self, settings: VaspSettings) -> tuple[VaspSettings, ...]:
+        """More cycles with smaller steps, then all orbitals at once; the occupation stays."""
+        smaller = {
+            "max_iterations": 3 * settings.max_iterations,
+            "mixing_fraction": settings.mixing_fraction / 4,
+            "algorithm": "Normal",
+        }
+        together = {"max_iterations": 5 * settings.max_iterations, "algorithm": "All"}
+        return settings.model_copy(update=smaller), settings.model_copy(update=together)
+
+    def isolated_atom(self, symbol: str, settings: VaspSettings) -> Atoms:
+        """Return one atom in a periodic box whose edges differ: a cube would keep a wrong symmetry."""
+        atoms = isolated_atom(symbol, settings.isolated_atom_box_A, periodic=True)
+        atoms.set_cell([settings.isolated_atom_box_A + step * _BOX_STEP_A for step in range(3)])
+        atoms.center()
+        return atoms
+
+    def version(self, settings: VaspSettings) -> str:
+        """Return the command: VASP tells its version only where it computes."""
+        return f"VASP ({command_line(settings)})"
+
+    def probe(self, settings: VaspSettings | None = None) -> EngineProbe:
+        """Look for the program and for its potentials."""
+        settings = settings or VaspSettings()
+        try:
+            find_command(settings)
+            potential_folder(settings)
+        except EngineFailure as error:
+            return EngineProbe(self.name, found=False, version="unknown", remedy=f"{one_line(error)}; {_REMEDY}")
+        return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+
+
+def potential_folder(settings: VaspSettings) -> Path:
+    """Return the folder that holds potpaw_PBE.
+
+    Raises
+    ------
+    EngineFailure
+        If there is none.
+    """
+    said = settings.potential_folder or settings.environment.get(POTENTIALS_VARIABLE)
+    said = said or os.environ.get(POTENTIALS_VARIABLE)
+    if not said:
+        raise EngineFailure(f"VASP needs its PAW potentials: give potential_folder, or set {POTENTIALS_VARIABLE}")
+    name = f"potpaw_PBE.{settings.potential_version}" if settings.potential_version else "potpaw_PBE"
+    if not (Path(said) / name).is_dir():
+        raise EngineFailure(f"'{said}' holds no {name}")
+    return Path(said)
+
+
+def incar_parameters(atoms: Atoms, settings: VaspSettings) -> dict[str, Any]:
+    """Return the keywords of ASE's interface: INCAR, k-points and potentials."""
+    parameters: dict[str, Any] = {
+        "xc": settings.functional,
+        "setups": settings.setups,
+        "pp_version": settings.potential_version or None,
+        "encut": settings.cutoff_eV,
+        "prec": settings.precision,
+        "lreal": "Auto" if settings.real_space_projectors else False,
+        "lasph": True,
+        "algo": settings.algorithm,
+        "amix": settings.mixing_fraction,
+        "ediff": settings.energy_convergence_eV,
+        "nelm": settings.max_iterations,
+        "ismear": -1,
+        "sigma": settings.smearing_eV,
+        "ispin": 2 if is_spin_polarised(atoms) else 1,
+        # One fixed structure, nothing symmetrised: a cell of a trajectory has no symmetry to keep.
+        "ibrion": -1,
+        "nsw": 0,
+        "isif": 2,
+        "isym": 0,
+        "lwave": False,
+        "lcharg": False,
+        "ncore": settings.cores_per_band,
+        "kpar": settings.k_point_groups,
+        "kpts": k_grid_shape(atoms, settings.k_grid),
+        "gamma": True,
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def write_inputs(atoms: Atoms, settings: VaspSettings, folder: Path) -> None:
+    """Write INCAR, KPOINTS, POSCAR and POTCAR.
+
+    Raises
+    ------
+    EngineFailure
+        If a potential is missing.
+    """
+    with _potentials_in(potential_folder(settings)):
+        calculator = Vasp(directory=str(folder), **incar_parameters(atoms, settings))
+        try:
+            calculator.write_input(atoms)
+        except RuntimeError as error:
+            raise EngineFailure(f"VASP's input cannot be written: {one_line(error)}") from error
+
+
+@contextmanager
+def _potentials_in(folder: Path) -> Iterator[None]:
+    """Let ASE look for potentials in ``folder``: it only asks the environment."""
+    before = os.environ.get(POTENTIALS_VARIABLE)
+    os.environ[POTENTIALS_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[POTENTIALS_VARIABLE]
+        else:
+            os.environ[POTENTIALS_VARIABLE] = before
+
+
+def read_output(atoms: Atoms, folder: Path, failure: EngineFailure | None = None) -> Evaluation:
+    """Return energy, forces and stress out of VASP's files.
+
+    Raises
+    ------
+    NotConverged
+        If OUTCAR does not say that the self-consistency converged.
+    EngineFailure
+        If memory ran out, the program failed, or a file is missing, ends early or is about other atoms.
+    """
+    outcar = read_text(folder / "OUTCAR")
+    screen = read_text(folder / OUTPUT_FILE)
+    if _FINISHED_MARK not in outcar:
+        memory = out_of_memory(screen, outcar, printed_elsewhere(folder))
+        if memory is not None:
+            raise memory
+        if failure is not None:
+            raise EngineFailure(f"{failure}; its output ends with: {last_line(screen or outcar)}", failure.state)
+        raise EngineFailure(f"VASP's OUTCAR ends early, with: {last_line(outcar)}")
+    # The end of a run that did not converge looks like any other: the absence of the good line is what tells.
+    if _CONVERGED not in outcar or _UNCONVERGED.search(outcar):
+        raise NotConverged("VASP's OUTCAR does not say that EDIFF was reached")
+    if failure is not None:
+        raise failure
+    if not _describes(folder / "vasprun.xml", atoms, folder):
+        raise EngineFailure("vasprun.xml is about other atoms or positions than those that were asked for")
+    return _evaluation(_read(folder / "vasprun.xml"), _resort(folder))
+
+
+def _evaluation(computed: Atoms, resort: list[int]) -> Evaluation:
+    results = {} if computed.calc is None else computed.calc.results
+    energy, forces = results.get("free_energy"), results.get("forces")
+    if energy is None or forces is None:
+        raise EngineFailure("vasprun.xml has no energy or no forces")
+    return Evaluation(
+        energy=float(energy),
+        forces=np.asarray(forces, dtype=float)[resort],
+        stress=optional_array(results.get("stress")),
+    )
+
+
+def _read(path: Path) -> Atoms:
+    """Return the last structure of a file of VASP's.
+
+    Raises
+    ------
+    EngineFailure
+        If it is missing or cannot be read.
+    """
+    try:
+        return ase.io.read(path, format="vasp-xml" if path.suffix == ".xml" else "vasp")
+    # Half a file may break ASE's readers in any way.
+    except Exception as error:
+        raise EngineFailure(f"{path.name} cannot be read: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _resort(folder: Path) -> list[int]:
+    """Return where each of our atoms stands in VASP's order, which groups them by element."""
+    lines = read_text(folder / _SORT_FILE).splitlines()
+    return [int(line.split()[1]) for line in lines if line.strip()]
+
+
+def _describes(path: Path, atoms: Atoms, folder: Path) -> bool:
+    """Say whether a file of VASP's is about ``atoms``."""
+    computed = _read(path)
+    resort = _resort(folder)
+    if sorted(resort) != list(range(len(computed))) or len(computed) != len(atoms):
+        return False
+    computed = computed[resort]
+    if list(computed.symbols) != list(atoms.symbols):
+        return False
+    if np.abs(computed.cell.array - atoms.cell.array).max() > _POSITION_TOLERANCE_A:
+        return False
+    fractions = atoms.cell.scaled_positions(computed.positions - atoms.positions)
+    shifts = atoms.cell.cartesian_positions(fractions - np.round(fractions))
+    return bool(np.abs(shifts).max() <= _POSITION_TOLERANCE_A)

@@ -1,0 +1,310 @@
+"""The dashboard in a real browser: every page, its figures and structures, live updates, and what it is not to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from ionloop.deploy.dashboard import DashboardSettings, create_app
+from ionloop.deploy.dashboard.app import READER
+from ionloop.deploy.dashboard.server import make_server
+from ionloop.store.connection import Store
+from ionloop.store.records import ResultRecord
+from ionloop.tasks.results import save_arrays
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
+    # The driver's connections are closed by its destructor.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+PATIENCE_S = 15.0
+LEAST_CONTRAST, LEAST_CONTRAST_LARGE = 4.5, 3.0
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(service=webdriver.ChromeService(DRIVER), options=options)
+    driver.set_page_load_timeout(30)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def dashboard(finished_store: Store, builder: Any) -> Iterator[str]:
+    """A dashboard of a campaign that ran, one with a hostile name, and a barrier's path."""
+    hostile = type(builder)(finished_store, "other")
+    hostile.name = HOSTILE
+    hostile.add_campaign()
+    add_path(finished_store)
+    settings = DashboardSettings(port=0, refresh_s=0.2)
+    app = create_app(finished_store, settings)
+    server = make_server(app, settings)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions[READER].close()
+
+
+def add_path(store: Store) -> None:
+    """Add the result of a barrier whose path has five images."""
+    atoms = Atoms("Li2PS4", positions=np.random.default_rng(1).uniform(0, 6, (7, 3)), cell=[6, 7, 8], pbc=True)
+    positions = np.array([atoms.positions + 0.2 * image for image in range(5)])
+    arrays = {
+        "numbers": atoms.numbers,
+        "cell": atoms.cell.array,
+        "positions": positions,
+        "energies": np.array([0.0, 0.1, 0.3, 0.1, 0.0]),
+    }
+    store.results.add(
+        ResultRecord(
+            id="result-path",
+            campaign="small",
+            kind="barrier-band",
+            values={"slot": HOSTILE, "converged": True},
+            artefacts={"band": save_arrays(store, "barriers", "result-path", arrays)},
+        )
+    )
+
+
+def addresses(store: Store) -> list[str]:
+    configuration = next(iter(store.configurations.find({"generation": 2}))).id
+    model = next(iter(store.models.find())).id
+    return [
+        "/",
+        "/campaign?name=small",
+        "/campaign?name=%3Cimg%20src%3Dx%20onerror%3Ddocument.title%3D%27owned%27%3E",
+        "/job?number=1",
+        "/configurations",
+        "/configurations?filter=generation%3E0&sort=-max_force",
+        "/configurations?filter=nonsense",
+        f"/configuration?id={configuration}",
+        "/models",
+        f"/model?id={model}",
+        "/results",
+        "/results?filter=kind%3Derrors&y=force_eV_per_A.rmse",
+        "/result?id=result-path",
+    ]
+
+
+def wait(until: Callable[[], Any], what: str) -> Any:
+    """Return what ``until`` gives once that is true."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = until()
+        if found:
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"waited {PATIENCE_S} s for {what}")
+
+
+def open_page(browser: Any, address: str) -> None:
+    """Open a page and wait for its figures and structures."""
+    browser.get(address)
+    drawn = "return !document.querySelector('.chart') || document.body.dataset.drawn === 'true'"
+    wait(lambda: browser.execute_script(drawn), f"figures of {address}")
+    seen = "return [...document.querySelectorAll('.viewer > canvas')].every(one => Number(one.dataset.drawn) > 0)"
+    wait(lambda: browser.execute_script(seen), f"structures of {address}")
+
+
+def requested(browser: Any) -> list[str]:
+    """Return the addresses that were asked for since the last call."""
+    messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    return [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+
+
+def emulate(browser: Any, scheme: str, width: int = 1280, height: int = 900) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page(browser: Any, dashboard: str, finished_store: Store, scheme: str) -> None:
+    emulate(browser, scheme)
+    for path in addresses(finished_store):
+        browser.get_log("browser"), requested(browser)
+        open_page(browser, dashboard + path)
+        assert browser.get_log("browser") == [], path
+        for url in requested(browser):
+            assert url.startswith((dashboard, "data:", "blob:")), (path, url)
+        assert browser.title.endswith("ionloop") or path == "/", path
+        assert accessibility_problems(browser) == [], path
+        assert faint_texts(browser) == [], path
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_no_page_is_wider_than_the_screen(browser: Any, dashboard: str, finished_store: Store, width: int) -> None:
+    emulate(browser, "light", width, 844)
+    for path in addresses(finished_store):
+        open_page(browser, dashboard + path)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_structure_is_drawn_and_turns(browser: Any, dashboard: str, finished_store: Store) -> None:
+    emulate(browser, "light")
+    open_page(browser, dashboard + addresses(finished_store)[7])
+    before = pixels(browser)
+    assert before["colours"] > 200
+    assert before["filled"] > 0.02
+    canvas = browser.find_element("css selector", ".viewer canvas")
+    canvas.send_keys("\ue014")
+    wait(lambda: pixels(browser)["sum"] != before["sum"], "the structure to turn")
+    forces = browser.find_element("css selector", "button[aria-label='Show forces']")
+    turned = pixels(browser)["sum"]
+    forces.click()
+    assert forces.get_attribute("aria-pressed") == "false"
+    wait(lambda: pixels(browser)["sum"] != turned, "the arrows to vanish")
+
+
+def test_a_path_is_played(browser: Any, dashboard: str) -> None:
+    emulate(browser, "light")
+    open_page(browser, f"{dashboard}/result?id=result-path")
+    told = browser.find_element("css selector", ".viewer-bar [role=status]")
+    assert told.text == "image 1 of 5, 0.000 eV above the first"
+    browser.find_element("css selector", "button[aria-label='Play the images']").click()
+    wait(lambda: told.text.startswith("image 3 of 5, 0.300"), "the third image")
+
+
+def pixels(browser: Any) -> dict[str, float]:
+    """Return how much of the viewer is drawn on, in how many colours."""
+    found: dict[str, float] = browser.execute_script("""
+        const canvas = document.querySelector('.viewer > canvas');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        let filled = 0, sum = 0; const colours = new Set();
+        for (let i = 0; i < data.length; i += 4) {
+          if (data[i + 3] > 0) { filled += 1; colours.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]); }
+          sum = (sum * 31 + data[i] + 7 * data[i + 1] + data[i + 3]) % 1000000007;
+        }
+        return {filled: filled / (data.length / 4), colours: colours.size, sum};
+    """)
+    return found
+
+
+def test_a_page_follows_the_store(browser: Any, dashboard: str, builder: Any) -> None:
+    emulate(browser, "light")
+    open_page(browser, f"{dashboard}/campaign?name=small")
+    browser.execute_script("window.marked = true; document.querySelector('#numbers').open = true")
+    builder.add_job("generation-2/added-later", "label", 2, "READY")
+    builder.add_model("gap", 3, "data-none")
+    title = "return [...document.querySelectorAll('.graph title')].map(one => one.textContent).join()"
+    wait(lambda: "added-later: ready" in browser.execute_script(title), "the new job")
+    assert browser.execute_script("return window.marked"), "the page was loaded again"
+    assert browser.execute_script("return document.querySelector('#numbers').open")
+    browser.get(f"{dashboard}/")
+    row = "return document.querySelector('tbody').innerText"
+    count = browser.execute_script(row)
+    builder.add_job("generation-2/second", "fit", 2, "RUNNING")
+    wait(lambda: browser.execute_script(row) != count, "the list")
+
+
+def test_a_lost_server_is_told(browser: Any, dashboard: str) -> None:
+    open_page(browser, f"{dashboard}/")
+    browser.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    live = browser.find_element("id", "live")
+    try:
+        wait(lambda: live.text == "no answer", "the page to say so")
+    finally:
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {**offline, "offline": False})
+    wait(lambda: live.text == "live", "the page to follow again")
+    browser.get_log("browser")
+
+
+def test_figures_are_saved(browser: Any, dashboard: str, tmp_path: Path) -> None:
+    emulate(browser, "light")
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    open_page(browser, f"{dashboard}/campaign?name=small")
+    browser.get_log("browser")
+    for word in ("CSV", "SVG", "PNG"):
+        button = browser.find_element("css selector", f".export button[aria-label$='as {word}']")
+        browser.execute_script("arguments[0].click()", button)
+        name = tmp_path / f"force-curve.{word.lower()}"
+        wait(lambda name=name: name.exists() and name.stat().st_size > 0, f"{name.name}")
+    rows = (tmp_path / "force-curve.csv").read_text().splitlines()
+    assert rows[0] == "series,Generation,Force RMSE (meV/Å),error"
+    assert '"ES-GAP, new",1,600,' in rows
+    assert (tmp_path / "force-curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "force-curve.svg").read_text()
+    assert browser.get_log("browser") == []
+
+
+def test_the_graph_zooms_and_leads_to_jobs(browser: Any, dashboard: str) -> None:
+    emulate(browser, "light")
+    open_page(browser, f"{dashboard}/campaign?name=small&generation=0")
+    box = "return document.querySelector('.graph').getAttribute('viewBox')"
+    home = browser.execute_script(box)
+    browser.find_element("css selector", "button[aria-label='Zoom in']").click()
+    assert browser.execute_script(box) != home
+    browser.find_element("css selector", "button[aria-label='Show all']").click()
+    assert [float(x) for x in browser.execute_script(box).split()] == [float(x) for x in home.split()]
+    browser.find_element("css selector", ".graph a").send_keys("\ue007")
+    wait(lambda: "/job?number=1" in browser.current_url, "the job's page")
+
+
+def accessibility_problems(browser: Any) -> list[str]:
+    """Return what is missing: landmarks, one first heading, names of controls and drawings, unique identifiers."""
+    found: list[str] = browser.execute_script("""
+        const bad = [];
+        for (const one of ['header', 'nav[aria-label]', 'main', 'footer', 'html[lang]', 'a.skip'])
+          if (!document.querySelector(one)) bad.push('no ' + one);
+        if (document.querySelectorAll('h1').length !== 1) bad.push('not one h1');
+        const named = e => e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length);
+        for (const e of document.querySelectorAll('button, a[href], input:not([type=hidden]), select, textarea, [role=img], [role=region], progress'))
+          if (!named(e)) bad.push('no name: ' + e.outerHTML.slice(0, 90));
+        const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+        for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id) && !/^(defs|clip|legend|topdefs)/.test(id)) bad.push('twice: ' + id);
+        for (const e of document.querySelectorAll('table')) if (!e.querySelector('th[scope]')) bad.push('table without heads');
+        return bad;
+    """)
+    return found
+
+
+def faint_texts(browser: Any) -> list[str]:
+    """Return texts whose contrast to their background is below what WCAG 2.1 (1.4.3) asks for."""
+    found: list[str] = browser.execute_script(
+        """
+        const [least, large] = arguments, bad = [];
+        const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
+        const light = rgb => rgb.slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+          .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+        const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0.5) return c; } return [255, 255, 255]; };
+        const walker = document.createTreeWalker(document.querySelector('body'), NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+          const e = walker.currentNode.parentElement;
+          if (!walker.currentNode.textContent.trim() || e.closest('script, svg, noscript, .visually-hidden, .skip, template') || !e.offsetParent) continue;
+          const style = getComputedStyle(e), a = light(parse(style.color)), b = light(behind(e));
+          const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+          if (ratio < (parseFloat(style.fontSize) >= 24 ? large : least)) bad.push(`${ratio.toFixed(2)}: ${walker.currentNode.textContent.trim().slice(0, 40)}`);
+        }
+        return bad;
+        """,
+        LEAST_CONTRAST,
+        LEAST_CONTRAST_LARGE,
+    )
+    return found
