@@ -29,11 +29,19 @@ from urllib.parse import quote
 import numpy as np
 
 from ionloop.labelling.settings import settings_hash
+from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.identifiers import configuration_hash, identifier
-from ionloop.store.records import CampaignRecord, ConfigurationRecord, LabelRecord, Origin, ResultRecord, Structure
-from ionloop.store.records import DataSetRecord, ModelRecord
-from ionloop.states import State
+from ionloop.store.records import (
+    CampaignRecord,
+    ConfigurationRecord,
+    DataSetRecord,
+    LabelRecord,
+    ModelRecord,
+    Origin,
+    ResultRecord,
+    Structure,
+)
 from ionloop.workflows.campaign import Campaign
 
 CAMPAIGNS, GENERATIONS, CONFIGURATIONS, JOBS = 20, 10, 50, 100
@@ -95,10 +103,15 @@ def campaign_documents(number: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from job_documents(name, number, generation, configurations, links)
         yield from model_documents(name, generation, configurations)
     yield "workflows", {"nodes": [int(one) for one in links], "links": links, "updated_on": START.isoformat()}
-    yield "usage", {"_id": f"{name}/gfn1-xtb", "campaign": name, "engine": "gfn1-xtb", "core_seconds": 1e5 * (number + 1)}
+    yield (
+        "usage",
+        {"_id": f"{name}/gfn1-xtb", "campaign": name, "engine": "gfn1-xtb", "core_seconds": 1e5 * (number + 1)},
+    )
 
 
-def labelled(name: str, engine: str, number: int, generation: int, index: int) -> tuple[ConfigurationRecord, LabelRecord]:
+def labelled(
+    name: str, engine: str, number: int, generation: int, index: int
+) -> tuple[ConfigurationRecord, LabelRecord]:
     """Return a configuration and its label; one in fifty did not converge."""
     seed = (number * GENERATIONS + generation) * CONFIGURATIONS + index
     atoms = structure(seed)
@@ -137,7 +150,9 @@ def job_documents(
     name: str, number: int, generation: int, configurations: list[ConfigurationRecord], links: dict[str, list[int]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the jobs of a generation with their launches: fits, dynamics, a selection, labels, an assessment."""
-    kinds = ["fit"] * 2 + ["sample"] * (JOBS - CONFIGURATIONS - 4) + ["select"] + ["label"] * CONFIGURATIONS + ["assess"]
+    kinds = (
+        ["fit"] * 2 + ["sample"] * (JOBS - CONFIGURATIONS - 4) + ["select"] + ["label"] * CONFIGURATIONS + ["assess"]
+    )
     first = (number * GENERATIONS + generation) * JOBS + 1
     select = first + JOBS - CONFIGURATIONS - 2
     for place, kind in enumerate(kinds):
@@ -196,7 +211,12 @@ def model_documents(
     yield (
         "data_sets",
         DataSetRecord(
-            id=data_set, campaign=name, generation=generation - 1, labels=ids, configurations=ids, isolated_atom_energies={}
+            id=data_set,
+            campaign=name,
+            generation=generation - 1,
+            labels=ids,
+            configurations=ids,
+            isolated_atom_energies={},
         ).to_document(),
     )
     for kind, scale in (("gap", 1.2), ("es-gap", 1.0)):
@@ -238,7 +258,7 @@ def model_documents(
             )
 
 
-# -- measuring ----------------------------------------------------------------------------------------------------------
+# -- measuring --------------------------------------------------------------------------------------------------------
 
 
 def ask(port: int, path: str, tag: str = "") -> tuple[float, int, int, str]:
@@ -291,7 +311,8 @@ def measure_pages(store: Store, port: int) -> bool:
         limit = FIRST_LIMIT_S if name == "campaigns" else OTHER_LIMIT_S
         fine = status == again == 200 and max(first, changed) < limit
         good &= fine
-        print(f"{name:<38}{1000 * first:>7.0f} ms{1000 * changed:>7.0f} ms{size / 1024:>8.0f} KiB{'' if fine else '  SLOW'}")
+        slow = "" if fine else "  SLOW"
+        print(f"{name:<38}{1000 * first:>7.0f} ms{1000 * changed:>7.0f} ms{size / 1024:>8.0f} KiB{slow}")
     return good
 
 
@@ -337,7 +358,8 @@ def measure_viewers(store: Store, port: int, viewers: int, seconds: float) -> bo
     median, high = statistics.median(ordered), ordered[int(0.99 * (len(ordered) - 1))]
     print(
         f"{viewers} viewers for {seconds:.0f} s: {len(waits)} requests, {len(errors)} errors, median "
-        f"{1000 * median:.0f} ms, 99 % below {1000 * high:.0f} ms; a write took {1000 * statistics.median(writes):.1f} ms"
+        f"{1000 * median:.0f} ms, 99 % below {1000 * high:.0f} ms; a write took "
+        f"{1000 * statistics.median(writes):.1f} ms"
     )
     for one in errors[:5]:
         print("  ", one)

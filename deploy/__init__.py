@@ -1,1 +1,1 @@
-"""What a campaign is run and watched with beyond one machine: cluster profiles, the database's server, the dashboard."""
+"""What campaigns are run and watched with beyond one machine: cluster profiles, a database's server, the dashboard."""

@@ -38,11 +38,11 @@ class KGrid(BaseModel):
     grid: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None, description="Numbers of k-points along the reciprocal vectors, for every cell alike (count)"
     )
-    gamma: Literal[True] | None = Field(None, description="Γ alone, for every cell (yes)")
+    gamma: bool = Field(False, description="Γ alone, for every cell (yes or no)")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("spacing_per_A", "grid", "gamma") if getattr(self, name) is not None]
+        given = [name for name in ("spacing_per_A", "grid", "gamma") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(
                 f"give exactly one of spacing_per_A, grid and gamma: true; got {' and '.join(given) or 'none'}"
@@ -86,8 +86,13 @@ def unpaired_electrons(atoms: Atoms) -> int:
 class DftSettings(CommonSettings):
     """What the density-functional engines share."""
 
-    functional: Literal["pbe"] = Field("pbe", description="Exchange-correlation functional (name)")
-    k_grid: KGrid = Field(DEFAULT_K_GRID, description="Γ-centred k-points: spacing_per_A, grid, or gamma: true")
+    # A pattern and not a Literal of one value: that is how the campaign file knows what tells engines apart.
+    functional: str = Field(
+        "pbe", pattern="^pbe$", description="Exchange-correlation functional, so far pbe alone (name)"
+    )
+    k_grid: KGrid = Field(
+        DEFAULT_K_GRID, description="Γ-centred k-points: spacing_per_A, grid, or gamma: true (no unit)"
+    )
     smearing_eV: NonNegativeFloat = Field(
         0.05, description="Width of the Fermi-Dirac occupation, k_B times the electronic temperature (eV)"
     )

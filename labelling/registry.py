@@ -25,6 +25,8 @@ ENGINES: dict[str, Engine[Any]] = {
         GpawEngine(),
         Cp2kEngine(),
         EspressoEngine(),
+        AimsEngine(),
+        VaspEngine(),
         CommandEngine(),
         ImportedEngine(),
     )

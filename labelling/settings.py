@@ -107,6 +107,7 @@ class ImportedSettings(CommonSettings):
 
     engine: Literal["imported"] = Field("imported", description="Name of the engine (name)")
     source: str = Field(
+        "unknown",
         min_length=1,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
         description="Code that computed the labels, in one word, for example vasp (name)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.vasp import Vasp
+from ase.config import ASEEnvDeprecationWarning
 
 from .ase_evaluation import one_line
 from .dft_settings import is_spin_polarised, k_grid_shape
@@ -170,7 +172,9 @@ def _potentials_in(folder: Path) -> Iterator[None]:
     before = os.environ.get(POTENTIALS_VARIABLE)
     os.environ[POTENTIALS_VARIABLE] = str(folder)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ASEEnvDeprecationWarning)
+            yield
     finally:
         if before is None:
             del os.environ[POTENTIALS_VARIABLE]

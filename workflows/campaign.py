@@ -38,6 +38,11 @@ Count = Annotated[int, Field(ge=0, le=100_000)]
 Temperature = Annotated[float, Field(gt=0, le=20_000)]
 Timestep = Annotated[float, Field(gt=0, le=MAX_TIMESTEP_FS)]
 Charge = Annotated[float, Field(ge=-8, le=8)]
+CoreHours = Annotated[float, Field(gt=0, le=1e9)]
+Budget = Annotated[
+    Annotated[CoreHours, Tag("number")] | Annotated[dict[str, CoreHours], Tag("table")],
+    Discriminator(lambda value: "table" if isinstance(value, dict) else "number"),
+]
 ChargeCriterion = Literal["locality", "error"]
 
 
@@ -336,6 +341,11 @@ class Campaign(Section):
         description="Choice of the sampled frames that are worth a label",
     )
     stop: Stop = Field(Stop(), description="When the loop ends")
+    max_core_hours: Budget | None = Field(
+        None,
+        description="Core hours after which the campaign pauses and says so: of all together, or by engine and kind of "
+        "work, e.g. {aims: 4000, fit: 200}; nothing: no limit (h)",
+    )
     analyses: Analyses = Field(Analyses(), description="Analyses with the final models; {} makes one with its defaults")
 
     @property

@@ -89,8 +89,13 @@ def allowed_keys(section: Key, data: Any) -> list[str]:
 
 def variant_keys(section: Key, data: Any) -> list[str]:
     """Return the names of the keys that choose between variants of ``section``: "engine", "method"."""
-    schemas = schemas_at(section, data)
-    return list(dict.fromkeys(name for s in schemas for name, f in s.get("properties", {}).items() if "const" in f))
+    constants: dict[str, set[str]] = {}
+    for schema in schemas_at(section, data):
+        for name, field in schema.get("properties", {}).items():
+            if "const" in field:
+                constants.setdefault(name, set()).add(str(field["const"]))
+    # What has one value in all variants ("functional: pbe") chooses nothing.
+    return [name for name, values in constants.items() if len(values) > 1] or list(constants)
 
 
 def choices_of_variant(section: Key, data: Any) -> list[str]:
@@ -176,16 +181,18 @@ def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str |
             variant=variant,
         )
         for section in sections:
-            label = _variant_label(section) if len(sections) > 1 else variant
+            label = _variant_label(section, resolve(field)) if len(sections) > 1 else variant
             chosen = default if label == variant or _is_variant(section, default) else None
             yield from _walk(section, key, chosen, label)
 
 
-def _variant_label(section: Schema) -> str | None:
-    """Return what marks a variant, "engine: command", None for a section that is no variant."""
-    for name, field in section["properties"].items():
-        if "const" in field:
-            return f"{name}: {field['const']}"
+def _variant_label(section: Schema, union: Schema) -> str | None:
+    """Return what marks a variant of a union, "engine: command", None for a section that is no variant."""
+    properties = section["properties"]
+    chooser = union.get("discriminator", {}).get("propertyName")
+    for name in (chooser, *properties):
+        if name in properties and "const" in properties[name]:
+            return f"{name}: {properties[name]['const']}"
     return None
 
 

@@ -73,7 +73,8 @@ def ask(
     if sort:
         column = _column(known, sort.removeprefix("-"))
         keyed: list[Sequence[Any]] = [(plain(column.value(item)), item) for item in matching]
-        matching = [item for _, item in sort_rows(keyed, [(0, sort.startswith("-"))])]
+        ordered: list[Any] = sort_rows(keyed, [(0, sort.startswith("-"))])
+        matching = [item for _, item in ordered]
     pages = max(1, -(-len(matching) // rows))
     page = min(max(page, 1), pages)
     first = (page - 1) * rows
@@ -100,5 +101,3 @@ def text_of(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.{_DIGITS}g}"
     return str(cell)
-
-

@@ -22,6 +22,7 @@ MILLI: Final = 1000.0
 TRAINING: Final = "training"
 _SYMBOLS = np.array(chemical_symbols)
 MOST_SERIES: Final = 12
+MOST_TICKS: Final = 15
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
     return sorted({model.kind for model in snapshot.models.values() if model.campaign == campaign})
 
 
-def _error_series(
-    snapshot: Snapshot, campaign: str, kind: str, subset: str, field: str
-) -> figures.ErrorSeries | None:
+def _error_series(snapshot: Snapshot, campaign: str, kind: str, subset: str, field: str) -> figures.ErrorSeries | None:
     points = [
         (model.generation, MILLI * result.values[field]["rmse"])
         for model in snapshot.models.values()
@@ -189,6 +188,12 @@ def variance_chart(snapshot: Snapshot, model: ModelRecord) -> Chart | None:
     )
 
 
+def _whole_step(values: Sequence[float]) -> int | None:
+    """Return 1 where values are few whole numbers, such as generations: ticks between them would say nothing."""
+    whole = bool(values) and all(float(value).is_integer() for value in values)
+    return 1 if whole and max(values) - min(values) <= MOST_TICKS else None
+
+
 def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str) -> Chart | None:
     """Return values against another column, a line per group; ``x`` and ``y`` are headers with units."""
     figure = figures.new_figure(figures.PARITY_HEIGHT_PX)
@@ -214,6 +219,6 @@ def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str
         )
     if not series:
         return None
-    figure.update_xaxes(title_text=x)
+    figure.update_xaxes(title_text=x, dtick=_whole_step([point[0] for points in series.values() for point in points]))
     figure.update_yaxes(title_text=y)
     return Chart("comparison", figure, f"{y} against {x}")

@@ -53,8 +53,7 @@ def sparkline(series: Mapping[str, Sequence[float]], described: str) -> Markup:
             (
                 _SPARK_EDGE + (SPARK_WIDTH - 2 * _SPARK_EDGE) * (index / (longest - 1) if longest > 1 else 1.0),
                 _SPARK_EDGE
-                + (SPARK_HEIGHT - 2 * _SPARK_EDGE)
-                * ((high - math.log(value)) / (high - low) if high > low else 0.5),
+                + (SPARK_HEIGHT - 2 * _SPARK_EDGE) * ((high - math.log(value)) / (high - low) if high > low else 0.5),
             )
             for index, value in enumerate(values)
             if value > 0 and math.isfinite(value)
@@ -136,7 +135,7 @@ def job_graph(jobs: Sequence[GraphJob], links: Mapping[int, Iterable[int]], desc
         if child in home and home[child] != home[job.number]
     }
     parts = [
-        Markup('<svg class="graph" viewBox="0 0 {:.0f} {:.0f}" role="group" aria-label="{}" data-zoom>').format(
+        Markup('<svg class="graph" viewBox="0 0 {:.0f} {:.0f}" role="group" aria-label="{}" data-zoom="">').format(
             width, height, described
         )
     ]
@@ -287,7 +286,8 @@ def _ticks(span_s: float, scale: float, height: float) -> Iterable[Markup]:
     for index in range(int(span_s / step) + 1):
         x = _LABEL_WIDTH + index * step * scale
         yield Markup(
-            '<line class="tick" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/><text class="tick" x="{0:.1f}" y="{2}">{3}</text>'
+            '<line class="tick" x1="{0:.1f}" x2="{0:.1f}" y1="0" y2="{1}"/>'
+            '<text class="tick" x="{0:.1f}" y="{2}">{3}</text>'
         ).format(x, height - 22, height - 8, elapsed(index * step))
 
 
@@ -307,5 +307,3 @@ def elapsed(seconds: float) -> str:
     if seconds >= 60:
         return f"{seconds / 60:.1f} min"
     return f"{seconds:.0f} s"
-
-

@@ -134,9 +134,7 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
     if name not in snapshot.campaigns:
         missing("campaign", name)
     summary = campaign_summary(snapshot, name)
-    configurations = [
-        one for one in snapshot.configurations_of.get(name, ()) if one.sampler != ISOLATED_ATOM_SAMPLER
-    ]
+    configurations = [one for one in snapshot.configurations_of.get(name, ()) if one.sampler != ISOLATED_ATOM_SAMPLER]
     sections, problems = reader().sections(snapshot, name)
     jobs = snapshot.jobs_of.get(name, [])
     generations = sorted({job.generation for job in jobs})
@@ -202,9 +200,7 @@ def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
     """Return the stop rule's state, None before the first assessment or where its settings cannot be read."""
     history = snapshot.error_history.get(record.id, [])
     try:
-        settings = StopSettings(
-            **{name: record.settings["stop"][name] for name in StopSettings.__dataclass_fields__}
-        )
+        settings = StopSettings(**{name: record.settings["stop"][name] for name in StopSettings.__dataclass_fields__})
         verdict = stop_verdict(history, settings)
     except (KeyError, TypeError, ValueError, ValidationError):
         return None
@@ -301,7 +297,9 @@ def job_page(snapshot: Snapshot, number: int) -> dict[str, Any]:
     if number not in snapshot.jobs:
         missing("job", str(number))
     row = snapshot.jobs[number]
-    parents = [snapshot.jobs[one] for one, children in snapshot.links.items() if number in children and one in snapshot.jobs]
+    parents = [
+        snapshot.jobs[one] for one, children in snapshot.links.items() if number in children and one in snapshot.jobs
+    ]
     children = [snapshot.jobs[one] for one in snapshot.links.get(number, ()) if one in snapshot.jobs]
     last = row.key.rpartition("/")[2]
     configuration = snapshot.configurations.get(last)
@@ -321,5 +319,3 @@ def job_page(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "loss": f"{loss.get('cause', '')}: {loss.get('reason', '')}" if isinstance(loss, dict) and loss else "",
         "log": reader().job_log(row),
     }
-
-

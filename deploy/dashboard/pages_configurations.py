@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from .snapshot import ERRORS, NEW, Snapshot
 pages = Blueprint("configurations", __name__)
 
 NOT_LABELLED: Final = "none"
+"""Shown in place of a state where there is no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,12 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("formula", lambda pair: pair.configuration.formula),
     Column("atoms", lambda pair: len(pair.configuration.numbers)),
     Column("sampler", lambda pair: pair.configuration.sampler),
-    Column("state", lambda pair: pair.state),
+    # What a filter calls none is a missing value.
+    Column("state", lambda pair: None if pair.label is None else pair.label.state.value),
     Column("energy_per_atom", lambda pair: pair.energy_per_atom, "eV"),
     Column("max_force", lambda pair: pair.max_force, "eV/Å"),
-    Column("rms_force", lambda pair: pair.rms_force, "eV/Å"),
-    Column("wall_time", lambda pair: None if pair.label is None else pair.label.wall_time_s, "s"),
+    Column("rms_force", lambda pair: pair.rms_force, "eV/Å", shown=False),
+    Column("wall_time", lambda pair: None if pair.label is None else pair.label.wall_time_s, "s", shown=False),
     Column("index", lambda pair: pair.configuration.index, shown=False),
     Column("step", lambda pair: pair.configuration.step, shown=False),
     Column("parent", lambda pair: pair.configuration.parent, shown=False),
@@ -159,6 +162,8 @@ def structure_page(snapshot: Snapshot, name: str, model: str) -> dict[str, Any]:
         "chosen": chosen,
         "parent": parent,
         "parent_address": parent_address(snapshot, parent),
+        "trajectory": snapshot.trajectories.get(parent or ""),
+        "siblings_address": siblings_address(snapshot, parent),
         "children": [snapshot.configurations[one] for one in snapshot.children_of.get(name, ())],
         "before": siblings[at - 1].id if at > 0 else None,
         "after": siblings[at + 1].id if at + 1 < len(siblings) else None,
@@ -171,6 +176,13 @@ def parent_address(snapshot: Snapshot, parent: str | None) -> str:
     if parent is None or parent not in snapshot.configurations:
         return ""
     return url_for("configurations.configuration", id=parent)
+
+
+def siblings_address(snapshot: Snapshot, parent: str | None) -> str:
+    """Return where all configurations of a trajectory are listed, empty where the parent is none."""
+    if parent is None or parent not in snapshot.trajectories:
+        return ""
+    return url_for("configurations.configurations", filter=shlex.quote(f"parent={parent}"))
 
 
 def structure_scene(record: ConfigurationRecord, label: LabelRecord | None, chosen: Prediction | None) -> Any:

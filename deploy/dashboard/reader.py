@@ -61,7 +61,7 @@ class Memory:
                 kept = self._kept.get(name)
                 if kept is not None and kept[0] == reason:
                     self._kept.move_to_end(name)
-                    return kept[1]  # type: ignore[no-any-return]
+                    return kept[1]
             value = make()
             with self._lock:
                 self._kept[name] = (reason, value)

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """The rows of one collection by key, with the stamps that they were read at; ``version`` grows with every change."""
+    """The rows of one collection by key, with the stamps they were read at; ``version`` grows with every change."""
 
     version: int = 0
     rows: Mapping[Hashable, Row] = field(default_factory=dict)

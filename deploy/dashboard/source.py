@@ -26,7 +26,7 @@ Document = Mapping[str, Any]
 SERVER_POLL_S = 5.0
 """Where a server does not tell whether it was written to, its stamps are compared this often."""
 
-_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
+_OPTIONS: CodecOptions[Mapping[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
 _BATCH = 500
 
 # What changes in documents of these collections; in all others whole documents are replaced.

@@ -15,7 +15,6 @@ from ionloop.deploy.dashboard.app import READER
 from ionloop.store.connection import Store
 
 
-
 class ReadingClient(FlaskClient):
     """Reads every answer to its end, so that no file stays open."""
 

@@ -31,6 +31,7 @@ pytestmark = [
     # The driver's connections are closed by its destructor.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
+HERE = Path(__file__).parent
 PATIENCE_S = 15.0
 LEAST_CONTRAST, LEAST_CONTRAST_LARGE = 4.5, 3.0
 HOSTILE = "<img src=x onerror=document.title='owned'>"
@@ -269,42 +270,12 @@ def test_the_graph_zooms_and_leads_to_jobs(browser: Any, dashboard: str) -> None
 
 def accessibility_problems(browser: Any) -> list[str]:
     """Return what is missing: landmarks, one first heading, names of controls and drawings, unique identifiers."""
-    found: list[str] = browser.execute_script("""
-        const bad = [];
-        for (const one of ['header', 'nav[aria-label]', 'main', 'footer', 'html[lang]', 'a.skip'])
-          if (!document.querySelector(one)) bad.push('no ' + one);
-        if (document.querySelectorAll('h1').length !== 1) bad.push('not one h1');
-        const named = e => e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length);
-        for (const e of document.querySelectorAll('button, a[href], input:not([type=hidden]), select, textarea, [role=img], [role=region], progress'))
-          if (!named(e)) bad.push('no name: ' + e.outerHTML.slice(0, 90));
-        const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
-        for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id) && !/^(defs|clip|legend|topdefs)/.test(id)) bad.push('twice: ' + id);
-        for (const e of document.querySelectorAll('table')) if (!e.querySelector('th[scope]')) bad.push('table without heads');
-        return bad;
-    """)
+    found: list[str] = browser.execute_script((HERE / "accessibility.js").read_text(encoding="utf-8"))
     return found
 
 
 def faint_texts(browser: Any) -> list[str]:
-    """Return texts whose contrast to their background is below what WCAG 2.1 (1.4.3) asks for."""
-    found: list[str] = browser.execute_script(
-        """
-        const [least, large] = arguments, bad = [];
-        const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-        const light = rgb => rgb.slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-          .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-        const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0.5) return c; } return [255, 255, 255]; };
-        const walker = document.createTreeWalker(document.querySelector('body'), NodeFilter.SHOW_TEXT);
-        while (walker.nextNode()) {
-          const e = walker.currentNode.parentElement;
-          if (!walker.currentNode.textContent.trim() || e.closest('script, svg, noscript, .visually-hidden, .skip, template') || !e.offsetParent) continue;
-          const style = getComputedStyle(e), a = light(parse(style.color)), b = light(behind(e));
-          const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-          if (ratio < (parseFloat(style.fontSize) >= 24 ? large : least)) bad.push(`${ratio.toFixed(2)}: ${walker.currentNode.textContent.trim().slice(0, 40)}`);
-        }
-        return bad;
-        """,
-        LEAST_CONTRAST,
-        LEAST_CONTRAST_LARGE,
-    )
+    """Return texts whose contrast to their background is too low."""
+    script = (HERE / "contrast.js").read_text(encoding="utf-8")
+    found: list[str] = browser.execute_script(script, LEAST_CONTRAST, LEAST_CONTRAST_LARGE)
     return found

@@ -15,8 +15,8 @@ from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.states import State
 from ionloop.store.connection import Store
-from ionloop.workflows.status import campaign_status
 from ionloop.workflows.generation_loop import error_history
+from ionloop.workflows.status import campaign_status
 
 ClientOf = Callable[..., FlaskClient]
 
@@ -46,7 +46,9 @@ def test_the_revision_grows_with_changes_and_only_then(builder: object, reader: 
     assert reader.snapshot() is second
 
 
-def test_only_what_changed_is_read_again(finished_store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_changed_is_read_again(
+    finished_store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader.snapshot()
     asked: list[int] = []
     source = reader._source
@@ -97,7 +99,9 @@ def test_the_browser_is_told_when_nothing_is_new(client_of: ClientOf, finished_s
     assert b"generation-2/more" in changed.data
 
 
-def test_many_viewers_cost_one_look(client_of: ClientOf, finished_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_viewers_cost_one_look(
+    client_of: ClientOf, finished_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = client_of(finished_store, refresh_s=60.0)
     client.get("/")
     source = client.application.extensions[READER]._source
@@ -126,7 +130,7 @@ def test_a_value_is_made_once_however_many_ask() -> None:
 def test_memory_keeps_the_last_ones() -> None:
     memory = Memory(2)
     for name in "abc":
-        memory.get(name, 0, lambda: name)
+        memory.get(name, 0, name.upper)
     made: list[str] = []
     memory.get("c", 0, lambda: made.append("c"))
     memory.get("a", 0, lambda: made.append("a"))

@@ -34,7 +34,7 @@ PATHS = (
 )
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "'; DROP TABLE documents; --",
     "../../etc/passwd",
     "{{ 7 * 7 }}",
@@ -183,7 +183,7 @@ def test_links_to_a_hostile_campaign_lead_to_it(client_of: ClientOf, store: Stor
             if (attributes.get("href") or "").startswith("/configurations?filter=")
         ]
         found = client.get(filters[0])
-        assert b"role=\"alert\"" not in found.data, (link, found.data[-800:])
+        assert b'role="alert"' not in found.data, (link, found.data[-800:])
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -318,7 +318,9 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(client_of: ClientOf, 
     assert TOKEN not in cookie
     assert cookie_value(TOKEN) in cookie
     assert client.get("/campaign?name=small").status_code == 200
-    assert client_of(finished_store, token=TOKEN).get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert (
+        client_of(finished_store, token=TOKEN).get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    )
 
 
 def test_the_redirection_stays_here(client_of: ClientOf, finished_store: Store) -> None:

@@ -15,6 +15,7 @@ from ionloop.workflows.campaign_schema import REQUIRED, FieldEntry, allowed_keys
 MINIMAL = {"name": "demo", "structure": "li7p3s11"}
 
 UNIT_BY_SUFFIX = {
+    "spacing_per_A": "1/Å",
     "_V_per_A": "V/Å",
     "_A": "Å",
     "_K": "K",
@@ -33,7 +34,10 @@ def campaign(**sections: object) -> Campaign:
 
 
 def test_only_name_and_structure_have_no_default() -> None:
-    assert [entry.key for entry in field_entries() if entry.default == REQUIRED] == [("name",), ("structure",)]
+    required = [entry for entry in field_entries() if entry.default == REQUIRED]
+    assert [entry.key for entry in required if entry.variant is None] == [("name",), ("structure",)]
+    # Nobody can guess which files a user has: these engines ask for them.
+    assert {entry.key[0] for entry in required if entry.variant is not None} <= {"reference"}
 
 
 @pytest.mark.parametrize("entry", field_entries(), ids=lambda entry: f"{dotted(entry.key)}-{entry.variant}")

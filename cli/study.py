@@ -1,0 +1,311 @@
+"""`ionloop study`: how many configurations a potential needs, and how good their labels must be."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import JsonOption, RootOption, StoreOption, existing_store
+
+if TYPE_CHECKING:
+    from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
+    from ..fitting.data_sets import DataSet
+    from ..store.connection import Store
+    from ..workflows.report_sections import ReportSection
+    from ..workflows.studies import NamedLabels, StudyPlan, TransportRun
+
+app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, and how good they must be.")
+
+DEFAULT_SETTINGS = "the campaign's, else those of a new campaign"
+
+
+class Kind(StrEnum):
+    """Kinds of models."""
+
+    GAP = "gap"
+    ES_GAP = "es-gap"
+
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of models, trajectories, tables and the page.")]
+SettingsOption = Annotated[
+    Path | None, typer.Option(help="YAML file with the sections gap and baseline of a campaign file.")
+]
+KindOption = Annotated[Kind, typer.Option(help="Kind of model.")]
+HeldOutOption = Annotated[
+    float, typer.Option(min=0.01, max=0.9, help="Part of every composition that no model is fitted to.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the split, of the fits and of the trajectories.")]
+LengthOption = Annotated[
+    float, typer.Option("--md-length-ps", min=0, help="Length of each trajectory (ps); 0: errors only, no transport.")
+]
+TemperatureOption = Annotated[
+    list[float] | None, typer.Option("--temperature-K", help="Temperature of the trajectories (K); may be repeated.")
+]
+ReplicasOption = Annotated[int, typer.Option(min=1, help="Independent trajectories per model and temperature.")]
+MobileOption = Annotated[str, typer.Option(help="The ions that move.")]
+StartOption = Annotated[
+    Path | None, typer.Option(help="Structure that trajectories begin from. Default: the first one with mobile ions.")
+]
+TimestepOption = Annotated[float, typer.Option("--timestep-fs", help="Time step of the trajectories (fs).")]
+EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
+ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
+VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group of commands to the application."""
+    parent.add_typer(app, name="study")
+
+
+@app.command("data-size")
+def data_size(
+    out: OutOption,
+    data: Annotated[Path | None, typer.Argument(help="Labelled configurations, an extended-XYZ file.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Take the labels of a campaign; the report shows it.")] = None,
+    smallest: Annotated[int, typer.Option(min=1, help="Smallest training set (configurations).")] = 4,
+    kind: KindOption = Kind.GAP,
+    settings: SettingsOption = None,
+    held_out: HeldOutOption = 0.2,
+    seed: SeedOption = 1,
+    length_ps: LengthOption = 0.0,
+    temperature_K: TemperatureOption = None,
+    replicas: ReplicasOption = 1,
+    timestep_fs: TimestepOption = 2.0,
+    mobile: MobileOption = "Li",
+    start: StartOption = None,
+    energy_key: EnergyKey = "REF_energy",
+    forces_key: ForcesKey = "REF_forces",
+    virial_key: VirialKey = "REF_virial",
+    mix: Annotated[str | None, typer.Option("--mix", help="References whose labels may be mixed.")] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Thin a labelled set by powers of two and measure the models fitted to each part."""
+    from ..fitting.consistency import check_one_reference
+    from ..workflows.study_results import data_size_blocks, record_data_size
+    from ..workflows.studies import run_data_size_study
+    from .potentials import MIX_REMEDY, names_to_mix
+
+    opened = None if campaign is None else existing_store(store, root)
+    try:
+        data_set = _data(opened, campaign, data, (energy_key, forces_key, virial_key))
+        check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
+        run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
+        plan = _plan(out, kind, settings, data_set, held_out, seed, run, start)
+        study = run_data_size_study(data_set, plan, smallest)
+        _write(out, "data-size", study, data_size_blocks(study))
+        if opened is not None and campaign is not None:
+            record_data_size(opened, campaign, study)
+    finally:
+        if opened is not None:
+            opened.close()
+    if as_json:
+        typer.echo(study.model_dump_json(indent=2))
+    else:
+        _print_data_size(study)
+        typer.echo(f"Wrote {out / 'data-size.html'}")
+
+
+@app.command("reference-quality")
+def reference_quality(
+    out: OutOption,
+    first: Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")],
+    second: Annotated[
+        Path | None, typer.Argument(help="The same structures with labels of other settings; or use --relabel.")
+    ] = None,
+    relabel: Annotated[
+        Path | None, typer.Option(help="Campaign file: its `reference` computes the second labels, here and now.")
+    ] = None,
+    names: Annotated[str, typer.Option(help="What the two settings are called (comma between).")] = "first,second",
+    kind: KindOption = Kind.GAP,
+    settings: SettingsOption = None,
+    held_out: HeldOutOption = 0.2,
+    seed: SeedOption = 1,
+    length_ps: LengthOption = 0.0,
+    temperature_K: TemperatureOption = None,
+    replicas: ReplicasOption = 1,
+    timestep_fs: TimestepOption = 2.0,
+    mobile: MobileOption = "Li",
+    start: StartOption = None,
+    energy_key: EnergyKey = "REF_energy",
+    forces_key: ForcesKey = "REF_forces",
+    virial_key: VirialKey = "REF_virial",
+    campaign: Annotated[str | None, typer.Option(help="Campaign whose report shall show the study.")] = None,
+    store: StoreOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
+    from ..workflows.study_results import record_reference_quality, reference_quality_blocks
+    from ..workflows.studies import run_reference_quality_study
+
+    keys = (energy_key, forces_key, virial_key)
+    labels = _two_sets(out, (first, second, relabel), names, keys)
+    run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
+    plan = _plan(out, kind, settings, labels[0].data_set, held_out, seed, run, start)
+    study = run_reference_quality_study(*labels, plan)
+    _write(out, "reference-quality", study, reference_quality_blocks(study))
+    if campaign is not None:
+        opened = existing_store(store, root)
+        try:
+            record_reference_quality(opened, campaign, study)
+        finally:
+            opened.close()
+    if as_json:
+        typer.echo(study.model_dump_json(indent=2))
+    else:
+        _print_reference_quality(study)
+        typer.echo(f"Wrote {out / 'reference-quality.html'}")
+
+
+def _data(opened: Store | None, campaign: str | None, file: Path | None, keys: tuple[str, str, str]) -> DataSet:
+    """Return the labelled set of a file or of a campaign.
+
+    Raises
+    ------
+    InputError
+        If neither or both are named, or there are no labels.
+    """
+    from ..errors import InputError
+    from ..workflows.study_results import campaign_data_set
+
+    if (campaign is None) == (file is None):
+        raise InputError("name a file of labelled configurations, or a campaign (--campaign); one of the two")
+    if opened is not None and campaign is not None:
+        return campaign_data_set(opened, campaign)
+    return _read(Path(str(file)), keys)
+
+
+def _read(path: Path, keys: tuple[str, str, str]) -> DataSet:
+    from ..errors import InputError
+    from ..fitting.data_sets import ExtxyzKeys, read_extxyz
+    from ..workflows.study_results import with_zero_of_energy
+
+    data_set = read_extxyz(path, ExtxyzKeys(energy=keys[0], forces=keys[1], virial=keys[2]))
+    if not len(data_set):
+        raise InputError(f"{path} holds no configurations")
+    return with_zero_of_energy(data_set)
+
+
+def _two_sets(
+    out: Path, files: tuple[Path, Path | None, Path | None], names: str, keys: tuple[str, str, str]
+) -> tuple[NamedLabels, NamedLabels]:
+    """Return the two sets of labels of the same structures.
+
+    Raises
+    ------
+    InputError
+        If there is no second set, there are two, or the names are not two.
+    """
+    from ..errors import InputError
+    from ..fitting.data_sets import write_extxyz
+    from ..workflows.campaign_file import read_hyperparameters
+    from ..workflows.studies import NamedLabels, common_configurations, relabel
+    from ..workflows.study_results import with_zero_of_energy
+
+    first, second, campaign_file = files
+    called = [name.strip() for name in names.split(",")]
+    if len(called) != 2 or not all(called):
+        raise InputError(f"--names {names!r} must be two words with a comma between, for example full,gamma")
+    if (second is None) == (campaign_file is None):
+        raise InputError("name a second file with labels of the same structures, or a campaign file with --relabel")
+    data_set = _read(first, keys)
+    if campaign_file is not None:
+        engine = read_hyperparameters(campaign_file).reference
+        found = relabel(data_set, engine, out / "labels", lambda text: typer.echo(text, err=True))
+        write_extxyz(out / "relabelled.xyz", found)
+        other = with_zero_of_energy(found)
+    else:
+        other = _read(Path(str(second)), keys)
+    both = common_configurations(data_set, other)
+    if len(both[0]) < len(data_set):
+        typer.echo(f"{len(both[0])} of {len(data_set)} structures have both labels.", err=True)
+    return NamedLabels(called[0], both[0]), NamedLabels(called[1], both[1])
+
+
+def _transport(
+    length_ps: float, temperatures_K: list[float] | None, replicas: int, timestep_fs: float, mobile: str
+) -> TransportRun | None:
+    from ..workflows.studies import TransportRun
+
+    if length_ps == 0:
+        return None
+    return TransportRun(
+        temperatures_K=tuple(temperatures_K or (800.0,)),
+        length_ps=length_ps,
+        equilibration_ps=min(1.0, 0.1 * length_ps),
+        replicas=replicas,
+        timestep_fs=timestep_fs,
+        mobile=mobile,
+    )
+
+
+def _plan(
+    out: Path,
+    kind: Kind,
+    settings: Path | None,
+    data_set: DataSet,
+    held_out: float,
+    seed: int,
+    run: TransportRun | None,
+    start: Path | None,
+) -> StudyPlan:
+    from ..sampling.crystals import load_structure
+    from ..workflows.studies import StudyPlan
+    from .potentials import Kind as ModelKind
+    from .potentials import _hyperparameters
+
+    gap, baseline = _hyperparameters(settings, data_set, ModelKind(kind.value))
+    return StudyPlan(
+        folder=out.resolve(),
+        kind=kind.value,
+        gap=gap,
+        baseline=baseline,
+        held_out_fraction=held_out,
+        seed=seed,
+        transport=run,
+        start=None if start is None else load_structure(str(start), Path.cwd()),
+        progress=lambda text: typer.echo(f"{text} ...", err=True),
+    )
+
+
+def _write(out: Path, name: str, study: DataSizeStudy | ReferenceQualityStudy, section: ReportSection) -> None:
+    """Write the study as JSON and as a page."""
+    from ..fitting.data_sets import write_text_durably
+    from ..workflows.study_results import study_page
+
+    write_text_durably(out / f"{name}.json", study.model_dump_json(indent=2) + "\n")
+    write_text_durably(out / f"{name}.html", study_page(section))
+
+
+def _print_data_size(study: DataSizeStudy) -> None:
+    from ..workflows.study_results import data_size_table
+
+    _print_table(*data_size_table(study), title=f"Errors on {study.held_out} held-out configurations")
+    for text in study.skipped:
+        typer.echo(f"left out: {text}", err=True)
+
+
+def _print_reference_quality(study: ReferenceQualityStudy) -> None:
+    from ..workflows.study_results import difference_table, quality_table
+
+    _print_table(*difference_table(study), title=f"Labels of {study.differences.configurations} configurations")
+    typer.echo()
+    _print_table(*quality_table(study), title=f"Models, on {study.held_out} held-out configurations")
+
+
+def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
