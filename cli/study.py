@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ import typer
 from .options import JsonOption, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
-    from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
+    from ..analysis.studies import DataSizeStudy, ReferenceQualityStudy
     from ..fitting.data_sets import DataSet
     from ..store.connection import Store
     from ..workflows.report_sections import ReportSection
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, and how good they must be.")
 
-DEFAULT_SETTINGS = "the campaign's, else those of a new campaign"
-
 
 class Kind(StrEnum):
     """Kinds of models."""
 
     GAP = "gap"
     ES_GAP = "es-gap"
+
+
+@dataclass(frozen=True)
+class _ModelChoice:
+    """How models are fitted: kind, file of hyperparameters, part that is held out, seed."""
+
+    kind: Kind
+    settings: Path | None
+    held_out: float
+    seed: int
 
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of models, trajectories, tables and the page.")]
@@ -87,8 +95,8 @@ def data_size(
 ) -> None:
     """Thin a labelled set by powers of two and measure the models fitted to each part."""
     from ..fitting.consistency import check_one_reference
-    from ..workflows.study_results import data_size_blocks, record_data_size
     from ..workflows.studies import run_data_size_study
+    from ..workflows.study_results import data_size_blocks, record_data_size
     from .potentials import MIX_REMEDY, names_to_mix
 
     opened = None if campaign is None else existing_store(store, root)
@@ -96,7 +104,7 @@ def data_size(
         data_set = _data(opened, campaign, data, (energy_key, forces_key, virial_key))
         check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
         run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
-        plan = _plan(out, kind, settings, data_set, held_out, seed, run, start)
+        plan = _plan(out, data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
         study = run_data_size_study(data_set, plan, smallest)
         _write(out, "data-size", study, data_size_blocks(study))
         if opened is not None and campaign is not None:
@@ -141,13 +149,13 @@ def reference_quality(
     as_json: JsonOption = False,
 ) -> None:
     """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
-    from ..workflows.study_results import record_reference_quality, reference_quality_blocks
     from ..workflows.studies import run_reference_quality_study
+    from ..workflows.study_results import record_reference_quality, reference_quality_blocks
 
     keys = (energy_key, forces_key, virial_key)
     labels = _two_sets(out, (first, second, relabel), names, keys)
     run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
-    plan = _plan(out, kind, settings, labels[0].data_set, held_out, seed, run, start)
+    plan = _plan(out, labels[0].data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
     study = run_reference_quality_study(*labels, plan)
     _write(out, "reference-quality", study, reference_quality_blocks(study))
     if campaign is not None:
@@ -246,28 +254,25 @@ def _transport(
 
 
 def _plan(
-    out: Path,
-    kind: Kind,
-    settings: Path | None,
-    data_set: DataSet,
-    held_out: float,
-    seed: int,
-    run: TransportRun | None,
-    start: Path | None,
+    out: Path, data_set: DataSet, choice: _ModelChoice, run: TransportRun | None, start: Path | None
 ) -> StudyPlan:
     from ..sampling.crystals import load_structure
+    from ..workflows.campaign import Campaign
+    from ..workflows.campaign_file import read_hyperparameters
+    from ..workflows.charges import baseline_of_data
     from ..workflows.studies import StudyPlan
-    from .potentials import Kind as ModelKind
-    from .potentials import _hyperparameters
 
-    gap, baseline = _hyperparameters(settings, data_set, ModelKind(kind.value))
+    path = choice.settings
+    campaign = Campaign(name="study", structure="none") if path is None else read_hyperparameters(path)
+    # Charges are the same for all models of a study: only what it varies may tell them apart.
+    baseline = baseline_of_data(campaign, data_set, choice.seed)[0] if choice.kind is Kind.ES_GAP else None
     return StudyPlan(
         folder=out.resolve(),
-        kind=kind.value,
-        gap=gap,
+        kind=choice.kind.value,
+        gap=campaign.gap,
         baseline=baseline,
-        held_out_fraction=held_out,
-        seed=seed,
+        held_out_fraction=choice.held_out,
+        seed=choice.seed,
         transport=run,
         start=None if start is None else load_structure(str(start), Path.cwd()),
         progress=lambda text: typer.echo(f"{text} ...", err=True),

@@ -14,8 +14,17 @@ from typing import Any
 
 from .holds import Control
 
-RESUMABLE_KINDS = frozenset({"sample", "initial-molecular-dynamics"})
-"""Kinds that carry on from their last written frame wherever they were stopped."""
+RESUMABLE_KINDS = frozenset(
+    {
+        "barrier-band",
+        "conductivity-run",
+        "defect-field-branch",
+        "initial-molecular-dynamics",
+        "locality-centre",
+        "sample",
+    }
+)
+"""Kinds that carry on from their last frame, image, field or displacement on disk wherever they were stopped."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -134,7 +133,7 @@ def show(template: str, make: Callable[[Snapshot], dict[str, Any]]) -> Response:
 
 def revision() -> Response:
     """Return the store's revision: pages ask for it, and for themselves again when it has changed."""
-    return jsonify(revision=reader().snapshot().revision, now=datetime.now(UTC).timestamp())
+    return jsonify(revision=reader().snapshot().revision)
 
 
 @cache

@@ -16,7 +16,6 @@ from ...states import State
 from ...store.queries import ISOLATED_ATOM_SAMPLER
 from ...store.records import CampaignRecord, ResultRecord
 from ...workflows.report import settings_yaml
-from ...workflows.status import RunningJob
 from ...workflows.stop_rule import StopSettings, improves, stop_verdict
 from .app import missing, reader, show, wanted, wanted_number
 from .charts import MILLI, element_chart, label_chart, learning_charts
@@ -38,6 +37,8 @@ STATE_ORDER = (
     State.CANCELLED,
 )
 MOST_GROUPS = 30
+PATH_ARTEFACT = "band"
+"""Results with a file of this name have a path whose images can be played."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
         "groups": groups[:MOST_GROUPS],
         "groups_left_out": max(0, len(groups) - MOST_GROUPS),
         "sections": sections,
+        "paths": [one for one in snapshot.results_of.get(name, ()) if PATH_ARTEFACT in one.artefacts],
         "section_problems": problems,
         "core_hours": snapshot.core_hours.get(name, {}),
         "queue": snapshot.queue_jobs_of.get(name, []),
@@ -258,9 +260,21 @@ def timeline_of(snapshot: Snapshot, jobs: Sequence[JobRow]) -> Markup:
     return timeline(runs, "What each worker ran when")
 
 
+@dataclass(frozen=True)
+class RunningJob:
+    """A job that runs, with its worker's progress where that is known."""
+
+    number: int
+    key: str
+    worker: str
+    started: datetime
+    done: int | None
+    of: int | None
+    seconds_left: float | None
+
+
 def running_jobs(snapshot: Snapshot, jobs: Sequence[JobRow]) -> list[RunningJob]:
     """Return the jobs that run, with their workers' progress."""
-    moment = time.time()
     found = []
     for job in jobs:
         launch = snapshot.launches.get(job.launches[-1]) if job.state is State.RUNNING and job.launches else None
@@ -268,17 +282,12 @@ def running_jobs(snapshot: Snapshot, jobs: Sequence[JobRow]) -> list[RunningJob]
             continue
         worker = snapshot.workers.get(launch.worker)
         # A worker's progress may still be that of its job before.
-        is_current = worker is not None and worker.done and worker.at >= launch.started
-        found.append(
-            RunningJob(
-                key=job.key,
-                kind=job.kind,
-                worker=launch.worker,
-                seconds=max(0.0, moment - launch.started),
-                done=worker.done if worker is not None and is_current else None,
-                of=worker.of if worker is not None and is_current else None,
-            )
-        )
+        done, of, left = None, None, None
+        if worker is not None and worker.done and worker.of and worker.at >= launch.started:
+            done, of = worker.done, worker.of
+            left = (worker.at - launch.started) * (of - done) / done
+        started = datetime.fromtimestamp(launch.started, UTC)
+        found.append(RunningJob(job.number, job.key, launch.worker, started, done, of, left))
     return sorted(found, key=lambda one: one.key)
 
 

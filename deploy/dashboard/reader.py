@@ -62,7 +62,13 @@ class Memory:
                 if kept is not None and kept[0] == reason:
                     self._kept.move_to_end(name)
                     return kept[1]
-            value = make()
+            try:
+                value = make()
+            except BaseException:
+                with self._lock:
+                    if name not in self._kept:
+                        self._makers.pop(name, None)
+                raise
             with self._lock:
                 self._kept[name] = (reason, value)
                 self._kept.move_to_end(name)

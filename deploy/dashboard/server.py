@@ -12,15 +12,17 @@ from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHand
 from ...errors import InputError
 from .settings import DashboardSettings
 
-MAX_THREADS: Final = 96
-IDLE_S: Final = 30.0
-"""A connection on which nothing is asked for so long is closed: who sends slowly keeps nobody else waiting."""
+MAX_THREADS: Final = 64
+IDLE_S: Final = 15.0
+"""A connection on which nothing moves for so long (s) is closed: who is slow keeps nobody else waiting."""
 
 
 class _Handler(WSGIRequestHandler):
     """Answers one connection; says nothing, because addresses may hold a token."""
 
     timeout = IDLE_S
+    # One request per connection: viewers that look at a page hold no thread until they ask again.
+    protocol_version = "HTTP/1.0"
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # named by the class above
         """Say nothing."""

@@ -312,3 +312,38 @@ def test_an_empty_store_says_so(client_of: ClientOf, store: Store) -> None:
     assert "There is no campaign" in text(client, "/")
     for path in ("/configurations", "/models", "/results"):
         assert client.get(path).status_code == 200
+
+
+def test_a_running_job_has_its_workers_progress(client_of: ClientOf, builder: Any, store: Store) -> None:
+    builder.add_job("generation-0/runs", "sample", 0, "RUNNING")
+    store.database.fireworks.update_one({"fw_id": 2}, {"$set": {"launches": [7]}})
+    began = {"state": "RUNNING", "created_on": "2026-01-01T10:00:00+00:00"}
+    launch = {"launch_id": 7, "fw_id": 2, "fworker": {"name": "node-3"}, "state": "RUNNING", "state_history": [began]}
+    store.database.launches.insert_one(launch)
+    started = 1767261600.0
+    progress = {"done": 20, "of": 80, "at": started + 60}
+    worker = {"_id": "node-3", "host": "node", "state": "running", "started": 0.0, "heartbeat": 0.0}
+    store.workers.insert_one({**worker, "progress": progress})
+    seen = " ".join(text(client_of(store), "/campaign", name="small").split())
+    assert "20 of 80 about 3 min 00 s left" in seen
+    store.workers.update_one({"_id": "node-3"}, {"$set": {"progress": {**progress, "at": started - 60}}})
+    assert "20 of 80" not in text(client_of(store), "/campaign", name="small"), "that was the job before"
+
+
+def test_a_parent_may_be_a_trajectory(client_of: ClientOf, finished_store: Store) -> None:
+    trajectory = next(iter(finished_store.trajectories.find()))
+    children = list(finished_store.configurations.find({"generation": 1}))[:2]
+    for one in children:
+        origin = one.origin.model_copy(update={"parent": trajectory.id, "step": 40})
+        finished_store.configurations.replace(one.model_copy(update={"origin": origin}))
+    client = client_of(finished_store)
+    page = client.get("/configuration", query_string={"id": children[0].id}).data.decode()
+    assert "trajectory of ES-GAP" in page
+    assert len(rows(client, filter=f"parent={trajectory.id}")) == 2
+    file = client.get("/artefact", query_string={"kind": "trajectories", "record": trajectory.id})
+    assert file.data == b"frames"
+
+
+def test_heads_of_pages_alone_can_be_asked_for(client: FlaskClient) -> None:
+    answer = client.head("/")
+    assert (answer.status_code, answer.data) == (200, b"")

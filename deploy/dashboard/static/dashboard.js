@@ -165,12 +165,19 @@
     }
     return seconds > 5 ? `${Math.round(seconds)} s ago` : "just now";
   };
+  const lasting = (seconds) => {
+    const whole = Math.round(seconds), two = (number) => String(number).padStart(2, "0");
+    if (whole < 60) return `${whole} s`;
+    if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+    return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+  };
   const tellTimes = () => {
     for (const element of document.querySelectorAll("time")) {
       const moment = Date.parse(element.dateTime);
       if (Number.isNaN(moment)) continue;
       element.title ||= element.textContent;
-      element.textContent = ago(Math.max(0, (Date.now() - moment) / 1000));
+      const seconds = Math.max(0, (Date.now() - moment) / 1000);
+      element.textContent = "elapsed" in element.dataset ? lasting(seconds) : ago(seconds);
     }
   };
 
