@@ -28,6 +28,7 @@ from . import (
     run,
     status,
     store,
+    study,
 )
 from .errors import run_guarded
 
@@ -73,6 +74,7 @@ for _module in (
     import_labels,
     potentials,
     analyse,
+    study,
     store,
     doctor,
 ):

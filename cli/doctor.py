@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,12 +23,16 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     store: StoreOption = None,
+    smoke: Annotated[
+        list[str] | None,
+        typer.Option(help="Also compute two atoms of silicon with this engine (name); may be given several times."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what is installed and reachable, and what to do about the rest. Exit status 2 if something is missing."""
-    from .environment import Status, worst
+    from .environment import Status, check_smoke_run, worst
 
-    checks = all_checks(store)
+    checks = [*all_checks(store), *(check_smoke_run(engine) for engine in smoke or ())]
     healthy = worst(checks) is not Status.FAILED
     if as_json:
         typer.echo(json.dumps({"ok": healthy, "checks": [check.as_dict() for check in checks]}, indent=2))

@@ -125,6 +125,26 @@ def check_engine(settings: CommonSettings) -> Check:
     return _engine_check(engine_of(settings).probe(settings), Status.FAILED)
 
 
+def check_smoke_run(engine: str) -> Check:
+    """Whether an engine computes two atoms of silicon, which takes seconds.
+
+    Raises
+    ------
+    InputError
+        If there is no such engine, or none that runs without settings.
+    """
+    from ..labelling.smoke import smoke_run
+    from ..states import State
+
+    with tempfile.TemporaryDirectory(prefix="ionloop-smoke-") as folder:
+        outcome = smoke_run(engine, Path(folder))
+    name = f"smoke run {engine}"
+    if outcome.state is not State.FINISHED:
+        return Check(name, Status.FAILED, outcome.state.value, outcome.reason)
+    found = f"{outcome.engine_version}: two atoms of silicon in {outcome.wall_time_s:.1f} s, {outcome.energy:.4f} eV"
+    return Check(name, Status.OK, found)
+
+
 def _engine_check(probe: EngineProbe, if_missing: Status) -> Check:
     name = f"engine {probe.engine}"
     if probe.found:

@@ -12,7 +12,9 @@ import typer
 from .options import JsonOption, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
-    from ..analysis.studies import DataSizeStudy, ReferenceQualityStudy
+    from collections.abc import Sequence
+
+    from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
     from ..fitting.data_sets import DataSet
     from ..store.connection import Store
     from ..workflows.report_sections import ReportSection
@@ -294,6 +296,8 @@ def _print_data_size(study: DataSizeStudy) -> None:
     _print_table(*data_size_table(study), title=f"Errors on {study.held_out} held-out configurations")
     for text in study.skipped:
         typer.echo(f"left out: {text}", err=True)
+    for point in study.points:
+        _tell_remarks(f"{point.configurations} configurations", point.transport)
 
 
 def _print_reference_quality(study: ReferenceQualityStudy) -> None:
@@ -302,6 +306,14 @@ def _print_reference_quality(study: ReferenceQualityStudy) -> None:
     _print_table(*difference_table(study), title=f"Labels of {study.differences.configurations} configurations")
     typer.echo()
     _print_table(*quality_table(study), title=f"Models, on {study.held_out} held-out configurations")
+    for model in study.models:
+        _tell_remarks(model.fitted_to, model.transport)
+
+
+def _tell_remarks(name: str, transport: Sequence[ModelTransport]) -> None:
+    for one in transport:
+        if one.remark:
+            typer.echo(f"{name}, {one.temperature_K:g} K: {one.remark}", err=True)
 
 
 def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], title: str) -> None:
@@ -313,4 +325,6 @@ def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], title: s
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    # Piped into a file nothing is cut to a width that nobody chose.
+    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)

@@ -135,7 +135,7 @@ def input_data(atoms: Atoms, settings: EspressoSettings) -> dict[str, dict[str, 
         "control": {
             "calculation": "scf",
             "pseudo_dir": str(pseudopotential_folder(settings)),
-            "outdir": "./out",
+            "outdir": "./scratch",
             "tprnfor": True,
             "tstress": True,
             "disk_io": "none",

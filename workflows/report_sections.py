@@ -85,6 +85,6 @@ def is_number(text: str) -> bool:
 def numeric_columns(table: TableBlock) -> list[bool]:
     """Return for every column whether its cells are numbers (or dashes, where one is missing)."""
     return [
-        any(map(is_number, cells)) and all(is_number(cell) or cell in {"", "–", "-"} for cell in cells)
+        all(is_number(cell) or cell in {"", "–", "-"} for cell in cells) and any(cells)
         for cells in zip(*table.rows, strict=True)
     ] or [False] * len(table.columns)

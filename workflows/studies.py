@@ -201,7 +201,8 @@ def _transport_at(
         if whole.n_frames - left_out < FEWEST_FRAMES:
             return _no_transport(run, temperature_K, f"fewer than {FEWEST_FRAMES} frames after equilibration")
         trajectories.append(whole.part(start=left_out))
-    result = analyse_conductivity(trajectories, Carrier(run.mobile, temperature_K)).result
+    # No diffusivity depends on the charge: any ion may be asked for.
+    result = analyse_conductivity(trajectories, Carrier(run.mobile, temperature_K, charge_e=1.0)).result
     return ModelTransport(
         temperature_K=temperature_K,
         length_ps=result.length_ps,

@@ -135,9 +135,11 @@ def job_graph(jobs: Sequence[GraphJob], links: Mapping[int, Iterable[int]], desc
         if child in home and home[child] != home[job.number]
     }
     parts = [
-        Markup('<svg class="graph" viewBox="0 0 {:.0f} {:.0f}" role="group" aria-label="{}" data-zoom="">').format(
-            width, height, described
-        )
+        Markup(
+            '<svg class="graph" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" role="group" '
+            'preserveAspectRatio="xMinYMid meet" '
+            'aria-label="{2}" data-zoom="">'
+        ).format(width, height, described)
     ]
     for start, end in sorted(edges):
         parts.append(_edge(at[start], blocks[start], at[end], blocks[end]))

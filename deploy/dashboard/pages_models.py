@@ -89,8 +89,15 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
         if isinstance(value, Mapping):
             found.extend(flattened(value, f"{name}.") or [(name, "none")])
         else:
-            found.append((name, str(value)))
+            found.append((name, short_text(value)))
     return found
+
+
+def short_text(value: Any) -> str:
+    """Return a value as text, numbers with six digits, also in lists."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(short_text, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

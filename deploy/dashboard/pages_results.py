@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...store.record_kinds import RECORD_KINDS, Column
 from ...store.records import ResultRecord
 from ...store.selection import value_columns
+from ...workflows.report_sections import FigureBlock
 from .app import missing, page_settings, reader, show, wanted, wanted_number
 from .asking import Found, ask, plain, split_filters, text_of
 from .charts import Chart, comparison_chart
@@ -150,6 +151,12 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
         ],
         "files": list(record.artefacts.items()),
         "scene": path_scene(record),
+        "figures": [
+            Chart(block.key, block.figure, block.caption, block.caption)
+            for section in sections
+            for block in section.blocks
+            if isinstance(block, FigureBlock) and block.key == f"{record.values.get('slot')}-{record.model_kind}"
+        ],
         "sections": [(one.key, one.title) for one in sections],
     }
 

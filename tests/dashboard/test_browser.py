@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from ase import Atoms
 
 from ionloop.deploy.dashboard import DashboardSettings, create_app
+from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard.app import READER
 from ionloop.deploy.dashboard.server import make_server
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
+from ionloop.workflows.analyses import ANALYSES
+from ionloop.workflows.report_sections import FigureBlock, ReportSection
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 
@@ -50,9 +54,18 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
+def marked_up_section(store: Store, campaign: str) -> ReportSection:
+    """Return a section whose figure has all the mark-up that titles of figures may have."""
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[2, 1], error_y={"array": [0.1, 0.2]}))
+    figure.update_layout(title="<b>bold</b> R<sub>cut</sub> Å<sup>3</sup> <i>slanted</i>")
+    return ReportSection("marked", "Marked", "A figure.", [FigureBlock("up", figure, "Caption")])
+
+
 @pytest.fixture
-def dashboard(finished_store: Store, builder: Any) -> Iterator[str]:
-    """A dashboard of a campaign that ran, one with a hostile name, and a barrier's path."""
+def dashboard(finished_store: Store, builder: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A dashboard of a campaign that ran, one with a hostile name, an analysis, and a barrier's path."""
+    analysis = type(ANALYSES[0])(**{**vars(ANALYSES[0]), "section": marked_up_section})
+    monkeypatch.setattr(reader_module, "ANALYSES", (analysis,))
     hostile = type(builder)(finished_store, "other")
     hostile.name = HOSTILE
     hostile.add_campaign()

@@ -119,6 +119,7 @@ def test_analyses_are_shown_and_one_that_fails_hides_no_other(
         blocks = [
             FigureBlock("curve", go.Figure(go.Scatter(x=[1], y=[2])), "Caption <i>one</i>"),
             TableBlock(("a", "b, eV"), [("x", "1.5")], "table's note"),
+            TableBlock(("long",), [(str(row),) for row in range(13)]),
             TextBlock("a paragraph"),
         ]
         return ReportSection("shown", "Shown <u>title</u>", "It came out.", blocks)
@@ -132,6 +133,7 @@ def test_analyses_are_shown_and_one_that_fails_hides_no_other(
     for word in ("Shown <u>title</u>", "It came out.", "Caption <i>one</i>", "table's note", "a paragraph", "1.5"):
         assert word in seen
     assert "Cannot be shown" in seen
+    assert "13 rows: long" in seen
     assert "<u>" not in page
     assert "<b>gone" not in page
 

@@ -96,7 +96,8 @@ def test_every_answer_carries_the_headers(client_of: ClientOf, finished_store: S
         policy = headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "script-src 'self'" in policy
-        assert "unsafe" not in policy
+        assert "unsafe-inline" not in policy
+        assert "unsafe-eval" not in policy
         assert "http" not in policy
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"

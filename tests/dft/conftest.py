@@ -31,6 +31,12 @@ def require(settings) -> None:
 
 
 @pytest.fixture
+def require_engine():
+    """The function that skips the test if the engine of given settings is not there."""
+    return require
+
+
+@pytest.fixture
 def gpaw() -> GpawSettings:
     settings = GpawSettings(cutoff_eV=350, k_grid=KGrid(grid=(2, 2, 2)))
     require(settings)

@@ -103,7 +103,7 @@ def test_an_aggregate_must_make_sense(conductivities: Store, function: str) -> N
 
 
 HOSTILE = [
-    "id={\"$ne\":null}",
+    'id={"$ne":null}',
     "id=$where",
     "campaign={'$gt':''}",
     "kind=a' || 1==1",

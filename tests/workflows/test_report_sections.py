@@ -33,6 +33,6 @@ def test_what_does_not(text):
 
 
 def test_a_missing_number_does_not_turn_its_column_into_text():
-    table = TableBlock(("a", "b", "c"), (("x", "1", "–"), ("y", "–", "–")))
+    table = TableBlock(("a", "b", "c"), (("x", "1", ""), ("y", "–", "")))
     assert numeric_columns(table) == [False, True, False]
     assert numeric_columns(TableBlock(("a",), ())) == [False]

@@ -51,6 +51,8 @@
     layout.font = { ...layout.font, color: dark ? "#c3c9cf" : "#3a4148" };
     layout.hoverlabel = { bgcolor: dark ? "#262b30" : "#ffffff", font: { color: dark ? "#e6e8ea" : "#1c2024" } };
     layout.autosize = true;
+    // The place is as high as the figure from the beginning: nothing below it moves, and nothing overlaps.
+    place.style.height = `${layout.height}px`;
     Plotly.react(place, dark ? figure.data.map(recolour) : figure.data, layout, {
       responsive: true, displayModeBar: false,
     });
