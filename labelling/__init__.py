@@ -1,5 +1,6 @@
 """Labelling with reference engines behind one interface: a structure in, a label with its state out."""
 
+from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
 from .engine import EngineProbe
 from .engine_process import EngineProcessError, stop_engine_process
 from .licensed_settings import AimsSettings, VaspSettings
@@ -14,11 +15,15 @@ __all__ = [
     "AimsSettings",
     "Attempt",
     "CommandSettings",
+    "Cp2kSettings",
     "EngineProbe",
     "EngineProcessError",
     "EngineSettings",
+    "EspressoSettings",
     "Gfn1XtbSettings",
+    "GpawSettings",
     "ImportedSettings",
+    "KGrid",
     "LabelOutcome",
     "ScratchError",
     "VaspSettings",

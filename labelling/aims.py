@@ -211,28 +211,31 @@ def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, p
         raise EngineFailure(f"FHI-aims' output ends early, with: {last_line(text)}")
     if failure is not None:
         raise failure
-    results, computed = _parse(text)
+    evaluation, computed = _parse(text, with_stress=bool(atoms.pbc.all()))
     _check_structure(computed, atoms)
-    if results.get("free_energy") is None or results.get("forces") is None:
-        raise EngineFailure("FHI-aims' output has no energy or no forces")
-    return Evaluation(
-        energy=float(results["free_energy"]),
-        forces=np.asarray(results["forces"], dtype=float),
-        stress=optional_array(results.get("stress")) if atoms.pbc.all() else None,
-        charges=optional_array(results.get("hirshfeld_charges")),
-    )
+    return evaluation
 
 
-def _parse(text: str) -> tuple[dict[str, Any], Atoms]:
-    """Return ASE's results and structure of the output."""
+def _parse(text: str, with_stress: bool) -> tuple[Evaluation, Atoms]:
+    """Return what ASE reads out of the output, and the structure that it is about."""
     lines = iter(text.splitlines(keepends=True))
     try:
         header = get_header_chunk(lines)
         chunk = list(get_aims_out_chunks(lines, header))[-1]
-        results = chunk.results
-        return results, chunk.initial_atoms
+        # Only what a label needs: orbital energies, which outputs print in many ways, must not spoil one.
+        energy, forces, structure = chunk.free_energy, chunk.forces, chunk.initial_atoms
+        stress, charges = (chunk.stress if with_stress else None), chunk.hirshfeld_charges
     except (AimsParseError, ParseError, ValueError, IndexError, AssertionError) as error:
         raise EngineFailure(f"FHI-aims' output cannot be read: {type(error).__name__}: {one_line(error)}") from error
+    if energy is None or forces is None:
+        raise EngineFailure(f"FHI-aims' output has no {'energy' if energy is None else 'forces'}")
+    evaluation = Evaluation(
+        energy=float(energy),
+        forces=np.asarray(forces, dtype=float),
+        stress=optional_array(stress),
+        charges=optional_array(charges),
+    )
+    return evaluation, structure
 
 
 def _check_structure(computed: Atoms, atoms: Atoms) -> None:

@@ -147,7 +147,7 @@ def _dft_section(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
         f"    REL_CUTOFF {settings.relative_cutoff_Ry:.10g}",
         "  &END MGRID",
         "  &QS",
-        "    EPS_DEFAULT 1.0E-12",
+        "    EPS_DEFAULT 1.0E-10",
         "  &END QS",
         "  &XC",
         "    &XC_FUNCTIONAL PBE",

@@ -18,6 +18,8 @@ from .common_settings import NOT_PHYSICS, CommonSettings
 
 # Round-off must not add a k-point to a cell whose edge divides exactly.
 _ROUND_OFF = 1e-6
+# No crystal has a single atom in so large a cell: such an atom is free, and Γ is all that it needs.
+_FREE_ATOM_EDGE_A = 7.0
 
 KGridShape = tuple[int, int, int]
 ChemicalSymbol = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
@@ -59,9 +61,12 @@ def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
 
     By spacing s they are ceil(2π |b_i| / s), and 1 along directions that are not periodic. As
     ceil(ceil(x) / m) = ceil(x / m), an m-fold supercell samples the very same points where m divides the grid of
-    the small cell, and more finely elsewhere, so energies per atom agree to the convergence of the grid.
+    the small cell, and more finely elsewhere, so energies per atom agree to the convergence of the grid. A free atom
+    in its box has Γ alone.
     """
-    if k_grid.grid is not None:
+    if len(atoms) == 1 and min(atoms.cell.lengths()) >= _FREE_ATOM_EDGE_A:
+        shape = (1, 1, 1)
+    elif k_grid.grid is not None:
         shape = k_grid.grid
     elif k_grid.spacing_per_A is None:
         shape = (1, 1, 1)

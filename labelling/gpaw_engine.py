@@ -8,6 +8,7 @@ what an interrupted run leaves behind.
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -151,10 +152,10 @@ def new_calculator(atoms: Atoms, settings: GpawSettings, text_file: Path) -> Cal
         If GPAW cannot be loaded.
     """
     try:
-        from gpaw import GPAW
+        package = importlib.import_module("gpaw")
     except ImportError as error:
         raise EngineFailure(f"the package gpaw cannot be loaded ({one_line(error)}); {_INSTALL}") from error
-    return GPAW(**calculator_parameters(atoms, settings), txt=str(text_file))
+    return package.GPAW(**calculator_parameters(atoms, settings), txt=str(text_file))
 
 
 def _version_of(distribution: str) -> str:

@@ -43,7 +43,9 @@ class ImportedEngine:
         return settings.source
 
     def probe(self, settings: ImportedSettings | None = None) -> EngineProbe:
-        """Say yes: there is nothing to find."""
+        """Say that there is nothing to find; with settings, which a campaign that labels has, that this will not do."""
+        if settings is not None:
+            return EngineProbe(self.name, found=False, version=settings.source, remedy=_objection(settings))
         return EngineProbe(self.name, found=True, version="labels from files", remedy="bring them by `ionloop import`")
 
 

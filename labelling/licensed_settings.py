@@ -10,7 +10,17 @@ from .common_settings import NOT_PHYSICS
 from .dft_settings import ExecutableSettings
 
 
-class AimsSettings(ExecutableSettings):
+class _ParallelSettings(ExecutableSettings):
+    """Codes that run on a whole node: what they use is counted over all their processes."""
+
+    memory_limit_MB: PositiveFloat = Field(
+        64_000.0,
+        description="Resident memory of the engine and its processes on this node above which it is killed (MB)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+
+
+class AimsSettings(_ParallelSettings):
     """FHI-aims: Blum et al., Comput. Phys. Commun. 2009, 180, 2175 (10.1016/j.cpc.2009.06.022).
 
     PBE, "light" settings and the first tier of basis functions, as the reference of Staacke et al., ACS Appl. Energy
@@ -56,7 +66,7 @@ class AimsSettings(ExecutableSettings):
     )
 
 
-class VaspSettings(ExecutableSettings):
+class VaspSettings(_ParallelSettings):
     """VASP: Kresse, Furthmüller, Phys. Rev. B 1996, 54, 11169 (10.1103/PhysRevB.54.11169)."""
 
     COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_VASP_COMMAND"

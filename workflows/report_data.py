@@ -39,6 +39,7 @@ from .analyses.locality import locality_bounds
 from .ledger import failures
 from .report_sections import ReportSection
 from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
+from .study_results import study_sections
 
 PARITY: Final = "parity"
 ERRORS: Final = "errors"
@@ -199,7 +200,10 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
         parity=parity,
         parity_problem=problem,
         force_bounds=locality_bounds(store, record.id),
-        sections=tuple(filter(None, (analysis.section(store, record.id) for analysis in ANALYSES))),
+        sections=(
+            *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES)),
+            *study_sections(store, record.id),
+        ),
     )
 
 

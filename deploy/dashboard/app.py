@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import re
 import shlex
+import sqlite3
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from flask import Flask, Response, abort, current_app, jsonify, render_template,
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
 from ... import __version__
@@ -75,6 +77,8 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     app.add_url_rule("/plotly.js", view_func=plotly)
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(IonloopError, show_problem)
+    for error_type in (sqlite3.Error, PyMongoError, OSError):
+        app.register_error_handler(error_type, show_outage)
     return app
 
 
@@ -172,6 +176,12 @@ def show_error(error: HTTPException) -> tuple[str, int] | Response:
 def show_problem(error: IonloopError) -> tuple[str, int]:
     """Return a page with an error that a user can act on."""
     return _error_page("That cannot be shown", str(error), 400)
+
+
+def show_outage(error: Exception) -> tuple[str, int]:
+    """Return a page that says that the store cannot be read now; the log has the cause."""
+    current_app.logger.error("the store cannot be read", exc_info=error)
+    return _error_page("The store cannot be read now", "It may be away or busy; this page can be loaded again.", 503)
 
 
 def _error_page(title: str, text: str, status: int) -> tuple[str, int]:

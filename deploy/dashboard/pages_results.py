@@ -81,6 +81,8 @@ def table_page(snapshot: Snapshot, question: Question) -> dict[str, Any]:
         problem, values, comparison = str(error), [], None
         found = ask([], BASE_COLUMNS, (), sort="", page=1, rows=settings.page_rows)
     numeric = numeric_names(values, found.matching)
+    # What is compared stands first: a table has no room for all values of a result.
+    chosen_values = sorted((one for one in values if one.name in numeric), key=lambda one: one.name != question.y)
     alike = len({one.kind for one in found.matching}) == 1
     return {
         "question": question,
@@ -89,7 +91,7 @@ def table_page(snapshot: Snapshot, question: Question) -> dict[str, Any]:
         "kinds": sorted(Counter(one.kind for one in records).items()),
         "columns": [
             *(column for column in BASE_COLUMNS if column.shown),
-            *(column for column in (values if alike else []) if column.name in numeric[:MOST_VALUES]),
+            *(chosen_values[:MOST_VALUES] if alike else []),
         ],
         "numeric": numeric,
         "problem": problem,

@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 from flask import Flask, Request, Response, abort, redirect, request
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from .settings import DashboardSettings, is_loopback
@@ -65,6 +64,9 @@ def protect(app: Flask, settings: DashboardSettings) -> None:
             abort(413)
         if len(request.environ.get("QUERY_STRING", "")) + len(request.path) > settings.max_url_length:
             abort(414)
+        if request.endpoint == "static":
+            # Nothing of the store: the page that asks for the token looks like the others.
+            return None
         if settings.token is None:
             return None if _names_loopback(request) else _refusal("this host name is not the dashboard's", 421)
         return _admitted(settings.token)
@@ -130,8 +132,3 @@ def _login(*, wrong: bool) -> Response:
 
 def _refusal(text: str, status: int) -> Response:
     return Response(f"{text}\n", status, mimetype="text/plain")
-
-
-def is_public(error: HTTPException) -> bool:
-    """Return whether an error's own description may be shown: those that pages raise with one of theirs."""
-    return error.code is not None and error.code < 500

@@ -28,6 +28,7 @@ SERVER_POLL_S = 5.0
 
 _OPTIONS: CodecOptions[Mapping[str, Any]] = CodecOptions(unicode_decode_error_handler="replace")
 _BATCH = 500
+_PATIENCE_S = 10.0
 
 # What changes in documents of these collections; in all others whole documents are replaced.
 _STAMP_FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -64,15 +65,25 @@ class FileSource:
     """The documents of an embedded store's file, read through a connection that cannot write."""
 
     def __init__(self, path: Path, database: str) -> None:
+        self._path = path
         self._database = database
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30.0)
-        self._connection.execute("PRAGMA query_only = 1")
+        self._connection, self._inode = self._open()
+
+    def _open(self) -> tuple[sqlite3.Connection, int]:
+        address = f"{self._path.as_uri()}?mode=ro"
+        connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=_PATIENCE_S)
+        connection.execute("PRAGMA query_only = 1")
+        return connection, self._path.stat().st_ino
 
     def token(self) -> Hashable:
-        """Return SQLite's count of the commits of all other connections."""
+        """Return SQLite's count of the commits of all other connections, and which file it is."""
         with self._lock:
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            if self._path.stat().st_ino != self._inode:
+                # Another file was put in its place, such as a backup.
+                self._connection.close()
+                self._connection, self._inode = self._open()
+            return self._inode, int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def stamps(self, collection: str) -> dict[Key, Hashable]:
         """Return the revision of every document; an index holds all that is needed."""

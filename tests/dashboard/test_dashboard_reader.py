@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from pymongo.errors import ServerSelectionTimeoutError
 
 from ionloop.deploy.dashboard.app import READER
 from ionloop.deploy.dashboard.reader import Memory, Reader
 from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.states import State
-from ionloop.store.connection import Store
+from ionloop.store.connection import Store, open_store
 from ionloop.workflows.generation_loop import error_history
 from ionloop.workflows.status import campaign_status
 
@@ -135,3 +137,28 @@ def test_memory_keeps_the_last_ones() -> None:
     memory.get("c", 0, lambda: made.append("c"))
     memory.get("a", 0, lambda: made.append("a"))
     assert made == ["a"]
+
+
+def test_a_file_put_in_its_place_is_noticed(builder: object, reader: Reader, store: Store, tmp_path: Path) -> None:
+    assert "small" in reader.snapshot().campaigns
+    other = open_store(str(tmp_path / "other.db"))
+    other.close()
+    store.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{store.location}{suffix}").unlink(missing_ok=True)
+    (tmp_path / "other.db").replace(store.location)
+    assert reader.snapshot().campaigns == {}
+
+
+def test_an_outage_is_told(client_of: ClientOf, finished_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(finished_store)
+    client.get("/")
+
+    def away() -> None:
+        raise ServerSelectionTimeoutError("mongodb://secret@host is away")
+
+    monkeypatch.setattr(client.application.extensions[READER]._source, "token", away)
+    answer = client.get("/")
+    assert answer.status_code == 503
+    assert b"cannot be read now" in answer.data
+    assert b"secret" not in answer.data

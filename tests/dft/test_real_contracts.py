@@ -45,8 +45,8 @@ class TestEspresso(_Contract):
     def settings(self):
         return EspressoSettings(
             pseudopotentials={"Si": "Si.pbe-rrkj.UPF"},
-            cutoff_Ry=16,
-            density_cutoff_Ry=64,
+            cutoff_Ry=30,
+            density_cutoff_Ry=120,
             k_grid=KGrid(grid=(1, 2, 1)),
             isolated_atom_box_A=7.0,
         )

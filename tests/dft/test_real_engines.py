@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from ionloop.cli.environment import Status, check_smoke_run
 from ionloop.labelling import LabelOutcome, label
 from ionloop.labelling.dft_settings import KGrid
 from ionloop.states import State
@@ -124,3 +125,10 @@ def test_espresso_says_that_it_did_not_converge(espresso, tmp_path):
     hasty = espresso.model_copy(update={"max_iterations": 1, "max_attempts": 1})
     outcome = label(bulk("Si", "diamond", a=5.47), hasty, tmp_path)
     assert outcome.state is State.UNCONVERGED, outcome.reason
+
+
+@pytest.mark.parametrize("engine", ["gpaw", "cp2k", "espresso"])
+def test_smoke_run_of_the_doctor(engine, request):
+    request.getfixturevalue(engine)
+    check = check_smoke_run(engine)
+    assert check.status is Status.OK, check.advice

@@ -81,6 +81,12 @@ def test_directions_that_are_not_periodic_get_one_point():
     assert k_grid_shape(slab, KGrid(gamma=True)) == (1, 1, 1)
 
 
+def test_a_free_atom_in_its_box_needs_gamma_alone():
+    atom = Cp2kEngine().isolated_atom("S", Cp2kSettings())
+    assert k_grid_shape(atom, KGrid(grid=(2, 2, 2))) == k_grid_shape(atom, KGrid(spacing_per_A=0.2)) == (1, 1, 1)
+    assert k_grid_shape(bulk("Li", a=3.5), KGrid(grid=(2, 2, 2))) == (2, 2, 2)
+
+
 @pytest.mark.parametrize("values", [{}, {"gamma": True, "grid": (1, 1, 1)}, {"spacing_per_A": 0.3, "gamma": True}])
 def test_one_way_to_say_the_k_points(values):
     with pytest.raises(ValidationError, match="exactly one"):

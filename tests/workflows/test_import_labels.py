@@ -17,7 +17,10 @@ from ionloop.cli import import_labels as command
 from ionloop.errors import InputError
 from ionloop.fitting.data_sets import ExtxyzKeys
 from ionloop.fitting.foreign_data import EnergyUnit, FileUnits, LengthUnit, StressSign, StressUnit, read_foreign
+from ionloop.labelling.registry import engine_of
+from ionloop.labelling.runner import label
 from ionloop.labelling.settings import ImportedSettings
+from ionloop.states import State
 from ionloop.store.queries import Query, frames, run_query
 from ionloop.tasks.fit import build_data_set
 from ionloop.workflows.import_labels import ImportRequest, import_labels
@@ -190,6 +193,13 @@ def test_a_stress_that_contradicts_the_virial_is_refused(tmp_path):
         read_foreign(tmp_path / "a.xyz", ExtxyzKeys(), FileUnits())
     found = read_foreign(tmp_path / "a.xyz", ExtxyzKeys(virial="none"), FileUnits())
     np.testing.assert_allclose(found.configurations[0].stress, atoms.get_stress(), atol=DIGITS + 1e-7)
+
+
+def test_a_campaign_cannot_label_with_what_was_imported(tmp_path):
+    outcome = label(crystals(1)[0], VASP, tmp_path)
+    assert outcome.state is State.REJECTED
+    assert "were imported" in outcome.reason
+    assert not engine_of(VASP).probe(VASP).found
 
 
 def test_the_command_imports_and_tells(file, tmp_path, capsys):
