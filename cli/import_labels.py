@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..fitting.foreign_data import EnergyUnit, LengthUnit, StressSign, StressUnit
+from ..units import EnergyUnit, LengthUnit, StressSign, StressUnit
 from .options import JsonOption, RootOption, StoreOption
 
 if TYPE_CHECKING:

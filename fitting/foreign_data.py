@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -19,43 +18,8 @@ from ase.formula import Formula
 from ase.neighborlist import neighbor_list
 
 from ..errors import InputError
+from ..units import EnergyUnit, LengthUnit, StressSign, StressUnit
 from .data_sets import DataSet, ExtxyzKeys, LabelledConfiguration, read_extxyz
-
-
-class EnergyUnit(StrEnum):
-    """Units of energy."""
-
-    EV = "eV"
-    MEV = "meV"
-    HARTREE = "Ha"
-    RYDBERG = "Ry"
-    KJ_PER_MOL = "kJ/mol"
-    KCAL_PER_MOL = "kcal/mol"
-
-
-class LengthUnit(StrEnum):
-    """Units of length."""
-
-    ANGSTROM = "Ang"
-    BOHR = "Bohr"
-    NANOMETRE = "nm"
-
-
-class StressUnit(StrEnum):
-    """Units of stress; the first stands for the file's own energy over length cubed."""
-
-    CONSISTENT = "energy/length3"
-    EV_PER_A3 = "eV/Ang3"
-    GPA = "GPa"
-    KBAR = "kbar"
-
-
-class StressSign(StrEnum):
-    """ASE's sign is positive where the crystal is stretched; many codes print the opposite."""
-
-    ASE = "ase"
-    OPPOSITE = "opposite"
-
 
 ENERGIES_EV: dict[EnergyUnit, float] = {
     EnergyUnit.EV: 1.0,

@@ -36,7 +36,6 @@ OUTPUT_FILE = "aims.out"
 SPECIES_VARIABLE = "AIMS_SPECIES_DIR"
 _FINISHED_MARK = "Have a nice day."
 _UNCONVERGED = re.compile(r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE|scf_solver: SCF cycle not converged", re.IGNORECASE)
-_VERSION = re.compile(r"FHI-aims version\s*:\s*(\S+)")
 _REMEDY = (
     "build it from its source, which needs a licence (fhi-aims.org), load its module or set IONLOOP_AIMS_COMMAND, and "
     f"point {SPECIES_VARIABLE} at its species files"
@@ -251,9 +250,3 @@ def _check_structure(computed: Atoms, atoms: Atoms) -> None:
     shift_A = float(np.abs(shifts).max())
     if not shift_A <= _POSITION_TOLERANCE_A:
         raise EngineFailure(f"the output is about other positions: they differ by {shift_A:.2g} Å")
-
-
-def version_in(text: str) -> str:
-    """Return the version that an output names, empty if none."""
-    said = _VERSION.search(text)
-    return said.group(1) if said else ""

@@ -322,12 +322,14 @@ def test_an_operation_waits_for_the_server(stoppable_server: DatabaseServer, tmp
     for _ in range(5):
         store.note_worker("x", heartbeat=1.0)
     assert time.monotonic() - started < 3 * 2.0
-    threading.Timer(1.0, stoppable_server.ferretdb.start).start()
+    comes_back = threading.Timer(1.0, stoppable_server.ferretdb.start)
+    comes_back.start()
     store.wait_for_server(60.0)
     store.database.things.insert_one({"_id": 300})
     assert store.database.things.count_documents({}) == 301
     assert len(list(cursor)) == 299
     assert store.last_outage_end > 0
+    comes_back.join()
     store.close()
 
 

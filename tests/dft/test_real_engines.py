@@ -10,8 +10,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from ionloop.cli.environment import Status, check_smoke_run
-from ionloop.labelling import LabelOutcome, label
+from ionloop.labelling import LabelOutcome, engine_of, label
 from ionloop.labelling.dft_settings import KGrid
+from ionloop.labelling.smoke import smoke_atoms, smoke_settings
 from ionloop.states import State
 
 pytestmark = pytest.mark.dft
@@ -132,3 +133,14 @@ def test_smoke_run_of_the_doctor(engine, request):
     request.getfixturevalue(engine)
     check = check_smoke_run(engine)
     assert check.status is Status.OK, check.advice
+
+
+@pytest.mark.parametrize("engine", ["gpaw", "cp2k", "espresso"])
+def test_every_rung_reaches_the_same_answer(engine, request, tmp_path):
+    request.getfixturevalue(engine)
+    settings = smoke_settings(engine)
+    plain = _finished(smoke_atoms(), settings, tmp_path / "plain")
+    for number, rung in enumerate(engine_of(settings).recovery_ladder(settings)):
+        recovered = _finished(smoke_atoms(), rung, tmp_path / f"rung-{number}")
+        assert recovered.energy == pytest.approx(plain.energy, abs=1e-3)
+        np.testing.assert_allclose(recovered.forces, plain.forces, atol=1e-2)
