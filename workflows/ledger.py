@@ -78,7 +78,7 @@ def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
 
 def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
     if job["spec"].get("given_up"):
-        state, reason = State.KILLED, _crash_reason(job["spec"], job["spec"]["crashes"])
+        state, reason = State.KILLED, crash_reason(job["spec"], job["spec"]["crashes"])
     else:
         state, reason = _launch_failure(store, job)
     return FailedJob(
@@ -92,7 +92,7 @@ def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
     )
 
 
-def _crash_reason(spec: dict[str, Any], crashes: int) -> str:
+def crash_reason(spec: dict[str, Any], crashes: int) -> str:
     loss = spec.get("loss") or {"cause": "worker crashed", "reason": "out of memory?"}
     return f"{loss['cause']}: {loss['reason']}; given up after {crashes} times"
 

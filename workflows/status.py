@@ -22,7 +22,7 @@ from .lost_jobs import losses_by_cause
 from .queue_jobs import count_by_state, queue_jobs
 
 # FireWorks' states in ours. An archived or paused job will not run unless a person says so.
-_FIREWORKS_STATES = {
+FIREWORKS_STATES = {
     "WAITING": State.WAITING,
     "READY": State.READY,
     "RESERVED": State.READY,
@@ -143,7 +143,7 @@ def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
         "spec.loss": 1,
     }
     found = store.database.fireworks.find({"spec.campaign": campaign}, fields)
-    return [job for job in found if is_readable(job) and job["state"] in _FIREWORKS_STATES]
+    return [job for job in found if is_readable(job) and job["state"] in FIREWORKS_STATES]
 
 
 def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
@@ -157,7 +157,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     record = find_campaign(store, name)
     jobs = job_documents(store, record.id)
     labels = _label_states(store, record)
-    states = _count_states(jobs, labels)
+    states = count_states(jobs, labels)
     history = {errors.generation: errors for errors in error_history(store, record.id)}
     per_generation = _configurations_by_generation(store, record.id)
     generations = [
@@ -171,7 +171,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         for generation, configurations in sorted(per_generation.items())
     ]
     control = control_of(store, record.id)
-    state, reason = _campaign_state(record, jobs, control)
+    state, reason = state_of_campaign(record, jobs, control)
     end = record.ended or datetime.now(UTC)
     return CampaignStatus(
         name=record.id,
@@ -215,25 +215,27 @@ def _label_states(store: Store, record: CampaignRecord) -> dict[str, State]:
     return {document["content_hash"]: State(document["state"]) for document in documents}
 
 
-def _count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:
+def count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:
     """Count the jobs by state; a label job that ended counts as what its label is."""
     counts = Counter(
-        _FIREWORKS_STATES[job["state"]] if not job["spec"].get("given_up") else _crashed_state(job) for job in jobs
+        FIREWORKS_STATES[job["state"]] if not job["spec"].get("given_up") else crashed_state(job) for job in jobs
     )
     unsuccessful = Counter(state for state in labels.values() if state in UNSUCCESSFUL)
     counts[State.FINISHED] -= sum(unsuccessful.values())
     return +(counts + unsuccessful)
 
 
-def _crashed_state(job: dict[str, Any]) -> State:
-    state = _FIREWORKS_STATES[job["state"]]
+def crashed_state(job: dict[str, Any]) -> State:
+    """Return the state of a job that was given up after it took its workers down."""
+    state = FIREWORKS_STATES[job["state"]]
     return State.KILLED if state is State.FAILED else state
 
 
-def _campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
+def state_of_campaign(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
+    """Return the state of a campaign and its reason, from its record, its jobs and what holds it."""
     if record.state is State.FINISHED:
         return record.state, record.reason
-    states = {_FIREWORKS_STATES[job["state"]] for job in jobs}
+    states = {FIREWORKS_STATES[job["state"]] for job in jobs}
     if control.hold is Hold.CANCELLED:
         return State.CANCELLED, control.reason
     if control.hold is Hold.PAUSED and states & {State.RUNNING, State.READY}:

@@ -83,8 +83,9 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
 
 
 def warm_up(app: Flask) -> None:
-    """Read the store and make what the first viewer would wait for: plotly takes a second to load."""
-    app.extensions[READER].snapshot()
+    """Read the store and make what the first viewer would wait for: the list, and plotly takes a second to load."""
+    with app.test_request_context("/"):
+        app.view_functions["campaigns.campaign_list"]()
     figures.learning_curve([figures.ErrorSeries("gap", "new", (1, 2), (1.0, 0.5))], "", "").to_json()
     _plotly_body()
 

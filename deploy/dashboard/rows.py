@@ -19,6 +19,7 @@ Document = Mapping[str, Any]
 
 _HEARTBEAT_STEP_S = 60.0
 _SHOWN_REASON = 2000
+_SPEC_FIELDS = ("key", "kind", "generation", "crashes", "given_up", "loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRow:
-    """One run of a job by a worker; times in seconds since the epoch."""
+    """One run of a job by a worker; times in seconds since the epoch.
+
+    ``outcome`` is how the job's own task said that it ended, None where it did not say.
+    """
 
     number: int
     job: int
@@ -52,6 +56,7 @@ class LaunchRow:
     started: float | None
     ended: float | None
     reason: str
+    outcome: State | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ def job_row(document: Document) -> JobRow | None:
         "state": document["state"],
         "launches": list(document["launches"]),
         "archived_launches": list(document.get("archived_launches", ())),
-        "spec": {name: spec[name] for name in ("key", "kind", "generation", "crashes", "loss") if name in spec},
+        "spec": {name: spec[name] for name in _SPEC_FIELDS if name in spec},
     }
     if REFUSAL in document:
         kept[REFUSAL] = str(document[REFUSAL])
@@ -175,6 +180,7 @@ def launch_row(document: Document) -> LaunchRow:
         started=_seconds(history.get("RUNNING")),
         ended=_seconds(document.get("time_end") or history.get("COMPLETED") or history.get("FIZZLED")),
         reason=str(reason)[:_SHOWN_REASON],
+        outcome=State(details["state"]) if "state" in details else None,
     )
 
 

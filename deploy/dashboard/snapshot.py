@@ -328,7 +328,7 @@ class Snapshot:
                 key=job.key,
                 kind=job.kind,
                 generation=job.generation,
-                state=job.state,
+                state=self._outcome(job),
                 reason=self._why(job),
             )
             for job in self.jobs_of.get(campaign, ())
@@ -336,9 +336,18 @@ class Snapshot:
         ]
         return sorted(found, key=lambda failure: (failure.generation, failure.key))
 
+    def _last_launch(self, job: JobRow) -> LaunchRow | None:
+        numbers = job.document["launches"]
+        return self.launches.get(numbers[-1]) if numbers else None
+
+    def _outcome(self, job: JobRow) -> State:
+        launch = self._last_launch(job)
+        is_told = job.state is State.FAILED and REFUSAL not in job.document and launch is not None
+        return (launch.outcome or job.state) if is_told and launch is not None else job.state
+
     def _why(self, job: JobRow) -> str:
-        launch = self.launches.get(job.launches[-1]) if job.launches else None
-        said = launch.reason if launch is not None else ""
+        launch = self._last_launch(job)
+        said = launch.reason if launch is not None else "" if job.document["launches"] else "it was never started"
         refused = f"refused: {job.document[REFUSAL]}" if REFUSAL in job.document else ""
         return crash_reason(job.document) or refused or said or "it ended without saying why"
 

@@ -32,7 +32,7 @@ _PATIENCE_S = 10.0
 
 # What changes in documents of these collections; in all others whole documents are replaced.
 _STAMP_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "fireworks": ("state", "updated_on", "launches", "refusal", "spec.crashes"),
+    "fireworks": ("state", "updated_on", "launches", "refusal", "spec.crashes", "spec.given_up"),
     "launches": ("state", "time_end"),
     "workflows": ("updated_on",),
     "labels": ("state", "created", "retries"),

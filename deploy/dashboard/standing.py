@@ -13,24 +13,24 @@ from ...workflows.holds import Control
 
 def job_state(document: Mapping[str, Any]) -> State | None:
     """Return the state of a job's document, None for one that FireWorks does not know."""
-    if document.get("state") not in status._FIREWORKS_STATES:
+    if document.get("state") not in status.FIREWORKS_STATES:
         return None
-    if (document.get("spec") or {}).get("crashes"):
-        return status._crashed_state(dict(document))
-    return status._FIREWORKS_STATES[document["state"]]
+    if (document.get("spec") or {}).get("given_up"):
+        return status.crashed_state(dict(document))
+    return status.FIREWORKS_STATES[document["state"]]
 
 
 def count_states(jobs: list[dict[str, Any]], labels: Mapping[str, State]) -> dict[State, int]:
     """Return the number of jobs in each state; a label job that ended counts as what its label is."""
-    return dict(status._count_states(jobs, dict(labels)))
+    return dict(status.count_states(jobs, dict(labels)))
 
 
 def campaign_state(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
     """Return the state of a campaign and why."""
-    return status._campaign_state(record, jobs, control)
+    return status.state_of_campaign(record, jobs, control)
 
 
 def crash_reason(document: Mapping[str, Any]) -> str:
     """Return why a job was given up whose workers crashed; empty for other jobs."""
-    crashes = document["spec"].get("crashes", 0)
-    return ledger._crash_reason(document["spec"], crashes) if crashes else ""
+    spec = document["spec"]
+    return ledger.crash_reason(spec, spec.get("crashes", 0)) if spec.get("given_up") else ""

@@ -18,6 +18,7 @@ from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.workflows.generation_loop import error_history
+from ionloop.workflows.ledger import failures
 from ionloop.workflows.status import campaign_status
 
 ClientOf = Callable[..., FlaskClient]
@@ -162,3 +163,28 @@ def test_an_outage_is_told(client_of: ClientOf, finished_store: Store, monkeypat
     assert answer.status_code == 503
     assert b"cannot be read now" in answer.data
     assert b"secret" not in answer.data
+
+
+def test_it_lists_the_failures_that_the_ledger_lists(builder: object, reader: Reader, store: Store) -> None:
+    builder.add_generation_0()  # type: ignore[attr-defined]
+    add_job, jobs = builder.add_job, store.database.fireworks  # type: ignore[attr-defined]
+    for name in ("crashed", "rejected", "raised", "refused", "silent"):
+        add_job(f"generation-0/{name}", "sample", 0, "FIZZLED")
+    loss = {"cause": "time limit", "reason": "after 4 h"}
+    jobs.update_one({"fw_id": 2}, {"$set": {"spec.given_up": True, "spec.crashes": 3, "spec.loss": loss}})
+    said = {
+        3: {"_details": {"reason": "forces are too large", "state": "rejected"}},
+        4: {"_stacktrace": "Traceback\nValueError: singular"},
+        5: {},
+        6: {},
+    }
+    for number, exception in said.items():
+        jobs.update_one({"fw_id": number}, {"$set": {"launches": [number]}})
+        launch = {"launch_id": number, "fw_id": number, "state": "FIZZLED", "state_history": []}
+        store.database.launches.insert_one({**launch, "action": {"stored_data": {"_exception": exception}}})
+    jobs.update_one({"fw_id": 5}, {"$set": {"refusal": "its tasks are none of ours"}})
+    listed = [one.model_copy(update={"log": []}) for one in failures(store, "small")]
+    assert len(listed) == 6
+    assert reader.snapshot().failures("small") == listed
+    status = campaign_status(store, "small")
+    assert {state.value: count for state, count in reader.snapshot().job_counts("small").items()} == status.jobs

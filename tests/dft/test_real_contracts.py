@@ -1,4 +1,7 @@
-"""The contract of every engine, kept by GPAW and CP2K themselves: the tests that need few evaluations."""
+"""The contract of every engine, kept by GPAW and Quantum ESPRESSO themselves.
+
+CP2K would take a quarter of an hour for it: test_real_engines holds a part of it against GPAW.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pytest
 from ase.build import bulk
 
 from ionloop.labelling.contract import EngineContract
-from ionloop.labelling.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
+from ionloop.labelling.dft_settings import EspressoSettings, GpawSettings, KGrid
 
 pytestmark = [pytest.mark.dft, pytest.mark.timeout(900)]
 
@@ -30,13 +33,6 @@ class TestGpaw(_Contract):
 
     def settings(self):
         return GpawSettings(cutoff_eV=300, k_grid=KGrid(gamma=True), isolated_atom_box_A=7.0)
-
-
-class TestCp2k(_Contract):
-    def settings(self):
-        return Cp2kSettings(
-            cutoff_Ry=300, relative_cutoff_Ry=50, k_grid=KGrid(gamma=True), isolated_atom_box_A=7.0, added_orbitals=8
-        )
 
 
 class TestEspresso(_Contract):

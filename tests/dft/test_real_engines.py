@@ -17,7 +17,7 @@ from ionloop.states import State
 
 pytestmark = pytest.mark.dft
 
-# What basis sets and pseudopotentials may differ by: measured 0.05 eV/Å and 9 meV of 8 atoms.
+# What basis sets and pseudopotentials may differ by; forces measured: 0.06 eV/Å, stress 0.004 eV/Å³.
 LARGEST_FORCE_RMSE_EV_PER_A = 0.1
 LARGEST_ENERGY_DIFFERENCE_EV = 0.1
 LARGEST_STRESS_DIFFERENCE_EV_PER_A3 = 0.006
