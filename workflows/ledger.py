@@ -93,6 +93,7 @@ def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
 
 
 def crash_reason(spec: dict[str, Any], crashes: int) -> str:
+    """Return what a job that was given up did to its workers, in words."""
     loss = spec.get("loss") or {"cause": "worker crashed", "reason": "out of memory?"}
     return f"{loss['cause']}: {loss['reason']}; given up after {crashes} times"
 
