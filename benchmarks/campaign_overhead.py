@@ -1,10 +1,10 @@
-"""Print where the wall time of a campaign went: labels, sampling, fits, and the engine's own overhead.
+"""Print where the wall time of a campaign went: labels, sampling, fits, analyses, and the engine's own overhead.
 
     python benchmarks/campaign_overhead.py demo/ionloop.db [NAME]
 
 The overhead is the part of the wall time, from the start of the first job to the end of the last, in which no
-worker was labelling, sampling or fitting. Time in which the campaign was stopped (no job running for longer
-than a minute) does not count.
+worker was labelling, sampling or fitting, for the loop or for an analysis. Time in which the campaign was stopped
+(no job running for longer than a minute) does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ionloop.store.records import as_utc
 from ionloop.workflows.status import find_campaign
 
 STOPPED_S = 60.0
-PAYLOAD = ("label", "sample", "fit")
+BESIDE = ("assess", "cross-check", "select", "variance")
+"""What jobs do between labels, samples, fits and analyses."""
 
 
 def intervals(store: Store, campaign: str) -> tuple[list[tuple[float, float]], list[dict[str, Any]]]:
@@ -69,7 +70,7 @@ def main() -> None:
     campaign = find_campaign(store, arguments.name).id
     jobs, payload = intervals(store, campaign)
     wall = max(stop for _, stop in jobs) - jobs[0][0] - stopped_seconds(jobs)
-    busy = covered_seconds([(entry["start"], entry["end"]) for entry in payload if entry["kind"] in PAYLOAD])
+    busy = covered_seconds([(entry["start"], entry["end"]) for entry in payload if entry["kind"] not in BESIDE])
     by_kind: Counter[str] = Counter()
     for entry in payload:
         by_kind[entry["kind"]] += entry["end"] - entry["start"]
@@ -84,7 +85,9 @@ def main() -> None:
     table.add_row("records, graph, states", f"{rest:.1f}", f"{rest / in_jobs:.1%}")
     console = Console()
     console.print(table)
-    console.print(f"wall time without any label, sampling or fit: {wall - busy:.1f} s, {(wall - busy) / wall:.1%}")
+    console.print(
+        f"wall time without any label, sampling, fit or analysis: {wall - busy:.1f} s, {(wall - busy) / wall:.1%}"
+    )
     store.close()
 
 
