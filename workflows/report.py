@@ -23,7 +23,9 @@ from ..analysis.figures_locality import add_locality_bounds
 from ..states import State
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
+from .campaign import Campaign
 from .report_data import ModelSummary, ReportData, collect, root_mean_square
+from .report_methods import bibtex, methods_paragraph
 from .report_sections import numeric_columns
 from .report_text import CITATIONS, Citation, bytes_text, duration, moment, three_digits, verdict
 
@@ -58,6 +60,7 @@ def render(store: Store, data: ReportData) -> str:
     environment.filters.update(
         duration=duration, size=bytes_text, moment=moment, digits=three_digits, model_name=figures.model_name
     )
+    cited = citations(data.record.settings)
     return environment.get_template(TEMPLATE).render(
         data=data,
         store=store,
@@ -72,11 +75,19 @@ def render(store: Store, data: ReportData) -> str:
         structure=_structure(data),
         generations=_generation_rows(data),
         settings=settings_yaml(data.record.settings),
-        citations=citations(data.record.settings),
+        citations=cited,
+        bibtex=bibtex(cited),
+        methods=_methods(data),
         written=datetime.now(UTC),
         version=__version__,
         plotly_js=_plotly_js(),
     )
+
+
+def _methods(data: ReportData) -> str:
+    formula = data.record.structure.to_atoms().get_chemical_formula()
+    versions = {**data.record.versions, "ionloop": data.record.code_version}
+    return methods_paragraph(Campaign.model_validate(data.record.settings), formula, versions)
 
 
 def _plotly_js() -> Markup:
@@ -96,6 +107,7 @@ def settings_yaml(settings: Mapping[str, Any]) -> str:
 def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     """Return the works that results of a campaign with these settings rest on."""
     used = {"always", str(settings.get("reference", {}).get("engine", "")), *settings.get("models", ())}
+    used |= {name for name, analysis in settings.get("analyses", {}).items() if analysis is not None}
     return tuple(citation for citation in CITATIONS if citation.when in used)
 
 

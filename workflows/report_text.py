@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Citation:
-    """A work to cite: what for, the reference, its DOI, and when (always, an engine, a kind of model)."""
+    """A work to cite: what for, the reference, its DOI, and when (always, an engine, a kind of model, an analysis)."""
 
     what: str
     reference: str
@@ -45,6 +45,23 @@ CITATIONS: tuple[Citation, ...] = (
         "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 2017, 13, 1989",
         "10.1021/acs.jctc.7b00118",
         "gfn1-xtb",
+    ),
+    Citation(
+        "Locality tests",
+        "V. L. Deringer, G. Csányi, Phys. Rev. B 2017, 95, 094203",
+        "10.1103/PhysRevB.95.094203",
+        "locality",
+    ),
+    Citation(
+        "Climbing nudged elastic band",
+        "G. Henkelman, B. P. Uberuaga, H. Jónsson, J. Chem. Phys. 2000, 113, 9901",
+        "10.1063/1.1329672",
+        "barriers",
+    ),
+    Citation(
+        "Langevin integrator",
+        "B. Leimkuhler, C. Matthews, J. Chem. Phys. 2013, 138, 174102",
+        "10.1063/1.4802990",
     ),
     Citation(
         "FireWorks",

@@ -1,0 +1,137 @@
+"""The methods paragraph of a report, and the works to cite as BibTeX: for the text of a paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from .campaign import Campaign
+from .report_text import Citation
+
+_REFERENCE = re.compile(
+    r"(?P<author>.+), (?P<journal>[^,]+) (?P<year>\d{4}), (?P<volume>[^,]+), (?P<pages>[^,]+)", re.DOTALL
+)
+_ACCENTS = str.maketrans({"á": "{\\'a}", "é": "{\\'e}", "ó": "{\\'o}", "ö": '{\\"o}', "ü": '{\\"u}'})
+
+
+def bibtex(citations: Sequence[Citation]) -> str:
+    """Return the works as BibTeX entries; the keys are what they are cited for."""
+    return "\n\n".join(_entry(citation) for citation in citations)
+
+
+def _entry(citation: Citation) -> str:
+    found = _REFERENCE.fullmatch(citation.reference)
+    if found is None:
+        raise ValueError(f"the reference of {citation.what} is not AUTHORS, JOURNAL YEAR, VOLUME, PAGES")
+    fields = found.groupdict()
+    authors = re.sub(r" et al\.$", ", others", fields["author"])
+    fields["author"] = " and ".join(authors.split(", "))
+    lines = [f"  {name} = {{{value.translate(_ACCENTS)}}}," for name, value in fields.items()]
+    key = re.sub(r"\W+", "-", citation.what.lower()).strip("-")
+    return "\n".join([f"@article{{{key},", *lines, f"  doi = {{{citation.doi}}}", "}"])
+
+
+def methods_paragraph(campaign: Campaign, formula: str, versions: Mapping[str, str]) -> str:
+    """Return what was done, in sentences with every number of the settings that results depend on.
+
+    Parameters
+    ----------
+    formula
+        Of the simulated cell.
+    versions
+        Of the software, by package.
+    """
+    parts = [
+        _reference(campaign, formula),
+        _initial(campaign),
+        _models(campaign),
+        _loop(campaign),
+        _analyses(campaign),
+        _software(versions),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _reference(campaign: Campaign, formula: str) -> str:
+    settings = campaign.reference.model_dump(mode="json", exclude_defaults=True, exclude={"engine"})
+    given = ", ".join(f"{key} {value}" for key, value in settings.items())
+    how = f" ({given}; defaults otherwise)" if given else " with default settings"
+    return (
+        f"Potentials for {formula} were trained by active learning on energies, forces and stresses of the engine "
+        f"{campaign.reference.engine}{how}."
+    )
+
+
+def _initial(campaign: Campaign) -> str:
+    dynamics, monte_carlo = campaign.initial.molecular_dynamics, campaign.initial.lithium_monte_carlo
+    parts = []
+    if dynamics.count:
+        parts.append(
+            f"{dynamics.count} configurations of Langevin dynamics with the reference at {dynamics.temperature_K:g} K "
+            f"(time step {dynamics.timestep_fs:g} fs, every {dynamics.every} steps)"
+        )
+    if monte_carlo.count:
+        parts.append(
+            f"{monte_carlo.count} distributions of {campaign.mobile} over crystal and interstitial sites, annealed by "
+            f"Monte Carlo from {monte_carlo.start_temperature_K:g} to {monte_carlo.end_temperature_K:g} K, relaxed "
+            f"for at most {monte_carlo.relaxation.steps} steps and rattled"
+        )
+    return f"The first training set held {' and '.join(parts)}." if parts else ""
+
+
+def _models(campaign: Campaign) -> str:
+    gap, soap = campaign.gap, campaign.gap.soap
+    pairs = ""
+    if gap.two_body is not None:
+        two_body = gap.two_body
+        pairs = f"a pair kernel (cutoff {two_body.cutoff_A:g} Å, {two_body.sparse_points} sparse points) and "
+    sigma = gap.regularisation
+    by_element = "".join(f", {value:g} for {symbol}" for symbol, value in sigma.force_by_element_eV_per_A.items())
+    text = (
+        f"GAP models combined {pairs}SOAP (cutoff {soap.cutoff_A:g} Å, n_max {soap.n_max}, l_max {soap.l_max}, "
+        f"σ_atom {soap.atom_sigma_A:g} Å, ζ {soap.zeta}, {soap.sparse_points} sparse points per element in the first "
+        f"fit), regularised by {sigma.energy_eV_per_atom:g} eV/atom, {sigma.force_eV_per_A:g} eV/Å{by_element} and "
+        f"{sigma.virial_eV_per_atom:g} eV/atom for energies, forces and virials."
+    )
+    return f"{text} {_baseline(campaign)}".strip()
+
+
+def _baseline(campaign: Campaign) -> str:
+    if "es-gap" not in campaign.models:
+        return ""
+    baseline = campaign.baseline
+    match campaign.charge_criterion:
+        case "locality":
+            charges = f"with charges that minimise the reference's forces induced from beyond {baseline.charge_fit.radius_A:g} Å"
+        case "error":
+            charges = "with charges of the lowest leave-out force error, in every generation"
+        case _ if isinstance(baseline.charges, dict):
+            charges = "with charges of " + ", ".join(f"{value:+g} e ({key})" for key, value in baseline.charges.items())
+        case _:
+            charges = f"with {baseline.formal_fraction:g} of the formal charges"
+    return (
+        "ES-GAP adds the same GAP to an electrostatic baseline of Slater-distributed charges in an Ewald sum, "
+        f"{charges}."
+    )
+
+
+def _loop(campaign: Campaign) -> str:
+    sampling, stop = campaign.sampling, campaign.stop
+    return (
+        f"In each generation {sampling.replicas} trajectories of {sampling.length_ps:g} ps at "
+        f"{sampling.temperature_K:g} K were run with {campaign.driver} (BAOAB Langevin integrator, time step "
+        f"{sampling.timestep_fs:g} fs, friction {sampling.friction_per_ps:g} 1/ps), and {campaign.selection.count} "
+        f"frames were chosen by {campaign.selection.method} and labelled. The loop ended when energy and force errors "
+        f"on new configurations fell by less than {100 * stop.energy_tolerance:g} and "
+        f"{100 * stop.force_tolerance:g} % for {stop.patience} generation(s), or after {stop.max_generations}."
+    )
+
+
+def _analyses(campaign: Campaign) -> str:
+    chosen = campaign.analyses.chosen
+    names = ", ".join(name.replace("_", "-") for name in chosen)
+    return f"Analyses with the final models: {names}; their settings are below." if chosen else ""
+
+
+def _software(versions: Mapping[str, str]) -> str:
+    return "Software: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) + "."
