@@ -102,7 +102,8 @@ def _baseline(campaign: Campaign) -> str:
     baseline = campaign.baseline
     match campaign.charge_criterion:
         case "locality":
-            charges = f"with charges that minimise the reference's forces induced from beyond {baseline.charge_fit.radius_A:g} Å"
+            radius = baseline.charge_fit.radius_A
+            charges = f"with charges that minimise the reference's forces induced from beyond {radius:g} Å"
         case "error":
             charges = "with charges of the lowest leave-out force error, in every generation"
         case _ if isinstance(baseline.charges, dict):

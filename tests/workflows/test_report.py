@@ -207,7 +207,7 @@ def test_settings_are_a_campaign_file(builder: object) -> None:
 
 def test_only_what_was_used_is_cited() -> None:
     names = {one.what for one in citations({"models": ["gap"], "reference": {"engine": "command"}})}
-    assert names == {"GAP", "SOAP", "FireWorks", "ASE"}
+    assert names == {"GAP", "SOAP", "Langevin integrator", "FireWorks", "ASE"}
     names = {one.what for one in citations({"models": ["gap", "es-gap"], "reference": {"engine": "gfn1-xtb"}})}
     assert {"ES-GAP", "GFN1-xTB"} <= names
 
