@@ -131,7 +131,7 @@ def _loop(campaign: Campaign) -> str:
 def _analyses(campaign: Campaign) -> str:
     chosen = campaign.analyses.chosen
     names = ", ".join(name.replace("_", "-") for name in chosen)
-    return f"Analyses with the final models: {names}; their settings are below." if chosen else ""
+    return f"Analyses with the final models: {names}, with the settings listed in this report." if chosen else ""
 
 
 def _software(versions: Mapping[str, str]) -> str:
