@@ -17,7 +17,7 @@ from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .hops import ends_of, relaxed_ends
-from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 
 BARRIER_KIND = "barrier"
 BAND_KIND = "barrier-band"
@@ -60,24 +60,17 @@ class BandParameters(TaskParameters):
         )
 
 
-class BandTask(IonloopTask):
+class BandTask(ResultTask):
     """Relax the ends with the potential and find the minimum-energy path between them."""
 
     _fw_name = "ionloop.barrier-band"
     parameters_type = BandParameters
+    measured_as = BAND_KIND
 
-    def execute(self, parameters: BandParameters, context: TaskContext) -> Outcome:
-        """Find the path unless the store has it whole; a killed band goes on from its last checkpoint."""
-        known = known_result(context.store, parameters.identifier)
-        if known is None:
-            ends = ends_of(context.store, parameters.ends, parameters.slot)
-            with context.measure(BAND_KIND):
-                known = self._compute(parameters, ends, context)
-        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
-
-    @staticmethod
-    def _compute(parameters: BandParameters, ends: tuple[Atoms, Atoms] | None, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: BandParameters, context: TaskContext) -> ResultRecord:
+        """Find the path; a killed band goes on from its last checkpoint."""
         store, name = context.store, parameters.identifier
+        ends = ends_of(store, parameters.ends, parameters.slot)
         values: dict[str, Any] = {"slot": parameters.slot, "converged": False, "steps": 0}
         artefacts: dict[str, Artefact] = {}
         if ends is None:
@@ -87,20 +80,16 @@ class BandTask(IonloopTask):
             values |= found
             if arrays:
                 artefacts["band"] = save_arrays(store, FOLDER, name, arrays)
-        record = ResultRecord(
-            id=name,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=BAND_KIND,
-            model=parameters.potential.model,
-            model_kind=parameters.potential.kind,
+        return new_result(
+            parameters,
+            name,
+            BAND_KIND,
+            parameters.potential,
             inputs=[parameters.ends],
             values=values,
             units={"largest_force_eV_per_A": "eV/Å"},
             artefacts=artefacts,
         )
-        store.results.replace(record)
-        return record
 
 
 def _find_path(
@@ -152,30 +141,31 @@ class PointsParameters(TaskParameters):
         return identifier("result", POINTS_KIND, self.band, self.potential.identity, self.image)
 
 
-class PointsTask(IonloopTask):
+class PointsTask(ResultTask):
     """Compute energies and forces of a path's images with another potential."""
 
     _fw_name = "ionloop.barrier-points"
     parameters_type = PointsParameters
+    measured_as = POINTS_KIND
 
     def execute(self, parameters: PointsParameters, context: TaskContext) -> Outcome:
-        """Compute the images unless the store has them whole."""
-        store = context.store
-        band = known_result(store, parameters.band)
-        if band is None:
-            raise JobFailed("the path was not searched for: see the job of its band")
+        """Compute the images, if there is a path, unless the store has them whole."""
+        band = self._band(parameters, context)
         if "band" not in band.artefacts:
             return Outcome(reason=f"there is no path: {band.values['reason']}")
-        known = known_result(store, parameters.identifier)
-        if known is None:
-            with context.measure(POINTS_KIND):
-                known = self._compute(parameters, band, context)
-        return Outcome(outputs={"result": known.id})
+        return super().execute(parameters, context)
 
     @staticmethod
-    def _compute(parameters: PointsParameters, band: ResultRecord, context: TaskContext) -> ResultRecord:
+    def _band(parameters: PointsParameters, context: TaskContext) -> ResultRecord:
+        band = known_result(context.store, parameters.band)
+        if band is None:
+            raise JobFailed("the path was not searched for: see the job of its band")
+        return band
+
+    def compute(self, parameters: PointsParameters, context: TaskContext) -> ResultRecord:
+        """Compute the images of the path."""
         store = context.store
-        arrays = load_arrays(store, band.artefacts["band"])
+        arrays = load_arrays(store, self._band(parameters, context).artefacts["band"])
         chosen = range(len(arrays["positions"])) if parameters.image is None else [parameters.image]
         calculator = open_potential(store, parameters.potential)
         found = [
@@ -190,19 +180,15 @@ class PointsTask(IonloopTask):
             "energies": np.array([energy for energy, _ in found]),
             "forces": np.array([forces for _, forces in found]),
         }
-        record = ResultRecord(
-            id=parameters.identifier,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=POINTS_KIND,
-            model=parameters.potential.model,
-            model_kind=parameters.potential.kind,
+        return new_result(
+            parameters,
+            parameters.identifier,
+            POINTS_KIND,
+            parameters.potential,
             inputs=[parameters.band],
             values={"images": len(found)},
             artefacts={"points": save_arrays(store, FOLDER, parameters.identifier, points)},
         )
-        store.results.replace(record)
-        return record
 
 
 class PathParts(BaseModel):
@@ -241,13 +227,11 @@ class BarriersTask(IonloopTask):
             if path.slot not in ends.values["slots"] or band is None:
                 continue
             values = ends.values["slots"][path.slot] | _values(store, path, band)
-            record = ResultRecord(
-                id=identifier("result", BARRIER_KIND, parameters.campaign, path.model_dump(mode="json")),
-                campaign=parameters.campaign,
-                generation=parameters.generation,
-                kind=BARRIER_KIND,
-                model=path.potential.model,
-                model_kind=path.potential.kind,
+            record = new_result(
+                parameters,
+                identifier("result", BARRIER_KIND, parameters.campaign, path.model_dump(mode="json")),
+                BARRIER_KIND,
+                path.potential,
                 inputs=[path.band, *(name for names in path.points.values() for name in names)],
                 values=values,
                 units=BARRIER_UNITS,

@@ -11,10 +11,10 @@ from ..fitting.native.fit_inputs import FitInputs
 from ..fitting.settings import GapSettings
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
-from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .base import JobFailed, TaskParameters
 from .context import TaskContext
 from .fit import build_data_set, earlier_model_folder, fit_limits
-from .results import CHARGES
+from .results import CHARGES, ResultTask, charges_text, new_result
 
 ERROR_CRITERION = "error"
 CHARGE_ERROR_UNITS = {
@@ -55,23 +55,19 @@ class FitChargesToErrorParameters(TaskParameters):
         )
 
 
-class FitChargesToErrorTask(IonloopTask):
+class FitChargesToErrorTask(ResultTask):
     """Fit the baseline's charges to what ES-GAP's GAP part does not learn."""
 
     _fw_name = "ionloop.fit-charges-to-error"
     parameters_type = FitChargesToErrorParameters
+    measured_as = CHARGES
 
-    def execute(self, parameters: FitChargesToErrorParameters, context: TaskContext) -> Outcome:
-        """Fit unless the store has the result."""
-        store, name = context.store, parameters.identifier
-        known = store.results.get(name)
-        if known is None:
-            known = store.results.add(self._fit(parameters, context))
-        charges = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in known.values["charges"].items())
-        return Outcome(reason=f"charges: {charges}", outputs={"result": name})
+    def told(self, record: ResultRecord) -> str:
+        """Return the charges."""
+        return charges_text(record)
 
-    @staticmethod
-    def _fit(parameters: FitChargesToErrorParameters, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: FitChargesToErrorParameters, context: TaskContext) -> ResultRecord:
+        """Fit reference and baseline together."""
         store = context.store
         if parameters.transferable and parameters.formal_charges is None:
             raise JobFailed("no formal charges are known, of which a part could be fitted: set transferable: false")
@@ -92,23 +88,21 @@ class FitChargesToErrorTask(IonloopTask):
             {symbol: factor * exponent for symbol, exponent in parameters.exponents.items()}
             for factor in parameters.exponent_factors
         ]
-        with context.measure(CHARGES):
-            tensors = leave_out_tensors(
-                task,
-                problem,
-                sets,
-                native_resources(fit_limits(store)),
-                progress=lambda progress: context.report_progress(progress.done, progress.total),
-                accuracy=parameters.accuracy,
-            )
-            fitted = fit_charges_to_error(tensors, seed=parameters.seed)
+        tensors = leave_out_tensors(
+            task,
+            problem,
+            sets,
+            native_resources(fit_limits(store)),
+            progress=lambda progress: context.report_progress(progress.done, progress.total),
+            accuracy=parameters.accuracy,
+        )
+        fitted = fit_charges_to_error(tensors, seed=parameters.seed)
         best = next(one for one in tensors if dict(one.exponents) == fitted.exponents)
         curve = charge_error_curve(best, parameters.formal_charges or fitted.charges, DEFAULT_SCALES)
-        return ResultRecord(
-            id=parameters.identifier,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=CHARGES,
+        return new_result(
+            parameters,
+            parameters.identifier,
+            CHARGES,
             inputs=[parameters.data_set],
             values={
                 **fitted.model_dump(mode="json"),

@@ -29,7 +29,7 @@ from ..store.records import ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import Potential, known_result, open_potential, save_arrays
+from .results import Potential, known_result, new_result, open_potential, save_arrays
 from .sample import DynamicsParameters, run_trajectory, trajectory_identifier
 
 CONDUCTIVITY_KIND = "conductivity"
@@ -162,13 +162,11 @@ class ConductivityTask(IonloopTask):
             by_length = conductivity_against_length(
                 trajectories, carrier, parameters.transport, lengths=parameters.lengths
             )
-        record = ResultRecord(
-            id=name,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=CONDUCTIVITY_KIND,
-            model=parameters.potential.model,
-            model_kind=parameters.potential.kind,
+        record = new_result(
+            parameters,
+            name,
+            CONDUCTIVITY_KIND,
+            parameters.potential,
             inputs=used,
             values={
                 **analysis.result.model_dump(mode="json"),
@@ -226,13 +224,11 @@ def _record_arrhenius(
     )
     used = [record.id for record in records]
     values: dict[str, Any] = {**fit.model_dump(mode="json"), "temperatures_left_out": len(results) - len(reliable)}
-    record = ResultRecord(
-        id=identifier("result", ARRHENIUS_KIND, used),
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=ARRHENIUS_KIND,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    record = new_result(
+        parameters,
+        identifier("result", ARRHENIUS_KIND, used),
+        ARRHENIUS_KIND,
+        parameters.potential,
         inputs=used,
         values=values,
         units=ARRHENIUS_UNITS,

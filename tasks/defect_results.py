@@ -21,6 +21,7 @@ from .defects import (
     relaxed_atoms,
     surviving_pairs,
 )
+from .results import new_result
 
 FRENKEL_KIND = "frenkel"
 FRENKEL_FIELD_KIND = "frenkel-field"
@@ -118,13 +119,11 @@ def _pair_state(record: ResultRecord | None, whole: bool) -> str:
 
 def _result(parameters: DefectParameters, kind: str, inputs: list[str], values: dict[str, Any]) -> ResultRecord:
     name = identifier("result", kind, parameters.campaign, parameters.potential.identity, inputs)
-    return ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=kind,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    return new_result(
+        parameters,
+        name,
+        kind,
+        parameters.potential,
         inputs=inputs,
         values=values,
         units=_ENERGY_UNITS,

@@ -22,7 +22,7 @@ from ..store.records import ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 
 RELAXATION_KIND = "defect-relaxation"
 FIELD_POINT_KIND = "defect-field-point"
@@ -55,17 +55,15 @@ def relaxed_atoms(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
     return Atoms(numbers=arrays["numbers"], positions=arrays["positions"], cell=crystal.cell, pbc=crystal.pbc)
 
 
-def _record(
+def _relaxed_record(
     store: Store, parameters: DefectParameters, kind: str, name: str, relaxed: Relaxed, values: dict[str, Any]
 ) -> ResultRecord:
     arrays = {"numbers": relaxed.atoms.numbers, "positions": relaxed.atoms.positions}
-    record = ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=kind,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    return new_result(
+        parameters,
+        name,
+        kind,
+        parameters.potential,
         inputs=values.pop("inputs"),
         values={
             "energy_eV": relaxed.energy_eV,
@@ -78,8 +76,6 @@ def _record(
         units=UNITS,
         artefacts={"structure": save_arrays(store, FOLDER, name, arrays)},
     )
-    store.results.replace(record)
-    return record
 
 
 class DefectRelaxationParameters(DefectParameters):
@@ -104,22 +100,15 @@ class DefectRelaxationParameters(DefectParameters):
         )
 
 
-class DefectRelaxationTask(IonloopTask):
+class DefectRelaxationTask(ResultTask):
     """Relax the bulk or one defect without a field."""
 
     _fw_name = "ionloop.defect-relaxation"
     parameters_type = DefectRelaxationParameters
+    measured_as = "defect"
 
-    def execute(self, parameters: DefectRelaxationParameters, context: TaskContext) -> Outcome:
-        """Relax unless the store has the result whole."""
-        known = known_result(context.store, parameters.identifier)
-        if known is None:
-            with context.measure("defect"):
-                known = self._relax(parameters, context)
-        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
-
-    @staticmethod
-    def _relax(parameters: DefectRelaxationParameters, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: DefectRelaxationParameters, context: TaskContext) -> ResultRecord:
+        """Relax."""
         store, crystal = context.store, parameters.crystal(context)
         bulk = crystal if parameters.bulk is None else _relaxed_or_fail(store, parameters.bulk, crystal)
         start = with_defect(bulk, parameters.defect)
@@ -132,7 +121,7 @@ class DefectRelaxationTask(IonloopTask):
             "farthest_from_sites_A": farthest,
             "inputs": [] if parameters.bulk is None else [parameters.bulk],
         }
-        return _record(store, parameters, RELAXATION_KIND, parameters.identifier, relaxed, values)
+        return _relaxed_record(store, parameters, RELAXATION_KIND, parameters.identifier, relaxed, values)
 
 
 def _relaxed_or_fail(store: Store, name: str, crystal: Atoms) -> Atoms:
@@ -212,7 +201,8 @@ class FieldBranchTask(IonloopTask):
                 (point,) = field_branch(
                     before, parameters.axis, (strength,), surroundings, bulk, start_field_V_per_A=stood_at
                 )
-                known = _record_point(store, parameters, name, point, names[number - 1] if number else start)
+                known = _point_record(store, parameters, name, point, names[number - 1] if number else start)
+                store.results.replace(known)
             context.report_progress(number + 1, len(names))
             if known.values["state"] == DefectState.RECOMBINED:
                 break
@@ -245,7 +235,7 @@ def _surroundings(parameters: FieldBranchParameters, store: Store, crystal: Atom
     )
 
 
-def _record_point(
+def _point_record(
     store: Store, parameters: FieldBranchParameters, name: str, point: FieldPoint, before: str
 ) -> ResultRecord:
     values = {
@@ -255,7 +245,7 @@ def _record_point(
         "released_eV": point.released_eV,
         "inputs": [before],
     }
-    return _record(store, parameters, FIELD_POINT_KIND, name, point.relaxed, values)
+    return _relaxed_record(store, parameters, FIELD_POINT_KIND, name, point.relaxed, values)
 
 
 class DefectSinglePointParameters(DefectParameters):
@@ -304,21 +294,18 @@ class MetalParameters(DefectParameters):
         return identifier("result", SINGLE_POINT_KIND, self.potential.identity, "metal", self.mobile, self.repeat)
 
 
-class MetalTask(IonloopTask):
+class MetalTask(ResultTask):
     """Compute the reference energy of the mobile element's metal, per atom, at its measured lattice constant."""
 
     _fw_name = "ionloop.defect-metal"
     parameters_type = MetalParameters
+    measured_as = "label"
 
-    def execute(self, parameters: MetalParameters, context: TaskContext) -> Outcome:
-        """Compute unless the store has it."""
-        name = parameters.identifier
-        if context.store.results.get(name) is None:
-            metal = crystal_of_element(parameters.mobile, cubic=True).repeat(parameters.repeat)
-            with context.measure("label"):
-                energy_eV = _finite_energy_eV(context.store, parameters.potential, metal) / len(metal)
-            context.store.results.replace(_energy_record(parameters, name, energy_eV, []))
-        return Outcome(outputs={"result": name})
+    def compute(self, parameters: MetalParameters, context: TaskContext) -> ResultRecord:
+        """Compute the energy."""
+        metal = crystal_of_element(parameters.mobile, cubic=True).repeat(parameters.repeat)
+        energy_eV = _finite_energy_eV(context.store, parameters.potential, metal) / len(metal)
+        return _energy_record(parameters, parameters.identifier, energy_eV, [])
 
 
 def _finite_energy_eV(store: Store, potential: Potential, atoms: Atoms) -> float:
@@ -329,13 +316,11 @@ def _finite_energy_eV(store: Store, potential: Potential, atoms: Atoms) -> float
 
 
 def _energy_record(parameters: DefectParameters, name: str, energy_eV: float, inputs: list[str]) -> ResultRecord:
-    return ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=SINGLE_POINT_KIND,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    return new_result(
+        parameters,
+        name,
+        SINGLE_POINT_KIND,
+        parameters.potential,
         inputs=inputs,
         values={"energy_eV": energy_eV},
         units={"energy_eV": "eV"},

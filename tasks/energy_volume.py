@@ -24,7 +24,7 @@ from ..store.records import ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 
 CURVE_KIND = "energy-volume"
 POINT_KIND = "energy-volume-point"
@@ -68,24 +68,19 @@ class EnergyVolumePointParameters(TaskParameters):
         )
 
 
-class EnergyVolumePointTask(IonloopTask):
+class EnergyVolumePointTask(ResultTask):
     """Compute the energy of one strained cell, ions relaxed where the parameters say so."""
 
     _fw_name = "ionloop.energy-volume-point"
     parameters_type = EnergyVolumePointParameters
+    measured_as = CURVE_KIND
 
-    def execute(self, parameters: EnergyVolumePointParameters, context: TaskContext) -> Outcome:
-        """Compute the point unless the store has it whole."""
-        store = context.store
-        known = known_result(store, parameters.identifier)
-        if known is None:
-            with context.measure(CURVE_KIND):
-                point = self._compute(parameters, context)
-            known = _record_point(store, parameters, point)
-        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
+    def compute(self, parameters: EnergyVolumePointParameters, context: TaskContext) -> ResultRecord:
+        """Compute the point."""
+        return _point_record(context.store, parameters, self._point(parameters, context))
 
     @staticmethod
-    def _compute(parameters: EnergyVolumePointParameters, context: TaskContext) -> EnergyVolumePoint:
+    def _point(parameters: EnergyVolumePointParameters, context: TaskContext) -> EnergyVolumePoint:
         crystal = starting_structure(context, parameters.campaign)
         calculator = open_potential(context.store, parameters.potential)
         if parameters.scaled_from is not None:
@@ -105,16 +100,14 @@ def _relaxed_or_fail(store: Store, name: str) -> ResultRecord:
     return relaxed
 
 
-def _record_point(store: Store, parameters: EnergyVolumePointParameters, point: EnergyVolumePoint) -> ResultRecord:
+def _point_record(store: Store, parameters: EnergyVolumePointParameters, point: EnergyVolumePoint) -> ResultRecord:
     name = parameters.identifier
     arrays = {"positions": point.atoms.positions, "cell": point.atoms.cell.array}
-    record = ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=POINT_KIND,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    return new_result(
+        parameters,
+        name,
+        POINT_KIND,
+        parameters.potential,
         inputs=[name for name in (parameters.scaled_from, parameters.ions_of) if name is not None],
         values={
             "strain": point.strain,
@@ -127,8 +120,6 @@ def _record_point(store: Store, parameters: EnergyVolumePointParameters, point: 
         units=POINT_UNITS,
         artefacts={"cell": save_arrays(store, CURVE_KIND, name, arrays)},
     )
-    store.results.replace(record)
-    return record
 
 
 def _cell_of(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
@@ -161,13 +152,11 @@ class EnergyVolumeTask(IonloopTask):
             "unconverged": len(found) - len(used),
             "missing": len(parameters.points) - len(found),
         }
-        record = ResultRecord(
-            id=name,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=CURVE_KIND,
-            model=parameters.potential.model,
-            model_kind=parameters.potential.kind,
+        record = new_result(
+            parameters,
+            name,
+            CURVE_KIND,
+            parameters.potential,
             inputs=[one.id for one in used],
             values=values,
             units=CURVE_UNITS,

@@ -41,10 +41,10 @@ from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord
-from .base import IonloopTask, JobFailed, Outcome, TaskParameters
+from .base import JobFailed, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import Potential, known_result, load_arrays, open_potential, save_arrays
+from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 
 HOPS_KIND = "hops"
 ENDS_KIND = "hop-ends"
@@ -84,21 +84,15 @@ class HopsParameters(TaskParameters):
         )
 
 
-class HopsTask(IonloopTask):
+class HopsTask(ResultTask):
     """Find sites and hops in the trajectories, and the hops that could get a path; no hops are a result, too."""
 
     _fw_name = "ionloop.hops"
     parameters_type = HopsParameters
+    measured_as = HOPS_KIND
 
-    def execute(self, parameters: HopsParameters, context: TaskContext) -> Outcome:
-        """Analyse all trajectories together unless the store has the result whole."""
-        known = known_result(context.store, parameters.identifier)
-        if known is None:
-            with context.measure(HOPS_KIND):
-                known = self._analyse(parameters, context)
-        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
-
-    def _analyse(self, parameters: HopsParameters, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: HopsParameters, context: TaskContext) -> ResultRecord:
+        """Analyse all trajectories together."""
         store, settings = context.store, parameters.settings
         crystal = starting_structure(context, parameters.campaign).repeat(parameters.supercell)
         names, trajectories, left_out = _read(store, parameters.trajectories, parameters.equilibration_frames)
@@ -227,18 +221,15 @@ def _record_hops(
             "numbers": paths[0].initial.numbers,
         }
         artefacts["paths"] = save_arrays(store, FOLDER, f"{name}-paths", ends)
-    record = ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=HOPS_KIND,
+    return new_result(
+        parameters,
+        name,
+        HOPS_KIND,
         inputs=trajectories,
         values=values | {"paths": [_described(path) for path in paths]},
         units=HOPS_UNITS,
         artefacts=artefacts,
     )
-    store.results.replace(record)
-    return record
 
 
 def _described(path: HopPath) -> dict[str, Any]:
@@ -267,21 +258,15 @@ class HopEndsParameters(TaskParameters):
         return identifier("result", ENDS_KIND, self.campaign, self.hops, self.potential.identity, settings)
 
 
-class HopEndsTask(IonloopTask):
+class HopEndsTask(ResultTask):
     """Relax the ends of hops until there are as many paths between two minima as are asked for."""
 
     _fw_name = "ionloop.hop-ends"
     parameters_type = HopEndsParameters
+    measured_as = ENDS_KIND
 
-    def execute(self, parameters: HopEndsParameters, context: TaskContext) -> Outcome:
-        """Choose the paths unless the store has them whole."""
-        known = known_result(context.store, parameters.identifier)
-        if known is None:
-            with context.measure(ENDS_KIND):
-                known = self._choose(parameters, context)
-        return Outcome(reason=known.values["reason"], outputs={"result": known.id})
-
-    def _choose(self, parameters: HopEndsParameters, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: HopEndsParameters, context: TaskContext) -> ResultRecord:
+        """Choose the paths."""
         store, settings = context.store, parameters.settings
         hops = known_result(store, parameters.hops)
         if hops is None:
@@ -422,13 +407,11 @@ def _record_ends(
         for slot, path in chosen.items():
             arrays |= {f"{slot}_initial": path.initial.positions, f"{slot}_final": path.final.positions}
         artefacts["ends"] = save_arrays(store, FOLDER, name, arrays)
-    record = ResultRecord(
-        id=name,
-        campaign=parameters.campaign,
-        generation=parameters.generation,
-        kind=ENDS_KIND,
-        model=parameters.potential.model,
-        model_kind=parameters.potential.kind,
+    return new_result(
+        parameters,
+        name,
+        ENDS_KIND,
+        parameters.potential,
         inputs=[parameters.hops],
         values={
             "slots": {slot: _described(path) for slot, path in chosen.items()},
@@ -438,8 +421,6 @@ def _record_ends(
         units=ENDS_UNITS,
         artefacts=artefacts,
     )
-    store.results.replace(record)
-    return record
 
 
 def ends_of(store: Store, name: str, slot: str) -> tuple[Atoms, Atoms] | None:

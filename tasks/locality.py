@@ -44,7 +44,7 @@ from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import CHARGES, Potential, known_result, open_potential, save_arrays
+from .results import CHARGES, Potential, ResultTask, charges_text, new_result, open_potential, save_arrays
 
 LOCALITY_KIND = "locality"
 CURVE_UNITS = {
@@ -366,13 +366,11 @@ class LocalityTask(IonloopTask):
         name = identifier("result", LOCALITY_KIND, parameters.model_dump(mode="json", exclude={"generation"}))
         values = self._values(parameters, gathered, cell)
         store.results.replace(
-            ResultRecord(
-                id=name,
-                campaign=parameters.campaign,
-                generation=parameters.generation,
-                kind=LOCALITY_KIND,
-                model=test.potential.model,
-                model_kind=test.potential.kind,
+            new_result(
+                parameters,
+                name,
+                LOCALITY_KIND,
+                test.potential,
                 values=values,
                 units=CURVE_UNITS,
                 artefacts={"forces": gathered.save(name, test, context)},
@@ -437,24 +435,19 @@ class FitChargesParameters(TaskParameters):
         return identifier("result", CHARGES, self.model_dump(mode="json", exclude={"generation"}))
 
 
-class FitChargesTask(IonloopTask):
+class FitChargesTask(ResultTask):
     """Fit the baseline's charges to the forces that far atoms induce by the reference method."""
 
     _fw_name = "ionloop.fit-charges"
     parameters_type = FitChargesParameters
+    measured_as = CHARGES
 
-    def execute(self, parameters: FitChargesParameters, context: TaskContext) -> Outcome:
-        """Fit unless the store has the result whole."""
-        store, name = context.store, parameters.identifier
-        known = known_result(store, name)
-        if known is None:
-            known = self._fit(parameters, context)
-            store.results.replace(known)
-        charges = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in known.values["charges"].items())
-        return Outcome(reason=f"charges: {charges}", outputs={"result": name})
+    def told(self, record: ResultRecord) -> str:
+        """Return the charges."""
+        return charges_text(record)
 
-    @staticmethod
-    def _fit(parameters: FitChargesParameters, context: TaskContext) -> ResultRecord:
+    def compute(self, parameters: FitChargesParameters, context: TaskContext) -> ResultRecord:
+        """Gather the centres and fit."""
         test = parameters.test
         cell = starting_structure(context, parameters.campaign).repeat(test.supercell)
         gathered = _Gathered.read(test, parameters.centres, cell, context)
@@ -467,16 +460,13 @@ class FitChargesTask(IonloopTask):
             proportions=parameters.formal_charges if parameters.transferable else None,
         )
         responses = gathered.responses()
-        with context.measure(CHARGES):
-            fitted = fit_charges(responses, problem, seed=test.seed)
+        fitted = fit_charges(responses, problem, seed=test.seed)
         curve = scale_curve(responses, parameters.formal_charges or fitted.charges, CHARGE_SCALES)
-        return ResultRecord(
-            id=parameters.identifier,
-            campaign=parameters.campaign,
-            generation=parameters.generation,
-            kind=CHARGES,
-            model=test.potential.model,
-            model_kind=test.potential.kind,
+        return new_result(
+            parameters,
+            parameters.identifier,
+            CHARGES,
+            test.potential,
             values={
                 **fitted.model_dump(mode="json"),
                 "criterion": LOCALITY_KIND,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -18,6 +19,8 @@ from ..labelling.settings import EngineSettings
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
+from .base import IonloopTask, Outcome, TaskParameters
+from .context import TaskContext
 
 REFERENCE = "reference"
 CHARGES = "charges"
@@ -69,3 +72,48 @@ def known_result(store: Store, name: str) -> ResultRecord | None:
     if record is None or not all(store.artefacts.is_whole(one) for one in record.artefacts.values()):
         return None
     return record
+
+
+def new_result(
+    place: TaskParameters, name: str, kind: str, potential: Potential | None = None, **fields: Any
+) -> ResultRecord:
+    """Return the result ``name`` of a job at ``place``, of ``potential`` if it has one; not yet in the store."""
+    return ResultRecord(
+        id=name,
+        campaign=place.campaign,
+        generation=place.generation,
+        kind=kind,
+        model=None if potential is None else potential.model,
+        model_kind=None if potential is None else potential.kind,
+        **fields,
+    )
+
+
+def charges_text(record: ResultRecord) -> str:
+    """Return what a job says of the charges that it fitted."""
+    charges = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in record.values["charges"].items())
+    return f"charges: {charges}"
+
+
+class ResultTask(IonloopTask):
+    """A Firetask that makes one result, whose identifier its parameters know before (``identifier``)."""
+
+    measured_as: ClassVar[str]
+    """Kind of the time that it takes."""
+
+    def execute(self, parameters: Any, context: TaskContext) -> Outcome:
+        """Compute the result unless the store has it whole."""
+        known = known_result(context.store, parameters.identifier)
+        if known is None:
+            with context.measure(self.measured_as):
+                known = self.compute(parameters, context)
+            context.store.results.replace(known)
+        return Outcome(reason=self.told(known), outputs={"result": known.id})
+
+    @abstractmethod
+    def compute(self, parameters: Any, context: TaskContext) -> ResultRecord:
+        """Return the result."""
+
+    def told(self, record: ResultRecord) -> str:
+        """Return what the job says of its result."""
+        return str(record.values.get("reason", ""))
