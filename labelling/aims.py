@@ -138,6 +138,8 @@ def control_parameters(atoms: Atoms, settings: AimsSettings) -> dict[str, Any]:
         "compute_forces": True,
         "output": ["hirshfeld"],
     }
+    if not atoms.pbc.any():
+        parameters["output"].append("dipole")
     if atoms.pbc.all():
         parameters["k_grid"] = k_grid_shape(atoms, settings.k_grid)
         parameters["compute_analytical_stress"] = True
@@ -182,7 +184,7 @@ def _without_comments(text: str) -> list[str]:
 
 
 def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, printed: str = "") -> Evaluation:
-    """Return energy, forces, stress and Hirshfeld charges out of FHI-aims' output.
+    """Return energy, forces, stress, Hirshfeld charges and, of a molecule, the dipole out of FHI-aims' output.
 
     Parameters
     ----------
@@ -210,12 +212,12 @@ def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, p
         raise EngineFailure(f"FHI-aims' output ends early, with: {last_line(text)}")
     if failure is not None:
         raise failure
-    evaluation, computed = _parse(text, with_stress=bool(atoms.pbc.all()))
+    evaluation, computed = _parse(text, atoms)
     _check_structure(computed, atoms)
     return evaluation
 
 
-def _parse(text: str, with_stress: bool) -> tuple[Evaluation, Atoms]:
+def _parse(text: str, atoms: Atoms) -> tuple[Evaluation, Atoms]:
     """Return what ASE reads out of the output, and the structure that it is about."""
     lines = iter(text.splitlines(keepends=True))
     try:
@@ -223,7 +225,8 @@ def _parse(text: str, with_stress: bool) -> tuple[Evaluation, Atoms]:
         chunk = list(get_aims_out_chunks(lines, header))[-1]
         # Only what a label needs: orbital energies, which outputs print in many ways, must not spoil one.
         energy, forces, structure = chunk.free_energy, chunk.forces, chunk.initial_atoms
-        stress, charges = (chunk.stress if with_stress else None), chunk.hirshfeld_charges
+        stress, charges = (chunk.stress if atoms.pbc.all() else None), chunk.hirshfeld_charges
+        dipole = None if atoms.pbc.any() else chunk.dipole
     except (AimsParseError, ParseError, ValueError, IndexError, AssertionError) as error:
         raise EngineFailure(f"FHI-aims' output cannot be read: {type(error).__name__}: {one_line(error)}") from error
     if energy is None or forces is None:
@@ -233,6 +236,7 @@ def _parse(text: str, with_stress: bool) -> tuple[Evaluation, Atoms]:
         forces=np.asarray(forces, dtype=float),
         stress=optional_array(stress),
         charges=optional_array(charges),
+        dipole=optional_array(dipole),
     )
     return evaluation, structure
 

@@ -1,4 +1,4 @@
-"""Energy, forces, stress and charges out of any ASE calculator, and its errors put into the engine's words."""
+"""Energy, forces, stress, charges and dipole out of any ASE calculator, and its errors put into the engine's words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU
 
 
 def evaluate_with_calculator(atoms: Atoms, calculator: Calculator) -> Evaluation:
-    """Return energy, forces and, where the calculator has them, stress and charges of ``atoms``.
+    """Return energy, forces and, where the calculator has them, stress, charges and dipole of ``atoms``.
 
     The energy is the one whose derivative the forces are: ASE's ``free_energy`` if there is one, else
     ``energy``.
@@ -57,6 +57,8 @@ def evaluate_with_calculator(atoms: Atoms, calculator: Calculator) -> Evaluation
         forces=np.array(forces, dtype=float),
         stress=_optional_property(copy, calculator, "stress") if copy.pbc.all() else None,
         charges=_optional_property(copy, calculator, "charges"),
+        # In a crystal the sum over a cell depends on where the cell is cut.
+        dipole=None if copy.pbc.any() else _optional_property(copy, calculator, "dipole"),
     )
 
 

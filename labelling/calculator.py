@@ -19,7 +19,7 @@ from .settings import CommonSettings
 
 
 class EngineCalculator(Calculator):
-    """Energy (eV), forces (eV/Å) and, where the engine has them, stress (eV/Å³) and charges (e) of any structure.
+    """What the engine gives of any structure: energy (eV), forces (eV/Å), stress (eV/Å³), charges (e), dipole (e Å).
 
     Every evaluation starts from nothing, in a temporary folder of its own: equal atoms give equal bits. The
     limits of the settings hold for each evaluation.
@@ -30,7 +30,7 @@ class EngineCalculator(Calculator):
     engine : the engine
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges", "dipole"]
 
     def __init__(self, settings: CommonSettings, engine: Engine[Any]) -> None:
         super().__init__()

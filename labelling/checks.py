@@ -60,7 +60,7 @@ def result_objection(atoms: Atoms, evaluation: Evaluation, settings: CommonSetti
 
 
 def _shape_objection(n_atoms: int, evaluation: Evaluation) -> str | None:
-    wanted = {"forces": (n_atoms, 3), "stress": (6,), "charges": (n_atoms,)}
+    wanted = {"forces": (n_atoms, 3), "stress": (6,), "charges": (n_atoms,), "dipole": (3,)}
     for name, shape in wanted.items():
         values = getattr(evaluation, name)
         if values is not None and values.shape != shape:
@@ -69,7 +69,7 @@ def _shape_objection(n_atoms: int, evaluation: Evaluation) -> str | None:
 
 
 def _finite_objection(evaluation: Evaluation) -> str | None:
-    for name in ("energy", "forces", "stress", "charges"):
+    for name in ("energy", "forces", "stress", "charges", "dipole"):
         values = getattr(evaluation, name)
         if values is not None and not np.isfinite(values).all():
             return f"the engine gave a {name} that is not finite"

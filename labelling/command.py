@@ -3,8 +3,8 @@
 The executable runs without a shell in a folder of its own, where it finds ``input.extxyz`` (the structure, and
 initial magnetic moments if there are any) and ``arguments.json``; it ends with status 0 and leaves
 ``output.extxyz``: the same atoms in the same order with ``energy`` (eV; ``free_energy`` is preferred if given),
-``forces`` (eV/Å) and, if it has them, ``stress`` (eV/Å³, nine numbers) and ``charges`` (e). ``converged=F`` on
-the comment line says that the self-consistency failed.
+``forces`` (eV/Å) and, if it has them, ``stress`` (eV/Å³, nine numbers), ``charges`` (e) and ``dipole`` (e Å).
+``converged=F`` on the comment line says that the self-consistency failed.
 """
 
 from __future__ import annotations
@@ -188,6 +188,7 @@ def _evaluation(energy: float, results: dict[str, Any], path: Path) -> Evaluatio
             forces=np.asarray(results["forces"], dtype=float),
             stress=optional_array(results.get("stress")),
             charges=optional_array(results.get("charges")),
+            dipole=optional_array(results.get("dipole")),
         )
     except (TypeError, ValueError) as error:
         raise EngineFailure(f"{path.name} holds something that is not a number: {one_line(error)}") from error

@@ -61,6 +61,7 @@ class EngineContract:
         assert outcome.forces.shape == (n_atoms, 3)
         assert outcome.stress is None or outcome.stress.shape == (6,)
         assert outcome.charges is None or outcome.charges.shape == (n_atoms,)
+        assert outcome.dipole is None or outcome.dipole.shape == (3,)
         assert outcome.engine_version
         assert [attempt.state for attempt in outcome.attempts] == [State.FINISHED]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.units import Bohr, GPa, Hartree, kB
+from ase.units import Bohr, Debye, GPa, Hartree, kB
 
 from .dft_settings import Cp2kSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
 from .engine import EngineFailure, EngineProbe, NotConverged
@@ -30,6 +30,7 @@ _FINISHED_MARK = "PROGRAM ENDED AT"
 _UNCONVERGED = re.compile(r"SCF run NOT converged", re.IGNORECASE)
 _ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( QS \) energy \[a\.u\.\]:?\s+(\S+)")
 _STRESS_ROW = re.compile(r"STRESS\|[ ]+[xyz][ ]+([-+.\dE*]+)[ ]+([-+.\dE*]+)[ ]+([-+.\dE*]+)[ ]*$", re.MULTILINE)
+_DIPOLE = re.compile(r"Dipole moment \[Debye\]\s+X=\s*(\S+)\s+Y=\s*(\S+)\s+Z=\s*(\S+)")
 _VERSION = re.compile(r"CP2K version\s+(\S+)")
 _REMEDY = "on Debian: apt install cp2k cp2k-data; on a cluster load its module and set IONLOOP_CP2K_COMMAND"
 
@@ -105,7 +106,7 @@ def data_folder(settings: Cp2kSettings) -> Path | None:
 
 
 def input_text(atoms: Atoms, settings: Cp2kSettings) -> str:
-    """Return the whole input: energy, forces, stress and Hirshfeld charges of ``atoms``."""
+    """Return the whole input: energy, forces, stress, Hirshfeld charges and, where it can be had, the dipole."""
     sections = [*_dft_section(atoms, settings), *_subsystem(atoms, settings)]
     return "\n".join(
         [
@@ -159,9 +160,16 @@ def _dft_section(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
         "    &HIRSHFELD ON",
         "      SHAPE_FUNCTION DENSITY",
         "    &END HIRSHFELD",
+        *_dipole(atoms, settings),
         "  &END PRINT",
         "&END DFT",
     )
+
+
+def _dipole(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
+    # The Berry phase is there at Γ only; with partly filled orbitals CP2K warns and prints a number all the same.
+    if settings.smearing_eV == 0.0 and k_grid_shape(atoms, settings.k_grid) == (1, 1, 1):
+        yield from ("    &MOMENTS ON", "      PERIODIC T", "    &END MOMENTS")
 
 
 def _k_points(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
@@ -228,7 +236,7 @@ def _vector(vector: FloatArray) -> str:
 
 
 def read_output(text: str, n_atoms: int, failure: EngineFailure | None = None) -> Evaluation:
-    """Return energy, forces, stress and Hirshfeld charges out of CP2K's output.
+    """Return energy, forces, stress, Hirshfeld charges and dipole out of CP2K's output.
 
     Parameters
     ----------
@@ -258,6 +266,7 @@ def read_output(text: str, n_atoms: int, failure: EngineFailure | None = None) -
         forces=_forces(text, n_atoms),
         stress=_stress(text),
         charges=_hirshfeld_charges(text, n_atoms),
+        dipole=_dipole_moment(text),
     )
 
 
@@ -314,3 +323,9 @@ def _stress(text: str) -> FloatArray | None:
 def _hirshfeld_charges(text: str, n_atoms: int) -> FloatArray | None:
     charges = _table(text, "Hirshfeld Charges", n_atoms, slice(-1, None))
     return None if charges is None else charges[:, 0]
+
+
+def _dipole_moment(text: str) -> FloatArray | None:
+    """Return the last dipole moment (e Å), modulo e times the lattice vectors, or None."""
+    found = _DIPOLE.findall(text)
+    return np.array([_number(word) for word in found[-1]]) * Debye if found else None

@@ -34,8 +34,10 @@ class KGrid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    spacing_per_A: PositiveFloat | None = Field(
-        None, description="Largest distance of neighbouring k-points, 2π included (1/Å)"
+    spacing_per_A: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        None,
+        description="Largest distance of neighbouring k-points, 2π included: one for all reciprocal vectors, or one "
+        "for each (1/Å)",
     )
     grid: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None, description="Numbers of k-points along the reciprocal vectors, for every cell alike (count)"
@@ -59,7 +61,7 @@ DEFAULT_K_GRID = KGrid(spacing_per_A=0.5)
 def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
     """Return the numbers of k-points along the three reciprocal vectors of ``atoms``.
 
-    By spacing s they are ceil(2π |b_i| / s), and 1 along directions that are not periodic. As
+    By spacings s_i they are ceil(2π |b_i| / s_i), and 1 along directions that are not periodic. As
     ceil(ceil(x) / m) = ceil(x / m), an m-fold supercell samples the very same points where m divides the grid of
     the small cell, and more finely elsewhere, so energies per atom agree to the convergence of the grid. A free atom
     in its box has Γ alone.
@@ -72,10 +74,18 @@ def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
         shape = (1, 1, 1)
     else:
         lengths_per_A = 2 * math.pi * np.linalg.norm(atoms.cell.complete().reciprocal().array, axis=1)
-        first, second, third = (max(1, math.ceil(x / k_grid.spacing_per_A - _ROUND_OFF)) for x in lengths_per_A)
+        ratios = lengths_per_A / np.asarray(k_grid.spacing_per_A)
+        first, second, third = (max(1, math.ceil(ratio - _ROUND_OFF)) for ratio in ratios)
         shape = (first, second, third)
     first, second, third = (n if periodic else 1 for n, periodic in zip(shape, atoms.pbc, strict=True))
     return first, second, third
+
+
+def at_gamma(settings: CommonSettings) -> CommonSettings:
+    """Return an engine's settings with Γ as the only k-point, unchanged where the engine knows no k-points."""
+    if not isinstance(settings, DftSettings):
+        return settings
+    return settings.model_copy(update={"k_grid": KGrid(gamma=True)})
 
 
 def is_spin_polarised(atoms: Atoms) -> bool:

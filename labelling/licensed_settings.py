@@ -24,8 +24,8 @@ class AimsSettings(_ParallelSettings):
     """FHI-aims: Blum et al., Comput. Phys. Commun. 2009, 180, 2175 (10.1016/j.cpc.2009.06.022).
 
     PBE, "light" settings and the first tier of basis functions, as the reference of Staacke et al., ACS Appl. Energy
-    Mater. 2021, 4, 12562 (10.1021/acsaem.1c02363). That work used 2x2x2 k-points for 42 atoms of Li7P3S11 and Γ for
-    its initial dynamics: ``k_grid: {grid: [2, 2, 2]}`` and ``k_grid: {gamma: true}``.
+    Mater. 2021, 4, 12562 (10.1021/acsaem.1c02363). That work used 2x2x2 k-points for 42 atoms of Li7P3S11, a cell
+    with one short edge: ``k_grid: {spacing_per_A: [0.55, 0.28, 0.28]}``, which its supercells share.
     """
 
     COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_AIMS_COMMAND"

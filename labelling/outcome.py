@@ -37,12 +37,14 @@ class Evaluation:
     forces : forces (eV/Å), shape (n_atoms, 3) if all is well
     stress : stress in ASE's sign and Voigt order xx, yy, zz, yz, xz, xy (eV/Å³), shape (6,), or None
     charges : charges of the atoms (e), shape (n_atoms,), or None
+    dipole : dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None
     """
 
     energy: float
     forces: FloatArray
     stress: FloatArray | None = None
     charges: FloatArray | None = None
+    dipole: FloatArray | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the evaluation as JSON values."""
@@ -51,6 +53,7 @@ class Evaluation:
             "forces": self.forces.tolist(),
             "stress": None if self.stress is None else self.stress.tolist(),
             "charges": None if self.charges is None else self.charges.tolist(),
+            "dipole": None if self.dipole is None else self.dipole.tolist(),
         }
 
     @classmethod
@@ -67,6 +70,7 @@ class Evaluation:
             forces=np.asarray(document["forces"], dtype=float),
             stress=optional_array(document["stress"]),
             charges=optional_array(document["charges"]),
+            dipole=optional_array(document.get("dipole")),
         )
 
 
@@ -82,6 +86,7 @@ class LabelOutcome:
     forces : forces (eV/Å), shape (n_atoms, 3), or None
     stress : stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None
     charges : charges of the atoms (e), shape (n_atoms,), or None
+    dipole : dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None
     wall_time_s : wall time of all attempts (s)
     attempts : every run of the engine, in order; empty if the structure was rejected before
     engine_version : what the engine says of itself
@@ -93,6 +98,7 @@ class LabelOutcome:
     forces: FloatArray | None = None
     stress: FloatArray | None = None
     charges: FloatArray | None = None
+    dipole: FloatArray | None = None
     wall_time_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     engine_version: str = ""
@@ -100,7 +106,7 @@ class LabelOutcome:
     def __post_init__(self) -> None:
         if self.state not in LABEL_STATES:
             raise ValueError(f"a label cannot end {self.state.value}")
-        numbers = (self.energy, self.forces, self.stress, self.charges)
+        numbers = (self.energy, self.forces, self.stress, self.charges, self.dipole)
         if self.state is State.FINISHED and (self.energy is None or self.forces is None):
             raise ValueError("a finished label needs an energy and forces")
         if self.state is not State.FINISHED and any(number is not None for number in numbers):
@@ -111,7 +117,7 @@ class LabelOutcome:
         """The numbers of a finished label."""
         if self.energy is None or self.forces is None:
             return None
-        return Evaluation(self.energy, self.forces, self.stress, self.charges)
+        return Evaluation(self.energy, self.forces, self.stress, self.charges, self.dipole)
 
     def to_document(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
@@ -122,6 +128,7 @@ class LabelOutcome:
             "forces": None if self.forces is None else self.forces.tolist(),
             "stress": None if self.stress is None else self.stress.tolist(),
             "charges": None if self.charges is None else self.charges.tolist(),
+            "dipole": None if self.dipole is None else self.dipole.tolist(),
             "wall_time_s": self.wall_time_s,
             "attempts": [attempt.model_dump(mode="json") for attempt in self.attempts],
             "engine_version": self.engine_version,
@@ -144,6 +151,7 @@ class LabelOutcome:
             forces=optional_array(document["forces"]),
             stress=optional_array(document["stress"]),
             charges=optional_array(document["charges"]),
+            dipole=optional_array(document.get("dipole")),
             wall_time_s=float(document["wall_time_s"]),
             attempts=tuple(Attempt.model_validate(attempt) for attempt in document["attempts"]),
             engine_version=str(document["engine_version"]),

@@ -185,7 +185,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
                 *_MADE,
             ),
             states=_STATE_VALUES,
-            units=tuple((name, UNITS[name]) for name in ("energy", "forces", "stress", "charges", "wall_time_s")),
+            units=tuple((name, unit) for name, unit in UNITS.items() if name in LabelRecord.model_fields),
         ),
         RecordKind(
             "models",

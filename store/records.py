@@ -23,6 +23,7 @@ UNITS = {
     "forces": "eV/Å",
     "stress": "eV/Å³",
     "charges": "e",
+    "dipole": "e Å",
     "positions": "Å",
     "wall_time_s": "s",
 }
@@ -171,6 +172,7 @@ class LabelRecord(Record):
     forces: list[list[float]] | None = None
     stress: list[float] | None = None
     charges: list[float] | None = None
+    dipole: list[float] | None = None
     wall_time_s: float = 0.0
     attempts: list[dict[str, Any]] = Field(default_factory=list)
     retries: int = 0

@@ -67,6 +67,7 @@ def _label_record(
         forces=data(outcome.forces),
         stress=data(outcome.stress),
         charges=data(outcome.charges),
+        dipole=data(outcome.dipole),
         wall_time_s=outcome.wall_time_s,
         attempts=[attempt.model_dump(mode="json") for attempt in outcome.attempts],
         host=host_name(),

@@ -20,7 +20,8 @@ from ..analysis.energy_volume import EnergyVolumeSettings
 from ..analysis.locality import LocalitySettings
 from ..fitting.charges import ChargeFitSettings
 from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
-from ..labelling.settings import EngineSettings, Gfn1XtbSettings
+from ..labelling.dft_settings import at_gamma
+from ..labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSettings
 from ..sampling.guard import TrajectoryGuard
 from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
@@ -44,6 +45,7 @@ Budget = Annotated[
     Discriminator(lambda value: "table" if isinstance(value, dict) else "number"),
 ]
 ChargeCriterion = Literal["locality", "error"]
+InitialKPoints = Literal["gamma", "reference"]
 
 
 class Section(BaseModel):
@@ -60,9 +62,18 @@ class InitialMolecularDynamics(Section):
     timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
     every: int = Field(10, ge=1, le=100_000, description="Steps between two configurations (number)")
     friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
+    k_points: InitialKPoints = Field(
+        "gamma",
+        description="Of a density-functional reference in this trajectory, whose frames are labelled with the "
+        "reference's own k-points in any case: gamma, Γ alone; reference, its own (name)",
+    )
     guard: TrajectoryGuard = Field(
         default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped"
     )
+
+    def engine(self, reference: CommonSettings) -> CommonSettings:
+        """Return the settings of the reference engine in this trajectory."""
+        return at_gamma(reference) if self.k_points == "gamma" else reference
 
     @property
     def steps(self) -> int:

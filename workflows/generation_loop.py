@@ -92,7 +92,7 @@ def initial_graph(plan: Plan) -> Graph:
                 task=InitialDynamicsTask,
                 parameters=InitialDynamicsParameters(
                     **place,
-                    engine=campaign.reference,
+                    engine=dynamics.engine(campaign.reference),
                     dynamics=dynamics.dynamics,
                     count=dynamics.count,
                     seed=derive_seed(campaign.seed, INITIAL_DYNAMICS),

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import molecule
 
 from ionloop.labelling import CommandSettings, Gfn1XtbSettings, isolated_atom_energy
 from ionloop.labelling.contract import EngineContract
 from ionloop.states import State
 
+SMALLEST_DIPOLE_OF_WATER_EA = 0.3
 ENGINES_FOR_TESTS = Path(__file__).parent / "engines_for_tests"
 
 
@@ -28,6 +30,16 @@ class TestGfn1Xtb(EngineContract):
         outcome = self._label(self.atoms(), tmp_path)
         assert outcome.stress is not None
         np.testing.assert_allclose(outcome.charges.sum(), 0.0, atol=1e-8)
+
+    def test_the_dipole_of_a_molecule_turns_with_it_and_stays_where_it_moves(self, tmp_path):
+        water = molecule("H2O")
+        dipole = self._label(water, tmp_path / "here").dipole
+        assert np.linalg.norm(dipole) > SMALLEST_DIPOLE_OF_WATER_EA
+        water.positions = water.positions[:, [2, 0, 1]] + [1.0, -2.0, 0.5]
+        np.testing.assert_allclose(self._label(water, tmp_path / "there").dipole, dipole[[2, 0, 1]], atol=1e-6)
+
+    def test_a_crystal_has_no_dipole(self, tmp_path):
+        assert self._label(self.atoms(), tmp_path).dipole is None
 
     def test_initial_charges_of_the_atoms_do_not_charge_the_cell(self, tmp_path):
         charged = self.atoms()

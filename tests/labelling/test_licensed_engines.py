@@ -179,6 +179,7 @@ atom 0.2300000000000000 2.3100000000000001 0.4200000000000000 S"""
         parameters = aims_code.control_parameters(atom, settings)
         assert parameters["spin"] == "collinear"
         assert "k_grid" not in parameters
+        assert parameters["output"] == ["hirshfeld", "dipole"]
         assert "initial_moment" in aims_code.input_files(atom, settings)["geometry.in"]
 
     def test_vasp_reads_what_a_reference_input_says(self, vasp, tmp_path):
@@ -227,6 +228,20 @@ class TestOutputsOfAims:
         assert found.stress[0] == pytest.approx(STRESS_XX)
         assert found.stress[4] == pytest.approx(AIMS_STRESS_XZ)
         np.testing.assert_allclose(found.charges, [0.21034512, 0.18234411, -0.19011702, -0.20257221])
+
+    def test_the_dipole_of_a_molecule(self, lithium_thiophosphate):
+        text = (OUTPUTS / "aims" / "converged.out").read_text()
+        line = "  | Total dipole moment [eAng]          :          0.125000        -0.250000         0.375000\n"
+        farewell = text.rindex("Have a nice day.")
+        start = text.rindex("\n", 0, farewell) + 1
+        # Where the cell is cut changes the dipole of a crystal: no label has it.
+        with_dipole = text[:start] + line + text[start:]
+        assert aims_code.read_output(with_dipole, lithium_thiophosphate).dipole is None
+        lithium_thiophosphate.pbc = False
+        np.testing.assert_allclose(
+            aims_code.read_output(with_dipole, lithium_thiophosphate).dipole, [0.125, -0.25, 0.375]
+        )
+        assert aims_code.read_output(text, lithium_thiophosphate).dipole is None
 
     def test_unconverged_though_an_energy_is_printed(self, lithium_thiophosphate):
         with pytest.raises(NotConverged, match="DID NOT CONVERGE"):

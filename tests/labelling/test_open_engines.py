@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
-from ase.units import Bohr, GPa, Hartree, Rydberg
+from ase.units import Bohr, Debye, GPa, Hartree, Rydberg
 from pydantic import TypeAdapter, ValidationError
 
 from ionloop.labelling import EngineSettings, label, settings_hash
@@ -85,6 +85,21 @@ def test_a_free_atom_in_its_box_needs_gamma_alone():
     atom = Cp2kEngine().isolated_atom("S", Cp2kSettings())
     assert k_grid_shape(atom, KGrid(grid=(2, 2, 2))) == k_grid_shape(atom, KGrid(spacing_per_A=0.2)) == (1, 1, 1)
     assert k_grid_shape(bulk("Li", a=3.5), KGrid(grid=(2, 2, 2))) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "shape"),
+    [
+        ((1, 1, 1), (2, 2, 2)),
+        ((2, 1, 1), (1, 2, 2)),
+        ((1, 2, 1), (2, 1, 2)),
+        ((1, 1, 2), (2, 2, 1)),
+        ((2, 2, 2), (1, 1, 1)),
+    ],
+)
+def test_three_spacings_give_the_grid_of_the_es_gap_paper_and_its_supercells_share_it(repeats, shape):
+    k_grid = KGrid(spacing_per_A=(0.55, 0.28, 0.28))
+    assert k_grid_shape(build_crystal("li7p3s11").repeat(repeats), k_grid) == shape
 
 
 @pytest.mark.parametrize("values", [{}, {"gamma": True, "grid": (1, 1, 1)}, {"spacing_per_A": 0.3, "gamma": True}])
@@ -229,6 +244,21 @@ def test_output_of_cp2k_in_our_units_and_signs():
         -np.array([5.87288059861, 6.24984740619, 1.92058856830, 0.158410609973, 1.03873312035, 0.553664870530]) * GPa,
     )
     np.testing.assert_allclose(evaluation.charges, [0.193, -0.086, 0.011, -0.119])
+
+
+def test_the_dipole_of_cp2k_is_asked_for_and_read_where_it_can_be_had(lithium_thiophosphate):
+    at_gamma = Cp2kSettings(k_grid=KGrid(gamma=True), smearing_eV=0.0)
+    assert "&MOMENTS ON" in cp2k_module.input_text(lithium_thiophosphate, at_gamma)
+    for change in ({"smearing_eV": 0.05}, {"k_grid": KGrid(grid=(1, 1, 2))}):
+        assert "MOMENTS" not in cp2k_module.input_text(lithium_thiophosphate, at_gamma.model_copy(update=change))
+    text = _stored("cp2k/converged.out")
+    assert cp2k_module.read_output(text, 4).dipole is None
+    printed = (
+        "  Dipole moment [Debye]\n"
+        "    X=  0.11260305E+02 Y=  0.42677688E+01 Z= -0.43554982E+01   Total=    12.80541638\n"
+    )
+    dipole = cp2k_module.read_output(printed + text, 4).dipole
+    np.testing.assert_allclose(dipole, np.array([11.260305, 4.2677688, -4.3554982]) * Debye)
 
 
 def test_output_of_cp2k_that_did_not_converge_is_never_counted():

@@ -40,6 +40,16 @@ def test_only_name_and_structure_have_no_default() -> None:
     assert {entry.key[0] for entry in required if entry.variant is not None} <= {"reference"}
 
 
+def test_initial_dynamics_ask_the_reference_at_gamma_unless_told_otherwise() -> None:
+    dense = {"engine": "aims", "k_grid": {"spacing_per_A": [0.55, 0.28, 0.28]}}
+    given = campaign(reference=dense)
+    assert given.initial.molecular_dynamics.engine(given.reference).k_grid.gamma
+    own = campaign(reference=dense, initial={"molecular_dynamics": {"k_points": "reference"}})
+    assert own.initial.molecular_dynamics.engine(own.reference) == own.reference
+    plain = campaign()
+    assert plain.initial.molecular_dynamics.engine(plain.reference) == plain.reference
+
+
 @pytest.mark.parametrize("entry", field_entries(), ids=lambda entry: f"{dotted(entry.key)}-{entry.variant}")
 def test_every_key_says_what_it_is_and_in_which_unit(entry: FieldEntry) -> None:
     assert len(entry.description) > 5

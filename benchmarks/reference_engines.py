@@ -1,0 +1,142 @@
+"""What a label costs with each reference engine that is here, and how far its forces are from labels in a file.
+
+    python benchmarks/reference_engines.py                                   # 42 atoms of Li7P3S11 at Γ
+    python benchmarks/reference_engines.py --against data.xyz --take 0 7     # and forces against REF_forces
+
+Wall time, CPU time and largest memory of one label, the engine's process included, at OMP_NUM_THREADS threads. Forces
+are compared at the k-points of the engine's defaults (``--gamma``: at Γ). A reference made with the same functional
+and like settings shows what basis sets, pseudopotentials and k-points do; GFN1-xTB is another method altogether.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from ase import Atoms
+from ase.io import read
+from rich.console import Console
+from rich.table import Table
+
+from ionloop.labelling import Gfn1XtbSettings, LabelOutcome, engine_of, label, stop_engine_process
+from ionloop.labelling.common_settings import CommonSettings
+from ionloop.labelling.dft_settings import Cp2kSettings, GpawSettings, at_gamma
+from ionloop.sampling.crystals import build_crystal
+from ionloop.states import State
+
+SETTINGS: dict[str, CommonSettings] = {
+    "GFN1-xTB": Gfn1XtbSettings(),
+    "GPAW, 350 eV": GpawSettings(cutoff_eV=350),
+    "GPAW, 400 eV": GpawSettings(),
+    "CP2K, 300 Ry": Cp2kSettings(cutoff_Ry=300, relative_cutoff_Ry=40),
+    "CP2K, 400 Ry": Cp2kSettings(),
+}
+POLL_S = 0.1
+
+
+@dataclass
+class Cost:
+    wall_s: float
+    cpu_s: float
+    memory_MB: float
+
+
+class MemoryWatch(threading.Thread):
+    """Notes the largest resident memory of this process's descendants."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.largest_MB = 0.0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(POLL_S):
+            total = 0
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.largest_MB = max(self.largest_MB, total / 2**20)
+
+    def stop(self) -> float:
+        self._over.set()
+        self.join()
+        return self.largest_MB
+
+
+def cpu_of_ended_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measured_label(atoms: Atoms, settings: CommonSettings) -> tuple[LabelOutcome, Cost]:
+    """Return a label and what it cost, the start of its process left out of the wall time."""
+    watch = MemoryWatch()
+    watch.start()
+    before = cpu_of_ended_children()
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = label(atoms, settings, Path(scratch) / "label")
+    # Only of a process that has ended is the time known.
+    stop_engine_process()
+    return outcome, Cost(outcome.wall_time_s, cpu_of_ended_children() - before, watch.stop())
+
+
+def time_labels(names: list[str], console: Console) -> None:
+    table = Table("engine", "version", "state", "wall s", "CPU s", "memory MB", title="42 atoms of Li7P3S11 at Γ")
+    atoms = build_crystal("li7p3s11")
+    for name in names:
+        settings = at_gamma(SETTINGS[name])
+        outcome, cost = measured_label(atoms, settings)
+        figures = (f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{cost.memory_MB:.0f}")
+        table.add_row(name, outcome.engine_version, outcome.state.value, *figures)
+    console.print(table)
+    console.print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s); load before: {os.getloadavg()[0]:.1f}")
+
+
+def compare_forces(names: list[str], structures: list[Atoms], *, gamma: bool, console: Console) -> None:
+    table = Table("engine", "structure", "state", "wall s", "force RMSE eV/Å", "of rms eV/Å", "correlation")
+    for atoms in structures:
+        reference = atoms.arrays["REF_forces"]
+        for name in names:
+            settings = at_gamma(SETTINGS[name]) if gamma else SETTINGS[name]
+            outcome, cost = measured_label(Atoms(atoms), settings)
+            row = [name, str(atoms.symbols), outcome.state.value, f"{cost.wall_s:.1f}"]
+            if outcome.state is State.FINISHED and outcome.forces is not None:
+                rmse = np.sqrt(np.mean((outcome.forces - reference) ** 2))
+                correlation = np.corrcoef(outcome.forces.ravel(), reference.ravel())[0, 1]
+                row += [f"{rmse:.3f}", f"{np.sqrt(np.mean(reference**2)):.3f}", f"{correlation:.3f}"]
+            else:
+                row += [outcome.reason[:60], "", ""]
+            table.add_row(*row)
+            console.print(" | ".join(row))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engines", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--against", type=Path, help="an extxyz file with REF_forces (eV/Å)")
+    parser.add_argument("--take", nargs="+", type=int, default=[0], help="which configurations of the file")
+    parser.add_argument("--gamma", action="store_true", help="compare at Γ")
+    arguments = parser.parse_args()
+    console = Console(width=140)
+    here = [name for name in arguments.engines if engine_of(SETTINGS[name]).probe(SETTINGS[name]).found]
+    for name in sorted(set(arguments.engines) - set(here)):
+        console.print(f"{name}: not here")
+    if arguments.against is None:
+        time_labels(here, console)
+        return
+    images = read(arguments.against, ":")
+    compare_forces(here, [images[index] for index in arguments.take], gamma=arguments.gamma, console=console)
+
+
+if __name__ == "__main__":
+    main()
