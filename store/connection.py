@@ -198,7 +198,9 @@ class Store:
         if not self.is_embedded:
             # Growing a graph asks for keys, and a worker for the ready jobs of its campaign.
             self.database.fireworks.create_index([("spec.campaign", 1), ("spec.key", 1)])
-            self.database.fireworks.create_index([("state", 1), ("spec.campaign", 1), ("spec._priority", -1)])
+            # The order of `checkout_fw`: without its last key all ready jobs would be sorted for each that starts.
+            order = [("spec._priority", -1), ("created_on", 1)]
+            self.database.fireworks.create_index([("state", 1), ("spec.campaign", 1), *order])
 
     def wait_for_server(self, limit_s: float, give_up: Callable[[str], None] | None = None) -> None:
         """Let operations outlast a server that is away for up to ``limit_s`` (s); see `Patience`.

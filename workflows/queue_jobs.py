@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,8 +16,10 @@ from ..store.connection import Store
 from .heartbeat import ENVIRONMENT_EXIT
 from .lost_jobs import Loss, recover_lost_jobs
 from .scheduler import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler
-from .worker_process import last_line
+from .worker_process import last_line, last_lines
 
+_EXCEEDED_MEMORY = re.compile(r"exceeded (job |step )?memory limit", re.IGNORECASE)
+_LOG_LINES = 20
 FORGOTTEN_AFTER_S = 60.0
 """A job that the scheduler does not know is taken for gone only this long after its submission."""
 
@@ -86,10 +89,23 @@ def settled_facts(job: QueueJob, facts: QueueFacts | None, moment: float) -> Que
         return QueueFacts(QueueState.VANISHED, f"{job.scheduler} does not know it (any more)")
     if facts.state in (QueueState.FAILED, QueueState.FINISHED) and job.pilot_state is not None:
         return QueueFacts(job.pilot_state, f"{job.pilot_reason} ({facts.reason})")
+    said = _memory_complaint(job) if facts.state is QueueState.FAILED else ""
+    if said:
+        return QueueFacts(QueueState.OUT_OF_MEMORY, f"{said} ({facts.reason})")
     if facts.state is QueueState.FAILED and facts.reason.endswith(f"exit code {ENVIRONMENT_EXIT}"):
         # The pilot could not write to the store: it may lie on the disk that is full.
         return QueueFacts(QueueState.SCRATCH_FULL, f"{last_line(Path(job.log))} ({facts.reason})")
     return None if (facts.state, facts.reason) == (job.state, job.reason) else facts
+
+
+def _memory_complaint(job: QueueJob) -> str:
+    """Return what the log of a job says of exceeded memory, empty if it does not.
+
+    A SLURM that watches memory by itself (OverMemoryKill) calls such a job FAILED for JobLaunchFailure; only what it
+    writes into the job's log tells why.
+    """
+    said = [line for line in last_lines(Path(job.log), _LOG_LINES) if _EXCEEDED_MEMORY.search(line)]
+    return said[0].strip() if said else ""
 
 
 def reconcile(store: Store, scheduler: Scheduler, *, moment: float | None = None) -> list[QueueJob]:

@@ -24,6 +24,7 @@ import pytest
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 WAIT_S = 30.0
 POLL_S = 0.1
+NODE_MEMORY_MB = 16_000
 
 CONFIGURATION = """
 ClusterName=one
@@ -43,14 +44,16 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 SwitchType=switch/none
 MpiDefault=none
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
 SlurmdParameters=config_overrides
 KillWait=30
@@ -59,7 +62,7 @@ MinJobAge=300
 PropagateResourceLimits=NONE
 OverTimeLimit=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores} ThreadsPerCore=1 \
-RealMemory=2000 State=UNKNOWN
+RealMemory={memory_MB} State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 PartitionName=debug Nodes=ALL Default=YES MaxTime=60:00 PriorityTier=1 State=UP
@@ -126,6 +129,7 @@ class PrivateSlurm:
             node_port=free_port(),
             cores=self.cores,
             node_timeout_s=self.node_timeout_s,
+            memory_MB=NODE_MEMORY_MB,
         )
         self.configuration.write_text(text)
         self._start_munge()

@@ -1,6 +1,7 @@
 """FireWorks' own tests must pass on the embedded store wherever they pass on mongomock."""
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ FAST = (
 
 
 def check(selection):
-    ours = suite.run("embedded", selection)
-    theirs = suite.run("mongomock", selection)
+    with ThreadPoolExecutor() as both:
+        ours, theirs = both.map(suite.run, ("embedded", "mongomock"), (selection, selection))
     passed = [test for test, (outcome, _) in theirs.items() if outcome == "passed"]
     assert passed
     assert {test: ours.get(test) for test in passed} == dict.fromkeys(passed, ("passed", ""))

@@ -142,6 +142,23 @@ def test_the_pilot_s_own_word_explains_a_failure_that_the_scheduler_cannot(facts
     assert (settled and settled.state) == expected
 
 
+def test_the_log_tells_of_memory_where_slurm_says_only_that_the_job_failed(tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text(
+        "slurmstepd-n1: error: StepId=7.batch exceeded memory limit (759537664 > 524288000), being killed\n"
+        "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-11-25T23:29:08 ***\n"
+        "slurmstepd-n1: error: Exceeded job memory limit\n"
+    )
+    job = QueueJob(id="slurm-7", job="7", **{**JOB, "log": str(log)})
+    failed = QueueFacts(QueueState.FAILED, "slurm: FAILED, JobLaunchFailure, on n1, signal 9")
+    settled = settled_facts(job, failed, job.submitted + 1)
+    assert settled.state is QueueState.OUT_OF_MEMORY
+    assert "759537664 > 524288000" in settled.reason
+    assert "JobLaunchFailure" in settled.reason
+    cancelled = QueueFacts(QueueState.CANCELLED, "slurm: CANCELLED")
+    assert settled_facts(job, cancelled, job.submitted + 1).state is QueueState.CANCELLED
+
+
 def test_a_pilot_that_starts_before_its_submission_is_recorded_is_recorded_once(small):
     first = QueueJob(id="slurm-7", job="7", **JOB)
     adopt_queue_job(small.store, first.model_copy(update={"state": QueueState.RUNNING}))
