@@ -3,16 +3,16 @@
     python benchmarks/reference_engines.py                                   # 42 atoms of Li7P3S11 at Γ
     python benchmarks/reference_engines.py --against data.xyz --take 0 7     # and forces against REF_forces
 
-Wall time, CPU time and largest memory of one label, the engine's process included, at OMP_NUM_THREADS threads. Forces
-are compared at the k-points of the engine's defaults (``--gamma``: at Γ). A reference made with the same functional
-and like settings shows what basis sets, pseudopotentials and k-points do; GFN1-xTB is another method altogether.
+Wall time, CPU time and largest memory of one label, with one thread and with two; starting the engine's process is
+not counted. Forces are compared at the k-points of the engine's defaults (``--gamma``: at Γ). A reference made with
+the same functional and like settings shows what basis sets, pseudopotentials and k-points do; GFN1-xTB is another
+method altogether.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ from rich.table import Table
 
 from ionloop.labelling import Gfn1XtbSettings, LabelOutcome, engine_of, label, stop_engine_process
 from ionloop.labelling.common_settings import CommonSettings
-from ionloop.labelling.dft_settings import Cp2kSettings, GpawSettings, at_gamma
+from ionloop.labelling.dft_settings import Cp2kSettings, DftSettings, GpawSettings, at_gamma, k_grid_shape
+from ionloop.labelling.smoke import smoke_atoms
 from ionloop.sampling.crystals import build_crystal
 from ionloop.states import State
 
@@ -46,6 +47,7 @@ class Cost:
     wall_s: float
     cpu_s: float
     memory_MB: float
+    load_before: float
 
 
 class MemoryWatch(threading.Thread):
@@ -72,43 +74,47 @@ class MemoryWatch(threading.Thread):
         return self.largest_MB
 
 
-def cpu_of_ended_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def cpu_of_descendants_s() -> float:
+    """Return the CPU time of the engine's process and of what it has started and seen end."""
+    return sum(sum(process.cpu_times()[:4]) for process in psutil.Process().children())
 
 
-def measured_label(atoms: Atoms, settings: CommonSettings) -> tuple[LabelOutcome, Cost]:
-    """Return a label and what it cost, the start of its process left out of the wall time."""
-    watch = MemoryWatch()
-    watch.start()
-    before = cpu_of_ended_children()
-    with tempfile.TemporaryDirectory() as scratch:
-        outcome = label(atoms, settings, Path(scratch) / "label")
-    # Only of a process that has ended is the time known.
+def measured_label(atoms: Atoms, settings: CommonSettings, threads: int) -> tuple[LabelOutcome, Cost]:
+    """Return a label and what it cost a process that had computed two atoms before."""
+    # Read by the engine's process when it starts, so the last one has to end.
     stop_engine_process()
-    return outcome, Cost(outcome.wall_time_s, cpu_of_ended_children() - before, watch.stop())
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        label(smoke_atoms(), settings, Path(scratch) / "two-atoms")
+        watch, load, before_s = MemoryWatch(), os.getloadavg()[0], cpu_of_descendants_s()
+        watch.start()
+        outcome = label(atoms, settings, Path(scratch) / "label")
+        cpu_s = cpu_of_descendants_s() - before_s
+    return outcome, Cost(outcome.wall_time_s, cpu_s, watch.stop(), load)
 
 
-def time_labels(names: list[str], console: Console) -> None:
-    table = Table("engine", "version", "state", "wall s", "CPU s", "memory MB", title="42 atoms of Li7P3S11 at Γ")
+def time_labels(names: list[str], threads: list[int], console: Console) -> None:
+    columns = ("engine", "version", "threads", "state", "wall s", "CPU s", "memory MB", "load before")
+    table = Table(*columns, title="42 atoms of Li7P3S11 at Γ")
     atoms = build_crystal("li7p3s11")
     for name in names:
-        settings = at_gamma(SETTINGS[name])
-        outcome, cost = measured_label(atoms, settings)
-        figures = (f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{cost.memory_MB:.0f}")
-        table.add_row(name, outcome.engine_version, outcome.state.value, *figures)
+        for number in threads:
+            outcome, cost = measured_label(atoms, at_gamma(SETTINGS[name]), number)
+            row = [name, outcome.engine_version, str(number), outcome.state.value]
+            row += [f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{cost.memory_MB:.0f}", f"{cost.load_before:.1f}"]
+            table.add_row(*row)
+            console.print(" | ".join(row))
     console.print(table)
-    console.print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s); load before: {os.getloadavg()[0]:.1f}")
 
 
-def compare_forces(names: list[str], structures: list[Atoms], *, gamma: bool, console: Console) -> None:
-    table = Table("engine", "structure", "state", "wall s", "force RMSE eV/Å", "of rms eV/Å", "correlation")
+def compare_forces(names: list[str], structures: list[Atoms], gamma: bool, threads: int, console: Console) -> None:
+    table = Table("engine", "structure", "k-points", "state", "CPU s", "force RMSE eV/Å", "of rms eV/Å", "correlation")
     for atoms in structures:
         reference = atoms.arrays["REF_forces"]
         for name in names:
             settings = at_gamma(SETTINGS[name]) if gamma else SETTINGS[name]
-            outcome, cost = measured_label(Atoms(atoms), settings)
-            row = [name, str(atoms.symbols), outcome.state.value, f"{cost.wall_s:.1f}"]
+            outcome, cost = measured_label(Atoms(atoms), settings, threads)
+            row = [name, str(atoms.symbols), k_points(atoms, settings), outcome.state.value, f"{cost.cpu_s:.0f}"]
             if outcome.state is State.FINISHED and outcome.forces is not None:
                 rmse = np.sqrt(np.mean((outcome.forces - reference) ** 2))
                 correlation = np.corrcoef(outcome.forces.ravel(), reference.ravel())[0, 1]
@@ -120,11 +126,17 @@ def compare_forces(names: list[str], structures: list[Atoms], *, gamma: bool, co
     console.print(table)
 
 
+def k_points(atoms: Atoms, settings: CommonSettings) -> str:
+    shape = k_grid_shape(atoms, settings.k_grid) if isinstance(settings, DftSettings) else (1, 1, 1)
+    return "x".join(str(count) for count in shape)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--against", type=Path, help="an extxyz file with REF_forces (eV/Å)")
     parser.add_argument("--take", nargs="+", type=int, default=[0], help="which configurations of the file")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="OMP_NUM_THREADS; forces: the first")
     parser.add_argument("--gamma", action="store_true", help="compare at Γ")
     arguments = parser.parse_args()
     console = Console(width=140)
@@ -132,10 +144,11 @@ def main() -> None:
     for name in sorted(set(arguments.engines) - set(here)):
         console.print(f"{name}: not here")
     if arguments.against is None:
-        time_labels(here, console)
+        time_labels(here, arguments.threads, console)
         return
     images = read(arguments.against, ":")
-    compare_forces(here, [images[index] for index in arguments.take], gamma=arguments.gamma, console=console)
+    taken = [images[index] for index in arguments.take]
+    compare_forces(here, taken, arguments.gamma, arguments.threads[0], console)
 
 
 if __name__ == "__main__":

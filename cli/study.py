@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
-    from ..fitting.data_sets import DataSet
+    from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
     from ..store.connection import Store
     from ..workflows.report_sections import ReportSection
     from ..workflows.studies import NamedLabels, StudyPlan, TransportRun
 
 app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, and how good they must be.")
+
+
+_SETS = ("first", "second")
 
 
 class Kind(StrEnum):
@@ -129,7 +132,11 @@ def reference_quality(
         Path | None, typer.Argument(help="The same structures with labels of other settings; or use --relabel.")
     ] = None,
     relabel: Annotated[
-        Path | None, typer.Option(help="Campaign file: its `reference` computes the second labels, here and now.")
+        list[Path] | None,
+        typer.Option(
+            help="Campaign file: its `reference` computes the second labels, here and now. Given twice, the first "
+            "computes the first labels, and FIRST needs none."
+        ),
     ] = None,
     names: Annotated[str, typer.Option(help="What the two settings are called (comma between).")] = "first,second",
     kind: KindOption = Kind.GAP,
@@ -155,7 +162,7 @@ def reference_quality(
     from ..workflows.study_results import record_reference_quality, reference_quality_blocks
 
     keys = (energy_key, forces_key, virial_key)
-    labels = _two_sets(out, (first, second, relabel), names, keys)
+    labels = _two_sets(out, (first, second, relabel or []), names, keys)
     run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
     plan = _plan(out, labels[0].data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
     study = run_reference_quality_study(*labels, plan)
@@ -203,39 +210,55 @@ def _read(path: Path, keys: tuple[str, str, str]) -> DataSet:
 
 
 def _two_sets(
-    out: Path, files: tuple[Path, Path | None, Path | None], names: str, keys: tuple[str, str, str]
+    out: Path, sources: tuple[Path, Path | None, list[Path]], names: str, keys: tuple[str, str, str]
 ) -> tuple[NamedLabels, NamedLabels]:
     """Return the two sets of labels of the same structures.
 
     Raises
     ------
     InputError
-        If there is no second set, there are two, or the names are not two.
+        If there are not two sets, or not two names.
     """
     from ..errors import InputError
-    from ..fitting.data_sets import write_extxyz
-    from ..workflows.campaign_file import read_hyperparameters
-    from ..workflows.studies import NamedLabels, common_configurations, relabel
-    from ..workflows.study_results import with_zero_of_energy
+    from ..fitting.data_sets import read_structures
+    from ..workflows.studies import NamedLabels, common_configurations
 
-    first, second, campaign_file = files
+    first, second, campaign_files = sources
     called = [name.strip() for name in names.split(",")]
     if len(called) != 2 or not all(called):
         raise InputError(f"--names {names!r} must be two words with a comma between, for example full,gamma")
-    if (second is None) == (campaign_file is None):
-        raise InputError("name a second file with labels of the same structures, or a campaign file with --relabel")
-    data_set = _read(first, keys)
-    if campaign_file is not None:
-        engine = read_hyperparameters(campaign_file).reference
-        found = relabel(data_set, engine, out / "labels", lambda text: typer.echo(text, err=True))
-        write_extxyz(out / "relabelled.xyz", found)
-        other = with_zero_of_energy(found)
+    if len(campaign_files) not in ((1, 2) if second is None else (0,)):
+        raise InputError(
+            "name a second file with labels of the same structures, or one campaign file with --relabel for the second "
+            "labels, or two for both"
+        )
+    structures: Sequence[BareConfiguration | LabelledConfiguration]
+    if len(campaign_files) == 2:
+        structures = read_structures(first)
+        sets = [_relabelled(structures, file, out, name) for file, name in zip(campaign_files, _SETS, strict=True)]
     else:
-        other = _read(Path(str(second)), keys)
-    both = common_configurations(data_set, other)
-    if len(both[0]) < len(data_set):
-        typer.echo(f"{len(both[0])} of {len(data_set)} structures have both labels.", err=True)
+        one = _read(first, keys)
+        structures = one.configurations
+        sets = [one, _read(second, keys) if second else _relabelled(structures, campaign_files[0], out, _SETS[1])]
+    both = common_configurations(*sets)
+    if len(both[0]) < len(structures):
+        typer.echo(f"{len(both[0])} of {len(structures)} structures have both labels.", err=True)
     return NamedLabels(called[0], both[0]), NamedLabels(called[1], both[1])
+
+
+def _relabelled(
+    structures: Sequence[BareConfiguration | LabelledConfiguration], campaign_file: Path, out: Path, name: str
+) -> DataSet:
+    """Return the structures with labels of a campaign file's reference, which are written to a file of that name."""
+    from ..fitting.data_sets import write_extxyz
+    from ..workflows.campaign_file import read_hyperparameters
+    from ..workflows.studies import relabel
+    from ..workflows.study_results import with_zero_of_energy
+
+    engine = read_hyperparameters(campaign_file).reference
+    found = relabel(structures, engine, out / "labels", lambda text: typer.echo(f"{name} labels: {text}", err=True))
+    write_extxyz(out / f"{name}-labels.xyz", found)
+    return with_zero_of_energy(found)
 
 
 def _transport(

@@ -51,6 +51,15 @@ DEFAULT_KEYS = ExtxyzKeys()
 
 
 @dataclass(frozen=True, eq=False)
+class BareConfiguration:
+    """One structure that is yet to be labelled, with the names of :class:`LabelledConfiguration`."""
+
+    atoms: Atoms
+    identifier: str
+    config_type: str = "default"
+
+
+@dataclass(frozen=True, eq=False)
 class LabelledConfiguration:
     """One structure with its reference energy and forces; arrays are copied and made read-only.
 
@@ -290,6 +299,27 @@ def read_extxyz(
         raise InputError(f"{path} cannot be used as training data:\n  " + "\n  ".join(shown))
     _check_isolated_reference(path, isolated_by, {one.labelled_by for one in configurations if one.labelled_by})
     return DataSet(tuple(configurations), {**isolated, **(isolated_atom_energies or {})})
+
+
+def read_structures(path: Path, keys: ExtxyzKeys = DEFAULT_KEYS) -> tuple[BareConfiguration, ...]:
+    """Read the structures of a file whatever their labels; isolated atoms are left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no structures.
+    """
+    found = []
+    for index, atoms in enumerate(_frames(path)):
+        config_type = _word(atoms.info.get(keys.config_type), "default")
+        if len(atoms) == 1 and config_type.lower() in _ISOLATED_SPELLINGS:
+            continue
+        bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        identifier = _word(atoms.info.get(keys.identifier), f"{path.stem}-{index}")
+        found.append(BareConfiguration(bare, identifier, config_type))
+    if not found:
+        raise InputError(f"{path} holds no structures")
+    return tuple(found)
 
 
 def _check_isolated_reference(path: Path, isolated: set[str], configurations: set[str]) -> None:

@@ -30,7 +30,7 @@ from ..analysis.studies import (
 )
 from ..analysis.trajectories import Trajectory, read_trajectory
 from ..errors import InputError
-from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ..fitting.gap_fit import FitLimits
 from ..fitting.models import ModelManifest, fit_model, load_model
 from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
@@ -244,8 +244,13 @@ def common_configurations(first: DataSet, second: DataSet) -> tuple[DataSet, Dat
     )
 
 
-def relabel(data_set: DataSet, engine: CommonSettings, folder: Path, progress: Progress = _silent) -> DataSet:
-    """Return the same structures with labels of a reference engine; those that fail are left out and told.
+def relabel(
+    structures: Sequence[BareConfiguration | LabelledConfiguration],
+    engine: CommonSettings,
+    folder: Path,
+    progress: Progress = _silent,
+) -> DataSet:
+    """Return the structures with labels of a reference engine; those that fail are left out and told.
 
     Labels lie in ``folder``: a second run computes only what is missing.
 
@@ -257,8 +262,8 @@ def relabel(data_set: DataSet, engine: CommonSettings, folder: Path, progress: P
     finished: list[LabelledConfiguration] = []
     reason = ""
     name = settings_hash(engine)[:12]
-    for number, one in enumerate(data_set.configurations, start=1):
-        progress(f"label {number} of {len(data_set)}")
+    for number, one in enumerate(structures, start=1):
+        progress(f"label {number} of {len(structures)}")
         outcome = label(one.atoms, engine, folder / f"{name}-{structure_hash(one.atoms)[:20]}")
         if outcome.state is not State.FINISHED or outcome.energy is None or outcome.forces is None:
             reason = reason or f"{outcome.state.value}: {outcome.reason}"
@@ -270,7 +275,7 @@ def relabel(data_set: DataSet, engine: CommonSettings, folder: Path, progress: P
             )
         )
     if not finished:
-        raise InputError(f"none of {len(data_set)} labels finished; the first was {reason}")
+        raise InputError(f"none of {len(structures)} labels finished; the first was {reason}")
     return DataSet(tuple(finished))
 
 

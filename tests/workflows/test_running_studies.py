@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.io import read, write
 
 from ionloop.analysis.studies import ReferenceQualityStudy
 from ionloop.cli import study as command
@@ -165,7 +166,7 @@ def test_the_data_size_command_writes_table_json_and_page(files, capsys):
 def test_the_reference_quality_command_computes_the_second_labels(files, capsys):
     out, settings = files / "out", files / "settings.yaml"
     command.reference_quality(
-        out, files / "labels.xyz", relabel=files / "emt.yaml", names="old,new", settings=settings, as_json=True
+        out, files / "labels.xyz", relabel=[files / "emt.yaml"], names="old,new", settings=settings, as_json=True
     )
     study = ReferenceQualityStudy.model_validate_json(capsys.readouterr().out)
     # The same engine again: equal forces, and the offset that was put on the energies.
@@ -174,3 +175,16 @@ def test_the_reference_quality_command_computes_the_second_labels(files, capsys)
     assert study.models[0].errors.force_eV_per_A.rmse == pytest.approx(study.models[1].errors.force_eV_per_A.rmse)
     with pytest.raises(InputError, match="a second file"):
         command.reference_quality(out, files / "labels.xyz", settings=settings)
+
+
+def test_the_reference_quality_command_computes_both_labels_of_bare_structures(files, capsys):
+    out = files / "out"
+    write(files / "bare.xyz", [crystal(seed) for seed in range(8)], format="extxyz")
+    engines = [files / "emt.yaml", files / "emt.yaml"]
+    command.reference_quality(out, files / "bare.xyz", relabel=engines, settings=files / "settings.yaml", as_json=True)
+    study = ReferenceQualityStudy.model_validate_json(capsys.readouterr().out)
+    assert study.differences.configurations == 8
+    assert study.differences.force_eV_per_A.maximum == 0.0
+    assert len(read(out / "first-labels.xyz", ":")) == 8
+    with pytest.raises(InputError, match="or two for both"):
+        command.reference_quality(out, files / "bare.xyz", files / "labels.xyz", relabel=engines)
