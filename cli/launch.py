@@ -106,7 +106,7 @@ def pilot(
 ) -> None:
     """Run the workers of a queue job (the launcher's scripts call this)."""
     from ..store.connection import open_store
-    from ..workflows.heartbeat import worker_name
+    from ..store.processes import worker_name
     from ..workflows.pilot import Pilot
     from ..workflows.pilot_settings import read_pilot_settings
     from ..workflows.worker import Worker, die_with_parent_process

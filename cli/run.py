@@ -102,7 +102,7 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
-    from ..workflows.heartbeat import worker_name
+    from ..store.processes import worker_name
     from ..workflows.lost_jobs import recover_lost_jobs
     from ..workflows.worker import Worker, die_with_parent_process
     from ..workflows.worker_limits import WorkerLimits

@@ -7,7 +7,6 @@ A path is the embedded store: a SQLite file, with the campaign's files in a fold
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -281,8 +280,3 @@ def open_store(location: str | None = None, *, root: Path | None = None, must_ex
             if error.code != _UNAUTHORIZED:
                 raise
     return store
-
-
-def host_name() -> str:
-    """Return this machine's name, as workers are known by."""
-    return platform.node()

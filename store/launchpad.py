@@ -39,6 +39,7 @@ from .server import (
     read_credentials,
     server_address,
 )
+from .workflow_lock import WorkflowLock, lock_of_this_process
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +125,10 @@ def connect_to_server(location: str, *, timeout_s: float = SERVER_TIMEOUT_S) -> 
 
 @functools.cache
 def install_client() -> None:
-    """Let FireWorks in this process open embedded stores: it takes its client from three names."""
+    """Let FireWorks in this process open embedded stores, and lock workflows by name: it takes both from names."""
     for module in (fw_config, fireworks_launchpad, fireworks_filepad):
         module.MongoClient = connect
+    fireworks_launchpad.WFLock = WorkflowLock
     enable_gridfs_integration()
 
 
@@ -191,6 +193,14 @@ class TransactionalLaunchPad(LaunchPad):
         self.fireworks.find_one_and_update({"fw_id": fw_id}, fizzled)
         self.workflows.find_one_and_update({"nodes": fw_id}, fizzled)
         self.workflows.find_one_and_update({"nodes": fw_id}, {"$set": {f"fw_states.{fw_id}": "FIZZLED"}})
+
+    def _update_wf(self, wf: Workflow, updated_ids: list[int]) -> None:
+        """Write a workflow whose lock this process holds."""
+        super()._update_wf(wf, updated_ids)
+        if not self.is_embedded:
+            # With it FireWorks has written a lock that does not say whose it is.
+            named = {"$set": {"locked": lock_of_this_process()}}
+            self.workflows.update_one({"nodes": next(iter(wf.id_fw)), "locked": True}, named)
 
     def rerun_fw(self, fw_id: int, *args: Any, **kwargs: Any) -> list[int]:
         """Run a firework and what depends on it again."""

@@ -16,6 +16,7 @@ from typing import Any
 from fireworks import Firework
 
 from .launchpad import TransactionalLaunchPad
+from .workflow_lock import has_dead_holder
 
 DeadWorkers = Callable[[Mapping[str, Any]], bool] | Collection[str] | None
 
@@ -235,11 +236,16 @@ def read_snapshot(launchpad: TransactionalLaunchPad, dead_workers: DeadWorkers =
             nodes=tuple(one["nodes"]),
             parents={int(child): tuple(found) for child, found in one.get("parent_links", {}).items()},
             states={int(node): state for node, state in one.get("fw_states", {}).items()},
-            is_locked="locked" in one,
+            is_locked="locked" in one and not _is_held(launchpad, one["locked"]),
         )
         for one in launchpad.workflows.find({}, {"metadata": 0})
     )
     return Snapshot(fireworks, launches, workflows)
+
+
+def _is_held(launchpad: TransactionalLaunchPad, lock: Any) -> bool:
+    """Return whether a lock says whose it is, and that process may live; of others only time can tell."""
+    return isinstance(lock, Mapping) and not has_dead_holder(lock, launchpad.db.workers)
 
 
 def _dead_predicate(dead_workers: DeadWorkers) -> Callable[[Mapping[str, Any]], bool]:

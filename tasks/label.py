@@ -9,8 +9,9 @@ from ..labelling.outcome import LabelOutcome
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import EngineSettings, settings_hash
 from ..states import State
-from ..store.connection import Store, host_name
+from ..store.connection import Store
 from ..store.identifiers import configuration_hash, identifier
+from ..store.processes import host_name
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext

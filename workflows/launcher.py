@@ -21,9 +21,9 @@ import psutil
 from pymongo.errors import DuplicateKeyError
 
 from ..errors import InputError, IonloopError
-from ..store.connection import Store, host_name
+from ..store.connection import Store
+from ..store.processes import host_name, worker_name
 from .cluster_profile import ClusterProfile
-from .heartbeat import worker_name
 from .holds import Hold, all_controls, enforce_budget
 from .job_script import ScriptRequest, job_script, pilot_settings, refuse_secrets, write_private
 from .lost_jobs import recover_lost_jobs

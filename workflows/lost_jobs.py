@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import IonloopError
 from ..store.connection import Store
-from .heartbeat import has_living_supervisor, launch_is_lost, worker_of
+from ..store.repair import repair
+from .heartbeat import has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
 from .registry import admit_registered_tasks
 from .scheduler import QueueState
 
@@ -80,7 +81,7 @@ def recover_lost_jobs(
     launches = store.database.launches.find({"state": "RUNNING"}, {"launch_id": 1, "fw_id": 1, "fworker": 1})
     for launch in list(launches):
         name = worker_of(launch)
-        if name not in known and (not launch_is_lost(store, launch) or has_living_supervisor(store, launch)):
+        if name not in known and (not launch_is_lost(store, launch) or has_living_supervisor(store, name)):
             continue
         try:
             key = put_back(store, launch["launch_id"], known.get(name, WORKER_GONE), max_crashes=max_crashes)
@@ -90,7 +91,32 @@ def recover_lost_jobs(
             continue
         if key is not None:
             recovered.append(key)
+    mend_after_dead_workers(store, known)
     return recovered
+
+
+def mend_after_dead_workers(store: Store, known: Collection[str] = ()) -> None:
+    """On a server, mend what workers left that died between two writes of one operation.
+
+    A job's end may have been recorded, but not entered into its workflow: those after it would wait for ever.
+
+    Parameters
+    ----------
+    known
+        Names of workers that are taken for dead whatever else is known of them.
+    """
+    if store.is_embedded:
+        return
+    gone = [
+        worker["_id"]
+        for worker in store.workers.find({"state": "running"}, {"host": 1, "pid": 1, "heartbeat": 1})
+        if worker["_id"] in known or (worker_is_lost(store, worker) and not has_living_supervisor(store, worker["_id"]))
+    ]
+    if gone:
+        for line in repair(store.launchpad).lines():
+            logger.warning("mended after a worker's death: %s", line)
+        # Whoever is killed before this does it again.
+        store.workers.update_many({"_id": {"$in": gone}}, {"$set": {"state": "ended", "progress": None}})
 
 
 def put_back(store: Store, launch_id: int, loss: Loss, *, max_crashes: int | None = None) -> str | None:

@@ -28,9 +28,10 @@ from pymongo.errors import PyMongoError
 
 from ..errors import IonloopError
 from ..labelling.engine_process import on_engine_failure
-from ..store.connection import Store, host_name
+from ..store.connection import Store
+from ..store.processes import HEARTBEAT_S, host_name, worker_name
 from ..tasks.context import TaskContext, task_context
-from .heartbeat import ENVIRONMENT_EXIT, HEARTBEAT_S, worker_name
+from .heartbeat import ENVIRONMENT_EXIT
 from .holds import Hold, all_controls, charge, control_of, enforce_budget
 from .job_logs import own_log
 from .lost_jobs import Loss, put_back, recover_lost_jobs

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..store.connection import Store
-from .heartbeat import worker_name
+from ..store.processes import worker_name
 
 _LOG_TAIL_BYTES = 4096
 

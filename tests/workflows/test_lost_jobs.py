@@ -11,9 +11,8 @@ from fireworks import FWorker
 
 from ionloop.sampling.molecular_dynamics import read_frames
 from ionloop.states import State
-from ionloop.store.connection import host_name
+from ionloop.store.processes import host_name, worker_name
 from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.heartbeat import worker_name
 from ionloop.workflows.job_logs import lines_about
 from ionloop.workflows.ledger import failures, group_failures
 from ionloop.workflows.lost_jobs import Loss, losses_by_cause, put_back, recover_lost_jobs

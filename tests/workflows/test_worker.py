@@ -8,11 +8,10 @@ import pytest
 from fireworks import Firework, PyTask, ScriptTask, Workflow
 
 from ionloop.labelling.scratch import ScratchError
-from ionloop.store.connection import host_name
+from ionloop.store.processes import host_name, is_dead, process_start, worker_name
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
-from ionloop.workflows.heartbeat import is_dead, process_start, worker_name
 from ionloop.workflows.ledger import failures
 from ionloop.workflows.lost_jobs import recover_lost_jobs
 from ionloop.workflows.status import campaign_status
