@@ -342,7 +342,7 @@ class StoreLaunchPad(TransactionalLaunchPad):
 
     def refuse(self, document: dict[str, Any], error: Exception) -> None:
         """Mark a job as failed before it was run, with the reason; nothing of its document is trusted."""
-        reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {shown(str(error))}"
+        reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {last_line(error)}"
         logger.warning("job %s refused, nothing of it was run: %s", shown(document.get("fw_id")), reason)
         with self.transaction():
             fizzled = {"state": "FIZZLED", REFUSAL: reason, "updated_on": datetime.now(UTC)}

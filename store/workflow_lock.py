@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -70,6 +71,7 @@ class WorkflowLock:
         self._launchpad = lp
         self._firework = fw_id
         self._expire_s = expire_secs
+        self._token = uuid.uuid4().hex
 
     def __enter__(self) -> None:
         pause_s, started = FIRST_PAUSE_S, time.monotonic()
@@ -87,10 +89,9 @@ class WorkflowLock:
 
     def _take(self, condition: Any) -> bool:
         wanted = {"nodes": self._firework, "locked": condition}
-        found = self._launchpad.workflows.find_one_and_update(
-            wanted, {"$set": {"locked": lock_of_this_process()}}, {"_id": 1}
-        )
-        return found is not None
+        mine = {**lock_of_this_process(), "token": self._token}
+        taken = self._launchpad.workflows.update_one(wanted, {"$set": {"locked": mine}})
+        return bool(taken.modified_count)
 
     def _take_over(self, waited_s: float) -> bool:
         """Take the lock from a process that is gone; return whether that was possible.
@@ -107,6 +108,9 @@ class WorkflowLock:
             raise ValueError(f"Could not find workflow in database: {self._firework}")
         lock = workflow.get("locked")
         if isinstance(lock, Mapping):
+            if lock.get("token") == self._token:
+                # Taken in an attempt that the server carried out and did not answer.
+                return True
             launchpad = self._launchpad
             client = launchpad.client
             outage_end = client.last_outage_end if isinstance(client, RetryingClient) else 0.0

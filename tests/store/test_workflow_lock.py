@@ -94,6 +94,13 @@ def test_the_lock_of_a_living_process_is_waited_for(launchpad):
     release.join()
 
 
+def test_a_lock_that_was_taken_without_an_answer_is_ours(launchpad):
+    lock = WorkflowLock(launchpad, FIREWORK)
+    put(launchpad, {**lock_of_this_process(), "token": lock._token})
+    with lock:
+        assert lock_in(launchpad)["token"] == lock._token
+
+
 def test_a_lock_without_a_name_is_waited_for_as_fireworks_does(launchpad):
     put(launchpad, True)
     with pytest.raises(LockedWorkflowError), WorkflowLock(launchpad, FIREWORK, expire_secs=HOLD_S):
