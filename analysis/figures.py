@@ -53,6 +53,32 @@ MAX_PARITY_POINTS = 3000
 MIN_BINS, MAX_BINS = 8, 60
 HEIGHT_PX = 340
 PARITY_HEIGHT_PX = 420
+PANEL_HEIGHT_PX = 300
+_PANEL_TITLE_PX = 14
+
+COMPARED_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#8558ad",
+    "#b98900",
+    "#c4547f",
+    "#4b7f96",
+    "#83872f",
+    "#3d444b",
+    "#7a828a",
+)
+"""Of results that are compared, in their order: as many as can be told apart."""
+_HIGHEST_LEGEND_PX = 800
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series is told from the others of a figure: its name in the legend, its colour and its symbol."""
+
+    name: str
+    colour: str
+    symbol: str
 
 
 @dataclass(frozen=True)
@@ -67,12 +93,15 @@ class ErrorSeries:
         What the configurations were to the model: ``new`` or ``training``.
     generations, errors
         Shape [n_generations]; the unit is the figure's.
+    look
+        Where several of one kind are compared.
     """
 
     model_kind: str
     subset: str
     generations: tuple[int, ...]
     errors: tuple[float, ...]
+    look: Look | None = None
 
 
 def model_name(kind: str) -> str:
@@ -85,22 +114,37 @@ def model_colour(kind: str) -> str:
     return MODEL_COLOURS.get(kind, NEUTRAL_COLOUR)
 
 
+def model_look(kind: str) -> Look:
+    """Return the look of a kind of model, the same in all figures."""
+    return Look(model_name(kind), model_colour(kind), MODEL_SYMBOLS.get(kind, "diamond"))
+
+
+def compared_look(name: str, kind: str, place: int) -> Look:
+    """Return the look of one of several series that are compared: a colour by its place, the symbol of its model."""
+    return Look(plain_name(name), COMPARED_COLOURS[place % len(COMPARED_COLOURS)], MODEL_SYMBOLS.get(kind, "diamond"))
+
+
+def plain_name(name: str) -> str:
+    """Return a name without what plotly would take for mark-up: campaigns are called as their owners like."""
+    return name.replace("<", "‹").replace(">", "›")
+
+
 def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> go.Figure:
     """Return errors against generation: solid on new configurations, dashed on the training set."""
     figure = new_figure()
     for one in series:
         new = one.subset == "new"
-        colour = model_colour(one.model_kind)
+        look = one.look or model_look(one.model_kind)
         figure.add_scatter(
             x=list(one.generations),
             y=list(one.errors),
             mode="lines+markers",
-            name=f"{model_name(one.model_kind)}, {'new' if new else 'training'}",
-            line={"color": colour, "width": 2.5 if new else 1.5, "dash": "solid" if new else "dash"},
+            name=f"{look.name}, {'new' if new else 'training'}",
+            line={"color": look.colour, "width": 2.5 if new else 1.5, "dash": "solid" if new else "dash"},
             marker={
-                "color": colour,
+                "color": look.colour,
                 "size": 9 if new else 6,
-                "symbol": MODEL_SYMBOLS.get(one.model_kind, "diamond") + ("" if new else "-open"),
+                "symbol": look.symbol + ("" if new else "-open"),
             },
             hovertemplate=f"generation %{{x}}<br>%{{y:.4g}} {unit}",
         )
@@ -114,22 +158,27 @@ def _generation_step(series: Sequence[ErrorSeries]) -> int:
     return max(1, (max(generations) - min(generations)) // 10) if generations else 1
 
 
-def element_errors(errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å") -> go.Figure:
+def element_errors(
+    errors: Mapping[str, Mapping[str, float]], unit: str = "eV/Å", looks: Mapping[str, Look] | None = None
+) -> go.Figure:
     """Return force errors by element as groups of bars, one bar per kind of model.
 
     Parameters
     ----------
     errors
         Root-mean-square error (``unit``) by kind of model and element.
+    looks
+        By the keys of ``errors``, where they are not kinds of models.
     """
     figure = new_figure(PARITY_HEIGHT_PX)
     elements = sorted({element for by_element in errors.values() for element in by_element})
     for kind, by_element in errors.items():
+        look = (looks or {}).get(kind) or model_look(kind)
         figure.add_bar(
             x=elements,
             y=[by_element.get(element) for element in elements],
-            name=model_name(kind),
-            marker={"color": model_colour(kind)},
+            name=look.name,
+            marker={"color": look.colour},
             hovertemplate=f"%{{x}}<br>%{{y:.4g}} {unit}",
         )
     figure.update_layout(barmode="group", bargap=0.45, bargroupgap=0.08)
@@ -252,6 +301,20 @@ def label_states(counts: Mapping[int, Mapping[str, int]]) -> go.Figure:
     return figure
 
 
+def panels(titles: Sequence[str]) -> go.Figure:
+    """Return an empty figure with a panel for each title, beside each other with common scales."""
+    figure = new_figure(PANEL_HEIGHT_PX)
+    axis = figure.layout.xaxis.to_plotly_json()
+    figure.set_subplots(
+        1, len(titles), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[f"<b>{one}</b>" for one in titles]
+    )
+    figure.update_xaxes(**axis, matches="x")
+    figure.update_yaxes(**axis)
+    figure.update_annotations(font={"size": _PANEL_TITLE_PX})
+    figure.update_layout(legend={"y": 1.12}, margin={"t": 64})
+    return figure
+
+
 def new_figure(height_px: int = HEIGHT_PX) -> go.Figure:
     """Return an empty figure in the style of all others."""
     axis: dict[str, Any] = {
@@ -273,7 +336,15 @@ def new_figure(height_px: int = HEIGHT_PX) -> go.Figure:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
             "margin": {"l": 62, "r": 12, "t": 36, "b": 52},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title_text": ""},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "title_text": "",
+                # Long names, or a phone, make many lines: they must all be seen, also in a saved image.
+                "maxheight": _HIGHEST_LEGEND_PX,
+            },
             "hoverlabel": {"align": "left"},
             "xaxis": axis,
             "yaxis": axis,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
-from .figures import ELEMENT_COLOURS, MODEL_SYMBOLS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_look, new_figure
 
 FloatArray = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ class PathEnergies:
         Of the images.
     curve_coordinate_A, curve_energies_eV
         The fit through energies and slopes.
+    look
+        That of the path, where several paths are compared.
     """
 
     kind: str
@@ -42,6 +44,15 @@ class PathEnergies:
     energies_eV: Sequence[float]
     curve_coordinate_A: Sequence[float]
     curve_energies_eV: Sequence[float]
+    look: Look | None = None
+
+    @property
+    def shown_as(self) -> Look:
+        """Name in the legend, colour and symbol: those of the potential, or of its path among others."""
+        potential = model_look(self.kind)
+        if self.look is None:
+            return replace(potential, name=f"{potential.name}, {'its path' if self.own else 'single points'}")
+        return self.look if self.own else replace(self.look, name=f"{self.look.name}: {potential.name} on its path")
 
     def followed_by(self, other: PathEnergies) -> PathEnergies:
         """Return the energies along this path and then along ``other``, which begins where this one ends."""
@@ -57,29 +68,33 @@ class PathEnergies:
 
 
 def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
-    """Return energies along one path: solid for the potential whose path it is, dashed for single points."""
+    """Return energies along paths: solid for the potential whose path it is, dashed for single points."""
     figure = new_figure()
     for path in paths:
-        colour, name = model_colour(path.kind), model_name(path.kind)
+        look = path.shown_as
+        # Of several paths each has one name; what is dashed, the caption says.
+        group = path.look.name if path.look else look.name
         figure.add_scatter(
             x=list(path.curve_coordinate_A),
             y=list(path.curve_energies_eV),
             mode="lines",
-            legendgroup=path.kind,
+            name=f"{look.name}, fit",
+            legendgroup=group,
             showlegend=False,
-            line={"color": colour, "width": 2.5 if path.own else 1.5, "dash": "solid" if path.own else "dash"},
+            line={"color": look.colour, "width": 2.5 if path.own else 1.5, "dash": "solid" if path.own else "dash"},
             hoverinfo="skip",
         )
         figure.add_scatter(
             x=list(path.coordinate_A),
             y=list(path.energies_eV),
             mode="markers",
-            name=f"{name}, {'its path' if path.own else 'single points'}",
-            legendgroup=path.kind,
+            name=look.name,
+            legendgroup=group,
+            showlegend=path.look is None or path.own,
             marker={
-                "color": colour,
+                "color": look.colour,
                 "size": 9 if path.own else 7,
-                "symbol": MODEL_SYMBOLS.get(path.kind, "diamond") + ("" if path.own else "-open"),
+                "symbol": look.symbol + ("" if path.own else "-open"),
             },
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )

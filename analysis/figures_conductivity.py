@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .arrhenius import ArrheniusResult
 from .diffusion import Estimate
-from .figures import MODEL_SYMBOLS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+from .figures import NEUTRAL_COLOUR, Look, model_look, new_figure
 
 FloatArray = NDArray[np.float64]
 
@@ -21,13 +21,17 @@ _LINE_POINTS = 50
 
 @dataclass(frozen=True)
 class DisplacementSeries:
-    """Displacements with one potential at one temperature, [n_lags] (ps, Å²), and the fitted window (ps)."""
+    """Displacements with one potential at one temperature, [n_lags] (ps, Å²), and the fitted window (ps).
+
+    A ``look``, here and below, is for series of one potential that are compared.
+    """
 
     kind: str
     lags_ps: FloatArray
     tracer_A2: FloatArray
     collective_A2: FloatArray
     window_ps: tuple[float, float]
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class LengthSeries:
     low_mS_per_cm: FloatArray
     high_mS_per_cm: FloatArray
     reliable: NDArray[np.bool_]
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -53,32 +58,37 @@ class ArrheniusSeries:
     temperatures_K: tuple[float, ...]
     diffusivities_A2_per_ps: tuple[Estimate, ...]
     fit: ArrheniusResult | None
+    look: Look | None = None
 
 
 def displacement_figure(series: Sequence[DisplacementSeries]) -> go.Figure:
     """Return mean squared displacements on logarithmic axes: ions solid, charge dashed, fitted lags drawn strong."""
     figure = new_figure()
     for one in series:
-        colour, name = model_colour(one.kind), model_name(one.kind)
+        look = one.look or model_look(one.kind)
         fitted = (one.lags_ps >= one.window_ps[0]) & (one.lags_ps <= one.window_ps[1])
         for values, label, dash in ((one.tracer_A2, "ions", "solid"), (one.collective_A2, "charge", "dash")):
             shown = values > 0
+            # Of several results each has one name; what is dashed, the caption says.
+            group = look.name if one.look else f"{look.name} {label}"
             figure.add_scatter(
                 x=one.lags_ps[shown].tolist(),
                 y=values[shown].tolist(),
                 mode="lines",
-                name=f"{name}, {label}",
-                legendgroup=f"{one.kind} {label}",
-                line={"color": colour, "width": 1.2, "dash": dash},
+                name=f"{look.name}, {label}",
+                legendgroup=group,
+                showlegend=one.look is None or dash == "solid",
+                line={"color": look.colour, "width": 1.2, "dash": dash},
                 hovertemplate="%{x:.4g} ps<br>%{y:.4g} Å²",
             )
             figure.add_scatter(
                 x=one.lags_ps[shown & fitted].tolist(),
                 y=values[shown & fitted].tolist(),
                 mode="lines",
-                legendgroup=f"{one.kind} {label}",
+                name=f"{look.name}, {label}, fitted",
+                legendgroup=group,
                 showlegend=False,
-                line={"color": colour, "width": 3.5, "dash": dash},
+                line={"color": look.colour, "width": 3.5, "dash": dash},
                 hoverinfo="skip",
             )
     _add_slope_one(figure, series)
@@ -108,31 +118,31 @@ def conductivity_length_figure(series: Sequence[LengthSeries]) -> go.Figure:
     """Return conductivity against the length of trajectories with its 95 % band; open symbols are upper bounds."""
     figure = new_figure()
     for one in series:
-        colour, name = model_colour(one.kind), model_name(one.kind)
+        look = one.look or model_look(one.kind)
         figure.add_scatter(
             x=[*one.lengths_ps.tolist(), *one.lengths_ps[::-1].tolist()],
             y=[*one.low_mS_per_cm.tolist(), *one.high_mS_per_cm[::-1].tolist()],
             mode="lines",
             fill="toself",
-            fillcolor=colour,
+            fillcolor=look.colour,
             opacity=_BAND_OPACITY,
             line={"width": 0},
-            legendgroup=one.kind,
+            name=f"{look.name}, 95 % band",
+            legendgroup=look.name,
             showlegend=False,
             hoverinfo="skip",
         )
-        symbol = MODEL_SYMBOLS.get(one.kind, "diamond")
         figure.add_scatter(
             x=one.lengths_ps.tolist(),
             y=one.values_mS_per_cm.tolist(),
             mode="lines+markers",
-            name=name,
-            legendgroup=one.kind,
-            line={"color": colour, "width": 2},
+            name=look.name,
+            legendgroup=look.name,
+            line={"color": look.colour, "width": 2},
             marker={
-                "color": colour,
+                "color": look.colour,
                 "size": 8,
-                "symbol": [symbol if sure else f"{symbol}-open" for sure in one.reliable.tolist()],
+                "symbol": [look.symbol if sure else f"{look.symbol}-open" for sure in one.reliable.tolist()],
             },
             customdata=np.stack([one.low_mS_per_cm, one.high_mS_per_cm], axis=1).tolist(),
             hovertemplate="%{x:.4g} ps<br>%{y:.4g} mS/cm (%{customdata[0]:.3g} to %{customdata[1]:.3g})",
@@ -146,7 +156,7 @@ def arrhenius_figure(series: Sequence[ArrheniusSeries]) -> go.Figure:
     """Return diffusivities against inverse temperature with 95 % intervals, and lines to the extrapolated value."""
     figure = new_figure()
     for one in series:
-        colour, name = model_colour(one.kind), model_name(one.kind)
+        look = one.look or model_look(one.kind)
         points = [
             (1000.0 / temperature, estimate)
             for temperature, estimate in zip(one.temperatures_K, one.diffusivities_A2_per_ps, strict=True)
@@ -160,42 +170,48 @@ def arrhenius_figure(series: Sequence[ArrheniusSeries]) -> go.Figure:
                 "array": [estimate.high - estimate.value for _, estimate in points],
                 # A logarithmic axis has no place for a bar down to zero.
                 "arrayminus": [estimate.value - max(estimate.low, 0.05 * estimate.value) for _, estimate in points],
-                "color": colour,
+                "color": look.colour,
             },
             mode="markers",
-            name=name,
-            legendgroup=one.kind,
-            marker={"color": colour, "size": 9, "symbol": MODEL_SYMBOLS.get(one.kind, "diamond")},
+            name=look.name,
+            legendgroup=look.name,
+            marker={"color": look.colour, "size": 9, "symbol": look.symbol},
             hovertemplate="1000 K/T = %{x:.4g}<br>%{y:.3g} Å²/ps",
         )
         if one.fit is not None:
-            _add_line(figure, one.kind, one.fit)
+            _add_line(figure, look, one.fit)
     figure.update_xaxes(title_text="1000 K / T")
     figure.update_yaxes(title_text="Diffusivity (Å²/ps)", type="log")
     return figure
 
 
-def _add_line(figure: go.Figure, kind: str, fit: ArrheniusResult) -> None:
-    colour = model_colour(kind)
+def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
     ends = [*fit.temperatures_K, fit.extrapolated_temperature_K]
     inverse = np.linspace(1.0 / max(ends), 1.0 / min(ends), _LINE_POINTS)
     figure.add_scatter(
         x=(1000.0 * inverse).tolist(),
         y=[fit.diffusivity_A2_per_ps(1.0 / float(value)) for value in inverse],
         mode="lines",
-        legendgroup=kind,
+        name=f"{look.name}, fit",
+        legendgroup=look.name,
         showlegend=False,
-        line={"color": colour, "width": 1.5},
+        line={"color": look.colour, "width": 1.5},
         hoverinfo="skip",
     )
     end = fit.extrapolated_diffusivity_A2_per_ps
     figure.add_scatter(
         x=[1000.0 / fit.extrapolated_temperature_K],
         y=[end.value],
-        error_y={"type": "data", "array": [end.high - end.value], "arrayminus": [end.value - end.low], "color": colour},
+        error_y={
+            "type": "data",
+            "array": [end.high - end.value],
+            "arrayminus": [end.value - end.low],
+            "color": look.colour,
+        },
         mode="markers",
-        legendgroup=kind,
+        name=f"{look.name}, extrapolated",
+        legendgroup=look.name,
         showlegend=False,
-        marker={"color": colour, "size": 9, "symbol": f"{MODEL_SYMBOLS.get(kind, 'diamond')}-open"},
+        marker={"color": look.colour, "size": 9, "symbol": f"{look.symbol}-open"},
         hovertemplate=f"extrapolated to {fit.extrapolated_temperature_K:g} K<br>%{{y:.3g}} Å²/ps",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .figures import MODEL_SYMBOLS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+from .figures import NEUTRAL_COLOUR, Look, model_look, new_figure, panels
 
 AXIS_COLOURS: Mapping[str, str] = {"x": "#0072b2", "y": "#d55e00", "z": "#009e73"}
 RECOMBINED_SYMBOL = "x"
@@ -28,12 +28,15 @@ class FieldCurve:
         None where the pair is gone or was not computed, shape [n_fields].
     states
         What became of the pair: intact, hopped, recombined, ..., shape [n_fields].
+    look
+        Where pairs of several results are compared.
     """
 
     axis: str
     fields_V_per_A: tuple[float, ...]
     formation_energies_eV: tuple[float | None, ...]
     states: tuple[str, ...]
+    look: Look | None = None
 
     @property
     def recombinations(self) -> list[tuple[float, float]]:
@@ -54,38 +57,66 @@ def field_figure(curves: Sequence[FieldCurve]) -> go.Figure:
     """
     figure = new_figure()
     for curve in curves:
-        colour = AXIS_COLOURS.get(curve.axis, NEUTRAL_COLOUR)
-        figure.add_scatter(
-            x=list(curve.fields_V_per_A),
-            y=list(curve.formation_energies_eV),
-            mode="lines+markers",
-            name=f"along {curve.axis}",
-            legendgroup=curve.axis,
-            line={"color": colour, "width": 2},
-            marker={
-                "color": colour,
-                "size": 8,
-                "symbol": ["circle" if state in _STEADY_STATES else "circle-open" for state in curve.states],
-            },
-            text=list(curve.states),
-            hovertemplate="%{x:g} V/Å<br>%{y:.3f} eV, %{text}",
-        )
-        gone = curve.recombinations
-        if gone:
-            figure.add_scatter(
-                x=[field for field, _ in gone],
-                y=[energy for _, energy in gone],
-                mode="markers",
-                name=f"along {curve.axis}: recombined",
-                legendgroup=curve.axis,
-                showlegend=False,
-                marker={"color": colour, "size": 10, "symbol": RECOMBINED_SYMBOL},
-                hovertemplate="recombined at %{x:g} V/Å",
-            )
+        look = Look(f"along {curve.axis}", AXIS_COLOURS.get(curve.axis, NEUTRAL_COLOUR), "circle")
+        _add_curve(figure, curve, look)
+    return _with_field_axes(figure)
+
+
+def compared_fields_figure(curves: Sequence[FieldCurve]) -> go.Figure:
+    """Return formation energies of the pairs of several results, a panel per axis of the field, a line per pair.
+
+    Markers mean what they mean in `field_figure`.
+    """
+    axes = sorted({curve.axis for curve in curves})
+    figure = panels([f"along {axis}" for axis in axes])
+    named: set[Look] = set()
+    for curve in curves:
+        look = curve.look or Look("pairs", AXIS_COLOURS.get(curve.axis, NEUTRAL_COLOUR), "circle")
+        place = {"row": 1, "col": axes.index(curve.axis) + 1}
+        _add_curve(figure, curve, look, showlegend=look not in named, **place)
+        named.add(look)
+    return _with_field_axes(figure)
+
+
+def _with_field_axes(figure: go.Figure) -> go.Figure:
     figure.add_hline(y=0.0, line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"})
     figure.update_xaxes(title_text="Field (V/Å)")
-    figure.update_yaxes(title_text="Formation energy (eV)")
+    # The first axis alone: panels beside each other share it.
+    figure.layout.yaxis.title.text = "Formation energy (eV)"
     return figure
+
+
+def _add_curve(figure: go.Figure, curve: FieldCurve, look: Look, *, showlegend: bool = True, **place: int) -> None:
+    figure.add_scatter(
+        x=list(curve.fields_V_per_A),
+        y=list(curve.formation_energies_eV),
+        mode="lines+markers",
+        name=look.name,
+        legendgroup=look.name,
+        showlegend=showlegend,
+        line={"color": look.colour, "width": 2},
+        marker={
+            "color": look.colour,
+            "size": 8,
+            "symbol": [look.symbol if state in _STEADY_STATES else f"{look.symbol}-open" for state in curve.states],
+        },
+        text=list(curve.states),
+        hovertemplate="%{x:g} V/Å<br>%{y:.3f} eV, %{text}",
+        **place,
+    )
+    gone = curve.recombinations
+    if gone:
+        figure.add_scatter(
+            x=[field for field, _ in gone],
+            y=[energy for _, energy in gone],
+            mode="markers",
+            name=f"{look.name}: recombined",
+            legendgroup=look.name,
+            showlegend=False,
+            marker={"color": look.colour, "size": 10, "symbol": RECOMBINED_SYMBOL},
+            hovertemplate="recombined at %{x:g} V/Å",
+            **place,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,22 +127,20 @@ class SeparationPoints:
     separations_A: tuple[float, ...]
     formation_energies_eV: tuple[float, ...]
     label: str = ""
+    look: Look | None = None
 
 
 def separation_figure(series: Sequence[SeparationPoints]) -> go.Figure:
     """Return formation energies of pairs against the distance between an ion and the site that it left."""
     figure = new_figure()
     for one in series:
+        look = one.look or model_look(one.kind)
         figure.add_scatter(
             x=list(one.separations_A),
             y=list(one.formation_energies_eV),
             mode="markers",
-            name=one.label or model_name(one.kind),
-            marker={
-                "color": model_colour(one.kind),
-                "size": 9,
-                "symbol": MODEL_SYMBOLS.get(one.kind, "diamond") + ("-open" if one.label else ""),
-            },
+            name=look.name if one.look else one.label or look.name,
+            marker={"color": look.colour, "size": 9, "symbol": look.symbol + ("-open" if one.label else "")},
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )
     figure.update_xaxes(title_text="Distance of the ion from its site (Å)")

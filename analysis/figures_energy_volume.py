@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .energy_volume import BirchMurnaghanFit
-from .figures import MODEL_SYMBOLS, model_colour, model_name, new_figure
+from .figures import Look, model_look, new_figure
 
 CURVE_POINTS = 101
 
@@ -26,12 +26,15 @@ class EnergyVolumeCurve:
         Shape [n_points].
     fit
         None where none goes through the points.
+    look
+        Where curves of one potential are compared.
     """
 
     kind: str
     volumes_A3_per_atom: tuple[float, ...]
     energies_eV_per_atom: tuple[float, ...]
     fit: BirchMurnaghanFit | None
+    look: Look | None = None
 
     @property
     def zero_eV_per_atom(self) -> float:
@@ -43,7 +46,7 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
     """Return energies against volume, each potential counted from its own minimum; lines are the fits."""
     figure = new_figure()
     for curve in curves:
-        colour, name = model_colour(curve.kind), model_name(curve.kind)
+        look = curve.look or model_look(curve.kind)
         volumes = np.array(curve.volumes_A3_per_atom)
         energies = 1000 * (np.array(curve.energies_eV_per_atom) - curve.zero_eV_per_atom)
         if curve.fit is not None:
@@ -53,19 +56,19 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
                 x=smooth.tolist(),
                 y=fitted.tolist(),
                 mode="lines",
-                name=name,
-                legendgroup=curve.kind,
+                name=f"{look.name}, fit",
+                legendgroup=look.name,
                 showlegend=False,
-                line={"color": colour, "width": 2},
+                line={"color": look.colour, "width": 2},
                 hoverinfo="skip",
             )
         figure.add_scatter(
             x=volumes.tolist(),
             y=energies.tolist(),
             mode="markers",
-            name=name,
-            legendgroup=curve.kind,
-            marker={"color": colour, "size": 8, "symbol": MODEL_SYMBOLS.get(curve.kind, "diamond")},
+            name=look.name,
+            legendgroup=look.name,
+            marker={"color": look.colour, "size": 8, "symbol": look.symbol},
             hovertemplate="%{x:.3f} Å³/atom<br>%{y:.2f} meV/atom",
         )
     figure.update_xaxes(title_text="Volume (Å³/atom)")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ..fitting.charges import FittedCharges, ScaleCurve
-from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, model_colour, model_name, new_figure
+from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_colour, model_name, new_figure, panels
 from .locality import OVERALL, LocalityBound, LocalityCurve, LocalityResult
 
-PANEL_HEIGHT_PX = 300
-_TITLE_PX = 14
 _BAND_OPACITY = 0.16
 _HIGHEST = 1.8
 
@@ -28,66 +27,97 @@ def locality_figure(result: LocalityResult, cutoff_A: float | None = None) -> go
     cutoff_A
         A model's cutoff, marked by a line.
     """
-    species = sorted(symbol for symbol in result.before if symbol != OVERALL)
-    figure = _panels(species)
     name = model_name(result.potential)
+    return _species_panels(
+        [
+            _Curves(result, result.before, Look(name, model_colour("gap"), "circle")),
+            _Curves(result, result.after or {}, Look(f"{name} minus baseline", model_colour("es-gap"), "circle")),
+        ],
+        cutoff_A,
+        banded=True,
+    )
+
+
+@dataclass(frozen=True)
+class LocalitySeries:
+    """One of several tests of the same protocol."""
+
+    result: LocalityResult
+    look: Look
+
+
+def compared_localities_figure(series: Sequence[LocalitySeries]) -> go.Figure:
+    """Return induced force (or σ_f) against radius of several tests, one panel per species.
+
+    Solid before and dashed after the baseline is taken away, with one name in the legend; bars are standard errors of
+    the mean.
+    """
+    curves = []
+    for one in series:
+        left = Look(f"{one.look.name}, minus baseline", one.look.colour, f"{one.look.symbol}-open")
+        curves.append(_Curves(one.result, one.result.before, one.look, group=one.look.name))
+        curves.append(_Curves(one.result, one.result.after or {}, left, dash="dash", group=one.look.name))
+    return _species_panels(curves)
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The curves of one series by species."""
+
+    result: LocalityResult
+    by_species: Mapping[str, LocalityCurve]
+    look: Look
+    dash: str = "solid"
+    group: str = ""
+
+
+def _species_panels(series: Sequence[_Curves], cutoff_A: float | None = None, *, banded: bool = False) -> go.Figure:
+    species = sorted({symbol for one in series for symbol in one.by_species if symbol != OVERALL})
+    figure = panels(species)
+    displaced = all(one.result.protocol == "displacement" for one in series)
+    named: set[str] = set()
     for column, symbol in enumerate(species, start=1):
-        for curves, label, colour in (
-            (result.before, name, model_colour("gap")),
-            (result.after or {}, f"{name} minus baseline", model_colour("es-gap")),
-        ):
-            if symbol in curves:
-                _add_curve(figure, column, result, curves[symbol], label, colour)
+        for one in series:
+            if symbol in one.by_species:
+                group = one.group or one.look.name
+                _add_curve(figure, column, one, symbol, banded=banded, showlegend=group not in named)
+                named.add(group)
         if cutoff_A is not None:
-            at = cutoff_A if result.protocol == "displacement" else 2 * cutoff_A
+            at = cutoff_A if displaced else 2 * cutoff_A
             figure.add_vline(x=at, line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"}, col=column, row=1)
-    displaced = result.protocol == "displacement"
     figure.update_xaxes(title_text="Radius r (Å)" if displaced else "Frozen radius 2 R<sub>cut</sub> (Å)")
+    figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title_text="Induced force (eV/Å)" if displaced else "σ<sub>f</sub> (eV/Å)", col=1)
     return figure
 
 
-def _panels(species: list[str]) -> go.Figure:
-    """Return an empty figure with a panel for each species, beside each other with one scale."""
-    figure = new_figure(PANEL_HEIGHT_PX)
-    axis = figure.layout.xaxis.to_plotly_json()
-    figure.set_subplots(
-        1, len(species), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[f"<b>{one}</b>" for one in species]
-    )
-    figure.update_xaxes(**axis, matches="x")
-    figure.update_yaxes(**axis, rangemode="tozero")
-    figure.update_annotations(font={"size": _TITLE_PX})
-    figure.update_layout(legend={"y": 1.12}, margin={"t": 64})
-    return figure
-
-
-def _add_curve(
-    figure: go.Figure, column: int, result: LocalityResult, curve: LocalityCurve, label: str, colour: str
-) -> None:
-    radii = np.array(result.radii_A)
+def _add_curve(figure: go.Figure, column: int, one: _Curves, symbol: str, *, banded: bool, showlegend: bool) -> None:
+    curve, look = one.by_species[symbol], one.look
+    radii = np.array(one.result.radii_A)
     value, deviation = np.array(curve.value_eV_per_A), np.array(curve.deviation_eV_per_A)
-    common = {"legendgroup": label, "row": 1, "col": column}
-    figure.add_scatter(
-        x=np.concatenate([radii, radii[::-1]]).tolist(),
-        y=np.concatenate([value + deviation, np.maximum(value - deviation, 0)[::-1]]).tolist(),
-        mode="lines",
-        line={"width": 0, "color": colour},
-        fill="toself",
-        fillcolor=_translucent(colour),
-        hoverinfo="skip",
-        showlegend=False,
-        name=f"{label}, standard deviation",
-        **common,
-    )
+    common = {"legendgroup": one.group or look.name, "row": 1, "col": column}
+    if banded:
+        figure.add_scatter(
+            x=np.concatenate([radii, radii[::-1]]).tolist(),
+            y=np.concatenate([value + deviation, np.maximum(value - deviation, 0)[::-1]]).tolist(),
+            mode="lines",
+            line={"width": 0, "color": look.colour},
+            fill="toself",
+            fillcolor=_translucent(look.colour),
+            hoverinfo="skip",
+            showlegend=False,
+            name=f"{look.name}, standard deviation",
+            **common,
+        )
     figure.add_scatter(
         x=radii.tolist(),
         y=value.tolist(),
         mode="lines+markers",
-        name=label,
-        showlegend=column == 1,
-        line={"color": colour, "width": 2.5},
-        marker={"color": colour, "size": 7},
-        error_y={"array": list(curve.error_eV_per_A), "color": colour, "thickness": 1.2, "width": 3},
+        name=look.name,
+        showlegend=showlegend,
+        line={"color": look.colour, "width": 2.5, "dash": one.dash},
+        marker={"color": look.colour, "size": 7, "symbol": look.symbol},
+        error_y={"array": list(curve.error_eV_per_A), "color": look.colour, "thickness": 1.2, "width": 3},
         hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV/Å",
         **common,
     )

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from ionloop.analysis.arrhenius import fit_arrhenius
+from ionloop.analysis.conductivity import ConductivityResult
+from ionloop.analysis.diffusion import Estimate
+from ionloop.analysis.energy_volume import fit_birch_murnaghan
 from ionloop.analysis.errors import ErrorStatistics, ModelErrors
+from ionloop.analysis.locality import LocalityCurve
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
 from ionloop.labelling.settings import settings_hash
 from ionloop.states import State
@@ -28,6 +33,7 @@ from ionloop.store.records import (
     TrajectoryRecord,
     now,
 )
+from ionloop.tasks.results import save_arrays
 from ionloop.workflows.campaign import Campaign
 
 CAMPAIGN = "small"
@@ -257,6 +263,105 @@ class StoreBuilder:
         self.store.campaigns.replace(
             record.model_copy(update={"state": State.FINISHED, "reason": reason, "ended": max(ended, now())})
         )
+
+    def add_result(self, kind: str, model_kind: str, generation: int, **fields: object) -> ResultRecord:
+        name = identifier("result", self.name, kind, model_kind, generation, str(fields))
+        return self.store.results.add(
+            ResultRecord(
+                id=name,
+                campaign=self.name,
+                generation=generation,
+                kind=kind,
+                model_kind=model_kind,
+                **fields,  # type: ignore[arg-type]
+            )
+        )
+
+    def add_analyses(self, generation: int = 2, scale: float = 1.0) -> list[ResultRecord]:
+        """Add a result of every kind that has a figure for both models, numbers in proportion to ``scale``."""
+        found = []
+        for kind, factor in (("gap", 1.2 * scale), ("es-gap", scale)):
+            conductivities = [self.add_conductivity(kind, generation, one, factor) for one in (600.0, 800.0)]
+            found += conductivities
+            for name, values in analysis_values(factor, kind):
+                found.append(self.add_result(name, kind, generation, values=values))
+            line = fit_arrhenius((600.0, 700.0, 800.0), (0.1 * factor, 0.2 * factor, 0.4 * factor))
+            inputs = [one.id for one in conductivities]
+            found.append(
+                self.add_result("arrhenius", kind, generation, values=line.model_dump(mode="json"), inputs=inputs)
+            )
+        return found
+
+    def add_conductivity(self, kind: str, generation: int, temperature_K: float, factor: float) -> ResultRecord:
+        times = np.array([1.0, 2.0, 5.0, 10.0])
+        estimate = Estimate(value=factor, low=0.8 * factor, high=1.3 * factor, standard_error=0.1 * factor)
+        columns = np.array([[factor, 0.8 * factor, 1.3 * factor, 0.1 * factor]] * len(times))
+        arrays = {"lags_ps": times, "tracer_A2": factor * times, "collective_A2": 0.5 * factor * times}
+        arrays |= {"length_ps": times, "tracer_mS_per_cm": columns, "reliable": np.array([0.0, 1.0, 1.0, 1.0])}
+        result = ConductivityResult(
+            species="Li",
+            temperature_K=temperature_K,
+            charge_e=1.0,
+            ions=3,
+            volume_A3=260.0,
+            replicas=2,
+            frame_interval_fs=100.0,
+            length_ps=10.0,
+            window_start_ps=2.0,
+            window_end_ps=5.0,
+            diffusive=True,
+            reliable=True,
+            displacement_A=3.0,
+            diffusivity_A2_per_ps=estimate,
+            diffusivity_by_axis_A2_per_ps={},
+            diffusivity_by_species_A2_per_ps={},
+            collective_diffusivity_A2_per_ps=estimate,
+            tracer_conductivity_mS_per_cm=estimate,
+            collective_conductivity_mS_per_cm=estimate,
+            haven_ratio=None,
+        )
+        name = identifier("result", "curves", self.name, kind, generation, temperature_K)
+        return self.add_result(
+            "conductivity",
+            kind,
+            generation,
+            values={**result.model_dump(mode="json"), "missing_replicas": 0},
+            artefacts={"curves": save_arrays(self.store, "conductivity", name, arrays)},
+        )
+
+
+def analysis_values(scale: float, kind: str) -> list[tuple[str, dict[str, object]]]:
+    """Return the values of one result of each kind that keeps its curve in them."""
+    radii = (4.0, 6.0, 8.0)
+    one = {name: [scale / radius for radius in radii] for name in LocalityCurve.model_fields if name != "centres"}
+    curves = {symbol: {**one, "centres": 2} for symbol in ("Li", "S", "all")}
+    volumes = [18.0, 19.0, 20.0, 21.0, 22.0, 23.0]
+    energies = [-4.0 + 0.01 * scale * (volume - 20.4) ** 2 for volume in volumes]
+    fit = fit_birch_murnaghan(volumes, energies)
+    path = {
+        "energies_eV": [0.0, 0.2 * scale, 0.3 * scale, 0.1 * scale, 0.0],
+        "curve_coordinate_A": [0.0, 1.0, 2.0],
+        "curve_energies_eV": [0.0, 0.3 * scale, 0.0],
+        "forward_eV": 0.3 * scale,
+        "reverse_eV": 0.3 * scale,
+        "fit_error_eV": 0.01,
+    }
+    fields = [
+        {"field_V_per_A": field, "formation_energy_eV": scale * (0.8 - 0.5 * field), "state": "intact"}
+        for field in (-0.2, 0.0, 0.2)
+    ]
+    locality = {"protocol": "displacement", "potential": kind, "radii_A": radii, "atoms": 84}
+    pairs = [{"separation_A": length, "formation_energy_eV": scale * length / 5} for length in (2.0, 4.0)]
+    return [
+        ("locality", {**locality, "before": curves, "after": curves}),
+        ("barrier", {"slot": "hop-1", "coordinate_A": [0.0, 0.5, 1.0, 1.5, 2.0], "potentials": {kind: path}}),
+        ("frenkel", {"pairs": pairs}),
+        ("frenkel-field", {"pairs": [{"separation_A": 3.0, "axes": {"x": fields, "z": fields}}]}),
+        (
+            "energy-volume",
+            {"volumes_A3_per_atom": volumes, "energies_eV_per_atom": energies, "fit": fit.model_dump(mode="json")},
+        ),
+    ]
 
 
 SUITES = ("cluster", "dft")

@@ -47,7 +47,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     store
         Open for as long as the application is used.
     """
-    from . import pages_campaigns, pages_configurations, pages_models, pages_results
+    from . import pages_campaigns, pages_compare, pages_configurations, pages_models, pages_results
 
     settings = settings or DashboardSettings()
     app = Flask(__name__, static_folder="static", template_folder="templates")
@@ -71,7 +71,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
         version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app), plotly_styles=plotly_styles
     )
     protect(app, settings)
-    for module in (pages_campaigns, pages_configurations, pages_models, pages_results):
+    for module in (pages_campaigns, pages_configurations, pages_models, pages_results, pages_compare):
         app.register_blueprint(module.pages)
     app.add_url_rule("/revision", view_func=revision)
     app.add_url_rule("/plotly.js", view_func=plotly)

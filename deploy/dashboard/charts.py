@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -60,6 +60,46 @@ def learning_charts(snapshot: Snapshot, campaign: str, bounds: Mapping[str, Loca
         key = "force-curve" if is_force else "energy-curve"
         found.append(Chart(key, figure, f"{name} against generation", caption))
     return found
+
+
+def compared_learning_charts(
+    snapshot: Snapshot, records: Sequence[ResultRecord], looks: Sequence[figures.Look | None]
+) -> list[Chart]:
+    """Return the learning curves that these errors are points of, in one figure for forces and one for energies."""
+    curves: dict[tuple[str, str, str], figures.Look | None] = {}
+    for record, look in zip(records, looks, strict=True):
+        curves.setdefault((record.campaign, str(record.model_kind), str(record.values.get("subset"))), look)
+    found = []
+    for field, name, unit in (
+        ("force_eV_per_A", "Force RMSE", "meV/Å"),
+        ("energy_eV_per_atom", "Energy RMSE", "meV/atom"),
+    ):
+        series = []
+        for (campaign, kind, subset), look in curves.items():
+            one = _error_series(snapshot, campaign, kind, subset, field)
+            if one is not None:
+                # A curve goes through all generations, whichever were chosen.
+                called = figures.plain_name(f"{campaign} · {figures.model_name(kind)}")
+                series.append(replace(one, look=None if look is None else replace(look, name=called)))
+        if series:
+            figure = figures.learning_curve(series, name, unit)
+            key = "force" if field.startswith("force") else "energy"
+            caption = "Solid: on configurations before they join the training set. Dashed: on the training set."
+            found.append(Chart(f"compared-{key}-curves", figure, f"{name} against generation", caption))
+    return found
+
+
+def compared_element_chart(records: Sequence[ResultRecord], looks: Sequence[figures.Look | None]) -> Chart | None:
+    """Return force errors by element, a bar for each of these errors."""
+    by_result, look_of = {}, {}
+    for record, look in zip(records, looks, strict=True):
+        by_element = record.values.get("force_by_element_eV_per_A") or {}
+        by_result[record.id] = {element: MILLI * one["rmse"] for element, one in by_element.items()}
+        look_of[record.id] = look or figures.model_look(str(record.model_kind))
+    if not any(by_result.values()):
+        return None
+    figure = figures.element_errors(by_result, "meV/Å", look_of)
+    return Chart("compared-element-errors", figure, "Force error by element")
 
 
 def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
@@ -211,8 +251,7 @@ def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str
             x=[point[0] for point in ordered],
             y=[point[1] for point in ordered],
             mode="lines+markers",
-            # Names of campaigns may hold what plotly takes for markup.
-            name=name.replace("<", "‹").replace(">", "›"),
+            name=figures.plain_name(name),
             line={"color": colour, "width": 2},
             marker={"color": colour, "size": 8, "symbol": figures.MODEL_SYMBOLS.get(kind, "circle")},
             hovertemplate="%{x:.6g}<br>%{y:.6g}",

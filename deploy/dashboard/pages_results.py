@@ -12,10 +12,10 @@ from ...errors import InputError
 from ...store.record_kinds import RECORD_KINDS, Column
 from ...store.records import ResultRecord
 from ...store.selection import value_columns
-from ...workflows.report_sections import FigureBlock
 from .app import missing, page_settings, reader, show, wanted, wanted_number
 from .asking import Found, ask, plain, split_filters, text_of
 from .charts import Chart, comparison_chart
+from .pages_compare import MOST_COMPARED, comparisons_of
 from .pages_models import flattened
 from .scene import scene, scene_json
 from .snapshot import Snapshot
@@ -81,8 +81,11 @@ def table_page(snapshot: Snapshot, question: Question) -> dict[str, Any]:
         problem, values, comparison = str(error), [], None
         found = ask([], BASE_COLUMNS, (), sort="", page=1, rows=settings.page_rows)
     numeric = numeric_names(values, found.matching)
-    # What is compared stands first: a table has no room for all values of a result.
-    chosen_values = sorted((one for one in values if one.name in numeric), key=lambda one: one.name != question.y)
+    # What is compared stands first, then what differs: a table has no room for all values of a result.
+    chosen_values = sorted(
+        (one for one in values if one.name in numeric),
+        key=lambda one: (one.name != question.y, len({one.value(record) for record in found.matching}) < 2),
+    )
     alike = len({one.kind for one in found.matching}) == 1
     return {
         "question": question,
@@ -96,6 +99,7 @@ def table_page(snapshot: Snapshot, question: Question) -> dict[str, Any]:
         "numeric": numeric,
         "problem": problem,
         "comparison": comparison,
+        "most_compared": MOST_COMPARED,
         "text_of": lambda column, record: text_of(plain(column.value(record))),
     }
 
@@ -145,6 +149,7 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
         missing("result", name)
     record = snapshot.results[name]
     sections, _ = reader().sections(snapshot, record.campaign) if record.campaign in snapshot.campaigns else ([], [])
+    blocks, problems = reader().comparison([record])
     return {
         "result": record,
         "values": [
@@ -153,12 +158,9 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
         ],
         "files": list(record.artefacts.items()),
         "scene": path_scene(record),
-        "figures": [
-            Chart(block.key, block.figure, block.caption, block.caption)
-            for section in sections
-            for block in section.blocks
-            if isinstance(block, FigureBlock) and block.key == f"{record.values.get('slot')}-{record.model_kind}"
-        ],
+        "figures": [Chart(one.key, one.figure, one.caption, one.caption) for one in blocks],
+        "problems": problems,
+        "comparisons": comparisons_of(snapshot, record),
         "sections": [(one.key, one.title) for one in sections],
     }
 

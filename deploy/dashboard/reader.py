@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,8 +28,9 @@ from ...workflows.analyses import ANALYSES
 from ...workflows.analyses.locality import locality_bounds
 from ...workflows.job_logs import job_log, label_log
 from ...workflows.ledger import LABEL_RECORD, FailureGroup, group_failures
+from ...workflows.report_comparisons import compare
 from ...workflows.report_data import PARITY, read_parity
-from ...workflows.report_sections import ReportSection
+from ...workflows.report_sections import FigureBlock, ReportSection
 from .rows import JobRow, LabelRow
 from .snapshot import MAKERS, Snapshot, read_snapshot
 from .source import open_source
@@ -184,6 +185,16 @@ class Reader:
             return found, problems
 
         return self._memory.get(("sections", campaign), self._reason(snapshot, campaign), make)
+
+    def comparison(self, records: Sequence[ResultRecord]) -> tuple[list[FigureBlock], list[str]]:
+        """Return the figures of these results of one kind together, and what is wrong with those left out."""
+
+        def make() -> tuple[list[FigureBlock], list[str]]:
+            with self._store_lock:
+                return compare(self._store, records)
+
+        names, created = tuple(one.id for one in records), tuple(one.created for one in records)
+        return self._memory.get(("comparison", names), created, make)
 
     def force_bounds(self, snapshot: Snapshot, campaign: str) -> Mapping[str, LocalityBound]:
         """Return the force errors that models cannot fall below, by kind; empty without a locality test."""

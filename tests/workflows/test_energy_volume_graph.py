@@ -101,7 +101,8 @@ def test_the_report_has_a_curve_and_a_bulk_modulus_for_every_potential(small, op
     section = energy_volume_section(small.store, "small")
     assert section is not None
     assert "GPa" in section.summary
-    assert [trace.name for trace in section.figures["energy-volume-curves"].data] == 2 * ["ES-GAP"] + 2 * ["reference"]
+    names = [trace.name for trace in section.figures["energy-volume-curves"].data]
+    assert names == ["ES-GAP, fit", "ES-GAP", "reference, fit", "reference"]
     assert section.rows
 
 

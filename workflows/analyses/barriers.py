@@ -252,7 +252,7 @@ def _barrier_blocks(barriers: Barriers) -> Iterable[Block]:
     for kind in kinds:
         joined = [whole[slot, kind] for slot in _CROSSING if (slot, kind) in whole]
         if len(joined) == len(_CROSSING):
-            first, second = (_energies(record) for record in joined)
+            first, second = (path_energies(record) for record in joined)
             both = [first[other].followed_by(second[other]) for other in first if other in second]
             yield FigureBlock(
                 f"crossing-{kind}",
@@ -264,7 +264,7 @@ def _barrier_blocks(barriers: Barriers) -> Iterable[Block]:
         if slot not in _CROSSING:
             yield FigureBlock(
                 f"{slot}-{kind}",
-                barrier_figure(list(_energies(record).values())),
+                barrier_figure(list(path_energies(record).values())),
                 f"{_title(record)}, on the path of {model_name(kind)}; every potential counts from its own first "
                 "image. Lines go through energies and forces.",
             )
@@ -276,7 +276,8 @@ def _barrier_blocks(barriers: Barriers) -> Iterable[Block]:
         )
 
 
-def _energies(record: ResultRecord) -> dict[str, PathEnergies]:
+def path_energies(record: ResultRecord) -> dict[str, PathEnergies]:
+    """Return the energies along the path of a barrier, by potential."""
     return {
         kind: PathEnergies(
             kind=kind,

@@ -164,16 +164,16 @@ def conductivity_section(store: Store, campaign: str) -> ReportSection | None:
     curves = [(str(record.model_kind), one, load_arrays(store, record.artefacts["curves"])) for record, one in shown]
     blocks: list[Block] = [
         _table(records, results),
-        FigureBlock("displacement", displacement_figure([_displacements(*one) for one in curves]), _caption(at_K)),
+        FigureBlock("displacement", displacement_figure([displacement_series(*one) for one in curves]), _caption(at_K)),
         FigureBlock(
             "length",
-            conductivity_length_figure([_against_length(kind, arrays) for kind, _, arrays in curves]),
+            conductivity_length_figure([length_series(kind, arrays) for kind, _, arrays in curves]),
             f"Tracer conductivity at {at_K:g} K against the length of the {results[0].replicas} trajectories, with its "
             "95 % band. Open symbols: ions have not moved far enough yet, only the upper end of the band counts.",
         ),
     ]
     if len({one.temperature_K for one in results}) > 1:
-        figure = arrhenius_figure([_arrhenius(kind, records, results, lines) for kind in _kinds(records)])
+        figure = arrhenius_figure([arrhenius_series(kind, records, results, lines) for kind in _kinds(records)])
         blocks.append(FigureBlock("arrhenius", figure, "Tracer diffusivities with 95 % intervals; open: extrapolated."))
     if lines:
         blocks.append(_arrhenius_table(lines))
@@ -203,20 +203,23 @@ def _shown_temperature(results: list[ConductivityResult]) -> float:
     return max(set(temperatures), key=lambda temperature: (temperatures.count(temperature), temperature))
 
 
-def _displacements(kind: str, result: ConductivityResult, arrays: dict[str, Any]) -> DisplacementSeries:
+def displacement_series(kind: str, result: ConductivityResult, arrays: dict[str, Any]) -> DisplacementSeries:
+    """Return the displacements that the arrays of a result hold."""
     window = (result.window_start_ps, result.window_end_ps)
     return DisplacementSeries(kind, arrays["lags_ps"], arrays["tracer_A2"], arrays["collective_A2"], window)
 
 
-def _against_length(kind: str, arrays: dict[str, Any]) -> LengthSeries:
+def length_series(kind: str, arrays: dict[str, Any]) -> LengthSeries:
+    """Return the conductivity against length that the arrays of a result hold."""
     column = {name: arrays["tracer_mS_per_cm"][:, index] for index, name in enumerate(ESTIMATE_COLUMNS)}
     reliable = arrays["reliable"].astype(bool)
     return LengthSeries(kind, arrays["length_ps"], column["value"], column["low"], column["high"], reliable)
 
 
-def _arrhenius(
+def arrhenius_series(
     kind: str, records: list[ResultRecord], results: list[ConductivityResult], lines: dict[str, ArrheniusResult]
 ) -> ArrheniusSeries:
+    """Return the reliable diffusivities of one potential, with its line if it has one."""
     chosen = [one for record, one in zip(records, results, strict=True) if record.model_kind == kind and one.reliable]
     return ArrheniusSeries(
         kind,

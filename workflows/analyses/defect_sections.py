@@ -52,7 +52,7 @@ def _field_blocks(record: ResultRecord) -> Iterator[Block]:
     for number, pair in enumerate(record.values["pairs"][:MAX_FIELD_FIGURES]):
         yield FigureBlock(
             f"field-{number}",
-            field_figure([_curve(axis, points) for axis, points in pair["axes"].items()]),
+            field_figure([field_curve(axis, points) for axis, points in pair["axes"].items()]),
             f"Formation energy of a pair {pair['separation_A']:.1f} Å apart against the field "
             f"({model_name(str(record.model_kind))}, {cell} cells). Bulk and pair are relaxed at every field, each "
             "from the field before; crosses: the pair recombines without a barrier; open: an ion hopped, beside the "
@@ -75,7 +75,8 @@ def _field_blocks(record: ResultRecord) -> Iterator[Block]:
         )
 
 
-def _curve(axis: str, points: list[Mapping[str, Any]]) -> FieldCurve:
+def field_curve(axis: str, points: list[Mapping[str, Any]]) -> FieldCurve:
+    """Return the energies of one pair along one axis."""
     return FieldCurve(
         axis=axis,
         fields_V_per_A=tuple(point["field_V_per_A"] for point in points),

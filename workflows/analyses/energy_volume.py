@@ -152,7 +152,9 @@ def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:
     if not records:
         return None
     blocks: tuple[Block, ...] = (
-        FigureBlock("curves", energy_volume_figure([_as_curve(record) for record in records]), _caption(records)),
+        FigureBlock(
+            "curves", energy_volume_figure([energy_volume_curve(record) for record in records]), _caption(records)
+        ),
         TableBlock(
             ("potential", "V0, Å³/atom", "bulk modulus, GPa", "its pressure derivative", "cells used"),
             [_row(record) for record in records],
@@ -163,7 +165,8 @@ def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:
     return ReportSection("energy-volume", "Energy and volume", _summary(records), blocks)
 
 
-def _as_curve(record: ResultRecord) -> EnergyVolumeCurve:
+def energy_volume_curve(record: ResultRecord) -> EnergyVolumeCurve:
+    """Return the points and the equation of state of a result."""
     fit = record.values["fit"]
     return EnergyVolumeCurve(
         kind=str(record.model_kind),

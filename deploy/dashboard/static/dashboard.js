@@ -4,6 +4,7 @@
 
 (() => {
   const POLL_MS = 2500;
+  const LEGEND_LINE_PX = 29; // with its frame
   const body = document.body;
   const night = window.matchMedia("(prefers-color-scheme: dark)");
   const DARK = {
@@ -55,8 +56,17 @@
     place.style.height = `${layout.height}px`;
     Plotly.react(place, dark ? figure.data.map(recolour) : figure.data, layout, {
       responsive: true, displayModeBar: false,
-    });
+    }).then(() => giveRoom(Plotly, place, layout.height));
     if (!chart.querySelector(".export")) addExports(chart, place);
+  };
+
+  // A legend of several lines takes its room from the page, not from what is drawn.
+  const giveRoom = (Plotly, place, height) => {
+    const legend = place.querySelector(".legend .bg");
+    const more = legend ? Math.round(legend.getBoundingClientRect().height - LEGEND_LINE_PX) : 0;
+    if (more < LEGEND_LINE_PX / 2) return null;
+    place.style.height = `${height + more}px`;
+    return Plotly.relayout(place, { height: height + more });
   };
 
   const addExports = (chart, place) => {
@@ -206,6 +216,7 @@
       const open = new Set([...old.querySelectorAll("details[open][id]")].map((one) => one.id));
       const known = new Set([...old.querySelectorAll("details[id]")].map((one) => one.id));
       const scrolled = [...old.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+      const ticked = new Set([...old.querySelectorAll("input:checked")].map((one) => one.value));
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
       const seen = (old.querySelector("[data-zoom]") || { getAttribute: () => null }).getAttribute("viewBox");
       const zoomed = old.querySelector("[data-zoom-box]") && old.querySelector("[data-zoom-box]").dataset.home !== seen ? seen : null;
@@ -220,6 +231,7 @@
         }
       }
       old.replaceChildren(...fresh.childNodes);
+      for (const one of old.querySelectorAll("input[type=checkbox]")) one.checked = ticked.has(one.value);
       for (const one of old.querySelectorAll("details[id]")) if (known.has(one.id)) one.open = open.has(one.id);
       old.querySelectorAll(".scroll").forEach((one, index) => { one.scrollLeft = scrolled[index] || 0; });
       prepare(old);
