@@ -43,6 +43,8 @@ class ExtxyzKeys:
     forces: str = "REF_forces"
     stress: str = "REF_stress"
     virial: str = "REF_virial"
+    charges: str = "REF_charges"
+    dipole: str = "REF_dipole"
     config_type: str = "config_type"
     identifier: str = "identifier"
 
@@ -73,6 +75,8 @@ class LabelledConfiguration:
     config_type : group, by which the regularisation can differ
     regularisation : expected errors of this configuration alone; None takes the settings'
     labelled_by : name of the engine and its settings; None where it is not known. Not part of the content
+    charges : shape [n_atoms] (e), or None; written and read, never fitted, not part of the content
+    dipole : shape [3] (e Å), or None; as the charges
 
     Raises
     ------
@@ -88,6 +92,8 @@ class LabelledConfiguration:
     config_type: str = "default"
     regularisation: Regularisation | None = None
     labelled_by: str | None = None
+    charges: np.ndarray | None = None
+    dipole: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("identifier", "config_type"):
@@ -105,8 +111,10 @@ class LabelledConfiguration:
         object.__setattr__(self, "atoms", bare)
         object.__setattr__(self, "energy", float(self.energy))
         object.__setattr__(self, "forces", self._checked("forces", self.forces, (len(bare), 3)))
-        if self.stress is not None:
-            object.__setattr__(self, "stress", self._checked("stress", self.stress, (6,)))
+        for name, shape in (("stress", (6,)), ("charges", (len(bare),)), ("dipole", (3,))):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, self._checked(name, values, shape))
 
     def _checked(self, name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
         array = np.array(values, dtype=np.float64)
@@ -215,7 +223,7 @@ def format_extxyz(
     ``info`` are further entries of the comment line, ``columns`` further real columns of shape [n_atoms].
     """
     atoms = configuration.atoms
-    columns = dict(columns or {})
+    columns = {**({} if configuration.charges is None else {keys.charges: configuration.charges}), **(columns or {})}
     properties = ["species:S:1", "pos:R:3", f"{keys.forces}:R:3", *(f"{name}:R:1" for name in columns)]
     comment = [
         f'Lattice="{_plain(atoms.cell.array)}"',
@@ -225,6 +233,8 @@ def format_extxyz(
     if configuration.stress is not None:
         comment.append(f'{keys.stress}="{_plain(configuration.stress)}"')
         comment.append(f'{keys.virial}="{_plain(configuration.virial)}"')
+    if configuration.dipole is not None:
+        comment.append(f'{keys.dipole}="{_plain(configuration.dipole)}"')
     comment.append(f"{keys.config_type}={_as_text(configuration.config_type)}")
     comment.append(f"{keys.identifier}={_as_text(configuration.identifier)}")
     if configuration.labelled_by is not None:
@@ -360,6 +370,8 @@ def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> Lab
         config_type=_word(atoms.info.get(keys.config_type), "default"),
         regularisation=_read_regularisation(atoms.info),
         labelled_by=_word(atoms.info.get(LABELLED_BY), "") or None,
+        charges=atoms.arrays.get(keys.charges),
+        dipole=atoms.info.get(keys.dipole),
     )
 
 

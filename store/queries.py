@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..fitting.consistency import reference_name
 from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
 from ..fitting.settings import ModelKind
+from ..labelling.outcome import optional_array
 from ..labelling.settings import EngineSettings, settings_hash
 from ..states import State
 from .connection import Store
@@ -208,7 +209,8 @@ def frames(store: Store, result: QueryResult) -> Iterator[Frame]:
         raise InputError(f"{result.kind.name} hold no structures; extxyz is for {', '.join(EXTXYZ_KINDS)}")
     for configuration, label in _pairs(store, result):
         if label is not None and label.state is State.FINISHED:
-            yield labelled(configuration, label)
+            charges, dipole = optional_array(label.charges), optional_array(label.dipole)
+            yield replace(labelled(configuration, label), charges=charges, dipole=dipole)
         else:
             yield _bare_frame(configuration, label)
 

@@ -43,6 +43,20 @@ def test_content_hash_survives_writing_and_reading(lithium_sulfide: DataSet, tmp
     assert dict(again.isolated_atom_energies) == {"Li": -1 / 3, "S": -2.5}
 
 
+def test_charges_and_dipole_are_written_and_read_and_change_no_content(
+    lithium_sulfide: DataSet, tmp_path: Path
+) -> None:
+    first, *rest = lithium_sulfide
+    charges = np.linspace(-0.5, 0.5, first.n_atoms)
+    charged = DataSet((replace(first, charges=charges, dipole=np.array([0.1, -0.2, 1 / 3])), *rest))
+    write_extxyz(tmp_path / "set.xyz", charged)
+    again = read_extxyz(tmp_path / "set.xyz")
+    np.testing.assert_array_equal(again.configurations[0].charges, charges)
+    np.testing.assert_array_equal(again.configurations[0].dipole, [0.1, -0.2, 1 / 3])
+    assert again.configurations[1].charges is None
+    assert again.content_hash == charged.content_hash == DataSet((first, *rest)).content_hash
+
+
 def test_content_hash_sees_every_change(lithium_sulfide: DataSet) -> None:
     first, *rest = lithium_sulfide
     moved = first.atoms.copy()

@@ -20,7 +20,8 @@ MEMORY_LIMIT_MB = 400.0
 
 
 def assert_no_numbers(outcome):
-    assert (outcome.energy, outcome.forces, outcome.stress, outcome.charges) == (None, None, None, None)
+    numbers = (outcome.energy, outcome.forces, outcome.stress, outcome.charges, outcome.dipole)
+    assert numbers == (None,) * len(numbers)
 
 
 def gone(process_id: int) -> bool:
@@ -155,6 +156,7 @@ class TestGarbage:
             ({"harm": "other positions"}, State.FAILED, "differ by 0.1 Å"),
             ({"without": ["energy"]}, State.FAILED, "has no energy"),
             ({"without": ["forces"]}, State.FAILED, "has no forces"),
+            ({"dipole": [1.0, 2.0]}, State.FAILED, "dipole of shape (2,)"),
             ({"harm": "status"}, State.FAILED, "exit status 3"),
             ({"harm": "signal", "name": "SIGSEGV"}, State.FAILED, "SIGSEGV"),
             ({"harm": "signal", "name": "SIGKILL"}, State.KILLED, "ran out of memory"),

@@ -165,6 +165,21 @@ class TestScratch:
         document = json.loads((tmp_path / "result.json").read_text())["outcome"]
         assert LabelOutcome.from_document(document).energy == outcome.energy
 
+    def test_the_dipole_of_an_executable_is_kept(self, lithium_thiophosphate, executable, tmp_path):
+        settings = executable(dipole=[0.1, -0.2, 0.3])
+        np.testing.assert_array_equal(label(lithium_thiophosphate, settings, tmp_path).dipole, [0.1, -0.2, 0.3])
+        np.testing.assert_array_equal(label(lithium_thiophosphate, settings, tmp_path).dipole, [0.1, -0.2, 0.3])
+
+    def test_a_result_written_before_labels_had_dipoles_is_read(self, lithium_thiophosphate, executable, tmp_path):
+        settings = executable(runs=str(tmp_path / "runs"))
+        first = label(lithium_thiophosphate, settings, tmp_path / "label")
+        path = tmp_path / "label" / "result.json"
+        document = json.loads(path.read_text())
+        del document["outcome"]["dipole"]
+        path.write_text(json.dumps(document))
+        assert label(lithium_thiophosphate, settings, tmp_path / "label").to_document() == first.to_document()
+        assert (tmp_path / "runs").read_text() == "x"
+
     def test_the_atoms_are_left_alone(self, lithium_thiophosphate, tmp_path):
         before = lithium_thiophosphate.copy()
         label(lithium_thiophosphate, Gfn1XtbSettings(), tmp_path)

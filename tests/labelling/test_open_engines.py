@@ -26,6 +26,7 @@ from ionloop.labelling.outcome import Evaluation
 from ionloop.sampling.crystals import build_crystal
 from ionloop.states import State
 
+HASH_OF_GPAW_DEFAULTS = "7ee3e79baeec0c27"
 OUTPUTS = Path(__file__).parent / "outputs"
 ADAPTER = TypeAdapter(EngineSettings)
 SILICON = EspressoSettings(pseudopotentials={"Si": "Si.pbe-rrkj.UPF"})
@@ -121,6 +122,12 @@ def test_every_field_has_a_description_that_ends_with_its_unit(settings_type):
     for name, field in settings_type.model_fields.items():
         assert field.description is not None, name
         assert field.description.endswith(")"), name
+
+
+def test_hashes_of_earlier_labels_hold():
+    # Labels in stores carry these: another hash would compute all of them again.
+    assert settings_hash(GpawSettings()).startswith(HASH_OF_GPAW_DEFAULTS)
+    assert KGrid(spacing_per_A=1).model_dump(mode="json")["spacing_per_A"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from ionloop.store.queries import (
     run_query,
 )
 from ionloop.store.record_kinds import RECORD_KINDS
+from ionloop.store.records import LabelRecord
 
 ROUNDTRIP = 1e-12
 
@@ -153,6 +155,24 @@ def test_extxyz_values_are_those_of_the_label(finished_store: Store) -> None:
     xx, yy, zz, yz, xz, xy = label.stress
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     np.testing.assert_allclose(virial, -stress * atoms.get_volume(), rtol=ROUNDTRIP)
+
+
+def test_extxyz_has_charges_and_dipole_of_the_label(finished_store: Store) -> None:
+    result = run_query(finished_store, Query("labels", generation=1))
+    first = next(record for record in result.records if isinstance(record, LabelRecord) and record.forces)
+    charges = [0.1] * len(first.forces or ())
+    charged = first.model_copy(update={"charges": charges, "dipole": [0.1, 0.2, 0.3]})
+    frame = next(iter(frames(finished_store, replace(result, records=(charged,)))))
+    atoms = read(io.StringIO(frame_text(frame)), format="extxyz")
+    np.testing.assert_array_equal(atoms.arrays["REF_charges"], charges)
+    np.testing.assert_array_equal(atoms.info["REF_dipole"], [0.1, 0.2, 0.3])
+
+
+def test_a_label_of_before_there_were_dipoles_is_read(finished_store: Store) -> None:
+    label = next(iter(finished_store.labels.find({"generation": 1, "state": "finished"})))
+    document = label.to_document()
+    del document["dipole"]
+    assert LabelRecord.from_document(document) == label
 
 
 def test_a_data_set_gives_the_frames_of_its_labels(finished_store: Store) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 from gaussian_pairs import gaussian_pairs
 
 
-def main(harm: str | None, without: tuple[str, ...] = (), name: str = "", runs: str = "") -> None:
+def main(
+    harm: str | None, without: tuple[str, ...] = (), name: str = "", runs: str = "", dipole: tuple[float, ...] = ()
+) -> None:
     if runs:
         with open(runs, "a") as file:
             file.write("x")
@@ -45,6 +47,8 @@ def main(harm: str | None, without: tuple[str, ...] = (), name: str = "", runs: 
         words.append(f"energy={energy!r}")
     if stress is not None:
         words.append(f'stress="{" ".join(repr(float(stress[i])) for i in (0, 5, 4, 5, 1, 3, 4, 3, 2))}"')
+    if dipole:
+        words.append(f'dipole="{" ".join(map(str, dipole))}"')
     if harm == "unconverged":
         words.append("converged=F")
     columns = positions if "forces" in without else np.hstack([positions, forces])
