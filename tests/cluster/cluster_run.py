@@ -35,7 +35,6 @@ OUTAGE_S = 30
 SCRATCH_MB = 64
 MEMORY_OF_LABELS_GB = 1.5
 LABELLING = ["label", "isolated-atom", "relax-distribution"]
-ENGINE_MODULE = "ionloop.labelling.child"
 
 
 def ionloop(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -100,28 +99,6 @@ class HoldByFile:
 
     def release(self) -> None:
         self.file.unlink(missing_ok=True)
-
-
-class HoldBySignal:
-    """For any engine: its process is stopped."""
-
-    def __init__(self) -> None:
-        self._stopped: list[psutil.Process] = []
-
-    def prepare(self) -> None:
-        pass
-
-    def catch(self, worker: psutil.Process) -> None:
-        for process in worker.children(recursive=True):
-            if ENGINE_MODULE in process.cmdline():
-                process.suspend()
-                self._stopped.append(process)
-
-    def release(self) -> None:
-        for process in self._stopped:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
-        self._stopped.clear()
 
 
 class ClusterRun:
