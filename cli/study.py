@@ -66,6 +66,9 @@ StartOption = Annotated[
 TimestepOption = Annotated[float, typer.Option("--timestep-fs", help="Time step of the trajectories (fs).")]
 EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
 ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
+MixOption = Annotated[
+    str | None, typer.Option("--mix", help="References whose labels may be mixed in one set (comma between).")
+]
 VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
 
 
@@ -93,7 +96,7 @@ def data_size(
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
     virial_key: VirialKey = "REF_virial",
-    mix: Annotated[str | None, typer.Option("--mix", help="References whose labels may be mixed.")] = None,
+    mix: MixOption = None,
     store: StoreOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
@@ -152,17 +155,22 @@ def reference_quality(
     energy_key: EnergyKey = "REF_energy",
     forces_key: ForcesKey = "REF_forces",
     virial_key: VirialKey = "REF_virial",
+    mix: MixOption = None,
     campaign: Annotated[str | None, typer.Option(help="Campaign whose report shall show the study.")] = None,
     store: StoreOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
+    from ..fitting.consistency import check_one_reference
     from ..workflows.studies import run_reference_quality_study
     from ..workflows.study_results import record_reference_quality, reference_quality_blocks
+    from .potentials import MIX_REMEDY, names_to_mix
 
     keys = (energy_key, forces_key, virial_key)
     labels = _two_sets(out, (first, second, relabel or []), names, keys)
+    for one in labels:
+        check_one_reference(one.data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
     plan = _plan(out, labels[0].data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
     study = run_reference_quality_study(*labels, plan)

@@ -30,10 +30,12 @@ from ..analysis.studies import (
 )
 from ..analysis.trajectories import Trajectory, read_trajectory
 from ..errors import InputError
+from ..fitting.consistency import reference_name
 from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ..fitting.gap_fit import FitLimits
 from ..fitting.models import ModelManifest, fit_model, load_model
 from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
+from ..labelling.registry import engine_of
 from ..labelling.runner import label
 from ..labelling.scratch import structure_hash
 from ..labelling.settings import CommonSettings, settings_hash
@@ -262,6 +264,7 @@ def relabel(
     finished: list[LabelledConfiguration] = []
     reason = ""
     name = settings_hash(engine)[:12]
+    labelled_by = reference_name(engine_of(engine).name, settings_hash(engine))
     for number, one in enumerate(structures, start=1):
         progress(f"label {number} of {len(structures)}")
         outcome = label(one.atoms, engine, folder / f"{name}-{structure_hash(one.atoms)[:20]}")
@@ -271,7 +274,15 @@ def relabel(
             continue
         finished.append(
             LabelledConfiguration(
-                one.atoms, outcome.energy, outcome.forces, outcome.stress, one.identifier, one.config_type
+                one.atoms,
+                outcome.energy,
+                outcome.forces,
+                outcome.stress,
+                one.identifier,
+                one.config_type,
+                labelled_by=labelled_by,
+                charges=outcome.charges,
+                dipole=outcome.dipole,
             )
         )
     if not finished:

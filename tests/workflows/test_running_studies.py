@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.io import read, write
+from ase.io import write
 
 from ionloop.analysis.studies import ReferenceQualityStudy
 from ionloop.cli import study as command
 from ionloop.errors import InputError
-from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, write_extxyz
+from ionloop.fitting.consistency import MixedReferencesError
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, read_extxyz, write_extxyz
 from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.settings import ImportedSettings
 from ionloop.workflows.import_labels import ImportRequest, import_labels
@@ -185,6 +187,20 @@ def test_the_reference_quality_command_computes_both_labels_of_bare_structures(f
     study = ReferenceQualityStudy.model_validate_json(capsys.readouterr().out)
     assert study.differences.configurations == 8
     assert study.differences.force_eV_per_A.maximum == 0.0
-    assert len(read(out / "first-labels.xyz", ":")) == 8
+    written = read_extxyz(out / "first-labels.xyz")
+    assert len(written) == 8
+    assert {str(one.labelled_by).partition(":")[0] for one in written} == {"command"}
     with pytest.raises(InputError, match="or two for both"):
         command.reference_quality(out, files / "bare.xyz", files / "labels.xyz", relabel=engines)
+
+
+def test_the_reference_quality_command_refuses_a_set_of_two_references(files):
+    one, *others = labels(8).configurations
+    mixed = DataSet((replace(one, labelled_by="vasp:1"), *(replace(other, labelled_by="aims:2") for other in others)))
+    write_extxyz(files / "mixed.xyz", mixed)
+    settings = files / "settings.yaml"
+    with pytest.raises(MixedReferencesError, match="aims:2"):
+        command.reference_quality(files / "out", files / "mixed.xyz", files / "labels.xyz", settings=settings)
+    mix = "vasp:1,aims:2"
+    command.reference_quality(files / "out", files / "mixed.xyz", files / "labels.xyz", settings=settings, mix=mix)
+    assert (files / "out" / "reference-quality.json").exists()
