@@ -97,10 +97,10 @@ class AimsEngine:
         settings = settings or AimsSettings()
         try:
             find_command(settings)
-            species_folder(settings)
+            folder = species_folder(settings)
         except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=f"{one_line(error)}; {_REMEDY}")
-        return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+        return EngineProbe(self.name, found=True, version=f"{self.version(settings)}, species in {folder}", remedy="")
 
 
 def species_folder(settings: AimsSettings) -> Path:

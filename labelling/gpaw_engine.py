@@ -99,7 +99,8 @@ class GpawEngine:
         if not folders:
             remedy = "no PAW data sets: `pip install gpaw-data`, or name their folder in GPAW_SETUP_PATH"
             return EngineProbe(self.name, found=False, version=version, remedy=remedy)
-        return EngineProbe(self.name, found=True, version=version, remedy="")
+        where = ", ".join(str(folder) for folder in folders)
+        return EngineProbe(self.name, found=True, version=f"{version}, in {where}", remedy="")
 
 
 def setup_folders() -> tuple[Path, ...]:

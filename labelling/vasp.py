@@ -94,10 +94,12 @@ class VaspEngine:
         settings = settings or VaspSettings()
         try:
             find_command(settings)
-            potential_folder(settings)
+            folder = potential_folder(settings)
         except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=f"{one_line(error)}; {_REMEDY}")
-        return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+        return EngineProbe(
+            self.name, found=True, version=f"{self.version(settings)}, potentials in {folder}", remedy=""
+        )
 
 
 def potential_folder(settings: VaspSettings) -> Path:

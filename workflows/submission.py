@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
+from pydantic import ValidationError
 
 from ..errors import InputError
 from ..states import State
@@ -93,8 +94,17 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bo
     return bool(graph.jobs)
 
 
+def _with_new_keys(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return stored settings with the defaults of keys that there were none of when they were stored."""
+    try:
+        return Campaign.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        # Keys that are no more: the comparison names them.
+        return stored
+
+
 def _refuse_changes(known: CampaignRecord, settings: dict[str, Any], structure: Atoms, file: Path) -> None:
-    changes = settings_changes(known.settings, settings)
+    changes = settings_changes(_with_new_keys(known.settings), settings)
     if not changes and known.structure != Structure.from_atoms(structure):
         changes = [f"structure: the one that {settings['structure']!r} names now is another"]
     if changes:

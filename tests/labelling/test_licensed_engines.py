@@ -370,7 +370,9 @@ class TestLabels:
 def test_probes_say_what_is_missing(monkeypatch, aims, vasp):
     monkeypatch.delenv("AIMS_SPECIES_DIR", raising=False)
     for settings in (aims(), vasp()):
-        assert engine_of(settings).probe(settings).found
+        probe = engine_of(settings).probe(settings)
+        assert probe.found
+        assert str(settings.species_folder if settings.engine == "aims" else settings.potential_folder) in probe.version
     assert "AIMS_SPECIES_DIR" in engine_of(AimsSettings()).probe().remedy
     assert "VASP_PP_PATH" in engine_of(VaspSettings()).probe().remedy
 

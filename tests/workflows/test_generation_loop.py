@@ -93,6 +93,15 @@ def test_submitting_twice_adds_nothing_and_other_settings_are_refused(small):
     assert "stop.max_generations" in str(error.value)
 
 
+def test_a_campaign_of_before_a_key_was_added_goes_on(small):
+    small.submit()
+    settings = small.store.campaigns[small.campaign.name].settings
+    del settings["initial"]["molecular_dynamics"]["k_points"]
+    change = {"$set": {"settings": settings}}
+    small.store.database.campaigns.update_one({"_id": small.campaign.name}, change)
+    assert not small.submit()
+
+
 def test_a_submission_that_was_cut_short_is_completed(small):
     small.submit()
     jobs = small.store.database.fireworks
