@@ -24,9 +24,10 @@ from ... import __version__
 from ...analysis import figures
 from ...errors import IonloopError
 from ...store.connection import Store
+from ...store.retrying import StoreUnreachable
 from ...workflows.report_sections import numeric_columns
 from ...workflows.report_text import bytes_text, duration, moment, three_digits
-from .reader import Memory, Reader
+from .reader import Memory, Reader, StoreAway
 from .security import protect
 from .settings import DashboardSettings
 from .snapshot import Snapshot
@@ -77,7 +78,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     app.add_url_rule("/plotly.js", view_func=plotly)
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(IonloopError, show_problem)
-    for error_type in (sqlite3.Error, PyMongoError, OSError):
+    for error_type in (sqlite3.Error, PyMongoError, OSError, StoreUnreachable, StoreAway):
         app.register_error_handler(error_type, show_outage)
     return app
 
@@ -181,12 +182,17 @@ def show_problem(error: IonloopError) -> tuple[str, int]:
 
 def show_outage(error: Exception) -> tuple[str, int]:
     """Return a page that says that the store cannot be read now; the log has the cause."""
-    current_app.logger.error("the store cannot be read", exc_info=error)
-    return _error_page("The store cannot be read now", "It may be away or busy; this page can be loaded again.", 503)
+    if not isinstance(error, StoreAway):
+        current_app.logger.error("the store cannot be read", exc_info=error)
+    text = "It may be away or busy. What runs takes no notice, and this page comes back by itself when the store does."
+    return _error_page("The store cannot be read now", text, 503)
 
 
 def _error_page(title: str, text: str, status: int) -> tuple[str, int]:
-    return render_template("error.html", title=title, text=text, revision=0, location=reader().location), status
+    page = render_template(
+        "error.html", title=title, text=text, passing=status == 503, revision=0, location=reader().location
+    )
+    return page, status
 
 
 def wanted(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
+import pymongo
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -40,8 +41,15 @@ Value = TypeVar("Value")
 MOST_KEPT: Final = 200
 MOST_LOGS: Final = 30
 MAX_ARRAY_BYTES: Final = 64 * 2**20
+OUTAGE_PATIENCE_S: Final = 1.0
+ANSWER_TIME_S: Final = 3.0
+"""A server that does not say in this time whether anything has changed is away."""
 # What a damaged file raises, or a record of another version or hand.
 _UNREADABLE: Final = (IonloopError, ValidationError, ValueError, KeyError, TypeError, AttributeError, OSError)
+
+
+class StoreAway(IonloopError):
+    """The store cannot be read now."""
 
 
 class Memory:
@@ -99,6 +107,9 @@ class Reader:
         self._refresh_lock = threading.Lock()
         self._token: Hashable = None
         self._looked_at = 0.0
+        self._is_away = False
+        # Who looks is told at once that a server is away; the page asks again by itself.
+        store.wait_for_server(OUTAGE_PATIENCE_S)
         self._snapshot: Snapshot | None = None
         self._memory = Memory(MOST_KEPT)
 
@@ -107,22 +118,39 @@ class Reader:
         self._source.close()
 
     def snapshot(self) -> Snapshot:
-        """Return the newest snapshot; who comes while another looks at the store gets the one before."""
+        """Return the newest snapshot; who comes while another looks at the store gets the one before.
+
+        Raises
+        ------
+        StoreAway
+            If the store could not be read the last time that somebody looked, a moment ago.
+        """
         known = self._snapshot
         if known is not None and time.monotonic() - self._looked_at < self._refresh_s:
-            return known
+            return self._unless_away(known)
         if not self._refresh_lock.acquire(blocking=known is None):
             assert known is not None
-            return known
+            return self._unless_away(known)
         try:
-            token = self._source.token()
+            with pymongo.timeout(ANSWER_TIME_S):
+                token = self._source.token()
             if self._snapshot is None or token != self._token:
                 self._snapshot = read_snapshot(self._source, self._snapshot)
                 self._token = token
-            self._looked_at = time.monotonic()
+            self._is_away = False
             return self._snapshot
+        except BaseException:
+            self._is_away = True
+            raise
         finally:
+            self._looked_at = time.monotonic()
             self._refresh_lock.release()
+
+    def _unless_away(self, known: Snapshot) -> Snapshot:
+        # Whoever looks must not take for the present what was so before the store went away.
+        if self._is_away:
+            raise StoreAway("the store could not be read a moment ago")
+        return known
 
     # -- what needs whole records ---------------------------------------------------------------------------------
 

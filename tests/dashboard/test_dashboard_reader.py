@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from pymongo.errors import ServerSelectionTimeoutError
 
 from ionloop.deploy.dashboard.app import READER
-from ionloop.deploy.dashboard.reader import Memory, Reader
+from ionloop.deploy.dashboard.reader import Memory, Reader, StoreAway
 from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.states import State
@@ -163,6 +163,25 @@ def test_an_outage_is_told(client_of: ClientOf, finished_store: Store, monkeypat
     assert answer.status_code == 503
     assert b"cannot be read now" in answer.data
     assert b"secret" not in answer.data
+
+
+def test_nobody_takes_for_the_present_what_was_so_before_an_outage(
+    finished_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(finished_store, refresh_s=60.0)
+    known = reader.snapshot()
+    token = reader._source.token
+    reader._looked_at -= 120.0
+    monkeypatch.setattr(reader._source, "token", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reader.snapshot()
+    with pytest.raises(StoreAway):
+        reader.snapshot()
+    reader._looked_at -= 120.0
+    monkeypatch.setattr(reader._source, "token", token)
+    assert reader.snapshot() is known
+    assert reader.snapshot() is known
+    reader.close()
 
 
 def test_it_lists_the_failures_that_the_ledger_lists(builder: object, reader: Reader, store: Store) -> None:

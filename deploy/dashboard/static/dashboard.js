@@ -101,13 +101,30 @@
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
+  // Columns that no trace needs are left out: panels of a figure with one, errors of one without.
   const saveTable = (name, figure) => {
-    const title = (axis, otherwise) => ((figure.layout[axis] || {}).title || {}).text || otherwise;
-    const rows = [["series", title("xaxis", "x"), title("yaxis", "y"), "error"]];
-    figure.data.forEach((trace, index) => {
-      const x = plain(trace.x), y = plain(trace.y), error = plain((trace.error_y || {}).array);
-      for (let i = 0; i < Math.max(x.length, y.length); i += 1) rows.push([trace.name || `series ${index + 1}`, x[i], y[i], error[i]]);
+    const bare = (text) => text.replace(/<[^>]*>/g, "");
+    const title = (axis, otherwise) => bare(((figure.layout[axis] || {}).title || {}).text || otherwise);
+    const panels = (figure.layout.annotations || []).map((one) => bare(one.text || ""));
+    const traces = figure.data.map((trace, n) => {
+      const { array, arrayminus } = trace.error_y || {};
+      const panel = panels[Number((trace.xaxis || "x").slice(1) || 1) - 1];
+      const [above, below] = [plain(array), plain(arrayminus || array)];
+      return { panel, name: trace.name || `series ${n + 1}`, x: plain(trace.x), y: plain(trace.y), above, below };
     });
+    const uncertain = traces.some((one) => one.above.length);
+    const columns = [
+      [figure.layout.xaxis2, "panel", (one) => one.panel],
+      [true, "series", (one) => one.name],
+      [true, title("xaxis", "x"), (one, i) => one.x[i]],
+      [true, title("yaxis", "y"), (one, i) => one.y[i]],
+      [uncertain, "error", (one, i) => one.above[i]],
+      [uncertain, "error below", (one, i) => one.below[i]],
+    ].filter(([wanted]) => wanted);
+    const rows = [columns.map(([, head]) => head)];
+    for (const one of traces) {
+      for (let i = 0; i < Math.max(one.x.length, one.y.length); i += 1) rows.push(columns.map(([, , value]) => value(one, i)));
+    }
     const text = rows.map((row) => row.map(cell).join(",")).join("\n");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text + "\n"], { type: "text/csv" }));
@@ -281,7 +298,14 @@
   prepare(document);
   night.addEventListener("change", () => drawAll(document));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
+  const keepTrying = async () => {
+    const answer = await fetch("/revision", { cache: "no-store" }).catch(() => ({ ok: false }));
+    if (answer.ok) location.reload();
+    else setTimeout(keepTrying, POLL_MS);
+  };
   // Pages about errors show nothing of the store.
   if (body.dataset.revision === "0") live.hidden = true;
+  if (document.querySelector("[data-passing]")) setTimeout(keepTrying, POLL_MS);
+  else if (body.dataset.revision === "0") return;
   else setTimeout(keepPolling, POLL_MS);
 })();
