@@ -60,6 +60,13 @@ def stopped_seconds(jobs: list[tuple[float, float]]) -> float:
     return total
 
 
+def overhead(jobs: list[tuple[float, float]], payload: list[dict[str, Any]]) -> tuple[float, float]:
+    """Return a campaign's wall time (s) and the part of it in which no worker did what the campaign is for."""
+    wall = max(stop for _, stop in jobs) - jobs[0][0] - stopped_seconds(jobs)
+    busy = covered_seconds([(entry["start"], entry["end"]) for entry in payload if entry["kind"] not in BESIDE])
+    return wall, wall - busy
+
+
 def main() -> None:
     """Print the split."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,8 +76,7 @@ def main() -> None:
     store = open_store(arguments.store, must_exist=True)
     campaign = find_campaign(store, arguments.name).id
     jobs, payload = intervals(store, campaign)
-    wall = max(stop for _, stop in jobs) - jobs[0][0] - stopped_seconds(jobs)
-    busy = covered_seconds([(entry["start"], entry["end"]) for entry in payload if entry["kind"] not in BESIDE])
+    wall, idle = overhead(jobs, payload)
     by_kind: Counter[str] = Counter()
     for entry in payload:
         by_kind[entry["kind"]] += entry["end"] - entry["start"]
@@ -85,9 +91,7 @@ def main() -> None:
     table.add_row("records, graph, states", f"{rest:.1f}", f"{rest / in_jobs:.1%}")
     console = Console()
     console.print(table)
-    console.print(
-        f"wall time without any label, sampling, fit or analysis: {wall - busy:.1f} s, {(wall - busy) / wall:.1%}"
-    )
+    console.print(f"wall time without any label, sampling, fit or analysis: {idle:.1f} s, {idle / wall:.1%}")
     store.close()
 
 

@@ -20,7 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -316,54 +317,73 @@ def measure_pages(store: Store, port: int) -> bool:
     return good
 
 
+class Viewers:
+    """Browsers that look, as the page's script does: the revision every 2.5 s, the page when it has changed."""
+
+    def __init__(self, port: int, paths: Sequence[str], viewers: int) -> None:
+        self.waits: list[float] = []
+        self.errors: list[str] = []
+        self._port = port
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._view, args=(paths[number % len(paths)], 2.5 * number / viewers))
+            for number in range(viewers)
+        ]
+
+    def __enter__(self) -> Viewers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _view(self, path: str, delay_s: float) -> None:
+        tag, revision = "", None
+        self._over.wait(delay_s)
+        while not self._over.is_set():
+            try:
+                found = [ask_revision(self._port)]
+                if found[0][1] != revision:
+                    revision = found[0][1]
+                    wait, status, _, tag = ask(self._port, path, tag)
+                    if status not in (200, 304):
+                        raise OSError(f"status {status}")
+                    found.append((wait, revision))
+                with self._lock:
+                    self.waits.extend(wait for wait, _ in found)
+            except (OSError, http.client.HTTPException) as error:
+                with self._lock:
+                    self.errors.append(f"{path}: {error}")
+            self._over.wait(2.5)
+
+    def summary(self) -> str:
+        """Return what they waited."""
+        ordered = sorted(self.waits)
+        median, high = statistics.median(ordered), ordered[int(0.99 * (len(ordered) - 1))]
+        text = (
+            f"{len(self._threads)} viewers: {len(ordered)} requests, {len(self.errors)} errors, median "
+            f"{1000 * median:.0f} ms, 99 % below {1000 * high:.0f} ms"
+        )
+        return "\n  ".join([text, *self.errors[:5]])
+
+
 def measure_viewers(store: Store, port: int, viewers: int, seconds: float) -> bool:
     """Let viewers look while jobs change; print what they waited; return whether that is within the limits."""
     paths = ["/", *(f"/campaign?name=campaign-{number:02d}" for number in range(5)), "/configurations", "/models"]
     end = time.monotonic() + seconds
-    waits: list[float] = []
-    errors: list[str] = []
-    lock = threading.Lock()
-
-    def view(number: int) -> None:
-        path, tag, revision = paths[number % len(paths)], "", None
-        time.sleep(2.5 * number / viewers)
-        while time.monotonic() < end:
-            try:
-                found = [ask_revision(port)]
-                if found[0][1] != revision:
-                    revision = found[0][1]
-                    wait, status, _, tag = ask(port, path, tag)
-                    if status not in (200, 304):
-                        raise OSError(f"status {status}")
-                    found.append((wait, revision))
-                with lock:
-                    waits.extend(wait for wait, _ in found)
-            except (OSError, http.client.HTTPException) as error:
-                with lock:
-                    errors.append(f"{path}: {error}")
-            time.sleep(2.5)
-
-    threads = [threading.Thread(target=view, args=(number,)) for number in range(viewers)]
-    for thread in threads:
-        thread.start()
     writes = []
-    while time.monotonic() < end:
-        began = time.perf_counter()
-        change_something(store, 1 + len(writes) % 1000)
-        writes.append(time.perf_counter() - began)
-        time.sleep(1.0)
-    for thread in threads:
-        thread.join()
-    ordered = sorted(waits)
-    median, high = statistics.median(ordered), ordered[int(0.99 * (len(ordered) - 1))]
-    print(
-        f"{viewers} viewers for {seconds:.0f} s: {len(waits)} requests, {len(errors)} errors, median "
-        f"{1000 * median:.0f} ms, 99 % below {1000 * high:.0f} ms; a write took "
-        f"{1000 * statistics.median(writes):.1f} ms"
-    )
-    for one in errors[:5]:
-        print("  ", one)
-    return not errors and median < VIEWER_LIMIT_S
+    with Viewers(port, paths, viewers) as found:
+        while time.monotonic() < end:
+            began = time.perf_counter()
+            change_something(store, 1 + len(writes) % 1000)
+            writes.append(time.perf_counter() - began)
+            time.sleep(1.0)
+    print(f"{found.summary()}; in {seconds:.0f} s, a write took {1000 * statistics.median(writes):.1f} ms")
+    return not found.errors and statistics.median(found.waits) < VIEWER_LIMIT_S
 
 
 def ask_revision(port: int) -> tuple[float, int]:
@@ -393,6 +413,21 @@ server.serve_forever()
 """
 
 
+@contextmanager
+def served(path: Path) -> Iterator[tuple[int, float, int]]:
+    """Serve a store; yield the port, how long the start took (s) and the server's process identifier."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            assert server.stdout is not None
+            port, seconds = server.stdout.readline().split()
+            yield int(port), float(seconds), server.pid
+        finally:
+            server.terminate()
+
+
 def main() -> int:
     """Make the store, serve it, measure; the status is 1 where a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -404,20 +439,12 @@ def main() -> int:
         path = (options.folder or Path(temporary)) / "ionloop.db"
         if not path.exists():
             make_store(path)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        with subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(path)], stdout=subprocess.PIPE, text=True, env=environment
-        ) as server:
-            store = open_store(str(path))
-            try:
-                assert server.stdout is not None
-                port, seconds = server.stdout.readline().split()
-                print(f"reading the store when the dashboard starts: {float(seconds):.2f} s")
-                good = measure_pages(store, int(port))
-                good &= measure_viewers(store, int(port), options.viewers, options.seconds)
-            finally:
-                server.terminate()
-                store.close()
+        store = open_store(str(path))
+        with served(path) as (port, seconds, _):
+            print(f"reading the store when the dashboard starts: {seconds:.2f} s")
+            good = measure_pages(store, port)
+            good &= measure_viewers(store, port, options.viewers, options.seconds)
+        store.close()
     print("all within the limits" if good else "NOT within the limits")
     return 0 if good else 1
 

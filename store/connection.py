@@ -7,7 +7,7 @@ A path is the embedded store: a SQLite file, with the campaign's files in a fold
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -47,6 +47,10 @@ class RecordTooLarge(IonloopError):
     """A record is too large for a document."""
 
 
+class KeyNotStorable(IonloopError):
+    """A record has a key that cannot be asked for, and that some servers refuse."""
+
+
 def storable(record: Record) -> dict[str, Any]:
     """Return the document of a record.
 
@@ -54,8 +58,15 @@ def storable(record: Record) -> dict[str, Any]:
     ------
     RecordTooLarge
         If it has more than ``MAX_DOCUMENT_BYTES``; a server refuses documents above 16 MiB.
+    KeyNotStorable
+        If a key holds a dot or begins with a dollar sign: a query means a path or an operator by them.
     """
     document = record.to_document()
+    if (key := next(_unstorable_keys(document), None)) is not None:
+        raise KeyNotStorable(
+            f"{record.collection} record {record.id!r} has the key {key!r}: keys of documents hold no dots and begin "
+            "with no dollar sign"
+        )
     size = len(bson.encode(document))
     if size > MAX_DOCUMENT_BYTES:
         widest = max(document, key=lambda name: len(bson.encode({name: document[name]})))
@@ -64,6 +75,18 @@ def storable(record: Record) -> dict[str, Any]:
             f"{widest!r}), at most {MAX_DOCUMENT_BYTES / 2**20:g} MiB are allowed: large arrays are stored as files"
         )
     return document
+
+
+def _unstorable_keys(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            if "." in str(key) or str(key).startswith("$"):
+                yield str(key)
+            yield from _unstorable_keys(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            if isinstance(one, list | tuple | Mapping):
+                yield from _unstorable_keys(one)
 
 
 class RecordCollection(Generic[RecordType]):

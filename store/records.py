@@ -7,12 +7,13 @@ Units are ASE's: eV, Å, eV/Å, eV/Å³ (stress in ASE's sign and Voigt order).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from ase import Atoms
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from .. import __version__
 from ..states import State
@@ -228,7 +229,8 @@ class TrajectoryRecord(Record):
 class ResultRecord(Record):
     """A result: values with units, uncertainties where there are any, and what they were computed from.
 
-    ``artefacts`` are its arrays and trajectories, by name.
+    ``units`` is shaped like ``values``: a unit beside a value is that of everything below it. ``artefacts`` are its
+    arrays and trajectories, by name.
     """
 
     collection: ClassVar[str] = "results"
@@ -238,8 +240,32 @@ class ResultRecord(Record):
     model_kind: str | None = None
     inputs: list[str] = Field(default_factory=list)
     values: dict[str, Any]
-    units: dict[str, str] = Field(default_factory=dict)
+    units: dict[str, str | dict[str, str]] = Field(default_factory=dict)
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
+
+    @field_validator("units", mode="before")
+    @classmethod
+    def _below_their_values(cls, units: Any) -> Any:
+        """Take ``{"curve.charges": "e"}`` for ``{"curve": {"charges": "e"}}``: keys of documents hold no dots."""
+        if not isinstance(units, Mapping):
+            return units
+        nested: dict[str, Any] = {}
+        for name, unit in units.items():
+            above, dot, below = str(name).partition(".")
+            if dot:
+                nested.setdefault(above, {})[below] = unit
+            else:
+                nested[above] = unit
+        return nested
+
+    def unit(self, *path: str) -> str:
+        """Return the unit of the value at ``path`` (the keys that lead to it; places in lists do not count), or ""."""
+        found: Any = self.units
+        for key in path:
+            if isinstance(found, str):
+                break
+            found = found if key.isdecimal() else found.get(key, "")
+        return found if isinstance(found, str) else ""
 
 
 RECORD_TYPES: tuple[type[Record], ...] = (

@@ -258,13 +258,8 @@ def value_columns(records: Sequence[Record]) -> list[Column]:
         if isinstance(record, ResultRecord):
             for path in _leaves(record.values):
                 name = ".".join(path)
-                unit = next((record.units[key] for key in _prefixes(path) if key in record.units), "")
-                columns.setdefault(name, Column(name, _at(path), unit))
+                columns.setdefault(name, Column(name, _at(path), record.unit(*path)))
     return list(columns.values())
-
-
-def _prefixes(path: tuple[str, ...]) -> list[str]:
-    return [".".join(path[:length]) for length in range(len(path), 0, -1)]
 
 
 def _leaves(values: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -153,8 +153,8 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
     return {
         "result": record,
         "values": [
-            (field, f"{text[:_LONGEST_VALUE]} …" if len(text) > _LONGEST_VALUE else text, _unit(record, field))
-            for field, text in flattened(record.values)
+            (name, f"{text[:_LONGEST_VALUE]} …" if len(text) > _LONGEST_VALUE else text, record.unit(*name.split(".")))
+            for name, text in flattened(record.values)
         ],
         "files": list(record.artefacts.items()),
         "scene": path_scene(record),
@@ -163,12 +163,6 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
         "comparisons": comparisons_of(snapshot, record),
         "sections": [(one.key, one.title) for one in sections],
     }
-
-
-def _unit(record: ResultRecord, field: str) -> str:
-    parts = field.split(".")
-    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((record.units[prefix] for prefix in prefixes if prefix in record.units), "")
 
 
 def path_scene(record: ResultRecord) -> Any:

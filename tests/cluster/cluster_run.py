@@ -28,13 +28,14 @@ from ionloop.workflows.queue_jobs import count_by_state, queue_jobs
 from ionloop.workflows.report import write_report
 from ionloop.workflows.status import campaign_status
 
-RUN_TIMEOUT_S = 1200
+RUN_TIMEOUT_S = 1800
 PHASE_TIMEOUT_S = 300
 ENERGY_TOLERANCE_EV = 1e-6
 OUTAGE_S = 30
 SCRATCH_MB = 64
 MEMORY_OF_LABELS_GB = 1.5
 LABELLING = ["label", "isolated-atom", "relax-distribution"]
+ENGINE_MODULE = "ionloop.labelling.child"
 
 
 def ionloop(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -99,6 +100,28 @@ class HoldByFile:
 
     def release(self) -> None:
         self.file.unlink(missing_ok=True)
+
+
+class HoldBySignal:
+    """For any engine: its process is stopped."""
+
+    def __init__(self) -> None:
+        self._stopped: list[psutil.Process] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def catch(self, worker: psutil.Process) -> None:
+        for process in worker.children(recursive=True):
+            if ENGINE_MODULE in process.cmdline():
+                process.suspend()
+                self._stopped.append(process)
+
+    def release(self) -> None:
+        for process in self._stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._stopped.clear()
 
 
 class ClusterRun:

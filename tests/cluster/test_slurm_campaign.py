@@ -145,18 +145,3 @@ def test_a_campaign_through_slurm_ends_like_a_local_one_whatever_happens(tmp_pat
     check_every_job_ended_once(run.store)
     check_calls(reference, finished, Counter((tmp_path / "finished").read_text().split()))
     run.store.close()
-
-
-@pytest.mark.timeout(1800)
-def test_so_it_does_with_a_database_server_that_goes_away_and_comes_back(
-    tmp_path, slurm, engine, undisturbed, stoppable_server
-):
-    file = prepare(tmp_path / "cluster", engine)
-    run = submitted_run(file, slurm, HoldByFile(tmp_path / "hold"), "small", stoppable_server)
-    for fault in (run.kill_worker, run.stop_database, run.cancel_job):
-        run.with_a_label_held(fault)
-    run.feed(run.is_over, "the campaign ends")
-    reference, finished = undisturbed
-    check_same_records(reference, run, tmp_path / "report.html")
-    check_calls(reference, finished, Counter((tmp_path / "finished").read_text().split()))
-    run.store.close()

@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, 
 
 from ionloop.errors import InputError
 from ionloop.store import retrying
-from ionloop.store.connection import MAX_DOCUMENT_BYTES, RecordTooLarge
+from ionloop.store.connection import MAX_DOCUMENT_BYTES, KeyNotStorable, RecordTooLarge
 from ionloop.store.launchpad import connect, connect_to_server, open_launchpad
 from ionloop.store.records import ResultRecord
 from ionloop.store.retrying import (
@@ -350,3 +350,32 @@ def test_a_record_that_is_too_large_is_refused_by_name(store) -> None:
         with pytest.raises(RecordTooLarge, match=r"'result-large'.*'values'.*stored as files"):
             write(record)
     assert store.results.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"curve.charges": 1}, "curve.charges"),
+        ({"$where": 1}, r"\$where"),
+        ({"slots": [None, {"image.1": 0.5}]}, "image.1"),
+        ({"forces": [[{"P.1": 0.5}]]}, "P.1"),
+    ],
+)
+def test_a_key_that_a_server_may_refuse_is_refused_everywhere(store, values, key) -> None:
+    record = ResultRecord(id="result-dotted", campaign="small", kind="test", values=values)
+    for write in (store.results.add, store.results.replace):
+        with pytest.raises(KeyNotStorable, match=f"'result-dotted' has the key '{key}'"):
+            write(record)
+    assert store.results.count() == 0
+
+
+def test_units_are_below_the_names_of_their_values(store) -> None:
+    units = {"radius_A": "Å", "curve.charges": "e", "slots.jump_A": "Å"}
+    record = ResultRecord(id="result-units", campaign="small", kind="test", values={}, units=units)
+    assert record.units == {"radius_A": "Å", "curve": {"charges": "e"}, "slots": {"jump_A": "Å"}}
+    assert ResultRecord.from_document(record.to_document() | {"units": units}) == record
+    assert store.results.add(record) == store.results["result-units"] == record
+    assert record.unit("radius_A") == record.unit("radius_A", "value") == "Å"
+    assert record.unit("curve", "charges", "Li") == "e"
+    assert record.unit("slots", "3", "jump_A") == "Å"
+    assert record.unit("curve") == record.unit("curve", "scales") == record.unit("unknown", "value") == ""
