@@ -259,12 +259,15 @@ class ResultRecord(Record):
         return nested
 
     def unit(self, *path: str) -> str:
-        """Return the unit of the value at ``path`` (the keys that lead to it; places in lists do not count), or ""."""
-        found: Any = self.units
-        for key in path:
+        """Return the unit of the value at ``path``, the keys that lead to it, or "".
+
+        Below the first, keys that no unit is told by (a place in a list, a potential, an element) do not count.
+        """
+        found: Any = self.units.get(path[0], "")
+        for key in path[1:]:
             if isinstance(found, str):
                 break
-            found = found if key.isdecimal() else found.get(key, "")
+            found = found.get(key, found)
         return found if isinstance(found, str) else ""
 
 

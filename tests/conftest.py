@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,9 @@ from ionloop.store.records import (
 )
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.campaign import Campaign
+
+# Tests are no packages: what they share is found beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 CAMPAIGN = "small"
 HOSTILE = "<script>alert('label')</script> & \x1b[31mred"

@@ -7,19 +7,21 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import small_campaign
 from ase import Atoms
 
 from ionloop.deploy.dashboard import DashboardSettings, create_app
 from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard.app import READER
 from ionloop.deploy.dashboard.server import make_server
-from ionloop.store.connection import Store
+from ionloop.store.connection import Store, open_store
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.analyses import ANALYSES
@@ -72,8 +74,15 @@ def dashboard(browser: Any, finished_store: Store, builder: Any, monkeypatch: py
     hostile.add_analyses()
     builder.add_analyses()
     add_path(finished_store)
+    with served(finished_store, browser) as address:
+        yield address
+
+
+@contextmanager
+def served(store: Store, browser: Any) -> Iterator[str]:
+    """Serve a dashboard of a store; give its address."""
     settings = DashboardSettings(port=0, refresh_s=0.2)
-    app = create_app(finished_store, settings)
+    app = create_app(store, settings)
     server = make_server(app, settings)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -131,15 +140,15 @@ def addresses(store: Store) -> list[str]:
     ]
 
 
-def wait(until: Callable[[], Any], what: str) -> Any:
+def wait(until: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
     """Return what ``until`` gives once that is true."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         found = until()
         if found:
             return found
         time.sleep(0.1)
-    pytest.fail(f"waited {PATIENCE_S} s for {what}")
+    pytest.fail(f"waited {patience_s} s for {what}")
 
 
 def open_page(browser: Any, address: str) -> None:
@@ -241,6 +250,34 @@ def test_a_page_follows_the_store(browser: Any, dashboard: str, builder: Any) ->
     wait(lambda: browser.execute_script(row) != count, "the list")
 
 
+def test_a_page_follows_a_campaign_that_runs(browser: Any, tmp_path: Path) -> None:
+    """From one of its first jobs to its end, without being loaded again, while two workers write into the store."""
+    emulate(browser, "light")
+    file = small_campaign.prepare(tmp_path / "running")
+    campaign = small_campaign.start(file)
+    location = file.parent / "ionloop.db"
+    wait(location.exists, "the store")
+    store = open_store(str(location))
+    wait(lambda: store.campaigns.get("small"), "the campaign")
+    with served(store, browser) as address:
+        open_page(browser, f"{address}/campaign?name=small")
+        browser.execute_script("window.marked = true")
+        states: list[str] = []
+
+        def state() -> str:
+            states.append(browser.execute_script("return document.querySelector('.verdict .pill').textContent"))
+            return states[-1]
+
+        wait(lambda: state() == "finished", "the end", small_campaign.RUN_TIMEOUT_S)
+        assert list(dict.fromkeys(states))[-2:] == ["running", "finished"]
+        text = "return document.querySelector('main').innerText"
+        wait(lambda: "Force error by element" in browser.execute_script(text), "the errors")
+        assert browser.execute_script("return window.marked"), "the page was loaded again"
+        assert browser.get_log("browser") == []
+        assert campaign.wait(PATIENCE_S) == 0, (file.parent / "run.log").read_text()
+    store.close()
+
+
 def test_a_lost_server_is_told(browser: Any, dashboard: str) -> None:
     open_page(browser, f"{dashboard}/")
     browser.execute_cdp_cmd("Network.enable", {})
@@ -330,6 +367,8 @@ def test_the_graph_zooms_and_leads_to_jobs(browser: Any, dashboard: str) -> None
     assert browser.execute_script(box) != home
     browser.find_element("css selector", "button[aria-label='Show all']").click()
     assert [float(x) for x in browser.execute_script(box).split()] == [float(x) for x in home.split()]
+    fits = "const one = document.querySelector('.graph-scroll'); return one.scrollWidth <= one.clientWidth"
+    assert browser.execute_script(fits)
     browser.find_element("css selector", ".graph a").send_keys("\ue007")
     wait(lambda: "/job?number=1" in browser.current_url, "the job's page")
 

@@ -378,4 +378,5 @@ def test_units_are_below_the_names_of_their_values(store) -> None:
     assert record.unit("radius_A") == record.unit("radius_A", "value") == "Å"
     assert record.unit("curve", "charges", "Li") == "e"
     assert record.unit("slots", "3", "jump_A") == "Å"
+    assert record.unit("curve", "es-gap", "charges") == "e"
     assert record.unit("curve") == record.unit("curve", "scales") == record.unit("unknown", "value") == ""

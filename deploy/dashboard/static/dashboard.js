@@ -143,11 +143,14 @@
 
   // -- graphs: wheel, buttons, dragging and keys change the part that is seen ---------------------------------------
 
+  const LEAST_SCALE = 0.55;  // below it texts are too small to be read at once: the box scrolls instead
+
   const zoomable = (box) => {
     const svg = box.querySelector("svg");
     if (!svg || box.querySelector(".zoom")) return;
     const whole = svg.viewBox.baseVal;
     const home = [whole.x, whole.y, whole.width, whole.height];
+    svg.classList.toggle("whole", box.clientWidth >= LEAST_SCALE * home[2]);
     const set = (x, y, width, height) => svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
     const zoom = (factor, at = [0.5, 0.5]) => {
       const { x, y, width, height } = svg.viewBox.baseVal;
@@ -156,7 +159,7 @@
     };
     const bar = document.createElement("div");
     bar.className = "zoom";
-    for (const [word, label, action] of [["+", "Zoom in", () => zoom(0.7)], ["−", "Zoom out", () => zoom(1 / 0.7)], ["all", "Show all", () => set(...home)]]) {
+    for (const [word, label, action] of [["+", "Zoom in", () => zoom(0.7)], ["−", "Zoom out", () => zoom(1 / 0.7)], ["all", "Show all", () => { svg.classList.add("whole"); set(...home); }]]) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = word;
