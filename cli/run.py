@@ -122,6 +122,9 @@ def worker(
 
 
 def log_to_output() -> None:
-    """Write what our own modules report to the output, with the time."""
-    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    """Write what our own modules report to the output, with the time, and the warnings of all others."""
+    handler = logging.StreamHandler(sys.stdout)
+    # FireWorks reports every question for a job: with a worker that waits, the log would grow for ever.
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ionloop."))
+    logging.basicConfig(format="%(asctime)s %(message)s", handlers=[handler])
     logging.getLogger("ionloop").setLevel(logging.INFO)

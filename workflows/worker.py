@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +30,7 @@ from ..errors import IonloopError
 from ..labelling.engine_process import on_engine_failure
 from ..store.connection import Store
 from ..store.processes import HEARTBEAT_S, host_name, worker_name
+from ..store.retrying import StoreUnreachable
 from ..tasks.context import TaskContext, task_context
 from .heartbeat import ENVIRONMENT_EXIT
 from .holds import Hold, all_controls, charge, control_of, enforce_budget
@@ -90,14 +91,19 @@ def current_job(firework: Firework, launch: int) -> CurrentJob:
 
 
 class _WatchedLaunchPad:
-    """The store's LaunchPad, which also tells its worker what it has just taken, and what is about to fail."""
+    """The store's LaunchPad, which also tells its worker what it has just taken, what is about to fail, what ends."""
 
     def __init__(
-        self, launchpad: Any, taken: Callable[[Firework, int], None], about_to_fail: Callable[[], None]
+        self,
+        launchpad: Any,
+        taken: Callable[[Firework, int], None],
+        about_to_fail: Callable[[], None],
+        delivery: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._launchpad = launchpad
         self._taken = taken
         self._about_to_fail = about_to_fail
+        self._delivery = delivery
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._launchpad, name)
@@ -111,7 +117,8 @@ class _WatchedLaunchPad:
     def complete_launch(self, launch_id: int, action: Any = None, state: str = "COMPLETED") -> Any:
         if state == "FIZZLED":
             self._about_to_fail()
-        return self._launchpad.complete_launch(launch_id, action, state)
+        with self._delivery():
+            return self._launchpad.complete_launch(launch_id, action, state)
 
 
 @dataclass
@@ -146,7 +153,7 @@ class Worker:
         self._job: CurrentJob | None = None
         self._jobs_taken = 0
         self._started = time.monotonic()
-        self._launchpad = _WatchedLaunchPad(store.launchpad, self._taken, self._about_to_fail)
+        self._launchpad = _WatchedLaunchPad(store.launchpad, self._taken, self._about_to_fail, self._delivery)
         self._charged_at = 0.0
         self._charging = threading.Lock()
         # No further job; no further heartbeat.
@@ -156,6 +163,7 @@ class Worker:
         self._asked_to_leave = threading.Event()
         self._hears_signals = False
         self._putting_back = threading.Lock()
+        self._delivering = threading.Lock()
 
     # -- the work --------------------------------------------------------------------------------------------------
 
@@ -205,7 +213,7 @@ class Worker:
                 recover_lost_jobs(self.store)
                 recovered_at = moment
             self._stop.wait(pause_s)
-            if idle_s is not None:
+            if idle_s is not None or not self.store.is_embedded:
                 pause_s = min(LONGEST_POLL_S, 1.5 * pause_s)
         return done
 
@@ -221,11 +229,19 @@ class Worker:
         for query in job_queries(all_controls(self.store), self.campaign, kinds):
             # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
             if launch_rocket(self._launchpad, FWorker(name=self.name, query=query), strm_lvl="CRITICAL"):
-                self._charge()
+                # Whoever puts a job back at this moment ends this process.
                 with self._putting_back:
                     self._job = None
                 return True
         return False
+
+    @contextmanager
+    def _delivery(self) -> Iterator[None]:
+        """While the end of the job is recorded, nobody puts it back; afterwards there is nothing to put back."""
+        with self._delivering:
+            yield
+            self._charge()
+            self._job = None
 
     def _others_run(self) -> bool:
         """Return whether a job runs elsewhere: its end may make others ready."""
@@ -369,7 +385,12 @@ class Worker:
         # Before another worker can start the same job in the same scratch folder.
         _end_children()
         self.store.wait_for_server(LEAVING_PATIENCE_S)
+        # A job whose end is just being recorded is no longer ours to put back. A server that is away may keep it from
+        # being recorded in time: then recovery finds the job, and its result on disk.
+        is_ours = self._delivering.acquire(timeout=LEAVING_PATIENCE_S)
         try:
+            if not is_ours:
+                raise StoreUnreachable("the end of its job could not be recorded in time")
             if self._job is not None:
                 put_back(self.store, self._job.launch, self._leaving or Loss("asked to leave", "asked to leave"))
                 self._charge()

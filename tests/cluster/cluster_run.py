@@ -253,11 +253,11 @@ class ClusterRun:
     def stop_database(self, worker: str) -> None:
         """Stop the server for a while in which the label that runs comes to its end."""
         assert self.server is not None
-        assert self.server.ferretdb is not None
-        self.server.ferretdb.stop(kill=True)
+        assert self.server.process is not None
+        self.server.process.stop(kill=True)
         self.hold.release()
         time.sleep(OUTAGE_S)
-        self.server.ferretdb.start()
+        self.server.process.start()
 
 
 def submitted_run(

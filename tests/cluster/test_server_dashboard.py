@@ -172,17 +172,17 @@ def test_a_server_that_is_away_is_said_and_missed_no_longer_than_it_is(
     client_of: ClientOf,
     open_here: Callable[[DatabaseServer], Store],
 ) -> None:
-    assert stoppable_server.ferretdb is not None
+    assert stoppable_server.process is not None
     store = open_here(stoppable_server)
     builder = make_builder(store)
     builder.add_campaign()
     client = client_of(store)
     shown(client, "/")
-    stoppable_server.ferretdb.stop(kill=True)
+    stoppable_server.process.stop(kill=True)
     for address in ("/", "/campaign?name=small", "/configurations", "/revision"):
         answer = client.get(address)
         assert answer.status_code == 503, address
         assert b"cannot be read now" in answer.data
         assert b"small" not in answer.data
-    stoppable_server.ferretdb.start()
+    stoppable_server.process.start()
     assert "small" in shown(client, "/")

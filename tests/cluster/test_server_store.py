@@ -291,7 +291,7 @@ def test_a_server_that_goes_away_costs_nothing_but_time(
     embedded_run: Store, engine_folder: Path, stoppable_server: DatabaseServer, tmp_path: Path
 ) -> None:
     """Twice while the campaign runs: once orderly, once by a kill."""
-    assert stoppable_server.ferretdb is not None
+    assert stoppable_server.process is not None
     again(engine_folder)
     store = stoppable_server.open(tmp_path / "shared")
     store.wait_for_server(60.0)
@@ -300,9 +300,9 @@ def test_a_server_that_goes_away_costs_nothing_but_time(
         while store.labels.count({"state": "finished"}) < finished:
             assert all(worker.poll() is None for worker in workers)
             time.sleep(0.2)
-        stoppable_server.ferretdb.stop(kill=kill)
+        stoppable_server.process.stop(kill=kill)
         time.sleep(OUTAGE_S)
-        stoppable_server.ferretdb.start()
+        stoppable_server.process.start()
     wait_for(workers, engine_folder)
     check_same(embedded_run, store)
     assert "trying again" in "".join(log.read_text() for log in engine_folder.glob("worker-*.log"))
@@ -310,19 +310,19 @@ def test_a_server_that_goes_away_costs_nothing_but_time(
 
 
 def test_an_operation_waits_for_the_server(stoppable_server: DatabaseServer, tmp_path: Path) -> None:
-    assert stoppable_server.ferretdb is not None
+    assert stoppable_server.process is not None
     store = stoppable_server.open(tmp_path / "shared")
     assert isinstance(store.launchpad.client, RetryingClient)
     store.database.things.insert_many([{"_id": number} for number in range(300)])
     cursor = store.database.things.find().batch_size(10)
     next(cursor)
-    stoppable_server.ferretdb.stop()
+    stoppable_server.process.stop()
     started = time.monotonic()
     # Reports of progress do not wait.
     for _ in range(5):
         store.note_worker("x", heartbeat=1.0)
     assert time.monotonic() - started < 3 * 2.0
-    comes_back = threading.Timer(1.0, stoppable_server.ferretdb.start)
+    comes_back = threading.Timer(1.0, stoppable_server.process.start)
     comes_back.start()
     store.wait_for_server(60.0)
     store.database.things.insert_one({"_id": 300})
@@ -335,7 +335,7 @@ def test_an_operation_waits_for_the_server(stoppable_server: DatabaseServer, tmp
 
 def test_doctor_warns_of_a_server_without_authentication(database_server: DatabaseServer, server_store: Store) -> None:
     assert environment.check_store(database_server.location).status is Status.OK
-    if database_server.ferretdb is not None:
+    if database_server.process is not None:
         checks = {check.name: check for check in environment.check_server_safety(database_server.location)}
         assert checks["authentication"].status is Status.WARNING
         assert "encryption" not in checks  # nothing leaves this machine

@@ -206,10 +206,11 @@ def wait_for(condition, limit_s: float = 60.0):
     return found
 
 
-def start_worker(small) -> subprocess.Popen[bytes]:
+def start_worker(small, *program: str) -> subprocess.Popen[bytes]:
     where = ["--store", small.store.location, "--root", str(small.store.root)]
-    command = [sys.executable, "-m", "ionloop.cli", "worker", *where]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, *(program or ("-m", "ionloop.cli")), "worker", *where]
+    with (small.folder / "worker.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def keep_only(small, kind: str) -> None:
@@ -230,6 +231,54 @@ def test_a_worker_that_is_asked_to_leave_puts_its_label_back_and_ends_in_order(s
     assert losses_by_cause(small.store, "small") == {"asked to leave": 1}
     (worker,) = small.store.workers.find()
     assert worker["state"] == "ended"
+
+
+# A signal comes when a job has ended, and before that is written down.
+SIGNALLED_AT_THE_END = """
+import os, signal, time
+from ionloop.cli import main
+from ionloop.store.launchpad import StoreLaunchPad
+
+record = StoreLaunchPad.complete_launch
+
+def complete_launch(self, *arguments, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(2.0)
+    return record(self, *arguments, **options)
+
+StoreLaunchPad.complete_launch = complete_launch
+main()
+"""
+
+
+def test_a_job_that_ends_while_its_worker_is_asked_to_leave_has_ended(small):
+    small.submit()
+    keep_only(small, "isolated-atom")
+    process = start_worker(small, "-c", SIGNALLED_AT_THE_END)
+    assert process.wait(30) == 0, (small.folder / "worker.log").read_text()
+    ended = list(small.store.database.fireworks.find({"state": "COMPLETED"}))
+    assert [job["spec"]["kind"] for job in ended] == ["isolated-atom"]
+    assert [launch["state"] for launch in small.store.database.launches.find()] == ["COMPLETED"]
+    assert losses_by_cause(small.store, "small") == {}
+    (worker,) = small.store.workers.find()
+    assert worker["state"] == "ended"
+
+
+def test_a_worker_that_waits_writes_no_log(small):
+    small.submit()
+    keep_only(small, "isolated-atom")
+    jobs = small.store.database.fireworks
+    held = jobs.find_one({"state": "READY"})["fw_id"]
+    jobs.update_one({"fw_id": held}, {"$set": {"state": "RESERVED"}})
+    process = start_worker(small)
+    wait_for(lambda: jobs.find_one({"state": "READY"}) is None and jobs.find_one({"state": "RUNNING"}) is None)
+    before = (small.folder / "worker.log").read_text()
+    time.sleep(2.0)
+    assert process.poll() is None
+    assert (small.folder / "worker.log").read_text() == before
+    assert "started" in before
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
 
 
 def written_frames(small) -> int:
