@@ -128,10 +128,12 @@ class ServerSource:
     def _writes(self, collection: str) -> Hashable:
         try:
             found = list(self._database[collection].aggregate([{"$collStats": {"latencyStats": {}}}]))
-            return tuple(int(one["latencyStats"]["writes"]["ops"]) for one in found)
+            counts = tuple(int(one["latencyStats"]["writes"]["ops"]) for one in found)
         except (PyMongoError, NotImplementedError, KeyError):
             # The account may not be allowed to, or the collection is not there yet.
-            return int(time.monotonic() / SERVER_POLL_S)
+            counts = ()
+        # There are servers that answer and do not count.
+        return counts if any(counts) else int(time.monotonic() / SERVER_POLL_S)
 
     def stamps(self, collection: str) -> dict[Key, Hashable]:
         """Return, for every document, the fields that change."""

@@ -1,12 +1,13 @@
 """The servers of the tests, and a database of one for each test.
 
 ``IONLOOP_TEST_MONGODB_URI`` names a server (credentials in ``IONLOOP_STORE_USER`` and ``IONLOOP_STORE_PASSWORD``).
-Without it tests run against two that differ in what they can: FerretDB on SQLite, which Go builds, and SecantusDB on
-WiredTiger, a Python package. A test is skipped for a server that cannot be had.
+Without it tests start one of their own: SecantusDB on WiredTiger where that is installed, else FerretDB on SQLite that
+Go builds; ``IONLOOP_TEST_SERVER=ferretdb`` takes the latter in any case. A test is skipped where there is no server.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -25,8 +26,13 @@ from ionloop.store.connection import Store, open_store
 from ionloop.store.launchpad import connect_to_server
 
 URI_VARIABLE = "IONLOOP_TEST_MONGODB_URI"
-KINDS = (None,) if os.environ.get(URI_VARIABLE) else (FerretDB, SecantusDB)
-KIND_NAMES = tuple("named" if kind is None else kind.__name__ for kind in KINDS)
+SERVER_VARIABLE = "IONLOOP_TEST_SERVER"
+
+
+def new_server(folder: Path) -> ServerProcess:
+    """Return a server of the tests' own, which was not started yet."""
+    name = os.environ.get(SERVER_VARIABLE) or ("secantusdb" if importlib.util.find_spec("secantus") else "ferretdb")
+    return {"secantusdb": SecantusDB, "ferretdb": FerretDB}[name](folder)
 
 
 @dataclass
@@ -59,15 +65,13 @@ def location_of(address: str, database: str) -> str:
     return f"{scheme}://{rest.partition('/')[0]}/{database}" + (f"?{options}" if options else "")
 
 
-@pytest.fixture(scope="session", params=KINDS, ids=KIND_NAMES)
-def server_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess | None]:
+@pytest.fixture(scope="session")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess | None]:
     """One server for all tests; None where one is named."""
-    if request.param is None:
+    if os.environ.get(URI_VARIABLE):
         yield None
         return
-    process = request.param(tmp_path_factory.mktemp("server"))
+    process = new_server(tmp_path_factory.mktemp("server"))
     process.start()
     yield process
     process.stop()
@@ -85,12 +89,12 @@ def database_server(server_process: ServerProcess | None) -> Iterator[DatabaseSe
     client.close()
 
 
-@pytest.fixture(params=KINDS, ids=KIND_NAMES)
-def stoppable_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseServer]:
+@pytest.fixture
+def stoppable_server(tmp_path: Path) -> Iterator[DatabaseServer]:
     """A server of one test that may stop and start it; skipped where only a foreign one is there."""
-    if request.param is None:
+    if os.environ.get(URI_VARIABLE):
         pytest.skip(f"the server of {URI_VARIABLE} is not ours to stop")
-    process = request.param(tmp_path / "server")
+    process = new_server(tmp_path / "server")
     process.start()
     yield DatabaseServer(location_of(process.address, "ionloop"), process)
     process.stop()
