@@ -246,3 +246,12 @@ def test_a_value_out_of_place_gives_a_campaign_or_problems(tmp_path: Path, entry
 def test_a_damaged_file_gives_a_campaign_or_problems(tmp_path: Path, start: int, length: int, patch: str) -> None:
     text = "\n".join(line for line in starter_text("demo").splitlines() if not line.lstrip().startswith("#"))
     problems_in(tmp_path, text[:start] + patch + text[start + length :])
+
+
+@pytest.mark.parametrize("key", ["basis.set", "$where"])
+def test_a_key_that_no_document_can_hold_is_told_before_anything_is_stored(tmp_path: Path, key: str) -> None:
+    engine = f'reference: {{engine: command, calculator: "ase.calculators.emt:EMT", arguments: {{"{key}": 1}}}}\n'
+    problem = only_problem(tmp_path, HEAD + engine)
+    assert problem.key == ("reference", "arguments", key)
+    assert "no dot" in problem.message
+    assert problem.line == 3
