@@ -104,6 +104,13 @@ def test_the_report_has_a_curve_and_a_bulk_modulus_for_every_potential(small, op
     names = [trace.name for trace in section.figures["energy-volume-curves"].data]
     assert names == ["ES-GAP, fit", "ES-GAP", "reference, fit", "reference"]
     assert section.rows
+    (curve,) = small.store.results.find({"kind": CURVE_KIND, "model_kind": "reference"})
+    fit = {**curve.values["fit"], "bracketed": False, "bulk_modulus_standard_error_GPa": 44319.9}
+    small.store.results.replace(curve.model_copy(update={"values": {**curve.values, "fit": fit}}))
+    section = energy_volume_section(small.store, "small")
+    assert section is not None
+    assert "reference" not in section.summary
+    assert "44319.9" not in str(section.rows)
 
 
 def test_a_point_whose_file_is_damaged_is_computed_again(small, opened):

@@ -193,9 +193,9 @@ def _caption(records: list[ResultRecord]) -> str:
 
 def _row(record: ResultRecord) -> tuple[str, ...]:
     name, used = model_name(str(record.model_kind)), str(len(record.values["volumes_A3_per_atom"]))
-    if record.values["fit"] is None:
+    fit = _minimum(record)
+    if fit is None:
         return (name, "–", "–", "–", used)
-    fit = BirchMurnaghanFit.model_validate(record.values["fit"])
     return (
         name,
         f"{fit.volume_A3_per_atom:.3f} ± {fit.volume_standard_error_A3_per_atom:.3f}",
@@ -220,13 +220,20 @@ def _remarks(records: list[ResultRecord]) -> Iterable[str]:
 def _summary(records: list[ResultRecord]) -> str:
     parts = []
     for record in records:
-        if record.values["fit"] is not None:
-            fit = BirchMurnaghanFit.model_validate(record.values["fit"])
+        fit = _minimum(record)
+        if fit is not None:
             parts.append(
                 f"{model_name(str(record.model_kind))} {fit.bulk_modulus_GPa:.1f} ± "
                 f"{fit.bulk_modulus_standard_error_GPa:.1f} GPa at {fit.volume_A3_per_atom:.2f} Å³/atom"
             )
-    return f"Bulk modulus: {'; '.join(parts)}." if parts else "No equation of state goes through the energies."
+    return f"Bulk modulus: {'; '.join(parts)}." if parts else "No equation of state has its minimum among the volumes."
+
+
+def _minimum(record: ResultRecord) -> BirchMurnaghanFit | None:
+    """Return the fit, None where there is none or its minimum is extrapolated: those numbers mean nothing."""
+    fit = record.values["fit"]
+    found = None if fit is None else BirchMurnaghanFit.model_validate(fit)
+    return found if found is not None and found.bracketed else None
 
 
 def _settings(campaign: Campaign) -> EnergyVolumeSettings:
