@@ -214,7 +214,8 @@ def client_options(
 ) -> dict[str, Any]:
     """Return the options of ``pymongo.MongoClient`` for a store.
 
-    Writes wait for a majority of a replica set: what a worker was told is stored survives a fail-over.
+    Writes wait for a majority of a replica set, and for the journal: what a worker was told is stored survives a
+    fail-over and a kill of the server.
     """
     options: dict[str, Any] = {
         "serverSelectionTimeoutMS": int(1000 * timeout_s),
@@ -225,6 +226,7 @@ def client_options(
         # A text that is no UTF-8 must not make a collection unreadable.
         "unicode_decode_error_handler": "replace",
         "w": "majority",
+        "journal": True,
     }
     chosen = {option.partition("=")[0].lower() for option in re.split("[&;]", address.uri.partition("?")[2])}
     options = {name: value for name, value in options.items() if name.lower() not in chosen}

@@ -48,7 +48,9 @@ class SecantusDB(ServerProcess):
         if importlib.util.find_spec("secantus") is None:
             pytest.skip("SecantusDB is not installed")
         data = self.folder / "data"
-        return [sys.executable, str(Path(__file__)), f"--port={self.port}", f"--storage-path={data}"]
+        # It does not write its journal when a client asks for it, but always or never.
+        journal = "--sync-on-commit"
+        return [sys.executable, str(Path(__file__)), f"--port={self.port}", f"--storage-path={data}", journal]
 
 
 if __name__ == "__main__":

@@ -153,6 +153,7 @@ def test_the_driver_gets_the_credentials_and_nobody_else(monkeypatch: pytest.Mon
     # What the address says goes first.
     assert not {"w", "serverSelectionTimeoutMS"} & options.keys()
     client = connect_to_server("mongodb://localhost:1/team?authSource=admin")
+    assert client.write_concern.document == {"w": "majority", "j": True}
     assert SECRET not in repr(client)
     assert client.options.pool_options._credentials.source == "admin"
     assert client.options.pool_options._credentials.password == SECRET
