@@ -7,7 +7,7 @@ A path is the embedded store: a SQLite file, with the campaign's files in a fold
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..errors import InputError, IonloopError
 from .artefacts import ArtefactStore
+from .document_keys import RULE, unstorable_keys
 from .launchpad import StoreLaunchPad, open_launchpad
 from .records import (
     RECORD_TYPES,
@@ -62,11 +63,8 @@ def storable(record: Record) -> dict[str, Any]:
         If a key holds a dot or begins with a dollar sign: a query means a path or an operator by them.
     """
     document = record.to_document()
-    if (key := next(_unstorable_keys(document), None)) is not None:
-        raise KeyNotStorable(
-            f"{record.collection} record {record.id!r} has the key {key!r}: keys of documents hold no dots and begin "
-            "with no dollar sign"
-        )
+    if (key := next(unstorable_keys(document), None)) is not None:
+        raise KeyNotStorable(f"{record.collection} record {record.id!r} has the key {key[-1]!r}: a key {RULE}")
     size = len(bson.encode(document))
     if size > MAX_DOCUMENT_BYTES:
         widest = max(document, key=lambda name: len(bson.encode({name: document[name]})))
@@ -75,18 +73,6 @@ def storable(record: Record) -> dict[str, Any]:
             f"{widest!r}), at most {MAX_DOCUMENT_BYTES / 2**20:g} MiB are allowed: large arrays are stored as files"
         )
     return document
-
-
-def _unstorable_keys(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            if "." in str(key) or str(key).startswith("$"):
-                yield str(key)
-            yield from _unstorable_keys(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            if isinstance(one, list | tuple | Mapping):
-                yield from _unstorable_keys(one)
 
 
 class RecordCollection(Generic[RecordType]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..store.document_keys import RULE, unstorable_keys
 from .campaign import Campaign
 from .campaign_problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
 from .campaign_schema import (
@@ -43,7 +44,7 @@ def validate_campaign(data: Mapping[str, Any]) -> tuple[Campaign, list[Problem]]
             problems = [p for details in error.errors() for p in problems_of(details, remaining)]
             problems = [p for index, p in enumerate(problems) if p not in problems[:index]]
         else:
-            return campaign, found + list(_unstorable_keys(remaining))
+            return campaign, found + [Problem(key, f"a key {RULE}") for key in unstorable_keys(remaining)]
         found += [p for p in problems if not touches(p, {q.key[0] for q in found if q.key})]
         # What is left may hold further problems that pydantic had no chance to see: cross-checks run last.
         for problem in problems:
@@ -51,20 +52,6 @@ def validate_campaign(data: Mapping[str, Any]) -> tuple[Campaign, list[Problem]]
                 remaining.pop(str(key[0]) if key else "", None)
         remaining = {**_PLACEHOLDERS, **remaining}
     return Campaign(**_PLACEHOLDERS), found
-
-
-def _unstorable_keys(data: Any, key: Key = ()) -> Iterator[Problem]:
-    """Yield the keys of free mappings that no document can hold: a query means a path or an operator by them."""
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            if "." in name or name.startswith("$"):
-                yield Problem(
-                    (*key, name), "must hold no dot and begin with no dollar sign", allowed="other characters"
-                )
-            yield from _unstorable_keys(value, (*key, name))
-    elif isinstance(data, list | tuple):
-        for index, value in enumerate(data):
-            yield from _unstorable_keys(value, (*key, index))
 
 
 def touches(problem: Problem, sections: set[str | int]) -> bool:

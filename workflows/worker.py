@@ -385,11 +385,10 @@ class Worker:
         # Before another worker can start the same job in the same scratch folder.
         _end_children()
         self.store.wait_for_server(LEAVING_PATIENCE_S)
-        # A job whose end is just being recorded is no longer ours to put back. A server that is away may keep it from
-        # being recorded in time: then recovery finds the job, and its result on disk.
-        is_ours = self._delivering.acquire(timeout=LEAVING_PATIENCE_S)
         try:
-            if not is_ours:
+            # A job whose end is just being recorded is no longer ours to put back. A server that is away may keep it
+            # from being recorded in time: then recovery finds the job, and its result on disk.
+            if not self._delivering.acquire(timeout=LEAVING_PATIENCE_S):
                 raise StoreUnreachable("the end of its job could not be recorded in time")
             if self._job is not None:
                 put_back(self.store, self._job.launch, self._leaving or Loss("asked to leave", "asked to leave"))
