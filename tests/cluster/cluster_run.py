@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ RUN_TIMEOUT_S = 1800
 PHASE_TIMEOUT_S = 300
 ENERGY_TOLERANCE_EV = 1e-6
 OUTAGE_S = 30
+END_RECORDED_S = 1.0
 SCRATCH_MB = 64
 MEMORY_OF_LABELS_GB = 1.5
 LABELLING = ["label", "isolated-atom", "relax-distribution"]
@@ -79,8 +80,8 @@ class Hold(Protocol):
     def prepare(self) -> None:
         """Make ready, before a label runs."""
 
-    def catch(self, worker: psutil.Process) -> None:
-        """Hold the label that a worker runs."""
+    def catch(self, worker: psutil.Process) -> bool:
+        """Hold the label that a worker runs; return whether there was something to hold."""
 
     def release(self) -> None:
         """Let all labels go on."""
@@ -95,8 +96,8 @@ class HoldByFile:
     def prepare(self) -> None:
         self.file.touch()
 
-    def catch(self, worker: psutil.Process) -> None:
-        pass
+    def catch(self, worker: psutil.Process) -> bool:
+        return worker.is_running()
 
     def release(self) -> None:
         self.file.unlink(missing_ok=True)
@@ -111,11 +112,13 @@ class HoldBySignal:
     def prepare(self) -> None:
         pass
 
-    def catch(self, worker: psutil.Process) -> None:
+    def catch(self, worker: psutil.Process) -> bool:
         for process in worker.children(recursive=True):
             if ENGINE_MODULE in process.cmdline():
                 process.suspend()
                 self._stopped.append(process)
+        # A worker that has just begun has no engine yet.
+        return bool(self._stopped)
 
     def release(self) -> None:
         for process in self._stopped:
@@ -169,18 +172,19 @@ class ClusterRun:
 
     def caught(self) -> str | None:
         """Hold a label in the middle of its work; return its worker."""
+        self.hold.prepare()
         for worker in self.running():
             with suppress(psutil.NoSuchProcess):
-                self.hold.catch(psutil.Process(self.document_of(worker)["pid"]))
-                # It may have ended in this very moment.
-                if worker in self.running():
-                    return worker
+                if self.hold.catch(psutil.Process(self.document_of(worker)["pid"])):
+                    # It may have ended in this very moment, with its end about to be recorded.
+                    time.sleep(END_RECORDED_S)
+                    if worker in self.running():
+                        return worker
             self.hold.release()
         return None
 
     def with_a_label_held(self, fault: Callable[[str], None]) -> None:
         """Do ``fault`` to a worker that is in the middle of a label, then let labels go on."""
-        self.hold.prepare()
         found: list[str] = []
 
         def catch() -> bool:
@@ -260,16 +264,17 @@ class ClusterRun:
         self.server.process.start()
 
 
+@contextmanager
 def submitted_run(
     file: Path, slurm: PrivateSlurm, hold: Hold, campaign: str, where: DatabaseServer | Path
-) -> ClusterRun:
+) -> Iterator[ClusterRun]:
     """Submit a campaign into a store, the embedded one at a path or one on a server."""
     root = file.parent / "ionloop-files"
     location = str(where) if isinstance(where, Path) else where.location
     done = ionloop("submit", str(file), "--store", location, "--root", str(root))
     assert done.returncode == 0, done.stdout + done.stderr
-    store = open_store(location, root=root, must_exist=True)
-    return ClusterRun(store, slurm, hold, campaign, None if isinstance(where, Path) else where)
+    with closing(open_store(location, root=root, must_exist=True)) as store:
+        yield ClusterRun(store, slurm, hold, campaign, None if isinstance(where, Path) else where)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,20 +41,18 @@ def check_labels(run: ClusterRun) -> None:
 
 @pytest.mark.timeout(3600)
 def test_the_demo_through_slurm_ends_like_the_local_run_whatever_happens(tmp_path, slurm, stoppable_server):
-    local = prepared(tmp_path / "local")
+    local, cluster = prepared(tmp_path / "local"), prepared(tmp_path / "cluster")
     # The local run goes on beside the faults, which mostly wait for what SLURM does about them.
     with ThreadPoolExecutor() as beside:
         undisturbed = beside.submit(ionloop, "run", str(local), "--workers", "2")
-        run = submitted_run(prepared(tmp_path / "cluster"), slurm, HoldBySignal(), "demo", stoppable_server)
-        with small_scratch(run.store.root):
-            for name in FAULTS:
-                run.with_a_label_held(getattr(run, name))
-            run.feed(run.is_over, "the campaign ends", END_TIMEOUT_S)
-    done = undisturbed.result()
-    assert done.returncode == 0, done.stdout + done.stderr
-    reference = open_store(str(local.parent / "ionloop.db"), must_exist=True)
-    check_same_records(reference, run, tmp_path / "report.html")
-    check_every_job_ended_once(run.store)
-    check_labels(run)
-    reference.close()
-    run.store.close()
+        with submitted_run(cluster, slurm, HoldBySignal(), "demo", stoppable_server) as run:
+            with small_scratch(run.store.root):
+                for name in FAULTS:
+                    run.with_a_label_held(getattr(run, name))
+                run.feed(run.is_over, "the campaign ends", END_TIMEOUT_S)
+            done = undisturbed.result()
+            assert done.returncode == 0, done.stdout + done.stderr
+            with closing(open_store(str(local.parent / "ionloop.db"), must_exist=True)) as reference:
+                check_same_records(reference, run, tmp_path / "report.html")
+            check_every_job_ended_once(run.store)
+            check_labels(run)

@@ -119,29 +119,28 @@ def check_calls(reference: Store, finished: Counter[str], calls: Counter[str]) -
 @pytest.mark.timeout(1800)
 def test_a_campaign_through_slurm_ends_like_a_local_one_whatever_happens(tmp_path, slurm, engine, undisturbed):
     file = prepare(tmp_path / "cluster", engine)
-    run = submitted_run(file, slurm, HoldByFile(tmp_path / "hold"), "small", tmp_path / "cluster" / "ionloop.db")
+    hold, store = HoldByFile(tmp_path / "hold"), tmp_path / "cluster" / "ionloop.db"
     hungry = tmp_path / "hungry"
 
     def exceed_memory(worker: str) -> None:
         hungry.touch()
         run.feed(run.ended_as("exceeded memory"), "the exceeded memory is named")
 
-    faults = (
-        run.kill_worker,
-        run.restart_node_daemon,
-        run.cancel_job,
-        run.preempt,
-        exceed_memory,
-        run.exceed_wall_time,
-        run.fill_scratch,
-        run.lose_node,
-    )
-    with small_scratch(run.store.root):
+    with submitted_run(file, slurm, hold, "small", store) as run, small_scratch(run.store.root):
+        faults = (
+            run.kill_worker,
+            run.restart_node_daemon,
+            run.cancel_job,
+            run.preempt,
+            exceed_memory,
+            run.exceed_wall_time,
+            run.fill_scratch,
+            run.lose_node,
+        )
         for fault in faults:
             run.with_a_label_held(fault)
         run.feed(run.is_over, "the campaign ends")
-    reference, finished = undisturbed
-    check_same_records(reference, run, tmp_path / "report.html")
-    check_every_job_ended_once(run.store)
+        reference, finished = undisturbed
+        check_same_records(reference, run, tmp_path / "report.html")
+        check_every_job_ended_once(run.store)
     check_calls(reference, finished, Counter((tmp_path / "finished").read_text().split()))
-    run.store.close()
