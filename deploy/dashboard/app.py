@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import re
 import shlex
-import sqlite3
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,6 @@ from flask import Flask, Response, abort, current_app, jsonify, render_template,
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
 from ... import __version__
@@ -27,7 +25,7 @@ from ...store.connection import Store
 from ...store.retrying import StoreUnreachable
 from ...workflows.report_sections import numeric_columns
 from ...workflows.report_text import bytes_text, duration, moment, three_digits
-from .reader import Memory, Reader, StoreAway
+from .reader import OUTAGES, Memory, Reader, StoreAway
 from .security import protect
 from .settings import DashboardSettings
 from .snapshot import Snapshot
@@ -78,7 +76,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     app.add_url_rule("/plotly.js", view_func=plotly)
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(IonloopError, show_problem)
-    for error_type in (sqlite3.Error, PyMongoError, OSError, StoreUnreachable, StoreAway):
+    for error_type in (*OUTAGES, StoreAway):
         app.register_error_handler(error_type, show_outage)
     return app
 
@@ -182,7 +180,9 @@ def show_problem(error: IonloopError) -> tuple[str, int]:
 
 def show_outage(error: Exception) -> tuple[str, int]:
     """Return a page that says that the store cannot be read now; the log has the cause."""
-    if not isinstance(error, StoreAway):
+    if isinstance(error, StoreUnreachable):
+        current_app.logger.error("%s", error)
+    elif not isinstance(error, StoreAway):
         current_app.logger.error("the store cannot be read", exc_info=error)
     text = "It may be away or busy. What runs takes no notice, and this page comes back by itself when the store does."
     return _error_page("The store cannot be read now", text, 503)

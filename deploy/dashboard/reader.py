@@ -6,6 +6,7 @@ no viewer holds a connection. What costs more is kept until the records that it 
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +18,7 @@ import numpy as np
 import pymongo
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pymongo.errors import PyMongoError
 
 from ...analysis.errors import ParityData
 from ...analysis.locality import LocalityBound
@@ -25,6 +27,7 @@ from ...store.artefacts import sha256_of
 from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
+from ...store.retrying import StoreUnreachable
 from ...workflows.analyses import ANALYSES
 from ...workflows.analyses.locality import locality_bounds
 from ...workflows.job_logs import job_log, label_log
@@ -46,10 +49,12 @@ ANSWER_TIME_S: Final = 3.0
 """A server that does not say in this time whether anything has changed is away."""
 # What a damaged file raises, or a record of another version or hand.
 _UNREADABLE: Final = (IonloopError, ValidationError, ValueError, KeyError, TypeError, AttributeError, OSError)
+OUTAGES: Final = (sqlite3.Error, PyMongoError, OSError, StoreUnreachable)
+"""What is raised where the store is away or busy."""
 
 
 class StoreAway(IonloopError):
-    """The store cannot be read now."""
+    """The store still cannot be read; the first who noticed got the cause."""
 
 
 class Memory:
@@ -123,7 +128,7 @@ class Reader:
         Raises
         ------
         StoreAway
-            If the store could not be read the last time that somebody looked, a moment ago.
+            If the store could not be read the last time that somebody looked, and cannot now.
         """
         known = self._snapshot
         if known is not None and time.monotonic() - self._looked_at < self._refresh_s:
@@ -139,8 +144,10 @@ class Reader:
                 self._token = token
             self._is_away = False
             return self._snapshot
-        except BaseException:
-            self._is_away = True
+        except BaseException as error:
+            was_away, self._is_away = self._is_away, True
+            if was_away and isinstance(error, OUTAGES):
+                raise StoreAway("the store still cannot be read") from error
             raise
         finally:
             self._looked_at = time.monotonic()

@@ -68,7 +68,15 @@ def profile(**changes: Any) -> ClusterProfile:
                 "longest_min": 1,
                 "max_jobs": 1,
             },
-            "rest": {"kinds": ["other"], "memory_GB": 2.0, "wall_time_h": 0.1, "longest_min": 2, "max_jobs": 1},
+            "rest": {
+                "kinds": ["other"],
+                "cores": 2,
+                "workers": 2,
+                "memory_GB": 4.0,
+                "wall_time_h": 0.1,
+                "longest_min": 2,
+                "max_jobs": 1,
+            },
         },
     }
     return ClusterProfile.model_validate({**settings, **changes})

@@ -11,6 +11,7 @@ import pymongo.monitoring
 import pytest
 from flask.testing import FlaskClient
 from server import DatabaseServer
+from slurm import wait_until
 
 from ionloop.deploy.dashboard import DashboardSettings, create_app
 from ionloop.deploy.dashboard import reader as reader_module
@@ -185,4 +186,6 @@ def test_a_server_that_is_away_is_said_and_missed_no_longer_than_it_is(
         assert b"cannot be read now" in answer.data
         assert b"small" not in answer.data
     stoppable_server.process.start()
+    # Its first answers may take longer than the dashboard waits.
+    wait_until(lambda: client.get("/").status_code == 200, "the page comes back")
     assert "small" in shown(client, "/")

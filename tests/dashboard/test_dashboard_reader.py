@@ -17,6 +17,7 @@ from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.states import State
 from ionloop.store.connection import Store, open_store
+from ionloop.store.retrying import StoreUnreachable
 from ionloop.workflows.generation_loop import error_history
 from ionloop.workflows.ledger import failures
 from ionloop.workflows.status import campaign_status
@@ -151,18 +152,40 @@ def test_a_file_put_in_its_place_is_noticed(builder: object, reader: Reader, sto
     assert reader.snapshot().campaigns == {}
 
 
-def test_an_outage_is_told(client_of: ClientOf, finished_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "is_traced"),
+    [
+        (ServerSelectionTimeoutError("mongodb://secret@host is away"), True),
+        (StoreUnreachable("the store's server secret could not be reached"), False),
+    ],
+)
+def test_an_outage_is_told_and_logged_once(
+    error: Exception,
+    is_traced: bool,
+    client_of: ClientOf,
+    finished_store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     client = client_of(finished_store)
     client.get("/")
+    source = client.application.extensions[READER]._source
+    token = source.token
 
     def away() -> None:
-        raise ServerSelectionTimeoutError("mongodb://secret@host is away")
+        raise error
 
-    monkeypatch.setattr(client.application.extensions[READER]._source, "token", away)
-    answer = client.get("/")
-    assert answer.status_code == 503
-    assert b"cannot be read now" in answer.data
-    assert b"secret" not in answer.data
+    for _ in range(2):
+        monkeypatch.setattr(source, "token", away)
+        for _ in range(3):
+            answer = client.get("/")
+            assert answer.status_code == 503
+            assert b"cannot be read now" in answer.data
+            assert b"secret" not in answer.data
+        assert [bool(record.exc_info) for record in caplog.records] == [is_traced]
+        caplog.clear()
+        monkeypatch.setattr(source, "token", token)
+        assert client.get("/").status_code == 200
 
 
 def test_nobody_takes_for_the_present_what_was_so_before_an_outage(
