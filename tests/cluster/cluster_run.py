@@ -29,7 +29,7 @@ from ionloop.workflows.report import write_report
 from ionloop.workflows.status import campaign_status
 
 RUN_TIMEOUT_S = 1800
-PHASE_TIMEOUT_S = 300
+PHASE_TIMEOUT_S = 600
 ENERGY_TOLERANCE_EV = 1e-6
 OUTAGE_S = 30
 END_RECORDED_S = 1.0
