@@ -9,20 +9,18 @@ from typing import Any
 
 import pymongo.monitoring
 import pytest
+from dashboard_client import ClientOf
 from flask.testing import FlaskClient
 from server import DatabaseServer
 from slurm import wait_until
 
-from ionloop.deploy.dashboard import DashboardSettings, create_app
 from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard import source as source_module
-from ionloop.deploy.dashboard.app import READER
 from ionloop.store.connection import Store
 from ionloop.store.launchpad import connect_to_server
 from ionloop.store.migration import copy_store
 
 READING = {"find", "getMore", "aggregate", "killCursors", "hello", "ismaster", "isMaster", "ping", "endSessions"}
-ClientOf = Callable[[Store], FlaskClient]
 
 
 @pytest.fixture(autouse=True)
@@ -45,22 +43,6 @@ def open_here(tmp_path: Path) -> Iterator[Callable[[DatabaseServer], Store]]:
     yield open_one
     for store in stores:
         store.close()
-
-
-@pytest.fixture
-def client_of() -> Iterator[ClientOf]:
-    readers = []
-
-    def make(store: Store) -> FlaskClient:
-        app = create_app(store, DashboardSettings(refresh_s=0.0))
-        readers.append(app.extensions[READER])
-        client = app.test_client()
-        client.environ_base["HTTP_HOST"] = "127.0.0.1:8484"
-        return client
-
-    yield make
-    for reader in readers:
-        reader.close()
 
 
 @pytest.fixture
@@ -98,7 +80,7 @@ def addresses(store: Store) -> list[str]:
 
 def shown(client: FlaskClient, address: str) -> str:
     """Return what a page shows, without what tells one store from another."""
-    answer = client.get(address, buffered=True)
+    answer = client.get(address)
     assert answer.status_code == 200, (address, answer.data[-500:])
     page = re.sub(r'data-revision="\d+"', "", answer.data.decode())
     return re.sub(r"<footer>.*?</footer>", "", page, flags=re.S)

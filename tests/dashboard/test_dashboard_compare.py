@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from dashboard_client import ClientOf
 from flask.testing import FlaskClient
 
 from ionloop.deploy.dashboard.pages_compare import ACROSS, MOST_CAMPAIGNS, MOST_COMPARED
@@ -17,7 +17,6 @@ from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
 from ionloop.workflows.report_comparisons import COMPARISONS
 
-ClientOf = Callable[..., FlaskClient]
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

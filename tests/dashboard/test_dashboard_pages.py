@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from dashboard_client import ClientOf
 from flask.testing import FlaskClient
 
 from ionloop.analysis.errors import ParityData
@@ -29,7 +29,6 @@ from ionloop.workflows.report_data import write_parity
 from ionloop.workflows.report_sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
 OFFSET = np.array([0.3, 0.0, 0.0])
-ClientOf = Callable[..., FlaskClient]
 
 
 @pytest.fixture

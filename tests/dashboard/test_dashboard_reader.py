@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
+from dashboard_client import ClientOf
 from pymongo.errors import ServerSelectionTimeoutError
 
 from ionloop.deploy.dashboard.app import READER
@@ -21,8 +21,6 @@ from ionloop.store.retrying import StoreUnreachable
 from ionloop.workflows.generation_loop import error_history
 from ionloop.workflows.ledger import failures
 from ionloop.workflows.status import campaign_status
-
-ClientOf = Callable[..., FlaskClient]
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
+from dashboard_client import ClientOf
 from typer.testing import CliRunner
 
 from ionloop.deploy.dashboard import DashboardSettings
@@ -42,8 +41,6 @@ HOSTILE_NAMES = (
     "</script><svg/onload=alert(1)>",
     "javascript:alert(1)",
 )
-
-ClientOf = Callable[..., FlaskClient]
 
 
 class Elements(HTMLParser):
