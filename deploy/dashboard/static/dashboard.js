@@ -245,10 +245,13 @@
         // A figure that is drawn already keeps its place: plotly changes only what differs.
         const id = chart.querySelector(".plot").id;
         const same = before.find((one) => one.querySelector(".plot").id === id);
-        if (same) {
-          same.querySelector("script.figure").textContent = chart.querySelector("script.figure").textContent;
-          chart.replaceWith(same);
-        }
+        if (!same) continue;
+        const figure = same.querySelector("script.figure");
+        figure.textContent = chart.querySelector("script.figure").textContent;
+        same.querySelector(".plot").setAttribute("aria-label", chart.querySelector(".plot").getAttribute("aria-label"));
+        same.querySelector("figcaption")?.remove();
+        figure.after(...chart.querySelectorAll("figcaption"));
+        chart.replaceWith(same);
       }
       old.replaceChildren(...fresh.childNodes);
       for (const one of old.querySelectorAll("input[type=checkbox]")) one.checked = ticked.has(one.value);
