@@ -17,7 +17,6 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.calculators.vasp import Vasp
 from ase.config import ASEEnvDeprecationWarning
 
 from .ase_evaluation import one_line
@@ -160,6 +159,9 @@ def write_inputs(atoms: Atoms, settings: VaspSettings, folder: Path) -> None:
     EngineFailure
         If a potential is missing.
     """
+    # It brings all of matplotlib, for which no worker and no other engine should wait.
+    from ase.calculators.vasp import Vasp
+
     with _potentials_in(potential_folder(settings)):
         calculator = Vasp(directory=str(folder), **incar_parameters(atoms, settings))
         try:

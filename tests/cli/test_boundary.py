@@ -114,6 +114,12 @@ def test_help_comes_at_once_because_nothing_heavy_is_loaded() -> None:
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
 
 
+def test_a_worker_waits_for_nothing_that_draws() -> None:
+    code = "import sys; import ionloop.workflows.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "matplotlib" not in done.stdout.split()
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
