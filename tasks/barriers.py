@@ -26,8 +26,11 @@ FOLDER = "barriers"
 BARRIER_UNITS = {
     "coordinate_A": "Å",
     "potentials.energies_eV": "eV",
+    "potentials.curve_coordinate_A": "Å",
+    "potentials.curve_energies_eV": "eV",
     "potentials.forward_eV": "eV",
     "potentials.reverse_eV": "eV",
+    "potentials.maximum_A": "Å",
     "potentials.fit_error_eV": "eV",
     "jump_A": "Å",
     "rate_per_ps": "1/ps",

@@ -77,6 +77,7 @@ CITATIONS: tuple[Citation, ...] = (
 
 _MINUTE_S, _TEN_MINUTES_S, _HOUR_S, _DAY_S = 60, 600, 3600, 86400
 _KIBI = 1024.0
+_LARGE = 1e5
 
 
 def duration(seconds: float) -> str:
@@ -116,7 +117,7 @@ def three_digits(value: float | None) -> str:
     """Return a number with three significant digits, no exponent for ordinary sizes; a dash for none."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if 100 <= abs(value) < _LARGE else f"{value:.3g}"
 
 
 def verdict(data: ReportData) -> str:

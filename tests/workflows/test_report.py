@@ -229,7 +229,13 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_numbers_and_sizes() -> None:
-    assert [three_digits(value) for value in (0.01234, 12.34, 1234.5, None)] == ["0.0123", "12.3", "1234", "–"]
+    assert [three_digits(value) for value in (0.01234, 12.34, 1234.5, 1.234e7, None)] == [
+        "0.0123",
+        "12.3",
+        "1234",
+        "1.23e+07",
+        "–",
+    ]
     assert [bytes_text(size) for size in (812, 4200, 12 * 2**20, 3 * 2**30)] == [
         "812 B",
         "4.1 KiB",

@@ -304,8 +304,8 @@ def _rows(record: ResultRecord) -> Iterable[tuple[str, ...]]:
             record.values["slot"],
             model_name(str(record.model_kind)),
             model_name(kind),
-            f"{numbers['forward_eV']:.3f}{error}",
-            f"{numbers['reverse_eV']:.3f}{error}",
+            f"{numbers['forward_eV']:z.3f}{error}",
+            f"{numbers['reverse_eV']:z.3f}{error}",
         )
 
 

@@ -40,6 +40,7 @@ from ..campaign import Campaign
 from ..campaign_problems import Problem
 from ..jobs import Job
 from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from ..report_text import three_digits
 from .base import FRAME_BYTES_PER_ATOM, PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 
 _ORDER = ("gap", "es-gap", REFERENCE)
@@ -271,8 +272,8 @@ def show(estimate: Estimate | None, reliable: bool = True) -> str:
     if estimate is None:
         return "–"
     if not reliable:
-        return f"≤ {estimate.high:.3g}"
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+        return f"≤ {three_digits(estimate.high)}"
+    return f"{three_digits(estimate.value)} ({three_digits(estimate.low)} to {three_digits(estimate.high)})"
 
 
 def _remarks(records: list[ResultRecord], results: list[ConductivityResult]) -> Iterable[str]:
