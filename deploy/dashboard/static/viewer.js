@@ -33,6 +33,7 @@
   };
 
   const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const threeDigits = (value) => String(Number(value.toPrecision(3)));
   const css = (rgb) => `rgb(${rgb.map(Math.round).join(",")})`;
   const mix = (a, b, share) => a.map((x, i) => x + (b[i] - x) * share);
   const ramp = (share) => (share < 0.5 ? mix(RAMP[0], RAMP[1], 2 * share) : mix(RAMP[1], RAMP[2], 2 * share - 1));
@@ -393,16 +394,16 @@
         legend.append(span);
       };
       if (this.scene.deviations) {
-        entry(`0 to ${(1000 * this.largestDeviation).toPrecision(3)} meV/Å`, (context) => {
+        entry(`0 to ${threeDigits(1000 * this.largestDeviation)} meV/Å`, (context) => {
           for (let x = 0; x < 90; x += 1) {
             context.fillStyle = css(ramp(x / 89));
             context.fillRect(x, 2, 1, 10);
           }
         }, 90);
-        return;
+      } else {
+        for (const species of this.scene.species) entry(species.symbol, (context) => context.drawImage(this.sprite(species.colour), 0, 0, 14, 14));
       }
-      for (const species of this.scene.species) entry(species.symbol, (context) => context.drawImage(this.sprite(species.colour), 0, 0, 14, 14));
-      if (this.scene.forces) legend.append(`longest arrow ${this.largestForce.toPrecision(3)} eV/Å`);
+      if (this.scene.forces) legend.append(`longest arrow ${threeDigits(this.largestForce)} eV/Å`);
     }
 
     // The lattice vector towards the viewer, another one upright as far as it can be.
