@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,9 @@ def test_gpaw_and_cp2k_agree_on_forces_stress_and_energy_differences(gpaw, cp2k,
 
 @pytest.mark.parametrize("engine", ["gpaw", "cp2k"])
 @pytest.mark.timeout(900)
-def test_a_force_is_the_derivative_of_the_energy(engine, thiophosphate, tmp_path, request):
+def test_a_force_is_the_derivative_of_the_energy(engine, thiophosphate, at_gamma, tmp_path, request):
     settings = request.getfixturevalue(engine).model_copy(update={"k_grid": GAMMA})
-    centre = _finished(thiophosphate(1), settings, tmp_path / "centre")
+    centre, _ = at_gamma(settings)
     energies = []
     for sign in (1, -1):
         moved = thiophosphate(1)
@@ -76,10 +77,10 @@ def test_an_unconverged_run_is_recorded_and_carries_no_numbers(engine, thiophosp
 
 
 @pytest.mark.parametrize("engine", ["gpaw", "cp2k"])
-def test_the_ladder_reaches_the_answer_of_the_plain_settings(engine, thiophosphate, tmp_path, request):
+def test_the_ladder_reaches_the_answer_of_the_plain_settings(engine, thiophosphate, at_gamma, tmp_path, request):
     settings = request.getfixturevalue(engine).model_copy(update={"k_grid": GAMMA})
     hasty = settings.model_copy(update={"max_iterations": 14})
-    plain = _finished(thiophosphate(1), settings, tmp_path / "plain")
+    plain, _ = at_gamma(settings)
     recovered = _finished(thiophosphate(1), hasty, tmp_path / "recovered")
     assert [attempt.state for attempt in recovered.attempts] == [State.UNCONVERGED, State.FINISHED]
     assert recovered.energy == pytest.approx(plain.energy, abs=1e-3)
@@ -95,13 +96,14 @@ def test_a_broken_limit_kills_cp2k_and_says_which(limit, word, cp2k, thiophospha
     assert word in outcome.reason
 
 
-def test_finished_output_of_cp2k_is_parsed_and_not_computed_again(cp2k, thiophosphate, tmp_path):
+def test_finished_output_of_cp2k_is_parsed_and_not_computed_again(cp2k, thiophosphate, at_gamma, tmp_path):
     settings = cp2k.model_copy(update={"k_grid": GAMMA})
-    first = label(thiophosphate(1), settings, tmp_path, keep_scratch=True)
-    output = tmp_path / "attempt-1" / "cp2k.out"
+    first, finished = at_gamma(settings)
+    folder = Path(shutil.copytree(finished, tmp_path / "label"))
+    output = folder / "attempt-1" / "cp2k.out"
     written_at = output.stat().st_mtime_ns
-    (tmp_path / "result.json").unlink()
-    second = label(thiophosphate(1), settings, tmp_path, keep_scratch=True)
+    (folder / "result.json").unlink()
+    second = label(thiophosphate(1), settings, folder, keep_scratch=True)
     assert output.stat().st_mtime_ns == written_at
     assert second.energy == first.energy
     np.testing.assert_array_equal(second.forces, first.forces)
