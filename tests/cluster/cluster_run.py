@@ -35,6 +35,9 @@ OUTAGE_S = 30
 END_RECORDED_S = 1.0
 SCRATCH_MB = 64
 MEMORY_OF_LABELS_GB = 1.5
+MEMORY_OF_THE_REST_GB = 2.5
+# More than either has: dynamics among the rest ask the engine too.
+TOO_MUCH_MEMORY_GB = 3.0
 LABELLING = ["label", "isolated-atom", "relax-distribution"]
 ENGINE_MODULE = "ionloop.labelling.child"
 
@@ -72,7 +75,7 @@ def profile(**changes: Any) -> ClusterProfile:
                 "kinds": ["other"],
                 "cores": 2,
                 "workers": 2,
-                "memory_GB": 4.0,
+                "memory_GB": MEMORY_OF_THE_REST_GB,
                 "wall_time_h": 0.1,
                 "longest_min": 2,
                 "max_jobs": 1,

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
 from cluster_run import (
-    MEMORY_OF_LABELS_GB,
+    TOO_MUCH_MEMORY_GB,
     HoldByFile,
     check_every_job_ended_once,
     check_same_records,
@@ -79,7 +79,7 @@ def prepare(folder: Path, engine: Path) -> Path:
 @pytest.fixture
 def engine(tmp_path):
     path = tmp_path / "engine.py"
-    path.write_text(ENGINE.format(too_much=2 * MEMORY_OF_LABELS_GB * 2**30))
+    path.write_text(ENGINE.format(too_much=TOO_MUCH_MEMORY_GB * 2**30))
     return path
 
 
