@@ -29,6 +29,7 @@ from ..store.identifiers import identifier
 from ..store.queries import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
 from ..store.records import ResultRecord
 from ..store.reference_guard import check_one_setting
+from .analyses.conductivity import show
 from .report_sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
 DATA_SIZE = "data-size"
@@ -95,20 +96,11 @@ def data_size_table(study: DataSizeStudy) -> Table:
                 f"{_MILLI * value:.1f}" if value is not None else "–"
                 for value in (force_errors_by_element(point.errors).get(element) for element in elements)
             ),
-            *(_diffusivity(one) for one in point.transport),
+            *(show(one.diffusivity_A2_per_ps, one.reliable) for one in point.transport),
         )
         for point in study.points
     ]
     return columns, rows
-
-
-def _diffusivity(one: ModelTransport) -> str:
-    estimate = one.diffusivity_A2_per_ps
-    if estimate is None:
-        return "–"
-    if not one.reliable:
-        return f"< {estimate.high:.2g}"
-    return f"{estimate.value:.3g} ({estimate.low:.2g} to {estimate.high:.2g})"
 
 
 def data_size_blocks(study: DataSizeStudy) -> ReportSection:
@@ -185,7 +177,7 @@ def quality_table(study: ReferenceQualityStudy) -> Table:
             f"{_MILLI * model.errors.energy_eV_per_atom.rmse:.2f}",
             f"{_MILLI * model.errors.force_eV_per_A.rmse:.1f}",
             f"{_MILLI * model.force_error_against_other.rmse:.1f}",
-            *(_diffusivity(one) for one in model.transport),
+            *(show(one.diffusivity_A2_per_ps, one.reliable) for one in model.transport),
         )
         for model in study.models
     ]

@@ -128,7 +128,7 @@ class Reader:
         Raises
         ------
         StoreAway
-            If the store could not be read the last time that somebody looked, and cannot now.
+            If the store could not be read the last time that somebody looked either.
         """
         known = self._snapshot
         if known is not None and time.monotonic() - self._looked_at < self._refresh_s:

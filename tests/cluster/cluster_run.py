@@ -108,7 +108,7 @@ class HoldByFile:
         self.file.touch()
 
     def catch(self, worker: psutil.Process) -> bool:
-        return worker.is_running()
+        return True
 
     def release(self) -> None:
         self.file.unlink(missing_ok=True)

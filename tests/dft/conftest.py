@@ -6,15 +6,13 @@ With IONLOOP_REQUIRE_DFT=1 a missing code fails the test instead: what is meant 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.labelling import ENGINES, LabelOutcome, label
+from ionloop.labelling import ENGINES
 from ionloop.labelling.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
-from ionloop.states import State
 
 P_S_BOND_A = 2.05
 LATTICE_CONSTANT_A = 5.5
@@ -64,38 +62,20 @@ def espresso() -> EspressoSettings:
     return settings
 
 
-def make_thiophosphate(seed: int) -> Atoms:
-    """Return eight atoms of Li3PS4, one tetrahedron in a cubic cell, displaced at random."""
-    x = P_S_BOND_A / np.sqrt(3) / LATTICE_CONSTANT_A
-    corners = [[x, x, x], [x, -x, -x], [-x, x, -x], [-x, -x, x]]
-    atoms = Atoms(
-        "PLi3S4",
-        scaled_positions=[[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], *corners],
-        cell=[LATTICE_CONSTANT_A] * 3,
-        pbc=True,
-    )
-    atoms.rattle(DISPLACEMENT_A, seed=seed)
-    return atoms
-
-
 @pytest.fixture(scope="session")
 def thiophosphate():
-    """The function that makes it."""
-    return make_thiophosphate
+    """Return a function that makes eight atoms of Li3PS4, one tetrahedron in a cubic cell, displaced at random."""
 
+    def make(seed: int) -> Atoms:
+        x = P_S_BOND_A / np.sqrt(3) / LATTICE_CONSTANT_A
+        corners = [[x, x, x], [x, -x, -x], [-x, x, -x], [-x, -x, x]]
+        atoms = Atoms(
+            "PLi3S4",
+            scaled_positions=[[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], *corners],
+            cell=[LATTICE_CONSTANT_A] * 3,
+            pbc=True,
+        )
+        atoms.rattle(DISPLACEMENT_A, seed=seed)
+        return atoms
 
-@pytest.fixture(scope="session")
-def at_gamma(tmp_path_factory):
-    """Return a function that labels the first thiophosphate at Γ, once with each code, and keeps the folder."""
-    known: dict[type, tuple[LabelOutcome, Path]] = {}
-
-    def get(settings) -> tuple[LabelOutcome, Path]:
-        if type(settings) not in known:
-            folder = tmp_path_factory.mktemp("gamma")
-            at_gamma = settings.model_copy(update={"k_grid": KGrid(gamma=True)})
-            outcome = label(make_thiophosphate(1), at_gamma, folder, keep_scratch=True)
-            assert outcome.state is State.FINISHED, outcome.reason
-            known[type(settings)] = outcome, folder
-        return known[type(settings)]
-
-    return get
+    return make

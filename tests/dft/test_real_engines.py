@@ -13,6 +13,7 @@ from ase.build import bulk
 from ionloop.cli.environment import Status, check_smoke_run
 from ionloop.labelling import LabelOutcome, engine_of, label
 from ionloop.labelling.dft_settings import KGrid
+from ionloop.labelling.settings import settings_hash
 from ionloop.labelling.smoke import smoke_atoms, smoke_settings
 from ionloop.states import State
 
@@ -28,10 +29,25 @@ GAMMA = KGrid(gamma=True)
 FINITE_DIFFERENCE_EV_PER_A = 0.02
 
 
-def _finished(atoms: Atoms, settings, scratch: Path) -> LabelOutcome:
-    outcome = label(atoms, settings, scratch)
+def _finished(atoms: Atoms, settings, scratch: Path, **options: bool) -> LabelOutcome:
+    outcome = label(atoms, settings, scratch, **options)
     assert outcome.state is State.FINISHED, outcome.reason
     return outcome
+
+
+@pytest.fixture(scope="module")
+def labelled_once(thiophosphate, tmp_path_factory):
+    """Return a function that labels the first thiophosphate, once with each settings, and gives the folder too."""
+    known: dict[str, tuple[LabelOutcome, Path]] = {}
+
+    def get(settings) -> tuple[LabelOutcome, Path]:
+        name = settings_hash(settings)
+        if name not in known:
+            folder = tmp_path_factory.mktemp("once")
+            known[name] = _finished(thiophosphate(1), settings, folder, keep_scratch=True), folder
+        return known[name]
+
+    return get
 
 
 @pytest.mark.timeout(900)
@@ -52,9 +68,9 @@ def test_gpaw_and_cp2k_agree_on_forces_stress_and_energy_differences(gpaw, cp2k,
 
 @pytest.mark.parametrize("engine", ["gpaw", "cp2k"])
 @pytest.mark.timeout(900)
-def test_a_force_is_the_derivative_of_the_energy(engine, thiophosphate, at_gamma, tmp_path, request):
+def test_a_force_is_the_derivative_of_the_energy(engine, thiophosphate, labelled_once, tmp_path, request):
     settings = request.getfixturevalue(engine).model_copy(update={"k_grid": GAMMA})
-    centre, _ = at_gamma(settings)
+    centre, _ = labelled_once(settings)
     energies = []
     for sign in (1, -1):
         moved = thiophosphate(1)
@@ -77,10 +93,10 @@ def test_an_unconverged_run_is_recorded_and_carries_no_numbers(engine, thiophosp
 
 
 @pytest.mark.parametrize("engine", ["gpaw", "cp2k"])
-def test_the_ladder_reaches_the_answer_of_the_plain_settings(engine, thiophosphate, at_gamma, tmp_path, request):
+def test_the_ladder_reaches_the_answer_of_the_plain_settings(engine, thiophosphate, labelled_once, tmp_path, request):
     settings = request.getfixturevalue(engine).model_copy(update={"k_grid": GAMMA})
     hasty = settings.model_copy(update={"max_iterations": 14})
-    plain, _ = at_gamma(settings)
+    plain, _ = labelled_once(settings)
     recovered = _finished(thiophosphate(1), hasty, tmp_path / "recovered")
     assert [attempt.state for attempt in recovered.attempts] == [State.UNCONVERGED, State.FINISHED]
     assert recovered.energy == pytest.approx(plain.energy, abs=1e-3)
@@ -96,9 +112,9 @@ def test_a_broken_limit_kills_cp2k_and_says_which(limit, word, cp2k, thiophospha
     assert word in outcome.reason
 
 
-def test_finished_output_of_cp2k_is_parsed_and_not_computed_again(cp2k, thiophosphate, at_gamma, tmp_path):
+def test_finished_output_of_cp2k_is_parsed_and_not_computed_again(cp2k, thiophosphate, labelled_once, tmp_path):
     settings = cp2k.model_copy(update={"k_grid": GAMMA})
-    first, finished = at_gamma(settings)
+    first, finished = labelled_once(settings)
     folder = Path(shutil.copytree(finished, tmp_path / "label"))
     output = folder / "attempt-1" / "cp2k.out"
     written_at = output.stat().st_mtime_ns
