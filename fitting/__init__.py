@@ -1,9 +1,14 @@
 """Data sets, electrostatic baseline, GAP and ES-GAP fits, calculators. Pure; the ground floor."""
 
-from .data_sets import DataSet, LabelledConfiguration, read_extxyz, write_extxyz
-from .electrostatics import SlaterEwald
-from .models import ModelManifest, fit_model, load_model
-from .settings import BaselineSettings, GapSettings, Regularisation, SoapSettings, TwoBodySettings
+from typing import TYPE_CHECKING
+
+from ..lazy_imports import lazy_exports
+
+if TYPE_CHECKING:
+    from .data_sets import DataSet, LabelledConfiguration, read_extxyz, write_extxyz
+    from .electrostatics import SlaterEwald
+    from .models import ModelManifest, fit_model, load_model
+    from .settings import BaselineSettings, GapSettings, Regularisation, SoapSettings, TwoBodySettings
 
 __all__ = [
     "BaselineSettings",
@@ -20,3 +25,13 @@ __all__ = [
     "read_extxyz",
     "write_extxyz",
 ]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "data_sets": ("DataSet", "LabelledConfiguration", "read_extxyz", "write_extxyz"),
+        "electrostatics": ("SlaterEwald",),
+        "models": ("ModelManifest", "fit_model", "load_model"),
+        "settings": ("BaselineSettings", "GapSettings", "Regularisation", "SoapSettings", "TwoBodySettings"),
+    },
+)

@@ -1,14 +1,19 @@
 """Labelling with reference engines behind one interface: a structure in, a label with its state out."""
 
-from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
-from .engine import EngineProbe
-from .engine_process import EngineProcessError, stop_engine_process
-from .licensed_settings import AimsSettings, VaspSettings
-from .outcome import Attempt, LabelOutcome
-from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
-from .runner import isolated_atom_energy, label
-from .scratch import ScratchError
-from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
+from typing import TYPE_CHECKING
+
+from ..lazy_imports import lazy_exports
+
+if TYPE_CHECKING:
+    from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
+    from .engine import EngineProbe
+    from .engine_process import EngineProcessError, stop_engine_process
+    from .licensed_settings import AimsSettings, VaspSettings
+    from .outcome import Attempt, LabelOutcome
+    from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
+    from .runner import isolated_atom_energy, label
+    from .scratch import ScratchError
+    from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
 
 __all__ = [
     "ENGINES",
@@ -36,3 +41,47 @@ __all__ = [
     "settings_hash",
     "stop_engine_process",
 ]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "dft_settings": (
+            "Cp2kSettings",
+            "EspressoSettings",
+            "GpawSettings",
+            "KGrid",
+        ),
+        "engine": ("EngineProbe",),
+        "engine_process": (
+            "EngineProcessError",
+            "stop_engine_process",
+        ),
+        "licensed_settings": (
+            "AimsSettings",
+            "VaspSettings",
+        ),
+        "outcome": (
+            "Attempt",
+            "LabelOutcome",
+        ),
+        "registry": (
+            "ENGINES",
+            "engine_of",
+            "make_calculator",
+            "probe_engines",
+            "reset_history",
+        ),
+        "runner": (
+            "isolated_atom_energy",
+            "label",
+        ),
+        "scratch": ("ScratchError",),
+        "settings": (
+            "CommandSettings",
+            "EngineSettings",
+            "Gfn1XtbSettings",
+            "ImportedSettings",
+            "settings_hash",
+        ),
+    },
+)

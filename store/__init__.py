@@ -1,5 +1,12 @@
 """Records, the LaunchPad and the two backends they live on."""
 
-from .selection import Results, Selection
+from typing import TYPE_CHECKING
+
+from ..lazy_imports import lazy_exports
+
+if TYPE_CHECKING:
+    from .selection import Results, Selection
 
 __all__ = ["Results", "Selection"]
+
+__getattr__ = lazy_exports(__name__, {"selection": ("Results", "Selection")})

@@ -19,11 +19,11 @@ from ..store.identifiers import identifier
 from ..store.queries import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import check_one_setting
+from ..store.result_kinds import ERRORS
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
 ROW_CACHE_FOLDER = "cache/rows"
-ERRORS = "errors"
 CROSS_CHECK = "cross-check"
 AGREEMENT_UNITS = {
     "energy_eV_per_atom": "eV/atom",

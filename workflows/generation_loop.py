@@ -22,7 +22,6 @@ from ..tasks.assess import (
 from ..tasks.charges import FitChargesToErrorTask
 from ..tasks.context import current_context
 from ..tasks.fit import (
-    ERRORS,
     CrossCheckParameters,
     CrossCheckTask,
     FitParameters,
@@ -54,9 +53,10 @@ from .analyses.base import AnalysisPlan
 from .analyses.locality import charge_fit_jobs
 from .campaign import Campaign
 from .charge_jobs import charge_error_parameters
+from .error_history import error_history
 from .jobs import Graph, Job, missing_part
 from .plan import Plan, load_plan
-from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
+from .stop_rule import StopSettings, Verdict, stop_verdict
 
 # What takes longest and cannot be split starts first.
 _PRIORITY = {
@@ -372,21 +372,6 @@ def label_job(campaign: Campaign, generation: int, configuration: str, retry: in
         ),
         priority=_PRIORITY["label"],
     )
-
-
-def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
-    """Return the errors on new configurations, generation by generation."""
-    by_generation: dict[int, list[Any]] = {}
-    for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": "new"}):
-        by_generation.setdefault(result.generation, []).append(result)
-    return [
-        GenerationErrors(
-            generation=generation,
-            energy={r.model_kind: r.values["energy_eV_per_atom"]["rmse"] for r in results},
-            force={r.model_kind: r.values["force_eV_per_A"]["rmse"] for r in results},
-        )
-        for generation, results in sorted(by_generation.items())
-    ]
 
 
 def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph:

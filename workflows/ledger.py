@@ -14,10 +14,7 @@ from ..store.connection import Store
 from ..store.queries import campaign_labels
 from ..store.records import LabelRecord
 from ..store.refusals import REFUSAL, refused_jobs
-from .generation_loop import label_job
 from .job_logs import job_log, label_log
-from .jobs import Graph, missing_part
-from .plan import load_plan
 from .registry import admit_registered_tasks
 from .status import FailedJob, find_campaign, job_documents
 
@@ -205,6 +202,11 @@ def _retry_label(store: Store, campaign: str, label: LabelRecord) -> None:
         jobs.update_one({"fw_id": job["fw_id"]}, {"$set": {"spec._tasks.0.parameters.retry": attempt}})
         store.launchpad.rerun_fw(job["fw_id"])
         return
+    # To look at failures loads none of what makes jobs.
+    from .generation_loop import label_job
+    from .jobs import Graph, missing_part
+    from .plan import load_plan
+
     again = label_job(load_plan(store, campaign).campaign, label.generation, label.configuration, attempt)
     graph = missing_part(store, campaign, Graph((again,)))
     if graph.jobs:

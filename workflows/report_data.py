@@ -34,6 +34,7 @@ from ..store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
+from ..store.result_kinds import ERRORS
 from .analyses import ANALYSES
 from .analyses.locality import locality_bounds
 from .ledger import failures
@@ -42,7 +43,6 @@ from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
 from .study_results import study_sections
 
 PARITY: Final = "parity"
-ERRORS: Final = "errors"
 CONCLUSION: Final = "conclusion"
 NEW: Final = "new"
 TRAINING: Final = "training"

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from ..errors import InputError
 from ..states import UNSUCCESSFUL, State
 from ..store.connection import Store
-from ..store.queries import engine_hash
+from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash
 from ..store.record_kinds import unknown_value
 from ..store.records import CampaignRecord, as_utc
 from ..store.refusals import REFUSAL, is_readable
-from .generation_loop import error_history
+from .error_history import error_history
 from .holds import Control, Hold, budget_of, control_of, core_hours
 from .lost_jobs import losses_by_cause
 from .queue_jobs import count_by_state, queue_jobs
@@ -156,10 +156,11 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     """
     record = find_campaign(store, name)
     jobs = job_documents(store, record.id)
-    labels = _label_states(store, record)
+    configurations = _configurations(store, record.id)
+    labels = _label_states(store, record, {document["content_hash"] for document in configurations})
     states = count_states(jobs, labels)
     history = {errors.generation: errors for errors in error_history(store, record.id)}
-    per_generation = _configurations_by_generation(store, record.id)
+    per_generation = _by_generation(configurations)
     generations = [
         GenerationSummary(
             generation=generation,
@@ -191,28 +192,31 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     )
 
 
-def _configurations_by_generation(store: Store, campaign: str) -> dict[int, list[str]]:
+def _configurations(store: Store, campaign: str) -> list[dict[str, Any]]:
+    fields = {"generation": 1, "content_hash": 1, "origin.sampler": 1}
+    return list(store.database.configurations.find({"campaign": campaign}, fields))
+
+
+def _by_generation(configurations: list[dict[str, Any]]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
-    documents = store.database.configurations.find(
-        {"campaign": campaign, "origin.sampler": {"$ne": "isolated-atom"}},
-        {"generation": 1, "content_hash": 1},
-    )
-    for document in documents:
-        found.setdefault(document["generation"], []).append(document["content_hash"])
+    for document in configurations:
+        if document["origin"]["sampler"] != ISOLATED_ATOM_SAMPLER:
+            found.setdefault(document["generation"], []).append(document["content_hash"])
     return found
 
 
-def _label_states(store: Store, record: CampaignRecord) -> dict[str, State]:
+def _label_states(store: Store, record: CampaignRecord, contents: set[str]) -> dict[str, State]:
     """Return the state of each label by the content of its configuration.
 
     Labels that another campaign of the store computed count too: they are found by content.
     """
-    configurations = store.database.configurations.find({"campaign": record.id}, {"content_hash": 1})
-    hashes = [document["content_hash"] for document in configurations]
-    documents = store.database.labels.find(
-        {"content_hash": {"$in": hashes}, "settings_hash": engine_hash(record)}, {"content_hash": 1, "state": 1}
-    )
-    return {document["content_hash"]: State(document["state"]) for document in documents}
+    # All labels of the reference: a question with thousands of values takes longer than its answer.
+    documents = store.database.labels.find({"settings_hash": engine_hash(record)}, {"content_hash": 1, "state": 1})
+    return {
+        document["content_hash"]: State(document["state"])
+        for document in documents
+        if document["content_hash"] in contents
+    }
 
 
 def count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:

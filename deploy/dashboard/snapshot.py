@@ -16,6 +16,7 @@ from ...states import UNSUCCESSFUL, State
 from ...store.queries import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, TrajectoryRecord
 from ...store.refusals import REFUSAL
+from ...store.result_kinds import ERRORS
 from ...workflows.holds import Control
 from ...workflows.ledger import LABEL_RECORD
 from ...workflows.queue_jobs import QueueJob
@@ -38,7 +39,6 @@ from .standing import campaign_state, count_states, crash_reason
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 
-ERRORS: Final = "errors"
 NEW: Final = "new"
 
 _log = logging.getLogger(__name__)

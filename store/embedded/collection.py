@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from mongomock import filtering, helpers
@@ -17,8 +17,12 @@ from .dates import process_pipeline
 from .documents import Documents, Stored
 from .keys import sort_key
 from .planner import lookups
+from .views import Part, own_copy
 
 Document = dict[str, Any]
+
+_FEW = 64
+"""So many documents are read again as quickly as it is found out that they have not changed."""
 
 
 class CollectionStore:
@@ -218,6 +222,11 @@ class EmbeddedCollection(Collection):
 
     def _get_dataset(self, spec: Any, sort: Any, fields: Any, as_class: type) -> Iterator[Document]:
         """Yield copies of the documents that pass a filter, sorted: lazily where an index tells the order."""
+        if fields and not sort and as_class is dict and not _shares_values(fields):
+            return self._parts(spec, fields)
+        return self._whole(spec, sort, fields, as_class)
+
+    def _whole(self, spec: Any, sort: Any, fields: Any, as_class: type) -> Iterator[Document]:
         for stored in self._sorted(spec, list(sort.items() if isinstance(sort, Mapping) else sort or ())):
             if not fields and as_class is dict:
                 yield stored.copy()
@@ -225,6 +234,43 @@ class EmbeddedCollection(Collection):
                 yield self._copy_only_fields(stored.copy(), fields, as_class)
             else:
                 yield self._copy_only_fields(stored.document, fields, as_class)
+
+    def _parts(self, spec: Any, fields: Any) -> Iterator[Document]:
+        """Return some fields of the documents that pass; of many, only what changed since the last time is read."""
+        record = self._store.record
+        documents = self._store.documents_of_file
+        revisions = iter(()) if record is None else documents.revisions(record, lookups(spec, record.fields))
+        first = list(islice(revisions, _FEW))
+        if record is None or not first:
+            # The filter is checked even where there is nothing to filter.
+            filter_applies(spec, {})
+            return (part for part in ())
+        view = documents.views.view(record.identifier, spec, fields) if len(first) == _FEW else None
+        if view is None:
+            parts = (self._part(documents.load(*one).document, spec, fields) for one in chain(first, revisions))
+            return (part for part in parts if part is not None)
+        return self._remembered(view, chain(first, revisions), spec, fields)
+
+    def _remembered(
+        self, view: dict[int, Part], revisions: Iterable[tuple[int, int]], spec: Any, fields: Any
+    ) -> Iterator[Document]:
+        documents = self._store.documents_of_file
+        for identifier, revision in revisions:
+            known = view.get(identifier)
+            if known is None or known[0] != revision:
+                part = self._part(documents.load(identifier, revision).document, spec, fields)
+                known = view[identifier] = (revision, part)
+            if known[1] is not None:
+                yield own_copy(known[1])
+        documents.views.trim()
+
+    def _part(self, document: Document, spec: Any, fields: Any) -> Document | None:
+        if not filter_applies(spec, document):
+            return None
+        # mongomock changes the fields that it is given while it works.
+        part: Document = self._copy_only_fields(document, dict(fields) if isinstance(fields, Mapping) else fields, dict)
+        # It copies no identifier.
+        return own_copy(part) if isinstance(part.get("_id"), dict) else part
 
     def _sorted(self, spec: Any, sort: list[tuple[str, int]]) -> Iterator[Stored]:
         if len(sort) == 1 and not sort[0][0].startswith("$"):
@@ -386,6 +432,8 @@ class EmbeddedCursor(Cursor):
 
     _limited: list[Document]
     _limited_for: tuple[Any, int, int] | None = None
+    _reading: Iterator[Document] | None = None
+    _reading_for: tuple[Any, int, int] | None = None
 
     @classmethod
     def of(cls, cursor: Cursor) -> EmbeddedCursor:
@@ -405,6 +453,23 @@ class EmbeddedCursor(Cursor):
                 results = [helpers.make_datetime_timezone_aware_in_document(one) for one in results]
             self._limited, self._limited_for = results, wanted
         return self._limited
+
+    def __next__(self) -> Document:
+        # mongomock's own copies and counts all results for every document.
+        if self._reading is None or self._reading_for != (self._factory, self._skip, self._limit):
+            self._reading_for = (self._factory, self._skip, self._limit)
+            self._reading = iter(self._compute_results(with_limit_and_skip=True)[self._emitted :])
+        found = next(self._reading)
+        self._emitted += 1
+        return found
+
+    next = __next__
+
+    def rewind(self) -> EmbeddedCursor:
+        """Begin again."""
+        super().rewind()
+        self._reading = None
+        return self
 
     def clone(self) -> EmbeddedCursor:
         """Return an unread copy."""

@@ -13,6 +13,7 @@ from .catalog import Catalog, CollectionRecord, new_revision
 from .engine import Engine
 from .keys import UNSORTABLE, document_keys
 from .planner import Lookup
+from .views import Views
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 """The limit of a MongoDB server. FireWorks puts what exceeds it into GridFS, so that it must be enforced."""
@@ -78,6 +79,7 @@ class Documents:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.catalog = Catalog(engine)
+        self.views = Views()
         self._cache: dict[int, Stored] = {}
         self._cached_bytes = 0
 
@@ -108,9 +110,14 @@ class Documents:
 
     def scan(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> Iterator[Stored]:
         """Yield the candidates for some necessary conditions in the order of their insertion, each once."""
-        sql, parameters = self._select(record, conditions)
-        for identifier, revision in self.engine.rows(f"{sql} ORDER BY 1", parameters):
+        for identifier, revision in self.revisions(record, conditions):
             yield self.load(identifier, revision)
+
+    def revisions(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> Iterator[tuple[int, int]]:
+        """Return numbers and revisions of the same candidates, without reading them."""
+        sql, parameters = self._select(record, conditions)
+        rows: Iterator[Any] = self.engine.rows(f"{sql} ORDER BY 1", parameters)
+        return rows
 
     def walk(
         self, record: CollectionRecord, conditions: Sequence[Lookup], sort_field: str, *, descending: bool

@@ -34,7 +34,7 @@ from ionloop.store.registered_tasks import restricted_tasks
 from ionloop.store.repair import repair
 from ionloop.store.retrying import RetryingClient
 from ionloop.store.verification import verify_store
-from ionloop.workflows.registry import REGISTERED_TASKS
+from ionloop.workflows.registry import registered_tasks
 from ionloop.workflows.worker import Worker
 
 TESTS = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def server_store(database_server: DatabaseServer, tmp_path: Path) -> Iterator[St
 
 @pytest.fixture(autouse=True)
 def _own_tasks() -> Iterator[None]:
-    with restricted_tasks(REGISTERED_TASKS):
+    with restricted_tasks(registered_tasks()):
         yield
 
 

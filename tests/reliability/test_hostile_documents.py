@@ -20,7 +20,7 @@ from ionloop.store.registered_tasks import restricted_tasks
 from ionloop.tasks.label import IsolatedAtomTask
 from ionloop.workflows.campaign import Campaign
 from ionloop.workflows.ledger import failures, retry
-from ionloop.workflows.registry import REGISTERED_TASKS
+from ionloop.workflows.registry import registered_tasks
 from ionloop.workflows.status import campaign_status
 from ionloop.workflows.worker import Worker
 
@@ -82,7 +82,7 @@ def test_none_is_executed_all_are_reported_and_no_worker_dies(
     monkeypatch.chdir(tmp_path)
     hostile = hostile_documents("small", canary)
     assert len(hostile) >= FEWEST
-    with restricted_tasks(REGISTERED_TASKS):
+    with restricted_tasks(registered_tasks()):
         add_campaign(store, {"engine": "command", "calculator": "ase.calculators.emt:EMT"})
         inject(store, hostile)
         # Before any worker came by, whoever looks sees a campaign.

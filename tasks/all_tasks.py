@@ -1,0 +1,32 @@
+"""All Firetasks, for those who admit them."""
+
+from importlib import import_module
+
+from .base import IonloopTask
+
+_MODULES = (
+    "assess",
+    "barriers",
+    "charges",
+    "conductivity",
+    "defect_results",
+    "defects",
+    "energy_volume",
+    "fit",
+    "hops",
+    "initial",
+    "label",
+    "locality",
+    "sample",
+)
+
+
+def _tasks_of(name: str) -> list[type[IonloopTask]]:
+    """Return the Firetasks that a module of this package defines itself."""
+    module = import_module(f".{name}", __package__)
+    found = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, IonloopTask)]
+    return [task for task in found if task.__module__ == module.__name__]
+
+
+TASKS: tuple[type[IonloopTask], ...] = tuple(task for name in _MODULES for task in _tasks_of(name))
+"""Every Firetask of these modules: what a worker may run besides what extends graphs."""
