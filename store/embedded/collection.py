@@ -244,11 +244,11 @@ class EmbeddedCollection(Collection):
         if record is None or not first:
             # The filter is checked even where there is nothing to filter.
             filter_applies(spec, {})
-            return (part for part in ())
+            return (one for one in ())
         view = documents.views.view(record.identifier, spec, fields) if len(first) == _FEW else None
         if view is None:
-            parts = (self._part(documents.load(*one).document, spec, fields) for one in chain(first, revisions))
-            return (part for part in parts if part is not None)
+            found = (self._part(documents.load(*one).document, spec, fields) for one in chain(first, revisions))
+            return (one for one in found if one is not None)
         return self._remembered(view, chain(first, revisions), spec, fields)
 
     def _remembered(
