@@ -244,7 +244,8 @@ class EmbeddedCollection(Collection):
         if record is None or not first:
             # The filter is checked even where there is nothing to filter.
             filter_applies(spec, {})
-            return (one for one in ())
+            nothing: tuple[Document, ...] = ()
+            return (one for one in nothing)
         view = documents.views.view(record.identifier, spec, fields) if len(first) == _FEW else None
         if view is None:
             found = (self._part(documents.load(*one).document, spec, fields) for one in chain(first, revisions))
