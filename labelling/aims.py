@@ -1,7 +1,7 @@
 """FHI-aims, run once per label: ASE writes ``control.in`` and ``geometry.in`` and reads the output.
 
-The output decides: a self-consistency that did not converge is named there in words, and a run that came to its
-end says "Have a nice day". The energy is the electronic free energy, whose derivative the forces are.
+The output decides: a self-consistency that did not converge is named there in words, one that did too, and a run that
+came to its end says "Have a nice day". The energy is the electronic free energy, whose derivative the forces are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ase.data import atomic_numbers
 from ase.io import ParseError
 from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk, write_aims, write_control
 
-from .ase_evaluation import one_line
+from .ase_evaluation import one_line, stress_of
+from .convergence import LastChange, check_numbers, printed_number
 from .dft_settings import is_spin_polarised, k_grid_shape
 from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_program
@@ -36,6 +37,10 @@ OUTPUT_FILE = "aims.out"
 SPECIES_VARIABLE = "AIMS_SPECIES_DIR"
 _FINISHED_MARK = "Have a nice day."
 _UNCONVERGED = re.compile(r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE|scf_solver: SCF cycle not converged", re.IGNORECASE)
+_CONVERGED = "Self-consistency cycle converged"
+_CYCLE = re.compile(r"Begin self-consistency iteration #\s*(\d+)")
+# Of the density and, with spin, of the spin density after it.
+_DENSITY_CHANGE = re.compile(r"\| Change of charge(?:/spin)? density\s*:\s*(\S+)")
 _REMEDY = (
     "build it from its source, which needs a licence (fhi-aims.org), load its module or set IONLOOP_AIMS_COMMAND, and "
     f"point {SPECIES_VARIABLE} at its species files"
@@ -62,7 +67,7 @@ class AimsEngine:
         for name, text in input_files(atoms, settings).items():
             (folder / name).write_text(text, encoding="utf-8")
         failure = run_program(words, folder, OUTPUT_FILE)
-        return read_output(read_text(folder / OUTPUT_FILE), atoms, failure, printed_elsewhere(folder))
+        return read_output(read_text(folder / OUTPUT_FILE), atoms, settings, failure, printed_elsewhere(folder))
 
     def parse_finished(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation | None:
         """Return what a run of these very inputs that came to its end left in ``folder``."""
@@ -72,7 +77,7 @@ class AimsEngine:
         for name, wanted in input_files(atoms, settings).items():
             if _without_comments(read_text(folder / name)) != _without_comments(wanted):
                 return None
-        return read_output(text, atoms)
+        return read_output(text, atoms, settings)
 
     def recovery_ladder(self, settings: AimsSettings) -> tuple[AimsSettings, ...]:
         """More cycles with smaller steps, then smaller ones still with a longer memory; the occupation stays."""
@@ -183,20 +188,23 @@ def _without_comments(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, printed: str = "") -> Evaluation:
+def read_output(
+    text: str, atoms: Atoms, settings: AimsSettings, failure: EngineFailure | None = None, printed: str = ""
+) -> Evaluation:
     """Return energy, forces, stress, Hirshfeld charges and, of a molecule, the dipole out of FHI-aims' output.
 
     Parameters
     ----------
     text : the output
     atoms : the structure that it must be about
+    settings : how many cycles it might take, and to which change of the density
     failure : how the program ended, if not well
     printed : what it printed elsewhere
 
     Raises
     ------
     NotConverged
-        If the output says that the self-consistency did not converge.
+        If the output says that the self-consistency did not converge, does not say that it did, or denies it.
     EngineFailure
         If memory ran out, the program failed, or the output ends early, lacks something or is about other atoms.
     """
@@ -212,9 +220,23 @@ def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None, p
         raise EngineFailure(f"FHI-aims' output ends early, with: {last_line(text)}")
     if failure is not None:
         raise failure
+    _check_convergence(text, settings)
     evaluation, computed = _parse(text, atoms)
     _check_structure(computed, atoms)
     return evaluation
+
+
+def _check_convergence(text: str, settings: AimsSettings) -> None:
+    """Refuse an output that does not say that it converged, or whose last allowed cycle denies it."""
+    if _CONVERGED not in text:
+        raise NotConverged("FHI-aims' output does not say that the self-consistency converged")
+    cycles = _CYCLE.findall(text)
+    # Before the last allowed cycle FHI-aims stops for nothing else than its criteria, which it may scale.
+    if cycles and int(cycles[-1]) >= settings.max_iterations:
+        changes = _DENSITY_CHANGE.findall(text)
+        change = printed_number(changes[-1]) if changes else None
+        last = LastChange("density", "e/a0³", change, settings.density_convergence_e_per_a03)
+        check_numbers("FHI-aims", int(cycles[-1]), settings.max_iterations, last)
 
 
 def _parse(text: str, atoms: Atoms) -> tuple[Evaluation, Atoms]:
@@ -234,7 +256,7 @@ def _parse(text: str, atoms: Atoms) -> tuple[Evaluation, Atoms]:
     evaluation = Evaluation(
         energy=float(energy),
         forces=np.asarray(forces, dtype=float),
-        stress=optional_array(stress),
+        stress=stress_of(stress, "FHI-aims' output") if atoms.pbc.all() else None,
         charges=optional_array(charges),
         dipole=optional_array(dipole),
     )

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.calculators.calculator import Calculator, SCFError
 
 from ..states import State
 from .engine import EngineFailure, NotConverged
-from .outcome import Evaluation, optional_array
+from .outcome import Evaluation, FloatArray, optional_array
 
 # How codes and ASE's interfaces say it: "SCF not converged in 2 cycles" (tblite), KohnShamConvergenceError
 # (GPAW), "did not converge", "failed to converge", "convergence not achieved" (Quantum ESPRESSO).
@@ -22,6 +22,11 @@ _SAYS_UNCONVERGED = re.compile(
     r"convergence\s*(error|failure|failed|(was\s+)?not)",
     re.IGNORECASE,
 )
+# Codes sum the halves of a stress in different orders, some in single precision.
+LARGEST_ASYMMETRY = 1e-3
+"""Largest difference of two components of a stress that are equal in theory, of its largest component."""
+LARGEST_ASYMMETRY_EV_PER_A3 = 1e-6
+"""Such a difference that is always let pass (eV/Å³)."""
 # A shell or an MPI launcher reports a child that died of signal n as exit status 128 + n.
 _SHELL_SIGNAL_OFFSET = 128
 _KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU})
@@ -31,35 +36,89 @@ def evaluate_with_calculator(atoms: Atoms, calculator: Calculator) -> Evaluation
     """Return energy, forces and, where the calculator has them, stress, charges and dipole of ``atoms``.
 
     The energy is the one whose derivative the forces are: ASE's ``free_energy`` if there is one, else
-    ``energy``.
+    ``energy``. A calculator that lists a stress among its properties must give one of a crystal.
 
     Raises
     ------
     NotConverged
         If the calculator says so by an error, or silently by an attribute ``converged`` that is False.
     EngineFailure
-        If the calculator has no energy or no forces.
+        If the calculator has no energy or no forces, or a stress that it should have is missing or none.
     """
     copy = atoms.copy()
     try:
         forces = calculator.get_property("forces", copy)
         energy = calculator.get_property("energy", copy)
-    except PropertyNotImplementedError as error:
+    except NotImplementedError as error:
         raise EngineFailure(f"the calculator does not give energy and forces: {one_line(error)}") from error
     results: dict[str, Any] = calculator.results
     energy = results.get("free_energy", energy)
-    if getattr(calculator, "converged", None) is False:
-        raise NotConverged("the calculator's attribute `converged` is False")
+    _check_attribute(calculator)
     if energy is None or forces is None:
         raise EngineFailure(f"the calculator gave no {'energy' if energy is None else 'forces'}")
     return Evaluation(
         energy=_number(energy),
         forces=np.array(forces, dtype=float),
-        stress=_optional_property(copy, calculator, "stress") if copy.pbc.all() else None,
+        stress=_stress(copy, calculator) if copy.pbc.all() else None,
         charges=_optional_property(copy, calculator, "charges"),
         # In a crystal the sum over a cell depends on where the cell is cut.
         dipole=None if copy.pbc.any() else _optional_property(copy, calculator, "dipole"),
     )
+
+
+def _check_attribute(calculator: Calculator) -> None:
+    """Refuse what the calculator itself calls unconverged, by an attribute or among its results."""
+    for said in (getattr(calculator, "converged", None), calculator.results.get("converged")):
+        # NumPy's False is another object than Python's.
+        if isinstance(said, bool | np.bool_) and not said:
+            raise NotConverged("the calculator's attribute `converged` is False")
+
+
+def _stress(atoms: Atoms, calculator: Calculator) -> FloatArray | None:
+    if "stress" not in calculator.implemented_properties and "stress" not in calculator.results:
+        return None
+    try:
+        values = calculator.get_property("stress", atoms)
+    except NotImplementedError as error:
+        raise EngineFailure(f"the calculator lists a stress and does not give it: {one_line(error)}") from error
+    return stress_of(values, "the calculator's result")
+
+
+def stress_of(values: Any, where: str) -> FloatArray:
+    """Return a stress in Voigt order xx, yy, zz, yz, xz, xy, shape (6,), given so or as a 3x3 matrix.
+
+    Numbers that are not finite stay: the checks of results reject them.
+
+    Parameters
+    ----------
+    values : what an engine gave, in ASE's sign and units; None if it gave nothing
+    where : where it was looked for, for the message
+
+    Raises
+    ------
+    EngineFailure
+        If there is none, or it has another shape, is no numbers, or is a matrix that is not symmetric: it was asked
+        for, and a label that lacks it in silence would make a data set with some.
+    """
+    if values is None:
+        raise EngineFailure(f"{where} has no stress, which was asked for")
+    try:
+        stress = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise EngineFailure(f"{where} has a stress that is not numbers: {one_line(error)}") from error
+    if stress.shape == (6,):
+        return stress
+    if stress.shape != (3, 3):
+        raise EngineFailure(f"{where} has a stress of shape {stress.shape}, expected (6,) or (3, 3)")
+    if np.isfinite(stress).all():
+        asymmetry = float(np.abs(stress - stress.T).max())
+        if asymmetry > max(LARGEST_ASYMMETRY * float(np.abs(stress).max()), LARGEST_ASYMMETRY_EV_PER_A3):
+            raise EngineFailure(
+                f"{where} has a stress that is not symmetric: components that should be equal differ by "
+                f"{asymmetry:.2g} eV/Å³"
+            )
+    symmetric = (stress + stress.T) / 2
+    return np.array([symmetric[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
 
 
 def _number(value: Any) -> float:
@@ -74,7 +133,7 @@ def _optional_property(atoms: Atoms, calculator: Calculator, name: str) -> np.nd
         return None
     try:
         return optional_array(calculator.get_property(name, atoms))
-    except PropertyNotImplementedError:
+    except NotImplementedError:
         return None
 
 
@@ -87,7 +146,7 @@ def failure_of(error: Exception) -> EngineFailure:
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return EngineFailure(f"'{error.filename}' not found")
     message = f"{type(error).__name__}: {one_line(error)}"
-    if _SAYS_UNCONVERGED.search(message):
+    if isinstance(error, SCFError) or _SAYS_UNCONVERGED.search(message):
         return NotConverged(message)
     if isinstance(error, MemoryError):
         return EngineFailure(f"memory: an allocation was refused ({message})", State.KILLED)

@@ -21,12 +21,17 @@ import ase
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.io.extxyz import key_val_str_to_dict
 
-from .ase_evaluation import evaluate_with_calculator, exit_failure, one_line
+from .ase_evaluation import evaluate_with_calculator, exit_failure, one_line, stress_of
+from .convergence import check_files
 from .engine import EngineFailure, EngineProbe, NotConverged
+from .executable import read_text
 from .isolated import isolated_atom
-from .outcome import Evaluation, optional_array
+from .licensed_settings import VaspSettings
+from .outcome import Evaluation, FloatArray, optional_array
 from .settings import CommandSettings
+from .vasp import check_convergence, electronic_loops
 
 INPUT_FILE = "input.extxyz"
 ARGUMENTS_FILE = "arguments.json"
@@ -54,15 +59,18 @@ class CommandEngine:
     def evaluate(self, atoms: Atoms, settings: CommandSettings, folder: Path) -> Evaluation:
         """Compute ``atoms`` by the calculator or the executable."""
         if settings.executable is None:
-            return evaluate_with_calculator(atoms, _load_class(settings)(**settings.arguments))
-        run_executable(atoms, settings, folder)
-        return read_output(atoms, folder / OUTPUT_FILE)
+            evaluation = evaluate_with_calculator(atoms, _load_class(settings)(**settings.arguments))
+            _check_outputs(folder)
+        else:
+            run_executable(atoms, settings, folder)
+            evaluation = read_output(atoms, folder / OUTPUT_FILE)
+        return _with_stress(evaluation, atoms, settings)
 
     def parse_finished(self, atoms: Atoms, settings: CommandSettings, folder: Path) -> Evaluation | None:
         """Return what an executable that ended with status 0 left in ``folder``."""
         if settings.executable is None or not (folder / DONE_FILE).exists():
             return None
-        return read_output(atoms, folder / OUTPUT_FILE)
+        return _with_stress(read_output(atoms, folder / OUTPUT_FILE), atoms, settings)
 
     def recovery_ladder(self, settings: CommandSettings) -> tuple[CommandSettings, ...]:
         """Return the settings with each set of `recovery` laid over `arguments`."""
@@ -99,6 +107,23 @@ class CommandEngine:
         except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=one_line(error))
         return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+
+
+def _check_outputs(folder: Path) -> None:
+    """Refuse the result of a calculator whose code left word, or numbers, of a failed self-consistency."""
+    check_files(folder)
+    for path in sorted(folder.rglob("OUTCAR")):
+        outcar = read_text(path)
+        # One of a machine-learned force field has no self-consistency.
+        if electronic_loops(outcar):
+            check_convergence(outcar, read_text(path.with_name("vasprun.xml")), VaspSettings())
+
+
+def _with_stress(evaluation: Evaluation, atoms: Atoms, settings: CommandSettings) -> Evaluation:
+    """Return the evaluation of an engine that may leave the stress out, if the settings let it."""
+    if evaluation.stress is None and settings.requires_stress and atoms.pbc.all():
+        raise EngineFailure("the engine gave no stress, and requires_stress is set")
+    return evaluation
 
 
 def _load_class(settings: CommandSettings) -> Any:
@@ -181,12 +206,29 @@ def read_output(atoms: Atoms, path: Path) -> Evaluation:
     return _evaluation(float(energy), results, path)
 
 
+def _stress(path: Path) -> FloatArray | None:
+    """Return the stress as it stands in the file, None if there is none: ASE's reader takes half of a matrix.
+
+    Raises
+    ------
+    EngineFailure
+        If it is none, or stands there by another name: a label must not lose it in silence.
+    """
+    comment = key_val_str_to_dict(path.read_text(encoding="utf-8").splitlines()[1])
+    if "stress" in comment:
+        return stress_of(comment["stress"], path.name)
+    others = [key for key in comment if key.lower() in ("stress", "virial", "virials", "stresses")]
+    if others:
+        raise EngineFailure(f"{path.name} has '{others[0]}', which is not read; write `stress` (eV/Å³, ASE's sign)")
+    return None
+
+
 def _evaluation(energy: float, results: dict[str, Any], path: Path) -> Evaluation:
     try:
         return Evaluation(
             energy=energy,
             forces=np.asarray(results["forces"], dtype=float),
-            stress=optional_array(results.get("stress")),
+            stress=_stress(path),
             charges=optional_array(results.get("charges")),
             dipole=optional_array(results.get("dipole")),
         )

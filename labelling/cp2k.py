@@ -7,30 +7,24 @@ output decides. The energy is the electronic free energy, whose derivative the f
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
-from ase.units import Bohr, Debye, GPa, Hartree, kB
+from ase.units import kB
 
+from .cp2k_output import FINISHED_MARK, read_output
 from .dft_settings import Cp2kSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
-from .engine import EngineFailure, EngineProbe, NotConverged
-from .executable import command_line, find_command, last_line, read_text, run_and_say, run_program
+from .engine import EngineFailure, EngineProbe
+from .executable import command_line, find_command, read_text, run_and_say, run_program
 from .isolated import isolated_atom
 from .outcome import Evaluation, FloatArray
 
 INPUT_FILE = "cp2k.inp"
 OUTPUT_FILE = "cp2k.out"
 _DEBIAN_DATA_FOLDER = Path("/usr/share/cp2k")
-_FINISHED_MARK = "PROGRAM ENDED AT"
-_UNCONVERGED = re.compile(r"SCF run NOT converged", re.IGNORECASE)
-_ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( QS \) energy \[a\.u\.\]:?\s+(\S+)")
-_STRESS_ROW = re.compile(r"STRESS\|[ ]+[xyz][ ]+([-+.\dE*]+)[ ]+([-+.\dE*]+)[ ]+([-+.\dE*]+)[ ]*$", re.MULTILINE)
-_DIPOLE = re.compile(r"Dipole moment \[Debye\]\s+X=\s*(\S+)\s+Y=\s*(\S+)\s+Z=\s*(\S+)")
 _VERSION = re.compile(r"CP2K version\s+(\S+)")
 _REMEDY = "on Debian: apt install cp2k cp2k-data; on a cluster load its module and set IONLOOP_CP2K_COMMAND"
 
@@ -50,14 +44,14 @@ class Cp2kEngine:
         words = find_command(settings)
         (folder / INPUT_FILE).write_text(input_text(atoms, settings), encoding="utf-8")
         failure = run_program([*words, "-i", INPUT_FILE], folder, OUTPUT_FILE)
-        return read_output(read_text(folder / OUTPUT_FILE), len(atoms), failure)
+        return read_output(read_text(folder / OUTPUT_FILE), len(atoms), settings, failure)
 
     def parse_finished(self, atoms: Atoms, settings: Cp2kSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
         text = read_text(folder / OUTPUT_FILE)
-        if _FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
+        if FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
             return None
-        return read_output(text, len(atoms))
+        return read_output(text, len(atoms), settings)
 
     def recovery_ladder(self, settings: Cp2kSettings) -> tuple[Cp2kSettings, ...]:
         """More cycles with smaller steps, then Pulay's mixing with smaller ones still; the smearing stays."""
@@ -233,99 +227,3 @@ def _subsystem(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
 
 def _vector(vector: FloatArray) -> str:
     return " ".join(f"{component:.14f}" for component in vector)
-
-
-def read_output(text: str, n_atoms: int, failure: EngineFailure | None = None) -> Evaluation:
-    """Return energy, forces, stress, Hirshfeld charges and dipole out of CP2K's output.
-
-    Parameters
-    ----------
-    text : the output
-    n_atoms : number of atoms that it must be about
-    failure : how the program ended, if not well
-
-    Raises
-    ------
-    NotConverged
-        If the output has CP2K's warning that the self-consistency did not converge.
-    EngineFailure
-        If the program failed, the output ends early or lacks the energy or the forces.
-    """
-    if _UNCONVERGED.search(text):
-        raise NotConverged("CP2K's output says: SCF run NOT converged")
-    if failure is not None:
-        said = _abort_message(text)
-        raise EngineFailure(f"{failure}; its output says: {said}" if said else str(failure), failure.state)
-    if _FINISHED_MARK not in text:
-        raise EngineFailure(f"CP2K's output ends early, with: {last_line(text)}")
-    energy = _ENERGY.findall(text)
-    if not energy:
-        raise EngineFailure("CP2K's output has no energy")
-    return Evaluation(
-        energy=_number(energy[-1]) * Hartree,
-        forces=_forces(text, n_atoms),
-        stress=_stress(text),
-        charges=_hirshfeld_charges(text, n_atoms),
-        dipole=_dipole_moment(text),
-    )
-
-
-def _abort_message(text: str) -> str:
-    """Return what stands in the box that CP2K draws around a fatal message."""
-    lines = text.splitlines()
-    for start, line in enumerate(lines):
-        if "[ABORT]" in line:
-            box = [row.strip(" *|\\/_-") for row in lines[start : start + 8]]
-            return " ".join(row.replace("[ABORT]", "").strip() for row in box if any(c.isalpha() for c in row))
-    return ""
-
-
-def _number(word: str) -> float:
-    """Return a number; nan where Fortran's field was too narrow, which the checks of results reject."""
-    try:
-        return float(word)
-    except ValueError:
-        return math.nan
-
-
-def _table(text: str, header: str, n_rows: int, columns: slice) -> FloatArray | None:
-    """Return the numbers in the last table under ``header`` whose rows start with 1, 2, 3..., or None."""
-    start = text.rfind(header)
-    if start < 0:
-        return None
-    rows: list[list[float]] = []
-    for line in text[start:].splitlines()[1:]:
-        words = line.split()
-        if words[:1] == [str(len(rows) + 1)]:
-            rows.append([_number(word) for word in words[columns]])
-            if len(rows) == n_rows:
-                return np.array(rows)
-    return None
-
-
-def _forces(text: str, n_atoms: int) -> FloatArray:
-    forces = _table(text, "ATOMIC FORCES in [a.u.]", n_atoms, slice(3, 6))
-    if forces is None or forces.shape != (n_atoms, 3):
-        raise EngineFailure(f"CP2K's output has no forces on {n_atoms} atoms")
-    return forces * Hartree / Bohr
-
-
-def _stress(text: str) -> FloatArray | None:
-    """Return ASE's stress: CP2K prints the pressure's sign, in GPa."""
-    start = text.rfind("STRESS| Analytical stress tensor [GPa]")
-    rows = _STRESS_ROW.findall(text[start:])[:3] if start >= 0 else []
-    if len(rows) < 3:
-        return None
-    (xx, xy, xz), (_, yy, yz), (_, _, zz) = (tuple(_number(word) for word in row) for row in rows)
-    return -np.array([xx, yy, zz, yz, xz, xy]) * GPa
-
-
-def _hirshfeld_charges(text: str, n_atoms: int) -> FloatArray | None:
-    charges = _table(text, "Hirshfeld Charges", n_atoms, slice(-1, None))
-    return None if charges is None else charges[:, 0]
-
-
-def _dipole_moment(text: str) -> FloatArray | None:
-    """Return the last dipole moment (e Å), modulo e times the lattice vectors, or None."""
-    found = _DIPOLE.findall(text)
-    return np.array([_number(word) for word in found[-1]]) * Debye if found else None

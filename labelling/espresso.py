@@ -1,7 +1,8 @@
 """Quantum ESPRESSO's pw.x, run once per label.
 
-pw.x exits with status 2 or 0 when the self-consistency fails, depending on its version; the words in its output
-decide. With Fermi-Dirac occupation its total energy includes the smearing's -TS, so the forces are its derivative.
+pw.x exits with status 2 or 0 when the self-consistency fails, depending on its version; the words and the numbers in
+its output decide. With Fermi-Dirac occupation its total energy includes the smearing's -TS, so the forces are its
+derivative.
 Debian's package has no pseudopotential of phosphorus or sulfur: they come from you, by `pseudopotential_folder`.
 """
 
@@ -18,18 +19,21 @@ import numpy as np
 from ase import Atoms
 from ase.units import Rydberg
 
-from .ase_evaluation import one_line
+from .ase_evaluation import one_line, stress_of
+from .convergence import LastChange, check_numbers, printed_number
 from .dft_settings import EspressoSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
 from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_and_say, run_program
 from .isolated import isolated_atom
-from .outcome import Evaluation, optional_array
+from .outcome import Evaluation
 
 INPUT_FILE = "espresso.pwi"
 OUTPUT_FILE = "espresso.pwo"
 _DEBIAN_FOLDER = Path("/usr/share/espresso/pseudo")
 _FINISHED_MARK = "JOB DONE."
 _UNCONVERGED = re.compile(r"convergence NOT achieved", re.IGNORECASE)
+_CONVERGED = re.compile(r"convergence has been achieved in\s+(\d+)\s+iterations")
+_ACCURACY = re.compile(r"estimated scf accuracy\s*<\s*(\S+)\s+Ry")
 _FATAL = re.compile(r"Error in routine\s+(.+?)\n\s+(.+?)\n")
 _VERSION = re.compile(r"Program PWSCF\s+v\.(\S+)")
 _REMEDY = "on Debian: apt install quantum-espresso; on a cluster load its module and set IONLOOP_ESPRESSO_COMMAND"
@@ -58,14 +62,14 @@ class EspressoEngine:
             raise EngineFailure(f"no pseudopotential {' and '.join(missing)} in {pseudopotential_folder(settings)}")
         (folder / INPUT_FILE).write_text(input_text(atoms, settings), encoding="utf-8")
         failure = run_program([*words, "-in", INPUT_FILE], folder, OUTPUT_FILE)
-        return read_output(read_text(folder / OUTPUT_FILE), atoms, failure)
+        return read_output(read_text(folder / OUTPUT_FILE), atoms, settings, failure)
 
     def parse_finished(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
         text = read_text(folder / OUTPUT_FILE)
         if _FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
             return None
-        return read_output(text, atoms)
+        return read_output(text, atoms, settings)
 
     def recovery_ladder(self, settings: EspressoSettings) -> tuple[EspressoSettings, ...]:
         """More cycles with smaller steps, then the local Thomas-Fermi mixing and another diagonalisation."""
@@ -169,21 +173,24 @@ def input_text(atoms: Atoms, settings: EspressoSettings) -> str:
     return buffer.getvalue()
 
 
-def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None) -> Evaluation:
+def read_output(
+    text: str, atoms: Atoms, settings: EspressoSettings, failure: EngineFailure | None = None
+) -> Evaluation:
     """Return energy, forces and stress out of pw.x's output.
 
     Parameters
     ----------
     text : the output
     atoms : the structure that it must be about
+    settings : how many iterations it might take, and to which accuracy
     failure : how the program ended, if not well
 
     Raises
     ------
     NotConverged
-        If the output says that convergence was not achieved.
+        If the output says that convergence was not achieved, does not say that it was, or has numbers that deny it.
     EngineFailure
-        If the program failed, the output ends early or lacks the energy or the forces.
+        If the program failed, the output ends early or lacks the energy, the forces or the stress.
     """
     if _UNCONVERGED.search(text):
         raise NotConverged("pw.x's output says: convergence NOT achieved")
@@ -193,6 +200,7 @@ def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None) -
         raise EngineFailure(f"{failure}{said}", failure.state)
     if _FINISHED_MARK not in text:
         raise EngineFailure(f"pw.x's output ends early, with: {last_line(text)}")
+    _check_convergence(text, settings)
     try:
         answer = ase.io.read(io.StringIO(text), format="espresso-out")
     # Output that is damaged in the middle may break ASE's reader in any way.
@@ -206,4 +214,20 @@ def read_output(text: str, atoms: Atoms, failure: EngineFailure | None = None) -
     energy, forces = results.get("free_energy", results.get("energy")), results.get("forces")
     if energy is None or forces is None:
         raise EngineFailure(f"pw.x's output has no {'energy' if energy is None else 'forces'}")
-    return Evaluation(float(energy), np.asarray(forces, dtype=float), optional_array(results.get("stress")))
+    stress = stress_of(results.get("stress"), "pw.x's output")
+    return Evaluation(float(energy), np.asarray(forces, dtype=float), stress)
+
+
+def _check_convergence(text: str, settings: EspressoSettings) -> None:
+    """Refuse an output that does not say that it converged, or whose estimated accuracy denies it.
+
+    With ``scf_must_converge = .false.`` pw.x says so when ``electron_maxstep`` is used up.
+    """
+    ends = list(_CONVERGED.finditer(text))
+    if not ends:
+        raise NotConverged("pw.x's output does not say that convergence has been achieved")
+    # With exact exchange there are several loops of which the last is the strictest.
+    accuracies = _ACCURACY.findall(text[: ends[-1].start()])
+    accuracy_Ry = printed_number(accuracies[-1]) if accuracies else None
+    last = LastChange("estimated energy", "Ry", accuracy_Ry, settings.energy_convergence_Ry)
+    check_numbers("pw.x", int(ends[-1].group(1)), settings.max_iterations, last)

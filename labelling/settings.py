@@ -83,6 +83,12 @@ class CommandSettings(CommonSettings):
         description="Elements that the engine has data for; others are rejected (chemical symbols)",
         json_schema_extra=NOT_PHYSICS,
     )
+    requires_stress: bool = Field(
+        False,
+        description="Whether a label of a crystal fails without a stress (yes or no); a calculator that lists a "
+        "stress among its properties must give it in any case",
+        json_schema_extra=NOT_PHYSICS,
+    )
     isolated_atom_box_A: PositiveFloat = Field(15.0, description="Edge of the cubic cell around an isolated atom (Å)")
     isolated_atom_periodic: bool = Field(
         False, description="Whether an isolated atom's cell is periodic, as plane-wave codes want it (yes or no)"

@@ -1,7 +1,8 @@
 """VASP, run once per label: ASE writes the inputs and reads ``vasprun.xml``; ``OUTCAR`` says whether it converged.
 
 VASP ends with status 0 and prints energy and forces when the self-consistency fails: only the line that ends the
-loop tells. The energy is the free energy (``e_fr_energy``, TOTEN), whose derivative the forces are.
+loop tells, and before VASP 6 not even that, so that the last change of energy decides. The energy is the free energy
+(``e_fr_energy``, TOTEN), whose derivative the forces are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,14 @@ import numpy as np
 from ase import Atoms
 from ase.config import ASEEnvDeprecationWarning
 
-from .ase_evaluation import one_line
+from .ase_evaluation import one_line, stress_of
+from .convergence import LastChange, check_numbers, printed_number
 from .dft_settings import is_spin_polarised, k_grid_shape
 from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_program
 from .isolated import isolated_atom
 from .licensed_settings import VaspSettings
-from .outcome import Evaluation, optional_array
+from .outcome import Evaluation
 from .program_output import out_of_memory, printed_elsewhere
 
 OUTPUT_FILE = "vasp.out"
@@ -33,6 +36,14 @@ POTENTIALS_VARIABLE = "VASP_PP_PATH"
 _FINISHED_MARK = "General timing and accounting informations for this job"
 _CONVERGED = "aborting loop because EDIFF is reached"
 _UNCONVERGED = re.compile(r"EDIFF was not reached \(unconverged\)|aborting loop because hard stop was set")
+_ITERATION = re.compile(r"Iteration\s+(\d+)\(\s*(\d+)\)")
+# What VASP itself compares with EDIFF; the words after the loop have other blanks ("free  energy").
+_ENERGY_CHANGE = re.compile(r"total energy-change \(2\. order\)\s*:\s*([^\s(]+)")
+_STEP_ENERGY = re.compile(r"free energy +TOTEN\s*=\s*(\S+)")
+_FILE_STEPS = re.compile(r"<scstep>.*?</scstep>", re.DOTALL)
+_FILE_ENERGY = re.compile(r'name="e_fr_energy">\s*([^<\s]+)')
+_LIMIT = re.compile(r"\bNELM\s*=\s*(\d+)")
+_CRITERION = re.compile(r"\bEDIFF\s*=\s*(\S+)\s+stopping-criterion for ELM")
 _SORT_FILE = "ase-sort.dat"
 _POSITION_TOLERANCE_A = 1e-4
 _BOX_STEP_A = 0.5
@@ -57,7 +68,7 @@ class VaspEngine:
         words = find_command(settings)
         write_inputs(atoms, settings, folder)
         failure = run_program(words, folder, OUTPUT_FILE)
-        return read_output(atoms, folder, failure)
+        return read_output(atoms, settings, folder, failure)
 
     def parse_finished(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
@@ -65,7 +76,7 @@ class VaspEngine:
             return None
         if not _describes(folder / "POSCAR", atoms, folder):
             return None
-        return read_output(atoms, folder)
+        return read_output(atoms, settings, folder)
 
     def recovery_ladder(self, settings: VaspSettings) -> tuple[VaspSettings, ...]:
         """More cycles with smaller steps, then all orbitals at once; the occupation stays."""
@@ -186,15 +197,16 @@ def _potentials_in(folder: Path) -> Iterator[None]:
             os.environ[POTENTIALS_VARIABLE] = before
 
 
-def read_output(atoms: Atoms, folder: Path, failure: EngineFailure | None = None) -> Evaluation:
+def read_output(atoms: Atoms, settings: VaspSettings, folder: Path, failure: EngineFailure | None = None) -> Evaluation:
     """Return energy, forces and stress out of VASP's files.
 
     Raises
     ------
     NotConverged
-        If OUTCAR does not say that the self-consistency converged.
+        If OUTCAR does not say that the self-consistency converged, or its numbers deny it.
     EngineFailure
-        If memory ran out, the program failed, or a file is missing, ends early or is about other atoms.
+        If memory ran out, the program failed, or a file is missing, ends early, lacks something or is about other
+        atoms.
     """
     outcar = read_text(folder / "OUTCAR")
     screen = read_text(folder / OUTPUT_FILE)
@@ -205,14 +217,82 @@ def read_output(atoms: Atoms, folder: Path, failure: EngineFailure | None = None
         if failure is not None:
             raise EngineFailure(f"{failure}; its output ends with: {last_line(screen or outcar)}", failure.state)
         raise EngineFailure(f"VASP's OUTCAR ends early, with: {last_line(outcar)}")
-    # The end of a run that did not converge looks like any other: the absence of the good line is what tells.
-    if _CONVERGED not in outcar or _UNCONVERGED.search(outcar):
-        raise NotConverged("VASP's OUTCAR does not say that EDIFF was reached")
+    check_convergence(outcar, read_text(folder / "vasprun.xml"), settings)
     if failure is not None:
         raise failure
     if not _describes(folder / "vasprun.xml", atoms, folder):
         raise EngineFailure("vasprun.xml is about other atoms or positions than those that were asked for")
     return _evaluation(_read(folder / "vasprun.xml"), _resort(folder))
+
+
+@dataclass(frozen=True)
+class ElectronicLoop:
+    """One electronic loop: the iterations of one ionic step, or of one of its self-consistencies."""
+
+    ionic_step: int
+    iterations: int
+    text: str
+
+
+def check_convergence(outcar: str, vasprun: str, settings: VaspSettings) -> None:
+    """Refuse a run whose last ionic step did not converge, whatever VASP says of it.
+
+    Parameters
+    ----------
+    outcar, vasprun : the texts of OUTCAR and vasprun.xml
+    settings : what holds where the files do not say NELM and EDIFF
+
+    Raises
+    ------
+    NotConverged
+        If OUTCAR does not say that EDIFF was reached, if the last change of energy is above EDIFF, or if NELM
+        iterations were used and no file shows that change.
+    """
+    loops = electronic_loops(outcar)
+    last_step = [loop for loop in loops if loop.ionic_step == loops[-1].ionic_step]
+    # Ionic steps before the last leave nothing in the label.
+    told = "".join(loop.text for loop in last_step) or outcar
+    if _CONVERGED not in told or _UNCONVERGED.search(told):
+        raise NotConverged("VASP's OUTCAR does not say that EDIFF was reached")
+    said_limit, said_criterion = _LIMIT.search(outcar), _CRITERION.search(outcar)
+    limit = settings.max_iterations if said_limit is None else int(said_limit.group(1))
+    criterion = settings.energy_convergence_eV if said_criterion is None else printed_number(said_criterion.group(1))
+    in_file = _energies_in_file(vasprun)
+    ends = [(loop.iterations, loop.text) for loop in last_step] or [(len(in_file), "")]
+    for iterations, text in ends:
+        changes = _ENERGY_CHANGE.findall(text)
+        change = printed_number(changes[-1]) if changes else None
+        if change is None and iterations >= limit:
+            energies = [printed_number(word) for word in _STEP_ENERGY.findall(text)]
+            # The file's steps are of all loops of an ionic step together: its last two are the last loop's.
+            change = _last_difference(energies) if len(energies) > 1 else _last_difference(in_file)
+        check_numbers("VASP", iterations, limit, LastChange("energy", "eV", change, criterion))
+
+
+def electronic_loops(outcar: str) -> list[ElectronicLoop]:
+    """Return the electronic loops in order: a count of iterations that falls begins a new one."""
+    marks = list(_ITERATION.finditer(outcar))
+    loops: list[ElectronicLoop] = []
+    for number, mark in enumerate(marks):
+        ionic_step, iteration = int(mark.group(1)), int(mark.group(2))
+        end = marks[number + 1].start() if number + 1 < len(marks) else len(outcar)
+        text = outcar[mark.start() : end]
+        if loops and loops[-1].ionic_step == ionic_step and loops[-1].iterations < iteration:
+            loops[-1] = ElectronicLoop(ionic_step, iteration, loops[-1].text + text)
+        else:
+            loops.append(ElectronicLoop(ionic_step, iteration, text))
+    return loops
+
+
+def _energies_in_file(vasprun: str) -> list[float]:
+    """Return the free energies (eV) of the electronic steps of the last ionic step in vasprun.xml."""
+    last_calculation = vasprun[max(vasprun.rfind("<calculation>"), 0) :]
+    found = (_FILE_ENERGY.search(step) for step in _FILE_STEPS.findall(last_calculation))
+    return [printed_number(one.group(1)) for one in found if one is not None]
+
+
+def _last_difference(energies: list[float]) -> float | None:
+    return energies[-1] - energies[-2] if len(energies) > 1 else None
 
 
 def _evaluation(computed: Atoms, resort: list[int]) -> Evaluation:
@@ -223,7 +303,7 @@ def _evaluation(computed: Atoms, resort: list[int]) -> Evaluation:
     return Evaluation(
         energy=float(energy),
         forces=np.asarray(forces, dtype=float)[resort],
-        stress=optional_array(results.get("stress")),
+        stress=stress_of(results.get("stress"), "vasprun.xml"),
     )
 
 

@@ -219,7 +219,7 @@ atom 0.2300000000000000 2.3100000000000001 0.4200000000000000 S"""
 
 class TestOutputsOfAims:
     def read(self, name: str, atoms: Atoms):
-        return aims_code.read_output((OUTPUTS / "aims" / name).read_text(), atoms)
+        return aims_code.read_output((OUTPUTS / "aims" / name).read_text(), atoms, AimsSettings())
 
     def test_converged(self, lithium_thiophosphate):
         found = self.read("converged.out", lithium_thiophosphate)
@@ -236,12 +236,12 @@ class TestOutputsOfAims:
         start = text.rindex("\n", 0, farewell) + 1
         # Where the cell is cut changes the dipole of a crystal: no label has it.
         with_dipole = text[:start] + line + text[start:]
-        assert aims_code.read_output(with_dipole, lithium_thiophosphate).dipole is None
+        assert aims_code.read_output(with_dipole, lithium_thiophosphate, AimsSettings()).dipole is None
         lithium_thiophosphate.pbc = False
         np.testing.assert_allclose(
-            aims_code.read_output(with_dipole, lithium_thiophosphate).dipole, [0.125, -0.25, 0.375]
+            aims_code.read_output(with_dipole, lithium_thiophosphate, AimsSettings()).dipole, [0.125, -0.25, 0.375]
         )
-        assert aims_code.read_output(text, lithium_thiophosphate).dipole is None
+        assert aims_code.read_output(text, lithium_thiophosphate, AimsSettings()).dipole is None
 
     def test_unconverged_though_an_energy_is_printed(self, lithium_thiophosphate):
         with pytest.raises(NotConverged, match="DID NOT CONVERGE"):

@@ -242,7 +242,7 @@ def _stored(name: str) -> str:
 
 
 def test_output_of_cp2k_in_our_units_and_signs():
-    evaluation = cp2k_module.read_output(_stored("cp2k/converged.out"), 4)
+    evaluation = cp2k_module.read_output(_stored("cp2k/converged.out"), 4, Cp2kSettings())
     assert evaluation.energy == pytest.approx(-34.430942918636710 * Hartree, abs=1e-9)
     assert evaluation.forces[2, 0] == pytest.approx(-0.099629329660 * Hartree / Bohr, abs=1e-9)
     # Compressed cells push outwards: positive pressure, negative stress.
@@ -259,12 +259,12 @@ def test_the_dipole_of_cp2k_is_asked_for_and_read_where_it_can_be_had(lithium_th
     for change in ({"smearing_eV": 0.05}, {"k_grid": KGrid(grid=(1, 1, 2))}):
         assert "MOMENTS" not in cp2k_module.input_text(lithium_thiophosphate, at_gamma.model_copy(update=change))
     text = _stored("cp2k/converged.out")
-    assert cp2k_module.read_output(text, 4).dipole is None
+    assert cp2k_module.read_output(text, 4, Cp2kSettings()).dipole is None
     printed = (
         "  Dipole moment [Debye]\n"
         "    X=  0.11260305E+02 Y=  0.42677688E+01 Z= -0.43554982E+01   Total=    12.80541638\n"
     )
-    dipole = cp2k_module.read_output(printed + text, 4).dipole
+    dipole = cp2k_module.read_output(printed + text, 4, Cp2kSettings()).dipole
     np.testing.assert_allclose(dipole, np.array([11.260305, 4.2677688, -4.3554982]) * Debye)
 
 
@@ -274,34 +274,36 @@ def test_output_of_cp2k_that_did_not_converge_is_never_counted():
     assert "ENERGY| Total" in text
     assert "PROGRAM ENDED AT" in text
     with pytest.raises(NotConverged):
-        cp2k_module.read_output(text, 4)
+        cp2k_module.read_output(text, 4, Cp2kSettings())
 
 
 def test_output_of_cp2k_that_ends_early():
     with pytest.raises(EngineFailure, match="ends early"):
-        cp2k_module.read_output(_stored("cp2k/killed.out"), 4)
+        cp2k_module.read_output(_stored("cp2k/killed.out"), 4, Cp2kSettings())
 
 
 def test_a_fatal_message_of_cp2k_reaches_the_reason():
     with pytest.raises(
         EngineFailure, match=r"ended with exit status 1.*basis set <DZVP-MOLOPT-SR-GTH> for element <BK>"
     ):
-        cp2k_module.read_output(_stored("cp2k/aborted.out"), 2, EngineFailure("'cp2k' ended with exit status 1"))
+        cp2k_module.read_output(
+            _stored("cp2k/aborted.out"), 2, Cp2kSettings(), EngineFailure("'cp2k' ended with exit status 1")
+        )
 
 
 def test_a_number_that_fortran_could_not_print_is_not_taken_for_another():
     text = _stored("cp2k/converged.out").replace("-0.099629329660", "***************")
-    assert np.isnan(cp2k_module.read_output(text, 4).forces[2, 0])
+    assert np.isnan(cp2k_module.read_output(text, 4, Cp2kSettings()).forces[2, 0])
 
 
 def test_output_of_cp2k_about_other_atoms():
     with pytest.raises(EngineFailure, match="no forces on 5 atoms"):
-        cp2k_module.read_output(_stored("cp2k/converged.out"), 5)
+        cp2k_module.read_output(_stored("cp2k/converged.out"), 5, Cp2kSettings())
 
 
 def test_output_of_espresso(displaced_silicon):
     text = _stored("espresso/converged.out")
-    evaluation = espresso_module.read_output(text, displaced_silicon)
+    evaluation = espresso_module.read_output(text, displaced_silicon, SILICON)
     printed_Ry = next(line for line in text.splitlines() if line.startswith("!")).split()[-2]
     assert evaluation.energy == pytest.approx(float(printed_Ry) * Rydberg, abs=1e-3)
     np.testing.assert_allclose(evaluation.forces.sum(axis=0), 0.0, atol=1e-5)
@@ -319,13 +321,13 @@ def test_output_of_espresso(displaced_silicon):
 def test_output_of_espresso_without_a_result(name, error, message, displaced_silicon):
     failure = EngineFailure("'pw.x' ended with exit status 1") if name == "aborted" else None
     with pytest.raises(error, match=message):
-        espresso_module.read_output(_stored(f"espresso/{name}.out"), displaced_silicon, failure)
+        espresso_module.read_output(_stored(f"espresso/{name}.out"), displaced_silicon, SILICON, failure)
 
 
 def test_output_of_espresso_about_other_atoms(displaced_silicon):
     other = Atoms("SiGe", positions=displaced_silicon.positions, cell=displaced_silicon.cell, pbc=True)
     with pytest.raises(EngineFailure, match="not "):
-        espresso_module.read_output(_stored("espresso/converged.out"), other)
+        espresso_module.read_output(_stored("espresso/converged.out"), other, SILICON)
 
 
 # runs, with stand-ins for the programs

@@ -102,3 +102,13 @@ class Misbehaving(GaussianPairs):
 
     def _lose_an_electron(self) -> None:
         self.results["charges"] = np.full(len(self.atoms), 1.0 / len(self.atoms))
+
+
+class WithoutStress(GaussianPairs):
+    """A calculator that knows no stress."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.results.pop("stress", None)
