@@ -12,6 +12,8 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..errors import InputError
+
 FloatArray = NDArray[np.float64]
 
 FORCE_BIN_EDGES_eV_per_A = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -19,7 +21,7 @@ FORCE_BIN_EDGES_eV_per_A = (0.0, 0.5, 1.0, 2.0, 5.0)
 
 
 class Labelled(Protocol):
-    """A structure with its reference energy (eV) and forces (eV/Å, shape [n_atoms, 3])."""
+    """A structure with its reference energy (eV) and, mostly, forces (eV/Å, shape [n_atoms, 3])."""
 
     @property
     def atoms(self) -> Atoms:
@@ -30,8 +32,12 @@ class Labelled(Protocol):
         """Total energy (eV)."""
 
     @property
-    def forces(self) -> np.ndarray:
-        """Forces (eV/Å), shape [n_atoms, 3]."""
+    def forces(self) -> np.ndarray | None:
+        """Forces (eV/Å), shape [n_atoms, 3], or None."""
+
+    @property
+    def fitted_forces(self) -> np.ndarray:
+        """Whether the force on each atom is one to compare with, shape [n_atoms]: neither missing nor masked."""
 
 
 class ErrorStatistics(BaseModel):
@@ -94,7 +100,9 @@ class ModelErrors(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     energy_eV_per_atom: ErrorStatistics = Field(description="Error of the energy per atom (eV/atom)")
-    force_eV_per_A: ErrorStatistics = Field(description="Error of the force components (eV/Å)")
+    force_eV_per_A: ErrorStatistics | None = Field(
+        description="Error of the force components (eV/Å); null where no structure has forces"
+    )
     force_by_element_eV_per_A: dict[str, ErrorStatistics] = Field(
         description="Error of the force components on the atoms of one element (eV/Å)"
     )
@@ -103,6 +111,19 @@ class ModelErrors(BaseModel):
         description="Error of the force components by magnitude of the reference force, ranges without atoms left "
         "out (eV/Å)",
     )
+
+    @property
+    def forces(self) -> ErrorStatistics:
+        """Error of the force components (eV/Å).
+
+        Raises
+        ------
+        InputError
+            If no structure has forces.
+        """
+        if self.force_eV_per_A is None:
+            raise InputError("none of the structures has forces to compare with: they have energies alone")
+        return self.force_eV_per_A
 
 
 def force_bins(
@@ -154,8 +175,9 @@ class ParityData:
     Attributes
     ----------
     reference_energies, predicted_energies : energy per atom (eV/atom), shape [n_configurations]
-    reference_forces, predicted_forces : force on every atom (eV/Å), shape [n_atoms, 3], configuration by configuration
-    elements : chemical symbol of every atom, shape [n_atoms]
+    reference_forces, predicted_forces : force on every atom that has one to compare with (eV/Å), shape [n_atoms, 3],
+        configuration by configuration
+    elements : chemical symbols of those atoms, shape [n_atoms]
     """
 
     reference_energies: FloatArray
@@ -169,7 +191,7 @@ class ParityData:
         force_errors = self.predicted_forces - self.reference_forces
         return ModelErrors(
             energy_eV_per_atom=ErrorStatistics.from_errors(self.predicted_energies - self.reference_energies),
-            force_eV_per_A=ErrorStatistics.from_errors(force_errors),
+            force_eV_per_A=ErrorStatistics.from_errors(force_errors) if len(force_errors) else None,
             force_by_element_eV_per_A={
                 str(element): ErrorStatistics.from_errors(force_errors[self.elements == element])
                 for element in np.unique(self.elements)
@@ -208,13 +230,23 @@ def collect_parity_data(
             raise ValueError(
                 f"forces of the shape {forces.shape} for a configuration of {len(configuration.atoms)} atoms"
             )
+    compared = [configuration.fitted_forces for configuration in configurations]
+    references = [
+        configuration.forces[atoms]
+        for configuration, atoms in zip(configurations, compared, strict=True)
+        if configuration.forces is not None
+    ]
+    elements = [
+        np.array(configuration.atoms.get_chemical_symbols(), dtype=str)[atoms]
+        for configuration, atoms in zip(configurations, compared, strict=True)
+    ]
     sizes = np.array([len(configuration.atoms) for configuration in configurations], dtype=np.float64)
     return ParityData(
         reference_energies=np.array([configuration.energy for configuration in configurations]) / sizes,
         predicted_energies=np.asarray(predicted_energies, dtype=np.float64) / sizes,
-        reference_forces=np.concatenate([configuration.forces for configuration in configurations]),
-        predicted_forces=np.concatenate(predicted),
-        elements=np.concatenate([configuration.atoms.get_chemical_symbols() for configuration in configurations]),
+        reference_forces=np.concatenate([np.zeros((0, 3)), *references]),
+        predicted_forces=np.concatenate([forces[atoms] for forces, atoms in zip(predicted, compared, strict=True)]),
+        elements=np.concatenate(elements),
     )
 
 
@@ -244,6 +276,12 @@ def evaluate_errors(calculator: Calculator, configurations: Iterable[Labelled]) 
         If there are no configurations.
     """
     return parity_data(calculator, configurations).errors()
+
+
+def isolated_atom_errors(calculator: Calculator, isolated_atoms: Iterable[Labelled]) -> ErrorStatistics | None:
+    """Return the errors of the energies of isolated atoms (eV), None without any."""
+    errors = [float(calculator.get_property("energy", item.atoms)) - item.energy for item in isolated_atoms]
+    return ErrorStatistics.from_errors(errors) if errors else None
 
 
 class WithStress(Labelled, Protocol):

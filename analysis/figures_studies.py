@@ -20,7 +20,7 @@ def error_against_size(study: DataSizeStudy) -> go.Figure:
     sizes = [point.configurations for point in points]
     figure.add_scatter(
         x=sizes,
-        y=[_MILLI * point.errors.force_eV_per_A.rmse for point in points],
+        y=[_MILLI * point.errors.forces.rmse for point in points],
         mode="lines+markers",
         name="all",
         line={"color": MODEL_COLOURS["reference"], "width": 2.5},

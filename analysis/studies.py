@@ -152,7 +152,7 @@ def label_differences(
     Raises
     ------
     InputError
-        If the structures are not the same, one by one.
+        If the structures are not the same, one by one, or have no forces.
     """
     if len(first) != len(second) or not first:
         raise InputError(f"labels of {len(first)} and of {len(second)} structures cannot be compared one by one")
@@ -161,10 +161,13 @@ def label_differences(
     for one, other, composition in zip(first, second, compositions, strict=True):
         if list(one.atoms.numbers) != list(other.atoms.numbers):
             raise InputError("labels of different structures cannot be compared")
-        difference = other.forces - one.forces
-        for symbol in one.atoms.symbols.species():
-            by_element[symbol].append(difference[one.atoms.symbols == symbol])
+        if one.forces is not None and other.forces is not None:
+            difference, compared = other.forces - one.forces, one.fitted_forces & other.fitted_forces
+            for symbol in one.atoms.symbols.species():
+                by_element[symbol].append(difference[compared & (one.atoms.symbols == symbol)])
         energies[composition].append((other.energy - one.energy) / len(one.atoms))
+    if not by_element:
+        raise InputError("no structure has forces in both sets: the study compares forces")
     offsets = {composition: float(np.mean(values)) for composition, values in sorted(energies.items())}
     scatter = [value - offsets[composition] for composition, values in energies.items() for value in values]
     return LabelDifferences(
@@ -190,10 +193,10 @@ def flat_down_to(points: Sequence[SizePoint], tolerance: float = 0.1) -> int:
 
     ``tolerance`` is relative; points come largest first.
     """
-    best = min(point.errors.force_eV_per_A.rmse for point in points)
+    best = min(point.errors.forces.rmse for point in points)
     flat = points[0].configurations
     for point in points:
-        if point.errors.force_eV_per_A.rmse > (1.0 + tolerance) * best:
+        if point.errors.forces.rmse > (1.0 + tolerance) * best:
             break
         flat = point.configurations
     return flat

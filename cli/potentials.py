@@ -112,7 +112,7 @@ def evaluate(
     virial_key: VirialKey = "REF_virial",
 ) -> None:
     """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
-    from ..analysis.errors import parity_data, virial_errors
+    from ..analysis.errors import isolated_atom_errors, parity_data, virial_errors
     from ..fitting.models import load_model
     from ..workflows.report_data import write_parity
 
@@ -120,14 +120,16 @@ def evaluate(
     calculator = load_model(model, backend=backend.value)
     compared = parity_data(calculator, data_set.configurations)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
+    isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
     if parity is not None:
         write_parity(parity.resolve(), compared)
     if as_json:
         found = errors.model_dump(mode="json")
-        found["virial_eV_per_atom"] = None if virials is None else virials.model_dump(mode="json")
+        for name, statistics in (("virial_eV_per_atom", virials), ("isolated_atom_eV", isolated)):
+            found[name] = None if statistics is None else statistics.model_dump(mode="json")
         typer.echo(json.dumps({"configurations": len(data_set), **found}, indent=2))
     else:
-        _print_errors(errors, virials, len(data_set))
+        _print_errors(errors, virials, isolated, len(data_set))
 
 
 def _keys(energy: str, forces: str, virial: str) -> ExtxyzKeys:
@@ -172,23 +174,32 @@ def _hyperparameters(
     return campaign.gap, baseline
 
 
-def _print_errors(errors: ModelErrors, virials: ErrorStatistics | None, configurations: int) -> None:
+def _print_errors(
+    errors: ModelErrors, virials: ErrorStatistics | None, isolated: ErrorStatistics | None, configurations: int
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, title=f"{configurations} configurations", title_justify="left")
     for title in ("", "RMSE", "MAE", "largest", "values"):
         table.add_column(title, justify="right" if title else "left")
-    rows = [("energy, meV/atom", errors.energy_eV_per_atom), ("forces, meV/Å", errors.force_eV_per_A)]
-    rows += [(f"  on {element}", error) for element, error in errors.force_by_element_eV_per_A.items()]
-    rows += [("virial, meV/atom", virials)] if virials is not None else []
+    rows = [
+        ("energy, meV/atom", errors.energy_eV_per_atom),
+        ("forces, meV/Å", errors.force_eV_per_A),
+        *((f"  on {element}", error) for element, error in errors.force_by_element_eV_per_A.items()),
+        ("virial, meV/atom", virials),
+        ("isolated atoms, meV", isolated),
+    ]
     for name, error in rows:
+        if error is None:
+            continue
         numbers = (f"{1000 * value:.2f}" for value in (error.rmse, error.mae, error.maximum))
         table.add_row(name, *numbers, str(error.count))
     console = Console(highlight=False)
     console.print(table)
-    console.print()
-    console.print(_magnitude_table(errors))
+    if errors.force_by_magnitude_eV_per_A:
+        console.print()
+        console.print(_magnitude_table(errors))
 
 
 def _magnitude_table(errors: ModelErrors) -> Table:

@@ -129,7 +129,9 @@ class EsGapCalculator(Calculator):
     ) -> None:
         """Evaluate both parts and add them; raises what they raise."""
         super().calculate(atoms, list(properties), list(system_changes))
-        names = ["energy", "forces"] + (["stress"] if self.atoms.cell.rank == 3 else [])
+        # In open space the baseline has no stress, whatever cell is written around the atoms.
+        has_stress = self.atoms.cell.rank == 3 and self.atoms.pbc.all()
+        names = ["energy", "forces"] + (["stress"] if has_stress else [])
         variance = ["local_variance"] if "local_variance" in properties else []
         # Not by get_property, which compares the atoms with those of the last call for every single property.
         self.gap.calculate(self.atoms, names + variance, list(all_changes))

@@ -153,14 +153,16 @@ def leave_out_tensors(
     Raises
     ------
     InputError
-        If a configuration is not neutral with the charges that the problem allows.
+        If a configuration is not neutral with the charges that the problem allows, or none has forces.
     IonloopError
         As :func:`~ionloop.fitting.native.fit.run_fit`.
     """
     check_data(task.data_set, task.settings)
     _check_neutral(task, problem)
+    if not any(one.fitted_forces.any() for one in task.data_set):
+        raise InputError("charges are fitted to errors of forces, and none of the configurations has any")
     evaluators = [PairTensorEvaluator(problem.species, one, accuracy) for one in exponents]
-    targets = [_targets(item, task, evaluators, problem.basis) for item in task.data_set]
+    targets = [_targets(item, task, evaluators, problem.basis) for item in task.data_set.fitted_configurations]
     n_sets = targets[0].values.shape[1]
     with open_workshop(resources, progress) as workshop:
         source, kept_bytes = row_source(task, resources, workshop, n_sets)
@@ -168,7 +170,7 @@ def leave_out_tensors(
             system, _ = factorise(source, targets, task.settings.sparse_jitter, store, workshop)
             found = residuals_of(system, targets, store, workshop, leave_out=True)
         source.close()
-    left_out = [without for _, without in found if without is not None]
+    left_out = [without for _, without in found[: len(task.data_set)] if without is not None]
     parts = np.arange(1, n_sets).reshape(len(exponents), -1)
     return [
         LeaveOutTensors(
@@ -216,11 +218,11 @@ def _targets(
             part = replace(
                 configuration,
                 energy=float(energy) + offset,
-                forces=tensors.forces[index],
+                forces=None if configuration.forces is None else tensors.forces[index],
                 stress=stress if configuration.stress is not None else None,
             )
             columns.append(scaled_targets(part, task.settings, task.data_set).values)
-    return ScaledTargets(np.hstack(columns), reference.sigmas)
+    return replace(reference, values=np.hstack(columns))
 
 
 def _along(tensors: PairTensors, basis: FloatArray) -> PairTensors:
@@ -248,7 +250,7 @@ def charge_error_curve(tensors: LeaveOutTensors, charges: Mapping[str, float], s
     return ErrorCurve(
         charges=dict(charges),
         scales=tuple(scales),
-        force_eV_per_A=tuple(one.force_eV_per_A for one in found),
+        force_eV_per_A=tuple(one.force_rmse_eV_per_A for one in found),
         force_by_element_eV_per_A={
             symbol: tuple(one.force_by_element_eV_per_A[symbol] for one in found)
             for symbol in found[0].force_by_element_eV_per_A
@@ -277,7 +279,7 @@ def fit_charges_to_error(
     forms = [[_force_form(item) for item in one.configurations] for one in tensors]
     lowest = [_lowest(own, one.problem) for own, one in zip(forms, tensors, strict=True)]
     errors = [
-        one.summary(_by_species(charges, one.problem)).force_eV_per_A
+        one.summary(_by_species(charges, one.problem)).force_rmse_eV_per_A
         for one, charges in zip(tensors, lowest, strict=True)
     ]
     best = int(np.argmin(errors))
@@ -301,7 +303,7 @@ def fit_charges_to_error(
 
 def _force_form(item: ConfigurationResiduals) -> QuadraticForm:
     """Return the sum of squared force errors as a function of the products of x."""
-    rows = slice(1, 1 + 3 * item.configuration.n_atoms)
+    rows = slice(1, 1 + 3 * int(item.configuration.fitted_forces.sum()))
     reference, tensors = item.reference[rows], item.tensors[:, rows]
     return QuadraticForm(tensors @ tensors.T, tensors @ reference, float(reference @ reference), len(reference))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,12 +25,16 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from pydantic import ValidationError
 
 from ..errors import InputError
+from .label_weights import WEIGHT_KEYS, read_weights, weight_columns, weight_entries
+from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation
 
 ISOLATED_ATOM = "isolated_atom"
 _ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM, "isolatedatom", "isolated"})
 LABELLED_BY = "labelled_by"
 """Entry of a frame that names the engine and its settings."""
+_STANDS_IN = "stands_in"
+"""Entry of an isolated atom's frame whose energy is not a label, but a zero that the others count from."""
 POSITION_DECIMALS = 8
 """Decimals (Å) to which two wrapped positions must agree for two structures to count as the same."""
 
@@ -63,13 +67,13 @@ class BareConfiguration:
 
 @dataclass(frozen=True, eq=False)
 class LabelledConfiguration:
-    """One structure with its reference energy and forces; arrays are copied and made read-only.
+    """One structure with its reference energy and, mostly, forces; arrays are copied and made read-only.
 
     Parameters
     ----------
     atoms : structure; only elements, cell, periodicity and positions are kept
     energy : total energy (eV)
-    forces : shape [n_atoms, 3] (eV/Å)
+    forces : shape [n_atoms, 3] (eV/Å), or None where only the energy is known
     stress : shape [6], ASE's sign and Voigt order (eV/Å³), or None
     identifier : name used in messages and files; no spaces or quotes
     config_type : group, by which the regularisation can differ
@@ -77,6 +81,7 @@ class LabelledConfiguration:
     labelled_by : name of the engine and its settings; None where it is not known. Not part of the content
     charges : shape [n_atoms] (e), or None; written and read, never fitted, not part of the content
     dipole : shape [3] (e Å), or None; as the charges
+    weights : standard deviations of single labels, which go before all others, and forces that are not fitted; or None
 
     Raises
     ------
@@ -86,7 +91,7 @@ class LabelledConfiguration:
 
     atoms: Atoms
     energy: float
-    forces: np.ndarray
+    forces: np.ndarray | None
     stress: np.ndarray | None
     identifier: str
     config_type: str = "default"
@@ -94,6 +99,7 @@ class LabelledConfiguration:
     labelled_by: str | None = None
     charges: np.ndarray | None = None
     dipole: np.ndarray | None = None
+    weights: LabelWeights | None = None
 
     def __post_init__(self) -> None:
         for name in ("identifier", "config_type"):
@@ -110,11 +116,15 @@ class LabelledConfiguration:
         )
         object.__setattr__(self, "atoms", bare)
         object.__setattr__(self, "energy", float(self.energy))
-        object.__setattr__(self, "forces", self._checked("forces", self.forces, (len(bare), 3)))
-        for name, shape in (("stress", (6,)), ("charges", (len(bare),)), ("dipole", (3,))):
+        shapes = {"forces": (len(bare), 3), "stress": (6,), "charges": (len(bare),), "dipole": (3,)}
+        for name, shape in shapes.items():
             values = getattr(self, name)
             if values is not None:
                 object.__setattr__(self, name, self._checked(name, values, shape))
+        if self.weights is not None and self.weights.n_atoms not in (None, len(bare)):
+            raise InputError(
+                f"weights of configuration {self.identifier!r} are for {self.weights.n_atoms} atoms; it has {len(bare)}"
+            )
 
     def _checked(self, name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
         array = np.array(values, dtype=np.float64)
@@ -137,6 +147,14 @@ class LabelledConfiguration:
             return None
         return -voigt_6_to_full_3x3_stress(self.stress) * self.atoms.get_volume()
 
+    @property
+    def fitted_forces(self) -> np.ndarray:
+        """Whether the force on each atom is fitted, shape [n_atoms]."""
+        unfitted = None if self.weights is None else self.weights.unfitted_forces
+        if self.forces is None:
+            return np.zeros(self.n_atoms, dtype=bool)
+        return np.ones(self.n_atoms, dtype=bool) if unfitted is None else ~unfitted
+
     def structure_key(self) -> bytes:
         """Return a digest of elements, cell and wrapped positions, equal for equal structures."""
         periodic = self.atoms.pbc
@@ -154,35 +172,85 @@ class LabelledConfiguration:
         regularisation = "" if self.regularisation is None else self.regularisation.model_dump_json()
         digest.update("\0".join((self.identifier, self.config_type, regularisation, "")).encode())
         digest.update(self.atoms.numbers.astype("<i8").tobytes() + self.atoms.pbc.tobytes())
+        forces = np.zeros(0) if self.forces is None else self.forces
         stress = np.zeros(0) if self.stress is None else self.stress
         for array in (
             self.atoms.cell.array,
             self.atoms.positions,
-            self.forces,
+            forces,
             stress,
             np.array(self.energy),
         ):
             digest.update((array + 0.0).astype("<f8").tobytes() + b"|")
+        if self.weights is not None:
+            digest.update(self.weights.content())
         return digest.digest()
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """An ordered set of labelled configurations and the energies of the isolated atoms (eV, by element)."""
+    """An ordered set of labelled configurations, and the isolated atoms that their energies count from.
+
+    Parameters
+    ----------
+    configurations : labelled structures
+    isolated_atom_energies : energy by element (eV), the zero of the fit
+    isolated_atoms : isolated atoms whose energies are labels: they are fitted as all others are, so that a potential
+        gives them back. The energy of an element without one only stands in, as the mean of the data does. Each is
+        kept as one atom in open space: cell, forces and stress say nothing about it. :func:`isolated_atom` makes one
+
+    Raises
+    ------
+    InputError
+        If an isolated atom is none, its element has two, or its energy is not the one in ``isolated_atom_energies``.
+    """
 
     configurations: tuple[LabelledConfiguration, ...]
     isolated_atom_energies: Mapping[str, float] = field(default_factory=dict)
+    isolated_atoms: tuple[LabelledConfiguration, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "configurations", tuple(self.configurations))
-        energies = {symbol: float(energy) for symbol, energy in sorted(self.isolated_atom_energies.items())}
+        labels = self._labels_of_isolated_atoms()
+        by_symbol = {**{symbol: one.energy for symbol, one in labels.items()}, **self.isolated_atom_energies}
+        energies = {symbol: float(energy) for symbol, energy in sorted(by_symbol.items())}
         object.__setattr__(self, "isolated_atom_energies", MappingProxyType(energies))
+        object.__setattr__(self, "isolated_atoms", tuple(labels[symbol] for symbol in sorted(labels)))
+        contradicting = [symbol for symbol, one in labels.items() if one.energy != energies[symbol]]
+        if contradicting:
+            symbol = contradicting[0]
+            raise InputError(
+                f"the isolated atom of {symbol} has the energy {labels[symbol].energy!r} eV as a label, and "
+                f"{energies[symbol]!r} eV as the zero of the others; leave one of them out"
+            )
+
+    def _labels_of_isolated_atoms(self) -> dict[str, LabelledConfiguration]:
+        found: dict[str, LabelledConfiguration] = {}
+        for one in self.isolated_atoms:
+            if one.n_atoms != 1:
+                raise InputError(f"the isolated atom {one.identifier!r} has {one.n_atoms} atoms")
+            symbol = str(one.atoms.symbols[0])
+            if symbol in found:
+                raise InputError(f"{symbol} has two isolated atoms, {found[symbol].identifier} and {one.identifier}")
+            found[symbol] = replace(one, atoms=_in_open_space(symbol), forces=None, stress=None)
+        return found
 
     def __len__(self) -> int:
         return len(self.configurations)
 
     def __iter__(self) -> Iterator[LabelledConfiguration]:
         return iter(self.configurations)
+
+    @property
+    def fitted_configurations(self) -> tuple[LabelledConfiguration, ...]:
+        """All that a fit has rows for: the configurations, then the isolated atoms of their elements."""
+        return (*self.configurations, *self.fitted_isolated_atoms)
+
+    @property
+    def fitted_isolated_atoms(self) -> tuple[LabelledConfiguration, ...]:
+        """Isolated atoms of the elements that the configurations hold: a potential knows no others."""
+        present = set(self.elements)
+        return tuple(one for one in self.isolated_atoms if str(one.atoms.symbols[0]) in present)
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -198,7 +266,18 @@ class DataSet:
             digest.update(f"{symbol} {energy + 0.0!r}\n".encode())
         for configuration in self:
             digest.update(configuration.content_digest())
+        for configuration in self.isolated_atoms:
+            digest.update(b"isolated atom" + configuration.content_digest())
         return digest.hexdigest()
+
+
+def isolated_atom(symbol: str, energy: float) -> LabelledConfiguration:
+    """Return an isolated atom with its energy (eV), of the type ``isolated_atom``."""
+    return LabelledConfiguration(_in_open_space(symbol), energy, None, None, f"{ISOLATED_ATOM}-{symbol}", ISOLATED_ATOM)
+
+
+def _in_open_space(symbol: str) -> Atoms:
+    return Atoms([symbol], positions=np.zeros((1, 3)), cell=np.eye(3) * 20.0, pbc=False)
 
 
 def mean_energy_per_atom(configurations: Sequence[LabelledConfiguration]) -> dict[str, float]:
@@ -223,8 +302,15 @@ def format_extxyz(
     ``info`` are further entries of the comment line, ``columns`` further real columns of shape [n_atoms].
     """
     atoms = configuration.atoms
-    columns = {**({} if configuration.charges is None else {keys.charges: configuration.charges}), **(columns or {})}
-    properties = ["species:S:1", "pos:R:3", f"{keys.forces}:R:3", *(f"{name}:R:1" for name in columns)]
+    table: dict[str, np.ndarray] = {"pos": atoms.positions}
+    if configuration.forces is not None:
+        table[keys.forces] = configuration.forces
+    if configuration.charges is not None:
+        table[keys.charges] = configuration.charges
+    if configuration.weights is not None:
+        table.update(weight_columns(configuration.weights))
+    table.update(columns or {})
+    properties = ["species:S:1", *(_property(name, values) for name, values in table.items())]
     comment = [
         f'Lattice="{_plain(atoms.cell.array)}"',
         f"Properties={':'.join(properties)}",
@@ -241,17 +327,29 @@ def format_extxyz(
         comment.append(f"{LABELLED_BY}={_as_text(configuration.labelled_by)}")
     if configuration.regularisation is not None:
         comment.extend(_regularisation_entries(configuration.regularisation))
+    if configuration.weights is not None:
+        comment.extend(weight_entries(configuration.weights))
     comment.extend(f"{name}={value}" for name, value in (info or {}).items())
-    comment.append(f'pbc="{" ".join("T" if periodic else "F" for periodic in atoms.pbc)}"')
-    table = np.column_stack([atoms.positions, configuration.forces, *columns.values()])
-    rows = [f"{symbol} {_plain(row)}" for symbol, row in zip(atoms.symbols, table, strict=True)]
+    comment.append(f'pbc="{_plain(atoms.pbc)}"')
+    texts = [atoms.get_chemical_symbols(), *([_plain(row) for row in values] for values in table.values())]
+    rows = [" ".join(row) for row in zip(*texts, strict=True)]
     return "\n".join([str(len(atoms)), " ".join(comment), *rows]) + "\n"
 
 
+def _property(name: str, values: np.ndarray) -> str:
+    return f"{name}:{'L' if values.dtype == bool else 'R'}:{1 if values.ndim == 1 else values.shape[1]}"
+
+
 def write_extxyz(path: Path, data_set: DataSet, keys: ExtxyzKeys = DEFAULT_KEYS) -> None:
-    """Write a data set; isolated atoms come first, as one-atom frames of the type ``isolated_atom``."""
+    """Write a data set; isolated atoms come first, as one-atom frames of the type ``isolated_atom``.
+
+    Energies that only stand in for those of isolated atoms are marked, and read as such again.
+    """
+    labelled = {str(one.atoms.symbols[0]): one for one in data_set.isolated_atoms}
     frames = [
-        format_extxyz(_isolated_atom(symbol, energy), keys)
+        format_extxyz(labelled[symbol], keys)
+        if symbol in labelled
+        else format_extxyz(isolated_atom(symbol, energy), keys, info={_STANDS_IN: "T"})
         for symbol, energy in data_set.isolated_atom_energies.items()
     ]
     frames.extend(format_extxyz(configuration, keys) for configuration in data_set)
@@ -276,39 +374,70 @@ def read_extxyz(
     keys: ExtxyzKeys = DEFAULT_KEYS,
     isolated_atom_energies: Mapping[str, float] | None = None,
 ) -> DataSet:
-    """Read a data set; one-atom frames of the type ``isolated_atom`` become isolated-atom energies.
+    """Read a data set; one-atom frames of the type ``isolated_atom`` become its isolated atoms.
+
+    Frames may have an energy alone. Weights of labels are read as gap_fit does (:func:`.label_weights.read_weights`).
 
     Parameters
     ----------
     path : extended-XYZ file
     keys : names of the labels
-    isolated_atom_energies : energies (eV) that go before those of the file
+    isolated_atom_energies : energies (eV) that stand in the place of those of the file
 
     Raises
     ------
     InputError
-        If the file cannot be read, or frames lack energy or forces; all of them are named at once.
+        If the file cannot be read, or frames lack energies, or all of them forces; all of them are named at once.
     """
     configurations: list[LabelledConfiguration] = []
-    isolated: dict[str, float] = {}
-    isolated_by: set[str] = set()
+    isolated = _IsolatedAtoms()
     problems: list[str] = []
     for index, atoms in enumerate(_frames(path)):
         try:
             configuration = _from_atoms(atoms, keys, fallback_identifier=f"{path.stem}-{index}")
+            if configuration.n_atoms == 1 and configuration.config_type.lower() in _ISOLATED_SPELLINGS:
+                isolated.add(configuration, stands_in=bool(atoms.info.get(_STANDS_IN, False)))
+            else:
+                configurations.append(configuration)
         except InputError as error:
             problems.append(f"frame {index}: {error}")
-            continue
-        if configuration.n_atoms == 1 and configuration.config_type.lower() in _ISOLATED_SPELLINGS:
-            isolated[str(atoms.symbols[0])] = configuration.energy
-            isolated_by.update(filter(None, [configuration.labelled_by]))
-        else:
-            configurations.append(configuration)
     if problems:
         shown = problems[:10] + ([f"... and {len(problems) - 10} more"] if len(problems) > 10 else [])
         raise InputError(f"{path} cannot be used as training data:\n  " + "\n  ".join(shown))
-    _check_isolated_reference(path, isolated_by, {one.labelled_by for one in configurations if one.labelled_by})
-    return DataSet(tuple(configurations), {**isolated, **(isolated_atom_energies or {})})
+    _check_isolated_reference(path, isolated.references, {one.labelled_by for one in configurations if one.labelled_by})
+    given = dict(isolated_atom_energies or {})
+    # Files of earlier releases do not say that energies stand in; no atom has the mean energy of the data by chance.
+    means = mean_energy_per_atom(configurations) if configurations else {}
+    labels = tuple(
+        one for symbol, one in isolated.labels.items() if symbol not in given and one.energy != means.get(symbol)
+    )
+    return DataSet(tuple(configurations), {**isolated.energies, **given}, labels)
+
+
+class _IsolatedAtoms:
+    """Isolated atoms of a file, as they come."""
+
+    def __init__(self) -> None:
+        self.energies: dict[str, float] = {}
+        self.labels: dict[str, LabelledConfiguration] = {}
+        self.references: set[str] = set()
+
+    def add(self, one: LabelledConfiguration, *, stands_in: bool) -> None:
+        """Add one; one of a known element must have its energy.
+
+        Raises
+        ------
+        InputError
+            If it has another.
+        """
+        symbol = str(one.atoms.symbols[0])
+        if self.energies.setdefault(symbol, one.energy) != one.energy:
+            raise InputError(
+                f"the isolated atom of {symbol} has the energy {one.energy!r} eV, another one {self.energies[symbol]!r}"
+            )
+        self.references.update(filter(None, [one.labelled_by]))
+        if not stands_in:
+            self.labels.setdefault(symbol, one)
 
 
 def read_structures(path: Path, keys: ExtxyzKeys = DEFAULT_KEYS) -> tuple[BareConfiguration, ...]:
@@ -355,7 +484,8 @@ def _frames(path: Path) -> Iterable[Atoms]:
 
 def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> LabelledConfiguration:
     energy, forces = _find(atoms, keys.energy, "energy"), _find(atoms, keys.forces, "forces")
-    missing = [key for key, value in ((keys.energy, energy), (keys.forces, forces)) if value is None]
+    misnamed = forces is None and len(atoms) > 1 and _has_vectors(atoms)
+    missing = [key for key, is_missing in ((keys.energy, energy is None), (keys.forces, misnamed)) if is_missing]
     if missing:
         available = sorted({*atoms.info, *atoms.arrays, *(atoms.calc.results if atoms.calc else ())})
         raise InputError(
@@ -372,7 +502,15 @@ def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> Lab
         labelled_by=_word(atoms.info.get(LABELLED_BY), "") or None,
         charges=atoms.arrays.get(keys.charges),
         dipole=atoms.info.get(keys.dipole),
+        weights=read_weights(atoms.info, atoms.arrays),
     )
+
+
+def _has_vectors(atoms: Atoms) -> bool:
+    """Whether a frame has a column that may be forces under another name."""
+    names = {name for name, values in atoms.arrays.items() if values.ndim == 2 and values.dtype.kind == "f"}
+    names -= {"positions", *(name for name in names if name.lower() in WEIGHT_KEYS)}
+    return bool(names) or (atoms.calc is not None and "forces" in atoms.calc.results)
 
 
 def _find(atoms: Atoms, key: str, property_name: str) -> Any:
@@ -409,17 +547,6 @@ def _matrix(values: Any, key: str) -> np.ndarray:
     return array.reshape(3, 3)
 
 
-def _isolated_atom(symbol: str, energy: float) -> LabelledConfiguration:
-    return LabelledConfiguration(
-        atoms=Atoms([symbol], positions=np.zeros((1, 3)), cell=np.eye(3) * 20.0, pbc=False),
-        energy=energy,
-        forces=np.zeros((1, 3)),
-        stress=None,
-        identifier=f"{ISOLATED_ATOM}-{symbol}",
-        config_type=ISOLATED_ATOM,
-    )
-
-
 _TEXT_PREFIX = "text:"
 
 
@@ -434,8 +561,11 @@ def _word(value: Any, fallback: str) -> str:
 
 
 def _plain(values: Any) -> str:
-    """Return numbers as text with all their digits."""
-    return " ".join(repr(value) for value in np.asarray(values, dtype=np.float64).ravel().tolist())
+    """Return numbers as text with all their digits, truth values as T and F."""
+    array = np.asarray(values)
+    if array.dtype == bool:
+        return " ".join("T" if value else "F" for value in array.ravel().tolist())
+    return " ".join(repr(value) for value in array.astype(np.float64).ravel().tolist())
 
 
 _SIGMA_FIELDS = {

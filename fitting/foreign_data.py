@@ -95,7 +95,8 @@ def read_foreign(path: Path, keys: ExtxyzKeys, file_units: FileUnits) -> DataSet
         best = from_stress if from_virial is None else from_virial
         configurations.append(_converted(virial, best, file_units))
     isolated = {element: energy * file_units.energy_eV for element, energy in by_virial.isolated_atom_energies.items()}
-    return DataSet(tuple(configurations), isolated)
+    labels = tuple(_converted(one, None, file_units) for one in by_virial.isolated_atoms)
+    return DataSet(tuple(configurations), isolated, labels)
 
 
 def _scaled(values: np.ndarray | None, unit: float) -> np.ndarray | None:
@@ -119,15 +120,16 @@ def _check_agreement(index: int, from_virial: np.ndarray, from_stress: np.ndarra
 def _converted(
     configuration: LabelledConfiguration, stress: np.ndarray | None, file_units: FileUnits
 ) -> LabelledConfiguration:
-    atoms = configuration.atoms.copy()
+    atoms, weights = configuration.atoms.copy(), configuration.weights
     atoms.set_cell(atoms.cell.array * file_units.length_A)
     atoms.positions *= file_units.length_A
     return replace(
         configuration,
         atoms=atoms,
         energy=configuration.energy * file_units.energy_eV,
-        forces=configuration.forces * (file_units.energy_eV / file_units.length_A),
+        forces=_scaled(configuration.forces, file_units.energy_eV / file_units.length_A),
         stress=stress,
+        weights=weights and weights.scaled(file_units.energy_eV, file_units.length_A),
     )
 
 
@@ -166,7 +168,8 @@ def _size_objections(configurations: Sequence[LabelledConfiguration]) -> Iterato
             f"the energies are positive (median {np.median(energies):.4g} eV/atom), total and cohesive energies are "
             "not: check the name and the sign of the energy"
         )
-    if len(energies) > 1 and not any(one.forces.any() for one in configurations):
+    forces = [one.forces for one in configurations if one.forces is not None]
+    if len(forces) > 1 and not any(one.any() for one in forces):
         yield "all forces are zero: check the name of the forces"
     stresses = [float(np.abs(one.stress).max()) for one in configurations if one.stress is not None]
     if stresses and np.median(stresses) > LARGEST_STRESS_EV_PER_A3:

@@ -15,14 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers
 
 from ..errors import InputError, IonloopError
-from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, format_extxyz
+from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
 from .settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
 
 POTENTIAL_FILE = "gap.xml"
@@ -82,10 +82,11 @@ class GapFitRun:
 
 def expected_counts(data_set: DataSet) -> TargetCounts:
     """Return how many target values gap_fit has to find in the data set's file."""
+    fitted = data_set.fitted_configurations
     return TargetCounts(
-        energies=len(data_set),
-        forces=3 * sum(configuration.n_atoms for configuration in data_set),
-        virials=6 * sum(configuration.stress is not None for configuration in data_set),
+        energies=len(fitted),
+        forces=3 * sum(int(configuration.fitted_forces.sum()) for configuration in fitted),
+        virials=6 * sum(configuration.stress is not None for configuration in fitted),
     )
 
 
@@ -128,31 +129,61 @@ def effective_regularisation(configuration: LabelledConfiguration, settings: Gap
     return configuration.regularisation or settings.regularisation_for(configuration.config_type)
 
 
-def format_targets(data_set: DataSet, settings: GapSettings) -> str:
-    """Return the file that gap_fit reads: labels and, per configuration, their standard deviations.
+@dataclass(frozen=True, eq=False)
+class LabelSigmas:
+    """Standard deviations that the labels of one configuration are fitted with.
 
-    Per-configuration values are absolute in gap_fit, so the square root of the number of atoms is put in
-    here.
+    Attributes
+    ----------
+    energy_eV : of the total energy (eV)
+    forces_eV_per_A : of the force components (eV/Å), shape [n_atoms, 3]
+    virial_eV : of the virial's components (eV), shape [3, 3]
     """
-    return "".join(_format_target(configuration, settings) for configuration in data_set)
+
+    energy_eV: float
+    forces_eV_per_A: np.ndarray
+    virial_eV: np.ndarray
+
+
+def label_sigmas(configuration: LabelledConfiguration, settings: GapSettings) -> LabelSigmas:
+    """Return the standard deviations of a configuration's labels: its own weights, or those of its regularisation.
+
+    Those of energy and virial in a regularisation grow with the square root of the number of atoms; weights are
+    absolute. The most special goes first: a component's, its atom's, its frame's, its element's, the general one.
+    """
+    own = configuration.weights or LabelWeights()
+    sigma = effective_regularisation(configuration, settings)
+    scale = float(np.sqrt(configuration.n_atoms))
+    forces = own.atom_force_eV_per_A
+    if forces is None:
+        by_atom = [sigma.force_sigma_eV_per_A(symbol) for symbol in configuration.atoms.symbols]
+        frame = own.force_eV_per_A
+        forces = np.repeat(np.array(by_atom if frame is None else [frame] * len(by_atom))[:, None], 3, axis=1)
+    virial = own.component_virial_eV
+    if virial is None:
+        virial = np.full((3, 3), sigma.virial_eV_per_atom * scale if own.virial_eV is None else own.virial_eV)
+    energy = sigma.energy_eV_per_atom * scale if own.energy_eV is None else own.energy_eV
+    return LabelSigmas(energy, forces, virial)
+
+
+def format_targets(data_set: DataSet, settings: GapSettings) -> str:
+    """Return the file that gap_fit reads: labels and, per configuration, their standard deviations."""
+    return "".join(_format_target(configuration, settings) for configuration in data_set.fitted_configurations)
 
 
 def _format_target(configuration: LabelledConfiguration, settings: GapSettings) -> str:
-    sigma = effective_regularisation(configuration, settings)
-    scale = float(np.sqrt(configuration.n_atoms))
-    columns = {}
-    if sigma.force_by_element_eV_per_A:
-        symbols = configuration.atoms.get_chemical_symbols()
-        columns["force_atom_sigma"] = np.array([sigma.force_sigma_eV_per_A(symbol) for symbol in symbols])
-    return format_extxyz(
-        configuration,
-        columns=columns,
-        info={
-            "energy_sigma": repr(sigma.energy_eV_per_atom * scale),
-            "force_sigma": repr(sigma.force_eV_per_A),
-            "virial_sigma": repr(sigma.virial_eV_per_atom * scale),
-        },
+    sigmas = label_sigmas(configuration, settings)
+    force_sigma, virial_sigma = float(sigmas.forces_eV_per_A.flat[0]), float(sigmas.virial_eV.flat[0])
+    unfitted = None if configuration.weights is None else configuration.weights.unfitted_forces
+    weights = LabelWeights(
+        energy_eV=sigmas.energy_eV,
+        force_eV_per_A=force_sigma,
+        virial_eV=virial_sigma,
+        atom_force_eV_per_A=None if (sigmas.forces_eV_per_A == force_sigma).all() else sigmas.forces_eV_per_A,
+        component_virial_eV=None if (sigmas.virial_eV == virial_sigma).all() else sigmas.virial_eV,
+        unfitted_forces=None if configuration.forces is None else unfitted,
     )
+    return format_extxyz(replace(configuration, weights=weights, regularisation=None))
 
 
 def descriptor_strings(elements: Sequence[str], pairs: Iterable[tuple[str, str]], settings: GapSettings) -> list[str]:

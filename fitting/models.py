@@ -30,7 +30,7 @@ from pydantic import Field, ValidationError
 from ..errors import InputError, IonloopError
 from .backends import fit_natively, foreign_calculator, gap_calculator
 from .calculators import EsGapCalculator
-from .data_sets import DataSet, write_extxyz, write_text_durably
+from .data_sets import DataSet, LabelledConfiguration, write_extxyz, write_text_durably
 from .electrostatics import SlaterEwald
 from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
 from .native.fit_errors import ErrorSummary
@@ -90,21 +90,19 @@ def baseline_calculator(baseline: BaselineSettings) -> Calculator:
 
 
 def subtract_baseline(data_set: DataSet, baseline: Calculator) -> DataSet:
-    """Return the data set with the baseline's energy, forces and stress taken off every configuration."""
-    return DataSet(
-        tuple(
-            replace(
-                configuration,
-                energy=configuration.energy - baseline.get_property("energy", configuration.atoms),
-                forces=configuration.forces - baseline.get_property("forces", configuration.atoms),
-                stress=None
-                if configuration.stress is None
-                else configuration.stress - baseline.get_property("stress", configuration.atoms),
-            )
-            for configuration in data_set
-        ),
-        data_set.isolated_atom_energies,
+    """Return the data set with the baseline's energy, forces and stress taken off every configuration.
+
+    Isolated atoms stay as they are: one charge in open space has no energy.
+    """
+
+    def rest(values: Any, name: str, configuration: LabelledConfiguration) -> Any:
+        return None if values is None else values - baseline.get_property(name, configuration.atoms)
+
+    configurations = (
+        replace(one, **{name: rest(getattr(one, name), name, one) for name in ("energy", "forces", "stress")})
+        for one in data_set
     )
+    return replace(data_set, configurations=tuple(configurations))
 
 
 def compute_inputs_hash(

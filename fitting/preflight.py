@@ -95,7 +95,7 @@ def estimate_cost(data_set: DataSet, settings: GapSettings) -> FitCost:
             descriptors.append(DescriptorCount(name, 1, n_pairs, derivatives, points))
     components = soap_components(settings.soap, len(data_set.elements))
     for element in data_set.elements:
-        n_atoms = sum(configuration.atoms.symbols.count(element) for configuration in data_set)
+        n_atoms = sum(one.atoms.symbols.count(element) for one in data_set.fitted_configurations)
         points = min(settings.soap.sparse_points, n_atoms)
         derivatives = _DERIVATIVES_PER_ATOM * (neighbours[element] + n_atoms)
         descriptors.append(DescriptorCount(f"soap {element}", components, n_atoms, derivatives, points))
@@ -243,7 +243,8 @@ def _data_problems(data_set: DataSet) -> Iterator[str]:
 
 def _is_finite(configuration: LabelledConfiguration) -> bool:
     stress = np.zeros(6) if configuration.stress is None else configuration.stress
-    arrays = (configuration.atoms.positions, configuration.atoms.cell.array, configuration.forces, stress)
+    forces = np.zeros(0) if configuration.forces is None else configuration.forces[configuration.fitted_forces]
+    arrays = (configuration.atoms.positions, configuration.atoms.cell.array, forces, stress)
     return bool(np.isfinite(configuration.energy)) and all(bool(np.isfinite(array).all()) for array in arrays)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..analysis.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
 from ..analysis.errors import evaluate_errors
-from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
 from ..fitting.models import fit_model, load_model
 from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
@@ -82,7 +82,7 @@ def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
     check_one_setting(store.labels.get_many(record.labels))
     return DataSet(
         configurations=tuple(labelled_configurations(store, record.labels)),
-        isolated_atom_energies=dict(record.isolated_atom_energies),
+        isolated_atoms=tuple(isolated_atom(*energy) for energy in record.isolated_atom_energies.items()),
     )
 
 

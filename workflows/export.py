@@ -27,7 +27,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
 from ..errors import InputError, IonloopError
-from ..fitting.data_sets import DataSet, write_extxyz
+from ..fitting.data_sets import DataSet, isolated_atom, write_extxyz
 from ..fitting.gap_fit import POTENTIAL_FILE
 from ..fitting.models import MANIFEST_FILE
 from ..fitting.settings import BaselineSettings
@@ -186,11 +186,11 @@ def finished_labels(store: Store, record: CampaignRecord) -> DataSet:
         raise IonloopError(f"campaign {record.id!r} has no finished label yet; see `ionloop status {record.id}`")
     return DataSet(
         tuple(labelled(*pair) for pair in crystal),
-        {
-            configuration.formula: label.energy
+        isolated_atoms=tuple(
+            isolated_atom(configuration.formula, label.energy)
             for configuration, label in finished
             if _is_isolated(configuration) and label.energy is not None
-        },
+        ),
     )
 
 

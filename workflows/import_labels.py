@@ -147,6 +147,8 @@ def _usable(
 
 def label_objection(one: LabelledConfiguration, settings: CommonSettings) -> str | None:
     """Say why a foreign label would not have passed as one of ours, or return None."""
+    if one.forces is None:
+        return "it has no forces, which every label of a campaign has"
     structure = structure_objection(one.atoms, settings)
     if structure is not None:
         return structure
@@ -252,7 +254,7 @@ def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: Im
         settings_hash=settings_hash(request.engine),
         state=State.FINISHED,
         energy=one.energy,
-        forces=one.forces.tolist(),
+        forces=None if one.forces is None else one.forces.tolist(),
         stress=None if one.stress is None else one.stress.tolist(),
         attempts=[{"settings": settings, "state": State.FINISHED.value, "reason": "", "wall_time_s": 0.0}],
     )

@@ -149,7 +149,7 @@ class ReportData:
 
 def root_mean_square(errors: ModelErrors, quantity: str) -> float:
     """Return the root-mean-square error of ``energy`` (eV/atom) or ``force`` (components, eV/Å)."""
-    statistics = errors.energy_eV_per_atom if quantity == "energy" else errors.force_eV_per_A
+    statistics = errors.energy_eV_per_atom if quantity == "energy" else errors.forces
     return statistics.rmse
 
 

@@ -7,7 +7,7 @@ whole and its trajectories where they stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ase import Atoms
@@ -113,7 +113,7 @@ def split(data_set: DataSet, plan: StudyPlan) -> tuple[DataSet, tuple[LabelledCo
     """
     configurations = data_set.configurations
     trained, held = hold_out([composition(one) for one in configurations], plan.held_out_fraction, plan.seed)
-    training = DataSet(tuple(configurations[index] for index in trained), data_set.isolated_atom_energies)
+    training = replace(data_set, configurations=tuple(configurations[index] for index in trained))
     return training, tuple(configurations[index] for index in held)
 
 
@@ -139,7 +139,7 @@ def run_data_size_study(data_set: DataSet, plan: StudyPlan, smallest: int = 4) -
     skipped: list[str] = []
     for size in halved_sizes(len(order), min(smallest, len(order))):
         chosen = sorted(order[:size])
-        subset = DataSet(tuple(training.configurations[index] for index in chosen), training.isolated_atom_energies)
+        subset = replace(training, configurations=tuple(training.configurations[index] for index in chosen))
         missing = sorted(set(data_set.elements) - set(subset.elements))
         if missing:
             skipped.append(f"{size} configurations hold no {', '.join(missing)}")
@@ -241,8 +241,8 @@ def common_configurations(first: DataSet, second: DataSet) -> tuple[DataSet, Dat
             "the two sets have no structure in common: the study compares two labels of the same structures"
         )
     return (
-        DataSet(tuple(one for one, _ in pairs), first.isolated_atom_energies),
-        DataSet(tuple(other for _, other in pairs), second.isolated_atom_energies),
+        replace(first, configurations=tuple(one for one, _ in pairs)),
+        replace(second, configurations=tuple(other for _, other in pairs)),
     )
 
 
@@ -321,7 +321,7 @@ def run_reference_quality_study(first: NamedLabels, second: NamedLabels, plan: S
             QualityModel(
                 fitted_to=labels.name,
                 errors=evaluate_errors(calculator, held),
-                force_error_against_other=evaluate_errors(calculator, divided[1 - index][1]).force_eV_per_A,
+                force_error_against_other=evaluate_errors(calculator, divided[1 - index][1]).forces,
                 transport=model_transport(calculator, _start(labels.data_set, plan), plan, suffix),
             )
         )

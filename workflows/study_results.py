@@ -22,7 +22,7 @@ from ..analysis.studies import (
     force_errors_by_element,
 )
 from ..errors import InputError
-from ..fitting.data_sets import ISOLATED_ATOM, DataSet, mean_energy_per_atom
+from ..fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom, mean_energy_per_atom
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -71,7 +71,8 @@ def campaign_data_set(store: Store, campaign: str) -> DataSet:
             configurations.append(one)
     if not configurations:
         raise InputError(f"campaign {campaign!r} has no finished labels")
-    return with_zero_of_energy(DataSet(tuple(configurations), atoms))
+    isolated = tuple(isolated_atom(symbol, energy) for symbol, energy in atoms.items())
+    return with_zero_of_energy(DataSet(tuple(configurations), isolated_atoms=isolated))
 
 
 def data_size_table(study: DataSizeStudy) -> Table:
@@ -91,7 +92,7 @@ def data_size_table(study: DataSizeStudy) -> Table:
             str(point.configurations),
             *(str(point.environments.get(element, 0)) for element in elements),
             f"{_MILLI * point.errors.energy_eV_per_atom.rmse:.2f}",
-            f"{_MILLI * point.errors.force_eV_per_A.rmse:.1f}",
+            f"{_MILLI * point.errors.forces.rmse:.1f}",
             *(
                 f"{_MILLI * value:.1f}" if value is not None else "–"
                 for value in (force_errors_by_element(point.errors).get(element) for element in elements)
@@ -117,8 +118,8 @@ def data_size_blocks(study: DataSizeStudy) -> ReportSection:
     largest, smallest = study.points[0], study.points[-1]
     summary = (
         f"The force error on {study.held_out} held-out configurations is "
-        f"{_MILLI * largest.errors.force_eV_per_A.rmse:.0f} meV/Å with {largest.configurations} configurations and "
-        f"{_MILLI * smallest.errors.force_eV_per_A.rmse:.0f} meV/Å with {smallest.configurations}; down to {flat} it "
+        f"{_MILLI * largest.errors.forces.rmse:.0f} meV/Å with {largest.configurations} configurations and "
+        f"{_MILLI * smallest.errors.forces.rmse:.0f} meV/Å with {smallest.configurations}; down to {flat} it "
         f"stays within {_FLAT:.0%} of the best."
     )
     columns, rows = data_size_table(study)
@@ -175,7 +176,7 @@ def quality_table(study: ReferenceQualityStudy) -> Table:
         (
             model.fitted_to,
             f"{_MILLI * model.errors.energy_eV_per_atom.rmse:.2f}",
-            f"{_MILLI * model.errors.force_eV_per_A.rmse:.1f}",
+            f"{_MILLI * model.errors.forces.rmse:.1f}",
             f"{_MILLI * model.force_error_against_other.rmse:.1f}",
             *(show(one.diffusivity_A2_per_ps, one.reliable) for one in model.transport),
         )
@@ -191,8 +192,8 @@ def reference_quality_blocks(study: ReferenceQualityStudy) -> ReportSection:
     summary = (
         f"Forces of {second.fitted_to} differ from those of {first.fitted_to} by "
         f"{_MILLI * differences.force_eV_per_A.rmse:.1f} meV/Å (root mean square over {differences.configurations} "
-        f"configurations); the models' own force errors are {_MILLI * first.errors.force_eV_per_A.rmse:.0f} and "
-        f"{_MILLI * second.errors.force_eV_per_A.rmse:.0f} meV/Å."
+        f"configurations); the models' own force errors are {_MILLI * first.errors.forces.rmse:.0f} and "
+        f"{_MILLI * second.errors.forces.rmse:.0f} meV/Å."
     )
     pairs = [
         (one.temperature_K, one.diffusivity_A2_per_ps, other.diffusivity_A2_per_ps)

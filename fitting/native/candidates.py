@@ -10,7 +10,7 @@ from ..settings import GapSettings, SoapSettings, TwoBodySettings
 from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
 from .growth import growth_limit, most_new_points, uncovered_points
-from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, select_points, thin
+from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, rows_not_in, select_points, thin
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -57,7 +57,8 @@ def structures_in_memory(data_set: DataSet) -> int:
 def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map: ParallelMap) -> SparsePoints:
     """Return the sparse points of a fit: the earlier ones if they are kept, and a layer of new ones.
 
-    Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all.
+    Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all. Isolated
+    atoms that are fitted are among the points, whatever the method: nothing else can give their energies back.
 
     Raises:
         InputError: if the earlier points do not fit the descriptors.
@@ -68,35 +69,51 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     settings = task.settings
     structures = Structures(task.data_set, descriptors)
 
-    def select(key: CoordinateKey, candidates: FloatArray, part: SoapSettings | TwoBodySettings) -> None:
+    def select(
+        key: CoordinateKey, candidates: FloatArray, isolated: FloatArray, part: SoapSettings | TwoBodySettings
+    ) -> None:
         kept = earlier.of(key)
         random = np.random.default_rng([task.seed % 2**32, *key])
         if len(kept):
-            points[key] = _joining_points(candidates, kept, part, settings, (key, random))
+            points[key] = _joining_points(candidates, kept, isolated, part, settings, (key, random))
         else:
-            points[key] = select_points(candidates, part.sparse_points, part.sparse_method, random)
+            count = max(part.sparse_points - len(isolated), 1)
+            chosen = select_points(rows_not_in(candidates, isolated), count, part.sparse_method, random)
+            points[key] = np.concatenate([chosen, isolated])
 
     if settings.two_body is not None:
         for key, distances in pair_distances(structures, parallel_map).items():
-            select(key, distances[:, None], settings.two_body)
+            select(key, distances[:, None], np.zeros((0, 1)), settings.two_body)
     for number in descriptors.species:
         limit = candidate_limit(descriptors, number)
         random = np.random.default_rng([task.seed % 2**32, number, 0])
         candidates = atom_descriptors(structures, number, (limit, random), parallel_map)
-        select((number,), candidates, settings.soap)
+        select((number,), candidates, isolated_descriptors(task.data_set, descriptors, number), settings.soap)
     new = {key: found for key, found in points.items() if len(found)}
     return SparsePoints((*earlier.layers, SparseLayer(new)) if new else earlier.layers)
+
+
+def isolated_descriptors(data_set: DataSet, descriptors: Descriptors, number: int) -> FloatArray:
+    """Return the SOAP vector of an element's isolated atom, shape [1, n_dimensions], or [0, n_dimensions] without."""
+    found = [np.zeros((0, descriptors.soaps[number].n_dimensions))]
+    for one in data_set.isolated_atoms:
+        if one.atoms.numbers[0] == number:
+            found.append(soap_descriptors(Structure.of(one.atoms, descriptors), descriptors, number))
+    return np.concatenate(found)
 
 
 def _joining_points(
     candidates: FloatArray,
     kept: FloatArray,
+    isolated: FloatArray,
     part: SoapSettings | TwoBodySettings,
     settings: GapSettings,
     draw: tuple[CoordinateKey, np.random.Generator],
 ) -> FloatArray:
     """Return the points that join the kept ones of a coordinate, whose key and random numbers ``draw`` has."""
     key, random = draw
+    isolated = rows_not_in(isolated, kept)
+    kept = np.concatenate([kept, isolated])
     # Pairs are so many that equal distances crowd out the others; they are thinned to what can be told apart.
     if len(key) == 2:
         candidates = np.unique(np.round(candidates, _DISTANCE_DECIMALS), axis=0)
@@ -108,7 +125,7 @@ def _joining_points(
         (settings.sparse_jitter, settings.regularisation.energy_eV_per_atom**2),
         random,
     )
-    return candidates[chosen]
+    return np.concatenate([candidates[chosen], isolated])
 
 
 def candidate_limit(descriptors: Descriptors, number: int) -> int:

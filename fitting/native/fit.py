@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from ...errors import InputError, IonloopError
 from ..data_sets import DataSet, LabelledConfiguration, write_text_durably
-from ..gap_fit import POTENTIAL_FILE, effective_regularisation
+from ..gap_fit import POTENTIAL_FILE, label_sigmas
 from ..preflight import check_data
 from ..settings import GapSettings
 from .candidates import choose_sparse_points, selection_bytes
@@ -39,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 SPARSE_POINTS_FILE = "sparse_points.json"
 _MEGABYTE = 1_000_000
-_VIRIAL_COMPONENTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+_VIRIAL_COMPONENTS = np.triu_indices(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def _ignore(_: FitProgress) -> None:
 
 def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> NativeFit:
     source, kept_bytes = row_source(task, resources, workshop)
-    targets = [scaled_targets(item, task.settings, task.data_set) for item in task.data_set]
+    targets = [scaled_targets(item, task.settings, task.data_set) for item in task.data_set.fitted_configurations]
     with RowStore(kept_bytes) as store:
         system, counts = factorise(source, targets, task.settings.sparse_jitter, store, workshop)
         with workshop.timed("factorisation"):
@@ -141,7 +141,8 @@ def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> Native
         with workshop.timed("errors"):
             found = residuals_of(system, targets, store, workshop, leave_out=task.leave_out)
     source.close()
-    pairs = list(zip(task.data_set, found, strict=True))
+    # Isolated atoms, whose residuals are the last ones, would blur the errors of everything else.
+    pairs = list(zip(task.data_set, found[: len(task.data_set)], strict=True))
     training = FitErrors(tuple(errors_of(item, fitted[:, 0]) for item, (fitted, _) in pairs))
     left_out = tuple(errors_of(item, without[:, 0]) for item, (_, without) in pairs if without is not None)
     isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
@@ -171,7 +172,7 @@ def row_source(
             _check_memory(resources, selection_bytes(task.data_set, descriptors), "the choice of sparse points")
         points = task.sparse_points or choose_sparse_points(task, descriptors, workshop.in_order("selection"))
         builder = RowBuilder(descriptors, points)
-    configurations = task.data_set.configurations
+    configurations = task.data_set.fitted_configurations
     needed_bytes = required_bytes(builder, configurations, resources.threads, n_sets)
     kept_bytes = _check_memory(resources, needed_bytes, f"{builder.n_columns} sparse points")
     cache = None if resources.cache_folder is None else RowCache(resources.cache_folder, resources.cache_limit_MB)
@@ -194,32 +195,34 @@ def scaled_targets(configuration: LabelledConfiguration, settings: GapSettings, 
     """Return the values that a configuration's rows are fitted to, as one set, and their standard deviations.
 
     The energy counts from the isolated atoms; forces and virial have their signs changed (they are minus the
-    derivatives of the energy); without a stress the virial's rows are left out. Standard deviations of
-    energy and virial grow with the square root of the number of atoms.
+    derivatives of the energy). Rows without a label are left out, and those of forces that are not fitted.
     """
-    atoms = configuration.atoms
-    sigma = effective_regularisation(configuration, settings)
-    scale = np.sqrt(configuration.n_atoms)
-    symbols = atoms.get_chemical_symbols()
-    isolated = sum(data_set.isolated_atom_energies[symbol] for symbol in symbols)
-    force_sigmas = np.array([sigma.force_sigma_eV_per_A(symbol) for symbol in symbols])
-    values = [np.array([configuration.energy - isolated]), -configuration.forces.ravel()]
-    sigmas = [np.array([sigma.energy_eV_per_atom * scale]), np.repeat(force_sigmas, 3)]
-    virial = configuration.virial
-    if virial is not None:
-        values.append(-np.array([virial[component] for component in _VIRIAL_COMPONENTS]))
-        sigmas.append(np.full(N_VIRIAL_ROWS, sigma.virial_eV_per_atom * scale))
-    return ScaledTargets(np.concatenate(values)[:, None], np.concatenate(sigmas))
+    sigma = label_sigmas(configuration, settings)
+    isolated = sum(data_set.isolated_atom_energies[symbol] for symbol in configuration.atoms.symbols)
+    n_forces, forces, virial = 3 * configuration.n_atoms, configuration.forces, configuration.virial
+    values, sigmas = np.zeros(1 + n_forces + N_VIRIAL_ROWS), np.empty(1 + n_forces + N_VIRIAL_ROWS)
+    values[0], sigmas[0] = configuration.energy - isolated, sigma.energy_eV
+    values[1 : 1 + n_forces] = 0.0 if forces is None else -forces.ravel()
+    sigmas[1 : 1 + n_forces] = sigma.forces_eV_per_A.ravel()
+    values[1 + n_forces :] = 0.0 if virial is None else -virial[_VIRIAL_COMPONENTS]
+    sigmas[1 + n_forces :] = sigma.virial_eV[_VIRIAL_COMPONENTS]
+    labelled = np.repeat([True, *configuration.fitted_forces, virial is not None], [1, *[3] * (n_forces // 3), 6])
+    rows = np.flatnonzero(labelled)
+    # A slice is a view: rows of forces and virials are not copied.
+    return ScaledTargets(values[rows, None], sigmas[rows], slice(len(rows)) if rows[-1] == len(rows) - 1 else rows)
 
 
 def errors_of(configuration: LabelledConfiguration, residuals: FloatArray) -> ConfigurationErrors:
     """Return residuals of rows as errors (prediction minus label) of energy, forces and virial."""
-    n_forces = 3 * configuration.n_atoms
+    fitted = configuration.fitted_forces
+    n_forces = 3 * int(fitted.sum())
     virial = residuals[1 + n_forces :]
+    symbols = np.array(configuration.atoms.get_chemical_symbols())
     return ConfigurationErrors(
         identifier=configuration.identifier,
         config_type=configuration.config_type,
-        symbols=tuple(configuration.atoms.get_chemical_symbols()),
+        n_atoms=configuration.n_atoms,
+        symbols=tuple(symbols[fitted].tolist()),
         energy_eV=float(residuals[0]),
         forces_eV_per_A=-residuals[1 : 1 + n_forces].reshape(-1, 3),
         virial_eV=-virial if len(virial) else None,

@@ -18,12 +18,13 @@ FloatArray = NDArray[np.float64]
 class ConfigurationErrors:
     """Prediction minus label of one configuration.
 
-    ``energy_eV`` of all atoms; ``forces_eV_per_A`` [n_atoms, 3]; ``virial_eV`` xx, xy, xz, yy, yz, zz [6], or
-    None without one.
+    ``energy_eV`` of all ``n_atoms``; ``forces_eV_per_A`` [n_forces, 3] of the atoms whose forces are fitted, with
+    their ``symbols``; ``virial_eV`` xx, xy, xz, yy, yz, zz [6], or None without one.
     """
 
     identifier: str
     config_type: str
+    n_atoms: int
     symbols: tuple[str, ...]
     energy_eV: float
     forces_eV_per_A: FloatArray
@@ -32,12 +33,23 @@ class ConfigurationErrors:
 
 @dataclass(frozen=True)
 class ErrorSummary:
-    """Root-mean-square errors; of components for forces and virials; None for virials if there are none."""
+    """Root-mean-square errors; of components for forces and virials; None for those of which there are none."""
 
     energy_eV_per_atom: float
-    force_eV_per_A: float
+    force_eV_per_A: float | None
     virial_eV_per_atom: float | None
     force_by_element_eV_per_A: dict[str, float]
+
+    @property
+    def force_rmse_eV_per_A(self) -> float:
+        """Root-mean-square error of force components (eV/Å).
+
+        Raises:
+            InputError: if there are no forces.
+        """
+        if self.force_eV_per_A is None:
+            raise InputError("none of the configurations has forces: they have energies alone")
+        return self.force_eV_per_A
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +68,12 @@ class FitErrors:
         if not chosen:
             raise InputError(f"there is no configuration of the type {config_type!r}")
         forces = np.concatenate([item.forces_eV_per_A for item in chosen])
-        symbols = np.concatenate([np.array(item.symbols) for item in chosen])
-        virials = [item.virial_eV / len(item.symbols) for item in chosen if item.virial_eV is not None]
+        symbols = np.concatenate([np.array(item.symbols, dtype=str) for item in chosen])
+        virials = [item.virial_eV / item.n_atoms for item in chosen if item.virial_eV is not None]
         elements = sorted(set(symbols.tolist()), key=atomic_numbers.__getitem__)
         return ErrorSummary(
-            energy_eV_per_atom=_rms([item.energy_eV / len(item.symbols) for item in chosen]),
-            force_eV_per_A=_rms(forces),
+            energy_eV_per_atom=_rms([item.energy_eV / item.n_atoms for item in chosen]),
+            force_eV_per_A=_rms(forces) if len(forces) else None,
             virial_eV_per_atom=_rms(virials) if virials else None,
             force_by_element_eV_per_A={element: _rms(forces[symbols == element]) for element in elements},
         )

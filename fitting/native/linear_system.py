@@ -27,6 +27,7 @@ from .rows import N_VIRIAL_ROWS
 from .solve import StreamingLeastSquares, leave_out_residuals, prior_factor
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 _BYTES = 8
 _LARGEST_BLOCK_ROWS = 2048
@@ -36,11 +37,12 @@ _LARGEST_BLOCK_ROWS = 2048
 class ScaledTargets:
     """What a configuration's rows are fitted to, and the standard deviations of that.
 
-    ``values`` [n_rows, n_sets]; ``sigmas`` [n_rows].
+    ``values`` [n_rows, n_sets]; ``sigmas`` [n_rows]; ``rows`` says which of all rows of the configuration these are.
     """
 
     values: FloatArray
     sigmas: FloatArray
+    rows: slice | IntArray
 
 
 @dataclass(eq=False)
@@ -99,7 +101,7 @@ def factorise(
             start = 0
             for index, (rows, found) in zip(block, workshop.pool.map(source.rows, block), strict=True):
                 scaled = targets[index]
-                rows = rows[: len(scaled.values)]
+                rows = rows[scaled.rows]
                 store.keep(index, rows)
                 stop = start + len(rows)
                 np.divide(rows, scaled.sigmas[:, None], out=matrix[start:stop, :n_columns])

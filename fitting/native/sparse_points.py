@@ -110,6 +110,14 @@ def distinct_rows(descriptors: FloatArray) -> IntArray:
     return np.array(sorted(kept), dtype=np.int64)
 
 
+def rows_not_in(descriptors: FloatArray, others: FloatArray) -> FloatArray:
+    """Return the descriptors that none of some others equals, in the sense of :func:`distinct_rows`."""
+    equal = np.zeros(len(descriptors), dtype=bool)
+    for other in others:
+        equal |= np.abs(descriptors - other).max(axis=1) < _DUPLICATE_TOLERANCE
+    return descriptors[~equal]
+
+
 def leverage_scores(descriptors: FloatArray) -> tuple[FloatArray, int]:
     """Return the weight of each descriptor in the leading half of their singular vectors, and the vectors' number.
 

@@ -24,7 +24,11 @@ TOLERANCE = 1e-12
 class Example:
     atoms: Atoms
     energy: float
-    forces: np.ndarray
+    forces: np.ndarray | None
+
+    @property
+    def fitted_forces(self) -> np.ndarray:
+        return np.full(len(self.atoms), self.forces is not None)
 
 
 def make_example(symbols: str, energy: float = 0.0) -> Example:

@@ -23,8 +23,8 @@ def by_error_summary(record: ResultRecord) -> str:
     charges = ", ".join(
         f"{symbol} {charge:+.3f} ± {fitted.uncertainties[symbol]:.3f}" for symbol, charge in fitted.charges.items()
     )
-    with_charges = MILLI * fitted.with_baseline.force_eV_per_A
-    without = MILLI * fitted.without_baseline.force_eV_per_A
+    with_charges = MILLI * fitted.with_baseline.force_rmse_eV_per_A
+    without = MILLI * fitted.without_baseline.force_rmse_eV_per_A
     return (
         f"ES-GAP's leave-out force error is lowest with {charges} e: {with_charges:.0f} meV/Å, "
         f"{without:.0f} without charges."
@@ -39,7 +39,7 @@ def trade_off_blocks(by_error: ResultRecord, fit: ResultRecord | None, test: Res
         ErrorCurve.model_validate(by_error.values["curve"]),
         locality,
         mobile,
-        by_error=ChargeEstimate(fitted.charges, fitted.uncertainties, fitted.with_baseline.force_eV_per_A),
+        by_error=ChargeEstimate(fitted.charges, fitted.uncertainties, fitted.with_baseline.force_rmse_eV_per_A),
         by_locality=None if fit is None else _by_locality(fit),
     )
     number = by_error.values["configurations"]
@@ -51,7 +51,7 @@ def trade_off_blocks(by_error: ResultRecord, fit: ResultRecord | None, test: Res
     rows = [
         (
             name,
-            f"{MILLI * summary.force_eV_per_A:.1f}",
+            f"{MILLI * summary.force_rmse_eV_per_A:.1f}",
             *(f"{MILLI * summary.force_by_element_eV_per_A[symbol]:.1f}" for symbol in fitted.charges),
             f"{MILLI * summary.energy_eV_per_atom:.2f}",
         )
