@@ -3,13 +3,14 @@
     D* = slope of <|r_i(t) - r_i(0)|²> / 6,       D_σ = slope of <|Σ q_i (r_i(t) - r_i(0))|²> / (6 Σ q_i²),
     σ = N q² D / (V k_B T),                       H = D* / D_σ,
 
-N mobile ions of formal charge q (not the partial charge of any baseline) in the volume V. Positions are relative to
-the framework's centre of mass. How slopes and intervals come about is told in `ionloop.analysis.diffusion`.
+N mobile ions of formal charge q (not the partial charge of any baseline) in the volume V. Of several mobile species D*
+is the mean over ions weighted by q², and q² the mean. Positions are relative to the framework's centre of mass
+(`ionloop.analysis.framework`). How slopes and intervals come about is told in `ionloop.analysis.diffusion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +32,16 @@ from .diffusion import (
     interval,
     slope_weights,
 )
+from .framework import DriftReference, FrameOfReference, frame_of_reference
 from .mean_squared_displacement import mean_squared_displacements, spread_lags
-from .trajectories import DriftReference, Trajectory, drift
+from .replicas import check_replicas, mean_volume_A3
+from .trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 AXES = ("x", "y", "z")
 FEWEST_FRAMES = 20
-_VOLUME_TOLERANCE = 1e-3
-_INTERVAL_TOLERANCE = 1e-6
 # In units of the window's start: one hop has a fixed length, only several of them have a length that varies.
 _DESIGN_EFFECT_STRIDE = 4
 # Steps of each trajectory from which it is first estimated, before the window is known.
@@ -78,30 +79,53 @@ class Carrier:
         Formal charge (e); None takes that of the element's common ion.
     drift
         The frame of reference.
+    framework
+        Species that hold it; none: those that neither carry charge nor diffuse.
+    others
+        Further mobile species with their formal charges (e), which carry current together with the first.
     """
 
     species: str
     temperature_K: float
     charge_e: float | None = None
     drift: DriftReference = "framework"
+    framework: tuple[str, ...] = ()
+    others: tuple[tuple[str, float | None], ...] = ()
 
     def __post_init__(self) -> None:
+        twice = sorted({one for one in self.mobile if self.mobile.count(one) > 1})
+        if twice:
+            raise InputError(f"the mobile species {', '.join(twice)} is named twice")
         if not (np.isfinite(self.temperature_K) and self.temperature_K > 0):
             raise InputError(f"the temperature must be above 0 K, not {self.temperature_K:g}")
 
     @property
-    def charge(self) -> float:
-        """The formal charge (e).
+    def mobile(self) -> tuple[str, ...]:
+        """All species that carry charge."""
+        return (self.species, *(one for one, _ in self.others))
+
+    @property
+    def charges(self) -> dict[str, float]:
+        """The formal charge (e) of every mobile species.
 
         Raises
         ------
         InputError
             If none is given and the element has no one common ion.
         """
-        charge = FORMAL_CHARGES.get(self.species) if self.charge_e is None else self.charge_e
-        if charge is None or charge == 0:
-            raise InputError(f"{self.species} has no one common ion: give its formal charge, which must not be 0 (e)")
-        return charge
+        found = {}
+        for species, given in ((self.species, self.charge_e), *self.others):
+            charge = FORMAL_CHARGES.get(species) if given is None else given
+            if charge is None or charge == 0:
+                raise InputError(f"{species} has no one common ion: give its formal charge, which must not be 0 (e)")
+            found[species] = charge
+        return found
+
+    def ions(self, trajectory: Trajectory) -> tuple[IntArray, FloatArray]:
+        """Return the indices of the mobile ions and their charges (e), both of shape [n_ions]."""
+        of_species = [(trajectory.indices_of(species), charge) for species, charge in self.charges.items()]
+        charges = [np.full(len(atoms), charge) for atoms, charge in of_species]
+        return np.concatenate([atoms for atoms, _ in of_species]), np.concatenate(charges)
 
 
 def conductivity_mS_per_cm(
@@ -211,9 +235,17 @@ class _Displacements:
 
 
 def analyse_conductivity(
-    trajectories: Sequence[Trajectory], carrier: Carrier, settings: TransportSettings | None = None
+    trajectories: Sequence[Trajectory],
+    carrier: Carrier,
+    settings: TransportSettings | None = None,
+    reference: FrameOfReference | None = None,
 ) -> ConductivityAnalysis:
     """Return the conductivity from independent replicas of one system.
+
+    Parameters
+    ----------
+    reference
+        The frame of reference; None finds it as ``carrier`` says.
 
     Raises
     ------
@@ -221,15 +253,17 @@ def analyse_conductivity(
         If replicas are of different systems or too short, or the species is not in them or has no known charge.
     """
     settings = settings or TransportSettings()
-    _check_replicas(trajectories)
-    first, charge = trajectories[0], carrier.charge
-    atoms = first.indices_of(carrier.species)
-    drifts = [drift(one, [carrier.species], carrier.drift) for one in trajectories]
-    tracer = _displacements(trajectories, carrier.species, drifts)
-    charged = _charge_displacements(trajectories, carrier.species, drifts)
+    notes = check_replicas(trajectories, FEWEST_FRAMES)
+    first, volume_A3 = trajectories[0], mean_volume_A3(trajectories)
+    atoms, charges = carrier.ions(first)
+    charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
+    reference = reference or _reference(trajectories, carrier)
+    drifts = reference.drift_A
+    tracer = _displacements(trajectories, carrier.mobile, drifts, carrier.charges)
+    charged = _charge_displacements(trajectories, carrier, drifts)
     coarse = max(1, tracer.shortest // _DESIGN_EFFECT_STEPS)
-    window = tracer.window(settings, _design_effect(trajectories, carrier.species, drifts, coarse))
-    effect = _design_effect(trajectories, carrier.species, drifts, _DESIGN_EFFECT_STRIDE * window.start)
+    window = tracer.window(settings, _design_effect(trajectories, carrier.mobile, drifts, coarse))
+    effect = _design_effect(trajectories, carrier.mobile, drifts, _DESIGN_EFFECT_STRIDE * window.start)
     displacement = float(np.sqrt(tracer.mean_A2[window.chosen(tracer.lags)][-1]))
     reliable = window.diffusive and displacement >= settings.minimum_displacement_A
     diffusivity, scattered = _diffusivity(tracer, window, settings, effect=effect, reliable=reliable)
@@ -238,17 +272,18 @@ def analyse_conductivity(
         for axis, name in enumerate(AXES)
     }
     collective, collective_scattered = _diffusivity(charged, window, settings, reliable=reliable)
-    others = {
+    by_species = {} if carrier.others else {carrier.species: diffusivity}
+    by_species |= {
         species: _species_diffusivity(trajectories, species, drifts, settings)
-        for species in sorted(set(first.symbols) - {carrier.species})
+        for species in sorted(set(first.symbols) - by_species.keys())
     }
-    per_diffusivity = conductivity_mS_per_cm(1.0, len(atoms), first.volume_A3, charge, carrier.temperature_K)
+    per_diffusivity = conductivity_mS_per_cm(1.0, len(atoms), volume_A3, charge, carrier.temperature_K)
     result = ConductivityResult(
-        species=carrier.species,
+        species=", ".join(carrier.mobile),
         temperature_K=carrier.temperature_K,
         charge_e=charge,
         ions=len(atoms),
-        volume_A3=first.volume_A3,
+        volume_A3=volume_A3,
         replicas=len(trajectories),
         frame_interval_fs=first.frame_interval_fs,
         length_ps=min(one.length_ps for one in trajectories),
@@ -259,12 +294,16 @@ def analyse_conductivity(
         displacement_A=displacement,
         diffusivity_A2_per_ps=diffusivity,
         diffusivity_by_axis_A2_per_ps=by_axis,
-        diffusivity_by_species_A2_per_ps={carrier.species: diffusivity, **others},
+        diffusivity_by_species_A2_per_ps=by_species,
         collective_diffusivity_A2_per_ps=collective,
         tracer_conductivity_mS_per_cm=diffusivity.scaled(per_diffusivity),
         collective_conductivity_mS_per_cm=collective.scaled(per_diffusivity),
         haven_ratio=haven_ratio(diffusivity, collective) if reliable else None,
-        warnings=_warnings(trajectories, carrier, window, displacement, settings, scattered or collective_scattered),
+        warnings=(
+            *notes,
+            *reference.notes,
+            *_warnings(trajectories, carrier, window, displacement, settings, scattered or collective_scattered),
+        ),
     )
     return ConductivityAnalysis(result, _curves(tracer, charged, effect))
 
@@ -299,11 +338,14 @@ def conductivity_against_length(
 
     The last is the whole length, the first a thirtieth of it, where that still has enough frames.
     """
-    _check_replicas(trajectories)
+    check_replicas(trajectories, FEWEST_FRAMES)
+    # What rests is found from the whole: in a short part of it much seems to.
+    reference = _reference(trajectories, carrier)
     shortest = min(one.n_frames for one in trajectories)
     found = []
     for frames in np.unique(np.geomspace(max(FEWEST_FRAMES, shortest / 30), shortest, lengths).round().astype(int)):
-        result = analyse_conductivity([one.part(stop=int(frames)) for one in trajectories], carrier, settings).result
+        parts = [one.part(stop=int(frames)) for one in trajectories]
+        result = analyse_conductivity(parts, carrier, settings, reference.part(stop=int(frames))).result
         found.append(
             ConductivityAtLength(
                 result.length_ps,
@@ -315,45 +357,39 @@ def conductivity_against_length(
     return found
 
 
-def _check_replicas(trajectories: Sequence[Trajectory]) -> None:
-    if not trajectories:
-        raise InputError("a conductivity needs a trajectory")
-    first = trajectories[0]
-    for number, one in enumerate(trajectories):
-        if one.n_frames < FEWEST_FRAMES:
-            raise InputError(f"replica {number} has {one.n_frames} frames; {FEWEST_FRAMES} or more are needed")
-        if sorted(one.symbols) != sorted(first.symbols):
-            raise InputError(f"replica {number} has other atoms than replica 0; replicas are of one system")
-        if abs(one.frame_interval_fs / first.frame_interval_fs - 1) > _INTERVAL_TOLERANCE:
-            raise InputError(
-                f"replica {number} has a frame every {one.frame_interval_fs:g} fs, replica 0 every"
-                f" {first.frame_interval_fs:g} fs; they must be equal"
-            )
-        if abs(one.volume_A3 / first.volume_A3 - 1) > _VOLUME_TOLERANCE and np.isfinite(one.volume_A3):
-            raise InputError(
-                f"replica {number} has a volume of {one.volume_A3:.2f} Å³, replica 0 of {first.volume_A3:.2f} Å³;"
-                " replicas are of one system"
-            )
+def _reference(trajectories: Sequence[Trajectory], carrier: Carrier) -> FrameOfReference:
+    return frame_of_reference(trajectories, carrier.mobile, carrier.drift, carrier.framework)
 
 
-def _displacements(trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray]) -> _Displacements:
+def _displacements(
+    trajectories: Sequence[Trajectory],
+    species: Sequence[str],
+    drifts: Sequence[FloatArray],
+    charges: Mapping[str, float] | None = None,
+) -> _Displacements:
+    """Return the displacements of the ions of ``species``, squares weighted by those of ``charges``."""
     lags = _lags(trajectories)
-    found = [
-        mean_squared_displacements(one.positions_A, lags, atoms=one.indices_of(species), drift_A=shift)
-        for one, shift in zip(trajectories, drifts, strict=True)
-    ]
+    found = []
+    for one, shift in zip(trajectories, drifts, strict=True):
+        of_species = [one.indices_of(name) for name in species]
+        squares = mean_squared_displacements(one.positions_A, lags, atoms=np.concatenate(of_species), drift_A=shift)
+        if len(species) > 1 and charges is not None:
+            weights = np.repeat([charges[name] ** 2 for name in species], [len(atoms) for atoms in of_species])
+            squares *= (weights / weights.mean())[:, None]
+        found.append(squares)
     return _collected(trajectories, lags, found)
 
 
 def _charge_displacements(
-    trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray]
+    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray]
 ) -> _Displacements:
-    """Return the displacements of Σ r_i / √N: of equal charges, that is Σ q_i r_i / √(Σ q_i²)."""
+    """Return the displacements of Σ q_i r_i / √(Σ q_i²)."""
     lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
-        atoms = one.indices_of(species)
-        moment = (one.positions_A[:, atoms].mean(axis=1) - shift) * np.sqrt(len(atoms))
+        atoms, charges = carrier.ions(one)
+        weights = charges / np.sqrt(np.sum(charges**2))
+        moment = np.tensordot(one.positions_A[:, atoms], weights, axes=([1], [0])) - weights.sum() * shift
         found.append(mean_squared_displacements(moment[:, None], lags))
     return _collected(trajectories, lags, found)
 
@@ -399,11 +435,12 @@ def _diffusivity(
 
 
 def _design_effect(
-    trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray], stride: int
+    trajectories: Sequence[Trajectory], species: Sequence[str], drifts: Sequence[FloatArray], stride: int
 ) -> float:
     return design_effect(
         [
-            one.positions_A[::stride, one.indices_of(species)] - shift[::stride, None]
+            one.positions_A[::stride, np.concatenate([one.indices_of(name) for name in species])]
+            - shift[::stride, None]
             for one, shift in zip(trajectories, drifts, strict=True)
         ]
     )
@@ -412,7 +449,7 @@ def _design_effect(
 def _species_diffusivity(
     trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray], settings: TransportSettings
 ) -> Estimate:
-    displacements = _displacements(trajectories, species, drifts)
+    displacements = _displacements(trajectories, [species], drifts)
     window = displacements.window(settings)
     reached = float(np.sqrt(displacements.mean_A2[window.chosen(displacements.lags)][-1]))
     reliable = window.diffusive and reached >= settings.minimum_displacement_A

@@ -8,6 +8,7 @@ enters another core. Stays that are too short are no stays, and an ion that retu
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -25,8 +26,9 @@ from scipy.stats import chi2
 from ..errors import InputError
 from ..fitting.settings import FrozenSettings
 from ..sampling.sites import candidate_sites
+from .framework import drift
 from .site_map import PeriodicTree, SiteMap, refined_sites
-from .trajectories import Trajectory, drift
+from .trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -154,7 +156,9 @@ class _Stay:
         return self.site == other.site and self.image == other.image
 
 
-def still_positions(trajectory: Trajectory, mobile: str, crystal: Atoms | None = None) -> FloatArray:
+def still_positions(
+    trajectory: Trajectory, mobile: str, crystal: Atoms | None = None, framework: Sequence[str] = ()
+) -> FloatArray:
     """Return the positions of all atoms in the frame in which the framework rests, Å, [n_frames, n_atoms, 3].
 
     Parameters
@@ -162,13 +166,15 @@ def still_positions(trajectory: Trajectory, mobile: str, crystal: Atoms | None =
     crystal
         With it, the framework rests where it is in the crystal on average: then trajectories that began elsewhere
         can be compared. Same atoms in the same order.
+    framework
+        The species that hold the frame of reference; none: those that do not diffuse.
     """
-    moved: FloatArray = trajectory.positions_A - drift(trajectory, [mobile])[:, None, :]
+    moved: FloatArray = trajectory.positions_A - drift(trajectory, [mobile], framework=framework)[:, None, :]
     if crystal is None:
         return moved
-    framework = np.array(trajectory.symbols) != mobile
-    if framework.any():
-        offsets = moved[:, framework].mean(axis=0) - crystal.positions[framework]
+    others = np.array(trajectory.symbols) != mobile
+    if others.any():
+        offsets = moved[:, others].mean(axis=0) - crystal.positions[others]
         moved -= find_mic(offsets, trajectory.cell_A, pbc=True)[0].mean(axis=0)
     return moved
 
@@ -200,7 +206,11 @@ def find_sites(atoms: Atoms, positions: FloatArray, mobile: str, settings: HopSe
 
 
 def hops_of_trajectory(
-    trajectory: Trajectory, mobile: str, settings: HopSettings, crystal: Atoms | None = None
+    trajectory: Trajectory,
+    mobile: str,
+    settings: HopSettings,
+    crystal: Atoms | None = None,
+    framework: Sequence[str] = (),
 ) -> HopAnalysis:
     """Return the hops of one trajectory, sites and drift included.
 
@@ -208,6 +218,8 @@ def hops_of_trajectory(
     ----------
     crystal
         Its mobile ions are the known sites; None takes the first frame.
+    framework
+        The species that hold the frame of reference; none: those that do not diffuse.
 
     Raises
     ------
@@ -215,7 +227,7 @@ def hops_of_trajectory(
         If the trajectory has no such ions, or nothing but them.
     """
     indices = trajectory.indices_of(mobile)
-    positions = still_positions(trajectory, mobile, crystal)
+    positions = still_positions(trajectory, mobile, crystal, framework)
     start = Atoms(list(trajectory.symbols), positions=positions[0], cell=trajectory.cell_A, pbc=True)
     sites = find_sites(start if crystal is None else crystal, positions, mobile, settings)
     return detect_hops(positions[:, indices], sites, trajectory.frame_interval_fs / 1000, settings)

@@ -1,72 +1,49 @@
-"""Trajectories for analyses: read from files, unwrapped, in a fixed cell, without drift.
+"""Trajectories for analyses: read from files of every origin, unwrapped, in a fixed cell, at equal intervals.
 
-What this project's own dynamics writes is unwrapped. Of a foreign file it is known only where the format says so
-(LAMMPS columns ``xu`` or ``ix``). Everything else is unwrapped by the minimum image: a step of more than half a
-cell along any cell vector is taken for a crossing of the boundary. That is right as long as no atom really moves so
-far between two frames, which is checked: steps near half a cell are refused.
-
-Where the cell fluctuates, scaled coordinates are unwrapped and multiplied by the mean cell. Breathing of the cell
-then moves no atom, and diffusion keeps its size (the toroidal scheme's reason, von Bülow, Bullerjahn, Hummer,
-J. Chem. Phys. 2020, 153, 021101, 10.1063/5.0008316: what must be summed are displacements, not cell lengths).
+What is known of a file is obeyed (units, time, steps, unwrapped coordinates), what is given beside it must agree, and
+what is missing must be given. How frames are put in order is told in `ionloop.analysis.frame_sequence`, how positions
+are unwrapped in `ionloop.analysis.unwrapping`.
 """
 
 from __future__ import annotations
 
+import difflib
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
+from ase.geometry import cellpar_to_cell
 from ase.io import iread
-from ase.io.formats import UnknownFileTypeError
+from ase.io.formats import ioformats
 from ase.io.trajectory import TrajectoryReader
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..sampling.trajectory import Frame
+from .frame_sequence import FrameSequence, OrderedFrames
 from .lammps_dump import read_lammps_dump
+from .trajectory_frames import Lines, RawFrame, TornFrame, TrajectoryReadError, is_compressed, open_binary, place
+from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
+from .xdatcar_frames import CONFIGURATION, read_xdatcar
+from .xyz_frames import read_xyz
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Coordinates = Literal["auto", "wrapped", "unwrapped"]
-COORDINATES: tuple[str, ...] = get_args(Coordinates)
-DriftReference = Literal["framework", "all", "none"]
 
-LARGEST_SURE_STEP = 0.35
-"""Scaled step (part of a cell vector) above which unwrapping by the minimum image is only likely right."""
-LARGEST_STEP = 0.45
-"""Scaled step above which it is a guess, and refused."""
-# Two times are equal if they differ by less than this part of the interval between frames.
-_TIME_TOLERANCE = 1e-3
-_CELL_TOLERANCE_A = 1e-6
-
-
-class TrajectoryReadError(InputError):
-    """The file holds no trajectory that can be analysed."""
-
-
-class RawFrame(NamedTuple):
-    """One frame as a file has it.
-
-    Attributes
-    ----------
-    positions_A
-        Shape [n_atoms, 3] (Å).
-    cell_A
-        Cell vectors as rows, shape [3, 3] (Å).
-    time_fs
-        Time of the frame where the file says it (fs).
-    unwrapped
-        Whether the file says that positions are unwrapped.
-    """
-
-    symbols: tuple[str, ...]
-    positions_A: FloatArray
-    cell_A: FloatArray
-    time_fs: float | None
-    unwrapped: bool
+FORMATS: dict[str, tuple[str, ...]] = {
+    "lammps-dump": ("lammps-dump-text",),
+    "xyz": ("extxyz",),
+    "xdatcar": ("vasp-xdatcar",),
+    "traj": (),
+}
+"""Formats that are read here, with what ASE calls them; all others are read by ASE under its names."""
+# How much of a file is looked at to tell its format: XDATCAR names itself in the eighth line.
+_START_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -85,6 +62,10 @@ class Trajectory:
         Time between two frames (fs).
     notes
         What a reader of the results should know.
+    name
+        What messages call the trajectory.
+    counters
+        Step, or time (fs), of each frame, shape [n_frames]; None where its file has neither.
     """
 
     symbols: tuple[str, ...]
@@ -92,6 +73,8 @@ class Trajectory:
     cell_A: FloatArray
     frame_interval_fs: float
     notes: tuple[str, ...] = ()
+    name: str = ""
+    counters: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_frames, n_atoms, _ = self.positions_A.shape
@@ -133,86 +116,22 @@ class Trajectory:
 
     def part(self, start: int = 0, stop: int | None = None) -> Trajectory:
         """Return the frames from ``start`` to before ``stop`` (a view, nothing is copied)."""
-        return replace(self, positions_A=self.positions_A[start:stop])
-
-
-def drift(trajectory: Trajectory, mobile: Iterable[str], reference: DriftReference = "framework") -> FloatArray:
-    """Return the displacement of the frame of reference since the first frame, shape [n_frames, 3] (Å).
-
-    Parameters
-    ----------
-    mobile
-        Species that move through the framework.
-    reference
-        ``framework``: the centre of mass of all atoms that are not mobile, in whose frame ionic conduction is
-        defined (nothing drifts where all atoms are mobile); ``all``: the centre of mass; ``none``: no drift.
-    """
-    symbols = np.array(trajectory.symbols)
-    chosen = np.full(len(symbols), reference != "none")
-    if reference == "framework":
-        chosen &= ~np.isin(symbols, sorted(set(mobile)))
-    if not chosen.any():
-        return np.zeros((trajectory.n_frames, 3))
-    masses = np.where(chosen, [atomic_masses[atomic_numbers[symbol]] for symbol in symbols], 0.0)
-    centre = np.tensordot(trajectory.positions_A, masses / masses.sum(), axes=([1], [0]))
-    return np.asarray(centre - centre[0])
-
-
-def unwrap(positions_A: FloatArray, cells_A: FloatArray, coordinates: Coordinates = "auto") -> FloatArray:
-    """Return unwrapped positions in the mean cell, shape [n_frames, n_atoms, 3] (Å).
-
-    Parameters
-    ----------
-    positions_A
-        Shape [n_frames, n_atoms, 3] (Å), in cells whose origin is at zero.
-    cells_A
-        Shape [n_frames, 3, 3] (Å).
-    coordinates
-        ``unwrapped`` leaves the steps between frames as they are; ``wrapped`` and ``auto`` take the minimum image.
-
-    Raises
-    ------
-    TrajectoryReadError
-        If a step is too close to half a cell to say which image is meant.
-    """
-    return unwrap_with_largest_step(positions_A, cells_A, coordinates)[0]
-
-
-def unwrap_with_largest_step(
-    positions_A: FloatArray, cells_A: FloatArray, coordinates: Coordinates
-) -> tuple[FloatArray, float]:
-    """Return what `unwrap` does, and the largest scaled step among atoms if any of them had to be unwrapped, else 0."""
-    varies = bool(np.ptp(cells_A, axis=0).max(initial=0.0) > _CELL_TOLERANCE_A)
-    if coordinates == "unwrapped" and not varies:
-        return positions_A, 0.0
-    scaled = np.einsum("tnc,tcd->tnd", positions_A, np.linalg.inv(cells_A))
-    largest = 0.0
-    if coordinates != "unwrapped":
-        steps = np.diff(scaled, axis=0)
-        images = np.rint(steps)
-        if not images.any() and not varies:
-            return positions_A, 0.0
-        if images.any():
-            steps -= images
-            largest = float(np.abs(steps).max())
-            if largest > LARGEST_STEP:
-                frame, atom, axis = np.unravel_index(np.abs(steps).argmax(), steps.shape)
-                raise TrajectoryReadError(
-                    f"atom {atom} moves by {largest:.2f} of cell vector {'abc'[axis]} between frames {frame} and"
-                    f" {frame + 1}: above {LARGEST_STEP:g} nobody can tell which image is meant. Write frames more"
-                    " often, use a larger cell, or give unwrapped positions and say so (coordinates: unwrapped)"
-                )
-            scaled[1:] -= np.cumsum(images, axis=0)
-    return np.asarray(scaled @ cells_A.mean(axis=0)), largest
+        counters = None if self.counters is None else self.counters[start:stop]
+        return replace(self, positions_A=self.positions_A[start:stop], counters=counters)
 
 
 def from_frames(
-    frames: Iterable[RawFrame],
+    frames: Iterable[RawFrame | TornFrame],
     frame_interval_fs: float | None = None,
     coordinates: Coordinates = "auto",
     name: str = "the trajectory",
+    *,
+    every: int = 1,
+    cell_A: FloatArray | None = None,
+    notes: list[str] | None = None,
+    counts_timesteps: bool = False,
 ) -> Trajectory:
-    """Return the trajectory of ``frames``, unwrapped.
+    """Return the trajectory of ``frames``, in order and unwrapped.
 
     Parameters
     ----------
@@ -222,58 +141,44 @@ def from_frames(
         What positions are; ``auto`` asks the file, and where it does not say, takes the minimum image.
     name
         What messages call the trajectory.
+    every
+        Keep every n-th frame only.
+    cell_A
+        The cell of frames that have none, shape [3, 3] (Å).
+    notes
+        What the reader of the file has to say, also while frames are taken from it.
+    counts_timesteps
+        Whether the frames' steps are those of an integrator.
 
     Raises
     ------
     TrajectoryReadError
         If there are fewer than two frames, atoms change, times are unequal, or positions cannot be unwrapped.
     """
-    kept = list(frames)
-    if len(kept) < 2:
-        raise TrajectoryReadError(f"{name} holds {len(kept)} frames; two or more are needed")
-    symbols = kept[0].symbols
-    for index, frame in enumerate(kept):
-        if frame.symbols != symbols:
-            raise TrajectoryReadError(
-                f"{name}: frame {index} has other atoms, or another order, than the first; only a fixed list of"
-                " atoms can be followed"
-            )
-        if abs(np.linalg.det(frame.cell_A)) < _CELL_TOLERANCE_A:
-            raise TrajectoryReadError(f"{name}: frame {index} has no cell with a volume; a conductor needs one")
-    interval_fs, notes = _interval(kept, frame_interval_fs, name)
-    if coordinates == "auto" and kept[0].unwrapped:
+    said = [] if notes is None else notes
+    sequence = FrameSequence(name, said, every, cell_A, counts_timesteps)
+    for frame in frames:
+        sequence.add(frame)
+    return _unwrapped(sequence.finish(frame_interval_fs), coordinates, name, said)
+
+
+def _unwrapped(frames: OrderedFrames, coordinates: Coordinates, name: str, notes: list[str]) -> Trajectory:
+    if coordinates == "auto" and frames.unwrapped:
         coordinates = "unwrapped"
-    positions, cells = np.stack([frame.positions_A for frame in kept]), np.stack([frame.cell_A for frame in kept])
+    positions, cells = frames.positions_A, frames.cells_A
     try:
-        positions, largest = unwrap_with_largest_step(positions, cells, coordinates)
+        largest, said = unwrap(positions, cells, coordinates, lambda index: place(*map(int, frames.places[index])))
     except TrajectoryReadError as error:
         raise TrajectoryReadError(f"{name}: {error}") from error
+    notes += [f"{name}: {one}" for one in said]
     if largest > LARGEST_SURE_STEP:
         notes.append(
             f"{name} was unwrapped by the minimum image although an atom moves by {largest:.2f} of a cell vector"
             " between two frames; write frames more often to be sure"
         )
-    return Trajectory(symbols, positions, cells.mean(axis=0), interval_fs, tuple(notes))
-
-
-def _interval(frames: Sequence[RawFrame], given_fs: float | None, name: str) -> tuple[float, list[str]]:
-    times = np.array([np.nan if frame.time_fs is None else frame.time_fs for frame in frames])
-    if np.isnan(times).any():
-        if given_fs is None:
-            raise TrajectoryReadError(f"{name} does not say the time between its frames; give it (fs)")
-        return given_fs, []
-    steps = np.diff(times)
-    found = float(steps[0])
-    if found <= 0 or np.abs(steps - found).max() > _TIME_TOLERANCE * abs(found):
-        raise TrajectoryReadError(
-            f"{name}: its frames are not equally spaced in time ({steps.min():g} to {steps.max():g} fs apart)"
-        )
-    if given_fs is not None and abs(found - given_fs) > _TIME_TOLERANCE * found:
-        raise TrajectoryReadError(
-            f"{name} says that its frames are {found:g} fs apart, not {given_fs:g} fs: the time between frames is"
-            " the time step times the number of steps between them"
-        )
-    return found, []
+    return Trajectory(
+        frames.symbols, positions, cells.mean(axis=0), frames.interval_fs, tuple(notes), name, frames.counters
+    )
 
 
 def read_trajectory(
@@ -283,8 +188,12 @@ def read_trajectory(
     coordinates: Coordinates = "auto",
     lammps_types: Sequence[str] = (),
     every: int = 1,
+    cell_A: FloatArray | None = None,
+    file_format: str | None = None,
 ) -> Trajectory:
-    """Read a trajectory: ours or any other ASE ``.traj``, a LAMMPS text dump, extended XYZ or what else ASE reads.
+    """Read a trajectory: ours or any other ASE ``.traj``, LAMMPS dump, XYZ of any kind, XDATCAR, or others of ASE's.
+
+    Files may be compressed by gzip, bzip2, xz or (where Python can) zstd.
 
     Parameters
     ----------
@@ -296,6 +205,10 @@ def read_trajectory(
         Chemical symbols of LAMMPS types 1, 2, ...; not needed where the dump has a column ``element``.
     every
         Keep every n-th frame only.
+    cell_A
+        The cell of a file that has none, shape [3, 3] (Å).
+    file_format
+        One of `FORMATS` or of ASE's; None asks the file.
 
     Raises
     ------
@@ -304,43 +217,175 @@ def read_trajectory(
     """
     if every < 1:
         raise InputError(f"every must be 1 or more, not {every}")
+    if frame_interval_fs is not None and not (np.isfinite(frame_interval_fs) and frame_interval_fs > 0):
+        raise InputError(f"the time between frames must be above 0 fs, not {frame_interval_fs:g}")
+    if path.is_dir():
+        raise TrajectoryReadError(f"{path} is a folder, not a file")
     if not path.is_file():
         raise TrajectoryReadError(f"there is no file {path}")
-    frames = _raw_frames(path, lammps_types)
-    interval_fs = None if frame_interval_fs is None else frame_interval_fs * every
-    chosen = (frame for index, frame in enumerate(frames) if index % every == 0)
+    chosen = _format_of(path) if file_format is None else known_format(file_format)
+    notes: list[str] = []
+    if lammps_types and chosen not in {"lammps-dump", "xyz"}:
+        notes.append(f"{path} names its elements; the symbols given for LAMMPS types are not used")
+    return from_frames(
+        _frames(path, chosen, lammps_types, notes),
+        frame_interval_fs,
+        coordinates,
+        name=str(path),
+        every=every,
+        cell_A=cell_A,
+        notes=notes,
+        counts_timesteps=chosen == "lammps-dump",
+    )
+
+
+def known_format(name: str) -> str:
+    """Return the format of that name, ours or ASE's.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    for ours, others in FORMATS.items():
+        if name.lower() in {ours, *others}:
+            return ours
+    if name in ioformats:
+        return name
+    close = difflib.get_close_matches(name.lower(), [*FORMATS, *ioformats], n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(f"there is no format {name!r}{hint}; known are {', '.join(FORMATS)}, and those of ASE")
+
+
+def cell_of(text: str) -> FloatArray:
+    """Return the cell that ``a b c``, ``a b c alpha beta gamma`` (Å, degrees) or nine numbers give, shape [3, 3] (Å).
+
+    Raises
+    ------
+    InputError
+        If the text gives none.
+    """
     try:
-        return from_frames(chosen, interval_fs, coordinates, name=str(path))
-    except (UnknownFileTypeError, OSError, ValueError, KeyError, IndexError) as error:
-        # What ASE's many readers raise where a file is not what its name says.
-        raise TrajectoryReadError(
-            f"{path} cannot be read as a trajectory: {str(error) or type(error).__name__}"
-        ) from error
+        values = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        values = []
+    if len(values) not in {3, 6, 9} or not np.isfinite(values).all():
+        raise InputError(
+            f"{text!r} is no cell: write a b c, a b c alpha beta gamma, or the nine of three vectors (Å, degrees)"
+        )
+    try:
+        cell = np.diag(values) if len(values) == 3 else np.array(values).reshape(3, 3) if len(values) == 9 else None
+        cell = np.array(cellpar_to_cell(values)) if cell is None else cell
+    except (AssertionError, ValueError):
+        cell = np.zeros((3, 3))
+    if not np.isfinite(cell).all() or not np.linalg.det(cell) > 1e-3 or (len(values) < 9 and min(values) <= 0):
+        raise InputError(f"{text!r} is no cell: it has no volume, or its vectors are left-handed")
+    return cell
 
 
-def _raw_frames(path: Path, lammps_types: Sequence[str]) -> Iterator[RawFrame]:
-    with path.open("rb") as stream:
-        start = stream.read(64)
-    if start.startswith(b"ITEM:"):
-        for frame in read_lammps_dump(path, lammps_types):
-            # A dump counts steps, not time: it says nothing of the interval, only that it must be constant.
-            yield RawFrame(frame.symbols, frame.positions_A, frame.cell_A, None, frame.unwrapped)
-    elif start.startswith(b"- of Ulm"):
-        with TrajectoryReader(path) as reader:
-            for index in range(len(reader)):
-                yield raw_frame(reader[index])
+def _format_of(path: Path) -> str:
+    """Return the format by the beginning of the file; for what is none of ours, ``ase``."""
+    with open_binary(path) as stream:
+        try:
+            start = stream.read(_START_BYTES)
+        except (OSError, EOFError, ValueError):
+            start = b""
+    lines = start.split(b"\n")
+    if start.lstrip().startswith(b"ITEM:"):
+        return "lammps-dump"
+    if start.startswith(b"- of Ulm"):
+        return "traj"
+    if any(CONFIGURATION.search(line) for line in lines[:10]):
+        return "xdatcar"
+    first = next((line.strip() for line in lines if line.strip()), b"")
+    return "xyz" if first.isdigit() else "ase"
+
+
+def _frames(
+    path: Path, file_format: str, lammps_types: Sequence[str], notes: list[str]
+) -> Iterator[RawFrame | TornFrame]:
+    if file_format == "traj":
+        with _plain(path) as plain:
+            yield from _traj_frames(path, plain)
+    elif file_format in FORMATS:
+        with Lines(path) as lines:
+            if file_format == "lammps-dump":
+                yield from read_lammps_dump(lines, lammps_types, notes)
+            elif file_format == "xyz":
+                yield from read_xyz(lines, lammps_types, notes)
+            else:
+                yield from read_xdatcar(lines)
     else:
-        for atoms in iread(path, index=":"):
-            yield raw_frame(atoms)
+        with _plain(path) as plain:
+            yield from _ase_frames(path, plain, None if file_format == "ase" else file_format)
 
 
-def raw_frame(atoms: Atoms) -> RawFrame:
-    """Return a frame of ``atoms``; those of our own dynamics know their time and are unwrapped."""
+@contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """Give a file that is not compressed, of the same name without the suffix of the compression."""
+    if not is_compressed(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="ionloop-") as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with open_binary(path) as packed, plain.open("wb") as target:
+                shutil.copyfileobj(packed, target)
+        except (EOFError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise TrajectoryReadError(f"{path} cannot be decompressed: {error.strerror}") from error
+            raise TrajectoryReadError(f"{path} cannot be decompressed: its data end early or are damaged") from error
+        yield plain
+
+
+def _traj_frames(path: Path, plain: Path) -> Iterator[RawFrame | TornFrame]:
+    try:
+        reader = TrajectoryReader(plain)
+    except Exception as error:  # what a file that ends early makes of its own index
+        raise TrajectoryReadError(f"{path} is no whole ASE trajectory: its beginning cannot be read") from error
+    with reader:
+        for index in range(len(reader)):
+            try:
+                frame = raw_frame(reader[index], index + 1)
+            except Exception:  # the reader trusts its file and raises whatever comes
+                yield TornFrame(index + 1, 0, "its data are damaged or end early")
+            else:
+                yield frame
+
+
+def _ase_frames(path: Path, plain: Path, file_format: str | None) -> Iterator[RawFrame | TornFrame]:
+    shown = "as a trajectory of any known kind (name it by --format)" if file_format is None else f"as {file_format}"
+    number = 0
+    try:
+        for atoms in iread(plain, index=":", format=file_format):
+            number += 1
+            yield raw_frame(atoms, number)
+    except Exception as error:  # ASE's many readers raise whatever comes
+        if isinstance(error, InputError):
+            raise
+        if not number:
+            raise TrajectoryReadError(f"{path} cannot be read {shown}") from error
+        yield TornFrame(number + 1, 0, f"it cannot be read {shown}")
+
+
+def raw_frame(atoms: Atoms, number: int = 0) -> RawFrame:
+    """Return a frame of ``atoms``; those of our own dynamics know their time and are unwrapped.
+
+    Raises
+    ------
+    ValueError
+        If it is one of ours and does not fit its checksum.
+    """
     own = {"time_fs", "heat_eV", "checksum"} <= atoms.info.keys()
+    if own:
+        Frame.from_atoms(atoms)
+    cell = np.array(atoms.cell.array)
     return RawFrame(
         symbols=tuple(atoms.get_chemical_symbols()),
         positions_A=np.array(atoms.positions),
-        cell_A=np.array(atoms.cell.array),
+        cell_A=cell if cell.any() else None,
         time_fs=float(atoms.info["time_fs"]) if own else None,
         unwrapped=own,
+        step=float(atoms.info["step"]) if own else None,
+        number=number,
     )

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..options import JsonOption
+from .trajectory_options import (
+    FILE_HELP,
+    CellOption,
+    Coordinates,
+    CoordinatesOption,
+    EveryOption,
+    FormatOption,
+    FrameworkOption,
+    LammpsTypesOption,
+    TimestepOption,
+    TrajectoryOptions,
+    words,
+)
 
 if TYPE_CHECKING:
-    from ...analysis.conductivity import ConductivityResult
+    from ...analysis.conductivity import Carrier, ConductivityResult
     from ...analysis.diffusion import Estimate
     from ...analysis.trajectories import Trajectory
-
-
-class Coordinates(StrEnum):
-    """What positions in a file are."""
-
-    AUTO = "auto"
-    WRAPPED = "wrapped"
-    UNWRAPPED = "unwrapped"
 
 
 class Drift(StrEnum):
@@ -41,54 +46,74 @@ def register(app: typer.Typer) -> None:
 def conductivity(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="Trajectories (ASE .traj, LAMMPS text dump, extended XYZ or what else ASE reads); several are"
-            " independent replicas.",
-        ),
+        typer.Argument(metavar="FILE...", help=f"Trajectories ({FILE_HELP}); several are independent replicas."),
     ],
     temperature_K: Annotated[float, typer.Option("--temperature-K", help="Temperature of the trajectories (K).")],
-    species: Annotated[str, typer.Option(help="The mobile ions.")] = "Li",
-    timestep_fs: Annotated[
-        float | None,
+    species: Annotated[
+        list[str] | None,
         typer.Option(
-            "--timestep-fs",
-            help="Time between two frames of the file, not the integrator's step (fs); not needed for trajectories"
-            " of this project, which know it.",
+            help="The mobile ions; several, with commas or given again, carry current together. Default: Li.",
+            show_default=False,
         ),
     ] = None,
     charge: Annotated[
-        float | None, typer.Option(help="Formal charge of the mobile ions (e). Default: that of the common ion.")
+        list[float] | None,
+        typer.Option(help="Formal charge of each of the mobile ions (e). Default: that of the common ion."),
     ] = None,
+    timestep_fs: TimestepOption = None,
+    cell: CellOption = "",
+    file_format: FormatOption = "",
+    lammps_types: LammpsTypesOption = "",
     equilibration_ps: Annotated[float, typer.Option(min=0, help="Time left out at the start of each file (ps).")] = 0.0,
-    every: Annotated[int, typer.Option(min=1, help="Keep every n-th frame only.")] = 1,
-    coordinates: Annotated[
-        Coordinates, typer.Option(help="What positions are; auto asks the file, then takes the minimum image.")
-    ] = Coordinates.AUTO,
+    every: EveryOption = 1,
+    coordinates: CoordinatesOption = Coordinates.AUTO,
     drift: Annotated[
         Drift, typer.Option(help="What is held at rest: the immobile atoms, all atoms, or nothing.")
     ] = Drift.FRAMEWORK,
-    lammps_types: Annotated[str, typer.Option(help="Symbols of LAMMPS types 1, 2, ..., with commas: Li,P,S.")] = "",
+    framework: FrameworkOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Take the diffusivity (Å²/ps), tracer and collective conductivity (mS/cm) and Haven ratio from trajectories."""
-    from ...analysis.conductivity import UNITS, Carrier, analyse_conductivity
-    from ...analysis.trajectories import read_trajectory
+    from ...analysis.conductivity import UNITS, analyse_conductivity
 
-    carrier = Carrier(species, temperature_K, charge, drift.value)
-    types = [symbol.strip() for symbol in lammps_types.split(",") if symbol.strip()]
-    trajectories = [
-        _without_start(
-            read_trajectory(file, timestep_fs, coordinates=coordinates.value, lammps_types=types, every=every),
-            equilibration_ps,
-        )
-        for file in files
-    ]
+    mobile = [one for text in species or ["Li"] for one in words(text)]
+    carrier = _carrier(mobile, charge or [], temperature_K, drift, words(framework))
+    _refuse_the_same_file(files)
+    options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
+    trajectories = [_without_start(options.read(file), equilibration_ps) for file in files]
     result = analyse_conductivity(trajectories, carrier).result
     if as_json:
         typer.echo(json.dumps({**result.model_dump(mode="json"), "units": UNITS}, indent=2))
     else:
         _print(result)
+
+
+def _carrier(
+    mobile: list[str], charges: list[float], temperature_K: float, drift: Drift, framework: list[str]
+) -> Carrier:
+    from ...analysis.conductivity import Carrier
+    from ...errors import InputError
+
+    if not mobile:
+        raise InputError("--species names no mobile ions")
+    if charges and len(charges) != len(mobile):
+        raise InputError(
+            f"--charge is given {len(charges)} times for {len(mobile)} mobile species ({', '.join(mobile)}): give one"
+            " for each, in their order, or none"
+        )
+    given: list[float | None] = [*charges] if charges else [None] * len(mobile)
+    others = tuple(zip(mobile[1:], given[1:], strict=True))
+    return Carrier(mobile[0], temperature_K, given[0], drift.value, tuple(framework), others)
+
+
+def _refuse_the_same_file(files: list[Path]) -> None:
+    from ...errors import InputError
+
+    seen: dict[Path, Path] = {}
+    for file in files:
+        earlier = seen.setdefault(file.resolve(), file)
+        if earlier is not file:
+            raise InputError(f"{file} is the same file as {earlier}: one trajectory is not two replicas; leave it out")
 
 
 def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajectory:

@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..options import JsonOption
+from .trajectory_options import (
+    FILE_HELP,
+    CellOption,
+    Coordinates,
+    CoordinatesOption,
+    EveryOption,
+    FormatOption,
+    FrameworkOption,
+    LammpsTypesOption,
+    TimestepOption,
+    TrajectoryOptions,
+    words,
+)
 
 if TYPE_CHECKING:
     from ...analysis.hops import HopAnalysis, HopSummary
@@ -20,25 +33,26 @@ def register(app: typer.Typer) -> None:
 
 
 def hops(
-    file: Annotated[
-        Path, typer.Argument(help="A trajectory: ASE .traj, LAMMPS text dump, extended XYZ or what else ASE reads.")
-    ],
+    file: Annotated[Path, typer.Argument(help=f"A trajectory: {FILE_HELP}.")],
     species: Annotated[str, typer.Option(help="The mobile ions.")] = "Li",
-    timestep_fs: Annotated[
-        float | None, typer.Option(min=0, help="Time between frames (fs); not needed where the file says it.")
-    ] = None,
+    timestep_fs: TimestepOption = None,
+    cell: CellOption = "",
+    file_format: FormatOption = "",
+    lammps_types: LammpsTypesOption = "",
+    every: EveryOption = 1,
+    coordinates: CoordinatesOption = Coordinates.AUTO,
+    framework: FrameworkOption = "",
     crystal: Annotated[
         Path | None, typer.Option(help="The crystal whose ions are the known sites; else the first frame's.")
     ] = None,
-    lammps_types: Annotated[str, typer.Option(help="Symbols of LAMMPS types 1, 2, ..., with commas: Li,P,S.")] = "",
     core: Annotated[float, typer.Option(min=0.1, help="An ion has arrived at a site within this radius (Å).")] = 0.8,
     outer: Annotated[float, typer.Option(min=0.1, help="... and has left it beyond this one (Å).")] = 1.4,
     residence: Annotated[float, typer.Option(min=0, help="Shorter stays do not count (ps).")] = 0.5,
     as_json: JsonOption = False,
 ) -> None:
     """Find sites and hops: rate with its 95 % interval, jump lengths, concerted events, occupancies."""
+    from ...analysis.framework import frame_of_reference
     from ...analysis.hops import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
-    from ...analysis.trajectories import read_trajectory
     from ...errors import InputError
     from ...sampling.crystals import load_structure
 
@@ -50,10 +64,9 @@ def hops(
         minimum_residence_ps=residence,
         return_residence_ps=max(residence, HopSettings().return_residence_ps),
     )
-    types = [symbol.strip() for symbol in lammps_types.split(",") if symbol.strip()]
-    trajectory = read_trajectory(file, timestep_fs, lammps_types=types)
+    trajectory = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates).read(file)
     known = None if crystal is None else load_structure(crystal)
-    analysis = hops_of_trajectory(trajectory, species, settings, known)
+    analysis = hops_of_trajectory(trajectory, species, settings, known, words(framework))
     summary, chance = summarise([analysis]), concerted_by_chance(analysis, settings)
     if as_json:
         typer.echo(json.dumps({"concerted_by_chance": chance, **_as_dict(analysis, summary)}, indent=2))
@@ -61,6 +74,9 @@ def hops(
         _print(analysis, summary, species)
         if summary.concerted_fraction:
             typer.echo(f"Of independent ions {100 * chance:.0f} % of the hops would be in such events by chance.")
+    reference = frame_of_reference([trajectory], [species], framework=words(framework))
+    for note in (*trajectory.notes, *reference.notes):
+        typer.echo(f"Warning: {note}.", err=True)
 
 
 def _as_dict(analysis: HopAnalysis, summary: HopSummary) -> dict[str, Any]:

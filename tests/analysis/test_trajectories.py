@@ -9,14 +9,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from ionloop.analysis.trajectories import (
-    RawFrame,
-    TrajectoryReadError,
-    drift,
-    from_frames,
-    read_trajectory,
-    unwrap,
-)
+from ionloop.analysis.framework import drift
+from ionloop.analysis.trajectories import from_frames, read_trajectory
+from ionloop.analysis.trajectory_frames import RawFrame, TrajectoryReadError
+from ionloop.analysis.unwrapping import unwrap
 from ionloop.errors import InputError
 from ionloop.sampling.molecular_dynamics import MolecularDynamicsSettings, run_langevin
 

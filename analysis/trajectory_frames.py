@@ -1,0 +1,242 @@
+"""What every reader of trajectories shares: frames as files have them, and lines of compressed or plain files.
+
+A reader yields `RawFrame` for every whole frame and `TornFrame` for every one that is not; what to make of torn ones,
+restarts and gaps is decided in one place for all formats (`ionloop.analysis.frame_sequence`).
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import IO, Any, NamedTuple, Self, cast
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+# First bytes of compressed files; suffixes are not believed, and `cat` of such files is one of them again.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+# What readers of compressed data raise where these end early or are damaged.
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+class TrajectoryReadError(InputError):
+    """The file holds no trajectory that can be analysed."""
+
+
+class RawFrame(NamedTuple):
+    """One frame as a file has it.
+
+    Attributes
+    ----------
+    positions_A
+        Shape [n_atoms, 3] (Å), from the cell's origin.
+    cell_A
+        Cell vectors as rows, shape [3, 3] (Å); None where the file has none.
+    time_fs
+        Time of the frame where the file says it (fs).
+    unwrapped
+        Whether the file says that positions are unwrapped.
+    step
+        The frame's counter where the file has one.
+    number, line
+        Of the frame in the file and of its first line, counted from 1; 0 where there are no lines.
+    unit_unknown
+        Whether ``time_fs`` is a time of unknown unit instead.
+    """
+
+    symbols: tuple[str, ...]
+    positions_A: FloatArray
+    cell_A: FloatArray | None
+    time_fs: float | None
+    unwrapped: bool
+    step: float | None = None
+    number: int = 0
+    line: int = 0
+    unit_unknown: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where the frame is, for messages."""
+        return place(self.number, self.line)
+
+
+class TornFrame(NamedTuple):
+    """A frame that is not whole, and why."""
+
+    number: int
+    line: int
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where the frame is, for messages."""
+        return place(self.number, self.line)
+
+
+def place(number: int, line: int = 0) -> str:
+    """Return where a frame is, for messages."""
+    return f"frame {number} (line {line})" if line else f"frame {number}"
+
+
+class Lines:
+    """Lines of a text file, compressed or not, with their numbers.
+
+    Attributes
+    ----------
+    number
+        Of the line that was read last, counted from 1.
+    damaged
+        Whether compressed data ended early or could not be decompressed: what was read is only the beginning.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        self.damaged = False
+        self._stream = open_binary(path)
+        self._lines = self._read()
+        self._returned: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except _DAMAGED:
+            self.damaged = True
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            self.damaged = True
+
+    def next(self) -> bytes:
+        """Return the next line with its end, empty at the end of the file."""
+        line = self._returned.pop() if self._returned else next(self._lines, b"")
+        self.number += bool(line)
+        return line
+
+    def block(self, count: int) -> list[bytes]:
+        """Return the next ``count`` lines, fewer at the end of the file."""
+        found = [self._returned.pop() for _ in range(min(count, len(self._returned)))]
+        found += islice(self._lines, count - len(found))
+        self.number += len(found)
+        return found
+
+    def give_back(self, lines: Sequence[bytes]) -> None:
+        """Let ``lines``, the last that were read, be read again."""
+        self._returned += reversed(lines)
+        self.number -= len(lines)
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file for reading, decompressed where its first bytes say that it is compressed.
+
+    Raises
+    ------
+    TrajectoryReadError
+        If Python has no module for the compression.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    kind = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+    if kind == "gzip":
+        return cast(IO[bytes], gzip.open(path))
+    if kind == "bzip2":
+        return cast(IO[bytes], bz2.open(path))
+    if kind == "xz":
+        return cast(IO[bytes], lzma.open(path))
+    if kind == "zstd":
+        return cast(IO[bytes], _zstandard(path).open(path))
+    return path.open("rb")
+
+
+def _zstandard(path: Path) -> ModuleType | Any:
+    import importlib
+
+    for name in ("compression.zstd", "zstandard"):  # the first since Python 3.14
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise TrajectoryReadError(
+        f"{path} is compressed by zstd, which this Python cannot read: unzstd it, or install the package zstandard"
+    )
+
+
+def is_compressed(path: Path) -> bool:
+    """Return whether the file's first bytes are those of a compressed one."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return any(start.startswith(magic) for magic in _COMPRESSED)
+
+
+def numbers(lines: Sequence[bytes], columns: Sequence[int], width: int) -> FloatArray | None:
+    """Return ``columns`` of lines of ``width`` words as numbers, shape [n_lines, n_columns]; None if that fails."""
+    words = b"".join(lines).split()
+    if len(words) != len(lines) * width:
+        return None
+    found = np.empty((len(lines), len(columns)))
+    try:
+        for index, column in enumerate(columns):
+            found[:, index] = list(map(float, words[column::width]))
+    except ValueError:
+        return None
+    return found
+
+
+def wrong_line(lines: Sequence[bytes], width: int, columns: Sequence[int]) -> tuple[int, str] | None:
+    """Return the first line that has not ``width`` words, numbers in ``columns``, or an end, and what is wrong."""
+    for index, line in enumerate(lines):
+        words = line.split()
+        if len(words) != width:
+            return index, f"has {len(words)} words instead of {width}"
+        for column in columns:
+            try:
+                float(words[column])
+            except ValueError:
+                return index, f"has {shown(words[column])} in place of a number"
+        if not line.endswith(b"\n"):
+            return index, "is cut off"
+    return None
+
+
+def shown(word: bytes, length: int = 20) -> str:
+    """Return a part of the file as messages quote it."""
+    text = word.decode("utf-8", errors="replace").strip()
+    return repr(text if len(text) <= length else text[:length] + "...")
+
+
+def checked_symbols(words: Sequence[str], name: str, advice: str) -> tuple[str, ...]:
+    """Return ``words`` as chemical symbols, their letters' case put right.
+
+    Raises
+    ------
+    TrajectoryReadError
+        If one of them is none.
+    """
+    known = {word: word.strip().capitalize() for word in set(words)}
+    unknown = sorted(word for word, symbol in known.items() if atomic_numbers.get(symbol, 0) == 0)
+    if unknown:
+        listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        raise TrajectoryReadError(
+            f"{name}: {listed} {'is not a chemical symbol' if len(unknown) == 1 else 'are not chemical symbols'};"
+            f" {advice}"
+        )
+    return tuple(known[word] for word in words)

@@ -1,0 +1,134 @@
+"""VASP's XDATCAR: fractional positions, a header before the first configuration or, if the cell changes, before each.
+
+Format: https://www.vasp.at/wiki/index.php/XDATCAR.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .trajectory_frames import (
+    Lines,
+    RawFrame,
+    TornFrame,
+    TrajectoryReadError,
+    checked_symbols,
+    numbers,
+    wrong_line,
+)
+
+FloatArray = NDArray[np.float64]
+
+CONFIGURATION = re.compile(rb"(direct|cartesian)\s+configuration\s*=\s*(\d+|\*+)", re.IGNORECASE)
+# Lines of a header behind its title: scale, three vectors, symbols, counts.
+_HEADER = 6
+
+
+class _Header(NamedTuple):
+    cell_A: FloatArray
+    symbols: tuple[str, ...]
+
+
+def read_xdatcar(lines: Lines) -> Iterator[RawFrame | TornFrame]:
+    """Yield the configurations of an XDATCAR; the numbers that they bear are their steps.
+
+    Raises
+    ------
+    TrajectoryReadError
+        If the header cannot be read, atoms change, or a position is no finite number.
+    """
+    header: _Header | None = None
+    number, whole = 0, True
+    name = str(lines.path)
+    while True:
+        between, start = _to_next(lines)
+        if start is None:
+            break
+        number += 1
+        line, kind, step = start
+        found = _header(between, name, line)
+        if found is not None and header is not None and found.symbols != header.symbols:
+            raise TrajectoryReadError(
+                f"{name}: frame {number} (line {line}) has other atoms, or another order, than the first; only a fixed"
+                " list of atoms can be followed"
+            )
+        if found is None and header is not None and whole and any(one.strip() for one in between):
+            raise TrajectoryReadError(f"{name}: the lines before the configuration in line {line} are no header")
+        header = found or header
+        if header is None:
+            raise TrajectoryReadError(
+                f"{name}: there is no header (title, scale, three vectors, symbols, numbers of atoms) before the first"
+                f" configuration in line {line}"
+            )
+        if kind == b"cartesian":
+            raise TrajectoryReadError(f"{name}: frame {number} (line {line}) is not in direct coordinates")
+        frame = _frame(lines, header, number, line, step)
+        whole = isinstance(frame, RawFrame)
+        yield frame
+    if lines.damaged:
+        yield TornFrame(number + 1, lines.number, "its compressed data end early or are damaged")
+    elif any(one.strip() for one in between):
+        yield TornFrame(number + 1, lines.number, f"the file ends in line {lines.number}, before its atoms")
+
+
+def _to_next(lines: Lines) -> tuple[list[bytes], tuple[int, bytes, float | None] | None]:
+    """Return the lines before the next configuration, and its line, kind of coordinates and number."""
+    between: list[bytes] = []
+    while line := lines.next():
+        found = CONFIGURATION.search(line)
+        if found and line.endswith(b"\n"):
+            step = None if found.group(2).startswith(b"*") else float(found.group(2))
+            return between, (lines.number, found.group(1).lower(), step)
+        between.append(line)
+    return between, None
+
+
+def _frame(lines: Lines, header: _Header, number: int, line: int, step: float | None) -> RawFrame | TornFrame:
+    count = len(header.symbols)
+    block = lines.block(count)
+    # Selective dynamics and the like may follow; only the first three columns are read.
+    width = len(block[0].split()) if block else 3
+    scaled = numbers(block, (0, 1, 2), width) if width >= 3 else None
+    if scaled is None or len(block) < count or not block[-1].endswith(b"\n"):
+        wrong = wrong_line(block, max(width, 3), (0, 1, 2))
+        if wrong is None:
+            return TornFrame(number, line, f"the file ends after {len(block)} of its {count} atoms")
+        lines.give_back(block[wrong[0] :])
+        return TornFrame(number, line, f"line {line + 1 + wrong[0]} {wrong[1]}")
+    bad = ~np.isfinite(scaled).all(axis=1)
+    if bad.any():
+        atom = int(bad.argmax())
+        raise TrajectoryReadError(
+            f"{lines.path}: frame {number}: atom {atom + 1} (line {line + 1 + atom}) has a position that is no finite"
+            " number"
+        )
+    return RawFrame(header.symbols, scaled @ header.cell_A, header.cell_A, None, False, step, number, line)
+
+
+def _header(between: list[bytes], name: str, line: int) -> _Header | None:
+    """Return the header that ends right before a configuration; None if there is none."""
+    rows = [one for one in between if one.strip()][-_HEADER:]
+    if len(rows) < _HEADER:
+        return None
+    try:
+        scale = [float(word) for word in rows[0].split()]
+        vectors = np.array([[float(word) for word in row.split()] for row in rows[1:4]])
+        counts = [int(word) for word in rows[5].split()]
+    except ValueError:
+        return None
+    words = [word.split("/")[0].split("_")[0] for word in rows[4].decode(errors="replace").split()]
+    if vectors.shape != (3, 3) or len(scale) not in {1, 3} or len(words) != len(counts):
+        return None
+    symbols = checked_symbols(words, f"{name} (line {line - 2})", "write the symbols above the numbers of atoms")
+    if len(scale) == 3:
+        cell = vectors * np.array(scale)
+    elif scale[0] < 0:
+        cell = vectors * (-scale[0] / abs(np.linalg.det(vectors))) ** (1 / 3)
+    else:
+        cell = vectors * scale[0]
+    return _Header(cell, tuple(np.repeat(symbols, counts).tolist()))

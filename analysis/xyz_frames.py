@@ -1,0 +1,361 @@
+"""XYZ files of every kind: extended (ASE, GPUMD, OVITO, LAMMPS), CP2K, i-PI, LAMMPS ``dump xyz``, plain.
+
+They differ by the comment line, which says cell, time and step, or nothing; what it does not say must be given.
+Extended XYZ: https://github.com/libAtoms/extxyz. GPUMD's ``Time`` (https://gpumd.org) and CP2K's ``time``
+(https://manual.cp2k.org) are in fs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.geometry import cellpar_to_cell
+from numpy.typing import NDArray
+
+from .lammps_dump import of_types
+from .trajectory_frames import (
+    Lines,
+    RawFrame,
+    TornFrame,
+    TrajectoryReadError,
+    checked_symbols,
+    numbers,
+    shown,
+    wrong_line,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_PAIR = re.compile(r"""([A-Za-z_][\w-]*)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s,]+)""")
+_LAMMPS_STEP = re.compile(r"Timestep:\s*(\d+)")
+_IPI_CELL = re.compile(r"CELL\(abcABC\):((?:\s+[-+.\deE]+){6})")
+_IPI_STEP = re.compile(r"\bStep:\s*(\d+)")
+_IPI_UNIT = re.compile(r"\b(positions|cell)\{(\w+)\}")
+_STEPS = ("i", "timestep", "step")
+
+
+class _Comment(NamedTuple):
+    cell_A: FloatArray | None
+    time: float | None
+    unit_unknown: bool
+    step: float | None
+    properties: str | None
+    periodic: str | None
+
+
+class _Columns(NamedTuple):
+    width: int
+    species: int
+    numbers: tuple[int, ...]
+    unwrapped: bool
+    identifier: int | None
+    atomic_numbers: bool
+
+
+def read_xyz(lines: Lines, types: Sequence[str] = (), notes: list[str] | None = None) -> Iterator[RawFrame | TornFrame]:
+    """Yield the frames of an XYZ file.
+
+    Parameters
+    ----------
+    types
+        Chemical symbols of LAMMPS types 1, 2, ..., where the file has types in place of symbols.
+    notes
+        What a reader of the results should know is added to it.
+
+    Raises
+    ------
+    TrajectoryReadError
+        If the file is none, atoms change, or a position is no finite number.
+    """
+    reader = _Xyz(lines, types, [] if notes is None else notes)
+    number = 1
+    while reader.at_count():
+        yield reader.frame(number)
+        number += 1
+    if lines.damaged:
+        yield TornFrame(number, lines.number, "its compressed data end early or are damaged")
+
+
+class _Xyz:
+    def __init__(self, lines: Lines, types: Sequence[str], notes: list[str]) -> None:
+        self.lines = lines
+        self.types = types
+        self.notes = notes
+        self.name = str(lines.path)
+        self.count: int | None = None
+        self.known: dict[tuple[str | None, int], _Columns] = {}
+        self.words: list[bytes] = []
+        self.symbols: tuple[str, ...] = ()
+        self.identifiers: IntArray | None = None
+
+    def at_count(self) -> bool:
+        """Go to the next line that is not empty; false at the end of the file."""
+        while line := self.lines.next():
+            if line.strip():
+                self.lines.give_back([line])
+                return True
+        return False
+
+    def frame(self, number: int) -> RawFrame | TornFrame:
+        line = self.lines.number + 1
+        count = self._count(number)
+        if isinstance(count, TornFrame):
+            return count
+        comment_line = self.lines.next()
+        block = self.lines.block(count)
+        first = line + 2
+        where = f"{self.name}: frame {number} (line {line})"
+        if not comment_line.endswith(b"\n") or not block:
+            return TornFrame(number, line, "the file ends before its atoms")
+        comment = _comment(comment_line, where)
+        columns = self._columns(comment.properties, block[0], where)
+        table = numbers(block, columns.numbers, columns.width) if columns is not None else None
+        if columns is None or table is None or len(block) < count or not block[-1].endswith(b"\n"):
+            return self._torn(number, line, first, comment_line, block, columns, count)
+        self.count = count
+        if self._swallowed_the_next(block[-1]):
+            return TornFrame(number, line, f"line {first + count - 1} is cut off")
+        bad = ~np.isfinite(table).all(axis=1)
+        if bad.any():
+            atom = int(bad.argmax())
+            raise TrajectoryReadError(
+                f"{where}: atom {atom + 1} (line {first + atom}) has a position that is no finite number"
+            )
+        self._say_what_is_not_periodic(comment)
+        words = b"".join(block).split()
+        symbols = self._species(words[columns.species :: columns.width], columns, where)
+        if columns.identifier is not None:
+            order = self._order(words[columns.identifier :: columns.width], where)
+            table, symbols = table[order], tuple(symbols[atom] for atom in order)
+        return RawFrame(
+            symbols,
+            table,
+            comment.cell_A,
+            comment.time,
+            columns.unwrapped,
+            comment.step,
+            number,
+            line,
+            comment.unit_unknown,
+        )
+
+    def _count(self, number: int) -> int | TornFrame:
+        line = self.lines.next()
+        word = line.strip()
+        if not line.endswith(b"\n"):
+            return TornFrame(number, self.lines.number, "the file ends before its atoms")
+        if word.isdigit() and int(word) > 0 and self.count in {None, int(word)}:
+            return int(word)
+        if self.count is None:
+            raise TrajectoryReadError(
+                f"{self.name} is no XYZ file: line {self.lines.number} has {shown(line)} in place of a number of atoms"
+            )
+        if word.isdigit() and not word.endswith(b"%d" % self.count):
+            raise TrajectoryReadError(
+                f"{self.name}: frame {number} (line {self.lines.number}) has {int(word)} atoms, those before"
+                f" {self.count}; only a fixed list of atoms can be followed"
+            )
+        torn = TornFrame(number, self.lines.number, f"line {self.lines.number} ({shown(line)}) belongs to no frame")
+        self._go_on_after(line)
+        return torn
+
+    def _go_on_after(self, line: bytes) -> None:
+        """Go to the next line that begins a frame, perhaps in the middle of ``line``, where another was cut off."""
+        ending = b"%d" % self.count if self.count is not None else None
+        while line:
+            if ending is not None and line.strip().endswith(ending):
+                following = self.lines.next()
+                after = self.lines.next()
+                self.lines.give_back([one for one in (following, after) if one])
+                # Behind a number of atoms come a comment and an atom, not another number of atoms.
+                if following and (not _looks_like_an_atom(following) or line.strip() == ending):
+                    self.lines.give_back([ending + b"\n"])
+                    return
+            line = self.lines.next()
+
+    def _torn(
+        self,
+        number: int,
+        line: int,
+        first: int,
+        comment: bytes,
+        block: list[bytes],
+        columns: _Columns | None,
+        count: int,
+    ) -> TornFrame:
+        wrong = (0, "is no atom") if columns is None else wrong_line(block, columns.width, columns.numbers)
+        if wrong is None:
+            return TornFrame(number, line, f"the file ends after {len(block)} of its {count} atoms")
+        index, reason = wrong
+        if self.count is None:
+            self.count = count
+        # Where another frame begins in the middle of this one, its number of atoms may end the line before.
+        self.lines.give_back(block[index:])
+        before = block[index - 1] if index else comment
+        if before.strip().endswith(b"%d" % self.count) and not block[index].strip().isdigit():
+            self.lines.give_back([b"%d\n" % self.count])
+        else:
+            self._go_on_after(self.lines.next())
+        return TornFrame(number, line, f"line {first + index} {reason}")
+
+    def _swallowed_the_next(self, last: bytes) -> bool:
+        """Return whether the last line has swallowed the number of atoms of a frame that was written after a kill."""
+        following = self.lines.next()
+        if following:
+            self.lines.give_back([following])
+        ending = b"%d" % (self.count or 0)
+        if not following.strip() or following.strip().isdigit() or not last.rstrip().endswith(ending):
+            return False
+        self.lines.give_back([ending + b"\n"])
+        return True
+
+    def _columns(self, properties: str | None, atom: bytes, where: str) -> _Columns | None:
+        width = len(atom.split())
+        key = (properties, 0 if properties else width)
+        if key not in self.known:
+            if self.known and (properties is None) != (next(iter(self.known))[0] is None):
+                return None
+            found = _of_properties(properties, where) if properties else _of_plain(width)
+            if found is None:
+                if self.known:
+                    return None
+                raise TrajectoryReadError(f"{where}: its atoms have {width} columns, not a symbol and three numbers")
+            if self.known and not properties:
+                return next(iter(self.known.values()))
+            self.known[key] = found
+        return self.known[key]
+
+    def _species(self, words: list[bytes], columns: _Columns, where: str) -> tuple[str, ...]:
+        if words == self.words:
+            return self.symbols
+        written = [str(word, "utf-8", "replace") for word in words]
+        if columns.atomic_numbers:
+            symbols = tuple(chemical_symbols[int(word)] for word in written)
+        elif all(word.isdigit() for word in written):
+            if not self.types:
+                raise TrajectoryReadError(
+                    f"{self.name} has numbers ({', '.join(sorted(set(written))[:5])}) in place of symbols: if they are"
+                    " LAMMPS types, give the symbols of the types (--lammps-types Li,P,S)"
+                )
+            symbols = of_types(words, self.types, self.name)
+        else:
+            symbols = checked_symbols(written, where, "write the element's symbol")
+            if self.types and not self.words:
+                self.notes.append(f"{self.name} names its elements; the symbols given for LAMMPS types are not used")
+        self.words, self.symbols = words, symbols
+        return symbols
+
+    def _order(self, words: list[bytes], where: str) -> IntArray:
+        """Return the order of atoms by identifier; identifiers are the same in every frame."""
+        try:
+            identifiers = np.array(list(map(int, words)))
+        except ValueError:
+            raise TrajectoryReadError(f"{where} has identifiers that are no whole numbers") from None
+        order = np.argsort(identifiers, kind="stable")
+        if self.identifiers is None:
+            self.identifiers = identifiers[order]
+        if (np.diff(identifiers[order]) == 0).any() or not np.array_equal(identifiers[order], self.identifiers):
+            raise TrajectoryReadError(
+                f"{where} has other identifiers than the first, or one twice; only a fixed list of atoms can be"
+                " followed"
+            )
+        return order
+
+    def _say_what_is_not_periodic(self, comment: _Comment) -> None:
+        if comment.periodic is None or comment.cell_A is None:
+            return
+        flags = comment.periodic.upper().replace(",", " ").split()
+        axes = [axis for axis, flag in zip("abc", flags, strict=False) if flag in {"F", "FALSE", "0"}]
+        note = f"{self.name} says that it is not periodic along {', '.join(axes)}; it is taken as periodic"
+        if axes and note not in self.notes:
+            self.notes.append(note)
+
+
+def _looks_like_an_atom(line: bytes) -> bool:
+    words = line.split()
+    if len(words) < 4:
+        return False
+    try:
+        list(map(float, words[1:4]))
+    except ValueError:
+        return False
+    return True
+
+
+def _comment(line: bytes, where: str) -> _Comment:
+    text = line.decode("utf-8", errors="replace").strip()
+    pairs = {key.lower(): (key, value.strip("\"'[]{}")) for key, value in _PAIR.findall(text)}
+    cell = None
+    if "lattice" in pairs:
+        cell = _lattice(pairs["lattice"][1], where)
+    step = next((found for name in _STEPS if name in pairs and (found := _float(pairs[name][1])) is not None), None)
+    if match := _LAMMPS_STEP.search(text) or _IPI_STEP.search(text):
+        step = float(match.group(1))
+    if match := _IPI_CELL.search(text):
+        for what, unit in _IPI_UNIT.findall(text):
+            if unit.lower() != "angstrom":
+                raise TrajectoryReadError(f"{where}: i-PI wrote its {what} in {unit}; write them in angstrom")
+        cell = np.array(cellpar_to_cell([float(word) for word in match.group(1).split()]))
+    time, unknown = _time(pairs)
+    properties = pairs["properties"][1] if "properties" in pairs else None
+    return _Comment(cell, time, unknown, step, properties, pairs["pbc"][1] if "pbc" in pairs else None)
+
+
+def _time(pairs: dict[str, tuple[str, str]]) -> tuple[float | None, bool]:
+    """Return the time (fs), and whether its unit is unknown instead."""
+    for name, factor in (("time_fs", 1.0), ("time_ps", 1e3)):
+        if name in pairs and (found := _float(pairs[name][1])) is not None:
+            return factor * found, False
+    if "time" not in pairs or (found := _float(pairs["time"][1])) is None:
+        return None, False
+    cp2k, gpumd = "i" in pairs, pairs["time"][0] == "Time" and "timestep" not in pairs
+    return found, not (cp2k or gpumd)
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text.rstrip(","))
+    except ValueError:
+        return None
+
+
+def _lattice(text: str, where: str) -> FloatArray:
+    values = [_float(word) for word in text.replace(",", " ").split()]
+    if len(values) != 9 or any(value is None for value in values):
+        raise TrajectoryReadError(f"{where}: Lattice must be nine numbers, not {text!r}")
+    return np.array(values, dtype=float).reshape(3, 3)
+
+
+def _of_properties(properties: str, where: str) -> _Columns | None:
+    """Return the columns that ``Properties=species:S:1:pos:R:3...`` names."""
+    words = properties.split(":")
+    at, starts = 0, {}
+    try:
+        for name, _, width in zip(words[::3], words[1::3], words[2::3], strict=True):
+            starts[name.lower()] = (at, int(width))
+            at += int(width)
+    except ValueError:
+        raise TrajectoryReadError(f"{where}: Properties={properties} is not name:type:columns, repeated") from None
+    unwrapped = starts.get("unwrapped_position", (0, 0))[1] == 3
+    positions = starts.get("unwrapped_position") if unwrapped else starts.get("pos", starts.get("position"))
+    species = starts.get("species", starts.get("element", starts.get("z")))
+    if positions is None or positions[1] != 3 or species is None:
+        raise TrajectoryReadError(f"{where}: Properties={properties} names no species, or no pos with three columns")
+    start = positions[0]
+    return _Columns(
+        at,
+        species[0],
+        (start, start + 1, start + 2),
+        unwrapped,
+        starts["id"][0] if "id" in starts else None,
+        "species" not in starts and "element" not in starts,
+    )
+
+
+def _of_plain(width: int) -> _Columns | None:
+    return None if width < 4 else _Columns(width, 0, (1, 2, 3), False, None, False)
