@@ -6,7 +6,7 @@ everything else backwards, and N mobile ions together by N times as much.
 
 Whether a species diffuses is told from its displacements relative to its own centre of mass, which no drift touches:
 those of its median atom over half the trajectory must be longer than vibrations are and still be growing, or longer
-than any group of atoms can turn. Of a single atom nobody can tell diffusion from drift.
+than any group of atoms can turn. One that is slow beside the mobile ions may still hold the frame; it is said. Of a single atom nobody can tell diffusion from drift.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ WANDERING_A = 5.0
 # Squared displacements grow by 4 from an eighth of the trajectory to a half where atoms diffuse, and not at all where
 # they vibrate.
 _GROWTH = 2.0
+# Part of the mobile ions' squared displacement up to which a species that diffuses may hold the frame of reference.
+_SLOW = 0.05
 # Origins of time and atoms from which displacements are taken: enough for a yes or no.
 _ORIGINS = 64
 _ATOMS = 256
@@ -137,17 +139,24 @@ def _named(
 def _found(trajectories: Sequence[Trajectory], moving: Sequence[str], present: Sequence[str]) -> FrameOfReference:
     others = [one for one in present if one not in moving]
     wandering = {one: moved for one in others if (moved := _wanders(trajectories, one)) is not None}
+    fastest = max((_displacement_A(trajectories, one, 2) for one in moving if one in present), default=0.0)
+    slow = {one: wandering.pop(one) for one, moved in [*wandering.items()] if moved**2 < _SLOW * fastest**2}
+    notes = [
+        f"{one} diffuses as well, by {moved:.1f} Å in half the trajectory against {fastest:.1f} Å of the mobile ions; it"
+        " still is part of the framework"
+        for one, moved in slow.items()
+    ]
     resting = tuple(one for one in others if one not in wandering)
     names = ", ".join(f"{one} ({moved:.1f} Å in half the trajectory)" for one, moved in wandering.items())
     diffuse = "diffuses" if len(wandering) == 1 else "diffuse"
     if resting:
         if not wandering:
-            return _of_species(trajectories, resting, _of_single_atom(trajectories, resting))
+            return _of_species(trajectories, resting, (*notes, *_of_single_atom(trajectories, resting)))
         note = (
             f"{names} {diffuse} as well and {'is' if len(wandering) == 1 else 'are'} no part of the framework, which is"
             f" {', '.join(resting)}; name all mobile species where their common conductivity is meant"
         )
-        return _of_species(trajectories, resting, (note,))
+        return _of_species(trajectories, resting, (*notes, note))
     still = tuple(one for one in moving if one in present and _wanders(trajectories, one) is None)
     if wandering and still:
         note = (
