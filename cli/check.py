@@ -63,14 +63,16 @@ def check(
 
 
 def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Check]:
-    """Check what this campaign needs: its engine, gap_fit, its store, the disk."""
+    """Check what this campaign needs: its engine, QUIP where it is named or compared with, its store, the disk."""
     from ..store.connection import default_location
     from . import environment
 
     folder = file.absolute().parent
+    by_quip = campaign.evaluate.backend == "quippy"
     return [
         environment.check_engine(campaign.reference),
-        environment.check_gap_fit(),
+        *([environment.check_quip(needed=by_quip)] if by_quip or campaign.evaluate.cross_check else []),
+        environment.check_gap_fit(needed=campaign.fit.backend == "gap_fit"),
         environment.check_store(store or default_location(folder)),
     ]
 

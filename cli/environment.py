@@ -46,7 +46,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 # Distributions whose module has another name.
-_MODULES = {"quippy-ase": "quippy", "ruamel.yaml": "ruamel.yaml"}
+_MODULES = {"ruamel.yaml": "ruamel.yaml"}
+_QUIP = "quippy-ase"
 
 
 class Status(StrEnum):
@@ -77,12 +78,12 @@ def check_python() -> Check:
 
 
 def check_packages() -> Iterator[Check]:
-    """Whether every required package is there and can be imported."""
+    """Whether every required package is there and can be imported; QUIP alone may be missing."""
     for requirement in importlib.metadata.requires("ionloop") or []:
         if "extra ==" in requirement:
             continue
         name = re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]
-        yield check_package(name)
+        yield check_quip() if name == _QUIP else check_package(name)
 
 
 def check_package(name: str) -> Check:
@@ -100,14 +101,36 @@ def check_package(name: str) -> Check:
     return Check(name, Status.OK, version)
 
 
-def check_gap_fit() -> Check:
-    """Whether gap_fit can be found."""
+def check_quip(*, needed: bool = False) -> Check:
+    """Whether QUIP is present, absent or broken, and what follows; ``needed`` where something names it."""
+    from ..fitting.quip import QuipState, find_quip
+
+    quip = find_quip()
+    if quip.state is QuipState.PRESENT:
+        return Check(_QUIP, Status.OK, quip.version)
+    broken = quip.state is QuipState.BROKEN
+    found = f"broken: {quip.version}, {quip.reason}" if broken else "absent: not installed"
+    follows = (
+        "what evaluates with quippy cannot run"
+        if needed
+        else (
+            "everything works without it but the backends quippy and gap_fit; models are not compared with QUIP, "
+            "and GFN1-xTB is slower"
+        )
+    )
+    advice = f"{follows}; {sys.executable} -m pip install {_QUIP!r}{' --force-reinstall' if broken else ''}"
+    return Check(_QUIP, Status.FAILED if needed else Status.WARNING, found, advice)
+
+
+def check_gap_fit(*, needed: bool = False) -> Check:
+    """Whether gap_fit can be found; ``needed`` where something fits with it."""
     from ..fitting.gap_fit import find_executable
 
     try:
         return Check("gap_fit", Status.OK, str(find_executable()))
     except InputError as error:
-        return Check("gap_fit", Status.FAILED, str(error), f"{sys.executable} -m pip install quippy-ase")
+        status = Status.FAILED if needed else Status.WARNING
+        return Check("gap_fit", status, str(error), f"{sys.executable} -m pip install {_QUIP}")
 
 
 def check_engines() -> Iterator[Check]:

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from quippy.potential import Potential
 
 from ..errors import InputError, IonloopError
+from .quip import quip_potential
 
 _WITH_GRADIENTS = ("energy", "energies", "forces", "stress")
 
@@ -29,12 +29,18 @@ class GapCalculator(Calculator):
     ----------
     potential_file : the GAP's XML file; its sparse-point files lie beside it
     elements : elements that the GAP was fitted for; QUIP takes atoms of others for absent and says nothing
+
+    Raises
+    ------
+    QuipMissing
+        If QUIP is not there or cannot be loaded.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(self, potential_file: Path, elements: Sequence[str]) -> None:
         super().__init__()
+        quip_potential()
         self.elements = frozenset(elements)
         self._potential_file = Path(potential_file).resolve()
         self._potential: Any = None
@@ -97,10 +103,11 @@ def _check_potential_file(path: Path) -> None:
 
 def _read_potential(path: Path) -> Any:
     _check_potential_file(path)
+    potential = quip_potential()
     # While QUIP reads a file the working directory is that file's, and stays so if the reading fails.
     working_directory = Path.cwd()
     try:
-        return Potential(param_filename=str(path))
+        return potential(param_filename=str(path))
     except (RuntimeError, OSError) as error:
         message = " ".join(str(error).split())
         raise IonloopError(f"QUIP cannot read the potential {path}: {message}; fit the model again") from error

@@ -23,6 +23,7 @@ from ase.data import atomic_numbers
 
 from ..errors import InputError, IonloopError
 from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
+from .quip import QuipMissing
 from .settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
 
 POTENTIAL_FILE = "gap.xml"
@@ -99,6 +100,8 @@ def find_executable(explicit: Path | None = None) -> Path:
     Raises
     ------
     InputError
+        If the given one is none.
+    QuipMissing
         If there is none.
     """
     if explicit is not None:
@@ -113,9 +116,10 @@ def find_executable(explicit: Path | None = None) -> Path:
             return folder / "gap_fit"
     on_path = shutil.which("gap_fit")
     if on_path is None:
-        raise InputError(
+        raise QuipMissing(
             f"no gap_fit executable: looked in {', '.join(map(str, folders))} and on the PATH; "
-            "install it with `pip install quippy-ase`"
+            "install it with `pip install quippy-ase` (its licence is for academic use), or leave the backend at "
+            "native: the same model, without it"
         )
     return Path(on_path)
 

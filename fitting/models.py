@@ -298,7 +298,7 @@ def load_model(path: Path, *, verify: bool = True, backend: EvaluateBackend | No
     Raises
     ------
     InputError
-        If there is no such file, or no such backend.
+        If there is no such file, no such backend, or QUIP is asked for and not there.
     ModelError
         If a folder is not a whole model.
     IonloopError

@@ -14,9 +14,10 @@ from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
 from ..store.reference_guard import check_one_setting
+from ..store.result_kinds import CROSS_CHECK
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
-from .fit import CROSS_CHECK, record_errors
+from .fit import record_errors
 from .label import ISOLATED_ATOM, label_identifier
 from .results import known_result
 

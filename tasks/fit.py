@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,18 @@ from ..analysis.errors import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
 from ..fitting.models import fit_model, load_model
+from ..fitting.quip import QuipState, find_quip
 from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import check_one_setting
-from ..store.result_kinds import ERRORS
+from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
 ROW_CACHE_FOLDER = "cache/rows"
-CROSS_CHECK = "cross-check"
 AGREEMENT_UNITS = {
     "energy_eV_per_atom": "eV/atom",
     "force_eV_per_A": "eV/Å",
@@ -229,8 +228,9 @@ class CrossCheckTask(IonloopTask):
 
     def execute(self, parameters: CrossCheckParameters, context: TaskContext) -> Outcome:
         """Compare, record the largest differences, and fail if the forces differ."""
-        if importlib.util.find_spec("quippy") is None:
-            return Outcome(reason="quippy is not installed: nothing to compare with")
+        quip = find_quip()
+        if quip.state is not QuipState.PRESENT:
+            return self._skip(parameters, context.store, f"not compared with QUIP: {quip.reason}")
         store = context.store
         name = identifier("result", CROSS_CHECK, parameters.model, parameters.configurations)
         known = store.results.get(name)
@@ -255,6 +255,22 @@ class CrossCheckTask(IonloopTask):
                 "evaluate.backend: quippy and fit.backend: gap_fit in a campaign of another name"
             )
         return Outcome(reason=f"forces agree to {agreement.force_eV_per_A:.1e} eV/Å")
+
+    @staticmethod
+    def _skip(parameters: CrossCheckParameters, store: Store, reason: str) -> Outcome:
+        """Record that there is nothing to compare with: the model stands, and its report says so."""
+        store.results.add(
+            ResultRecord(
+                id=identifier("result", CROSS_CHECK_SKIPPED, parameters.model),
+                campaign=parameters.campaign,
+                generation=parameters.generation,
+                kind=CROSS_CHECK_SKIPPED,
+                model=parameters.model,
+                model_kind=store.models[parameters.model].kind,
+                values={"reason": reason},
+            )
+        )
+        return Outcome(reason=reason)
 
     @staticmethod
     def _compare(parameters: CrossCheckParameters, context: TaskContext) -> Agreement:

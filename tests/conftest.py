@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ionloop.analysis.energy_volume import fit_birch_murnaghan
 from ionloop.analysis.errors import ErrorStatistics, ModelErrors
 from ionloop.analysis.locality import LocalityCurve
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
+from ionloop.fitting.quip import QuipMissing, QuipState, find_quip
 from ionloop.labelling.settings import settings_hash
 from ionloop.states import State
 from ionloop.store.connection import Store, open_store
@@ -45,6 +46,26 @@ HOSTILE = "<script>alert('label')</script> & \x1b[31mred"
 ISOLATED = {"Li": -5.0, "P": -60.0, "S": -90.0}
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 EXPONENTS = {"Li": 0.7888, "P": 1.5603, "S": 1.6422}
+
+
+def _skipping_without_quip() -> Generator[None, object, object]:
+    """Skip, as `pytest.importorskip` does, what asks for QUIP where there is none."""
+    try:
+        return (yield)
+    except QuipMissing as error:
+        if find_quip().state is QuipState.PRESENT:
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    return (yield from _skipping_without_quip())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _skipping_without_quip())
 
 
 def crystal(seed: int = 0) -> Atoms:

@@ -87,7 +87,8 @@ def render(store: Store, data: ReportData) -> str:
 def _methods(data: ReportData) -> str:
     formula = data.record.structure.to_atoms().get_chemical_formula()
     versions = {**data.record.versions, "ionloop": data.record.code_version}
-    return methods_paragraph(Campaign.model_validate(data.record.settings), formula, versions)
+    text = methods_paragraph(Campaign.model_validate(data.record.settings), formula, versions)
+    return " ".join([text, *(f"Models of the kind {kind} were {why}." for kind, why in data.not_compared.items())])
 
 
 def _plotly_js() -> Markup:

@@ -34,7 +34,7 @@ from ..store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ..store.result_kinds import ERRORS
+from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from .analyses import ANALYSES
 from .analyses.locality import locality_bounds
 from .ledger import failures
@@ -100,6 +100,8 @@ class ReportData:
         Why there are no parity data of a model that was assessed; empty if there are.
     sections
         What the analyses show, those that have something.
+    not_compared
+        Why models were not compared with QUIP's evaluation, by kind, for those that never were.
     force_bounds
         Force errors that models cannot fall below by the locality test, by kind; empty without a test.
     """
@@ -118,6 +120,7 @@ class ReportData:
     parity: tuple[ModelParity, ...]
     parity_problem: str
     sections: tuple[ReportSection, ...]
+    not_compared: Mapping[str, str]
     force_bounds: Mapping[str, LocalityBound]
 
     @property
@@ -199,12 +202,22 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
         time_spent=_time_spent(record.id, labels.values(), models, trajectories),
         parity=parity,
         parity_problem=problem,
+        not_compared=_not_compared(results),
         force_bounds=locality_bounds(store, record.id),
         sections=(
             *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES)),
             *study_sections(store, record.id),
         ),
     )
+
+
+def _not_compared(results: list[ResultRecord]) -> dict[str, str]:
+    compared = {result.model for result in results if result.kind == CROSS_CHECK}
+    return {
+        result.model_kind or "": str(result.values["reason"])
+        for result in results
+        if result.kind == CROSS_CHECK_SKIPPED and result.model not in compared
+    }
 
 
 def _model_summaries(store: Store, campaign: str, results: list[ResultRecord]) -> tuple[ModelSummary, ...]:

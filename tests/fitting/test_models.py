@@ -80,7 +80,7 @@ def test_a_folder_holds_everything_and_checksums_of_it(
     assert manifest.seed == 1
     assert manifest.wall_time_s > 0
     assert manifest.isolated_atom_energies_eV == {"Li": -1.5, "S": -2.5}
-    assert manifest.versions["quippy-ase"] != "unknown"
+    assert manifest.versions["ase"] != "unknown"
 
 
 def test_nothing_else_is_left_beside_a_model(fitted: dict[ModelKind, Path]) -> None:

@@ -11,12 +11,12 @@ from ase import Atoms
 from ase.calculators.calculator import all_changes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quippy.potential import Potential
 
 from ionloop.errors import InputError, IonloopError
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import parse_descriptor, split_key_values
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
+from ionloop.fitting.quip import quip_potential
 
 SOAP = "soap n_max=2 l_max=1 atom_sigma=0.5 cutoff=3.0 n_species=2 Z=3 species_Z={3 16}"
 PAIR = "distance_2b cutoff=3.0 Z1=3 Z2=16"
@@ -55,7 +55,7 @@ def forces_of(path: Path, label: str | None = None) -> np.ndarray:
 
 
 def quip_forces(path: Path, arguments: str = "") -> np.ndarray:
-    potential = Potential(arguments, param_filename=str(path))
+    potential = quip_potential()(arguments, param_filename=str(path))
     potential.calculate(ATOMS.copy(), ["energy", "forces"], list(all_changes))
     return np.array(potential.results["forces"])
 
