@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -18,15 +18,19 @@ from threadpoolctl import ThreadpoolController
 
 from ...errors import InputError, IonloopError
 from ..threads import default_threads
+from .descriptor_strings import TripletDescriptor
 from .gap_xml import GapModel, read_gap_xml
+from .glue import GlueTerm
 from .neighbours import NeighbourList, NeighbourPairs
 from .scratch import Scratch
 from .soap_kernels import sum_pairs
 from .soap_term import VARIANCE_REGULARISATION, Precision, SoapTerm
+from .three_body import TripletTerm
 from .two_body import PairTerm
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Task = TypeVar("Task")
 
 # More atoms per task bring nothing to the matrix products; fewer leave the work of threads uneven.
 _MOST_ATOMS_PER_TASK = 192
@@ -162,7 +166,9 @@ class Evaluator:
     ) -> None:
         self.model = model
         self._pair_terms = [PairTerm(c) for c in model.coordinates if c.descriptor.kind == "distance_2b"]
+        self._triplet_terms = [TripletTerm(c) for c in model.coordinates if isinstance(c.descriptor, TripletDescriptor)]
         self._soap_terms = [SoapTerm(c, precision) for c in model.coordinates if c.descriptor.kind == "soap"]
+        self._core = None if model.core is None else GlueTerm(model.core)
         self._known = model.known_atomic_numbers
         self._isolated = np.zeros(120)
         for number, energy in model.isolated_atom_energies.items():
@@ -210,14 +216,37 @@ class Evaluator:
             pair_term.add(pairs, numbers, energies, gradients)
             if variances is not None:
                 pair_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
+        if self._triplet_terms:
+            self._add_triplets(pairs, numbers, energies, gradients)
+            if variances is not None:
+                for triplet_term in self._triplet_terms:
+                    triplet_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
         with self._blas.limit(limits=1, user_api="blas") if self._uses_blas or variance else nullcontext():
             self._add_soap(pairs, numbers, energies, gradients, variances)
-        forces, virial = np.zeros((len(numbers), 3)), np.zeros((3, 3))
-        sum_pairs(pairs.starts, pairs.second, pairs.vectors, gradients, forces, virial)
         scale = self.model.energy_scale
+        energies *= scale
+        gradients *= scale
         if variances is not None:
             variances *= scale**2
-        return Evaluation(scale * energies, scale * forces, scale * virial, variances)
+        if self._core is not None:
+            self._core.add(pairs, numbers, energies, gradients)
+        forces, virial = np.zeros((len(numbers), 3)), np.zeros((3, 3))
+        sum_pairs(pairs.starts, pairs.second, pairs.vectors, gradients, forces, virial)
+        return Evaluation(energies, forces, virial, variances)
+
+    def _add_triplets(
+        self, pairs: NeighbourPairs, numbers: IntArray, energies: FloatArray, gradients: FloatArray
+    ) -> None:
+        # What a triplet gives to its neighbours waits on the pairs, so that threads do not meet.
+        pair_energies = np.zeros(len(pairs.second))
+
+        def work(scratch: Scratch, waiting: Iterator[IntArray]) -> None:
+            for atoms in waiting:
+                for term in self._triplet_terms:
+                    term.add(pairs, numbers, atoms, energies, pair_energies, gradients, scratch)
+
+        self._share(work, self._chunks(np.arange(len(numbers)), len(numbers)))
+        energies += np.bincount(pairs.second, pair_energies, len(numbers))
 
     def _add_soap(
         self,
@@ -233,15 +262,19 @@ class Evaluator:
 
         # Terms that share atoms write to the same pairs: where they do, one is finished before the next begins.
         for tasks in self._rounds(numbers):
-            waiting = iter(tasks)
-            others = []
-            if self._executor is not None:
-                others = [self._executor.submit(work, scratch, waiting) for scratch in self._scratches[1:]]
-            try:
-                work(self._scratches[0], waiting)
-            finally:
-                for other in others:
-                    other.result()
+            self._share(work, tasks)
+
+    def _share(self, work: Callable[[Scratch, Iterator[Task]], None], tasks: Sequence[Task]) -> None:
+        """Do tasks on all threads, each of which takes the next one when it has finished one."""
+        waiting = iter(tasks)
+        others = []
+        if self._executor is not None:
+            others = [self._executor.submit(work, scratch, waiting) for scratch in self._scratches[1:]]
+        try:
+            work(self._scratches[0], waiting)
+        finally:
+            for other in others:
+                other.result()
 
     def _rounds(self, numbers: IntArray) -> list[list[tuple[SoapTerm, IntArray]]]:
         """Tasks that may run at once, largest first, in rounds that must follow each other; kept for these atoms."""

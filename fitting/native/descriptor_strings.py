@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 from ...errors import IonloopError
@@ -29,12 +30,17 @@ _ALIASES: Mapping[str, str] = {
     "atom_gaussian_width": "atom_sigma",
     "normalize": "normalise",
     "basis_error": "basis_error_exponent",
+    "Z_center": "Z",
 }
+#: Appended to the refusal of what QUIP can evaluate and this code cannot.
+WITH_QUIPPY = "evaluate the potential with quippy (--backend quippy)"
+#: How triplets of atoms are counted, see :class:`TripletDescriptor`.
+TripletForm = Literal["compact", "clusters", "angle"]
 
 
 @dataclass(frozen=True)
 class Distance2bDescriptor:
-    """Distance of two atoms, and which pairs count.
+    """Distance of two atoms, and which pairs count: ``distance_2b``, or ``distance_Nb`` of order 2.
 
     Attributes:
         text: the command line.
@@ -42,6 +48,7 @@ class Distance2bDescriptor:
         numbers: atomic numbers of the two atoms, in either order; 0 stands for any.
         exponents: the descriptor is the distance (Å) raised to each of these.
         tail_exponent, tail_range_per_A: the cutoff function is multiplied by (erf(a r)/r)^p; p = 0 leaves it.
+        instances_per_pair: how often a pair of atoms counts: in both orders, or once (compact_clusters=F).
     """
 
     text: str
@@ -51,6 +58,7 @@ class Distance2bDescriptor:
     exponents: tuple[float, ...] = (1.0,)
     tail_exponent: float = 0.0
     tail_range_per_A: float = 1.0
+    instances_per_pair: int = 2
 
     kind = "distance_2b"
 
@@ -58,6 +66,53 @@ class Distance2bDescriptor:
     def n_dimensions(self) -> int:
         """Components of the descriptor."""
         return len(self.exponents)
+
+    @property
+    def atomic_numbers(self) -> frozenset[int]:
+        """Elements that it names; 0 stands for any."""
+        return frozenset(self.numbers)
+
+
+@dataclass(frozen=True)
+class TripletDescriptor:
+    """Three numbers of three atoms, and which triplets count: ``distance_Nb`` of order 3, or ``angle_3b``.
+
+    Attributes:
+        text: the command line.
+        cutoff_A, transition_width_A: where the cutoff function of a distance ends, and over which width it falls, Å.
+        form: "compact": a central atom and two neighbours, components d(c,a), d(c,b), d(a,b), weighted by
+            f(d(c,a)) f(d(c,b)), a and b in the order of atomic number and index, each atom of a triplet being central
+            in turn. "clusters": every three atoms that two distances below the cutoff connect, once, in the order of
+            atomic number. "angle": as compact, with components d(c,a) + d(c,b), (d(c,a) - d(c,b))² and d(a,b), and
+            both orders of the neighbours.
+        numbers: atomic numbers: those of the three atoms in ascending order, or of the central atom and of both
+            neighbours for "angle". 0 stands for any; one 0 among those of distance_Nb makes all of them so, as in QUIP.
+    """
+
+    text: str
+    cutoff_A: float
+    transition_width_A: float
+    form: TripletForm
+    numbers: tuple[int, int, int]
+
+    n_dimensions = 3
+
+    @property
+    def kind(self) -> str:
+        """Name of the descriptor in a command line."""
+        return "angle_3b" if self.form == "angle" else "distance_Nb"
+
+    @property
+    def permutations(self) -> tuple[tuple[int, ...], ...]:
+        """Orders of the components that exchange atoms of equal numbers, the identity first."""
+        if self.form == "angle":
+            return ((0, 1, 2),)
+        # The distances between the atoms 0 and 1, 0 and 2, 1 and 2.
+        place = {frozenset(edge): index for index, edge in enumerate(((0, 1), (0, 2), (1, 2)))}
+        kept = [order for order in permutations(range(3)) if all(self.numbers[a] == self.numbers[b] for a, b in
+                                                                 enumerate(order))]  # fmt: skip
+        return tuple(tuple(place[frozenset((order[a], order[b]))] for a, b in ((0, 1), (0, 2), (1, 2)))
+                     for order in kept)  # fmt: skip
 
     @property
     def atomic_numbers(self) -> frozenset[int]:
@@ -150,7 +205,7 @@ class SoapDescriptor:
         return frozenset({*self.central_numbers, *self.species} - ({0} if self.central_numbers != (0,) else set()))
 
 
-Descriptor = Distance2bDescriptor | SoapDescriptor
+Descriptor = Distance2bDescriptor | TripletDescriptor | SoapDescriptor
 
 
 def parse_descriptor(text: str, gap_version: int) -> Descriptor:
@@ -170,10 +225,15 @@ def parse_descriptor(text: str, gap_version: int) -> Descriptor:
     reader = _Keys(text.strip(), {_ALIASES.get(key, key): value for key, value in keys.items()})
     if kind == "distance_2b":
         return _distance_2b(reader)
+    if kind == "distance_Nb":
+        return _distance_nb(reader)
+    if kind == "angle_3b":
+        return _angle_3b(reader)
     if kind == "soap":
         return _soap(reader, gap_version)
     raise IonloopError(
-        f"the descriptor {kind!r} is not supported (distance_2b and soap are): evaluate the potential with quippy"
+        f"the descriptor {kind!r} is not supported (distance_2b, distance_Nb of order 2 and 3, angle_3b and soap are): "
+        f"{WITH_QUIPPY}"
     )
 
 
@@ -273,9 +333,7 @@ class _Keys:
 def _distance_2b(keys: _Keys) -> Distance2bDescriptor:
     for key in ("only_intra", "only_inter"):
         if keys.logical(key, False):
-            raise IonloopError(
-                f"{key} in the descriptor {keys.text!r} is not supported: evaluate the potential with quippy"
-            )
+            raise IonloopError(f"{key} in the descriptor {keys.text!r} is not supported: {WITH_QUIPPY}")
     n_exponents = keys.integer("n_exponents", 1, 1, 50)
     exponents = keys.numbers("exponents", (1.0,))
     if len(exponents) != n_exponents:
@@ -290,6 +348,37 @@ def _distance_2b(keys: _Keys) -> Distance2bDescriptor:
         tail_exponent=keys.number("tail_exponent", 0.0),
         tail_range_per_A=keys.positive("tail_range", 1.0),
     )
+
+
+def _distance_nb(keys: _Keys) -> Distance2bDescriptor | TripletDescriptor:
+    order = keys.integer("order", None, 1, 100)
+    if order not in (2, 3):
+        raise IonloopError(
+            f"order={order} in the descriptor {keys.text!r} is not supported (2 and 3 are): {WITH_QUIPPY}"
+        )
+    numbers = tuple(sorted(keys.integers("Z", (0,) * order)))
+    if len(numbers) != order:
+        raise keys.refuse("Z", keys.values["Z"], f"{order} atomic numbers are needed")
+    cutoff = keys.positive("cutoff")
+    width = _transition_width(keys, cutoff)
+    compact = keys.logical("compact_clusters", True)
+    if order == 3:
+        form: TripletForm = "compact" if compact else "clusters"
+        if form == "clusters" and 0 in numbers and any(numbers):
+            raise IonloopError(
+                f"Z={keys.values['Z']!r} with compact_clusters=F in the descriptor {keys.text!r} mixes 0 with "
+                f"elements, which is not supported: {WITH_QUIPPY}"
+            )
+        return TripletDescriptor(keys.text, cutoff, width, form, numbers)
+    # One 0 among them makes all of them any element, as in QUIP.
+    pair = (0, 0) if 0 in numbers else (numbers[0], numbers[1])
+    return Distance2bDescriptor(keys.text, cutoff, width, pair, instances_per_pair=2 if compact else 1)
+
+
+def _angle_3b(keys: _Keys) -> TripletDescriptor:
+    cutoff = keys.positive("cutoff")
+    numbers = [keys.integer(key, 0, 0, 118) for key in ("Z", "Z1", "Z2")]
+    return TripletDescriptor(keys.text, cutoff, _transition_width(keys, cutoff), "angle", (*numbers,))
 
 
 def _transition_width(keys: _Keys, cutoff: float) -> float:
@@ -343,14 +432,10 @@ def _soap(keys: _Keys, gap_version: int) -> SoapDescriptor:
 
 def _refuse_unsupported_soap(keys: _Keys) -> None:
     if keys.logical("average", False):
-        raise IonloopError(
-            f"average=T in the descriptor {keys.text!r} is not supported: evaluate the potential with quippy"
-        )
+        raise IonloopError(f"average=T in the descriptor {keys.text!r} is not supported: {WITH_QUIPPY}")
     for key, harmless in (("cutoff_dexp", 0.0), ("cutoff_scale", None), ("cutoff_rate", None)):
         if harmless is not None and keys.number(key, harmless) != harmless:
-            raise IonloopError(
-                f"{key} in the descriptor {keys.text!r} is not supported: evaluate the potential with quippy"
-            )
+            raise IonloopError(f"{key} in the descriptor {keys.text!r} is not supported: {WITH_QUIPPY}")
 
 
 def _compression(keys: _Keys, species: tuple[int, ...]) -> SoapCompression:
@@ -378,7 +463,7 @@ def _compression(keys: _Keys, species: tuple[int, ...]) -> SoapCompression:
     if sum(kinds) > 1:
         raise IonloopError(
             f"the descriptor {keys.text!r} combines several of R_mix/Z_mix, nu_R/nu_S, Z_map and diagonal_radial, "
-            "which is not supported: evaluate the potential with quippy"
+            f"which is not supported: {WITH_QUIPPY}"
         )
     if not compression.coupling and 1 in (compression.nu_R, compression.nu_S):
         raise keys.refuse("coupling", "F", "it is not supported with nu_R=1 or nu_S=1")

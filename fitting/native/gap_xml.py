@@ -8,7 +8,6 @@ it can represent exactly and refuses the rest by name; the writer's files are re
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, IonloopError
-from .descriptor_strings import Descriptor, parse_descriptor, split_key_values
+from .descriptor_strings import WITH_QUIPPY, Descriptor, TripletDescriptor, parse_descriptor, split_key_values
+from .glue import GluePotential, glue_lines, read_glue
+from .xml_elements import MalformedXml, attribute, integer, logical, only_child, real, reals, to_real
 
 FloatArray = NDArray[np.float64]
 
@@ -53,6 +54,8 @@ class Coordinate:
             [n_dimensions].
         signal_mean: constant f0 whose square "ard_se" adds to the covariance, eV.
         label: name inside the file.
+        permutations: orders of the components over which "ard_se" is summed, the sum being normalised; none for
+            the components as they are.
     """
 
     descriptor: Descriptor
@@ -65,6 +68,7 @@ class Coordinate:
     theta: FloatArray | None = None
     signal_mean: float = 0.0
     label: str = ""
+    permutations: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         n_sparse = len(self.alphas)
@@ -95,6 +99,7 @@ class GapModel:
         energy_scale: factor on everything, isolated atoms included.
         gap_version: format version of the file; old ones follow other conventions.
         command_line: of the fit, for information.
+        core: a potential that is added to the GAP, which was fitted to the rest; no factor applies to it.
     """
 
     isolated_atom_energies: Mapping[int, float]
@@ -103,11 +108,13 @@ class GapModel:
     energy_scale: float = 1.0
     gap_version: int = GAP_VERSION
     command_line: str = field(default="", repr=False)
+    core: GluePotential | None = None
 
     @property
     def cutoff_A(self) -> float:
-        """The longest cutoff of all descriptors, Å."""
-        return max((coordinate.descriptor.cutoff_A for coordinate in self.coordinates), default=0.0)
+        """The longest cutoff of all descriptors and of the core, Å."""
+        cutoffs = [coordinate.descriptor.cutoff_A for coordinate in self.coordinates]
+        return max([*cutoffs, self.core.cutoff_A if self.core else 0.0])
 
     @property
     def known_atomic_numbers(self) -> frozenset[int]:
@@ -138,7 +145,7 @@ def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
         raise IonloopError(f"the potential {path} is not readable XML: {error}; copy or fit it again") from error
     try:
         return _read_model(root, path.parent, label)
-    except _Malformed as error:
+    except MalformedXml as error:
         raise IonloopError(f"the potential {path} is malformed: {error}; copy or fit it again") from error
     except InputError as error:
         raise InputError(f"the potential {path}: {error}") from error
@@ -174,147 +181,206 @@ def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml
     return folder / file_name
 
 
-class _Malformed(Exception):
-    """What is wrong with the file, without its name."""
+@dataclass(frozen=True)
+class _Potential:
+    """What a Potential element says: the label of its GAP, that GAP's arguments, and whether a Glue is added."""
+
+    label: str | None
+    arguments: Mapping[str, str]
+    has_core: bool = False
 
 
 def _read_model(root: ElementTree.Element, folder: Path, label: str | None) -> GapModel:
-    parameters, potential_arguments = _choose_potential(root, label)
-    data = _only_child(parameters, "GAP_data")
-    if _logical(data, "do_core", False):
-        raise IonloopError("it has a core potential (do_core=T), which is not supported: evaluate it with quippy")
+    parameters, potential = _choose_potential(root, label)
+    data = only_child(parameters, "GAP_data")
+    if logical(data, "do_core", False) and not potential.has_core:
+        raise IonloopError(
+            "it was fitted on top of a core potential (do_core=T), but no Potential of it is a Sum of that and the "
+            "GAP; QUIP would leave the core out. Write the Sum into the file, as gap_fit does"
+        )
     energies: dict[int, float] = {}
     for child in data:
         if child.tag != "e0":
-            raise IonloopError(f"its GAP_data holds <{child.tag}>, which is not supported: evaluate it with quippy")
-        energies[_integer(child, "Z")] = _number(child, "value")
-    version = _integer(parameters, "gap_version") if parameters.get("gap_version") else 0
-    sparse = _only_child(parameters, "gpSparse")
+            raise IonloopError(f"its GAP_data holds <{child.tag}>, which is not supported: {WITH_QUIPPY}")
+        energies[integer(child, "Z")] = real(child, "value")
+    version = integer(parameters, "gap_version") if parameters.get("gap_version") else 0
+    if version > GAP_VERSION:
+        raise IonloopError(
+            f"it was written by a later version of gap_fit: its gap_version is {version}, and formats up to "
+            f"{GAP_VERSION} (quippy-ase 0.10.3) are known"
+        )
+    sparse = only_child(parameters, "gpSparse")
+    if not logical(sparse, "fitted", True):
+        raise IonloopError(
+            'it has not been fitted (gpSparse says fitted="F"): its weights mean nothing. Run gap_fit without '
+            "sparsify_only_no_fit"
+        )
     elements = sparse.findall("gpCoordinates")
-    if sparse.get("n_coordinate") is not None and _integer(sparse, "n_coordinate") != len(elements):
-        raise _Malformed(f"gpSparse announces {sparse.get('n_coordinate')} coordinates and has {len(elements)}")
+    if sparse.get("n_coordinate") is not None and integer(sparse, "n_coordinate") != len(elements):
+        raise MalformedXml(f"gpSparse announces {sparse.get('n_coordinate')} coordinates and has {len(elements)}")
     if not elements:
-        raise _Malformed("gpSparse has no gpCoordinates")
+        raise MalformedXml("gpSparse has no gpCoordinates")
     command_line = parameters.find("command_line")
     return GapModel(
         isolated_atom_energies=energies,
         coordinates=tuple(_read_coordinate(element, folder, version) for element in elements),
         label=parameters.get("label", ""),
-        energy_scale=_energy_scale(potential_arguments),
+        energy_scale=_energy_scale(potential.arguments),
         gap_version=version,
         command_line=(command_line.text or "").strip() if command_line is not None else "",
+        core=_read_core(root) if potential.has_core else None,
     )
 
 
-def _choose_potential(root: ElementTree.Element, label: str | None) -> tuple[ElementTree.Element, Mapping[str, str]]:
-    """The GAP_params element meant by a label, and the arguments of the Potential element that names it."""
+def _read_core(root: ElementTree.Element) -> GluePotential:
+    found = list(root.iter("Glue_params"))
+    if len(found) != 1:
+        raise IonloopError(
+            f"its Potential adds an IP Glue, and it has {len(found)} Glue_params instead of one: {WITH_QUIPPY}"
+        )
+    return read_glue(found[0])
+
+
+def _choose_potential(root: ElementTree.Element, label: str | None) -> tuple[ElementTree.Element, _Potential]:
+    """The GAP_params element meant by a label, and what the Potential element that names it says."""
     by_label: dict[str, ElementTree.Element] = {}
     for element in root.iter("GAP_params"):
         by_label.setdefault(element.get("label", ""), element)
     if not by_label:
-        raise IonloopError("it is not a GAP: it has no GAP_params")
-    arguments_of: dict[str, Mapping[str, str]] = {}
-    for potential in root.iter("Potential"):
-        words, arguments = split_key_values(potential.get("init_args", ""))
-        if [word.upper() for word in words] == ["IP", "GAP"]:
-            arguments_of.setdefault(arguments.get("label", ""), arguments)
-        elif label is None and not arguments_of:
+        raise IonloopError(f"it is not a GAP: it has no GAP_params ({WITH_QUIPPY}, if it is another potential of QUIP)")
+    potentials: dict[str, _Potential] = {}
+    for element in root.iter("Potential"):
+        potential = _parse_potential(element.get("init_args", ""))
+        if potential is not None:
+            # Without a label QUIP takes the first GAP of the file.
+            potentials.setdefault(potential.label or next(iter(by_label)), potential)
+        elif label is None and not potentials:
             raise IonloopError(
-                f"its potential is {potential.get('init_args')!r}, and only 'IP GAP' is supported: "
-                "evaluate it with quippy, or name the label of a GAP in it"
+                f"its potential is {element.get('init_args')!r}, and only 'IP GAP' and a Sum of 'IP Glue' and 'IP GAP' "
+                f"are supported: {WITH_QUIPPY}, or name the label of a GAP in it"
             )
     if label is None:
-        label = next(iter(arguments_of)) if arguments_of else next(iter(by_label))
-        if not arguments_of and len(by_label) > 1:
+        label = next(iter(potentials)) if potentials else next(iter(by_label))
+        if not potentials and len(by_label) > 1:
             raise InputError(f"it holds several potentials; name the label of one: {', '.join(by_label)}")
     if label not in by_label:
         raise InputError(f"it has no potential labelled {label!r}; it has {', '.join(map(repr, by_label))}")
-    return by_label[label], arguments_of.get(label, {})
+    return by_label[label], potentials.get(label, _Potential(label, {}))
+
+
+def _parse_potential(text: str) -> _Potential | None:
+    """What a Potential's arguments say; None if it is not a GAP, or the sum of a GAP and a Glue."""
+    words, arguments = split_key_values(text)
+    kind = [word.upper() for word in words]
+    if kind == ["IP", "GAP"]:
+        return _Potential(arguments.get("label"), arguments)
+    if kind != ["SUM"] or set(arguments) - {"init_args_pot1", "init_args_pot2", "label"}:
+        return None
+    parts = [split_key_values(arguments.get(f"init_args_pot{number}", "")) for number in (1, 2)]
+    names = [[word.upper() for word in part_words] for part_words, _ in parts]
+    if sorted(names) != [["IP", "GAP"], ["IP", "GLUE"]]:
+        return None
+    own = parts[names.index(["IP", "GAP"])][1]
+    return _Potential(own.get("label"), own, has_core=True)
 
 
 def _energy_scale(arguments: Mapping[str, str]) -> float:
-    if "r_scale" in arguments and _to_number(arguments["r_scale"], "r_scale") != 1.0:
-        raise IonloopError("its Potential has r_scale, which is not supported: evaluate it with quippy")
-    return _to_number(arguments.get("E_scale", "1"), "E_scale")
+    if "r_scale" in arguments and to_real(arguments["r_scale"], "r_scale") != 1.0:
+        raise IonloopError(f"its Potential has r_scale, which is not supported: {WITH_QUIPPY}")
+    return to_real(arguments.get("E_scale", "1"), "E_scale")
 
 
 def _read_coordinate(element: ElementTree.Element, folder: Path, version: int) -> Coordinate:
     label = element.get("label", "")
-    code = _attribute(element, "covariance_type")
+    code = attribute(element, "covariance_type")
     covariance = _COVARIANCE_OF_CODE.get(code)
     if covariance is None:
         name = _UNSUPPORTED_COVARIANCES.get(code, "unknown")
         raise IonloopError(
             f"the coordinate {label!r} has covariance type {code} ({name}), and only ard_se and dot_product are "
-            "supported: evaluate it with quippy"
+            f"supported: {WITH_QUIPPY}"
         )
-    if not _logical(element, "sparsified", True):
+    if not logical(element, "sparsified", True):
         raise IonloopError(f"the coordinate {label!r} is not sparsified, which is not supported")
-    descriptor = parse_descriptor(_only_child(element, "descriptor").text or "", version)
-    n_dimensions = _integer(element, "dimensions")
+    descriptor = parse_descriptor(only_child(element, "descriptor").text or "", version)
+    n_dimensions = integer(element, "dimensions")
     if n_dimensions != descriptor.n_dimensions:
-        raise _Malformed(
+        raise MalformedXml(
             f"the coordinate {label!r} has {n_dimensions} dimensions, its descriptor {descriptor.text!r} "
             f"{descriptor.n_dimensions}"
         )
-    _check_permutations(element, label, n_dimensions)
+    permutations = _read_permutations(element, label, descriptor)
     theta = element.find("theta")
-    scales = None if theta is None else _numbers(theta.text or "", f"theta of {label!r}")
+    scales = None if theta is None else reals(theta.text or "", f"theta of {label!r}")
     zeta = None
     if covariance == "dot_product":
         zeta, scales = _read_zeta(element, scales, label), None
     elif scales is None or len(scales) != n_dimensions or np.any(scales <= 0):
-        raise _Malformed(f"the coordinate {label!r} needs {n_dimensions} positive length scales theta")
+        raise MalformedXml(f"the coordinate {label!r} needs {n_dimensions} positive length scales theta")
     points = _sparse_elements(element, label)
     return Coordinate(
         descriptor=descriptor,
         covariance=covariance,
-        delta=_number(element, "signal_variance"),
+        delta=real(element, "signal_variance"),
         sparse_points=_read_sparse_points(element, points, folder, n_dimensions),
-        alphas=np.array([_number(point, "alpha") for point in points]),
-        sparse_cutoffs=np.array([_number(point, "sparseCutoff") for point in points]),
+        alphas=np.array([real(point, "alpha") for point in points]),
+        sparse_cutoffs=np.array([real(point, "sparseCutoff") for point in points]),
         zeta=zeta,
         theta=scales,
-        signal_mean=_number(element, "signal_mean") if element.get("signal_mean") is not None else 0.0,
+        signal_mean=real(element, "signal_mean") if element.get("signal_mean") is not None else 0.0,
         label=label,
+        permutations=permutations,
     )
 
 
 def _read_zeta(element: ElementTree.Element, theta: FloatArray | None, label: str) -> float:
     """The exponent of a dot product; old files hold it as theta."""
     if element.get("zeta") is not None:
-        zeta = _number(element, "zeta")
+        zeta = real(element, "zeta")
     elif theta is not None and len(theta):
         zeta = float(theta[0])
     else:
-        raise _Malformed(f"the coordinate {label!r} has neither zeta nor theta")
+        raise MalformedXml(f"the coordinate {label!r} has neither zeta nor theta")
     if zeta < 1:
-        raise _Malformed(f"the coordinate {label!r} has zeta {zeta}; it must be 1 or more")
+        raise MalformedXml(f"the coordinate {label!r} has zeta {zeta}; it must be 1 or more")
     return zeta
 
 
-def _check_permutations(element: ElementTree.Element, label: str, n_dimensions: int) -> None:
-    if element.get("n_permutations") is not None and _integer(element, "n_permutations") != 1:
+def _read_permutations(element: ElementTree.Element, label: str, descriptor: Descriptor) -> tuple[tuple[int, ...], ...]:
+    """The orders of the components that count as one descriptor; none where there is only their own."""
+    n_dimensions = descriptor.n_dimensions
+    found = []
+    for child in element.findall("permutation"):
+        order = [int(word) - 1 if word.isdecimal() else -1 for word in (child.text or "").split()]
+        # gap_fit writes the identity of descriptors without permutations as a single 1.
+        if n_dimensions > 1 and order == [0]:
+            order = list(range(n_dimensions))
+        if sorted(order) != list(range(n_dimensions)):
+            raise MalformedXml(
+                f"a permutation of {label!r} is {child.text!r}, not an order of {n_dimensions} components"
+            )
+        found.append(tuple(order))
+    announced = element.get("n_permutations")
+    if announced is not None and found and integer(element, "n_permutations") != len(found):
+        raise MalformedXml(f"the coordinate {label!r} announces {announced} permutations and has {len(found)}")
+    distinct = sorted(set(found) | {tuple(range(n_dimensions))})
+    expected = sorted(descriptor.permutations) if isinstance(descriptor, TripletDescriptor) else distinct[:1]
+    if distinct != expected or (not found and announced not in (None, str(len(expected)))):
         raise IonloopError(
-            f"the coordinate {label!r} has {element.get('n_permutations')} permutations; only 1 is supported"
+            f"the coordinate {label!r} permutes its components in {announced or len(found)} ways, which is not "
+            f"supported for {descriptor.text!r}: {WITH_QUIPPY}"
         )
-    permutation = element.find("permutation")
-    if permutation is None:
-        return
-    order = (permutation.text or "").split()
-    # gap_fit writes the identity of descriptors without permutations as a single 1.
-    if order != [str(index) for index in range(1, len(order) + 1)] or len(order) not in (1, n_dimensions):
-        raise IonloopError(f"the coordinate {label!r} permutes its components, which is not supported")
+    return tuple(expected) if len(expected) > 1 else ()
 
 
 def _sparse_elements(element: ElementTree.Element, label: str) -> list[ElementTree.Element]:
     points = element.findall("sparseX")
-    announced = _integer(element, "n_sparseX")
+    announced = integer(element, "n_sparseX")
     if not points or announced != len(points):
-        raise _Malformed(f"the coordinate {label!r} announces {announced} sparse points and has {len(points)}")
-    points.sort(key=lambda point: _integer(point, "i"))
-    if [_integer(point, "i") for point in points] != list(range(1, len(points) + 1)):
-        raise _Malformed(f"the sparse points of {label!r} are not numbered from 1 to {len(points)}")
+        raise MalformedXml(f"the coordinate {label!r} announces {announced} sparse points and has {len(points)}")
+    points.sort(key=lambda point: integer(point, "i"))
+    if [integer(point, "i") for point in points] != list(range(1, len(points) + 1)):
+        raise MalformedXml(f"the sparse points of {label!r} are not numbered from 1 to {len(points)}")
     return points
 
 
@@ -331,7 +397,7 @@ def _read_sparse_points(
     checksum = element.get("sparseX_md5sum", "").strip()
     if checksum and hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
         raise IonloopError(f"its sparse-point file {name} is not the one it was fitted with (checksum differs)")
-    values = _numbers(content.decode("ascii", "replace"), f"the file {name}")
+    values = reals(content.decode("ascii", "replace"), f"the file {name}")
     if len(values) != len(points) * n_dimensions:
         raise IonloopError(
             f"its sparse-point file {name} has {len(values)} numbers instead of {len(points)} points of {n_dimensions}"
@@ -341,72 +407,17 @@ def _read_sparse_points(
 
 def _inline_point(point: ElementTree.Element, n_dimensions: int) -> FloatArray:
     name = f"sparse point {point.get('i')}"
-    if not _logical(point, "sliced", False):
-        values = _numbers(point.text or "", name)
+    if not logical(point, "sliced", False):
+        values = reals(point.text or "", name)
     else:
-        slices = sorted(point.findall("sparseX_slice"), key=lambda part: _integer(part, "start"))
-        values = np.concatenate([np.empty(0), *(_numbers(part.text or "", name) for part in slices)])
-        ends = [_integer(part, "end") for part in slices]
-        starts = [_integer(part, "start") for part in slices]
+        slices = sorted(point.findall("sparseX_slice"), key=lambda part: integer(part, "start"))
+        values = np.concatenate([np.empty(0), *(reals(part.text or "", name) for part in slices)])
+        ends = [integer(part, "end") for part in slices]
+        starts = [integer(part, "start") for part in slices]
         if starts != [1, *(end + 1 for end in ends[:-1])]:
-            raise _Malformed(f"the slices of {name} leave gaps")
+            raise MalformedXml(f"the slices of {name} leave gaps")
     if len(values) != n_dimensions:
-        raise _Malformed(f"{name} has {len(values)} components instead of {n_dimensions}")
-    return values
-
-
-def _only_child(element: ElementTree.Element, tag: str) -> ElementTree.Element:
-    children = element.findall(tag)
-    if len(children) != 1:
-        raise _Malformed(f"{element.tag} must have one {tag}, not {len(children)}")
-    return children[0]
-
-
-def _attribute(element: ElementTree.Element, name: str) -> str:
-    value = element.get(name)
-    if value is None:
-        raise _Malformed(f"an element {element.tag} lacks its attribute {name}")
-    return value.strip()
-
-
-def _to_number(text: str, name: str) -> float:
-    try:
-        value = float(text.strip())
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or "_" in text:
-        raise _Malformed(f"{name} is {text!r}, not a finite number")
-    return value
-
-
-def _number(element: ElementTree.Element, name: str) -> float:
-    return _to_number(_attribute(element, name), f"{name} of {element.tag}")
-
-
-def _integer(element: ElementTree.Element, name: str) -> int:
-    text = _attribute(element, name)
-    if not text.removeprefix("-").isdecimal() or len(text) > 18:
-        raise _Malformed(f"{name} of {element.tag} is {text!r}, not a whole number")
-    return int(text)
-
-
-def _logical(element: ElementTree.Element, name: str, default: bool) -> bool:
-    text = element.get(name)
-    if text is None:
-        return default
-    letter = text.strip().strip(".").upper()[:1]
-    if letter not in ("T", "F"):
-        raise _Malformed(f"{name} of {element.tag} is {text!r}, neither T nor F")
-    return letter == "T"
-
-
-def _numbers(text: str, name: str) -> FloatArray:
-    try:
-        values = np.array(text.split(), dtype=np.float64)
-    except ValueError as error:
-        raise _Malformed(f"{name} holds something that is not a number: {error}") from error
-    if not np.all(np.isfinite(values)):
-        raise _Malformed(f"{name} holds numbers that are not finite")
+        raise MalformedXml(f"{name} has {len(values)} components instead of {n_dimensions}")
     return values
 
 
@@ -414,11 +425,15 @@ def _xml_lines(model: GapModel, names: Sequence[str], checksums: Sequence[str]) 
     label = model.label
     scale = "" if model.energy_scale == 1.0 else f" E_scale={model.energy_scale!r}"
     quoted = quoteattr(label)
+    own = f"IP GAP label={label}{scale}"
+    if model.core is not None:
+        own = f"Sum init_args_pot1={{IP Glue}} init_args_pot2={{{own}}}"
     lines = [
         f"<{label}>",
-        f"<Potential label={quoted} init_args={quoteattr(f'IP GAP label={label}{scale}')}/>",
+        f"<Potential label={quoted} init_args={quoteattr(own)}/>",
+        *(glue_lines(model.core) if model.core is not None else ()),
         f'<GAP_params label={quoted} gap_version="{model.gap_version}">',
-        '  <GAP_data do_core="F">',
+        f'  <GAP_data do_core="{"F" if model.core is None else "T"}">',
     ]
     for number in range(1, LARGEST_ATOMIC_NUMBER + 1):
         energy = model.isolated_atom_energies.get(number, 0.0)
@@ -436,19 +451,21 @@ def _xml_lines(model: GapModel, names: Sequence[str], checksums: Sequence[str]) 
 
 def _coordinate_lines(coordinate: Coordinate, label: str, file_attributes: str) -> list[str]:
     n_sparse, n_dimensions = coordinate.sparse_points.shape
+    orders = coordinate.permutations or (tuple(range(n_dimensions)),)
     zeta = "" if coordinate.zeta is None else f'zeta="{coordinate.zeta:.17e}" '
     lines = [
         f'    <gpCoordinates label={quoteattr(label)} dimensions="{n_dimensions}" '
         f'signal_variance="{coordinate.delta:.17e}" signal_mean="{coordinate.signal_mean:.17e}" sparsified="T" '
-        f'n_permutations="1" covariance_type="{_CODE_OF_COVARIANCE[coordinate.covariance]}" {zeta}'
+        f'n_permutations="{len(orders)}" covariance_type="{_CODE_OF_COVARIANCE[coordinate.covariance]}" {zeta}'
         f'n_sparseX="{n_sparse}" {file_attributes}>'
     ]
     if coordinate.theta is not None:
         lines.append(f"      <theta> {' '.join(f'{value:.17e}' for value in coordinate.theta)} </theta>")
     text = coordinate.descriptor.text.replace("&", "&amp;").replace("<", "&lt;")
     lines.append(f"      <descriptor>{text}</descriptor>")
-    order = " ".join(str(index) for index in range(1, n_dimensions + 1))
-    lines.append(f'      <permutation i="1">{order}</permutation>')
+    for number, order in enumerate(orders, start=1):
+        places = " ".join(str(place + 1) for place in order)
+        lines.append(f'      <permutation i="{number}">{places}</permutation>')
     weights = zip(coordinate.alphas.tolist(), coordinate.sparse_cutoffs.tolist(), strict=True)
     lines += [
         f'      <sparseX i="{index}" alpha="{alpha:.17e}" sparseCutoff="{cutoff:.17e}"/>'

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from ...errors import IonloopError
-from .descriptor_strings import SoapDescriptor
+from .descriptor_strings import WITH_QUIPPY, SoapDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
 from .scratch import Scratch, aligned_copy
@@ -43,7 +43,7 @@ class SoapTerm:
         if coordinate.zeta is None:
             raise IonloopError(
                 f"the coordinate {coordinate.label!r} combines soap with the covariance {coordinate.covariance}, which "
-                "is not supported (dot_product is): evaluate the potential with quippy"
+                f"is not supported (dot_product is): {WITH_QUIPPY}"
             )
         self.coordinate = coordinate
         self.zeta = float(coordinate.zeta)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, solve_triangular
 
 from ...errors import IonloopError
-from .descriptor_strings import Distance2bDescriptor
+from .descriptor_strings import WITH_QUIPPY, Distance2bDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
 from .soap_kernels import cutoff_function
@@ -79,8 +79,8 @@ class PairTerm:
         prior = coordinate.delta**2 + coordinate.signal_mean**2 + regularisation**2
         variance = prior - np.einsum("sp,sp->p", whitened, whitened)
         weight = pair_cutoff(descriptor, distances) ** 2
-        # Each pair occurs in both orders, and either gives half of its variance to each of its atoms.
-        variances += np.bincount(first[chosen], variance * weight, len(numbers))
+        # Each instance gives half of its variance to each of its atoms; the list has every pair in both orders.
+        variances += np.bincount(first[chosen], variance * weight, len(numbers)) * descriptor.instances_per_pair / 2
 
 
 def pair_components(descriptor: Distance2bDescriptor, distances: FloatArray) -> FloatArray:
@@ -118,7 +118,7 @@ def _tabulate(coordinate: Coordinate, descriptor: Distance2bDescriptor) -> tuple
     if n_pieces > _MOST_NODES:
         raise IonloopError(
             f"the coordinate {coordinate.label!r} has a length scale too short for its cutoff of "
-            f"{descriptor.cutoff_A:g} Å: evaluate the potential with quippy"
+            f"{descriptor.cutoff_A:g} Å: {WITH_QUIPPY}"
         )
     step = descriptor.cutoff_A / n_pieces
     radii = np.arange(n_pieces + 1, dtype=np.longdouble) * np.longdouble(descriptor.cutoff_A) / n_pieces
@@ -177,6 +177,8 @@ def _sum_covariance(
         totals[0] += weight * amplitude * value
         totals[1] += weight * amplitude * first * du
         totals[2] += weight * amplitude * (second * du * du + first * ddu)
+    # The table holds both orders of a pair; where a pair counts once, half of that.
+    totals = [total * descriptor.instances_per_pair / 2 for total in totals]
     if not all(np.all(np.isfinite(total)) for total in totals):
         raise IonloopError(f"the coordinate {coordinate.label!r} is not finite at some distances")
     return totals[0], totals[1], totals[2]
