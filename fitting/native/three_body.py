@@ -64,6 +64,11 @@ class TripletTerm:
                 f"the coordinate {coordinate.label!r} combines {coordinate.descriptor.kind} with the covariance "
                 f"{coordinate.covariance}, which is not supported (ard_se is): {WITH_QUIPPY}"
             )
+        if any(not np.allclose(coordinate.theta[list(order)], coordinate.theta) for order in coordinate.permutations):
+            raise IonloopError(
+                f"the coordinate {coordinate.label!r} exchanges components whose length scales theta differ, which is no "
+                f"covariance; gap_fit makes them equal: {WITH_QUIPPY}"
+            )
         self.coordinate = coordinate
         self.descriptor = coordinate.descriptor
         self.kernel = TripletKernel(coordinate.sparse_points, coordinate.theta, coordinate.permutations)

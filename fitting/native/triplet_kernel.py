@@ -1,6 +1,6 @@
 """The squared-exponential kernel of three numbers, summed over permutations and normalised.
 
-k(x, s) = A(x, s) / sqrt(A(x, x) A(s, s)), A(x, s) = Σ_P exp(-1/2 Σ_q ((x_q - s_P(q)) / θ_q)²)
+k(x, s) = A(x, s) / sqrt(A(x, x) A(s, s)), A(x, s) = Σ_P exp(-1/2 Σ_q ((x_q - s_P(q)) / θ_P(q))²), where permutations exchange components of equal θ only
 """
 # mypy cannot see through numba's decorator, and the arguments of kernels are arrays throughout.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
@@ -51,8 +51,8 @@ class TripletKernel:
         total = np.zeros(tuple(len(axis) for axis in axes))
         for order in self.permutations:
             factors = [
-                np.exp(-0.5 * ((axis[:, None] - self.points[None, :, place]) / scale) ** 2)
-                for axis, place, scale in zip(axes, order, self.length_scales, strict=True)
+                np.exp(-0.5 * ((axis[:, None] - self.points[None, :, place]) / self.length_scales[place]) ** 2)
+                for axis, place in zip(axes, order, strict=True)
             ]
             factors[1] = factors[1] * (weights * self._inverse_norms)
             for index, first in enumerate(factors[0]):
@@ -62,11 +62,11 @@ class TripletKernel:
         norm = np.zeros_like(total)
         for order in self.permutations:
             product = np.ones((1, 1, 1))
-            for q, (place, scale) in enumerate(zip(order.tolist(), self.length_scales, strict=True)):
+            for q, place in enumerate(order.tolist()):
                 if place != q:
                     shape_q, shape_place = [1, 1, 1], [1, 1, 1]
                     shape_q[q], shape_place[place] = -1, -1
-                    gap = (axes[q].reshape(shape_q) - axes[place].reshape(shape_place)) / scale
+                    gap = (axes[q].reshape(shape_q) - axes[place].reshape(shape_place)) / self.length_scales[place]
                     product = product * np.exp(-0.5 * gap**2)
             norm += product
         return total / np.sqrt(norm)
@@ -78,7 +78,7 @@ def _self_overlap(x, scales, permutations):
     for order in permutations:
         exponent = 0.0
         for q in range(3):
-            exponent -= 0.5 * ((x[q] - x[order[q]]) / scales[q]) ** 2
+            exponent -= 0.5 * ((x[q] - x[order[q]]) / scales[order[q]]) ** 2
         total += math.exp(exponent)
     return total
 
@@ -91,11 +91,11 @@ def _self_overlap_gradient(x, scales, permutations, gradient):
     for order in permutations:
         exponent = 0.0
         for q in range(3):
-            exponent -= 0.5 * ((x[q] - x[order[q]]) / scales[q]) ** 2
+            exponent -= 0.5 * ((x[q] - x[order[q]]) / scales[order[q]]) ** 2
         value = math.exp(exponent)
         total += value
         for q in range(3):
-            pull = value * (x[q] - x[order[q]]) / scales[q] ** 2
+            pull = value * (x[q] - x[order[q]]) / scales[order[q]] ** 2
             gradient[q] -= pull
             gradient[order[q]] += pull
     return total
@@ -112,14 +112,14 @@ def kernel_row(points, inverse_norms, scales, permutations, x, norm_gradient, va
     for s in range(len(points)):
         total, d0, d1, d2 = 0.0, 0.0, 0.0, 0.0
         for order in permutations:
-            g0 = (x[0] - points[s, order[0]]) / scales[0]
-            g1 = (x[1] - points[s, order[1]]) / scales[1]
-            g2 = (x[2] - points[s, order[2]]) / scales[2]
+            g0 = (x[0] - points[s, order[0]]) / scales[order[0]]
+            g1 = (x[1] - points[s, order[1]]) / scales[order[1]]
+            g2 = (x[2] - points[s, order[2]]) / scales[order[2]]
             value = math.exp(-0.5 * (g0 * g0 + g1 * g1 + g2 * g2))
             total += value
-            d0 -= value * g0 / scales[0]
-            d1 -= value * g1 / scales[1]
-            d2 -= value * g2 / scales[2]
+            d0 -= value * g0 / scales[order[0]]
+            d1 -= value * g1 / scales[order[1]]
+            d2 -= value * g2 / scales[order[2]]
         own = factor * inverse_norms[s]
         values[s] = own * total
         if single:
