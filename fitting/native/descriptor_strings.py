@@ -369,7 +369,7 @@ def _distance_nb(keys: _Keys) -> Distance2bDescriptor | TripletDescriptor:
                 f"Z={keys.values['Z']!r} with compact_clusters=F in the descriptor {keys.text!r} mixes 0 with "
                 f"elements, which is not supported: {WITH_QUIPPY}"
             )
-        return TripletDescriptor(keys.text, cutoff, width, form, numbers)
+        return TripletDescriptor(keys.text, cutoff, width, form, (numbers[0], numbers[1], numbers[2]))
     # One 0 among them makes all of them any element, as in QUIP.
     pair = (0, 0) if 0 in numbers else (numbers[0], numbers[1])
     return Distance2bDescriptor(keys.text, cutoff, width, pair, instances_per_pair=2 if compact else 1)
@@ -377,8 +377,8 @@ def _distance_nb(keys: _Keys) -> Distance2bDescriptor | TripletDescriptor:
 
 def _angle_3b(keys: _Keys) -> TripletDescriptor:
     cutoff = keys.positive("cutoff")
-    numbers = [keys.integer(key, 0, 0, 118) for key in ("Z", "Z1", "Z2")]
-    return TripletDescriptor(keys.text, cutoff, _transition_width(keys, cutoff), "angle", (*numbers,))
+    centre, first, second = (keys.integer(key, 0, 0, 118) for key in ("Z", "Z1", "Z2"))
+    return TripletDescriptor(keys.text, cutoff, _transition_width(keys, cutoff), "angle", (centre, first, second))
 
 
 def _transition_width(keys: _Keys, cutoff: float) -> float:

@@ -66,8 +66,8 @@ class TripletTerm:
             )
         if any(not np.allclose(coordinate.theta[list(order)], coordinate.theta) for order in coordinate.permutations):
             raise IonloopError(
-                f"the coordinate {coordinate.label!r} exchanges components whose length scales theta differ, which is no "
-                f"covariance; gap_fit makes them equal: {WITH_QUIPPY}"
+                f"the coordinate {coordinate.label!r} exchanges components whose length scales theta differ, which is "
+                f"no covariance; gap_fit makes them equal: {WITH_QUIPPY}"
             )
         self.coordinate = coordinate
         self.descriptor = coordinate.descriptor

@@ -1,6 +1,8 @@
 """The squared-exponential kernel of three numbers, summed over permutations and normalised.
 
-k(x, s) = A(x, s) / sqrt(A(x, x) A(s, s)), A(x, s) = Σ_P exp(-1/2 Σ_q ((x_q - s_P(q)) / θ_P(q))²), where permutations exchange components of equal θ only
+k(x, s) = A(x, s) / sqrt(A(x, x) A(s, s)), A(x, s) = Σ_P exp(-1/2 Σ_q ((x_q - s_P(q)) / θ_P(q))²)
+
+Permutations exchange components of equal θ only.
 """
 # mypy cannot see through numba's decorator, and the arguments of kernels are arrays throughout.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
