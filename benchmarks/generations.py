@@ -50,7 +50,7 @@ def held_back_errors(fit: NativeFit, test: DataSet) -> str:
     """Return the errors on configurations that were not fitted."""
     with tempfile.TemporaryDirectory() as folder:
         errors = evaluate_errors(NativeGapCalculator(fit.write(Path(folder))), test)
-    return f"{errors.force_eV_per_A.rmse:.4f} eV/Å {1000 * errors.energy_eV_per_atom.rmse:.2f} meV/atom"
+    return f"{errors.forces.rmse:.4f} eV/Å {1000 * errors.energy_eV_per_atom.rmse:.2f} meV/atom"
 
 
 def points_per_element(fit: NativeFit) -> dict[int, int]:

@@ -104,7 +104,7 @@ def report(name: str, errors: ModelErrors, wall_time_s: float) -> None:
         f"{element} {statistics.rmse:.4f}" for element, statistics in errors.force_by_element_eV_per_A.items()
     )
     print(
-        f"{name:20s} force RMSE {errors.force_eV_per_A.rmse:.5f} eV/Å ({by_element})   "
+        f"{name:20s} force RMSE {errors.forces.rmse:.5f} eV/Å ({by_element})   "
         f"energy RMSE {1000 * errors.energy_eV_per_atom.rmse:.3f} meV/atom   fitted in {wall_time_s:.0f} s",
         flush=True,
     )
@@ -148,8 +148,8 @@ def main() -> int:
     same_points = evaluate_errors(NativeGapCalculator(refitted.model), test)
     report("GAP, its points", same_points, time.monotonic() - start)
 
-    no_worse = same_points.force_eV_per_A.rmse <= by_hand.force_eV_per_A.rmse * (1 + FORCE_ERROR_TOLERANCE)
-    within = es_gap.force_eV_per_A.rmse <= ES_GAP_MARGIN * gap.force_eV_per_A.rmse
+    no_worse = same_points.forces.rmse <= by_hand.forces.rmse * (1 + FORCE_ERROR_TOLERANCE)
+    within = es_gap.forces.rmse <= ES_GAP_MARGIN * gap.forces.rmse
     print(f"GAP no worse than gap_fit by hand: {no_worse} ({_ratio(same_points, by_hand):+.4%} with its sparse points,")
     print(f"  {_ratio(gap, by_hand):+.2%} with points of our own choice)")
     print(f"ES-GAP within {ES_GAP_MARGIN - 1:.0%} of GAP: {within} ({_ratio(es_gap, gap):+.2%})")
@@ -157,7 +157,7 @@ def main() -> int:
 
 
 def _ratio(errors: ModelErrors, reference: ModelErrors) -> float:
-    return float(np.divide(errors.force_eV_per_A.rmse, reference.force_eV_per_A.rmse)) - 1.0
+    return float(np.divide(errors.forces.rmse, reference.forces.rmse)) - 1.0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ionloop.fitting import (
     LabelledConfiguration,
     SoapSettings,
     fit_model,
+    isolated_atom,
     load_model,
 )
 from ionloop.fitting.electrostatics import SLATER_EXPONENTS, default_charges
@@ -56,12 +57,13 @@ def main() -> None:
         energies = {
             symbol: isolated_atom_energy(symbol, ENGINE, folder / f"atom-{symbol}").energy or 0.0 for symbol in SPECIES
         }
-        training = DataSet(tuple(configurations[:TRAINING]), energies)
+        isolated = tuple(isolated_atom(symbol, energy) for symbol, energy in energies.items())
+        training = DataSet(tuple(configurations[:TRAINING]), isolated_atoms=isolated)
         for kind, baseline in (("gap", None), ("es-gap", BASELINE)):
             fit_model(kind, training, SETTINGS, baseline, folder / kind, seed=1)
             errors = evaluate_errors(load_model(folder / kind), configurations[TRAINING:])
             print(
-                f"{kind:>6}: forces {1000 * errors.force_eV_per_A.rmse:6.1f} meV/Å, "
+                f"{kind:>6}: forces {1000 * errors.forces.rmse:6.1f} meV/Å, "
                 f"energies {1000 * errors.energy_eV_per_atom.rmse:6.2f} meV/atom"
             )
 

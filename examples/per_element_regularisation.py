@@ -71,7 +71,7 @@ def main() -> None:
             by_element = ", ".join(
                 f"{element} {1000 * error.rmse:.1f}" for element, error in errors.force_by_element_eV_per_A.items()
             )
-            print(f"  {title:<30} all {1000 * errors.force_eV_per_A.rmse:.1f}: {by_element}")
+            print(f"  {title:<30} all {1000 * errors.forces.rmse:.1f}: {by_element}")
         for title in list(EXPECTED_ERRORS)[:2]:
             print(f"\n{title}, by magnitude of the reference force")
             print_by_magnitude(measured[title])

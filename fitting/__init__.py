@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy_imports import lazy_exports
 
 if TYPE_CHECKING:
-    from .data_sets import DataSet, LabelledConfiguration, read_extxyz, write_extxyz
+    from .data_sets import DataSet, LabelledConfiguration, LabelWeights, isolated_atom, read_extxyz, write_extxyz
     from .electrostatics import SlaterEwald
     from .models import ModelManifest, fit_model, load_model
     from .settings import BaselineSettings, GapSettings, Regularisation, SoapSettings, TwoBodySettings
@@ -14,6 +14,7 @@ __all__ = [
     "BaselineSettings",
     "DataSet",
     "GapSettings",
+    "LabelWeights",
     "LabelledConfiguration",
     "ModelManifest",
     "Regularisation",
@@ -21,6 +22,7 @@ __all__ = [
     "SoapSettings",
     "TwoBodySettings",
     "fit_model",
+    "isolated_atom",
     "load_model",
     "read_extxyz",
     "write_extxyz",
@@ -29,7 +31,14 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "data_sets": ("DataSet", "LabelledConfiguration", "read_extxyz", "write_extxyz"),
+        "data_sets": (
+            "DataSet",
+            "LabelWeights",
+            "LabelledConfiguration",
+            "isolated_atom",
+            "read_extxyz",
+            "write_extxyz",
+        ),
         "electrostatics": ("SlaterEwald",),
         "models": ("ModelManifest", "fit_model", "load_model"),
         "settings": ("BaselineSettings", "GapSettings", "Regularisation", "SoapSettings", "TwoBodySettings"),

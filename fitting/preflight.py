@@ -262,7 +262,7 @@ def _groups(data_set: DataSet, *, by_structure: bool) -> list[list[str]]:
 def _regularisation_problems(data_set: DataSet, settings: GapSettings) -> Iterator[str]:
     """Yield what validation of the settings cannot see: values put in behind it, absent elements."""
     unusable, unknown = set(), set()
-    for configuration in data_set:
+    for configuration in data_set.fitted_configurations:
         sigma = effective_regularisation(configuration, settings)
         values = {
             "energy_eV_per_atom": sigma.energy_eV_per_atom,

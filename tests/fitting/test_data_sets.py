@@ -14,6 +14,7 @@ from ionloop.fitting.data_sets import (
     DataSet,
     ExtxyzKeys,
     LabelledConfiguration,
+    isolated_atom,
     mean_energy_per_atom,
     read_extxyz,
     write_extxyz,
@@ -119,6 +120,40 @@ def test_missing_labels_are_named_for_every_frame(lithium_sulfide: DataSet, tmp_
     with pytest.raises(InputError, match=r"dft_energy missing; the frame has .*REF_energy") as caught:
         read_extxyz(tmp_path / "set.xyz", ExtxyzKeys(energy="dft_energy"))
     assert all(f"frame {index}:" in str(caught.value) for index in range(len(lithium_sulfide)))
+
+
+def test_forces_under_another_name_are_not_taken_for_missing_ones(lithium_sulfide: DataSet, tmp_path: Path) -> None:
+    write_extxyz(tmp_path / "set.xyz", lithium_sulfide)
+    with pytest.raises(InputError, match=r"dft_forces missing; the frame has .*REF_forces"):
+        read_extxyz(tmp_path / "set.xyz", ExtxyzKeys(forces="dft_forces"))
+
+
+def test_isolated_atoms_of_a_file_are_labels_unless_they_stand_in(lithium_sulfide: DataSet, tmp_path: Path) -> None:
+    means = mean_energy_per_atom(lithium_sulfide.configurations)
+    path = tmp_path / "set.xyz"
+    write_extxyz(path, DataSet(lithium_sulfide.configurations, means))
+    # Earlier releases did not mark what stands in.
+    for text in (path.read_text(), path.read_text().replace(" stands_in=T", "")):
+        path.write_text(text)
+        assert not read_extxyz(path).isolated_atoms
+        assert dict(read_extxyz(path).isolated_atom_energies) == means
+    path.write_text(path.read_text().replace(f"REF_energy={means['S']!r}", "REF_energy=-2.5"))
+    (label,) = read_extxyz(path).isolated_atoms[1:]
+    assert (str(label.atoms.symbols), label.energy, label.forces, label.atoms.pbc.any()) == ("S", -2.5, None, False)
+    frames = path.read_text() + path.read_text().replace("-2.5", "-2.6")
+    path.write_text(frames)
+    with pytest.raises(InputError, match=r"the isolated atom of Li has the energy -2.6 eV, another one -2.5"):
+        read_extxyz(path)
+
+
+def test_isolated_atoms_agree_with_the_zero_of_energy() -> None:
+    with pytest.raises(InputError, match=r"isolated atom of Li has the energy -1.5 eV as a label, and -1.0 eV"):
+        DataSet((), {"Li": -1.0}, (isolated_atom("Li", -1.5),))
+    with pytest.raises(InputError, match="Li has two isolated atoms"):
+        DataSet((), {}, (isolated_atom("Li", -1.5), isolated_atom("Li", -1.5)))
+    pair = replace(isolated_atom("Li", -1.5), atoms=Atoms("Li2", positions=np.eye(3)[:2]))
+    with pytest.raises(InputError, match="has 2 atoms"):
+        DataSet((), {}, (pair,))
 
 
 def test_unreadable_files_are_input_errors(tmp_path: Path) -> None:

@@ -286,3 +286,20 @@ def test_charges_are_fitted_to_the_errors_of_the_same_rows(
     found, wanted = tensors.summary(baseline.charges), expected.summary()
     assert found.force_rmse_eV_per_A == pytest.approx(wanted.force_rmse_eV_per_A, rel=1e-6)
     assert found.energy_eV_per_atom == pytest.approx(wanted.energy_eV_per_atom, rel=1e-5)
+
+
+def test_isolated_atoms_cost_next_to_nothing(
+    lithium_sulfide: DataSet, everything: DataSet, small_settings: GapSettings
+) -> None:
+    """Ten rows each beside 43 of every cell, and as many sparse points as without them."""
+    cells = []
+    for number in range(60):
+        one = lithium_sulfide.configurations[number % len(lithium_sulfide)]
+        cells.append(replace(one, identifier=f"cell-{number}"))
+        cells[-1].atoms.positions[0] += 1e-3 * number
+    with_labels = DataSet(tuple(cells), isolated_atoms=everything.isolated_atoms)
+    stand_ins = DataSet(tuple(cells), everything.isolated_atom_energies)
+    fits = [fit_native(one, small_settings, seed=0) for one in (stand_ins, with_labels)]
+    assert fits[0].sparse_points.n_points == fits[1].sparse_points.n_points
+    assert fits[1].rows_computed - fits[0].rows_computed == 2 * 10 * fits[0].sparse_points.n_points
+    assert fits[1].rows_computed < 1.01 * fits[0].rows_computed
