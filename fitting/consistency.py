@@ -29,9 +29,18 @@ class MixedReferencesError(InputError):
     """Labels of different engines or settings would go into one fit."""
 
 
-def reference_name(engine: str, settings_hash: str) -> str:
-    """Return the short name of an engine with its settings, as files and messages carry it: ``vasp:3f2a91bc04de``."""
-    return f"{engine}:{settings_hash[:_DIGITS]}"
+def reference_name(engine: str, settings_hash: str, version: str = "") -> str:
+    """Return the short name of an engine with its settings, as files and messages carry it: ``vasp:3f2a91bc04de``.
+
+    With the version of the code where that changes its numbers and is known: ``gfn1-xtb:77aa00bc04de@tblite-0.8``.
+    """
+    name = f"{engine}:{settings_hash[:_DIGITS]}"
+    return f"{name}@{version.replace(' ', '-')}" if version else name
+
+
+def version_in(name: str) -> str:
+    """Return the version in the name of a reference, as `reference_name` got it; empty if it has none."""
+    return name.partition("@")[2].replace("-", " ")
 
 
 def references_of(configurations: Iterable[LabelledConfiguration]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 from pathlib import Path
 
 from ase import Atoms
@@ -24,6 +25,8 @@ from .settings import Gfn1XtbSettings
 
 HEAVIEST_ATOMIC_NUMBER = 86
 _REMEDY = "install it with `pip install tblite`"
+# Before it the stress is not the strain derivative of the energy: 0.003 eV/Å³ off for four atoms.
+_FIRST_WITH_RIGHT_STRESS = (0, 7)
 
 
 class Gfn1XtbEngine:
@@ -77,6 +80,9 @@ class Gfn1XtbEngine:
         except ImportError as error:
             remedy = f"tblite is installed but cannot be loaded ({error}); on Debian: apt install libgomp1"
             return EngineProbe(self.name, found=False, version=version, remedy=remedy)
+        objection = _version_objection(version)
+        if objection is not None:
+            return EngineProbe(self.name, found=False, version=version, remedy=objection)
         return EngineProbe(self.name, found=True, version=version, remedy="")
 
 
@@ -87,7 +93,18 @@ def _installed_version() -> str:
         return "unknown"
 
 
+def _version_objection(version: str) -> str | None:
+    """Say why tblite of this version gives no labels, or return None; what does not look like a version passes."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or tuple(map(int, numbers.groups())) >= _FIRST_WITH_RIGHT_STRESS:
+        return None
+    return f"tblite {version} has wrong stresses; install a newer one: pip install 'tblite>=0.7'"
+
+
 def _new_calculator(settings: Gfn1XtbSettings) -> Calculator:
+    objection = _version_objection(_installed_version())
+    if objection is not None:
+        raise EngineFailure(objection)
     _load_fast_linear_algebra()
     try:
         from tblite.ase import TBLite

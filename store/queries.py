@@ -21,6 +21,7 @@ from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
 from ..fitting.settings import ModelKind
 from ..labelling.outcome import optional_array
 from ..labelling.settings import EngineSettings, settings_hash
+from ..labelling.versions import NOT_KNOWN, version_that_counts
 from ..states import State
 from .connection import Store
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
@@ -160,6 +161,12 @@ def campaign_labels(store: Store, campaign: str, generation: int | None = None) 
     ]
 
 
+def reference_of(label: LabelRecord) -> str:
+    """Return the name of the reference of a label, with its version where that counts and is known."""
+    version = version_that_counts(label.engine, label.engine_version)
+    return reference_name(label.engine, label.settings_hash, "" if version == NOT_KNOWN else version)
+
+
 def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> LabelledConfiguration:
     """Return a configuration with the data of its finished label; the configuration type is its sampler.
 
@@ -180,7 +187,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
             None,
             label.id,
             config_type=ISOLATED_ATOM,
-            labelled_by=reference_name(label.engine, label.settings_hash),
+            labelled_by=reference_of(label),
         )
     energy, forces, stress = label_arrays(label)
     return LabelledConfiguration(
@@ -190,7 +197,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
         stress,
         label.id,
         config_type=configuration.origin.sampler,
-        labelled_by=reference_name(label.engine, label.settings_hash),
+        labelled_by=reference_of(label),
     )
 
 

@@ -13,7 +13,7 @@ from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
-from ..store.reference_guard import check_one_setting
+from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
@@ -42,14 +42,20 @@ def generation_labels(
     return [(record, store.labels.get(label_identifier(record.content_hash, engine))) for record in configurations]
 
 
-def isolated_atom_energies(store: Store, campaign: str, engine: EngineSettings) -> dict[str, float]:
-    """Return the isolated-atom energies (eV) by species."""
-    energies = {}
+def isolated_atom_labels(store: Store, campaign: str, engine: EngineSettings) -> dict[str, LabelRecord]:
+    """Return the finished labels of isolated atoms by species."""
+    found = {}
     for record in store.configurations.find({"campaign": campaign, "origin.sampler": ISOLATED_ATOM}):
         label = store.labels.get(label_identifier(record.content_hash, engine))
         if label is not None and label.energy is not None:
-            energies[record.formula] = label.energy
-    return energies
+            found[record.formula] = label
+    return found
+
+
+def isolated_atom_energies(store: Store, campaign: str, engine: EngineSettings) -> dict[str, float]:
+    """Return the isolated-atom energies (eV) by species."""
+    labels = isolated_atom_labels(store, campaign, engine)
+    return {species: label.energy for species, label in labels.items() if label.energy is not None}
 
 
 def check_evaluators(store: Store, models: Mapping[str, str]) -> None:
@@ -136,7 +142,8 @@ class AssessTask(IonloopTask):
         for generation in range(parameters.generation + 1):
             pairs = generation_labels(store, parameters.campaign, generation, parameters.engine)
             labels.extend(label for _, label in pairs if label is not None and label.state is State.FINISHED)
-        check_one_setting(labels)
+        atoms = isolated_atom_labels(store, parameters.campaign, parameters.engine)
+        check_one_setting([*labels, *atoms.values()], allowed_versions(store, parameters.campaign))
         names = [label.id for label in labels]
         return store.data_sets.add(
             DataSetRecord(

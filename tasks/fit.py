@@ -18,7 +18,7 @@ from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
-from ..store.reference_guard import check_one_setting
+from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
@@ -76,9 +76,9 @@ def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
     Raises
     ------
     MixedReferencesError
-        If its labels are of different engine settings.
+        If its labels are of different engine settings, or of versions that its campaign does not let mix.
     """
-    check_one_setting(store.labels.get_many(record.labels))
+    check_one_setting(store.labels.get_many(record.labels), allowed_versions(store, record.campaign))
     return DataSet(
         configurations=tuple(labelled_configurations(store, record.labels)),
         isolated_atoms=tuple(isolated_atom(*energy) for energy in record.isolated_atom_energies.items()),

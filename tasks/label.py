@@ -6,13 +6,16 @@ import numpy as np
 from ase import Atoms
 
 from ..labelling.outcome import LabelOutcome
+from ..labelling.registry import engine_of
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import EngineSettings, settings_hash
+from ..labelling.versions import version_counts
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import configuration_hash, identifier
 from ..store.processes import host_name
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
+from ..store.reference_guard import check_version_here
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 
@@ -83,6 +86,17 @@ class LabelParameters(TaskParameters):
     retry: int = 0
 
 
+def _check_version(
+    store: Store, parameters: LabelParameters | IsolatedAtomParameters, known: LabelRecord | None
+) -> None:
+    """Refuse to compute, or to take over, a label of another version than the campaign's where that counts."""
+    engine = parameters.engine
+    if version_counts(engine.engine):
+        finished = known if known is not None and known.state is State.FINISHED else None
+        here = engine_of(engine).version(engine)
+        check_version_here(store, parameters.campaign, engine, settings_hash(engine), here, finished)
+
+
 class LabelTask(IonloopTask):
     """Label one configuration; a failed label is a record with a state and a reason, not a failed job."""
 
@@ -94,6 +108,7 @@ class LabelTask(IonloopTask):
         configuration = context.store.configurations[parameters.configuration]
         name = label_identifier(configuration.content_hash, parameters.engine)
         known = context.store.labels.get(name)
+        _check_version(context.store, parameters, known)
         if known is None or (known.state is not State.FINISHED and known.retries < parameters.retry):
             with context.measure("label"):
                 outcome = label(configuration.atoms, parameters.engine, context.scratch(f"{name}-{parameters.retry}"))
@@ -122,6 +137,7 @@ class IsolatedAtomTask(IonloopTask):
         configuration = add_configuration(context.store, parameters, atom, Origin(sampler=ISOLATED_ATOM))
         name = label_identifier(configuration.content_hash, parameters.engine)
         known = context.store.labels.get(name)
+        _check_version(context.store, parameters, known)
         if known is None or known.state is not State.FINISHED:
             with context.measure("label"):
                 outcome = isolated_atom_energy(parameters.species, parameters.engine, context.scratch(name))

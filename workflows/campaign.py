@@ -22,6 +22,7 @@ from ..fitting.charges import ChargeFitSettings
 from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..labelling.dft_settings import at_gamma
 from ..labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSettings
+from ..labelling.versions import NOT_KNOWN
 from ..sampling.guard import TrajectoryGuard
 from ..sampling.lithium_monte_carlo import MonteCarloSettings
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
@@ -35,6 +36,7 @@ MAX_TIMESTEP_FS = 5.0
 MAX_STEPS = 10_000_000
 MIN_INITIAL_CONFIGURATIONS = 2
 
+CodeVersion = Annotated[str, Field(pattern=rf"^([A-Za-z][\w.+-]* \d+\.\d+|{NOT_KNOWN})$")]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Temperature = Annotated[float, Field(gt=0, le=20_000)]
 Timestep = Annotated[float, Field(gt=0, le=MAX_TIMESTEP_FS)]
@@ -337,6 +339,12 @@ class Campaign(Section):
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number in the campaign (no unit)")
     reference: EngineSettings = Field(
         default_factory=Gfn1XtbSettings, description="Reference engine, which computes every label"
+    )
+    mix_versions: tuple[CodeVersion, ...] = Field(
+        (),
+        description="Versions of the reference's code whose labels may stand in one data set, where they change its "
+        "numbers, e.g. [tblite 0.7, tblite 0.8]; may be changed while the campaign runs (names)",
+        json_schema_extra={"allowed": f"a code and its version, or '{NOT_KNOWN}'"},
     )
     initial: Initial = Field(Initial(), description="Configurations before the first generation")
     baseline: Baseline = Field(Baseline(), description="Electrostatic baseline of ES-GAP")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from ase import Atoms
 from pydantic import TypeAdapter
 
 from ..errors import InputError
-from ..fitting.consistency import check_one_reference, reference_name
+from ..fitting.consistency import check_one_reference, version_in
 from ..fitting.data_sets import DataSet, ExtxyzKeys, LabelledConfiguration
 from ..fitting.foreign_data import FileUnits, read_foreign, unit_objections
 from ..labelling.checks import result_objection, structure_objection
@@ -20,7 +20,7 @@ from ..labelling.settings import CommonSettings, EngineSettings, ImportedSetting
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import configuration_hash
-from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash
+from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
 from ..store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ..store.reference_guard import check_one_setting, differing_settings
 from ..tasks.assess import data_set_identifier
@@ -108,7 +108,7 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         frozen = _freeze(store, request, labels, data_set)
     return ImportSummary(
         campaign=campaign.id,
-        reference=reference_name(_engine_name(request.engine), settings_hash(request.engine)),
+        reference=reference_of(labels[0].label),
         data_set=frozen.id,
         frames=len(data_set),
         new_labels=len(new),
@@ -232,6 +232,7 @@ def _records(
     repeated = len(configurations) - len(entries)
     for element, energy in data_set.isolated_atom_energies.items():
         free = LabelledConfiguration(Atoms(element), energy, np.zeros((1, 3)), None, f"isolated-{element}")
+        free = replace(free, labelled_by=configurations[0].labelled_by)
         entry = _entry(Atoms(element), free, Origin(sampler=ISOLATED_ATOM_SAMPLER), request)
         entries[entry.label.id] = entry
     return list(entries.values()), repeated
@@ -250,7 +251,7 @@ def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: Im
         content_hash=content_hash,
         configuration=configuration_identifier(request.campaign, content_hash),
         engine=_engine_name(request.engine),
-        engine_version=f"imported from {request.path.name}",
+        engine_version=_engine_version(one, request),
         settings_hash=settings_hash(request.engine),
         state=State.FINISHED,
         energy=one.energy,
@@ -259,6 +260,12 @@ def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: Im
         attempts=[{"settings": settings, "state": State.FINISHED.value, "reason": "", "wall_time_s": 0.0}],
     )
     return _Entry(atoms, origin, label)
+
+
+def _engine_version(one: LabelledConfiguration, request: ImportRequest) -> str:
+    """Return where a label came from, with the version of the code that its file may name."""
+    version = version_in(one.labelled_by or "")
+    return f"{version}, imported from {request.path.name}" if version else f"imported from {request.path.name}"
 
 
 def label_difference(known: LabelRecord, new: LabelRecord) -> str:

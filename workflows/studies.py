@@ -39,6 +39,7 @@ from ..labelling.registry import engine_of
 from ..labelling.runner import label
 from ..labelling.scratch import structure_hash
 from ..labelling.settings import CommonSettings, settings_hash
+from ..labelling.versions import NOT_KNOWN, version_that_counts
 from ..sampling.molecular_dynamics import MolecularDynamicsSettings, TrajectoryEnd, run_langevin, steps_for
 from ..sampling.selection import FarthestPointSelection, select
 from ..states import State
@@ -246,6 +247,12 @@ def common_configurations(first: DataSet, second: DataSet) -> tuple[DataSet, Dat
     )
 
 
+def _reference(engine: CommonSettings, engine_version: str) -> str:
+    name = engine_of(engine).name
+    version = version_that_counts(name, engine_version)
+    return reference_name(name, settings_hash(engine), "" if version == NOT_KNOWN else version)
+
+
 def relabel(
     structures: Sequence[BareConfiguration | LabelledConfiguration],
     engine: CommonSettings,
@@ -264,7 +271,6 @@ def relabel(
     finished: list[LabelledConfiguration] = []
     reason = ""
     name = settings_hash(engine)[:12]
-    labelled_by = reference_name(engine_of(engine).name, settings_hash(engine))
     for number, one in enumerate(structures, start=1):
         progress(f"label {number} of {len(structures)}")
         outcome = label(one.atoms, engine, folder / f"{name}-{structure_hash(one.atoms)[:20]}")
@@ -280,7 +286,7 @@ def relabel(
                 outcome.stress,
                 one.identifier,
                 one.config_type,
-                labelled_by=labelled_by,
+                labelled_by=_reference(engine, outcome.engine_version),
                 charges=outcome.charges,
                 dipole=outcome.dipole,
             )

@@ -28,7 +28,7 @@ from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
 from ..store.records import ResultRecord
-from ..store.reference_guard import check_one_setting
+from ..store.reference_guard import allowed_versions, check_one_setting
 from .analyses.conductivity import show
 from .report_sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
@@ -60,7 +60,7 @@ def campaign_data_set(store: Store, campaign: str) -> DataSet:
     if store.campaigns.get(campaign) is None:
         raise InputError(f"there is no campaign {campaign!r} in the store")
     labels = [label for label in campaign_labels(store, campaign) if label.state is State.FINISHED]
-    check_one_setting(labels)
+    check_one_setting(labels, allowed_versions(store, campaign))
     structures = store.configurations.get_many([label.configuration for label in labels])
     atoms, configurations = {}, []
     for structure, label in zip(structures, labels, strict=True):

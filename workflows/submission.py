@@ -19,6 +19,7 @@ from .generation_loop import initial_graph
 from .jobs import missing_part
 from .plan import Plan
 
+MIX_VERSIONS = "mix_versions"
 _VERSIONS_OF = (
     "ionloop",
     "ase",
@@ -84,9 +85,11 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bo
         )
     else:
         _refuse_changes(known, settings, structure, file)
+        known = known.model_copy(update={"settings": {**known.settings, MIX_VERSIONS: settings[MIX_VERSIONS]}})
     plan = Plan(campaign, structure)
     with store.transaction():
-        store.campaigns.add(known)
+        if store.campaigns.add(known).settings != known.settings:
+            store.campaigns.replace(known)
         graph = missing_part(store, campaign.name, initial_graph(plan))
         # Without transactions a kill can leave the record without its jobs: they are added now.
         if graph.jobs:
@@ -104,7 +107,9 @@ def _with_new_keys(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_changes(known: CampaignRecord, settings: dict[str, Any], structure: Atoms, file: Path) -> None:
-    changes = settings_changes(_with_new_keys(known.settings), settings)
+    # Which versions may mix is decided when a code was upgraded, not when the campaign began.
+    before, after = ({**one, MIX_VERSIONS: None} for one in (_with_new_keys(known.settings), settings))
+    changes = settings_changes(before, after)
     if not changes and known.structure != Structure.from_atoms(structure):
         changes = [f"structure: the one that {settings['structure']!r} names now is another"]
     if changes:
