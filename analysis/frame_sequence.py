@@ -120,6 +120,7 @@ class FrameSequence:
         self._vectors = np.eye(3)
         self._offset = 0.0
         self._torn: list[TornFrame] = []
+        self._known: dict[int, int] = {}
         self._events: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
@@ -141,7 +142,8 @@ class FrameSequence:
         self._check(frame)
         counter = frame.step if frame.step is not None else frame.time_fs
         if counter is None:
-            self._refuse_after_torn(frame)
+            if not self._was_before(frame):
+                self._refuse_after_torn(frame)
         elif self._records:
             last = self._records[-1].counter
             assert last is not None  # checked above
@@ -191,6 +193,18 @@ class FrameSequence:
                 f"{self.name}: {torn.place} is not whole ({torn.reason}), and as the file does not count its frames"
                 " nobody can tell where those behind belong; cut the file there"
             )
+
+    def _was_before(self, frame: RawFrame) -> bool:
+        """Where a file has no counter, a frame that was there before tells a restart; later frames replace earlier."""
+        index = self._known.setdefault(hash(frame.positions_A.tobytes()), len(self))
+        if index == len(self) or self._last is None:
+            return False
+        # Only where all atoms move all the time is it no chance to come back to the same place.
+        moved = np.abs(frame.positions_A - self._last.positions_A).max(axis=1) > 0
+        if index < len(self) - 1 and moved.all():
+            self._drop(index, f"{self._records[index].place} to {self._records[-1].place}, again from {frame.place} on")
+            self._known = {key: known for key, known in self._known.items() if known <= index}
+        return True
 
     def _append(self, frame: RawFrame, counter: float | None) -> None:
         if len(self) % self.every == 0:

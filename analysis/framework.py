@@ -6,7 +6,8 @@ everything else backwards, and N mobile ions together by N times as much.
 
 Whether a species diffuses is told from its displacements relative to its own centre of mass, which no drift touches:
 those of its median atom over half the trajectory must be longer than vibrations are and still be growing, or longer
-than any group of atoms can turn. One that is slow beside the mobile ions may still hold the frame; it is said. Of a single atom nobody can tell diffusion from drift.
+than any group of atoms can turn. One that is slow beside the mobile ions may still hold the frame; it is said. Of a
+single atom nobody can tell diffusion from drift.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def _found(trajectories: Sequence[Trajectory], moving: Sequence[str], present: S
     fastest = max((_displacement_A(trajectories, one, 2) for one in moving if one in present), default=0.0)
     slow = {one: wandering.pop(one) for one, moved in [*wandering.items()] if moved**2 < _SLOW * fastest**2}
     notes = [
-        f"{one} diffuses as well, by {moved:.1f} Å in half the trajectory against {fastest:.1f} Å of the mobile ions; it"
-        " still is part of the framework"
+        f"{one} diffuses as well, by {moved:.1f} Å in half the trajectory against {fastest:.1f} Å of the mobile ions;"
+        " it still is part of the framework"
         for one, moved in slow.items()
     ]
     resting = tuple(one for one in others if one not in wandering)

@@ -112,7 +112,7 @@ class _Dump:
         """Go to the next line that begins a frame; return the first line passed over that is not empty, else 0."""
         stray = 0
         while line := self.lines.next():
-            at = line.find(_ITEM)
+            at = line.rfind(_ITEM)
             if at >= 0 and line[at:].startswith(_STARTS):
                 stray = stray or (self.lines.number if at else 0)
                 self.lines.give_back([line[at:]])

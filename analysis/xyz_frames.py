@@ -39,6 +39,10 @@ _IPI_UNIT = re.compile(r"\b(positions|cell)\{(\w+)\}")
 _STEPS = ("i", "timestep", "step")
 
 
+class _BadComment(Exception):
+    """The comment line cannot be right; the message says why."""
+
+
 class _Comment(NamedTuple):
     cell_A: FloatArray | None
     time: float | None
@@ -112,11 +116,15 @@ class _Xyz:
         where = f"{self.name}: frame {number} (line {line})"
         if not comment_line.endswith(b"\n") or not block:
             return TornFrame(number, line, "the file ends before its atoms")
-        comment = _comment(comment_line, where)
-        columns = self._columns(comment.properties, block[0], where)
+        try:
+            comment = _comment(comment_line, where)
+            columns = self._columns(comment.properties, block[0], where)
+        except _BadComment as error:
+            return self._torn(number, line, count, (comment_line, *block), (0, str(error)))
         table = numbers(block, columns.numbers, columns.width) if columns is not None else None
         if columns is None or table is None or len(block) < count or not block[-1].endswith(b"\n"):
-            return self._torn(number, line, first, comment_line, block, columns, count)
+            wrong = (0, "is no atom") if columns is None else wrong_line(block, columns.width, columns.numbers)
+            return self._torn(number, line, count, (comment_line, *block), wrong and (wrong[0] + 1, wrong[1]))
         self.count = count
         if self._swallowed_the_next(block[-1]):
             return TornFrame(number, line, f"line {first + count - 1} is cut off")
@@ -179,29 +187,24 @@ class _Xyz:
             line = self.lines.next()
 
     def _torn(
-        self,
-        number: int,
-        line: int,
-        first: int,
-        comment: bytes,
-        block: list[bytes],
-        columns: _Columns | None,
-        count: int,
+        self, number: int, line: int, count: int, behind: tuple[bytes, ...], wrong: tuple[int, str] | None
     ) -> TornFrame:
-        wrong = (0, "is no atom") if columns is None else wrong_line(block, columns.width, columns.numbers)
+        """Return the torn frame, and go to the next one; ``behind`` are the lines behind its number of atoms."""
         if wrong is None:
-            return TornFrame(number, line, f"the file ends after {len(block)} of its {count} atoms")
+            return TornFrame(number, line, f"the file ends after {len(behind) - 1} of its {count} atoms")
         index, reason = wrong
         if self.count is None:
             self.count = count
         # Where another frame begins in the middle of this one, its number of atoms may end the line before.
-        self.lines.give_back(block[index:])
-        before = block[index - 1] if index else comment
-        if before.strip().endswith(b"%d" % self.count) and not block[index].strip().isdigit():
-            self.lines.give_back([b"%d\n" % self.count])
+        ending = b"%d" % self.count
+        at = max(index, 1)
+        self.lines.give_back(behind[at:])
+        if at < len(behind) and behind[at - 1].strip().endswith(ending) and not _looks_like_an_atom(behind[at]):
+            if not behind[at].strip().isdigit():
+                self.lines.give_back([ending + b"\n"])
         else:
             self._go_on_after(self.lines.next())
-        return TornFrame(number, line, f"line {first + index} {reason}")
+        return TornFrame(number, line, f"line {line + 1 + index} {reason}" if index else reason)
 
     def _swallowed_the_next(self, last: bytes) -> bool:
         """Return whether the last line has swallowed the number of atoms of a frame that was written after a kill."""
@@ -220,7 +223,7 @@ class _Xyz:
         if key not in self.known:
             if self.known and (properties is None) != (next(iter(self.known))[0] is None):
                 return None
-            found = _of_properties(properties, where) if properties else _of_plain(width)
+            found = _of_properties(properties) if properties else _of_plain(width)
             if found is None:
                 if self.known:
                     return None
@@ -278,7 +281,7 @@ class _Xyz:
 
 def _looks_like_an_atom(line: bytes) -> bool:
     words = line.split()
-    if len(words) < 4:
+    if len(words) < 4 or not words[0].isalnum():
         return False
     try:
         list(map(float, words[1:4]))
@@ -292,7 +295,7 @@ def _comment(line: bytes, where: str) -> _Comment:
     pairs = {key.lower(): (key, value.strip("\"'[]{}")) for key, value in _PAIR.findall(text)}
     cell = None
     if "lattice" in pairs:
-        cell = _lattice(pairs["lattice"][1], where)
+        cell = _lattice(pairs["lattice"][1])
     step = next((found for name in _STEPS if name in pairs and (found := _float(pairs[name][1])) is not None), None)
     if match := _LAMMPS_STEP.search(text) or _IPI_STEP.search(text):
         step = float(match.group(1))
@@ -324,14 +327,14 @@ def _float(text: str) -> float | None:
         return None
 
 
-def _lattice(text: str, where: str) -> FloatArray:
+def _lattice(text: str) -> FloatArray:
     values = [_float(word) for word in text.replace(",", " ").split()]
     if len(values) != 9 or any(value is None for value in values):
-        raise TrajectoryReadError(f"{where}: Lattice must be nine numbers, not {text!r}")
+        raise _BadComment(f"Lattice must be nine numbers, not {text!r}")
     return np.array(values, dtype=float).reshape(3, 3)
 
 
-def _of_properties(properties: str, where: str) -> _Columns | None:
+def _of_properties(properties: str) -> _Columns | None:
     """Return the columns that ``Properties=species:S:1:pos:R:3...`` names."""
     words = properties.split(":")
     at, starts = 0, {}
@@ -340,12 +343,12 @@ def _of_properties(properties: str, where: str) -> _Columns | None:
             starts[name.lower()] = (at, int(width))
             at += int(width)
     except ValueError:
-        raise TrajectoryReadError(f"{where}: Properties={properties} is not name:type:columns, repeated") from None
+        raise _BadComment(f"Properties={properties} is not name:type:columns, repeated") from None
     unwrapped = starts.get("unwrapped_position", (0, 0))[1] == 3
     positions = starts.get("unwrapped_position") if unwrapped else starts.get("pos", starts.get("position"))
     species = starts.get("species", starts.get("element", starts.get("z")))
     if positions is None or positions[1] != 3 or species is None:
-        raise TrajectoryReadError(f"{where}: Properties={properties} names no species, or no pos with three columns")
+        raise _BadComment(f"Properties={properties} names no species, or no pos with three columns")
     start = positions[0]
     return _Columns(
         at,
