@@ -45,6 +45,10 @@ class ConductivitySettings(FrozenSettings):
     charge_e: float | None = Field(
         None, ge=-8, le=8, description="Formal charge of the mobile ion; nothing: that of its common ion (e)"
     )
+    framework: tuple[str, ...] = Field(
+        (),
+        description="Species that hold the frame of reference; nothing: those that do not diffuse (chemical symbols)",
+    )
     lengths: int = Field(10, ge=2, le=100, description="Points of the figure of conductivity against length (number)")
     guard: TrajectoryGuard = Field(
         default_factory=TrajectoryGuard, description="Bounds beyond which a trajectory is stopped"
@@ -55,7 +59,7 @@ class ConductivitySettings(FrozenSettings):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        for name in ("temperatures_K", "models"):
+        for name in ("temperatures_K", "models", "framework"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} names one twice: {', '.join(map(str, values))}")

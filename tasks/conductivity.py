@@ -111,6 +111,7 @@ class ConductivityParameters(TaskParameters):
     potential: Potential
     species: str
     charge_e: float | None = None
+    framework: tuple[str, ...] = ()
     runs: list[TemperatureRuns] = Field(min_length=1)
     equilibration_frames: int
     frames: int
@@ -149,14 +150,17 @@ class ConductivityTask(IonloopTask):
         used = usable_trajectories(store, runs.trajectories, parameters.equilibration_frames, parameters.frames)
         if not used:
             return None
-        name = identifier(
-            "result", CONDUCTIVITY_KIND, used, parameters.model_dump(mode="json", exclude={"runs"}), runs.temperature_K
-        )
+        # A framework that is not named is not part of the name: results of earlier releases are found again.
+        left_out = {"runs"} if parameters.framework else {"runs", "framework"}
+        values = parameters.model_dump(mode="json", exclude=left_out)
+        name = identifier("result", CONDUCTIVITY_KIND, used, values, runs.temperature_K)
         known = known_result(store, name)
         if known is not None:
             return known
         with context.measure("analyse"):
-            carrier = Carrier(parameters.species, runs.temperature_K, parameters.charge_e)
+            carrier = Carrier(
+                parameters.species, runs.temperature_K, parameters.charge_e, framework=parameters.framework
+            )
             trajectories = [load_trajectory(store, one, parameters.equilibration_frames) for one in used]
             analysis = analyse_conductivity(trajectories, carrier, parameters.transport)
             by_length = conductivity_against_length(

@@ -86,6 +86,7 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
             potential=plan.potential(kind),
             species=plan.campaign.mobile,
             charge_e=settings.charge_e,
+            framework=settings.framework,
             runs=[
                 TemperatureRuns(
                     temperature_K=temperature,
@@ -129,6 +130,9 @@ def conductivity_problems(campaign: Campaign, settings: ConductivitySettings) ->
         allowed = " | ".join((*campaign.models, REFERENCE))
         message = "names a model that the campaign does not fit"
         yield Problem((*key, "models"), message, value=missing, allowed=allowed, related=(("models",),))
+    if campaign.mobile in settings.framework:
+        message = f"names {campaign.mobile}, which is the mobile species"
+        yield Problem((*key, "framework"), message, value=list(settings.framework), related=(("mobile",),))
     if settings.charge_e == 0 or (settings.charge_e is None and campaign.mobile not in FORMAL_CHARGES):
         message = f"must be given, and not be 0, for {campaign.mobile}"
         yield Problem((*key, "charge_e"), message, value=settings.charge_e, related=(("mobile",),))
