@@ -24,6 +24,18 @@ class LengthUnit(StrEnum):
     NANOMETRE = "nm"
 
 
+class ForceUnit(StrEnum):
+    """Units of force; the first stands for the file's own energy over length."""
+
+    CONSISTENT = "energy/length"
+    EV_PER_A = "eV/Ang"
+    MEV_PER_A = "meV/Ang"
+    HARTREE_PER_BOHR = "Ha/Bohr"
+    RYDBERG_PER_BOHR = "Ry/Bohr"
+    KCAL_PER_MOL_A = "kcal/mol/Ang"
+    KJ_PER_MOL_NM = "kJ/mol/nm"
+
+
 class StressUnit(StrEnum):
     """Units of stress; the first stands for the file's own energy over length cubed."""
 
@@ -31,6 +43,9 @@ class StressUnit(StrEnum):
     EV_PER_A3 = "eV/Ang3"
     GPA = "GPa"
     KBAR = "kbar"
+    MPA = "MPa"
+    BAR = "bar"
+    HARTREE_PER_BOHR3 = "Ha/Bohr3"
 
 
 class StressSign(StrEnum):

@@ -31,6 +31,7 @@ from . import (
     study,
 )
 from .errors import run_guarded
+from .label_options import typed_words
 
 app = typer.Typer(
     name="ionloop",
@@ -83,6 +84,7 @@ for _module in (
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` without arguments) and return its exit status."""
+    typed_words.set(tuple(sys.argv[1:] if arguments is None else arguments))
     return run_guarded(lambda: app(args=arguments, prog_name="ionloop"))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..units import EnergyUnit, LengthUnit, StressSign, StressUnit
+from .label_options import with_label_options
 from .options import JsonOption, RootOption, StoreOption
 
 if TYPE_CHECKING:
+    from ..fitting.reading import LabelRequest
     from ..labelling.settings import EngineSettings
     from ..workflows.import_labels import ImportSummary
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_file)
 
 
+@with_label_options
 def import_file(
     file: Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")],
     engine: Annotated[
@@ -39,27 +41,14 @@ def import_file(
         ),
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="Campaign of the data; made if new.")] = None,
-    energy_key: Annotated[str, typer.Option(help="Name of the energy in the file.")] = "REF_energy",
-    forces_key: Annotated[str, typer.Option(help="Name of the forces in the file.")] = "REF_forces",
-    virial_key: Annotated[str, typer.Option(help="Name of the virial (nine numbers), if any.")] = "REF_virial",
-    stress_key: Annotated[str, typer.Option(help="Name of the stress (six or nine numbers), if any.")] = "REF_stress",
-    energy_unit: Annotated[EnergyUnit, typer.Option(help="Unit of energies and virials.")] = EnergyUnit.EV,
-    length_unit: Annotated[
-        LengthUnit, typer.Option(help="Unit of positions and cell; forces are energy over length.")
-    ] = LengthUnit.ANGSTROM,
-    stress_unit: Annotated[StressUnit, typer.Option(help="Unit of the stress.")] = StressUnit.CONSISTENT,
-    stress_sign: Annotated[
-        StressSign, typer.Option(help="ASE's sign (positive: the crystal is stretched), or the opposite.")
-    ] = StressSign.ASE,
-    unit_check: Annotated[bool, typer.Option(help="Stop where units or signs look wrong.")] = True,
     skip_unusable: Annotated[bool, typer.Option(help="Leave unusable labels out instead of stopping.")] = False,
     store: StoreOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Import labelled configurations into the store; importing a file twice changes nothing."""
-    from ..fitting.data_sets import ExtxyzKeys
-    from ..fitting.foreign_data import FileUnits
     from ..store.connection import open_store
     from ..workflows.import_labels import ImportRequest, import_labels
 
@@ -67,10 +56,10 @@ def import_file(
         path=file,
         engine=_engine(engine, method, reference),
         campaign=campaign or _campaign_name(file),
-        keys=ExtxyzKeys(energy=energy_key, forces=forces_key, virial=virial_key, stress=stress_key),
-        units=FileUnits(energy_unit, length_unit, stress_unit, stress_sign),
+        keys=reading.keys,
+        units=reading.units,
         skip_unusable=skip_unusable,
-        check_units=unit_check,
+        check_units=reading.check_units,
     )
     opened = open_store(store, root=root)
     try:
@@ -119,6 +108,8 @@ def _campaign_name(file: Path) -> str:
 
 
 def _tell(summary: ImportSummary) -> None:
+    for line in summary.file:
+        typer.echo(line, err=True)
     typer.echo(
         f"{summary.new_labels} new labels of {summary.reference} in campaign {summary.campaign} "
         f"({summary.known_labels} were there already, {summary.repeated} frames repeat others, "

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .label_options import tell_summary, with_label_options
 from .options import JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ..analysis.errors import ErrorStatistics, ModelErrors
-    from ..fitting.data_sets import DataSet, ExtxyzKeys
+    from ..fitting.data_sets import DataSet
+    from ..fitting.reading import LabelRequest
     from ..fitting.settings import BaselineSettings, GapSettings
 
 
@@ -41,9 +43,6 @@ class Kind(StrEnum):
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
-EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
-ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
-VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
 MixOption = Annotated[
     str | None,
     typer.Option(
@@ -60,8 +59,8 @@ def names_to_mix(given: str | None) -> tuple[str, ...]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command("fit")(fit)
-    app.command("evaluate")(evaluate)
+    app.command("fit")(with_label_options(fit))
+    app.command("evaluate")(with_label_options(evaluate))
 
 
 def fit(
@@ -75,16 +74,15 @@ def fit(
         FitBackend, typer.Option(help="ionloop's own fitter, or QUIP's gap_fit: the same model.")
     ] = FitBackend.NATIVE,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of sparse points.")] = 1,
-    energy_key: EnergyKey = "REF_energy",
-    forces_key: ForcesKey = "REF_forces",
-    virial_key: VirialKey = "REF_virial",
     mix: MixOption = None,
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Fit a potential to a file of labelled configurations."""
     from ..fitting.consistency import check_one_reference
     from ..fitting.models import fit_model
 
-    data_set = _read(data, _keys(energy_key, forces_key, virial_key))
+    data_set = with_isolated_energies(read_file(data, reading))
     check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     gap, baseline = _hyperparameters(settings, data_set, kind, seed)
     typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
@@ -107,16 +105,15 @@ def evaluate(
         typer.Option(help="Write references and predictions side by side to this file of NumPy arrays (.npz)."),
     ] = None,
     as_json: JsonOption = False,
-    energy_key: EnergyKey = "REF_energy",
-    forces_key: ForcesKey = "REF_forces",
-    virial_key: VirialKey = "REF_virial",
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
     from ..analysis.errors import isolated_atom_errors, parity_data, virial_errors
     from ..fitting.models import load_model
     from ..workflows.report_data import write_parity
 
-    data_set = _read(data, _keys(energy_key, forces_key, virial_key))
+    data_set = read_file(data, reading)
     calculator = load_model(model, backend=backend.value)
     compared = parity_data(calculator, data_set.configurations)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
@@ -132,29 +129,23 @@ def evaluate(
         _print_errors(errors, virials, isolated, len(data_set))
 
 
-def _keys(energy: str, forces: str, virial: str) -> ExtxyzKeys:
-    from ..fitting.data_sets import ExtxyzKeys
+def read_file(path: Path, reading: LabelRequest) -> DataSet:
+    """Read a person's file of labels and say what was read."""
+    from ..fitting.reading import read_labels
 
-    return ExtxyzKeys(energy=energy, forces=forces, virial=virial)
+    file = read_labels(path, reading)
+    tell_summary(file)
+    return file.data_set
 
 
-def _read(path: Path, keys: ExtxyzKeys) -> DataSet:
-    """Read a data set; where it has no isolated atoms, energies count from their mean per atom, and this is said."""
-    from ..errors import InputError
-    from ..fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
+def with_isolated_energies(data_set: DataSet) -> DataSet:
+    """Return the set with a zero of energy for every element, and say where one had to stand in."""
+    from ..fitting.reading.isolated import stand_in
 
-    data_set = read_extxyz(path, keys)
-    if not len(data_set):
-        raise InputError(f"{path} holds no configurations")
-    missing = sorted(set(data_set.elements) - set(data_set.isolated_atom_energies))
-    if not missing:
-        return data_set
-    typer.echo(
-        f"{path} has no isolated atom of {', '.join(missing)}: energies count from the mean energy per atom, "
-        "so the potential says nothing about dissociation.",
-        err=True,
-    )
-    return DataSet(data_set.configurations, mean_energy_per_atom(data_set.configurations))
+    completed, remark = stand_in(data_set)
+    if remark:
+        typer.echo(f"  {remark}", err=True)
+    return completed
 
 
 def _hyperparameters(
@@ -163,8 +154,11 @@ def _hyperparameters(
     from ..workflows.campaign import Campaign
     from ..workflows.campaign_file import read_hyperparameters
     from ..workflows.charges import baseline_of_data
+    from ..workflows.settings_match import check_settings_match
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
+    if path is not None:
+        check_settings_match(path, campaign, data_set)
     if kind is Kind.GAP:
         return campaign.gap, None
     baseline, charges = baseline_of_data(campaign, data_set, seed)

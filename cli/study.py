@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .label_options import with_label_options
 from .options import JsonOption, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
     from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
+    from ..fitting.reading import LabelRequest
     from ..store.connection import Store
     from ..workflows.report_sections import ReportSection
     from ..workflows.studies import NamedLabels, StudyPlan, TransportRun
@@ -64,12 +66,9 @@ StartOption = Annotated[
     Path | None, typer.Option(help="Structure that trajectories begin from. Default: the first one with mobile ions.")
 ]
 TimestepOption = Annotated[float, typer.Option("--timestep-fs", help="Time step of the trajectories (fs).")]
-EnergyKey = Annotated[str, typer.Option(help="Name of the energy in the file (eV).")]
-ForcesKey = Annotated[str, typer.Option(help="Name of the forces in the file (eV/Å).")]
 MixOption = Annotated[
     str | None, typer.Option("--mix", help="References whose labels may be mixed in one set (comma between).")
 ]
-VirialKey = Annotated[str, typer.Option(help="Name of the virial in the file (eV, nine numbers).")]
 
 
 def register(parent: typer.Typer) -> None:
@@ -78,6 +77,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("data-size")
+@with_label_options
 def data_size(
     out: OutOption,
     data: Annotated[Path | None, typer.Argument(help="Labelled configurations, an extended-XYZ file.")] = None,
@@ -93,13 +93,12 @@ def data_size(
     timestep_fs: TimestepOption = 2.0,
     mobile: MobileOption = "Li",
     start: StartOption = None,
-    energy_key: EnergyKey = "REF_energy",
-    forces_key: ForcesKey = "REF_forces",
-    virial_key: VirialKey = "REF_virial",
     mix: MixOption = None,
     store: StoreOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Thin a labelled set by powers of two and measure the models fitted to each part."""
     from ..fitting.consistency import check_one_reference
@@ -109,7 +108,7 @@ def data_size(
 
     opened = None if campaign is None else existing_store(store, root)
     try:
-        data_set = _data(opened, campaign, data, (energy_key, forces_key, virial_key))
+        data_set = _data(opened, campaign, data, reading)
         check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
         run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
         plan = _plan(out, data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
@@ -128,6 +127,7 @@ def data_size(
 
 
 @app.command("reference-quality")
+@with_label_options
 def reference_quality(
     out: OutOption,
     first: Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")],
@@ -152,14 +152,13 @@ def reference_quality(
     timestep_fs: TimestepOption = 2.0,
     mobile: MobileOption = "Li",
     start: StartOption = None,
-    energy_key: EnergyKey = "REF_energy",
-    forces_key: ForcesKey = "REF_forces",
-    virial_key: VirialKey = "REF_virial",
     mix: MixOption = None,
     campaign: Annotated[str | None, typer.Option(help="Campaign whose report shall show the study.")] = None,
     store: StoreOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
     from ..fitting.consistency import check_one_reference
@@ -167,8 +166,7 @@ def reference_quality(
     from ..workflows.study_results import record_reference_quality, reference_quality_blocks
     from .potentials import MIX_REMEDY, names_to_mix
 
-    keys = (energy_key, forces_key, virial_key)
-    labels = _two_sets(out, (first, second, relabel or []), names, keys)
+    labels = _two_sets(out, (first, second, relabel or []), names, reading)
     for one in labels:
         check_one_reference(one.data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
@@ -188,7 +186,7 @@ def reference_quality(
         typer.echo(f"Wrote {out / 'reference-quality.html'}")
 
 
-def _data(opened: Store | None, campaign: str | None, file: Path | None, keys: tuple[str, str, str]) -> DataSet:
+def _data(opened: Store | None, campaign: str | None, file: Path | None, reading: LabelRequest) -> DataSet:
     """Return the labelled set of a file or of a campaign.
 
     Raises
@@ -203,22 +201,17 @@ def _data(opened: Store | None, campaign: str | None, file: Path | None, keys: t
         raise InputError("name a file of labelled configurations, or a campaign (--campaign); one of the two")
     if opened is not None and campaign is not None:
         return campaign_data_set(opened, campaign)
-    return _read(Path(str(file)), keys)
+    return _read(Path(str(file)), reading)
 
 
-def _read(path: Path, keys: tuple[str, str, str]) -> DataSet:
-    from ..errors import InputError
-    from ..fitting.data_sets import ExtxyzKeys, read_extxyz
-    from ..workflows.study_results import with_zero_of_energy
+def _read(path: Path, reading: LabelRequest) -> DataSet:
+    from .potentials import read_file, with_isolated_energies
 
-    data_set = read_extxyz(path, ExtxyzKeys(energy=keys[0], forces=keys[1], virial=keys[2]))
-    if not len(data_set):
-        raise InputError(f"{path} holds no configurations")
-    return with_zero_of_energy(data_set)
+    return with_isolated_energies(read_file(path, reading))
 
 
 def _two_sets(
-    out: Path, sources: tuple[Path, Path | None, list[Path]], names: str, keys: tuple[str, str, str]
+    out: Path, sources: tuple[Path, Path | None, list[Path]], names: str, reading: LabelRequest
 ) -> tuple[NamedLabels, NamedLabels]:
     """Return the two sets of labels of the same structures.
 
@@ -228,7 +221,7 @@ def _two_sets(
         If there are not two sets, or not two names.
     """
     from ..errors import InputError
-    from ..fitting.data_sets import read_structures
+    from ..fitting.reading import read_structures
     from ..workflows.studies import NamedLabels, common_configurations
 
     first, second, campaign_files = sources
@@ -245,9 +238,9 @@ def _two_sets(
         structures = read_structures(first)
         sets = [_relabelled(structures, file, out, name) for file, name in zip(campaign_files, _SETS, strict=True)]
     else:
-        one = _read(first, keys)
+        one = _read(first, reading)
         structures = one.configurations
-        sets = [one, _read(second, keys) if second else _relabelled(structures, campaign_files[0], out, _SETS[1])]
+        sets = [one, _read(second, reading) if second else _relabelled(structures, campaign_files[0], out, _SETS[1])]
     both = common_configurations(*sets)
     if len(both[0]) < len(structures):
         typer.echo(f"{len(both[0])} of {len(structures)} structures have both labels.", err=True)

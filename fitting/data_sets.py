@@ -30,10 +30,10 @@ from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation
 
 ISOLATED_ATOM = "isolated_atom"
-_ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM, "isolatedatom", "isolated"})
+ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM, "isolatedatom", "isolated", "isolated_atoms", "single_atom"})
 LABELLED_BY = "labelled_by"
 """Entry of a frame that names the engine and its settings."""
-_STANDS_IN = "stands_in"
+STANDS_IN = "stands_in"
 """Entry of an isolated atom's frame whose energy is not a label, but a zero that the others count from."""
 POSITION_DECIMALS = 8
 """Decimals (Å) to which two wrapped positions must agree for two structures to count as the same."""
@@ -349,7 +349,7 @@ def write_extxyz(path: Path, data_set: DataSet, keys: ExtxyzKeys = DEFAULT_KEYS)
     frames = [
         format_extxyz(labelled[symbol], keys)
         if symbol in labelled
-        else format_extxyz(isolated_atom(symbol, energy), keys, info={_STANDS_IN: "T"})
+        else format_extxyz(isolated_atom(symbol, energy), keys, info={STANDS_IN: "T"})
         for symbol, energy in data_set.isolated_atom_energies.items()
     ]
     frames.extend(format_extxyz(configuration, keys) for configuration in data_set)
@@ -395,8 +395,8 @@ def read_extxyz(
     for index, atoms in enumerate(_frames(path)):
         try:
             configuration = _from_atoms(atoms, keys, fallback_identifier=f"{path.stem}-{index}")
-            if configuration.n_atoms == 1 and configuration.config_type.lower() in _ISOLATED_SPELLINGS:
-                isolated.add(configuration, stands_in=bool(atoms.info.get(_STANDS_IN, False)))
+            if configuration.n_atoms == 1 and configuration.config_type.lower() in ISOLATED_SPELLINGS:
+                isolated.add(configuration, stands_in=bool(atoms.info.get(STANDS_IN, False)))
             else:
                 configurations.append(configuration)
         except InputError as error:
@@ -404,7 +404,7 @@ def read_extxyz(
     if problems:
         shown = problems[:10] + ([f"... and {len(problems) - 10} more"] if len(problems) > 10 else [])
         raise InputError(f"{path} cannot be used as training data:\n  " + "\n  ".join(shown))
-    _check_isolated_reference(path, isolated.references, {one.labelled_by for one in configurations if one.labelled_by})
+    check_isolated_reference(path, isolated.references, {one.labelled_by for one in configurations if one.labelled_by})
     given = dict(isolated_atom_energies or {})
     # Files of earlier releases do not say that energies stand in; no atom has the mean energy of the data by chance.
     means = mean_energy_per_atom(configurations) if configurations else {}
@@ -440,28 +440,7 @@ class _IsolatedAtoms:
             self.labels.setdefault(symbol, one)
 
 
-def read_structures(path: Path, keys: ExtxyzKeys = DEFAULT_KEYS) -> tuple[BareConfiguration, ...]:
-    """Read the structures of a file whatever their labels; isolated atoms are left out.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or holds no structures.
-    """
-    found = []
-    for index, atoms in enumerate(_frames(path)):
-        config_type = _word(atoms.info.get(keys.config_type), "default")
-        if len(atoms) == 1 and config_type.lower() in _ISOLATED_SPELLINGS:
-            continue
-        bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        identifier = _word(atoms.info.get(keys.identifier), f"{path.stem}-{index}")
-        found.append(BareConfiguration(bare, identifier, config_type))
-    if not found:
-        raise InputError(f"{path} holds no structures")
-    return tuple(found)
-
-
-def _check_isolated_reference(path: Path, isolated: set[str], configurations: set[str]) -> None:
+def check_isolated_reference(path: Path, isolated: set[str], configurations: set[str]) -> None:
     """Refuse energies of isolated atoms from a reference that labelled none of the configurations."""
     foreign = sorted(isolated - configurations)
     if foreign and configurations:
@@ -496,10 +475,10 @@ def _from_atoms(atoms: Atoms, keys: ExtxyzKeys, fallback_identifier: str) -> Lab
         energy=float(energy),
         forces=forces,
         stress=_stress(atoms, keys),
-        identifier=_word(atoms.info.get(keys.identifier), fallback_identifier),
-        config_type=_word(atoms.info.get(keys.config_type), "default"),
-        regularisation=_read_regularisation(atoms.info),
-        labelled_by=_word(atoms.info.get(LABELLED_BY), "") or None,
+        identifier=word(atoms.info.get(keys.identifier), fallback_identifier),
+        config_type=word(atoms.info.get(keys.config_type), "default"),
+        regularisation=read_regularisation(atoms.info),
+        labelled_by=word(atoms.info.get(LABELLED_BY), "") or None,
         charges=atoms.arrays.get(keys.charges),
         dipole=atoms.info.get(keys.dipole),
         weights=read_weights(atoms.info, atoms.arrays),
@@ -556,7 +535,8 @@ def _as_text(word: str) -> str:
     return word if isinstance(parsed, str) and parsed == word else _TEXT_PREFIX + word
 
 
-def _word(value: Any, fallback: str) -> str:
+def word(value: Any, fallback: str) -> str:
+    """Return an entry of a frame as one word, the other one where it is missing."""
     return fallback if value is None else "_".join(str(value).split()).removeprefix(_TEXT_PREFIX)
 
 
@@ -582,7 +562,14 @@ def _regularisation_entries(regularisation: Regularisation) -> list[str]:
     return entries + [f"{_ELEMENT_PREFIX}{symbol}={sigma!r}" for symbol, sigma in by_element.items()]
 
 
-def _read_regularisation(info: Mapping[str, Any]) -> Regularisation | None:
+def read_regularisation(info: Mapping[str, Any]) -> Regularisation | None:
+    """Return the expected errors that a frame's entries give it alone, None without any.
+
+    Raises
+    ------
+    InputError
+        If they are not usable.
+    """
     values: dict[str, Any] = {name: info[key] for key, name in _SIGMA_FIELDS.items() if key in info}
     by_element = {
         key.removeprefix(_ELEMENT_PREFIX): value

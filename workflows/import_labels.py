@@ -12,8 +12,14 @@ from pydantic import TypeAdapter
 
 from ..errors import InputError
 from ..fitting.consistency import check_one_reference, version_in
-from ..fitting.data_sets import DataSet, ExtxyzKeys, LabelledConfiguration
-from ..fitting.foreign_data import FileUnits, read_foreign, unit_objections
+from ..fitting.data_sets import DataSet, LabelledConfiguration
+from ..fitting.reading import FileUnits, LabelFile, LabelKeys, LabelRequest, read_labels
+from ..fitting.reading.labels import check_units
+from ..fitting.reading.repeats import (
+    ENERGY_TOLERANCE_EV,
+    FORCE_TOLERANCE_EV_PER_A,
+    STRESS_TOLERANCE_EV_PER_A3,
+)
 from ..labelling.checks import result_objection, structure_objection
 from ..labelling.outcome import Evaluation
 from ..labelling.settings import CommonSettings, EngineSettings, ImportedSettings, physics_of, settings_hash
@@ -29,9 +35,6 @@ from ..tasks.label import add_configuration, configuration_identifier, label_ide
 from .campaign import Campaign
 from .submission import software_versions
 
-ENERGY_TOLERANCE_EV = 1e-5
-FORCE_TOLERANCE_EV_PER_A = 1e-5
-STRESS_TOLERANCE_EV_PER_A3 = 1e-6
 SAMPLER_PREFIX = "imported-"
 _SHOWN = 10
 
@@ -55,7 +58,7 @@ class ImportRequest:
     path: Path
     engine: EngineSettings
     campaign: str
-    keys: ExtxyzKeys = field(default_factory=ExtxyzKeys)
+    keys: LabelKeys = field(default_factory=LabelKeys)
     units: FileUnits = field(default_factory=FileUnits)
     skip_unusable: bool = False
     check_units: bool = True
@@ -76,6 +79,7 @@ class ImportSummary:
     isolated_atoms: tuple[str, ...]
     with_stress: int
     elements: tuple[str, ...]
+    file: tuple[str, ...] = ()
 
 
 def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
@@ -88,12 +92,12 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         one structure with two answers in the file, or another answer in the store, or a campaign with another
         reference. Nothing is stored then.
     """
-    data_set = read_foreign(request.path, request.keys, request.units)
-    if not len(data_set):
-        raise InputError(f"{request.path} holds no configurations")
-    usable, skipped = _usable(data_set.configurations, request)
+    # Single labels are held against the engine's limits here, so that --skip-unusable can leave them out.
+    file = read_labels(request.path, LabelRequest(request.keys, request.units, check_units=False, keep_unusable=True))
+    usable, skipped = _usable(file, request)
+    data_set = replace(file.data_set, configurations=tuple(usable))
     if request.check_units:
-        _check_units(usable, request)
+        check_units(request.path, data_set)
     check_one_reference(usable, [] if request.check_units else ["unnamed"])
     campaign = _campaign(store, request, usable[0].atoms)
     labels, repeated = _records(usable, data_set, request)
@@ -110,14 +114,15 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         campaign=campaign.id,
         reference=reference_of(labels[0].label),
         data_set=frozen.id,
-        frames=len(data_set),
+        frames=file.n_frames - len(data_set.isolated_atoms),
         new_labels=len(new),
         known_labels=len(labels) - len(new),
-        repeated=repeated,
+        repeated=repeated + len(file.repeated),
         skipped=tuple(skipped),
         isolated_atoms=tuple(data_set.isolated_atom_energies),
         with_stress=sum(one.stress is not None for one in usable),
         elements=data_set.elements,
+        file=(*file.summary, *_weights_are_not_kept(usable)),
     )
 
 
@@ -125,17 +130,16 @@ def _engine_name(engine: EngineSettings) -> str:
     return engine.source if isinstance(engine, ImportedSettings) else engine.engine
 
 
-def _usable(
-    configurations: Sequence[LabelledConfiguration], request: ImportRequest
-) -> tuple[list[LabelledConfiguration], list[str]]:
+def _usable(file: LabelFile, request: ImportRequest) -> tuple[list[LabelledConfiguration], list[str]]:
     """Return the configurations that pass the checks of computed labels, and a line for each that does not."""
+    configurations = file.data_set.configurations
     usable, problems = [], []
-    for index, one in enumerate(configurations):
+    for frame, one in zip(file.frames, configurations, strict=True):
         objection = label_objection(one, request.engine)
         if objection is None:
             usable.append(one)
         else:
-            problems.append(f"configuration {index} ({one.identifier}): {objection}")
+            problems.append(f"frame {frame} ({one.identifier}): {objection}")
     if problems and (not request.skip_unusable or not usable):
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise InputError(
@@ -143,6 +147,12 @@ def _usable(
             "leave them out with --skip-unusable:\n  " + "\n  ".join([*problems[:_SHOWN], *more])
         )
     return usable, problems
+
+
+def _weights_are_not_kept(configurations: Sequence[LabelledConfiguration]) -> list[str]:
+    """Say that weights of the file do not go into the store, where labels have none."""
+    weighted = sum(one.weights is not None or one.regularisation is not None for one in configurations)
+    return [f"weights of {weighted} frames are not stored: fit the file itself to use them"] if weighted else []
 
 
 def label_objection(one: LabelledConfiguration, settings: CommonSettings) -> str | None:
@@ -154,16 +164,6 @@ def label_objection(one: LabelledConfiguration, settings: CommonSettings) -> str
         return structure
     found = result_objection(one.atoms, Evaluation(one.energy, one.forces, one.stress), settings)
     return None if found is None else found[1].replace("the engine gave", "the file has")
-
-
-def _check_units(configurations: Sequence[LabelledConfiguration], request: ImportRequest) -> None:
-    objections = unit_objections(configurations)
-    if objections:
-        raise InputError(
-            f"{request.path}: units or signs look wrong:\n  "
-            + "\n  ".join(objections)
-            + "\nName the file's units and keys (`ionloop import --help`); if all is right, use --no-unit-check"
-        )
 
 
 def _campaign(store: Store, request: ImportRequest, atoms: Atoms) -> CampaignRecord:

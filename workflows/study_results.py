@@ -22,7 +22,8 @@ from ..analysis.studies import (
     force_errors_by_element,
 )
 from ..errors import InputError
-from ..fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom, mean_energy_per_atom
+from ..fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom
+from ..fitting.reading.isolated import stand_in
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -41,10 +42,8 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def with_zero_of_energy(data_set: DataSet) -> DataSet:
-    """Return the set with the mean energy per atom where energies of isolated atoms are missing."""
-    if set(data_set.elements) <= set(data_set.isolated_atom_energies):
-        return data_set
-    return DataSet(data_set.configurations, mean_energy_per_atom(data_set.configurations))
+    """Return the set with energies that stand in where those of isolated atoms are missing."""
+    return stand_in(data_set)[0]
 
 
 def campaign_data_set(store: Store, campaign: str) -> DataSet:

@@ -1,0 +1,58 @@
+"""Settings for a configuration type or an element that a file of labels does not hold: refused, with a suggestion.
+
+In a running campaign a type may come with a later generation; a file is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ..fitting.data_sets import DataSet
+from .campaign import Campaign
+from .campaign_problems import CampaignFileError, Key, Problem, closest
+
+
+def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> None:
+    """Check that every configuration type and element which the settings name is in the data.
+
+    Raises
+    ------
+    CampaignFileError
+        With every one that is not.
+    """
+    types = sorted({one.config_type for one in (*data_set, *data_set.isolated_atoms)})
+    elements = data_set.elements
+    gap, baseline = campaign.gap, campaign.baseline
+    problems = [
+        _absent(("gap", "regularisation_by_config_type", name), "configuration", types)
+        for name in gap.regularisation_by_config_type
+        if name not in types
+    ]
+    by_element: list[tuple[Key, Collection[str]]] = [
+        (("gap", "regularisation", "force_by_element_eV_per_A"), gap.regularisation.force_by_element_eV_per_A),
+        *(
+            (("gap", "regularisation_by_config_type", name, "force_by_element_eV_per_A"), one.force_by_element_eV_per_A)
+            for name, one in gap.regularisation_by_config_type.items()
+        ),
+        (("baseline", "charges"), baseline.charges if isinstance(baseline.charges, dict) else ()),
+        (("baseline", "exponents"), baseline.exponents),
+    ]
+    problems += [
+        _absent((*key, symbol), "atom", elements)
+        for key, symbols in by_element
+        for symbol in symbols
+        if symbol not in elements
+    ]
+    if problems:
+        raise CampaignFileError(path, problems)
+
+
+def _absent(key: Key, thing: str, present: Collection[str]) -> Problem:
+    name = str(key[-1])
+    return Problem(
+        key,
+        f"no {thing} of the data is {name}; remove it",
+        suggestion=closest(name, present),
+        allowed=", ".join(present),
+    )
