@@ -114,7 +114,7 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         campaign=campaign.id,
         reference=reference_of(labels[0].label),
         data_set=frozen.id,
-        frames=file.n_frames - len(data_set.isolated_atoms),
+        frames=file.n_frames - len(file.isolated),
         new_labels=len(new),
         known_labels=len(labels) - len(new),
         repeated=repeated + len(file.repeated),

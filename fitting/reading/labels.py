@@ -66,7 +66,8 @@ class LabelFile:
     ----------
     frames : number of the frame of every configuration
     n_frames : frames in the file
-    repeated : frames that repeat others and were used once
+    repeated : numbers of the frames that repeat others and were used once
+    isolated : numbers of the frames that are isolated atoms
     summary : at most ten lines for the person whose file it is
     """
 
@@ -75,6 +76,7 @@ class LabelFile:
     frames: tuple[int, ...]
     n_frames: int
     repeated: tuple[int, ...]
+    isolated: tuple[int, ...]
     summary: tuple[str, ...]
 
 
@@ -91,6 +93,7 @@ class _Reading:
     configurations: list[LabelledConfiguration] = field(default_factory=list)
     places: list[Frame] = field(default_factory=list)
     isolated: dict[str, list[tuple[Frame, LabelledConfiguration]]] = field(default_factory=dict)
+    atoms_alone: list[int] = field(default_factory=list)
     standing_in: dict[str, float] = field(default_factory=dict)
 
 
@@ -132,6 +135,7 @@ def read_labels(path: Path, request: LabelRequest | None = None) -> LabelFile:
         frames=tuple(frame.number for frame in reading.places),
         n_frames=len(file.frames),
         repeated=repeated,
+        isolated=tuple(reading.atoms_alone),
         summary=_summary(reading, data_set, repeated),
     )
 
@@ -228,6 +232,7 @@ def _add_isolated(reading: _Reading, frame: Frame, one: LabelledConfiguration) -
     if not np.isfinite(one.energy):
         reading.problems.add("the energy of an isolated atom is not finite", frame)
         return
+    reading.atoms_alone.append(frame.number)
     mark = frame.entries.get(STANDS_IN)
     if mark is not None and truth(mark):
         reading.standing_in[symbol] = one.energy

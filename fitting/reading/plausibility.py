@@ -6,6 +6,7 @@ by what forces and stresses do along the way; no solid is bound by more than che
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -99,16 +100,16 @@ def _has_free_forces(atoms: Atoms) -> bool:
     """Say whether the symmetry of a crystal leaves a force on any atom possible."""
     if not atoms.pbc.all():
         return len(atoms) > 1
-    found = spglib.get_symmetry(
-        (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=_SYMMETRY_TOLERANCE_A
-    )
+    scaled = atoms.get_scaled_positions()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)  # spglib's own transition
+        found = spglib.get_symmetry_dataset((atoms.cell.array, scaled, atoms.numbers), symprec=_SYMMETRY_TOLERANCE_A)
     if found is None:
         return True
-    scaled = atoms.get_scaled_positions()
     for position in scaled:
-        images = found["rotations"] @ position + found["translations"] - position
+        images = found.rotations @ position + found.translations - position
         distances = np.linalg.norm((images - np.round(images)) @ atoms.cell.array, axis=1)
-        kept = found["rotations"][distances < 10 * _SYMMETRY_TOLERANCE_A]
+        kept = found.rotations[distances < 10 * _SYMMETRY_TOLERANCE_A]
         # The mean over an atom's own symmetry projects on the vectors that it leaves alone.
         if np.abs(kept.mean(axis=0)).max() > _NO_VECTOR:
             return True

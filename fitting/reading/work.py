@@ -29,7 +29,8 @@ _NEIGHBOURS_IN_FILE = 4
 _MOST_PAIRS = 600
 _FEWEST_PAIRS = 4
 _SMALLEST_PART = 0.05
-_GUESS_TOLERANCE = 0.08
+_GUESS_DISTANCE = 0.25
+"""Logarithm of a factor over that of a unit."""
 _FORCE_GUESSES = {
     -1.0: "they have the opposite sign, as gradients have",
     units.Hartree / units.Bohr: "they look like Ha/Bohr (--force-unit Ha/Bohr)",
@@ -93,11 +94,11 @@ def work_objections(configurations: Sequence[LabelledConfiguration]) -> Iterator
 
 
 def _guess(factor: float, guesses: dict[float, str], per_atom: float | None) -> str:
-    for value, words in guesses.items():
-        if abs(factor / value - 1.0) < _GUESS_TOLERANCE:
-            return words
-    if per_atom is not None and abs(factor / per_atom - 1.0) < _GUESS_TOLERANCE:
+    if per_atom is not None and factor > 0.0 and abs(np.log(factor / per_atom)) < _GUESS_DISTANCE:
         return "the energies look like energies per atom; needed are those of whole cells"
+    ranked = sorted((abs(np.log(factor / value)), words) for value, words in guesses.items() if factor * value > 0.0)
+    if ranked and ranked[0][0] < _GUESS_DISTANCE and (len(ranked) == 1 or ranked[1][0] > 2.0 * ranked[0][0]):
+        return ranked[0][1]
     return f"{'one has the opposite sign; ' if factor < 0.0 else ''}check the units, signs and names of all three"
 
 

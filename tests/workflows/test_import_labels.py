@@ -15,14 +15,14 @@ from ase.io import read, write
 
 from ionloop.cli import import_labels as command
 from ionloop.errors import InputError
-from ionloop.fitting.data_sets import ExtxyzKeys
-from ionloop.fitting.foreign_data import EnergyUnit, FileUnits, LengthUnit, StressSign, StressUnit, read_foreign
+from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError, read_labels
 from ionloop.labelling.registry import engine_of
 from ionloop.labelling.runner import label
 from ionloop.labelling.settings import ImportedSettings
 from ionloop.states import State
 from ionloop.store.queries import Query, frames, run_query
 from ionloop.tasks.fit import build_data_set
+from ionloop.units import EnergyUnit, LengthUnit, StressSign, StressUnit
 from ionloop.workflows.import_labels import ImportRequest, import_labels
 
 VASP = ImportedSettings(source="vasp", method="PBE")
@@ -176,8 +176,8 @@ def test_units_and_keys_are_converted(tmp_path):
     ]
     write(tmp_path / "a.xyz", other, format="extxyz")
     file_units = FileUnits(EnergyUnit.HARTREE, LengthUnit.BOHR, StressUnit.KBAR, StressSign.OPPOSITE)
-    found = read_foreign(tmp_path / "a.xyz", ExtxyzKeys(energy=keys[0], forces=keys[1]), file_units)
-    for one, atoms in zip(found.configurations, written, strict=True):
+    found = read_labels(tmp_path / "a.xyz", LabelRequest(LabelKeys(*keys), file_units))
+    for one, atoms in zip(found.data_set, written, strict=True):
         np.testing.assert_allclose(one.energy, atoms.get_potential_energy() - 4.0 * len(atoms), rtol=1e-7)
         np.testing.assert_allclose(one.forces, atoms.get_forces(), atol=1e-6)
         np.testing.assert_allclose(one.atoms.positions, atoms.positions, atol=1e-6)
@@ -189,10 +189,10 @@ def test_a_stress_that_contradicts_the_virial_is_refused(tmp_path):
     out = frame(atoms)
     out.info["REF_virial"] = atoms.get_stress(voigt=False) * atoms.get_volume()
     write(tmp_path / "a.xyz", out, format="extxyz")
-    with pytest.raises(InputError, match="opposite signs"):
-        read_foreign(tmp_path / "a.xyz", ExtxyzKeys(), FileUnits())
-    found = read_foreign(tmp_path / "a.xyz", ExtxyzKeys(virial="none"), FileUnits())
-    np.testing.assert_allclose(found.configurations[0].stress, atoms.get_stress(), atol=DIGITS + 1e-7)
+    with pytest.raises(UnclearLabelsError, match="opposite sign"):
+        read_labels(tmp_path / "a.xyz")
+    found = read_labels(tmp_path / "a.xyz", LabelRequest(LabelKeys(virial="none")))
+    np.testing.assert_allclose(found.data_set.configurations[0].stress, atoms.get_stress(), atol=DIGITS + 1e-7)
 
 
 def test_a_campaign_cannot_label_with_what_was_imported(tmp_path):
