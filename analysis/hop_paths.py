@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..sampling.sites import candidate_sites
-from .hops import HopAnalysis, Hops, net_displacements, poisson_interval
+from .hop_counts import poisson_interval
+from .hops import HopAnalysis, Hops, net_displacements
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -8,7 +8,7 @@ enters another core. Stays that are too short are no stays, and an ion that retu
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -21,12 +21,12 @@ from pydantic import Field, model_validator
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from scipy.stats import chi2
 
 from ..errors import InputError
 from ..fitting.settings import FrozenSettings
 from ..sampling.sites import candidate_sites
 from .framework import drift
+from .hop_counts import dispersion, rate_interval
 from .site_map import PeriodicTree, SiteMap, refined_sites
 from .trajectories import Trajectory
 
@@ -36,7 +36,6 @@ IntArray = NDArray[np.int64]
 _FRAMES_AT_ONCE = 20_000
 # Cores of neighbouring sites keep this share of their distance each, so that they never touch.
 _CORE_SHARE = 0.4
-CONFIDENCE = 0.95
 
 
 class HopSettings(FrozenSettings):
@@ -165,7 +164,7 @@ def still_positions(
     ----------
     crystal
         With it, the framework rests where it is in the crystal on average: then trajectories that began elsewhere
-        can be compared. Same atoms in the same order.
+        can be compared. All that is not mobile has the same order in both.
     framework
         The species that hold the frame of reference; none: those that do not diffuse.
     """
@@ -174,12 +173,20 @@ def still_positions(
         return moved
     others = np.array(trajectory.symbols) != mobile
     if others.any():
-        offsets = moved[:, others].mean(axis=0) - crystal.positions[others]
+        offsets = moved[:, others].mean(axis=0) - crystal.positions[crystal.symbols != mobile]
         moved -= find_mic(offsets, trajectory.cell_A, pbc=True)[0].mean(axis=0)
     return moved
 
 
-def find_sites(atoms: Atoms, positions: FloatArray, mobile: str, settings: HopSettings) -> SiteMap:
+def find_sites(
+    atoms: Atoms,
+    positions: FloatArray,
+    mobile: str,
+    settings: HopSettings,
+    *,
+    is_mobile: NDArray[np.bool_] | None = None,
+    minimum_distances: Mapping[str, float] | None = None,
+) -> SiteMap:
     """Return the crystal sites and holes of ``atoms``, moved to where the mobile ions' density is.
 
     Parameters
@@ -189,11 +196,14 @@ def find_sites(atoms: Atoms, positions: FloatArray, mobile: str, settings: HopSe
     positions
         All atoms of the trajectory, Å, unwrapped and without drift, [n_frames, n_atoms, 3]; the framework's mean
         is where holes are looked for.
+    is_mobile
+        Which of them are the mobile ions, [n_atoms]; None where they stand as in ``atoms``.
     """
     averaged = atoms.copy()
-    is_mobile = np.asarray(atoms.symbols == mobile)
-    averaged.positions[~is_mobile] = positions[:, ~is_mobile].mean(axis=0)
-    candidates = candidate_sites(averaged, mobile)
+    known_mobile = np.asarray(atoms.symbols == mobile)
+    is_mobile = known_mobile if is_mobile is None else is_mobile
+    averaged.positions[~known_mobile] = positions[:, ~is_mobile].mean(axis=0)
+    candidates = candidate_sites(averaged, mobile, minimum_distances)
     known = np.arange(len(candidates.positions)) < candidates.n_crystal
     start = SiteMap(candidates.positions, np.asarray(atoms.cell.array), known)
     return refined_sites(
@@ -211,15 +221,19 @@ def hops_of_trajectory(
     settings: HopSettings,
     crystal: Atoms | None = None,
     framework: Sequence[str] = (),
+    minimum_distances: Mapping[str, float] | None = None,
 ) -> HopAnalysis:
     """Return the hops of one trajectory, sites and drift included.
 
     Parameters
     ----------
     crystal
-        Its mobile ions are the known sites; None takes the first frame.
+        Its mobile ions are the known sites; None takes the first frame. In the trajectory's cell, all that is not
+        mobile in the trajectory's order (`crystal_on_trajectory`).
     framework
         The species that hold the frame of reference; none: those that do not diffuse.
+    minimum_distances
+        Of a site from each framework element (Å), where those known by default do not do.
 
     Raises
     ------
@@ -229,7 +243,14 @@ def hops_of_trajectory(
     indices = trajectory.indices_of(mobile)
     positions = still_positions(trajectory, mobile, crystal, framework)
     start = Atoms(list(trajectory.symbols), positions=positions[0], cell=trajectory.cell_A, pbc=True)
-    sites = find_sites(start if crystal is None else crystal, positions, mobile, settings)
+    sites = find_sites(
+        start if crystal is None else crystal,
+        positions,
+        mobile,
+        settings,
+        is_mobile=np.array(trajectory.symbols) == mobile,
+        minimum_distances=minimum_distances,
+    )
     return detect_hops(positions[:, indices], sites, trajectory.frame_interval_fs / 1000, settings)
 
 
@@ -425,7 +446,9 @@ class HopSummary:
     Attributes
     ----------
     rate_per_ion_per_ps, rate_interval_per_ion_per_ps
-        Hops per ion and time (1/ps), and the 95 % interval of a Poisson count.
+        Hops per ion and time (1/ps), and the 95 % interval of a count of hops that come in groups.
+    dispersion
+        By how much the count varies more than that of independent hops (no unit).
     mean_jump_A, mean_residence_ps
         Mean distance from site to site, and mean stay; None where there were no hops.
     concerted_fraction
@@ -448,22 +471,25 @@ class HopSummary:
     event_sizes: dict[int, int]
     net_displacement_A: tuple[float, float, float]
     diffusion_axis: int | None
+    dispersion: float = 1.0
 
 
 def summarise(analyses: list[HopAnalysis]) -> HopSummary:
     """Return rates, concertedness and net displacement of the hops of trajectories of one cell."""
     count = sum(len(one.hops) for one in analyses)
     ion_time = sum(one.n_ions * one.duration_ps for one in analyses)
+    times = [(one.hops.leave + one.hops.arrive) / 2 * one.frame_ps for one in analyses]
     sizes = [int(n) for one in analyses for n in np.bincount(one.hops.event)] if count else []
     residences = [one.mean_residence_ps for one in analyses if np.isfinite(one.mean_residence_ps)]
     net = net_displacements(analyses)
     root_mean_square = np.sqrt(np.mean(net**2, axis=0))
     lengths = np.concatenate([one.hops.length_A for one in analyses])
+    varies = dispersion(times, [one.duration_ps for one in analyses], np.array(sizes, dtype=np.int64))
     return HopSummary(
         hops=count,
         events=len(sizes),
         rate_per_ion_per_ps=count / ion_time,
-        rate_interval_per_ion_per_ps=poisson_interval(count, ion_time),
+        rate_interval_per_ion_per_ps=rate_interval(count, ion_time, varies),
         mean_jump_A=float(lengths.mean()) if count else None,
         mean_residence_ps=float(np.mean(residences)) if residences else None,
         concerted_fraction=sum(size for size in sizes if size > 1) / count if count else 0.0,
@@ -474,6 +500,7 @@ def summarise(analyses: list[HopAnalysis]) -> HopSummary:
             float(root_mean_square[2]),
         ),
         diffusion_axis=int(np.argmax(root_mean_square)) if count else None,
+        dispersion=varies,
     )
 
 
@@ -487,11 +514,3 @@ def net_displacements(analyses: list[HopAnalysis]) -> FloatArray:
         np.add.at(total, one.hops.ion, along)
         rows.append(total)
     return np.vstack(rows)
-
-
-def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
-    """Return the exact 95 % interval of a rate from a count (Garwood, Biometrika 1936, 28, 437)."""
-    tail = (1 - CONFIDENCE) / 2
-    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    high = chi2.ppf(1 - tail, 2 * (count + 1)) / 2
-    return float(low / exposure), float(high / exposure)

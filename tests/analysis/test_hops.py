@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from ionloop.analysis.hop_counts import poisson_interval
 from ionloop.analysis.hops import (
     Hops,
     HopSettings,
     concerted_by_chance,
     detect_hops,
     find_sites,
-    poisson_interval,
     still_positions,
     summarise,
 )

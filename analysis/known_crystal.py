@@ -1,0 +1,65 @@
+"""The crystal that a trajectory is one of: its ions are the known sites, whatever cell and order its file has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from ..errors import InputError
+from .framework import drift
+from .structure_matching import assign, composition_difference, in_cell_of
+from .trajectories import Trajectory
+
+MOST_DISPLACED_A = 1.5
+"""An atom whose mean lies farther than this from its place in a crystal belongs to another one."""
+_SHIFT_TOLD_A = 0.05
+
+
+def crystal_on_trajectory(
+    crystal: Atoms, trajectory: Trajectory, mobile: str, framework: Sequence[str] = ()
+) -> tuple[Atoms, tuple[str, ...]]:
+    """Return a crystal in the cell, the order and the place of a trajectory's framework, and what was done for that.
+
+    The number of mobile ions may differ: those of the crystal are the known sites.
+
+    Parameters
+    ----------
+    framework
+        The species whose places are held against the crystal's; none: all that are not mobile.
+
+    Raises
+    ------
+    InputError
+        If it is another crystal; the message says what differs.
+    """
+    whole, how = in_cell_of(crystal, np.asarray(trajectory.cell_A), len(trajectory.symbols))
+    notes = [how] if how else []
+    symbols = np.array(trajectory.symbols)
+    rests = symbols != mobile
+    # The mean without drift, without a copy of all frames.
+    mean = trajectory.positions_A[:, rests].mean(axis=0) - drift(trajectory, [mobile], framework=framework).mean(axis=0)
+    here = Atoms(symbols[rests].tolist(), positions=mean, cell=trajectory.cell_A, pbc=True)
+    others, ions = whole[whole.symbols != mobile], whole[whole.symbols == mobile]
+    difference = composition_difference(here, others)
+    if difference:
+        raise InputError(f"it has other atoms than the trajectory: {difference}")
+    if not len(here):
+        return whole, tuple(notes)
+    found = assign(here, others)
+    resting = np.isin(symbols[rests], framework) if framework else np.ones(len(here), dtype=bool)
+    distances = np.where(resting, found.distances_A, 0.0)
+    farthest = int(distances.argmax())
+    if distances[farthest] > MOST_DISPLACED_A:
+        raise InputError(
+            f"it is another crystal: its {here.symbols[farthest]} lie up to {distances[farthest]:.2f} Å from those of "
+            f"the trajectory on average (at most {MOST_DISPLACED_A:g} Å)"
+        )
+    if not np.array_equal(found.order, np.arange(len(here))):
+        notes.append("put in the trajectory's order")
+    if np.linalg.norm(found.shift_A) > _SHIFT_TOLD_A:
+        notes.append(f"shifted by {np.linalg.norm(found.shift_A):.2f} Å")
+    ordered = others[found.order] + ions
+    ordered.positions -= found.shift_A
+    return ordered, tuple(notes)
