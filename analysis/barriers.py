@@ -8,8 +8,10 @@ A band can be stopped anywhere: its checkpoint holds all that the optimiser need
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,10 +44,16 @@ _INTERPOLATION_CUTOFF_A = 5.0
 _INTERPOLATION_FORCE = 0.1
 _INTERPOLATION_STEPS = 100
 _SHORTEST_STEP_A = 1e-6
+SAME_END_A = 1e-3
+"""Ends that were relaxed again on another machine agree to this."""
 
 
 class BandFailed(IonloopError):
     """No path was found; the message says why."""
+
+
+class CheckpointRefused(InputError):
+    """A file holds no state of this band; the message says what it holds."""
 
 
 class BandSettings(FrozenSettings):
@@ -316,21 +324,36 @@ class _BandState:
     mixing: float = 0.1
     downhill: int = 0
 
-    def save(self, path: Path) -> None:
+    def save(self, checkpoint: Checkpoint, settings: BandSettings) -> None:
+        path = checkpoint.path
         temporary = path.with_name(f".{path.name}.new")
         velocity = np.empty(0) if self.velocity is None else self.velocity
         numbers = np.array([self.climbing, self.steps, self.taken, self.timestep, self.mixing, self.downhill])
+        made_by = json.dumps({"model": checkpoint.model, "settings": settings.model_dump()})
         with temporary.open("wb") as stream:
-            np.savez(stream, positions=self.positions, velocity=velocity, numbers=numbers)
+            np.savez(stream, positions=self.positions, velocity=velocity, numbers=numbers, made_by=np.array(made_by))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> _BandState:
-        with np.load(path) as arrays:
-            positions, velocity, numbers = arrays["positions"], arrays["velocity"], arrays["numbers"]
-        climbing, steps, taken, timestep, mixing, downhill = numbers.tolist()
+    def load(cls, checkpoint: Checkpoint, ends: tuple[Atoms, Atoms], settings: BandSettings) -> _BandState:
+        """Read a state, and refuse that of another band."""
+        path = checkpoint.path
+        try:
+            with path.open("rb") as stream, np.load(stream) as arrays:
+                positions, velocity, numbers = arrays["positions"], arrays["velocity"], arrays["numbers"]
+                made_by = json.loads(str(arrays["made_by"])) if "made_by" in arrays else {}
+            climbing, steps, taken, timestep, mixing, downhill = numbers.tolist()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, PermissionError):
+                raise
+            raise CheckpointRefused(f"{path} is no checkpoint of a band, or was cut short; remove it") from error
+        difference = _other_ends(positions, ends, settings.images) or _other_origin(made_by, checkpoint.model, settings)
+        if difference:
+            raise CheckpointRefused(
+                f"{path} is the checkpoint of another band: {difference}; name another file, or remove it"
+            )
         return cls(
             positions=positions,
             climbing=bool(climbing),
@@ -343,12 +366,47 @@ class _BandState:
         )
 
 
+def _other_ends(positions: FloatArray, ends: tuple[Atoms, Atoms], images: int) -> str:
+    """Say how the images of a checkpoint do not belong to these ends, empty where they do."""
+    if positions.ndim != 3 or positions.shape[1:] != ends[0].positions.shape:
+        return f"its images have {positions.shape[1] if positions.ndim > 1 else 0} atoms, the ends {len(ends[0])}"
+    if len(positions) != images:
+        return f"it has {len(positions)} images, not {images}"
+    for name, image, end in (("start", positions[0], ends[0]), ("end", positions[-1], ends[1])):
+        distance = float(np.linalg.norm(image - end.positions, axis=1).max())
+        if distance > SAME_END_A:
+            return f"an atom of its {name} lies {distance:.3g} Å from where it is in this one"
+    return ""
+
+
+def _other_origin(made_by: Mapping[str, Any], model: str, settings: BandSettings) -> str:
+    """Say which model or setting of a checkpoint differs, empty where none does."""
+    if not model and not made_by:
+        # A campaign's own, of an earlier release: its name says what it belongs to.
+        return ""
+    if made_by.get("model") != model:
+        return "it was made with another model" if made_by else "it does not say which model it was made with"
+    theirs, ours = made_by["settings"], settings.model_dump()
+    return ", ".join(
+        f"{name} was {theirs.get(name)}, not {value}" for name, value in ours.items() if theirs.get(name) != value
+    )
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state of a band is kept between attempts, and how often it is written (steps)."""
+    """Where the state of a band is kept between attempts.
+
+    Attributes
+    ----------
+    every
+        How often it is written (steps).
+    model
+        What tells the model from others; a state that another one made is refused.
+    """
 
     path: Path
     every: int = 10
+    model: str = ""
 
 
 def relax_band(
@@ -366,9 +424,11 @@ def relax_band(
     ------
     BandFailed
         If the calculator fails, or energies or forces are not finite.
+    CheckpointRefused
+        If the checkpoint is that of another band (ends, images, model, settings), or broken.
     """
     if checkpoint is not None and checkpoint.path.exists():
-        state = _BandState.load(checkpoint.path)
+        state = _BandState.load(checkpoint, (initial, final), settings)
     else:
         state = _BandState(interpolated_path(initial, final, settings.images))
     images = [initial.copy() for _ in state.positions]
@@ -453,5 +513,5 @@ def _optimise(
             state.positions = band_positions(band.images)
             state.velocity, state.downhill = optimizer.vel, optimizer.Nsteps
             state.timestep, state.mixing = optimizer.dt, optimizer.a
-            state.save(checkpoint.path)
+            state.save(checkpoint, settings)
     return float(np.linalg.norm(band.get_forces(), axis=1).max())

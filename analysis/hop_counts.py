@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.stats import chi2, norm, t
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -20,6 +20,7 @@ CONFIDENCE = 0.95
 _BLOCKS = (6, 12, 24)
 """In so many parts of time the hops are counted: bursts of any length have their greatest effect in one of them."""
 _FEWEST_PER_BLOCK = 3.0
+_SURELY = 0.95
 
 
 def poisson_interval(count: float, exposure: float) -> tuple[float, float]:
@@ -61,8 +62,12 @@ def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_si
             ]
         )
         lengths = np.concatenate([np.full(n, duration / n) for n, duration in zip(pieces, durations, strict=True)])
-        rate = count / total
-        found.append(float(np.sum(lengths * (counts - rate) ** 2) / (rate * (len(counts) - 1))))
+        rate, freedom = count / total, len(counts) - 1
+        varies = float(np.sum(lengths * (counts - rate) ** 2) / (rate * freedom))
+        if varies > chi2.ppf(_SURELY, freedom) / freedom:
+            # It is known from a few parts of time only.
+            varies *= (t.ppf(0.5 + CONFIDENCE / 2, freedom) / norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
+        found.append(varies)
     return max(found)
 
 

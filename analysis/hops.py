@@ -173,7 +173,7 @@ def still_positions(
         return moved
     others = np.array(trajectory.symbols) != mobile
     if others.any():
-        offsets = moved[:, others].mean(axis=0) - crystal.positions[crystal.symbols != mobile]
+        offsets = moved[:, others].mean(axis=0) - crystal.positions[~np.asarray(crystal.symbols == mobile)]
         moved -= find_mic(offsets, trajectory.cell_A, pbc=True)[0].mean(axis=0)
     return moved
 

@@ -41,7 +41,8 @@ def crystal_on_trajectory(
     # The mean without drift, without a copy of all frames.
     mean = trajectory.positions_A[:, rests].mean(axis=0) - drift(trajectory, [mobile], framework=framework).mean(axis=0)
     here = Atoms(symbols[rests].tolist(), positions=mean, cell=trajectory.cell_A, pbc=True)
-    others, ions = whole[whole.symbols != mobile], whole[whole.symbols == mobile]
+    is_ion = np.asarray(whole.symbols == mobile)
+    others, ions = whole[~is_ion], whole[is_ion]
     difference = composition_difference(here, others)
     if difference:
         raise InputError(f"it has other atoms than the trajectory: {difference}")

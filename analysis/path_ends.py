@@ -44,7 +44,8 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
     if not np.allclose(initial.cell.array, final.cell.array, atol=SAME_CELL_A):
         lengths = [", ".join(f"{value:.4f}" for value in one.cell.cellpar()) for one in (initial, final)]
         raise InputError(
-            f"the two ends of a path have different cells: {lengths[0]} and {lengths[1]} (Å, degrees); relax both in one"
+            f"the two ends of a path have different cells: {lengths[0]} and {lengths[1]} (Å, degrees); "
+            "relax both in one"
         )
     same_elements = list(initial.numbers) == list(final.numbers)
     if keep_order and not same_elements:
@@ -63,7 +64,7 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
             )
     assert found is not None
     if np.linalg.norm(found.shift_A) > _SHIFT_TOLD_A:
-        x, y, z = found.shift_A
+        x, y, z = np.round(found.shift_A, 3) + 0.0
         notes.append(f"the other end as a whole was shifted back by ({x:.3f}, {y:.3f}, {z:.3f}) Å")
     if _hopping(found) > 1:
         hopping = np.flatnonzero(found.distances_A > HOP_A)

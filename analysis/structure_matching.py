@@ -27,6 +27,9 @@ MOST_STRAIN = 0.05
 _MOST_SHIFTS_TRIED = 24
 _ROUNDS = 20
 _SAME_SHIFT_A = 1e-6
+# Per atom, in the mean: thermal motion and one hop among many atoms stay below.
+_GOOD_A = 0.3
+_MUCH_BETTER = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,14 @@ def assign(first: Atoms, other: Atoms) -> Assignment:
     difference = composition_difference(first, other)
     if difference:
         raise InputError(f"the structures have different atoms: {difference}")
-    best: Assignment | None = None
+    best = _settled(first, other, np.zeros(3))
     for shift in _shifts_to_try(first, other):
+        if _cost(best) < _GOOD_A * len(first):
+            break
         found = _settled(first, other, shift)
-        if best is None or _cost(found) < _cost(best) - _SAME_SHIFT_A:
+        # A translation of the lattice is as good but for noise: then the nearest one is meant, which comes first.
+        if _cost(found) < _MUCH_BETTER * _cost(best):
             best = found
-    assert best is not None
     return best
 
 
@@ -96,12 +101,12 @@ def _cost(found: Assignment) -> float:
 
 
 def _shifts_to_try(first: Atoms, other: Atoms) -> list[FloatArray]:
-    """Return no shift, and those that lay an atom of the rarest element on another one."""
+    """Return the shifts that lay an atom of the rarest element on another one, the smallest first."""
     counts = Counter(first.symbols)
     rarest = min(counts, key=lambda symbol: (counts[symbol], symbol))
     here = first.positions[first.symbols == rarest][0]
-    there = other.positions[other.symbols == rarest][:_MOST_SHIFTS_TRIED]
-    return [np.zeros(3), *_nearest(there - here, first)]
+    shifts = _nearest(other.positions[other.symbols == rarest] - here, first)
+    return list(shifts[np.argsort(np.linalg.norm(shifts, axis=1))][:_MOST_SHIFTS_TRIED])
 
 
 def _settled(first: Atoms, other: Atoms, shift: FloatArray) -> Assignment:

@@ -62,6 +62,10 @@ MOBILE_ION_RADII_A: dict[str, float] = {
 }
 
 
+class UnknownRadius(InputError):
+    """There are no default distances for a mobile ion."""
+
+
 @dataclass(frozen=True)
 class CandidateSites:
     """Candidate sites: ``positions`` in Å [n_sites, 3], crystal sites first, ``n_crystal`` of them."""
@@ -74,12 +78,12 @@ def default_minimum_distances(framework: set[str], mobile: str = "Li") -> dict[s
     """Smallest allowed distance (Å) of a site of the mobile ion from each framework element.
 
     Raises:
-        InputError: for a mobile ion of unknown radius.
+        UnknownRadius: for a mobile ion of unknown radius.
     """
     if mobile not in MOBILE_ION_RADII_A:
-        raise InputError(
-            f"There are no default distances for {mobile} as the mobile ion (known: "
-            f"{', '.join(MOBILE_ION_RADII_A)}): give the minimum distance from each framework element, in Å."
+        raise UnknownRadius(
+            f"there are no default distances for {mobile} as the mobile ion (known: "
+            f"{', '.join(MOBILE_ION_RADII_A)}): give the minimum distance from each framework element, in Å"
         )
     offset = MOBILE_ION_RADII_A[mobile] - MOBILE_ION_RADII_A["Li"]
     return {

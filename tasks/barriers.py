@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,15 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..analysis.barriers import BarrierSettings, Checkpoint, Profile, evaluate, profile, relax_band
+from ..analysis.barriers import (
+    BarrierSettings,
+    Checkpoint,
+    CheckpointRefused,
+    Profile,
+    evaluate,
+    profile,
+    relax_band,
+)
 from ..analysis.hop_paths import together
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -18,6 +28,8 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .hops import ends_of, relaxed_ends
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+
+logger = logging.getLogger(__name__)
 
 BARRIER_KIND = "barrier"
 BAND_KIND = "barrier-band"
@@ -107,14 +119,24 @@ def _find_path(
     reason = reason or together(initial, final, parameters.mobile, settings.distinct_A)
     if reason:
         return {"reason": reason}, {}
-    band = relax_band(
+    # The folder's name says which ends, model and settings the state belongs to.
+    checkpoint = Checkpoint(scratch / "band.npz")
+    relax = partial(
+        relax_band,
         initial,
         final,
         calculator,
         settings.band_of_images,
-        checkpoint=Checkpoint(scratch / "band.npz"),
+        checkpoint=checkpoint,
         progress=context.report_progress,
     )
+    try:
+        band = relax()
+    except CheckpointRefused as error:
+        # What cannot be gone on with must not keep the path from being found.
+        logger.warning("%s; the band starts anew", error)
+        checkpoint.path.unlink()
+        band = relax()
     values = {
         "converged": band.converged,
         "steps": band.steps,

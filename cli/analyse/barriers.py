@@ -21,10 +21,13 @@ def register(app: typer.Typer) -> None:
 
 def barriers(
     start: Annotated[Path, typer.Argument(help="The structure before the hop.")],
-    end: Annotated[Path, typer.Argument(help="The structure after it: same atoms in the same order, same cell.")],
+    end: Annotated[Path, typer.Argument(help="The structure after it: the same atoms in the same cell.")],
     model: Annotated[Path, typer.Option(help="Folder of a model, or the XML file of a GAP.")],
     images: Annotated[int, typer.Option(min=3, max=99, help="Images of the band, both ends included.")] = 9,
     force: Annotated[float, typer.Option(min=0.001, help="Force at which the band is done (eV/Å).")] = 0.05,
+    keep_order: Annotated[
+        bool, typer.Option(help="Take the numbers of the atoms as they are, also where the other end seems reordered.")
+    ] = False,
     relax_ends: Annotated[bool, typer.Option(help="Relax both ends first.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the images to this extended-XYZ file.")] = None,
     checkpoint: Annotated[
@@ -33,14 +36,21 @@ def barriers(
     as_json: JsonOption = False,
 ) -> None:
     """Find the path between two minima by a climbing nudged elastic band."""
-    from ...analysis.barriers import BandSettings, Checkpoint, continuous_end, profile, relax_band
+    from ...analysis.barriers import BandSettings, Checkpoint, profile, relax_band
     from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+    from ...analysis.path_ends import path_end
     from ...errors import InputError
     from ...fitting.models import load_model
     from ...sampling.crystals import load_structure
 
     initial = load_structure(start)
-    final = continuous_end(initial, load_structure(end))
+    try:
+        other = path_end(initial, load_structure(end), keep_order=keep_order)
+    except InputError as error:
+        raise InputError(f"{start} and {end}: {error}") from error
+    for note in other.notes:
+        typer.echo(f"{end}: {note}.", err=True)
+    final = other.atoms
     calculator = load_model(model, backend="native")
     if relax_ends:
         relaxed = [relax_ions(atoms, calculator, FixedCellRelaxation()) for atoms in (initial, final)]
@@ -55,7 +65,7 @@ def barriers(
         final,
         calculator,
         BandSettings(images=images, climbing_force_eV_per_A=force, band_force_eV_per_A=max(0.1, force)),
-        checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, model=_content_of(model)),
     )
     found = profile(band.positions, band.energies, band.forces)
     if out is not None:
@@ -69,6 +79,17 @@ def barriers(
 
 
 _SAME_MINIMUM_A = 0.1
+
+
+def _content_of(model: Path) -> str:
+    """Return a digest of a model's files: what a checkpoint goes on with must be the same potential."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    files = [model, *model.parent.glob(f"{model.name}.sparseX*")] if model.is_file() else model.rglob("*")
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _as_dict(band: Band, found: Profile) -> dict[str, object]:

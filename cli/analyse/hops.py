@@ -24,6 +24,8 @@ from .trajectory_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...analysis.hops import HopAnalysis, HopSummary
 
 
@@ -45,16 +47,27 @@ def hops(
     crystal: Annotated[
         Path | None, typer.Option(help="The crystal whose ions are the known sites; else the first frame's.")
     ] = None,
-    core: Annotated[float, typer.Option(min=0.1, help="An ion has arrived at a site within this radius (Å).")] = 0.8,
-    outer: Annotated[float, typer.Option(min=0.1, help="... and has left it beyond this one (Å).")] = 1.4,
-    residence: Annotated[float, typer.Option(min=0, help="Shorter stays do not count (ps).")] = 0.5,
+    core: Annotated[
+        float, typer.Option(min=0.1, max=5, help="An ion has arrived at a site within this radius (Å).")
+    ] = 0.8,
+    outer: Annotated[float, typer.Option(min=0.1, max=5, help="... and has left it beyond this one (Å).")] = 1.4,
+    residence: Annotated[float, typer.Option(min=0, max=1000, help="Shorter stays do not count (ps).")] = 0.5,
+    minimum_distances: Annotated[
+        str,
+        typer.Option(
+            help="Smallest distance of a site from each element of the framework (Å): S:2.2,P:2.6. Needed for ions of "
+            "unknown radius."
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Find sites and hops: rate with its 95 % interval, jump lengths, concerted events, occupancies."""
     from ...analysis.framework import frame_of_reference
     from ...analysis.hops import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
+    from ...analysis.known_crystal import crystal_on_trajectory
     from ...errors import InputError
     from ...sampling.crystals import load_structure
+    from ...sampling.sites import UnknownRadius
 
     if outer < core:
         raise InputError(f"--outer ({outer:g} Å) must not be smaller than --core ({core:g} Å)")
@@ -65,8 +78,17 @@ def hops(
         return_residence_ps=max(residence, HopSettings().return_residence_ps),
     )
     trajectory = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates).read(file)
-    known = None if crystal is None else load_structure(crystal)
-    analysis = hops_of_trajectory(trajectory, species, settings, known, words(framework))
+    distances = _distances(minimum_distances, {*trajectory.symbols} - {species})
+    known, notes = None, ()
+    if crystal is not None:
+        try:
+            known, notes = crystal_on_trajectory(load_structure(crystal), trajectory, species, words(framework))
+        except InputError as error:
+            raise InputError(f"--crystal {crystal}: {error}") from error
+    try:
+        analysis = hops_of_trajectory(trajectory, species, settings, known, words(framework), distances)
+    except UnknownRadius as error:
+        raise InputError(f"{error}; for example --minimum-distances {_example(trajectory.symbols, species)}") from error
     summary, chance = summarise([analysis]), concerted_by_chance(analysis, settings)
     if as_json:
         typer.echo(json.dumps({"concerted_by_chance": chance, **_as_dict(analysis, summary)}, indent=2))
@@ -75,8 +97,40 @@ def hops(
         if summary.concerted_fraction:
             typer.echo(f"Of independent ions {100 * chance:.0f} % of the hops would be in such events by chance.")
     reference = frame_of_reference([trajectory], [species], framework=words(framework))
+    if notes:
+        typer.echo(f"{crystal}: {', '.join(notes)}.", err=True)
     for note in (*trajectory.notes, *reference.notes):
         typer.echo(f"Warning: {note}.", err=True)
+
+
+def _distances(text: str, framework: set[str]) -> dict[str, float]:
+    """Return distances (Å) by element, as they are written on the command line."""
+    from ...errors import InputError
+    from ...store.record_kinds import unknown_value
+
+    found = {}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        element, _, number = word.partition(":")
+        if element not in framework:
+            raise unknown_value("element", element, sorted(framework), of="--minimum-distances")
+        try:
+            distance = float(number)
+        except ValueError:
+            distance = 0.0
+        if not 0 < distance <= _LARGEST_MINIMUM_DISTANCE_A:
+            raise InputError(
+                f"--minimum-distances: {word!r} must be an element and a distance above 0 and up to "
+                f"{_LARGEST_MINIMUM_DISTANCE_A:g} Å, such as S:2.2"
+            )
+        found[element] = distance
+    return found
+
+
+def _example(symbols: Sequence[str], species: str) -> str:
+    return ",".join(f"{one}:2.2" for one in dict.fromkeys(symbols) if one != species)
+
+
+_LARGEST_MINIMUM_DISTANCE_A = 10.0
 
 
 def _as_dict(analysis: HopAnalysis, summary: HopSummary) -> dict[str, Any]:

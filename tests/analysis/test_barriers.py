@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from ionloop.analysis.barriers import (
     BandSettings,
     BarrierSettings,
     Checkpoint,
+    CheckpointRefused,
     aligned_end,
     continuous_end,
     interpolated_path,
@@ -148,6 +150,56 @@ def test_a_killed_band_goes_on_as_if_nothing_had_been(tmp_path, kill_at):
     assert np.array_equal(resumed.positions, whole.positions)
     assert resumed.steps == whole.steps
     assert calculator.calls < (whole.steps + 2) * (BAND.images - 2)
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory) -> Path:
+    """The checkpoint of a band between the first two minima, made with model "a"."""
+    path = tmp_path_factory.mktemp("band") / "band.npz"
+    short = BAND.model_copy(update={"band_steps": 4})
+    relax_band(*_minima(0, 1), MullerBrown(), short, checkpoint=Checkpoint(path, every=2, model="a"))
+    return path
+
+
+def _minima(first: int, second: int) -> tuple[Atoms, Atoms]:
+    return at(MULLER_BROWN_MINIMA[first]), at(MULLER_BROWN_MINIMA[second])
+
+
+@pytest.mark.parametrize(
+    ("ends", "model", "changes", "message"),
+    [
+        ((0, 2), "a", {}, "an atom of its end lies .* Å from"),
+        ((1, 2), "a", {}, "an atom of its start lies .* Å from"),
+        ((0, 1), "b", {}, "another model"),
+        ((0, 1), "a", {"images": 11}, "9 images, not 11"),
+        ((0, 1), "a", {"spring_eV_per_A2": 0.2}, "spring_eV_per_A2 was 0.1, not 0.2"),
+    ],
+)
+def test_the_checkpoint_of_another_band_is_refused_by_what_differs(unfinished, ends, model, changes, message):
+    settings = BAND.model_copy(update={"band_steps": 4, **changes})
+    with pytest.raises(CheckpointRefused, match=message):
+        relax_band(*_minima(*ends), MullerBrown(), settings, checkpoint=Checkpoint(unfinished, model=model))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:100], lambda data: b"", lambda data: b"text", lambda data: data[:-50]]
+)
+def test_a_broken_checkpoint_is_named(unfinished, tmp_path, damage):
+    broken = tmp_path / "band.npz"
+    broken.write_bytes(damage(unfinished.read_bytes()))
+    with pytest.raises(CheckpointRefused, match=r"band\.npz is no checkpoint of a band"):
+        relax_band(*_minima(0, 1), MullerBrown(), BAND, checkpoint=Checkpoint(broken))
+
+
+def test_an_earlier_releases_checkpoint_of_a_campaign_still_goes_on(unfinished, tmp_path):
+    old = tmp_path / "band.npz"
+    with np.load(unfinished) as arrays:
+        np.savez(old, **{name: arrays[name] for name in ("positions", "velocity", "numbers")})
+    short = BAND.model_copy(update={"band_steps": 4})
+    calculator = MullerBrown()
+    assert relax_band(*_minima(0, 1), calculator, short, checkpoint=Checkpoint(old)).converged
+    with pytest.raises(CheckpointRefused, match="does not say which model"):
+        relax_band(*_minima(0, 1), MullerBrown(), short, checkpoint=Checkpoint(old, model="a"))
 
 
 def test_every_image_is_evaluated_once_a_step():

@@ -117,4 +117,4 @@ def test_ends_of_other_atoms_are_refused(app, ends, tmp_path, monkeypatch):
     write(tmp_path / "other.extxyz", Atoms("Au", cell=[9, 9, 9], pbc=True))
     found = CliRunner().invoke(app, ["barriers", ends[0], str(tmp_path / "other.extxyz"), "--model", "model"])
     assert isinstance(found.exception, InputError)
-    assert "same atoms" in str(found.exception)
+    assert "1 Au instead of 0" in str(found.exception)
