@@ -79,7 +79,8 @@ def hops(
     )
     trajectory = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates).read(file)
     distances = _distances(minimum_distances, {*trajectory.symbols} - {species})
-    known, notes = None, ()
+    known = None
+    notes: tuple[str, ...] = ()
     if crystal is not None:
         try:
             known, notes = crystal_on_trajectory(load_structure(crystal), trajectory, species, words(framework))
