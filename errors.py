@@ -9,6 +9,10 @@ class IonloopError(Exception):
     exit_status = 1
 
 
+class Busy(IonloopError):
+    """Another process holds what is needed: it is free later, and nothing is wrong with what was asked."""
+
+
 class InputError(IonloopError):
     """The input or the environment is wrong: nothing was started, nothing half-written."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import IonloopError
+from .signals import AskedToEnd
 
 LOG_NAME = "ionloop-error.log"
 LOG_VARIABLE = "IONLOOP_LOG"
@@ -35,6 +36,9 @@ def run_guarded(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         _tell("", "Interrupted.")
         return INTERRUPTED_STATUS
+    except AskedToEnd as asked:
+        _tell("", str(asked))
+        return asked.exit_status
     except BrokenPipeError:
         _discard_output()
         return 0

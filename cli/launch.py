@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .options import NameArgument, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
     from ..store.connection import Store
-    from ..workflows.cluster_profile import ClusterProfile
     from ..workflows.launcher import Round
+
+FIRST_LOOK_S = 180.0
+"""How long the first look at the queue may take before the foreground takes it for well begun."""
+END_S = 0.5
+_READY_VARIABLE = "IONLOOP_LAUNCHER_READY"
 
 ProfileOption = Annotated[
     Path, typer.Option("--cluster", "-c", help="The cluster's profile (YAML); examples are in deploy/cluster.")
@@ -49,20 +56,24 @@ def launch(
 
     profile = read_profile(cluster)
     opened = existing_store(store, root)
+    launcher = Launcher(opened, profile, campaign=name, max_jobs=max_jobs)
     if daemon:
-        _go_to_background(opened, profile)
+        launcher.check()
+        _go_to_background(opened)
         return
     from .run import log_to_output
+    from .signals import handle_signals
 
     log_to_output()
-    launcher = Launcher(opened, profile, campaign=name, max_jobs=max_jobs)
     if once:
-        _show(launcher.step())
+        try:
+            _show(launcher.step())
+        finally:
+            launcher.release()
         return
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    launcher.run(_show, stop)
+    handle_signals(lambda *_: stop.set(), signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    launcher.run(_first_telling_the_foreground(_show), stop)
     if stop.is_set():
         typer.echo("Stopped; queue jobs go on. The same command carries on feeding the queue.")
 
@@ -79,25 +90,65 @@ def _show(done: Round) -> None:
         typer.echo(f"{moment}  submitted: {', '.join(done.submitted)}")
 
 
-def _go_to_background(opened: Store, profile: ClusterProfile) -> None:
-    from ..workflows.job_script import refuse_secrets
-    from ..workflows.scheduler import scheduler_of
+def _first_telling_the_foreground(show: Callable[[Round], None]) -> Callable[[Round], None]:
+    """Return ``show``, which after the first look also lets the command that started this one in the background end."""
 
-    # What would end it in the background at once is told in the foreground.
-    refuse_secrets()
-    scheduler_of(profile.scheduler).ask(["0"])
+    def watch(done: Round) -> None:
+        descriptor = os.environ.pop(_READY_VARIABLE, None)
+        if descriptor is not None:
+            os.close(int(descriptor))
+        show(done)
+
+    return watch
+
+
+def _go_to_background(opened: Store) -> None:
+    """Start this command in the background; return after its first look at the queue.
+
+    Raises
+    ------
+    InputError
+        If its log cannot be written.
+    """
     log = opened.artefacts.folder(Path("cluster")) / "launcher.log"
     arguments = [word for word in sys.argv[1:] if word != "--daemon"]
-    with log.open("ab") as output:
+    # Closed by the other one after its first look at the queue, or by its end.
+    reader, writer = os.pipe()
+    try:
+        output = log.open("ab")
+    except OSError as error:
+        raise InputError(f"{log}: the launcher's log cannot be written: {error.strerror}") from None
+    with output:
+        start = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ionloop.cli", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=[writer],
+            env={**os.environ, _READY_VARIABLE: str(writer)},
         )
+    os.close(writer)
+    select.select([reader], [], [], FIRST_LOOK_S)
+    os.close(reader)
+    status = _status_at_once(process)
+    if status:
+        sys.stderr.write(log.read_bytes()[start:].decode(errors="replace"))
+        raise typer.Exit(status)
+    if status == 0:
+        typer.echo(f"Nothing is left to run, so that the launcher has ended; its log: {log}")
+        return
     typer.echo(f"The launcher runs as process {process.pid}; its log: {log}")
     typer.echo(f"Stop it with: kill {process.pid}")
+
+
+def _status_at_once(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the exit status of a process that has just let go of its end of the pipe, None if it goes on."""
+    try:
+        return process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def pilot(
@@ -105,8 +156,8 @@ def pilot(
     worker: Annotated[bool, typer.Option("--worker", help="Be one of the pilot's workers.")] = False,
 ) -> None:
     """Run the workers of a queue job (the launcher's scripts call this)."""
+    from ..processes import process_name
     from ..store.connection import open_store
-    from ..store.processes import worker_name
     from ..workflows.pilot import Pilot
     from ..workflows.pilot_settings import read_pilot_settings
     from ..workflows.worker import Worker, die_with_parent_process
@@ -120,7 +171,7 @@ def pilot(
     opened = open_store(told.store, root=Path(told.root), must_exist=True)
     if not worker:
         raise typer.Exit(Pilot(opened, told, settings.absolute()).run())
-    runner = Worker(opened, told.campaign, replace(told.limits(), supervisor=worker_name(os.getppid())))
+    runner = Worker(opened, told.campaign, replace(told.limits(), supervisor=process_name(os.getppid())))
     runner.leave_on_signal()
     done = runner.run()
     opened.close()

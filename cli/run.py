@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,18 +55,24 @@ def run(
     from ..workflows.report import write_report
     from ..workflows.supervisor import Supervisor
     from .run_display import console, live_display, print_summary
+    from .signals import AskedToEnd, end_like_ctrl_c
 
+    end_like_ctrl_c()
     opened, campaign, new = _open_and_submit(file, store, root)
     count = workers or len(os.sched_getaffinity(0))
     verb = "Starting" if new else "Carrying on with"
     console.print(f"{verb} campaign [bold]{campaign.name}[/bold] on {count} worker(s); store {opened.location}")
     console.print("Ctrl-C stops it; the same command carries on. Nothing finished is done twice.", style="dim")
+    where = [*(["--store", store] if store else []), *(["--root", str(root)] if root else [])]
+    again = shlex.join(["ionloop", "run", str(file), *where])
     supervisor = Supervisor(opened, campaign.name, count, max_crashes=campaign.stop.max_attempts)
     try:
         with live_display() as watch:
-            status = supervisor.run(watch)
-    except KeyboardInterrupt:
-        console.print(f"\nStopped. Carry on with: ionloop run {file}")
+            status = supervisor.run(watch, tell=lambda line: console.print(line, soft_wrap=True, markup=False))
+    except (KeyboardInterrupt, AskedToEnd):
+        # Where the terminal has gone, nobody reads it.
+        with suppress(OSError):
+            console.print(f"\nStopped. Carry on with: {again}", soft_wrap=True, markup=False)
         raise
     report = write_report(opened, campaign.name, default_report_path(file, campaign.name))
     print_summary(opened, status, report)
@@ -102,7 +110,8 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
-    from ..store.processes import worker_name
+    from ..processes import process_name
+    from ..workflows.heartbeat import hopes_for_workers
     from ..workflows.lost_jobs import recover_lost_jobs
     from ..workflows.worker import Worker, die_with_parent_process
     from ..workflows.worker_limits import WorkerLimits
@@ -113,7 +122,9 @@ def worker(
     log_to_output()
     opened = existing_store(store, root)
     recover_lost_jobs(opened)
-    supervisor = worker_name(os.getppid()) if die_with_parent else ""
+    for line in hopes_for_workers(opened):
+        typer.echo(line)
+    supervisor = process_name(os.getppid()) if die_with_parent else ""
     runner = Worker(opened, campaign, WorkerLimits(supervisor=supervisor))
     runner.leave_on_signal()
     done = runner.run(max_jobs=max_jobs)

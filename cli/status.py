@@ -122,7 +122,7 @@ def retry(
 def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
     """Mend what a kill can leave in a store; safe at any time, also while workers run."""
     from ..store.repair import repair as repair_store
-    from ..workflows.heartbeat import launch_is_lost
+    from ..workflows.heartbeat import hopes_for_workers, launch_is_lost
     from ..workflows.registry import admit_registered_tasks
 
     opened = existing_store(store, root)
@@ -132,5 +132,7 @@ def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOpti
         typer.echo(json.dumps({"mended": report.total, "findings": report.lines()}, indent=2))
         return
     for line in report.lines():
+        typer.echo(line)
+    for line in hopes_for_workers(opened):
         typer.echo(line)
     typer.echo(f"{report.total} finding(s) mended." if report.total else "Nothing to mend.")

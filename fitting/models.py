@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,11 +22,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import psutil
 from ase.calculators.calculator import Calculator
 from pydantic import Field, ValidationError
 
 from ..errors import InputError, IonloopError
+from ..processes import has_ended, process_name
 from .backends import fit_natively, foreign_calculator, gap_calculator
 from .calculators import EsGapCalculator
 from .data_sets import DataSet, LabelledConfiguration, write_extxyz, write_text_durably
@@ -401,15 +400,14 @@ def _existing_model(folder: Path, inputs_hash: str) -> ModelManifest | None:
 
 
 def _temporary_folder(folder: Path) -> Path:
-    """Return a new folder beside the target; those that dead processes of this machine left go."""
-    host = socket.gethostname()
+    """Return a new folder beside the target; those that processes left that are known to be dead go."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{glob.escape(host)}.*"):
-            process = leftover.stem.rpartition(".")[2]
-            if leftover.suffix in _TEMPORARY_SUFFIXES and process.isdigit() and not psutil.pid_exists(int(process)):
+        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            owner = leftover.stem.removeprefix(f".{folder.name}.")
+            if leftover.suffix in _TEMPORARY_SUFFIXES and has_ended(owner):
                 shutil.rmtree(leftover, ignore_errors=True)
-        temporary = folder.with_name(f".{folder.name}.{host}.{os.getpid()}{_TEMPORARY_SUFFIXES[0]}")
+        temporary = folder.with_name(f".{folder.name}.{process_name(os.getpid())}{_TEMPORARY_SUFFIXES[0]}")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
     except OSError as error:

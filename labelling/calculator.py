@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ase import Atoms
@@ -16,6 +14,7 @@ from .engine_process import ask_engine
 from .messages import Request
 from .scratch import scratch_error
 from .settings import CommonSettings
+from .temporary import temporary_folder
 
 
 class EngineCalculator(Calculator):
@@ -58,10 +57,10 @@ class EngineCalculator(Calculator):
         objection = self._engine.objection(self.atoms, self._settings)
         if objection is not None:
             raise CalculationFailed(f"{self._engine.name}: {objection}")
-        with tempfile.TemporaryDirectory(prefix="ionloop-") as name:
-            answer = ask_engine(Request(self.atoms, self._settings, Path(name)))
+        with temporary_folder() as folder:
+            answer = ask_engine(Request(self.atoms, self._settings, folder))
         if answer.disk_error is not None:
-            raise scratch_error(Path(name), answer.disk_error)
+            raise scratch_error(folder, answer.disk_error)
         if answer.state is not State.FINISHED or answer.evaluation is None:
             raise CalculationFailed(f"{self._engine.name}: {answer.state.value}: {answer.reason}")
         values = {**vars(answer.evaluation), "free_energy": answer.evaluation.energy}

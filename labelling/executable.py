@@ -7,13 +7,13 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .ase_evaluation import exit_failure, one_line
 from .dft_settings import ExecutableSettings
 from .engine import EngineFailure
+from .temporary import temporary_folder
 
 _VERSION_LIMIT_S = 30.0
 
@@ -63,7 +63,7 @@ def run_and_say(words: Iterable[str]) -> str:
 
 @functools.lru_cache
 def _said(words: tuple[str, ...]) -> str:
-    with tempfile.TemporaryDirectory(prefix="ionloop-") as folder:
+    with temporary_folder() as folder:
         try:
             completed = subprocess.run(
                 words,

@@ -22,10 +22,11 @@ import numpy as np
 from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
-from ..errors import IonloopError
+from ..errors import Busy, IonloopError
 
 __all__ = [
     "Frame",
+    "TrajectoryBusy",
     "TrajectoryError",
     "TrajectoryFile",
     "exclusive",
@@ -50,6 +51,10 @@ _UNREADABLE = (
 
 class TrajectoryError(IonloopError):
     """The trajectory cannot be written or read."""
+
+
+class TrajectoryBusy(TrajectoryError, Busy):
+    """Another process is writing the trajectory."""
 
 
 class Frame(NamedTuple):
@@ -236,8 +241,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
     Raises
     ------
+    TrajectoryBusy
+        If another process holds it.
     TrajectoryError
-        If another process holds it, or the folder cannot be written.
+        If the folder cannot be written.
     """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +253,7 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TrajectoryError(f"another process is writing the trajectory {path}") from None
+            raise TrajectoryBusy(f"another process is writing the trajectory {path}") from None
         except OSError:
             # Some network file systems know no locks; the store hands each job to one process anyway.
             pass

@@ -6,6 +6,7 @@ A path is the embedded store: a SQLite file, with the campaign's files in a fold
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -227,9 +228,9 @@ class Store:
 
     @property
     def last_outage_end(self) -> float:
-        """When the server was last found to be back after an outage (s since the epoch); 0: never."""
+        """When the server was last found to be back after an outage (s of ``time.monotonic``); -inf: never."""
         client = self.launchpad.client
-        return client.last_outage_end if isinstance(client, RetryingClient) else 0.0
+        return client.last_outage_end if isinstance(client, RetryingClient) else -math.inf
 
     def close(self) -> None:
         """Release the connection."""

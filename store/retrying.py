@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import random
 import threading
 import time
@@ -86,7 +87,7 @@ class RetryingClient(pymongo.MongoClient[dict[str, Any]]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.patience = Patience()
-        self.last_outage_end = 0.0
+        self.last_outage_end = -math.inf
         self._outside = threading.local()
         self._unreachable_until = 0.0
 
@@ -129,7 +130,7 @@ class RetryingClient(pymongo.MongoClient[dict[str, Any]]):
                 time.sleep(pause)
             else:
                 if started is not None:
-                    self.last_outage_end = time.time()
+                    self.last_outage_end = time.monotonic()
                     logger.warning("the store's server is back after %.0f s", time.monotonic() - started)
                 return answer
         raise AssertionError("the pauses never end")

@@ -7,6 +7,7 @@ that the jobs after theirs never become ready. Here the lock of a dead process i
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -17,7 +18,8 @@ from typing import Any
 
 from fireworks.core.launchpad import LockedWorkflowError
 
-from .processes import host_name, is_dead, worker_name
+from ..processes import process_document, process_name
+from .hearts import is_dead
 from .retrying import RetryingClient
 
 FIRST_PAUSE_S = 0.05
@@ -31,10 +33,10 @@ _UNNAMED_S = 300.0
 def lock_of_this_process() -> dict[str, Any]:
     """Return what a lock says of its holder; FireWorks asks only whether there is a lock."""
     pid = os.getpid()
-    return {"owner": worker_name(pid), "host": host_name(), "pid": pid, "since": time.time()}
+    return {"owner": process_name(pid), **process_document(pid), "since": time.time()}
 
 
-def has_dead_holder(lock: Any, workers: Any, last_outage_end: float = 0.0) -> bool:
+def has_dead_holder(lock: Any, workers: Any, last_outage_end: float = -math.inf) -> bool:
     """Return whether the holder of a lock is known to be gone.
 
     Parameters
@@ -44,13 +46,14 @@ def has_dead_holder(lock: Any, workers: Any, last_outage_end: float = 0.0) -> bo
     workers
         The collection of workers, whose hearts beat there.
     last_outage_end
-        When the server was last back from an outage, in which no heart could be heard (s since the epoch).
+        When the server was last back from an outage, in which no heart could be heard (s of ``time.monotonic``).
     """
     if not isinstance(lock, Mapping) or not {"owner", "host", "pid", "since"} <= lock.keys():
         return False
     worker = workers.find_one({"_id": lock["owner"]}, {"heartbeat": 1}) or {}
-    heard = max(float(lock["since"]), float(worker.get("heartbeat", 0.0)), last_outage_end)
-    return is_dead({"_id": lock["owner"], "host": lock["host"], "pid": lock["pid"], "heartbeat": heard})
+    # Who is no worker has no heart: then the lock itself must not stay for so long.
+    beat = worker.get("heartbeat", lock["since"])
+    return is_dead({**lock, "_id": lock["owner"], "heartbeat": beat}, last_outage_end)
 
 
 class WorkflowLock:
@@ -113,7 +116,7 @@ class WorkflowLock:
                 return True
             launchpad = self._launchpad
             client = launchpad.client
-            outage_end = client.last_outage_end if isinstance(client, RetryingClient) else 0.0
+            outage_end = client.last_outage_end if isinstance(client, RetryingClient) else -math.inf
             return has_dead_holder(lock, launchpad.db.workers, outage_end) and self._take(lock)
         if lock is not None and waited_s > self._expire_s:
             raise LockedWorkflowError(f"Could not get workflow - LOCKED: {self._firework}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import IonloopError
+from ..errors import Busy, IonloopError
 from ..labelling.scratch import ScratchError
 from ..states import State
 from .context import TaskContext, current_context
@@ -24,6 +24,15 @@ def is_environment_failure(error: BaseException | None) -> bool:
     """Return whether a full or unwritable disk, or scratch folder, is among the causes of ``error``."""
     while error is not None:
         if isinstance(error, ScratchError) or (isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether another process that holds what the job needs is among the causes of ``error``."""
+    while error is not None:
+        if isinstance(error, Busy):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -107,6 +116,9 @@ class IonloopTask(FiretaskBase):
             if is_environment_failure(error):
                 context.abandon(str(error))
             reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {error}"
+            if is_busy(error) and context.on_busy is not None:
+                # Nothing is wrong with the job: the worker takes this end for none.
+                context.on_busy(reason)
             logger.warning("%s failed: %s", key, reason)
             raise JobFailed(reason) from error
         logger.info("%s: %s %s", key, outcome.state.value, outcome.reason)

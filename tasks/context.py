@@ -31,12 +31,15 @@ class TaskContext:
     payload
         Intervals (kind, start, end; seconds since the epoch) spent in labelling, fitting and sampling:
         what is left of a campaign's wall time is the engine's own overhead.
+    on_environment_failure, on_busy
+        Told, with the reason, when the machine is at fault, and when another process holds what the job needs.
     """
 
     store: Store
     worker: str = "in-process"
     payload: list[dict[str, Any]] = field(default_factory=list)
     on_environment_failure: Callable[[str], None] | None = None
+    on_busy: Callable[[str], None] | None = None
     _last_report: float = 0.0
 
     def abandon(self, reason: str) -> None:

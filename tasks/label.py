@@ -10,10 +10,10 @@ from ..labelling.registry import engine_of
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import EngineSettings, settings_hash
 from ..labelling.versions import version_counts
+from ..processes import host_name
 from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import configuration_hash, identifier
-from ..store.processes import host_name
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
 from ..store.reference_guard import check_version_here
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters

@@ -8,7 +8,8 @@ from ..errors import InputError
 from ..store.connection import Store
 from .holds import Control, Hold, control_of, decide, over_budget
 from .queue_jobs import cancel_queue_jobs
-from .scheduler import Scheduler, scheduler_of
+from .scheduler import Scheduler
+from .schedulers import scheduler_of
 from .status import find_campaign
 
 MAX_PRIORITY = 100

@@ -1,7 +1,8 @@
 """Who a worker is, and how others learn that it has died.
 
-A worker's name tells host, process and when that started. On its own host the process table tells whether it lives;
-elsewhere its heart does, which beats in the store, and its queue job, which the scheduler knows about.
+A worker's name tells host, process and when that started. On its own host, and in its own container, the process
+table tells whether it lives; elsewhere its heart does, which beats in the store, and its queue job, which the scheduler
+knows about.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
-
+from ..processes import has_ended
 from ..store.connection import Store
-from ..store.processes import host_name, is_dead, worker_name
+from ..store.hearts import SILENCE_S, is_dead
 
+PROCESS_FIELDS = {"host": 1, "pid": 1, "machine": 1, "boot": 1, "heartbeat": 1}
+"""What must be known of a worker to tell whether it lives."""
 ENVIRONMENT_EXIT = 75
 """Exit status of a worker, or of a pilot, whose machine is at fault: a full disk, lost rights, a lost server."""
 
@@ -26,8 +28,30 @@ def launch_is_lost(store: Store, launch: Mapping[str, Any]) -> bool:
 
 def worker_is_lost(store: Store, worker: Mapping[str, Any]) -> bool:
     """Return whether the worker of that document is dead."""
-    # While the server was away no heart could be heard.
-    return is_dead({**worker, "heartbeat": max(worker["heartbeat"], store.last_outage_end)})
+    return is_dead(worker, store.last_outage_end)
+
+
+def look_at_hearts(store: Store) -> None:
+    """Look at the hearts of all workers: who looks now and then knows sooner that one has fallen silent."""
+    for worker in store.workers.find({"state": "running"}, PROCESS_FIELDS):
+        worker_is_lost(store, worker)
+
+
+def hopes_for_workers(store: Store) -> list[str]:
+    """Return, in words for people, which running jobs are waited for although nothing here can tell if they run."""
+    said = []
+    for launch in store.database.launches.find({"state": "RUNNING"}, {"fw_id": 1, "fworker": 1}):
+        name = worker_of(launch)
+        worker = store.workers.find_one({"_id": name}, PROCESS_FIELDS)
+        if worker is None or has_ended(name) is not None or worker_is_lost(store, worker):
+            continue
+        firework = store.database.fireworks.find_one({"fw_id": launch["fw_id"]}, {"spec.key": 1}) or {}
+        said.append(
+            f"{firework.get('spec', {}).get('key', launch['fw_id'])} is held by process {worker['pid']} of "
+            f"{worker['host']}, which cannot be looked at from here: it is run again only once the heart of that one "
+            f"has been silent for {SILENCE_S:.0f} s"
+        )
+    return said
 
 
 def worker_of(launch: Mapping[str, Any]) -> str:
@@ -36,15 +60,10 @@ def worker_of(launch: Mapping[str, Any]) -> str:
 
 
 def has_living_supervisor(store: Store, worker_id: str) -> bool:
-    """Return whether the worker of that name has a parent on this host that will notice its death.
+    """Return whether the worker of that name has a parent that can be seen from here and will notice its death.
 
     The parent knows how the worker died, and whether its job is to blame.
     """
-    worker = store.workers.find_one({"_id": worker_id}, {"host": 1, "supervisor": 1}) or {}
+    worker = store.workers.find_one({"_id": worker_id}, {"supervisor": 1}) or {}
     name = worker.get("supervisor", "")
-    if not name or worker["host"] != host_name():
-        return False
-    try:
-        return worker_name(int(name.split("-")[-2])) == name
-    except psutil.NoSuchProcess:
-        return False
+    return bool(name) and has_ended(name) is False

@@ -22,6 +22,7 @@ from ..store.server import CREDENTIALS_VARIABLE, KEY_PASSWORD_VARIABLE, PASSWORD
 from .cluster_profile import ClusterProfile
 from .pilot_settings import PilotSettings
 from .scheduler import Scheduler
+from .schedulers import scheduler_of
 
 # The number of the job, %j, included.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_.,:+@/=%-]+")
@@ -30,11 +31,15 @@ _SECRETS = (USER_VARIABLE, PASSWORD_VARIABLE, KEY_PASSWORD_VARIABLE)
 
 @dataclass(frozen=True)
 class ScriptRequest:
-    """Which campaign's jobs of which class a queue job is to run, and where its log goes (``%j``: its number)."""
+    """Which campaign's jobs of which class a queue job is to run, and where its log goes (``%j``: its number).
+
+    ``name`` is what no other job in the queue is called.
+    """
 
     campaign: str
     resources: str
     log: str
+    name: str = ""
 
 
 def refuse_secrets(environment: Mapping[str, str] = os.environ) -> None:
@@ -63,6 +68,8 @@ def pilot_settings(store: Store, profile: ClusterProfile, request: ScriptRequest
         scheduler=profile.scheduler,
         resources=request.resources,
         log=request.log,
+        name=request.name,
+        clusters=scheduler_of(profile.scheduler).clusters(resources.directives),
         kinds=profile.kinds_of(request.resources),
         workers=resources.workers,
         cores=resources.cores,
@@ -88,7 +95,7 @@ def job_script(profile: ClusterProfile, scheduler: Scheduler, request: ScriptReq
         )
     resources = profile.resources[request.resources]
     wanted = {
-        "job_name": f"ionloop-{request.campaign}-{request.resources}",
+        "job_name": request.name or f"ionloop-{request.campaign}-{request.resources}",
         "cores": str(resources.cores),
         "wall_time_min": str(math.ceil(60 * resources.wall_time_h)),
         "log": request.log,

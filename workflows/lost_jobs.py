@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import IonloopError
 from ..store.connection import Store
 from ..store.repair import repair
-from .heartbeat import has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
+from .heartbeat import PROCESS_FIELDS, has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
 from .registry import admit_registered_tasks
 from .scheduler import QueueState
 
@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 MAX_CRASHES = 3
 CLAIM_S = 60.0
+FIRST_BUSY_PAUSE_S = 10.0
+LONGEST_BUSY_PAUSE_S = 600.0
+BUSY_LIMIT_S = 24 * 3600.0
+"""How long a job that finds what it needs held by another process is tried again and again."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def mend_after_dead_workers(store: Store, known: Collection[str] = ()) -> None:
         return
     gone = [
         worker["_id"]
-        for worker in store.workers.find({"state": "running"}, {"host": 1, "pid": 1, "heartbeat": 1})
+        for worker in store.workers.find({"state": "running"}, PROCESS_FIELDS)
         if worker["_id"] in known or (worker_is_lost(store, worker) and not has_living_supervisor(store, worker["_id"]))
     ]
     if gone:
@@ -144,6 +148,29 @@ def put_back(store: Store, launch_id: int, loss: Loss, *, max_crashes: int | Non
         closed = {"$set": {"state": "FIZZLED"}, "$unset": {"claimed": ""}}
         store.database.launches.update_one({"launch_id": launch_id, "state": "RUNNING"}, closed)
     return str(spec.get("key", launch["fw_id"]))
+
+
+def put_back_as_busy(store: Store, launch_id: int, reason: str) -> int:
+    """Run the job of a launch again later, because another process holds what it needs.
+
+    Returns
+    -------
+    How often that has happened to it, 0 if it has for too long: then its failure counts.
+    """
+    with store.transaction():
+        firework = store.database.fireworks.find_one({"launches": launch_id}, {"fw_id": 1, "spec.busy": 1}) or {}
+        busy = firework.get("spec", {}).get("busy") or {"times": 0, "since": time.time()}
+        if not firework or time.time() - busy["since"] > BUSY_LIMIT_S:
+            return 0
+        times = int(busy["times"]) + 1
+        noted = {"spec.busy": {"times": times, "since": busy["since"]}}
+        store.database.fireworks.update_one({"fw_id": firework["fw_id"]}, {"$set": noted})
+        return times if put_back(store, launch_id, Loss("busy", reason)) is not None else 0
+
+
+def busy_pause_s(times: int) -> float:
+    """Return how long a worker leaves a job alone that was busy so many times (s)."""
+    return min(LONGEST_BUSY_PAUSE_S, FIRST_BUSY_PAUSE_S * 2.0 ** min(times - 1, 10))
 
 
 def _claim(store: Store, launch_id: int) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from ..errors import IonloopError
 from ..store.connection import Store
 from .heartbeat import ENVIRONMENT_EXIT
 from .lost_jobs import Loss, recover_lost_jobs
-from .pilot_settings import ENDS_AT_VARIABLE, PilotSettings
+from .pilot_settings import ENDS_AT_VARIABLE, QUEUE_JOB_VARIABLE, PilotSettings
 from .queue_jobs import QueueJob, adopt_queue_job, note_pilot_end
 from .scheduler import QueueState
 from .worker_process import WorkerProcess, end_workers, last_line, start_worker
@@ -66,18 +66,31 @@ class Pilot:
                     return status
         finally:
             end_workers(self._processes, GRACE_S)
+        self._note_end()
         return 0
+
+    def _note_end(self) -> None:
+        """Say that this was an end in order: without accounting the scheduler soon forgets that it was."""
+        if self._asked_to_end.is_set():
+            state, reason = QueueState.CANCELLED, "its pilot was asked to end (SIGTERM)"
+        else:
+            state, reason = QueueState.FINISHED, "its workers had nothing left to run, or no time"
+        if self.queue_job:
+            with suppress(IonloopError, OSError):
+                note_pilot_end(self.store, self.queue_job, state, reason)
 
     def _register(self) -> None:
         """Make sure that the store knows this queue job: the launcher may have been killed before it said so."""
         settings, job = self.settings, self.settings.job()
+        # That of a pilot around this one is none of ours.
+        os.environ.pop(QUEUE_JOB_VARIABLE, None)
         self.queue_job = settings.queue_job()
         # One end for all workers, also for those that replace others later.
         ends_at = settings.limits().ends_at
         if ends_at is not None:
             os.environ[ENDS_AT_VARIABLE] = str(ends_at)
         if job:
-            adopt_queue_job(
+            self.queue_job = adopt_queue_job(
                 self.store,
                 QueueJob(
                     id=self.queue_job,
@@ -89,8 +102,11 @@ class Pilot:
                     log=settings.log.replace("%j", job),
                     submitted=time.time(),
                     state=QueueState.RUNNING,
+                    name=settings.name,
+                    cluster=settings.cluster(),
                 ),
             )
+            os.environ[QUEUE_JOB_VARIABLE] = self.queue_job
 
     def _start(self) -> None:
         self._started += 1

@@ -13,6 +13,8 @@ from .queue_jobs import queue_job_id
 from .worker_limits import WorkerLimits, end_of_allocation
 
 ENDS_AT_VARIABLE = "IONLOOP_ALLOCATION_ENDS_AT"
+QUEUE_JOB_VARIABLE = "IONLOOP_QUEUE_JOB"
+"""How a pilot tells its workers what the store calls their queue job."""
 _JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "lsf": "LSB_JOBID"}
 
 
@@ -34,15 +36,25 @@ class PilotSettings(BaseModel):
     margin_s: float
     longest_s: float
     idle_s: float
+    name: str = ""
+    clusters: str = ""
 
     def job(self, environment: Mapping[str, str] = os.environ) -> str:
         """Return the number that the scheduler gave to this process's job; empty outside of the queue."""
         return environment.get(_JOB_VARIABLES[self.scheduler], "")
 
+    def cluster(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Return the cluster that this process's job is on, where one was chosen."""
+        if not self.clusters:
+            return ""
+        return environment.get("SLURM_CLUSTER_NAME") or (self.clusters if "," not in self.clusters else "")
+
     def queue_job(self, environment: Mapping[str, str] = os.environ) -> str:
         """Return the identifier of this process's queue job in the store; empty outside of the queue."""
         job = self.job(environment)
-        return queue_job_id(self.scheduler, job) if job else ""
+        return environment.get(QUEUE_JOB_VARIABLE) or (
+            queue_job_id(self.scheduler, job, self.cluster(environment)) if job else ""
+        )
 
     def limits(self, environment: Mapping[str, str] = os.environ) -> WorkerLimits:
         """Return the limits of each of the workers."""

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import DuplicateKeyError
 
+from ..errors import IonloopError
 from ..store.connection import Store
-from .heartbeat import ENVIRONMENT_EXIT
+from .heartbeat import ENVIRONMENT_EXIT, PROCESS_FIELDS, worker_is_lost
 from .lost_jobs import Loss, recover_lost_jobs
 from .scheduler import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler
 from .worker_process import last_line, last_lines
@@ -21,11 +22,19 @@ from .worker_process import last_line, last_lines
 _EXCEEDED_MEMORY = re.compile(r"exceeded (job |step )?memory limit", re.IGNORECASE)
 _LOG_LINES = 20
 FORGOTTEN_AFTER_S = 60.0
-"""A job that the scheduler does not know is taken for gone only this long after its submission."""
+"""A job that the scheduler does not know is taken for gone only this long after its submission, and after that was
+noticed first."""
+UNCLEAR_LIMIT_S = 24 * 3600.0
+"""How long what may have been submitted is counted where the queue does not say."""
 
 
 class QueueJob(BaseModel):
-    """One job in a scheduler's queue: a pilot that runs workers."""
+    """One job in a scheduler's queue: a pilot that runs workers.
+
+    ``name`` is what only this job is called in the queue, ``cluster`` the one of several that it is on (where the
+    submission is unclear, those that it may be on), ``missing_since`` when the scheduler was first found not to know it
+    (s since the epoch), ``is_unwanted`` says that somebody cancelled it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -42,21 +51,58 @@ class QueueJob(BaseModel):
     ended: float | None = None
     pilot_state: QueueState | None = None
     pilot_reason: str = ""
+    name: str = ""
+    cluster: str = ""
+    missing_since: float | None = None
+    is_unwanted: bool = False
+
+    @property
+    def reference(self) -> str:
+        """What the scheduler is asked for."""
+        return f"{self.job};{self.cluster}" if self.cluster else self.job
 
     def to_document(self) -> dict[str, Any]:
         """Return the document for the database."""
         return self.model_dump(by_alias=True, mode="json")
 
 
-def queue_job_id(scheduler: str, job: str) -> str:
+def queue_job_id(scheduler: str, job: str, cluster: str = "") -> str:
     """Return the identifier of a scheduler's job within the store."""
-    return f"{scheduler}-{job}"
+    return f"{scheduler}-{job}@{cluster}" if cluster else f"{scheduler}-{job}"
 
 
-def adopt_queue_job(store: Store, job: QueueJob) -> None:
-    """Record a job unless it is known: its pilot may start before its submission is recorded, or instead of it."""
-    with suppress(DuplicateKeyError):
-        store.database.queue_jobs.insert_one(job.to_document())
+def note_submission(store: Store, job: QueueJob) -> QueueJob:
+    """Record that a job is about to be submitted: whoever is killed before the answer leaves it to be looked for."""
+    announced = job.model_copy(update={"id": f"{job.scheduler}-{job.name}", "job": "", "state": QueueState.UNCLEAR})
+    store.database.queue_jobs.insert_one(announced.to_document())
+    return announced
+
+
+def settle_submission(store: Store, announced: QueueJob, state: QueueState, reason: str) -> None:
+    """Record that a submission led to no job that anybody knows of, or that this is unclear."""
+    ended = None if state is QueueState.UNCLEAR else time.time()
+    update = {"state": state.value, "reason": reason, "ended": ended}
+    store.database.queue_jobs.update_one({"_id": announced.id, "state": QueueState.UNCLEAR.value}, {"$set": update})
+
+
+def adopt_queue_job(store: Store, job: QueueJob) -> str:
+    """Record a job unless it is known; return its identifier.
+
+    Its pilot may start before its submission is recorded, or instead of it. A job that both name differently (servers
+    of PBS have long and short names) is known by its own name.
+    """
+    jobs = store.database.queue_jobs
+    known = jobs.find_one({"name": job.name, "job": {"$ne": ""}}, {"_id": 1}) if job.name else None
+    if known is None:
+        with suppress(DuplicateKeyError):
+            jobs.insert_one(job.to_document())
+    identifier = str(known["_id"]) if known else job.id
+    if job.state is not QueueState.RUNNING:
+        # The scheduler's own words, which it is asked for later.
+        jobs.update_one({"_id": identifier}, {"$set": {"job": job.job, "cluster": job.cluster}})
+    if job.name:
+        jobs.delete_many({"name": job.name, "job": ""})
+    return identifier
 
 
 def note_pilot_end(store: Store, identifier: str, state: QueueState, reason: str) -> None:
@@ -82,12 +128,17 @@ def settled_facts(job: QueueJob, facts: QueueFacts | None, moment: float) -> Que
     What the pilot itself said of its end is more exact than the scheduler's "failed".
     """
     if facts is None:
-        if moment - job.submitted < FORGOTTEN_AFTER_S:
-            return None
         if job.pilot_state is not None:
             return QueueFacts(job.pilot_state, job.pilot_reason)
+        if moment - job.submitted < FORGOTTEN_AFTER_S:
+            return None
+        if job.is_unwanted:
+            return QueueFacts(QueueState.CANCELLED, "cancelled here; the scheduler knows it no more")
         return QueueFacts(QueueState.VANISHED, f"{job.scheduler} does not know it (any more)")
-    if facts.state in (QueueState.FAILED, QueueState.FINISHED) and job.pilot_state is not None:
+    explained = (
+        {QueueState.FINISHED} if job.pilot_state is QueueState.FINISHED else {QueueState.FAILED, QueueState.FINISHED}
+    )
+    if facts.state in explained and job.pilot_state is not None:
         return QueueFacts(job.pilot_state, f"{job.pilot_reason} ({facts.reason})")
     said = _memory_complaint(job) if facts.state is QueueState.FAILED else ""
     if said:
@@ -112,10 +163,12 @@ def reconcile(store: Store, scheduler: Scheduler, *, moment: float | None = None
     """Bring queue jobs up to date with the scheduler, and put back what ended ones ran; return what changed."""
     moment = time.time() if moment is None else moment
     active = [job for job in queue_jobs(store, only_active=True) if job.scheduler == scheduler.name]
-    known = scheduler.ask(job.job for job in active)
+    known = scheduler.ask(job.reference for job in active)
     changed = []
     for job in active:
-        facts = settled_facts(job, known.get(job.job), moment)
+        if _must_be_waited_for(store, job, known.get(job.reference), moment):
+            continue
+        facts = settled_facts(job, known.get(job.reference), moment)
         if facts is None:
             continue
         ended = None if facts.state in IN_QUEUE else moment
@@ -126,6 +179,48 @@ def reconcile(store: Store, scheduler: Scheduler, *, moment: float | None = None
         store.database.queue_jobs.update_one({"_id": job.id}, {"$set": update})
         changed.append(job.model_copy(update={"state": facts.state, "reason": facts.reason, "ended": ended}))
     return changed
+
+
+def _must_be_waited_for(store: Store, job: QueueJob, facts: QueueFacts | None, moment: float) -> bool:
+    """Return whether a job that the scheduler does not know may be there all the same.
+
+    A scheduler that is overloaded or starts again may answer with an empty list and no error.
+    """
+    is_missing = facts is None and job.pilot_state is None
+    since = job.missing_since if is_missing else None
+    if is_missing and not _may_live(store, job):
+        since = moment if since is None else since
+        if moment - max(since, job.submitted) >= FORGOTTEN_AFTER_S:
+            return False
+    elif is_missing:
+        since = None
+    if since != job.missing_since:
+        store.database.queue_jobs.update_one({"_id": job.id}, {"$set": {"missing_since": since}})
+    return is_missing
+
+
+def _may_live(store: Store, job: QueueJob) -> bool:
+    """Return whether a worker of that job is not known to be dead."""
+    workers = store.workers.find({"queue_job": job.id, "state": "running"}, PROCESS_FIELDS)
+    # Each is looked at: a heart that nobody looks at is never found to be silent.
+    lost = [worker_is_lost(store, worker) for worker in workers]
+    return not all(lost)
+
+
+def find_unclear(store: Store, scheduler: Scheduler, job: QueueJob) -> bool | None:
+    """Look for what may have been submitted by its name; return whether it is there, None if the queue does not say."""
+    try:
+        found = scheduler.find(job.name, job.cluster)
+    except IonloopError:
+        return None
+    if found is None:
+        return False
+    number, _, cluster = found.partition(";")
+    identifier = queue_job_id(job.scheduler, number, cluster)
+    update = {"id": identifier, "job": number, "cluster": cluster, "state": QueueState.PENDING, "reason": ""}
+    update["log"] = job.log.replace("%j", number)
+    adopt_queue_job(store, job.model_copy(update=update))
+    return True
 
 
 def _recover_jobs_of(store: Store, job: QueueJob, facts: QueueFacts) -> None:
@@ -143,12 +238,18 @@ def cancel_queue_jobs(store: Store, campaign: str, scheduler: Callable[[str], Sc
 
     Their ends are recorded when the queue is looked at next.
     """
-    by_scheduler: dict[str, list[str]] = {}
+    for job in queue_jobs(store, campaign):
+        if job.state is QueueState.UNCLEAR and not find_unclear(store, scheduler(job.scheduler), job):
+            reason = f"its campaign was cancelled; it was not found in the queue by its name, {job.name}"
+            settle_submission(store, job, QueueState.CANCELLED, reason)
+    by_scheduler: dict[str, list[QueueJob]] = {}
     for job in queue_jobs(store, campaign, only_active=True):
-        by_scheduler.setdefault(job.scheduler, []).append(job.job)
+        by_scheduler.setdefault(job.scheduler, []).append(job)
     for name, jobs in by_scheduler.items():
-        scheduler(name).cancel(jobs)
-    return [queue_job_id(name, job) for name, jobs in by_scheduler.items() for job in jobs]
+        scheduler(name).cancel([job.reference for job in jobs])
+        marked = {"_id": {"$in": [job.id for job in jobs]}}
+        store.database.queue_jobs.update_many(marked, {"$set": {"is_unwanted": True}})
+    return [job.id for jobs in by_scheduler.values() for job in jobs]
 
 
 def count_by_state(jobs: Iterable[QueueJob]) -> dict[str, int]:

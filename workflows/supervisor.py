@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from dataclasses import dataclass, field
 
 from ..errors import IonloopError
 from ..store.connection import Store
-from .heartbeat import ENVIRONMENT_EXIT
+from .heartbeat import ENVIRONMENT_EXIT, hopes_for_workers
 from .lost_jobs import recover_lost_jobs
 from .status import CampaignStatus, campaign_status
 from .worker_process import WorkerProcess, end_workers, last_line, start_worker
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 GRACE_S = 10.0
@@ -40,8 +43,12 @@ class Supervisor:
     max_crashes: int = 3
     _processes: list[WorkerProcess] = field(default_factory=list)
 
-    def run(self, watch: Callable[[CampaignStatus], None]) -> CampaignStatus:
+    def run(
+        self, watch: Callable[[CampaignStatus], None], *, tell: Callable[[str], None] = logger.warning
+    ) -> CampaignStatus:
         """Run the campaign until no job is left; ``watch`` is told where it stands about twice a second.
+
+        ``tell`` is told what people should know before: which jobs are waited for, and why.
 
         Raises
         ------
@@ -49,6 +56,8 @@ class Supervisor:
             If the machine or the store fails: what is done stays done, the same call carries on.
         """
         recover_lost_jobs(self.store)
+        for line in hopes_for_workers(self.store):
+            tell(line)
         try:
             while True:
                 self._replace_dead()

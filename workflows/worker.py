@@ -28,14 +28,16 @@ from pymongo.errors import PyMongoError
 
 from ..errors import IonloopError
 from ..labelling.engine_process import on_engine_failure
+from ..labelling.temporary import remove_leftovers
+from ..processes import process_document, process_name
 from ..store.connection import Store
-from ..store.processes import HEARTBEAT_S, host_name, worker_name
+from ..store.hearts import HEARTBEAT_S
 from ..store.retrying import StoreUnreachable
 from ..tasks.context import TaskContext, task_context
-from .heartbeat import ENVIRONMENT_EXIT
+from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts
 from .holds import Hold, all_controls, charge, control_of, enforce_budget
 from .job_logs import own_log
-from .lost_jobs import Loss, put_back, recover_lost_jobs
+from .lost_jobs import Loss, busy_pause_s, put_back, put_back_as_busy, recover_lost_jobs
 from .registry import admit_registered_tasks
 from .scheduler import QueueState
 from .worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, job_queries
@@ -67,6 +69,7 @@ class CurrentJob:
     """The job that a worker has taken; ``had_it_all`` says whether it was given a whole allocation."""
 
     launch: int
+    number: int
     campaign: str
     kind: str
     engine: str
@@ -87,7 +90,7 @@ def current_job(firework: Firework, launch: int) -> CurrentJob:
         parameters = task.get("parameters")
         settings = parameters.get("engine") if isinstance(parameters, Mapping) else None
         engine = settings.get("engine") if isinstance(settings, Mapping) else None
-    return CurrentJob(launch, str(spec.get("campaign", "")), kind, str(engine or kind or "unknown"))
+    return CurrentJob(launch, firework.fw_id, str(spec.get("campaign", "")), kind, str(engine or kind or "unknown"))
 
 
 class _WatchedLaunchPad:
@@ -98,11 +101,13 @@ class _WatchedLaunchPad:
         launchpad: Any,
         taken: Callable[[Firework, int], None],
         about_to_fail: Callable[[], None],
+        has_put_back: Callable[[], bool],
         delivery: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._launchpad = launchpad
         self._taken = taken
         self._about_to_fail = about_to_fail
+        self._has_put_back = has_put_back
         self._delivery = delivery
 
     def __getattr__(self, name: str) -> Any:
@@ -118,6 +123,8 @@ class _WatchedLaunchPad:
         if state == "FIZZLED":
             self._about_to_fail()
         with self._delivery():
+            if state == "FIZZLED" and self._has_put_back():
+                return None
             return self._launchpad.complete_launch(launch_id, action, state)
 
 
@@ -149,13 +156,18 @@ class Worker:
         self.store = store
         self.campaign = campaign
         self.limits = limits or WorkerLimits()
-        self.name = worker_name(os.getpid())
+        self.name = process_name(os.getpid())
         self._job: CurrentJob | None = None
         self._jobs_taken = 0
         self._started = time.monotonic()
-        self._launchpad = _WatchedLaunchPad(store.launchpad, self._taken, self._about_to_fail, self._delivery)
+        self._launchpad = _WatchedLaunchPad(
+            store.launchpad, self._taken, self._about_to_fail, self._has_put_back, self._delivery
+        )
         self._charged_at = 0.0
         self._charging = threading.Lock()
+        # Why the present job cannot be done now; until when jobs that could not be are left alone, by their number.
+        self._busy = ""
+        self._left_alone: dict[int, float] = {}
         # No further job; no further heartbeat.
         self._stop = threading.Event()
         self._over = threading.Event()
@@ -180,6 +192,7 @@ class Worker:
         fireworks_rocket.PRINT_FW_JSON = False
         fireworks_rocket.ROCKET_STREAM_LOGLEVEL = "CRITICAL"
         os.chdir(self.store.artefacts.folder(Path("workers")))
+        remove_leftovers()
         # Whatever happens to the server, a job's work is finished and delivered when it is back.
         self.store.wait_for_server(SERVER_PATIENCE_S, self._abandon)
         self._register()
@@ -187,7 +200,11 @@ class Worker:
         if self.limits.ends_at is not None:
             threading.Thread(target=self._watch_the_end, daemon=True).start()
         context = _WorkerContext(
-            self.store, worker=self.name, on_environment_failure=self._abandon, at_safe_point=self._at_safe_point
+            self.store,
+            worker=self.name,
+            on_environment_failure=self._abandon,
+            on_busy=self._note_busy,
+            at_safe_point=self._at_safe_point,
         )
         try:
             with task_context(context):
@@ -200,8 +217,9 @@ class Worker:
         done, pause_s = 0, POLL_S
         idle_since = recovered_at = time.monotonic()
         while not self._stop.is_set() and (not max_jobs or done < max_jobs):
+            self._busy = ""
             if self._run_one():
-                done, pause_s = done + 1, POLL_S
+                done, pause_s = done + (not self._busy), POLL_S
                 idle_since = time.monotonic()
                 continue
             moment = time.monotonic()
@@ -226,9 +244,10 @@ class Worker:
         if kinds is not None and not kinds:
             self._stop.set()
             return False
+        others = {"fw_id": {"$nin": self._jobs_left_alone()}} if self._left_alone else {}
         for query in job_queries(all_controls(self.store), self.campaign, kinds):
             # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
-            if launch_rocket(self._launchpad, FWorker(name=self.name, query=query), strm_lvl="CRITICAL"):
+            if launch_rocket(self._launchpad, FWorker(name=self.name, query={**query, **others}), strm_lvl="CRITICAL"):
                 # Whoever puts a job back at this moment ends this process.
                 with self._putting_back:
                     self._job = None
@@ -242,6 +261,27 @@ class Worker:
             yield
             self._charge()
             self._job = None
+
+    def _jobs_left_alone(self) -> list[int]:
+        """Return the jobs that were busy a moment ago."""
+        moment = time.monotonic()
+        self._left_alone = {number: until for number, until in self._left_alone.items() if until > moment}
+        return sorted(self._left_alone)
+
+    def _note_busy(self, reason: str) -> None:
+        self._busy = reason
+
+    def _has_put_back(self) -> bool:
+        """Put the present job back if all that is wrong is that another process holds what it needs."""
+        job = self._job
+        if not self._busy or job is None:
+            return False
+        times = put_back_as_busy(self.store, job.launch, self._busy)
+        if times:
+            self._left_alone[job.number] = time.monotonic() + busy_pause_s(times)
+        else:
+            self._busy = ""
+        return bool(times)
 
     def _others_run(self) -> bool:
         """Return whether a job runs elsewhere: its end may make others ready."""
@@ -263,8 +303,7 @@ class Worker:
             {"_id": self.name},
             {
                 "_id": self.name,
-                "host": host_name(),
-                "pid": os.getpid(),
+                **process_document(os.getpid()),
                 "started": time.time(),
                 "heartbeat": time.time(),
                 "state": "running",
@@ -288,6 +327,7 @@ class Worker:
 
     def _beat_once(self) -> None:
         self.store.note_worker(self.name, heartbeat=time.time())
+        look_at_hearts(self.store)
         job = self._job
         if job is not None:
             self._charge()
@@ -307,25 +347,32 @@ class Worker:
     # -- leaving ---------------------------------------------------------------------------------------------------
 
     def leave_on_signal(self) -> None:
-        """From now on, SIGTERM makes this worker put its job back and end; Ctrl-C is left to whoever started it.
+        """From now on, SIGTERM makes this worker put its job back and end.
 
-        FireWorks records any exception, also that of an orderly exit, as the job's failure. The signal is noticed by
-        a thread, because a fit may keep the main one away from Python's own handlers for minutes.
+        So do Ctrl-C and the end of the terminal where nobody supervises it, unless they are ignored (nohup, a job in
+        the background). FireWorks records any exception, also that of an orderly exit, as the job's failure. The
+        signal is noticed by a thread, because a fit may keep the main one away from Python's own handlers for minutes.
         """
-        # Ctrl-C reaches the whole process group; whoever started the workers decides.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         receiver, sender = socket.socketpair()
         sender.setblocking(False)
-        signal.signal(signal.SIGTERM, lambda *_: None)
+        heard = {signal.SIGTERM}
+        for number in (signal.SIGINT, signal.SIGHUP):
+            # They reach the whole process group; whoever started the workers decides.
+            if self.limits.supervisor:
+                signal.signal(number, signal.SIG_IGN)
+            elif signal.getsignal(number) is not signal.SIG_IGN:
+                heard.add(number)
+        for number in heard:
+            signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(sender.fileno())
 
         # Signals are written to it as long as this process lives.
         self._signals = sender
 
         def wait() -> None:
-            while receiver.recv(1)[0] != signal.SIGTERM:
+            while (number := receiver.recv(1)[0]) not in heard:
                 continue
-            self.leave(Loss("asked to leave", "its worker received SIGTERM"), SAFE_POINT_WAIT_S)
+            self.leave(Loss("asked to leave", f"its worker received {signal.Signals(number).name}"), SAFE_POINT_WAIT_S)
 
         threading.Thread(target=wait, daemon=True).start()
         self._hears_signals = True

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..errors import IonloopError
 from .holds import Control
+from .scheduler_commands import run_command
 
 RESUMABLE_KINDS = frozenset(
     {
@@ -124,7 +125,6 @@ def parse_end_time(text: str) -> float | None:
 
 def _ask_slurm(job: str) -> float | None:
     try:
-        command = ["scontrol", "--oneliner", "show", "job", job]
-        return parse_end_time(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)
-    except (OSError, subprocess.SubprocessError):
+        return parse_end_time(run_command(["scontrol", "--oneliner", "show", "job", job]))
+    except IonloopError:
         return None

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..processes import process_name
 from ..store.connection import Store
-from ..store.processes import worker_name
 
 _LOG_TAIL_BYTES = 4096
 
@@ -36,7 +36,7 @@ def start_worker(store: Store, arguments: Sequence[str], label: str) -> WorkerPr
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
         )
-    return WorkerProcess(process, worker_name(process.pid), log)
+    return WorkerProcess(process, process_name(process.pid), log)
 
 
 def end_workers(workers: Sequence[WorkerProcess], grace_s: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ...errors import InputError, IonloopError
+from ...errors import Busy, InputError, IonloopError
 
 
 class StoreError(IonloopError):
@@ -16,7 +16,7 @@ class StoreFull(StoreError):
     """No space is left for the store. It is intact and works again once there is space."""
 
 
-class StoreBusy(StoreError):
+class StoreBusy(StoreError, Busy):
     """Another process holds the store for longer than anybody should."""
 
 

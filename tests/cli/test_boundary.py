@@ -139,7 +139,9 @@ def test_colour_is_off_where_the_user_says_so(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_with_130() -> None:
-    script = "import time\nfrom ionloop.cli.errors import run_guarded\nprint('up', flush=True)\n"
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start.
+    script = "import signal, time\nfrom ionloop.cli.errors import run_guarded\n"
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler)\nprint('up', flush=True)\n"
     script += "raise SystemExit(run_guarded(lambda: time.sleep(60)))"
     process = subprocess.Popen(
         [sys.executable, "-c", script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

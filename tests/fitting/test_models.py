@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from ionloop.fitting.models import (
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import BaselineSettings, GapSettings, ModelKind, Regularisation
+from ionloop.processes import process_name
 
 FORCE_TOLERANCE_eV_per_A = 1e-10
 STRESS_TOLERANCE_eV_per_A3 = 1e-12
@@ -213,8 +214,8 @@ def test_a_folder_of_something_else_is_never_overwritten(
 def test_leftovers_of_dead_processes_are_removed(
     lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
 ) -> None:
-    dead = tmp_path / f".gap.{socket.gethostname()}.{DEAD_PROCESS}.partial"
-    elsewhere = tmp_path / f".gap.another-machine.{DEAD_PROCESS}.partial"
+    dead = tmp_path / f".gap.{process_name(os.getpid()).rsplit('-', 2)[0]}-{DEAD_PROCESS}-1.partial"
+    elsewhere = tmp_path / f".gap.another-machine-0123456789-{DEAD_PROCESS}-1.partial"
     for folder in (dead, elsewhere):
         folder.mkdir()
     fit_model("gap", lithium_sulfide, small_settings, None, tmp_path / "gap")

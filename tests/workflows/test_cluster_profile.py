@@ -7,7 +7,7 @@ from ionloop.errors import InputError
 from ionloop.workflows.cluster_profile import ClusterProfile, ProfileError, read_profile, task_kinds
 from ionloop.workflows.job_script import ScriptRequest, job_script, refuse_secrets
 from ionloop.workflows.launcher import jobs_per_allocation
-from ionloop.workflows.scheduler import scheduler_of
+from ionloop.workflows.schedulers import scheduler_of
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "cluster"
 LOG = "/store/cluster/small-%j.log"

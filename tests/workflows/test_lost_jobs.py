@@ -9,9 +9,9 @@ import psutil
 import pytest
 from fireworks import FWorker
 
+from ionloop.processes import process_name
 from ionloop.sampling.molecular_dynamics import read_frames
 from ionloop.states import State
-from ionloop.store.processes import host_name, worker_name
 from ionloop.workflows.campaign import Campaign
 from ionloop.workflows.job_logs import lines_about
 from ionloop.workflows.ledger import failures, group_failures
@@ -80,9 +80,11 @@ def test_a_job_that_exceeds_its_memory_again_and_again_is_given_up_and_a_pre_emp
 
 def test_a_dead_worker_s_job_is_left_to_its_supervisor_while_that_one_lives(small):
     small.submit()
-    start_job(small, f"{host_name()}-{2**22 - 1}-1")
-    for supervisor, recovered in ((worker_name(os.getpid()), 0), (f"{host_name()}-{2**22 - 1}-2", 1)):
-        changes = {"host": host_name(), "pid": 2**22 - 1, "supervisor": supervisor}
+    mine = process_name(os.getpid())
+    dead = mine.rsplit("-", 2)[0] + f"-{2**22 - 1}"
+    start_job(small, f"{dead}-1")
+    for supervisor, recovered in ((mine, 0), (f"{dead}-2", 1)):
+        changes = {"supervisor": supervisor}
         small.store.workers.update_many({}, {"$set": changes})
         assert len(recover_lost_jobs(small.store)) == recovered
 

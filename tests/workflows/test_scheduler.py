@@ -1,17 +1,22 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ionloop.errors import InputError
-from ionloop.workflows.scheduler import (
-    QueueState,
-    SchedulerError,
+from ionloop.workflows.lsf import Lsf, lsf_facts
+from ionloop.workflows.pbs import Pbs, parse_qstat, pbs_facts
+from ionloop.workflows.scheduler import QueueState, SchedulerError, UnclearSubmission
+from ionloop.workflows.scheduler_commands import answer_of, job_in, run_command
+from ionloop.workflows.slurm import (
     Slurm,
-    lsf_facts,
+    option_of,
     parse_sacct,
     parse_scontrol_exit,
     parse_squeue,
-    pbs_facts,
-    run_command,
     slurm_facts,
+    submission_environment,
 )
 
 SQUEUE = """\
@@ -103,10 +108,198 @@ def test_a_command_that_is_missing_or_fails_is_told_with_its_own_words():
         run_command(["bash", "-c", "echo invalid partition >&2; exit 3"])
 
 
-def test_an_answer_that_is_no_number_is_no_job(tmp_path, monkeypatch):
-    sbatch = tmp_path / "sbatch"
-    sbatch.write_text("#!/bin/bash\necho maintenance until noon\n")
-    sbatch.chmod(0o700)
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Stand-ins for a site's commands: told what to do in bash, they note what they were asked."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(SchedulerError, match="maintenance until noon"):
+
+    def add(**scripts: str) -> None:
+        for name, body in scripts.items():
+            path = tmp_path / name
+            path.write_text(f'#!/bin/bash\necho "{name} $*" >> {tmp_path}/asked\n{body}\n')
+            path.chmod(0o700)
+
+    add.asked = lambda: (tmp_path / "asked").read_text().splitlines()
+    return add
+
+
+@pytest.mark.parametrize(
+    ("answer", "job"),
+    [
+        ("1001\n", "1001"),
+        ("1001;mycluster\n", "1001;mycluster"),
+        ("--> Checking allocation...OK\n1001\n", "1001"),
+        ("1001\nYour job will be charged to account abc\n", "1001"),
+        ("2 of your 100 h are left\nSubmitted batch job 1001\n", "1001"),
+        ("Submitted batch job 1001 on cluster other\n", "1001;other"),
+        ("101.server\n", "101.server"),
+        ("Welcome to v2.0\nqsub: job 101.pbs-1.cluster.local ready\n", "101.pbs-1.cluster.local"),
+        ("Job <77> is submitted to queue <normal>.\n", "77"),
+        ("maintenance until noon\n", ""),
+        ("charged at 1.5 per hour in 2026\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_s_number_is_found_wherever_an_answer_holds_it(answer, job):
+    assert job_in(answer) == job
+
+
+@pytest.mark.parametrize(
+    ("sbatch", "kind", "job"),
+    [
+        ("echo maintenance until noon", UnclearSubmission, ""),
+        ("echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1", UnclearSubmission, ""),
+        ("kill -9 $$", UnclearSubmission, ""),
+        ("echo 1001; echo 'the log of submissions is full' >&2; exit 3", UnclearSubmission, "1001"),
+        ("echo 80; echo 1001", UnclearSubmission, "80"),
+        ("echo 'error: Batch job submission failed: Invalid account' >&2; exit 1", SchedulerError, ""),
+    ],
+)
+def test_what_may_have_arrived_is_told_from_what_was_refused(commands, tmp_path, sbatch, kind, job):
+    commands(sbatch=sbatch)
+    with pytest.raises(SchedulerError) as caught:
         Slurm().submit(tmp_path / "script")
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "job", "") == job
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(commands, monkeypatch):
+    monkeypatch.setattr("ionloop.workflows.scheduler_commands.COMMAND_TIMEOUT_S", 0.5)
+    commands(squeue="echo 'slurm: retrying' >&2; sleep 300; true", sbatch="echo 1001; sleep 300 & ")
+    with pytest.raises(SchedulerError, match=r"did not answer within 0\.5 s: slurm: retrying"):
+        run_command(["squeue"])
+    answer = answer_of(["sbatch"])
+    assert (answer.status, answer.output) == (0, "1001\n"), "what it left behind does not count"
+
+
+def test_the_variables_of_a_site_change_nothing_of_what_is_read(commands, tmp_path, monkeypatch):
+    theirs = {
+        "SQUEUE_FORMAT": "%i",
+        "SQUEUE_STATES": "RUNNING",
+        "SQUEUE_USERS": "nobody",
+        "SACCT_FORMAT": "user",
+        "SLURM_TIME_FORMAT": "relative",
+        "SCANCEL_INTERACTIVE": "1",
+        "SBATCH_WAIT": "1",
+        "SBATCH_ARRAY_INX": "1-10",
+        "SBATCH_PARTITION": "long",
+        "SBATCH_ACCOUNT": "mine",
+        "SLURM_CONF": "/etc/slurm.conf",
+    }
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    for name in ("USER", "LOGNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    commands(squeue=f"env > {tmp_path}/env.squeue", sbatch=f"env > {tmp_path}/env.sbatch; echo 7")
+    script = tmp_path / "script"
+    script.write_text("#!/bin/bash\n#SBATCH --partition=short\n")
+    assert Slurm().submit(script) == "7"
+    assert Slurm().find("name") is None
+
+    def seen(name: str) -> set[str]:
+        return {line.partition("=")[0] for line in (tmp_path / f"env.{name}").read_text().splitlines()} & theirs.keys()
+
+    # What the script says itself is not overridden; where it says nothing, what the user chose holds.
+    assert seen("sbatch") == {"SBATCH_ACCOUNT", "SLURM_CONF"}
+    assert seen("squeue") == {"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_WAIT", "SBATCH_ARRAY_INX", "SLURM_CONF"}
+    assert "SBATCH_PARTITION" in submission_environment(["--time=1"], {"SBATCH_PARTITION": "long"})
+
+
+@pytest.mark.parametrize("directive", ["--clusters=far", "--clusters far", "-M far", "-Mfar", "-M 'far'"])
+def test_the_cluster_of_a_job_is_kept_and_asked(commands, tmp_path, directive):
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/bash\n#SBATCH {directive}\n")
+    commands(
+        sbatch="echo 1001",
+        squeue="echo 'CLUSTER: far'; echo '1001|COMPLETED|None|n1|ionloop-x'",
+        sacct="exit 1",
+        scontrol="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+        scancel="exit 0",
+    )
+    slurm = Slurm()
+    assert slurm.clusters([directive]) == "far"
+    assert slurm.submit(script) == "1001;far"
+    assert slurm.ask(["1001;far"])["1001;far"].state is QueueState.FINISHED
+    assert slurm.ask(["1002;far"]) == {}
+    assert slurm.find("ionloop-x", "far") == "1001;far"
+    slurm.cancel(["1001;far", "7"])
+    asked = [line for line in commands.asked() if not line.startswith("sbatch")]
+    assert [line for line in asked if " -M far " not in line] == ["scancel --quiet 7"]
+    assert {line.split()[0] for line in asked} == {"squeue", "sacct", "scontrol", "scancel"}
+
+
+def test_options_are_read_as_sbatch_reads_them():
+    assert option_of(["--time=5 --partition=a", "-p b # -p c"], ("--partition", "-p")) == "b"
+    assert option_of(["--comment='it is -p' --parse"], ("--partition", "-p")) is None
+
+
+def test_an_empty_list_of_squeue_is_held_against_what_the_controller_says(commands):
+    commands(squeue="exit 0", sacct="exit 1", scontrol="echo 'JobId=7 JobState=RUNNING Reason=None ExitCode=0:0'")
+    assert Slurm().ask(["7"])["7"].state is QueueState.RUNNING
+    commands(scontrol="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert Slurm().ask(["7"]) == {}
+    commands(sacct="echo '7|RUNNING|0:0'")
+    assert Slurm().ask(["7"]) == {}, "accounting missed its end"
+    commands(scontrol="echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(SchedulerError, match="Unable to contact"):
+        Slurm().ask(["7"])
+
+
+def test_a_queue_that_tells_no_names_does_not_say_that_there_is_no_such_job(commands):
+    commands(squeue="echo '7|RUNNING|None|n1'", sacct="exit 1")
+    with pytest.raises(SchedulerError, match="names"):
+        Slurm().find("ionloop-x")
+
+
+# What PBS copied from an environment and a comment: escapes that are none, a tab, numbers that are none, bare words.
+PBS_JSON = r"""Welcome to the cluster
+{"timestamp":1795995706,"pbs_version":"19.1.3","Jobs":{
+"101.pbs":{"Job_Name":007,"job_state":"R","Variable_List":{"PS1":"\[\e[1m\]\u","TAB":"a	b","X":1e5x}},
+"102.pbs.cluster":{"job_state":"F","Exit_status":0271,"comment":"Job run \x"}}}"""
+PBS_TEXT = "Job Id: 101.pbs\n    job_state = R\n    comment = a long\n\t one\n\nJob Id: 102.pbs\n    job_state = Q\n"
+
+
+def test_json_that_is_none_is_mended(commands, tmp_path):
+    (tmp_path / "answer").write_text(PBS_JSON)
+    commands(qstat=f"cat {tmp_path}/answer; echo 'qstat: Unknown Job Id 103.pbs' >&2; exit 153")
+    found = Pbs().ask(["101.pbs", "102.pbs", "103.pbs"])
+    states = {job: facts.state for job, facts in found.items()}
+    assert states == {"101.pbs": QueueState.RUNNING, "102.pbs": QueueState.CANCELLED}
+    assert commands.asked()[-1].endswith("-F json 101.pbs 102.pbs 103.pbs"), "others' jobs are not asked for"
+
+
+def test_where_json_cannot_be_mended_the_long_form_is_read_or_the_launcher_told(commands, tmp_path):
+    (tmp_path / "text").write_text(PBS_TEXT)
+    broken = r"""echo '{"Jobs":{"101.pbs":{"P":"C:\","Q":"x"}}'"""
+    commands(qstat=f'case "$*" in *json*) {broken};; *) cat {tmp_path}/text;; esac')
+    found = Pbs().ask(["101.pbs", "102.pbs"])
+    assert {job: facts.reason for job, facts in found.items()} == {
+        "101.pbs": "pbs: state R, a long one",
+        "102.pbs": "pbs: state Q",
+    }
+    commands(qstat=broken)
+    with pytest.raises(SchedulerError, match="cannot be read"):
+        Pbs().ask(["101.pbs"])
+    commands(qstat="exit 0")
+    with pytest.raises(SchedulerError, match="answered nothing"):
+        Pbs().ask(["101.pbs"])
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=12) | st.integers() | st.floats(allow_nan=False)))
+def test_mending_changes_nothing_of_json_that_is_whole(environment):
+    jobs = {"1.pbs": {"job_state": "R", "Variable_List": environment}}
+    text = json.dumps({"Jobs": jobs}, ensure_ascii=False)
+    assert parse_qstat(text) == jobs
+    assert parse_qstat(text.replace('"job_state"', '"Priority":007,"job_state"'))["1.pbs"] | {"Priority": 0} == {
+        **jobs["1.pbs"],
+        "Priority": 0,
+    }
+
+
+def test_a_queue_of_lsf_without_jobs_is_an_answer(commands):
+    commands(bjobs="echo 'No job found' >&2; exit 255")
+    assert Lsf().ask(["7"]) == {}
+    assert Lsf().find("x") is None
+    commands(bjobs="echo 'LSF is down. Please wait ...' >&2; exit 255")
+    with pytest.raises(SchedulerError, match="LSF is down"):
+        Lsf().ask(["7"])

@@ -1,14 +1,13 @@
 import errno
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 from fireworks import Firework, PyTask, ScriptTask, Workflow
 
 from ionloop.labelling.scratch import ScratchError
-from ionloop.store.processes import host_name, is_dead, process_start, worker_name
+from ionloop.processes import process_document, process_name, process_start
+from ionloop.store.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
@@ -18,33 +17,43 @@ from ionloop.workflows.status import campaign_status
 from ionloop.workflows.worker import Worker
 
 
-def worker_document(pid: int, name: str, host: str = "", heartbeat: float | None = None) -> dict:
-    return {
-        "_id": name,
-        "host": host or host_name(),
-        "pid": pid,
-        "heartbeat": time.time() if heartbeat is None else heartbeat,
-    }
+def worker_document(pid: int, name: str, heartbeat: float = 0.0) -> dict:
+    return {"_id": name, **process_document(pid), "heartbeat": heartbeat}
 
 
-def test_a_process_keeps_its_name_and_a_dead_one_is_known():
-    assert worker_name(os.getpid()) == worker_name(os.getpid())
-    assert not is_dead(worker_document(os.getpid(), worker_name(os.getpid())))
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = worker_name(process.pid)
-    assert not is_dead(worker_document(process.pid, name))
-    process.communicate()
-    assert is_dead(worker_document(process.pid, name))
+def dead_name() -> str:
+    """The name of a process of this machine that has ended."""
+    start = process_start(os.getpid())
+    return process_name(os.getpid()).removesuffix(f"{os.getpid()}-{start}") + f"{2**22 - 1}-1"
 
 
-def test_a_process_that_took_over_the_number_of_a_worker_is_not_the_worker():
-    older = f"{host_name()}-{os.getpid()}-{int(process_start(os.getpid())) - 1}"
-    assert is_dead(worker_document(os.getpid(), older))
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_on_another_host_only_a_silent_heart_tells():
-    assert not is_dead(worker_document(1, "elsewhere-1-1", host="elsewhere"))
-    assert is_dead(worker_document(1, "elsewhere-1-1", host="elsewhere", heartbeat=time.time() - 3600))
+def test_a_heart_is_silent_for_as_long_as_it_was_looked_at_whatever_the_clocks_of_others_say():
+    clock = Clock()
+    hearts = Hearts(clock)
+    there = worker_document(1, "elsewhere-0123456789-1-1", heartbeat=time.time() - 3600)
+    assert not is_dead(there, hearts=hearts), "its clock may be an hour behind"
+    while clock.now < 100 + SILENCE_S:
+        clock.now += HEARTBEAT_S
+        assert not is_dead(there, hearts=hearts)
+    clock.now += HEARTBEAT_S
+    assert is_dead(there, hearts=hearts)
+    # A beat is a beat, also one of a clock that was set back.
+    assert not is_dead({**there, "heartbeat": 7.0}, hearts=hearts)
+    # Whoever was stopped for an hour has not looked for an hour.
+    clock.now += 3600
+    assert not is_dead({**there, "heartbeat": 7.0}, hearts=hearts)
+    # While the server was away no heart could be heard.
+    clock.now += 10 * HEARTBEAT_S
+    assert hearts.silence_s("x", 1.0) == 0.0
+    clock.now += HEARTBEAT_S
+    assert hearts.silence_s("x", 1.0, last_outage_end=clock.now - 1) == 0.0
 
 
 def start_first_job(small, worker: str) -> int:
@@ -57,10 +66,10 @@ def start_first_job(small, worker: str) -> int:
 
 def test_a_job_of_a_dead_worker_goes_back_to_the_queue_and_one_of_a_living_stays(small):
     small.submit()
-    small.store.workers.insert_one(worker_document(os.getpid(), worker_name(os.getpid())))
-    living = start_first_job(small, worker_name(os.getpid()))
-    dead = start_first_job(small, "gone-1-1")
-    small.store.workers.insert_one(worker_document(2**22 - 1, "gone-1-1"))
+    small.store.workers.insert_one(worker_document(os.getpid(), process_name(os.getpid())))
+    living = start_first_job(small, process_name(os.getpid()))
+    dead = start_first_job(small, dead_name())
+    small.store.workers.insert_one(worker_document(2**22 - 1, dead_name()))
     recovered = recover_lost_jobs(small.store)
     jobs = {job["fw_id"]: job for job in small.store.database.fireworks.find()}
     assert recovered == [jobs[dead]["spec"]["key"]]
