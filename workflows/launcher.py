@@ -269,11 +269,12 @@ class Launcher:
                         f"{len(unclear)} maybe submitted, counted as if in the queue: {unclear[-1].reason}"
                     )
                 for _ in range(min(count, room)):
+                    # What is unclear takes a place as well.
+                    room -= 1
                     job = self._submit(campaign, name)
                     if job is None:
                         break
                     submitted.append(job)
-                    room -= 1
         return tuple(submitted), pauses
 
     def _look_for_unclear(self) -> None:
@@ -368,6 +369,7 @@ class Launcher:
         settle_submission(self.store, announced, QueueState.REFUSED, str(refusal))
         self._remove_files(script)
         self._refusals.append(refusal)
+        logger.warning("not submitted: %s", refusal)
         return None
 
     def _forget(self, script: Path, announced: QueueJob) -> None:
