@@ -40,7 +40,7 @@ def run_guarded(command: Callable[[], object]) -> int:
         _tell("", str(asked))
         return asked.exit_status
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         return 0
     except Exception as error:  # the boundary: whatever comes here is a defect, and its traceback is worth keeping
         _tell_unexpected(error)
@@ -62,7 +62,7 @@ def _tell(label: str, message: str) -> None:
         console.print(Text.from_markup(label) + Text(message))
     except OSError:
         # Nobody is listening on stderr; the exit status still tells.
-        _discard_output()
+        discard_output()
 
 
 def _tell_unexpected(error: Exception) -> None:
@@ -93,7 +93,7 @@ def write_error_log(error: BaseException) -> Path | None:
     return None
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Point stdout and stderr nowhere: the interpreter flushes them once more when it ends."""
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..states import State
+from .errors import discard_output
 from .options import store_hint
 
 if TYPE_CHECKING:
@@ -102,12 +103,32 @@ def dashboard(status: CampaignStatus) -> Panel:
 
 @contextmanager
 def live_display() -> Iterator[Callable[[CampaignStatus], None]]:
-    """Yield a function that shows a status: redrawn on a terminal, as lines in a log."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
-            yield lambda status: live.update(dashboard(status))
-    else:
-        yield _line_printer()
+    """Yield a function that shows a status: redrawn on a terminal, as lines in a log.
+
+    A terminal that is closed, or a reader that goes away, is no reason to end what is shown.
+    """
+    if not console.is_terminal:
+        yield _unless_nobody_reads(_line_printer())
+        return
+    # Redrawn from here: a thread of rich's own would meet a closed terminal by itself.
+    live = Live(console=console, auto_refresh=False, transient=True)
+    with suppress(OSError):
+        live.start()
+    try:
+        yield _unless_nobody_reads(lambda status: live.update(dashboard(status), refresh=True))
+    finally:
+        with suppress(OSError):
+            live.stop()
+
+
+def _unless_nobody_reads(show: Callable[[CampaignStatus], None]) -> Callable[[CampaignStatus], None]:
+    def watch(status: CampaignStatus) -> None:
+        try:
+            show(status)
+        except OSError:
+            discard_output()
+
+    return watch
 
 
 def _line_printer() -> Callable[[CampaignStatus], None]:

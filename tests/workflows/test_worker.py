@@ -1,20 +1,27 @@
 import errno
 import os
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from fireworks import Firework, PyTask, ScriptTask, Workflow
 
 from ionloop.labelling.scratch import ScratchError
+from ionloop.labelling.temporary import remove_leftovers, temporary_folder
 from ionloop.processes import process_document, process_name, process_start
+from ionloop.sampling.trajectory import exclusive
 from ionloop.store.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
+from ionloop.tasks.initial import INITIAL_DYNAMICS
+from ionloop.tasks.sample import trajectory_identifier
 from ionloop.workflows.ledger import failures
-from ionloop.workflows.lost_jobs import recover_lost_jobs
+from ionloop.workflows.lost_jobs import BUSY_LIMIT_S, busy_pause_s, losses_by_cause, recover_lost_jobs
 from ionloop.workflows.status import campaign_status
 from ionloop.workflows.worker import Worker
+from ionloop.workflows.worker_limits import WorkerLimits
 
 
 def worker_document(pid: int, name: str, heartbeat: float = 0.0) -> dict:
@@ -154,3 +161,37 @@ def test_wrong_parameters_are_a_failed_job_with_a_reason(small):
     task = ConcludeTask(parameters={"campaign": "small", "generation": "many"})
     with task_context(TaskContext(small.store)), pytest.raises(JobFailed, match=r"wrong parameters.*generation"):
         task.run_task({})
+
+
+def test_a_job_whose_trajectory_another_process_writes_goes_back_and_is_left_alone_for_a_while(small, monkeypatch):
+    small.submit()
+    jobs = small.store.database.fireworks
+    jobs.update_many({"spec.kind": {"$ne": "initial-molecular-dynamics"}}, {"$set": {"state": "PAUSED"}})
+    folder = small.store.artefacts.folder(Path("trajectories"))
+    path = folder / f"{trajectory_identifier('small', 0, INITIAL_DYNAMICS)}.traj"
+    monkeypatch.chdir(small.folder)
+    with exclusive(path):
+        assert Worker(small.store, "small", WorkerLimits(idle_s=1.0)).run() == 0
+        (job,) = jobs.find({"spec.kind": "initial-molecular-dynamics"})
+        assert (job["state"], job["spec"]["busy"]["times"]) == ("READY", 1), "once, and not again at once"
+        assert failures(small.store) == []
+        assert losses_by_cause(small.store, "small") == {"busy": 1}
+        # Not for ever: a day later its failure counts.
+        jobs.update_one({"fw_id": job["fw_id"]}, {"$inc": {"spec.busy.since": -2 * BUSY_LIMIT_S}})
+        Worker(small.store, "small", WorkerLimits(idle_s=1.0)).run()
+        (failure,) = failures(small.store)
+        assert "another process is writing" in failure.reason
+    assert [busy_pause_s(times) for times in (1, 2, 3, 99)] == [10, 20, 40, 600]
+
+
+def test_temporary_folders_of_dead_processes_are_removed_and_those_of_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    elsewhere = tmp_path / "ionloop-of-elsewhere-0123456789-1-1.x"
+    dead = tmp_path / f"ionloop-of-{dead_name()}.x"
+    for folder in (elsewhere, dead, tmp_path / "ionloop-x"):
+        folder.mkdir()
+        (folder / "output").touch()
+    with temporary_folder() as mine:
+        assert remove_leftovers() == [dead]
+        assert mine.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {elsewhere.name, "ionloop-x"}
