@@ -152,3 +152,22 @@ def test_an_interrupt_ends_with_130() -> None:
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told.strip()) == (130, "Interrupted.")
+
+
+@pytest.mark.parametrize(("ignored", "sent", "status"), [("", "TERM", 143), ("", "HUP", 129), ("HUP", "HUP TERM", 143)])
+def test_whoever_asks_a_run_to_end_is_answered_like_ctrl_c(ignored: str, sent: str, status: int) -> None:
+    # A shell that runs the tests in the background, and nohup, have signals ignored, by all that is started then.
+    script = "import signal, time\nfrom ionloop.cli.errors import run_guarded\n"
+    script += "from ionloop.cli.signals import end_like_ctrl_c\n"
+    script += f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+    script += "end_like_ctrl_c()\nprint('up', flush=True)\nraise SystemExit(run_guarded(lambda: time.sleep(60)))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    for name in sent.split():
+        time.sleep(0.3)
+        process.send_signal(signal.Signals[f"SIG{name}"])
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told.strip()) == (status, f"Ended by SIG{sent.split()[-1]}.")

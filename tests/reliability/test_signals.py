@@ -17,6 +17,8 @@ from small_campaign import prepare
 
 from ionloop.store.connection import open_store
 
+# What it puts in order is tested with every run of the suite in tests/cli/test_boundary.py.
+pytestmark = pytest.mark.slow
 LIMIT_S = 90.0
 HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"
 

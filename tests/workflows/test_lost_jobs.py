@@ -21,6 +21,8 @@ from ionloop.workflows.scheduler import QueueFacts, QueueState
 from ionloop.workflows.status import campaign_status
 from ionloop.workflows.worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, end_of_allocation
 
+WAIT_S = 120.0
+"""A machine that does much else takes its time; nothing here needs so long by itself."""
 JOB = {"scheduler": "slurm", "campaign": "small", "resources": "labels", "cores": 4, "log": "", "submitted": 1000.0}
 
 
@@ -200,7 +202,7 @@ def test_the_end_of_an_allocation_is_slurm_s_word_or_the_profile_s():
     assert end_of_allocation(60.0, {}) == pytest.approx(time.time() + 60, abs=5)
 
 
-def wait_for(condition, limit_s: float = 60.0):
+def wait_for(condition, limit_s: float = 2 * WAIT_S):
     end = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < end
@@ -228,7 +230,7 @@ def test_a_worker_that_is_asked_to_leave_puts_its_label_back_and_ends_in_order(s
     process = start_worker(small)
     wait_for(lambda: jobs.find_one({"state": "RUNNING"}))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(WAIT_S) == 0
     assert jobs.find_one({"state": "RUNNING"}) is None
     assert losses_by_cause(small.store, "small") == {"asked to leave": 1}
     (worker,) = small.store.workers.find()
@@ -257,7 +259,7 @@ def test_a_job_that_ends_while_its_worker_is_asked_to_leave_has_ended(small):
     small.submit()
     keep_only(small, "isolated-atom")
     process = start_worker(small, "-c", SIGNALLED_AT_THE_END)
-    assert process.wait(30) == 0, (small.folder / "worker.log").read_text()
+    assert process.wait(WAIT_S) == 0, (small.folder / "worker.log").read_text()
     ended = list(small.store.database.fireworks.find({"state": "COMPLETED"}))
     assert [job["spec"]["kind"] for job in ended] == ["isolated-atom"]
     assert [launch["state"] for launch in small.store.database.launches.find()] == ["COMPLETED"]
@@ -280,7 +282,7 @@ def test_a_worker_that_waits_writes_no_log(small):
     assert (small.folder / "worker.log").read_text() == before
     assert "started" in before
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(WAIT_S) == 0
 
 
 def written_frames(small) -> int:
@@ -301,7 +303,7 @@ def test_an_engine_that_dies_of_the_scheduler_s_signal_is_no_killed_label(small)
         with contextlib.suppress(psutil.NoSuchProcess):
             one.terminate()
         time.sleep(0.1)
-    assert process.wait(20) == 0
+    assert process.wait(WAIT_S) == 0
     assert small.store.labels.count() == 0
     assert failures(small.store) == []
     assert jobs.find_one({"state": "RUNNING"}) is None
@@ -325,7 +327,7 @@ def test_molecular_dynamics_leaves_at_a_written_frame_and_carries_on_from_there(
         process = start_worker(small)
         wait_for(lambda seen=frames: written_frames(small) > seen + 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WAIT_S) == 0
         assert written_frames(small) > frames + 2
         frames = written_frames(small)
     assert losses_by_cause(small.store, "small") == {"asked to leave": 2}

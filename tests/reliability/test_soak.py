@@ -1,0 +1,225 @@
+"""Six workers on short jobs while everything happens to them: at the end each job has ended once, with its own result.
+
+The number of jobs, of faults and the longest stop come from the environment, so that the same test is the short one of
+the slow suite and the long one that runs for an hour:
+
+    IONLOOP_SOAK_JOBS=2000 IONLOOP_SOAK_FAULTS=300 IONLOOP_SOAK_STOP_S=60 pytest tests/reliability/test_soak.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ase import Atoms
+from ase.io import read
+from small_campaign import prepare
+
+from ionloop.labelling.settings import CommandSettings
+from ionloop.states import State
+from ionloop.store.connection import Store, open_store
+from ionloop.store.records import CampaignRecord, Origin, Structure
+from ionloop.tasks.base import TaskParameters
+from ionloop.tasks.label import LabelParameters, LabelTask, add_configuration
+from ionloop.workflows.campaign_file import read_campaign
+from ionloop.workflows.jobs import Graph, Job
+from ionloop.workflows.registry import admit_registered_tasks
+from ionloop.workflows.worker import Worker
+
+JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "150"))
+FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "25"))
+STOP_S = float(os.environ.get("IONLOOP_SOAK_STOP_S", "6"))
+WORKERS = 6
+LIMIT_S = 240.0 + 6.0 * (JOBS + FAULTS * STOP_S / 10)
+PAUSE_S = 2.0
+"""Longest time between two faults."""
+SKEWS_S = (0.0, 0.0, -240.0, 360.0, -7200.0, 90.0)
+ROOM = "256m"
+CAMPAIGN = "small"
+ENGINE = CommandSettings(calculator="ase.calculators.emt:EMT")
+PLACE = TaskParameters(campaign=CAMPAIGN, generation=0)
+# What stands for a node whose clock is wrong.
+SKEW = "import os, time\n_true, _off = time.time, float(os.environ['SKEW_S'])\ntime.time = lambda: _true() + _off\n"
+
+
+def fill(store: Store, file: Path) -> None:
+    """Put the jobs into a store: labels of one crystal, displaced differently for each."""
+    campaign, crystal = read_campaign(file), read(file.parent / "structure.extxyz")
+    assert isinstance(crystal, Atoms)
+    admit_registered_tasks()
+    settings = campaign.model_dump(mode="json")
+    structure = Structure.from_atoms(crystal)
+    with store.transaction():
+        store.campaigns.add(
+            CampaignRecord(id=CAMPAIGN, campaign=CAMPAIGN, settings=settings, structure=structure, file=str(file))
+        )
+        for index in range(JOBS):
+            atoms = crystal.copy()
+            atoms.rattle(0.05, seed=index)
+            record = add_configuration(store, PLACE, atoms, Origin(sampler="test", index=index))
+            parameters = LabelParameters(**PLACE.model_dump(), configuration=record.id, engine=ENGINE)
+            job = Job(key=f"label/{index}", task=LabelTask, parameters=parameters)
+            store.launchpad.add_wf(Graph((job,)).to_workflow(CAMPAIGN))
+
+
+def labels(store: Store) -> dict[str, dict[str, Any]]:
+    return {label.id: label.essence() for label in store.labels.find()}
+
+
+def unfinished(store: Store) -> int:
+    return int(store.database.fireworks.count_documents({"state": {"$ne": "COMPLETED"}}))
+
+
+class Crew:
+    """The workers, each with a clock of its own, and what happens to them."""
+
+    def __init__(self, store: Store, folder: Path, disk: Path | None, moments: random.Random) -> None:
+        self.store = store
+        self.folder = folder
+        self.disk = disk
+        self.moments = moments
+        self.workers: list[subprocess.Popen[bytes] | None] = [None] * WORKERS
+        self.statuses: Counter[int] = Counter()
+        self.done: Counter[str] = Counter()
+        skew = folder / "skew"
+        skew.mkdir()
+        (skew / "sitecustomize.py").write_text(SKEW)
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(skew)}
+        self.where = ["--store", store.location, "--root", str(store.root)]
+
+    def keep_up(self) -> None:
+        """Start those that are not there."""
+        for index, worker in enumerate(self.workers):
+            if worker is not None and worker.poll() is None:
+                continue
+            if worker is not None:
+                self.statuses[worker.returncode] += 1
+            with (self.folder / f"worker-{index}.log").open("ab") as log:
+                self.workers[index] = subprocess.Popen(
+                    [sys.executable, "-m", "ionloop.cli", "worker", *self.where],
+                    stdout=log,
+                    stderr=log,
+                    env={**self.environment, "SKEW_S": str(SKEWS_S[index])},
+                )
+
+    def any_worker(self) -> subprocess.Popen[bytes]:
+        return self.moments.choice([worker for worker in self.workers if worker is not None])
+
+    def kill(self) -> None:
+        self.any_worker().kill()
+
+    def ask_to_leave(self) -> None:
+        self.any_worker().terminate()
+
+    def stop(self) -> None:
+        """Stop a worker for a while, as a node that swaps does."""
+        worker = self.any_worker()
+        with contextlib.suppress(ProcessLookupError):
+            worker.send_signal(signal.SIGSTOP)
+            time.sleep(self.moments.uniform(0.2, 1.0) * STOP_S)
+            worker.send_signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """Let others use the disk up for a moment."""
+        if self.disk is None:
+            return
+        ballast = self.disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        time.sleep(self.moments.uniform(0.5, 2.0))
+        ballast.unlink()
+
+    def take_rights(self) -> None:
+        """Let nobody write below the store's folder for a moment; root may all the same."""
+        self.store.root.chmod(0o500)
+        time.sleep(self.moments.uniform(0.5, 2.0))
+        self.store.root.chmod(0o700)
+
+    def back_up(self) -> None:
+        """Make a backup; one that says it is whole holds whole records only."""
+        self.done["tried backups"] += 1
+        archive = self.folder / f"backup-{self.done['tried backups']}.tar"
+        command = [sys.executable, "-m", "ionloop.cli", "store", "backup", self.store.location, str(archive)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert "Traceback" not in done.stderr + done.stdout
+        self.done["whole backups"] += done.returncode == 0
+
+    def end(self) -> None:
+        for worker in self.workers:
+            if worker is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    worker.send_signal(signal.SIGCONT)
+                worker.kill()
+                worker.wait()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path | None]:
+    """A file system of its own, which can be filled; None where none can be made."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", folder], capture_output=True)
+    yield folder if made.returncode == 0 else None
+    if made.returncode == 0:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """The labels of the same jobs, done by one worker that nothing happens to."""
+    file = prepare(tmp_path / "undisturbed")
+    store = open_store(str(file.parent / "ionloop.db"))
+    fill(store, file)
+    monkeypatch.chdir(tmp_path)
+    Worker(store, CAMPAIGN).run()
+    assert unfinished(store) == 0
+    found = labels(store)
+    store.close()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * LIMIT_S)
+def test_whatever_happens_to_six_workers_each_job_ends_once_with_its_own_result(tmp_path, disk, undisturbed):
+    assert len(undisturbed) == JOBS
+    assert {label["state"] for label in undisturbed.values()} == {State.FINISHED}
+    file = prepare((disk or tmp_path) / "disturbed")
+    store = open_store(str(file.parent / "ionloop.db"))
+    fill(store, file)
+    moments = random.Random(21)
+    crew = Crew(store, tmp_path, disk, moments)
+    faults = [crew.kill] * 8 + [crew.stop] * 4 + [crew.ask_to_leave] * 2 + [crew.fill_disk, crew.take_rights]
+    end = time.monotonic() + LIMIT_S
+    try:
+        while unfinished(store):
+            assert time.monotonic() < end, (crew.done, crew.statuses)
+            crew.keep_up()
+            time.sleep(moments.uniform(0.0, PAUSE_S))
+            if crew.done.total() < FAULTS:
+                fault = crew.back_up if crew.done.total() in (FAULTS // 3, FAULTS - 1) else moments.choice(faults)
+                fault()
+                crew.done[fault.__name__] += 1
+    finally:
+        crew.end()
+    assert crew.done["kill"] >= FAULTS // 5, "it was over before much had happened"
+    assert labels(store) == undisturbed
+    for job in store.database.fireworks.find():
+        ends = store.database.launches.count_documents({"fw_id": job["fw_id"], "state": "COMPLETED"})
+        assert ends == 1, job["spec"]["key"]
+    assert store.database.launches.count_documents({"state": {"$in": ["RUNNING", "RESERVED"]}}) == 0
+    # Killed, asked to leave, at fault the machine, held for too long by one that was stopped; nothing unexpected.
+    assert crew.statuses.keys() <= {0, 1, 75, -signal.SIGKILL}
+    for log in tmp_path.glob("worker-*.log"):
+        assert "Unexpected error" not in log.read_text(errors="replace"), log
+    store.close()
