@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from .compiler import numba
 
 # Sums may be reassociated and fused: without that no reduction is vectorised. Never more: NaN must stay NaN.
 _compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})

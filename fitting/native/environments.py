@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from ..compiler import numba
 from .descriptor_strings import SoapDescriptor
 from .neighbours import NeighbourPairs, neighbour_pairs
 from .radial_bases import radial_table

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ...errors import IonloopError
+from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY
 from .neighbours import NeighbourPairs
 from .xml_elements import MalformedXml, integer, logical, only_child, real, to_real

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..compiler import numba
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiler import numba
 from .environments import Environments, power_spectra
 
 FloatArray = NDArray[np.float64]

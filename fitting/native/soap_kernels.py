@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiler import numba
 
 # Contraction and reassociation vectorise sums; infinities and NaN keep their meaning. Loops that sum do not store:
 # with a store the compiler asks at run time whether arrays overlap, and two versions of a loop, chosen by where the

@@ -17,14 +17,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]  # ships no type information
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from ..compiler import numba
 from .scratch import Scratch, aligned_empty
+
+types, intrinsic = numba.types, numba.extending.intrinsic
 
 FloatArray = NDArray[np.float64]
 

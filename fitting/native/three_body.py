@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from ...errors import IonloopError
+from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY, TripletDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs

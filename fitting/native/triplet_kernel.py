@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiler import numba
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

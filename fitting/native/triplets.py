@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiler import numba
 from .descriptor_strings import TripletDescriptor, TripletForm
 from .neighbours import NeighbourPairs
 from .scratch import Scratch

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, solve_triangular
 
 from ...errors import IonloopError
+from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY, Distance2bDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
