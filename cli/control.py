@@ -14,7 +14,8 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
-    app.command("priority")(priority)
+    # A negative number is a number, not an option.
+    app.command("priority", context_settings={"ignore_unknown_options": True})(priority)
 
 
 def pause(name: NameArgument = None, store: StoreOption = None, root: RootOption = None) -> None:

@@ -38,12 +38,11 @@ def resume(store: Store, name: str | None = None, *, max_core_hours: float | Non
         If there is no such campaign, or its budget is used up and no larger one is given.
     """
     campaign = find_campaign(store, name).id
-    if max_core_hours is not None:
-        decide(store, campaign, max_core_hours=float(max_core_hours))
-    spent = over_budget(store, campaign)
+    spent = over_budget(store, campaign, max_core_hours)
     if spent:
         raise InputError(f"campaign {campaign!r}: {spent}; resume it with --max-core-hours and a larger number")
-    return decide(store, campaign, hold=None, reason="")
+    raised = {} if max_core_hours is None else {"max_core_hours": float(max_core_hours)}
+    return decide(store, campaign, hold=None, reason="", **raised)
 
 
 def cancel(

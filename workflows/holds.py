@@ -83,9 +83,9 @@ def budget_of(store: Store, campaign: str) -> dict[str | None, float]:
     return limits if raised is None else {None: raised}
 
 
-def over_budget(store: Store, campaign: str) -> str:
-    """Return which limit is reached, in words; empty if none is."""
-    limits = budget_of(store, campaign)
+def over_budget(store: Store, campaign: str, raised_to: float | None = None) -> str:
+    """Return which limit is reached, or would be if it were raised to so many core hours, in words; empty if none."""
+    limits = budget_of(store, campaign) if raised_to is None else {None: raised_to}
     if not limits:
         return ""
     used = core_hours(store, campaign)

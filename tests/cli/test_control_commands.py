@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ionloop.cli import run_command_line
-from ionloop.workflows.holds import charge
+from ionloop.workflows.holds import budget_of, charge
 
 PROFILE = "scheduler: slurm\nresources: {all: {kinds: [other]}}\n"
 
@@ -30,6 +30,7 @@ def test_a_campaign_is_paused_resumed_cancelled_and_taken_back(command, builder,
         (("status",), "go on with: ionloop resume small"),
         (("resume", "small"), "small may go on"),
         (("priority", "small", "7"), "priority 7"),
+        (("priority", "small", "-5"), "priority -5"),
     ):
         assert command(*words) == 0, words
         assert told in capsys.readouterr().out, words
@@ -51,6 +52,17 @@ def test_status_shows_the_budget_and_the_queue_to_people_and_scripts(command, bu
     (status,) = json.loads(capsys.readouterr().out)
     assert status["core_hours"] == {"gfn1-xtb": 2.5}
     assert status["max_core_hours"] == {"all": 10.0}
+
+
+def test_what_is_refused_has_changed_nothing(command, builder, capsys):
+    builder.store.database.campaigns.update_one({"_id": "small"}, {"$set": {"settings.max_core_hours": 10.0}})
+    charge(builder.store, "small", "gfn1-xtb", 3600.0)
+    before = list(builder.store.database.controls.find()), budget_of(builder.store, "small")
+    for words in (("resume", "--max-core-hours", "0.5"), ("priority", "small", "101"), ("priority", "small", "--five")):
+        assert command(*words) == 2, words
+    assert (list(builder.store.database.controls.find()), budget_of(builder.store, "small")) == before
+    assert command("resume", "--max-core-hours", "20") == 0
+    assert budget_of(builder.store, "small") == {None: 20.0}
 
 
 def test_launching_without_a_scheduler_or_with_a_wrong_profile_is_told(command, tmp_path, monkeypatch, capsys):
