@@ -7,8 +7,8 @@ command's body, so that ``ionloop --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -85,7 +85,28 @@ for _module in (
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` without arguments) and return its exit status."""
     typed_words.set(tuple(sys.argv[1:] if arguments is None else arguments))
-    return run_guarded(lambda: app(args=arguments, prog_name="ionloop"))
+    return run_guarded(lambda: _command()(args=arguments, prog_name="ionloop"))
+
+
+def _command() -> Any:
+    """Return the command; its help shows no type for what takes no value."""
+    command = typer.main.get_command(app)
+    waiting: list[Any] = [command]
+    while waiting:
+        one = waiting.pop()
+        waiting += getattr(one, "commands", {}).values()
+        one.format_help = _without_types_of_flags(one)
+    return command
+
+
+def _without_types_of_flags(command: Any) -> Callable[[Any, Any], None]:
+    def format_help(context: Any, formatter: Any) -> None:
+        for parameter in command.get_params(context):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        type(command).format_help(command, context, formatter)
+
+    return format_help
 
 
 def main() -> NoReturn:

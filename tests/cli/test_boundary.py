@@ -171,3 +171,12 @@ def test_whoever_asks_a_run_to_end_is_answered_like_ctrl_c(ignored: str, sent: s
         process.send_signal(signal.Signals[f"SIG{name}"])
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told.strip()) == (status, f"Ended by SIG{sent.split()[-1]}.")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["store", "verify", "--help"], ["fit", "-h"]])
+def test_help_shows_no_type_for_what_takes_no_value(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(words) == 0
+    told = capfd.readouterr().out
+    assert "--help" in told
+    assert "-h" in told
+    assert "<bool>" not in told
