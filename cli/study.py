@@ -37,12 +37,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class _ModelChoice:
-    """How models are fitted: kind, file of hyperparameters, part that is held out, seed."""
+    """How models are fitted: kind, file of hyperparameters, part that is held out, seed; what for."""
 
     kind: Kind
     settings: Path | None
     held_out: float
     seed: int
+    from_file: bool = True
+    """Whether the labels are a file's; more types of a campaign's may come."""
 
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of models, trajectories, tables and the page.")]
@@ -111,7 +113,7 @@ def data_size(
         data_set = _data(opened, campaign, data, reading)
         check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
         run = _transport(length_ps, temperature_K, replicas, timestep_fs, mobile)
-        plan = _plan(out, data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
+        plan = _plan(out, data_set, _ModelChoice(kind, settings, held_out, seed, campaign is None), run, start)
         study = run_data_size_study(data_set, plan, smallest)
         _write(out, "data-size", study, data_size_blocks(study))
         if opened is not None and campaign is not None:
@@ -286,10 +288,13 @@ def _plan(
     from ..workflows.campaign import Campaign
     from ..workflows.campaign_file import read_hyperparameters
     from ..workflows.charges import baseline_of_data
+    from ..workflows.settings_match import check_settings_match
     from ..workflows.studies import StudyPlan
 
     path = choice.settings
     campaign = Campaign(name="study", structure="none") if path is None else read_hyperparameters(path)
+    if path is not None and choice.from_file:
+        check_settings_match(path, campaign, data_set)
     # Charges are the same for all models of a study: only what it varies may tell them apart.
     baseline = baseline_of_data(campaign, data_set, choice.seed)[0] if choice.kind is Kind.ES_GAP else None
     return StudyPlan(

@@ -12,13 +12,14 @@ import numpy as np
 from ...errors import InputError
 from ..data_sets import (
     DEFAULT_KEYS,
+    ISOLATED_ATOM,
+    ISOLATED_SPELLINGS,
     LABELLED_BY,
     STANDS_IN,
     BareConfiguration,
     DataSet,
     LabelledConfiguration,
     check_isolated_reference,
-    isolated_atom,
     mean_energy_per_atom,
     read_regularisation,
     word,
@@ -285,7 +286,11 @@ def _merge(reading: _Reading) -> tuple[int, ...]:
         rest = len(merged.contradicting) - len(lines)
         more = [f"... and {rest} more pairs"] if rest else []
         raise InputError(f"{reading.file.path} mixes settings, remove one of each:\n  " + "\n  ".join([*lines, *more]))
+    types = {reading.configurations[place].config_type for place in merged.repeated}
     reading.configurations = [reading.configurations[place] for place in merged.kept]
+    gone = types - {one.config_type for one in reading.configurations}
+    if gone:
+        reading.notes.append(f"config_type {listed(sorted(gone))} had only repeats of frames of another type")
     reading.places = [reading.places[place] for place in merged.kept]
     twice = [name for name, count in Counter(one.identifier for one in reading.configurations).items() if count > 1]
     if twice:
@@ -310,14 +315,10 @@ def _data_set(reading: _Reading) -> DataSet:
     for symbol in labels:
         reading.standing_in.pop(symbol, None)
     energies = {**{symbol: one.energy for symbol, one in labels.items()}, **reading.standing_in}
+    # A type that files of ours are not read back by is no name for an isolated atom.
     atoms = tuple(
-        replace(
-            isolated_atom(symbol, one.energy),
-            identifier=one.identifier,
-            weights=one.weights,
-            labelled_by=one.labelled_by,
-        )
-        for symbol, one in labels.items()
+        one if one.config_type.lower() in ISOLATED_SPELLINGS else replace(one, config_type=ISOLATED_ATOM)
+        for one in labels.values()
     )
     return DataSet(tuple(reading.configurations), energies, atoms)
 
@@ -356,6 +357,14 @@ def _summary(reading: _Reading, data_set: DataSet, repeated: Sequence[int]) -> t
             f"forces add up to more than {LARGEST_MEAN_FORCE_EV_PER_A:g} eV/Å per atom in {frame_numbers(pushed)}: "
             "a crystal does not pull itself along"
         )
+    held = [
+        frame.number for frame, one in zip(reading.places, reading.configurations, strict=True) if _has_held_atoms(one)
+    ]
+    if held:
+        remarks.append(
+            f"some forces are exactly zero in {frame_numbers(held)}: if constraints made them so, mask those atoms "
+            "(force_mask)"
+        )
     if not reading.file.ended:
         remarks.append("the last line has no end: if the file was cut there, its last number is wrong")
     aside = _left_aside(reading)
@@ -380,6 +389,14 @@ def _pulls_itself(one: LabelledConfiguration) -> bool:
     if one.forces is None or one.n_atoms < 2:
         return False
     return float(np.linalg.norm(one.forces.mean(axis=0))) > LARGEST_MEAN_FORCE_EV_PER_A
+
+
+def _has_held_atoms(one: LabelledConfiguration) -> bool:
+    """Say whether some of the forces are zero to the last bit and others are not, as constraints leave them."""
+    if one.forces is None:
+        return False
+    zero = ~one.forces.any(axis=1) & one.fitted_forces
+    return bool(zero.any() and not zero.all())
 
 
 def _left_aside(reading: _Reading) -> list[str]:

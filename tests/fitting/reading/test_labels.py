@@ -380,3 +380,22 @@ def test_the_summary_has_at_most_ten_lines(read, frames):
     file = read([*busy, *frames[3:5]])
     assert len(file.summary) <= 10
     assert file.summary[0].endswith("10 frames, 5 configurations of Cu, Au (40 atoms)")
+
+
+def test_the_type_and_the_errors_of_an_isolated_atom_are_kept(read, crystals, atom_alone):
+    copper = replace(atom_alone("Cu"), entries="config_type=IsolatedAtom energy_sigma=1e-4")
+    gold = replace(atom_alone("Au"), entries="")
+    found = {str(one.atoms.symbols): one for one in read([copper, gold, *crystals]).data_set.isolated_atoms}
+    assert found["Cu"].config_type == "IsolatedAtom"
+    assert found["Cu"].weights.energy_eV == 1e-4
+    assert found["Au"].config_type == "isolated_atom"
+
+
+def test_forces_that_constraints_have_made_zero_are_pointed_out(read, crystals):
+    held = []
+    for one in crystals:
+        forces = one.forces.copy()
+        forces[2] = 0.0
+        held.append(replace(one, forces=forces))
+    summary = read(held, LabelRequest(check_units=False)).summary
+    assert any("exactly zero in frames 0-4" in line for line in summary)
