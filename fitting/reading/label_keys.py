@@ -48,6 +48,9 @@ _SIMILAR = {
     Role.VIRIAL: ("virial",),
     Role.STRESS: ("stress",),
 }
+_SHORT = {Role.ENERGY: ("e", "e0", "etot", "toten"), Role.FORCES: ("f", "gradient", "gradients", "grad")}
+"""Names that labels may have, for suggestions; a gradient is a force of the opposite sign."""
+_COMPONENTS = ({"fx", "fy", "fz"}, {"f_x", "f_y", "f_z"}, {"force_x", "force_y", "force_z"})
 _SAME = {Role.ENERGY: 1e-5, Role.FORCES: 1e-5, Role.VIRIAL: 1e-4, Role.STRESS: 1e-5}
 """Differences of one label under two names that come from the digits of a file (in its own units)."""
 _SAME_RELATIVE = 1e-6
@@ -347,6 +350,13 @@ def _check_anything_found(search: _Search, found: Mapping[Role, Mapping[int, obj
     """
     if not search.frames:
         return
+    names = {same_name(name) for name in _available(search.frames)}
+    apart = next((one for one in _COMPONENTS if one <= names), None)
+    if apart is not None and not found[Role.FORCES] and search.keys.forces is None:
+        raise InputError(
+            f"{search.path}: forces stand in the columns {', '.join(sorted(apart))}; write them as one, forces:R:3, in "
+            "Properties"
+        )
     guesses = {role: _guesses(search, role) for role in (Role.ENERGY, Role.FORCES)}
     unknown = [role for role in (Role.ENERGY, Role.FORCES) if not found[role] and search.keys.named(role) is None]
     if Role.ENERGY not in unknown and not (Role.FORCES in unknown and guesses[Role.FORCES]):
@@ -356,7 +366,7 @@ def _check_anything_found(search: _Search, found: Mapping[Role, Mapping[int, obj
     what = " and ".join(f"{'energies' if role is Role.ENERGY else 'forces'}" for role in unknown)
     raise UnclearLabelsError(
         f"{search.path}: no frame has {what} under a usual name ({usual}, in any case); the frames have "
-        f"{listed(_available(search.frames))}; name the keys",
+        f"{listed(_available(search.frames))}; name the keys" + "".join(f"; {line}" for line in search.remarks.lines()),
         options,
     )
 
@@ -366,7 +376,7 @@ def _guesses(search: _Search, role: Role) -> list[str]:
     counts: dict[str, int] = {}
     for frame in search.frames:
         for key, value in _things(role, frame):
-            similar = any(word in key.lower() for word in _SIMILAR[role])
+            similar = same_name(key) in _SHORT[role] or any(word in key.lower() for word in _SIMILAR[role])
             no_error = not any(word in key.lower() for word in ("sigma", "weight", "unit", "mask"))
             if similar and no_error and _values(role, value, len(frame.atoms)) is not None:
                 counts[key] = counts.get(key, 0) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ase import units
@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
 from .findings import Findings, listed
 from .frames import Frame, FrameFile
+from .label_keys import FoundLabels, KeyReading
 
 ENERGIES_EV: dict[EnergyUnit, float] = {
     EnergyUnit.EV: 1.0,
@@ -167,21 +168,26 @@ def _simplified(text: str) -> str:
     return re.sub(r"\b(electronvolt|hartree|rydberg|angstrom)s\b", r"\1", bare).replace("angstroms", "angstrom")
 
 
-def read_units(file: FrameFile, named: FileUnits) -> UnitReading:
+def read_units(file: FrameFile, keys: KeyReading, named: FileUnits) -> UnitReading:
     """Return the units of every frame.
 
     Raises
     ------
     InputError
-        If a declaration is not understood, contradicts what the user names, or only some frames declare a unit that
-        is not the usual one.
+        If a declaration is not understood, contradicts what the user names, or only some of the frames that have such
+        a label declare a unit which is not the usual one.
     """
     problems = Findings()
     frames = file.frames
     given = _given(named)
     declared = [_declared(frame, given, problems) for frame in frames]
     for quantity in QUANTITIES:
-        _check_quantity(quantity, frames, [one.get(quantity) for one in declared], given.get(quantity), problems)
+        having = [
+            (frame, one.get(quantity))
+            for frame, one, found in zip(frames, declared, keys.by_frame, strict=True)
+            if _has(found, quantity)
+        ]
+        _check_quantity(quantity, having, given.get(quantity), problems)
     if problems:
         raise InputError(f"{file.path}: units are not clear:\n  " + "\n  ".join(problems.lines()))
     by_frame = tuple(_frame_units(one, given, named) for one in declared)
@@ -252,23 +258,25 @@ def _given(named: FileUnits) -> dict[str, tuple[str, float]]:
     return found
 
 
+def _has(found: FoundLabels, quantity: str) -> bool:
+    values = {"force": found.forces, "virial": found.virial, "stress": found.stress}
+    return quantity not in values or values[quantity] is not None
+
+
 def _check_quantity(
     quantity: str,
-    frames: tuple[Frame, ...],
-    declared: list[tuple[str, str, float] | None],
+    having: Sequence[tuple[Frame, tuple[str, str, float] | None]],
     given: tuple[str, float] | None,
     problems: Findings,
 ) -> None:
-    for frame, one in zip(frames, declared, strict=True):
+    """Compare what frames with such a label declare with what the user names and with each other."""
+    odd = next((one for _, one in having if one is not None and not _same(one[2], 1.0)), None)
+    for frame, one in having:
         if one is not None and given is not None and not _same(one[2], given[1]):
             problems.add(
                 f"{one[0]}={one[1]} is declared, but --{quantity}-unit {given[0]} was given; leave one out", frame
             )
-    if given is not None or all(one is None for one in declared):
-        return
-    odd = next((one for one in declared if one is not None and not _same(one[2], 1.0)), None)
-    for frame, one in zip(frames, declared, strict=True):
-        if one is None and odd is not None:
+        if one is None and given is None and odd is not None:
             problems.add(
                 f"no unit of {quantity} is declared, while others say {odd[0]}={odd[1]}; {_option(quantity)}", frame
             )

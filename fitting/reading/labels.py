@@ -115,8 +115,8 @@ def read_labels(path: Path, request: LabelRequest | None = None) -> LabelFile:
     file = read_frames(path)
     if not file.frames:
         raise InputError(f"{path} holds no configurations")
-    units = read_units(file, request.units)
     keys = read_labels_of(path, file.frames, request.keys)
+    units = read_units(file, keys, request.units)
     stresses = read_stresses(file, keys, units, request.keys)
     reading = _Reading(file, keys, units, stresses)
     for frame, found, frame_units in zip(file.frames, keys.by_frame, units.by_frame, strict=True):

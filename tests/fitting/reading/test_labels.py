@@ -96,6 +96,14 @@ class TestNames:
             read(renamed(frames, forces="qm_force"))
         assert caught.value.options == {"--forces-key": "qm_force"}
 
+    def test_forces_in_three_columns_are_not_passed_over(self, read, crystals):
+        apart = [
+            replace(one, forces=None, columns={f"{name}:R:1": [0.1] * 8 for name in ("fx", "fy", "fz")})
+            for one in crystals
+        ]
+        with pytest.raises(InputError, match="forces stand in the columns fx, fy, fz"):
+            read(apart)
+
     def test_a_name_that_occurs_nowhere(self, read, frames):
         with pytest.raises(InputError, match=r"no frame has 'REF_enrgy' .*did you mean REF_energy"):
             read(frames, LabelRequest(LabelKeys(energy="REF_enrgy")))
@@ -202,6 +210,17 @@ class TestUnits:
         file = read(self.hartree(crystals, entries))
         check_labels(file.data_set, crystals)
         assert any(line.startswith("converted to eV and Å: energy in") for line in file.summary)
+
+    def test_only_frames_with_a_label_need_its_unit(self, read, crystals, atom_alone):
+        stress = [-one.virial / one.atoms.get_volume() / units.GPa for one in crystals]
+        declared = [
+            replace(
+                one, virial=None, entries=f'stress="{" ".join(map(repr, values.ravel().tolist()))}" stress-unit=GPa'
+            )
+            for one, values in zip(crystals, stress, strict=True)
+        ]
+        file = read([atom_alone("Cu"), atom_alone("Au"), *declared])
+        np.testing.assert_allclose([one.virial for one in file.data_set], [one.virial for one in crystals], atol=1e-9)
 
     def test_named_units_are_converted(self, read, crystals):
         named = FileUnits(EnergyUnit.HARTREE, force=ForceUnit.HARTREE_PER_BOHR)
