@@ -201,9 +201,11 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
         with warnings.catch_warnings():
             warnings.simplefilter("error", OptimizeWarning)
             warnings.simplefilter("ignore", RuntimeWarning)  # powers of negative trial volumes; the fit recovers
-            equation = EquationOfState(volumes, energies, eos="birchmurnaghan")
+            # Total energies of all electrons are millions of times the depth of the curve.
+            relative = energies - energies.mean()
+            equation = EquationOfState(volumes, relative, eos="birchmurnaghan")
             equation.fit(warn=False)
-            found, covariance = curve_fit(birchmurnaghan, volumes, energies, p0=equation.eos_parameters)
+            found, covariance = curve_fit(birchmurnaghan, volumes, relative, p0=equation.eos_parameters)
     except (RuntimeError, ValueError, OptimizeWarning) as error:
         raise EquationOfStateError(
             "no equation of state goes through the energies: they do not lie on a curve with one minimum"
@@ -214,9 +216,9 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
             f"the energies have no minimum near these volumes ({volumes.min():.4g} to {volumes.max():.4g} Å³/atom)"
         )
     errors = np.sqrt(np.diag(covariance))
-    residual = energies - birchmurnaghan(volumes, *found)
+    residual = relative - birchmurnaghan(volumes, *found)
     return BirchMurnaghanFit(
-        energy_eV_per_atom=energy,
+        energy_eV_per_atom=energy + float(energies.mean()),
         volume_A3_per_atom=volume,
         volume_standard_error_A3_per_atom=float(errors[3]),
         bulk_modulus_GPa=modulus / GPa,

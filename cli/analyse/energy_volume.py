@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..label_options import with_label_options
 from ..options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ase import Atoms
+
     from ...analysis.energy_volume import BirchMurnaghanFit, EnergyVolumePoint
+    from ...fitting.reading import LabelRequest
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the group."""
-    app.command("energy-volume")(energy_volume)
+    app.command("energy-volume")(with_label_options(energy_volume))
 
 
 def energy_volume(
@@ -35,12 +39,14 @@ def energy_volume(
     points: Annotated[int, typer.Option(min=5, max=101, help="Cells (with --model).")] = 9,
     relax: Annotated[bool, typer.Option(help="Relax the ions of every cell (with --model).")] = True,
     as_json: JsonOption = False,
+    *,
+    reading: LabelRequest,
 ) -> None:
     """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
     from ...analysis.energy_volume import EnergyVolumeSettings, fit_points
 
     if model is None:
-        found = _points_in(file)
+        found = _points_in(file, reading)
     else:
         settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax)
         found = _points_by(model, file, settings.strains, settings.relax_ions)
@@ -54,27 +60,69 @@ def energy_volume(
         _print(fit, used, len(found) - len(used))
 
 
-def _points_in(file: Path) -> list[EnergyVolumePoint]:
-    """Return the frames of ``file`` as points; all must have an energy and the same composition."""
+def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
+    """Return the frames of ``file`` as points; all must have an energy and the same formula unit."""
     from ase import Atoms
-    from ase.io import read
+    from ase.formula import Formula
 
     from ...analysis.energy_volume import EnergyVolumePoint
     from ...errors import InputError
+    from ...fitting.reading.findings import frame_numbers
+
+    frames = _labelled(file, reading) if _EXTENDED_XYZ & {*file.suffixes} else _frames_of_ase(file)
+    units = [Formula(atoms.get_chemical_formula()).reduce()[0].format("hill") for atoms, _ in frames]
+    other = [number for number, unit in enumerate(units) if unit != units[0]]
+    if other:
+        raise InputError(
+            f"{file}: a curve is that of one crystal, but the first frame is {units[0]} and another one "
+            f"{units[other[0]]} ({frame_numbers(other)}, counted from 0)"
+        )
+    points = []
+    for atoms, energy_eV in frames:
+        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        points.append(EnergyVolumePoint(bare, 0.0, energy_eV))
+    return points
+
+
+_EXTENDED_XYZ = {".xyz", ".extxyz", ".exyz"}
+
+
+def _labelled(file: Path, reading: LabelRequest) -> list[tuple[Atoms, float]]:
+    """Return structures and energies (eV) as `fit` and `evaluate` read them."""
+    from dataclasses import replace
+
+    from ...errors import InputError
+    from ...fitting.reading import read_labels
+
+    # Where the energy counts from does not matter here, and a potential's own energies may be positive.
+    found = read_labels(file, replace(reading, check_units=False))
+    for line in found.summary:
+        typer.echo(line, err=True)
+    flat = [one.identifier for one in found.data_set if one.atoms.cell.rank < 3]
+    if flat:
+        raise InputError(f"{file}: {flat[0]} has no cell with a volume")
+    return [(one.atoms, one.energy) for one in found.data_set]
+
+
+def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
+    from ase.io import read
+
+    from ...errors import InputError
+    from ...fitting.reading.findings import frame_numbers
 
     try:
         frames = read(file, index=":")
     except Exception as error:  # readers of foreign formats may raise anything
         raise InputError(f"{file} cannot be read as structures: {error}") from error
-    points = []
-    for number, atoms in enumerate(frames, start=1):
-        if atoms.calc is None or "energy" not in atoms.calc.results:
-            raise InputError(f"frame {number} of {file} has no energy; give --model, or a file with energies (eV)")
-        if atoms.get_chemical_formula() != frames[0].get_chemical_formula():
-            raise InputError(f"frame {number} of {file} is {atoms.get_chemical_formula()}, unlike the first")
-        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
-        points.append(EnergyVolumePoint(bare, 0.0, float(atoms.get_potential_energy())))
-    return points
+    without = [
+        number for number, atoms in enumerate(frames) if atoms.calc is None or "energy" not in atoms.calc.results
+    ]
+    if without:
+        raise InputError(
+            f"{file} has structures without energy ({frame_numbers(without)}, counted from 0); give --model, or a "
+            "file with energies"
+        )
+    return [(atoms, float(atoms.get_potential_energy())) for atoms in frames]
 
 
 def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:

@@ -11,7 +11,9 @@ import typer
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.eos import birchmurnaghan
 from ase.io import write
+from ase.units import GPa
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import energy_volume
@@ -49,6 +51,40 @@ def test_a_file_of_energies_gives_the_bulk_modulus(app, tmp_path):
     assert values["bulk_modulus_standard_error_GPa"] > 0
 
 
+V0_A3, MODULUS_GPA, DERIVATIVE = 16.5, 32.0, 4.5
+MODULUS_TOLERANCE_GPA = 1e-4
+
+
+@pytest.mark.parametrize("key", ["REF_energy", "dft_energy", "energy"])
+@pytest.mark.parametrize("offset_eV", [0.0, -60000.0])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_names_offsets_and_supercells_of_other_programs_do_not_matter(app, tmp_path, key, offset_eV, repeats):
+    volumes = V0_A3 * np.linspace(0.98, 1.02, 9)
+    energies = birchmurnaghan(volumes, 0.0, MODULUS_GPA * GPa, DERIVATIVE, V0_A3) + offset_eV
+    frames = []
+    for number, (volume, energy) in enumerate(zip(volumes, energies, strict=True)):
+        atoms = bulk("LiCl", "rocksalt", a=5.1).repeat((1, 1, repeats if number % 2 else 1))
+        atoms.set_cell(atoms.cell * (volume * len(atoms) / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
+        atoms.info[key] = energy * len(atoms)
+        frames.append(atoms)
+    write(tmp_path / "curve.xyz", frames, format="extxyz")
+    found = CliRunner().invoke(app, [str(tmp_path / "curve.xyz"), "--json"])
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert values["bulk_modulus_GPa"] == pytest.approx(MODULUS_GPA, abs=MODULUS_TOLERANCE_GPA)
+    assert values["energy_eV_per_atom"] == pytest.approx(offset_eV, abs=1e-6)
+
+
+def test_two_crystals_in_one_file_are_no_curve(app, tmp_path):
+    path = write_curve(tmp_path / "cu.xyz")
+    other = bulk("Au", a=4.0)
+    other.calc = SinglePointCalculator(other, energy=-1.0)
+    write(path, other, append=True)
+    found = CliRunner().invoke(app, [str(path)])
+    assert isinstance(found.exception, InputError)
+    assert "the first frame is Cu and another one Au (frame 9" in str(found.exception)
+
+
 def test_the_table_has_units(app, tmp_path):
     found = CliRunner().invoke(app, [str(write_curve(tmp_path / "cu.xyz"))])
     assert "GPa" in found.stdout
@@ -75,4 +111,4 @@ def test_what_cannot_be_used_is_refused_with_the_reason(app, tmp_path, energies)
         write_curve(path, energies=False)
     found = CliRunner().invoke(app, [str(path)])
     assert isinstance(found.exception, InputError)
-    assert ("cannot be read" if energies else "has no energy") in str(found.exception)
+    assert ("line 1" if energies else "no frame has energies") in str(found.exception)
