@@ -23,7 +23,7 @@ from ase.data import atomic_numbers
 
 from ..errors import InputError, IonloopError
 from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
-from .quip import QuipMissing
+from .quip import QuipMissing, QuipState, find_quip
 from .settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
 
 POTENTIAL_FILE = "gap.xml"
@@ -31,6 +31,7 @@ TARGETS_FILE = "targets.xyz"
 LOG_FILE = "gap_fit.log"
 POTENTIAL_LABEL = "ionloop_gap"
 _MAX_RANDOM_SEED = 2**31 - 1
+_WRAPPER_BYTES = 2000
 _LOG_LINES_IN_ERROR = 15
 
 
@@ -112,16 +113,25 @@ def find_executable(explicit: Path | None = None) -> Path:
     folders = [Path(folder) for folder in (specification.submodule_search_locations or ())] if specification else []
     folders.append(Path(sys.executable).parent)
     for folder in folders:
-        if _is_executable(folder / "gap_fit"):
+        if _can_run(folder / "gap_fit"):
             return folder / "gap_fit"
     on_path = shutil.which("gap_fit")
-    if on_path is None:
+    if on_path is None or not _can_run(Path(on_path)):
         raise QuipMissing(
             f"no gap_fit executable: looked in {', '.join(map(str, folders))} and on the PATH; "
             "install it with `pip install quippy-ase` (its licence is for academic use), or leave the backend at "
             "native: the same model, without it"
         )
     return Path(on_path)
+
+
+def _can_run(path: Path) -> bool:
+    """Say whether a gap_fit is a program; quippy's Python wrapper is one only where quippy can be imported."""
+    if not _is_executable(path):
+        return False
+    with open(path, "rb") as file:
+        is_wrapper = b"quippy" in file.read(_WRAPPER_BYTES)
+    return not is_wrapper or find_quip().state is QuipState.PRESENT
 
 
 def _is_executable(path: Path) -> bool:

@@ -14,6 +14,7 @@ import pytest
 import ionloop
 from ionloop.cli.environment import Status, check_quip
 from ionloop.errors import InputError
+from ionloop.fitting.gap_fit import find_executable
 from ionloop.fitting.quip import QuipMissing, QuipState, find_quip, quip_potential
 
 PACKAGE = Path(ionloop.__file__).parent
@@ -57,6 +58,16 @@ def test_the_state_is_told_with_its_reason(package, state, reason, tmp_path, mon
     assert check_quip().status is Status.WARNING
     assert check_quip().found.startswith(state)
     assert check_quip(needed=True).status is Status.FAILED
+    # Its wrapper of gap_fit stays behind where the package cannot be imported.
+    wrapper = tmp_path / "gap_fit"
+    wrapper.write_text("#!/usr/bin/env python\nfrom quippy.cli import gap_fit\ngap_fit()\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(QuipMissing, match="no gap_fit executable"):
+        find_executable()
+    wrapper.write_text("#!/bin/sh\n")
+    assert find_executable() == wrapper
 
 
 def test_where_it_is_the_doctor_says_which():
