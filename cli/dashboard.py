@@ -44,7 +44,7 @@ def dashboard(
     from ..deploy.dashboard.settings import DashboardSettings, read_token
 
     settings = DashboardSettings(host=host, port=port, token=read_token(token_file))
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, read_only=True)
     try:
         application = create_app(opened, settings)
         server = make_server(application, settings)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, IonloopError
 
 if TYPE_CHECKING:
     from ..labelling.engine import EngineProbe
@@ -26,24 +26,6 @@ GIBIBYTE = 2**30
 MIN_MEMORY_GIB = 4.0
 MIN_DISK_GIB = 2.0
 SERVER_TIMEOUT_MS = 3000
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "ceph",
-        "9p",
-        "afs",
-        "fuse.sshfs",
-        "panfs",
-    }
-)
 
 # Distributions whose module has another name.
 _MODULES = {"ruamel.yaml": "ruamel.yaml"}
@@ -201,8 +183,12 @@ def check_machine(folder: Path) -> Iterator[Check]:
 
 def check_store(location: str) -> Check:
     """Whether the store can be reached (server) or made (embedded)."""
-    from ..store.connection import is_embedded
+    from ..store.connection import is_embedded, plain_location
 
+    try:
+        location = plain_location(location)
+    except InputError as error:
+        return Check("store", Status.FAILED, location, str(error).removeprefix("store: "))
     return _check_store_file(Path(location).absolute()) if is_embedded(location) else _check_server(location)
 
 
@@ -221,23 +207,25 @@ def check_server_safety(location: str) -> Iterator[Check]:
 
 
 def _check_store_file(path: Path) -> Check:
-    folder = existing_parent(path.parent)
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        advice = "name another place with IONLOOP_STORE, or mend the folder's permissions"
-        return Check("store", Status.FAILED, f"{folder} cannot be written to: {error.strerror}", advice)
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        return Check("store", Status.FAILED, f"{path} cannot be read and written", "mend the file's permissions")
-    system = file_system(folder)
+    """Whether `open_store` would open or make this file."""
+    from ..store.connection import open_store
+    from ..store.embedded.location import check_location
+
     state = "exists" if path.exists() else "will be made"
-    if system in NETWORK_FILE_SYSTEMS:
-        advice = (
-            "SQLite's locks are not safe on network file systems: put the store on a local disk with IONLOOP_STORE, "
-            "or use a MongoDB server"
-        )
-        return Check("store", Status.WARNING, f"{path} ({state}) on {system}", advice)
+    place = "name another place with IONLOOP_STORE or --store"
+    try:
+        check_location(path.resolve())
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.exists():
+            open_store(str(path), read_only=True).close()
+    except InputError as error:
+        found, _, advice = str(error).removeprefix("store: ").partition(": ")
+        return Check("store", Status.FAILED, f"{found} ({state})", advice or place)
+    except IonloopError as error:
+        return Check("store", Status.FAILED, f"{path} ({state}): {error}", place)
+    except OSError as error:
+        return Check("store", Status.FAILED, f"{path.parent} cannot be written to: {error.strerror}", place)
     return Check("store", Status.OK, f"{path} ({state})")
 
 
@@ -293,15 +281,6 @@ def existing_parent(folder: Path) -> Path:
     """Return the nearest folder at or above ``folder`` that exists."""
     folder = folder.absolute()
     return next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-
-
-def file_system(folder: Path) -> str:
-    """Return the type of the file system that holds ``folder``; empty where the machine does not tell."""
-    import psutil
-
-    resolved = folder.resolve()
-    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
-    return next((mounts[parent] for parent in (resolved, *resolved.parents) if parent in mounts), "")
 
 
 def worst(checks: list[Check]) -> Status:

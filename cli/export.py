@@ -36,7 +36,7 @@ def export(
     targets = [target.value for target in Target]
     if to not in targets:
         raise unknown_value("target", to, targets)
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, read_only=True)
     try:
         folder = export_campaign(opened, name, Target(to), output, model)
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +27,10 @@ NameArgument = Annotated[str | None, typer.Argument(help="The campaign; may be l
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def existing_store(location: str | None, root: Path | None) -> Store:
-    """Open a store that must be there.
+def existing_store(
+    location: str | None, root: Path | None, *, read_only: bool = False, guess_root: bool = True
+) -> Store:
+    """Open a store that must be there, for reading only or also for writing; see `open_store`.
 
     Raises
     ------
@@ -35,11 +39,17 @@ def existing_store(location: str | None, root: Path | None) -> Store:
     """
     from ..store.connection import open_store
 
-    return open_store(location, root=root, must_exist=True)
+    return open_store(location, root=root, must_exist=True, read_only=read_only, guess_root=guess_root)
 
 
 def store_hint(opened: Store) -> str:
-    """Return the option that names this store again, empty where the command would find it by itself."""
-    from ..store.connection import default_location
+    """Return the options that name this store again, empty where the command would find it by itself."""
+    from ..store.connection import ROOT_VARIABLE, default_location, is_embedded, root_beside
 
-    return "" if str(Path(default_location()).resolve()) == opened.location else f" --store {opened.location}"
+    found = str(Path(default_location()).resolve()) == opened.location
+    hint = "" if found else f" --store {shlex.quote(opened.location)}"
+    own = os.environ.get(ROOT_VARIABLE)
+    expected = Path(own) if own else root_beside(opened.location) if is_embedded(opened.location) else None
+    if expected is not None and expected.resolve() != opened.root:
+        hint += f" --root {shlex.quote(str(opened.root))}"
+    return hint

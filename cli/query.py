@@ -83,7 +83,7 @@ def query(
 
     kind, texts = split_kind(words)
     filters = parse_filters(texts)
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, read_only=True)
     try:
         selection = select_records(opened, Query(kind, campaign, generation, model, state), filters)
         if output_format is Format.EXTXYZ:

@@ -27,7 +27,7 @@ def report(
     from ..workflows.report import write_report
     from ..workflows.status import find_campaign
 
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, read_only=True)
     try:
         record = find_campaign(opened, name)
         path = write_report(opened, record.id, (output or Path(f"{record.id}-report.html")).absolute())

@@ -35,8 +35,8 @@ def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tup
 
     campaign = read_campaign(file)
     structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
-    # The embedded store lies beside the campaign file, wherever the command is run from.
-    store = open_store(location or default_location(file.resolve().parent), root=root)
+    # The embedded store lies beside the campaign file as it was named, wherever the command is run from.
+    store = open_store(location or default_location(file.absolute().parent), root=root, guess_root=False)
     new = submit_campaign(store, campaign, structure, file)
     return store, campaign, new
 
@@ -83,7 +83,7 @@ def run(
 
 def default_report_path(file: Path, name: str) -> Path:
     """Return where the report of a campaign goes: beside its file."""
-    return file.resolve().parent / f"{name}-report.html"
+    return file.absolute().parent / f"{name}-report.html"
 
 
 def submit(file: FileArgument, store: StoreOption = None, root: RootOption = None) -> None:
@@ -120,7 +120,7 @@ def worker(
     if die_with_parent:
         die_with_parent_process()
     log_to_output()
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, guess_root=False)
     recover_lost_jobs(opened)
     for line in hopes_for_workers(opened):
         typer.echo(line)

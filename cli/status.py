@@ -31,7 +31,7 @@ def status(
     from ..workflows.status import campaign_status
     from .run_display import console, dashboard
 
-    opened = existing_store(store, root)
+    opened = existing_store(store, root, read_only=True)
     names = [name] if name else [record.id for record in opened.campaigns.find()]
     found = [campaign_status(opened, each) for each in names]
     if as_json:
@@ -72,7 +72,7 @@ def failures(
     from ..workflows.ledger import group_failures
     from .run_display import console
 
-    found = list_failures(existing_store(store, root), name)
+    found = list_failures(existing_store(store, root, read_only=True), name)
     if as_json:
         typer.echo(json.dumps([failure.model_dump(mode="json") for failure in found], indent=2))
         return

@@ -36,10 +36,12 @@ def migrate(
     target: Annotated[str, typer.Argument(metavar="TO", help="A file (made if it is new) or a mongodb:// URI.")],
     campaign: CampaignOption = None,
     from_root: Annotated[
-        Path | None, typer.Option("--from-root", help="Folder of FROM's files. Default: $IONLOOP_ROOT for a server.")
+        Path | None,
+        typer.Option("--from-root", help="Folder of FROM's files. Default: $IONLOOP_ROOT, else beside FROM's file."),
     ] = None,
     to_root: Annotated[
-        Path | None, typer.Option("--to-root", help="Folder of TO's files. Default: $IONLOOP_ROOT for a server.")
+        Path | None,
+        typer.Option("--to-root", help="Folder of TO's files. Default: beside TO's file; $IONLOOP_ROOT for a server."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,9 +50,15 @@ def migrate(
     Everything is checked by checksums. What TO holds already is not copied again, and never overwritten: content
     that differs ends the command. An archive that `backup` wrote is restored in the same way.
     """
+    from ..store.connection import is_embedded
     from ..store.migration import copy_store
 
-    with _opened(source, from_root) as here, _opened(target, to_root, new=True) as there:
+    # $IONLOOP_ROOT says where a server's files lie, else where FROM's do: two stores must not share a folder.
+    is_for_target = to_root is None and not is_embedded(target)
+    with (
+        _opened(source, from_root, use_environment=not is_for_target) as here,
+        _opened(target, to_root, use_environment=is_for_target, new=True) as there,
+    ):
         _settle(here)
         report = copy_store(here, there, campaign)
     _tell(report, as_json, f"in {there.location}")
@@ -84,6 +92,8 @@ def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption =
         for name, count in found.counts.items():
             typer.echo(f"{name:<16} {count:>8}  {found.checksums.get(name, '')[:16]}")
         typer.echo(f"{'files':<16} {found.files:>8}  {found.bytes / 2**20:.1f} MiB")
+        for remark in found.remarks:
+            typer.echo(f"note: {remark}")
         for problem in found.problems:
             typer.echo(f"wrong: {problem}", err=True)
         typer.echo("The store is whole." if found.is_whole else f"{len(found.problems)} problem(s).")
@@ -92,21 +102,19 @@ def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption =
 
 
 @contextmanager
-def _opened(location: str, root: Path | None, *, new: bool = False) -> Iterator[Store]:
-    """Open a store or the archive of one."""
+def _opened(location: str, root: Path | None, *, use_environment: bool = True, new: bool = False) -> Iterator[Store]:
+    """Open a store, for reading only unless it may be ``new``, or the archive of one."""
     from ..errors import InputError
-    from ..store.connection import default_root, is_embedded, open_store
+    from ..store.connection import open_store
     from ..store.migration import is_archive, unpack_backup
 
     with tempfile.TemporaryDirectory(prefix="ionloop-backup-") as folder:
-        if is_archive(location):
-            if new:
-                raise InputError(f"store: {location} is an archive: `ionloop store backup` writes those")
-            opened = unpack_backup(Path(location), Path(folder))
+        if not is_archive(location):
+            opened = open_store(location, root=root, read_only=not new, use_environment=use_environment)
+        elif new:
+            raise InputError(f"store: {location} is an archive: `ionloop store backup` writes those")
         else:
-            # IONLOOP_ROOT says where a server's files lie; two stores of one command must not share it.
-            beside = Path(location).with_name(f"{Path(location).stem}-files") if is_embedded(location) else None
-            opened = open_store(location, root=root or beside or default_root(location), must_exist=not new)
+            opened = unpack_backup(Path(location), Path(folder))
         try:
             yield opened
         finally:
@@ -115,9 +123,20 @@ def _opened(location: str, root: Path | None, *, new: bool = False) -> Iterator[
 
 def _settle(store: Store) -> None:
     """Put the jobs of dead workers back into the queue: a store is copied while nothing of it runs."""
-    from ..workflows.worker import recover_lost_jobs
+    from ..errors import InputError
+    from ..store.connection import open_store
+    from ..store.migration import held_jobs
+    from ..workflows.lost_jobs import recover_lost_jobs
 
-    recover_lost_jobs(store)
+    if not held_jobs(store):
+        return
+    try:
+        writable = open_store(store.location, root=store.root)
+    except InputError:
+        # It may only be read: then the jobs stay, and the copy is refused.
+        return
+    recover_lost_jobs(writable)
+    writable.close()
 
 
 def _tell(report: CopyReport, as_json: bool, where: str) -> None:

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, IonloopError
 from .records import Artefact
@@ -74,6 +75,11 @@ class ArtefactStore:
         relative = path.resolve().relative_to(self.root)
         return Artefact(path=relative.as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
 
+    def is_there(self, artefact: Artefact) -> bool:
+        """Return whether a file of the recorded size is there; its content is not read."""
+        path = self.path(artefact.path)
+        return path.is_file() and path.stat().st_size == artefact.size
+
     def is_whole(self, artefact: Artefact) -> bool:
         """Return whether the file is there with the recorded size and checksum."""
         path = self.path(artefact.path)
@@ -105,3 +111,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def artefacts_in(value: Any) -> Iterator[Artefact]:
+    """Yield every file that a document refers to, wherever in it."""
+    if isinstance(value, Mapping):
+        if set(value) == {"path", "size", "sha256"}:
+            yield Artefact.model_validate(value)
+        else:
+            for one in value.values():
+                yield from artefacts_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from artefacts_in(one)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,6 +20,8 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from ..errors import InputError, IonloopError
 from .artefacts import ArtefactStore
 from .document_keys import RULE, unstorable_keys
+from .embedded import EmbeddedClient
+from .home import check_root, remember, remembered_root
 from .launchpad import StoreLaunchPad, open_launchpad
 from .records import (
     RECORD_TYPES,
@@ -32,7 +35,7 @@ from .records import (
     TrajectoryRecord,
 )
 from .retrying import Patience, RetryingClient
-from .server import is_server
+from .server import is_server, redacted
 
 DEFAULT_STORE = "ionloop.db"
 STORE_VARIABLE = "IONLOOP_STORE"
@@ -41,6 +44,7 @@ MAX_DOCUMENT_BYTES = 8 * 2**20
 """Half of what a server accepts: documents grow, and FireWorks adds its own."""
 
 _UNAUTHORIZED = 13
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 RecordType = TypeVar("RecordType", bound=Record)
 
@@ -161,11 +165,14 @@ class Store:
         The folder of the store's files.
     location
         What the user named the store by (without credentials).
+    is_read_only
+        Whether the store was opened to be read only.
     """
 
-    def __init__(self, launchpad: StoreLaunchPad, root: Path, location: str) -> None:
+    def __init__(self, launchpad: StoreLaunchPad, root: Path, location: str, *, is_read_only: bool = False) -> None:
         self.launchpad = launchpad
         self.location = location
+        self.is_read_only = is_read_only
         self.artefacts = ArtefactStore(root)
         self.database = launchpad.db
         self.campaigns = RecordCollection(self.database.campaigns, CampaignRecord)
@@ -225,12 +232,19 @@ class Store:
         with client.expendable() if isinstance(client, RetryingClient) else nullcontext(True) as reachable:
             if reachable:
                 self.workers.update_one({"_id": name}, {"$set": fields})
+        if fields.get("state") == "ended":
+            self.checkpoint()
 
     @property
     def last_outage_end(self) -> float:
         """When the server was last found to be back after an outage (s of ``time.monotonic``); -inf: never."""
         client = self.launchpad.client
         return client.last_outage_end if isinstance(client, RetryingClient) else -math.inf
+
+    def checkpoint(self) -> None:
+        """Move what the embedded store's log holds into its one file; a server does that by itself."""
+        if isinstance(self.launchpad.client, EmbeddedClient):
+            self.launchpad.client.engine.checkpoint()
 
     def close(self) -> None:
         """Release the connection."""
@@ -247,6 +261,43 @@ def default_location(folder: Path | None = None) -> str:
     return os.environ.get(STORE_VARIABLE) or str((folder or Path.cwd()) / DEFAULT_STORE)
 
 
+def plain_location(location: str) -> str:
+    """Return the address of a server as it is, and a path with ``~`` for the home folder written out.
+
+    Raises
+    ------
+    InputError
+        For an address that is neither.
+    """
+    if is_server(location):
+        return location
+    scheme, mark, rest = location.partition("://")
+    if mark and _SCHEME.fullmatch(scheme):
+        wanted = {"mongo": f"mongodb://{rest}", "mongodb+tls": f"mongodb://{rest}"}.get(scheme.lower())
+        if scheme.lower() in ("sqlite", "sqlite3", "file"):
+            wanted = f"/{rest.lstrip('/')} (or {rest.lstrip('/')}, from the present folder)"
+        hint = f"; did you mean {wanted}?" if wanted else ""
+        raise InputError(
+            f"store: {redacted(location)} is no address that ionloop knows{hint} "
+            "(allowed: the path of a file, mongodb://..., mongodb+srv://...)"
+        )
+    try:
+        return str(Path(location).expanduser())
+    except RuntimeError as error:
+        raise InputError(f"store: {location}: {error}; write the folder out") from None
+
+
+def beside_of(location: str) -> Path | None:
+    """Return the folder of an embedded store's file, links followed; None for a server."""
+    return Path(location).resolve().parent if is_embedded(location) else None
+
+
+def root_beside(location: str) -> Path:
+    """Return the folder of files beside an embedded store's file, where nothing says otherwise."""
+    path = Path(location)
+    return path.with_name(f"{path.stem}-files")
+
+
 def default_root(location: str) -> Path:
     """Return the folder of the store's files: ``IONLOOP_ROOT``, else beside the embedded file.
 
@@ -258,35 +309,95 @@ def default_root(location: str) -> Path:
     if os.environ.get(ROOT_VARIABLE):
         return Path(os.environ[ROOT_VARIABLE])
     if is_embedded(location):
-        path = Path(location)
-        return path.with_name(f"{path.stem}-files")
+        return root_beside(location)
     raise InputError(f"a store on a server needs a folder that all its workers share: set {ROOT_VARIABLE} to its path")
 
 
-def open_store(location: str | None = None, *, root: Path | None = None, must_exist: bool = False) -> Store:
+def open_store(
+    location: str | None = None,
+    *,
+    root: Path | None = None,
+    must_exist: bool = False,
+    read_only: bool = False,
+    guess_root: bool = True,
+    use_environment: bool = True,
+) -> Store:
     """Open the store at ``location`` (a path or a ``mongodb://`` URI), made if it is new.
+
+    Parameters
+    ----------
+    root
+        The folder of the store's files. By default what ``IONLOOP_ROOT`` says, else what the store remembers.
+    read_only
+        Write nothing, neither to the store nor beside it; it must be there.
+    guess_root
+        Whether the folder that the store remembers is taken where no other is named; without, one that is not beside
+        the store has to be named by whoever runs jobs.
+    use_environment
+        Whether ``IONLOOP_ROOT`` is about this store.
 
     Raises
     ------
     InputError
-        If the store cannot be opened or, with ``must_exist``, is not there yet.
+        If the store cannot be opened or, with ``must_exist``, is not there yet, or its files are in another folder.
     """
-    location = location or default_location()
+    location = plain_location(location or default_location())
     if is_embedded(location):
-        path = Path(location).resolve()
-        if must_exist and not path.exists():
-            raise InputError(
-                f"there is no store at {path}; name one with --store or {STORE_VARIABLE}, "
-                "or start a campaign with `ionloop run`"
-            )
-        location = str(path)
-    launchpad = open_launchpad(location)
-    store = Store(launchpad, root or default_root(location), location)
+        location = str(_existing(Path(location).resolve(), must_exist or read_only))
+    launchpad = open_launchpad(location, read_only=read_only)
+    try:
+        if root is None and use_environment and os.environ.get(ROOT_VARIABLE):
+            root = Path(os.environ[ROOT_VARIABLE])
+        store = _with_its_files(launchpad, location, root, read_only=read_only, guess_root=guess_root)
+    except BaseException:
+        launchpad.client.close()
+        raise
+    if read_only:
+        return store
     if not is_embedded(location) or not store.database.campaigns.index_information().get("campaign_1_generation_1"):
         try:
             store.ensure_indexes()
         except OperationFailure as error:
             # Who may only read finds the indexes that others made.
+            if error.code != _UNAUTHORIZED:
+                raise
+    return store
+
+
+def _existing(path: Path, must_exist: bool) -> Path:
+    """Return the path of a store, or refuse what cannot be one.
+
+    Raises
+    ------
+    InputError
+        If it has to be there and is not, or is an empty file that had been a store.
+    """
+    if must_exist and not path.exists():
+        raise InputError(
+            f"there is no store at {path}; name one with --store or {STORE_VARIABLE}, "
+            "or start a campaign with `ionloop run`"
+        )
+    if path.is_file() and not path.stat().st_size and (must_exist or root_beside(str(path)).is_dir()):
+        raise InputError(
+            f"store: {path} is an empty file (0 bytes), no store: restore it from a backup "
+            "(`ionloop store migrate ARCHIVE NEW`), or remove it to begin anew"
+        )
+    return path
+
+
+def _with_its_files(
+    launchpad: StoreLaunchPad, location: str, root: Path | None, *, read_only: bool, guess_root: bool
+) -> Store:
+    beside = beside_of(location)
+    known = remembered_root(launchpad.db, beside) if root is None and guess_root else None
+    where = root or known or (default_root(location) if beside is None else root_beside(location))
+    store = Store(launchpad, where, location, is_read_only=read_only)
+    if known is None:
+        check_root(launchpad.db, store.root, beside, location)
+    if not read_only:
+        try:
+            remember(launchpad.db, store.root, beside)
+        except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise
     return store

@@ -99,7 +99,8 @@ def connect(host: Any = None, port: Any = None, **options: Any) -> Any:
     a server repeats what meets a lost connection.
     """
     if isinstance(host, str) and host.startswith("/") and not host.endswith(".sock"):
-        ours = {name: options[name] for name in ("synchronous", "allow_network_file_system") if name in options}
+        names = ("synchronous", "allow_network_file_system", "read_only")
+        ours = {name: options[name] for name in names if name in options}
         return EmbeddedClient(host, **ours)
     if isinstance(host, str) and is_server(host):
         return connect_to_server(host, timeout_s=options.get("server_timeout_s", SERVER_TIMEOUT_S))
@@ -402,6 +403,7 @@ def open_launchpad(
     database_name: str | None = None,
     synchronous: Synchronous = "NORMAL",
     allow_network_file_system: bool = False,
+    read_only: bool = False,
     server_timeout_s: float = SERVER_TIMEOUT_S,
     strm_lvl: str = "CRITICAL",
 ) -> StoreLaunchPad:
@@ -414,7 +416,7 @@ def open_launchpad(
     database_name
         The database inside the store: FireWorks' collections and ours. By default the one that the URI names, else
         ``ionloop``.
-    synchronous, allow_network_file_system
+    synchronous, allow_network_file_system, read_only
         See ``EmbeddedClient``; without meaning for a server.
     server_timeout_s
         How long to wait for a server that does not answer (s).
@@ -436,9 +438,15 @@ def open_launchpad(
         host=host,
         name=database_name or DATABASE_NAME,
         uri_mode=True,
-        mongoclient_kwargs={"synchronous": synchronous, "allow_network_file_system": allow_network_file_system},
+        mongoclient_kwargs={
+            "synchronous": synchronous,
+            "allow_network_file_system": allow_network_file_system,
+            "read_only": read_only,
+        },
         strm_lvl=strm_lvl,
     )
+    if read_only:
+        return launchpad
     try:
         _prepare(launchpad)
     except PyMongoError:

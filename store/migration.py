@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +23,9 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from ..errors import InputError, IonloopError
-from .artefacts import ArtefactStore, atomic_file, sha256_of
+from .artefacts import ArtefactStore, artefacts_in, atomic_file, explain_os_error, sha256_of
 from .connection import Store, open_store
+from .home import COLLECTION as HOME
 from .records import RECORD_TYPES, Artefact
 
 Document = dict[str, Any]
@@ -37,13 +39,17 @@ _RECORDS = tuple(record_type.collection for record_type in RECORD_TYPES)
 _JOBS = ("fireworks", "launches", "workflows")
 _GRIDFS = ("fw_gridfs.files", "fw_gridfs.chunks")
 # The state of processes and counters: of this store, not of a campaign.
-_NOT_COPIED = frozenset({"workers", "fw_id_assigner", "offline_runs", NOTES, *_JOBS, *_GRIDFS})
+_NOT_COPIED = frozenset({"workers", "fw_id_assigner", "offline_runs", NOTES, HOME, *_JOBS, *_GRIDFS})
 _HELD = ("RUNNING", "RESERVED")
 _BATCH = 200
 
 
 class StoresDiffer(IonloopError):
     """The target holds something else under the same identifier: nothing of it was overwritten."""
+
+
+class StoreChanged(InputError):
+    """The source changed while it was copied."""
 
 
 @dataclass(frozen=True)
@@ -131,19 +137,6 @@ def collection_checksum(hashes: Iterable[tuple[str, str]]) -> str:
     return hasher.hexdigest()
 
 
-def artefacts_in(value: Any) -> Iterator[Artefact]:
-    """Yield every file that a document refers to, wherever in it."""
-    if isinstance(value, Mapping):
-        if set(value) == {"path", "size", "sha256"}:
-            yield Artefact.model_validate(value)
-        else:
-            for one in value.values():
-                yield from artefacts_in(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from artefacts_in(one)
-
-
 def shifted(collection: str, document: Document, shift: Shift) -> Document:
     """Return a document of FireWorks with the numbers that it has in another store."""
     fw, launch = shift.fireworks, shift.launches
@@ -188,8 +181,7 @@ def select(store: Store, campaign: str | None = None) -> Selection:
     if campaign is not None and store.campaigns.get(campaign) is None:
         known = ", ".join(sorted(record.id for record in store.campaigns.find())) or "none"
         raise InputError(f"store: no campaign {campaign!r} in {store.location}; there are: {known}")
-    jobs = {"spec.campaign": campaign} if campaign else {}
-    running = store.database.fireworks.count_documents({**jobs, "state": {"$in": list(_HELD)}})
+    running = held_jobs(store, campaign)
     if running:
         raise InputError(
             f"store: {running} job(s) of {store.location} are running or reserved, so that it changes while it is "
@@ -201,6 +193,12 @@ def select(store: Store, campaign: str | None = None) -> Selection:
     else:
         numbered = _jobs_of(store, campaign)
     return {**numbered, **filters}
+
+
+def held_jobs(store: Store, campaign: str | None = None) -> int:
+    """Return how many jobs are running or about to."""
+    jobs = {"spec.campaign": campaign} if campaign else {}
+    return int(store.database.fireworks.count_documents({**jobs, "state": {"$in": list(_HELD)}}))
 
 
 def _collections(store: Store) -> list[str]:
@@ -254,6 +252,8 @@ def copy_store(
     ------
     InputError
         If both are the same store, jobs are running, or there is no such campaign.
+    StoreChanged
+        If jobs ran meanwhile; nothing that was written stays, except whole files.
     StoresDiffer
         If the target holds something else under the same identifier or path. What was copied before stays.
     IonloopError
@@ -264,13 +264,58 @@ def copy_store(
     tell = progress or (lambda _name: None)
     selection = select(source, campaign)
     report = CopyReport()
+    before = _state(source, selection)
     tell("files")
     _copy_files(source, target.artefacts, selection, report)
+    # Files take long. What has changed meanwhile need not be written first and taken back then.
+    _check_unchanged(source, campaign, before)
     shift = _agree_on_shift(source, target, selection)
-    for name, filters in selection.items():
-        tell(name)
-        report.collections[name] = _copy_collection(source, target, name, filters, shift)
+    written: list[tuple[str, Any]] = []
+    try:
+        for name, filters in selection.items():
+            tell(name)
+            report.collections[name] = _copy_collection(source, target, name, filters, shift, written)
+        _check_unchanged(source, campaign, before)
+    except StoreChanged:
+        for name, identifier in written:
+            target.database[name].delete_one({"_id": identifier})
+        raise
     return report
+
+
+def _state(store: Store, selection: Selection) -> dict[str, dict[str, str]]:
+    """Return what the records and jobs of a selection are: by collection, identifier and content."""
+    watched = {*_RECORDS, *_JOBS}
+    return {
+        name: {str(one["_id"]): content_hash(one) for one in _documents(store, name, filters)}
+        for name, filters in selection.items()
+        if name in watched
+    }
+
+
+def _check_unchanged(store: Store, campaign: str | None, before: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse to go on with a copy of what has changed since.
+
+    Raises
+    ------
+    StoreChanged
+        Saying how many records and jobs are new, changed or gone.
+    """
+    running = held_jobs(store, campaign)
+    now = {} if running else _state(store, select(store, campaign))
+    changed = {
+        name: sum(before[name].get(one) != now[name].get(one) for one in before[name].keys() | now[name].keys())
+        for name in now
+    }
+    found = [f"{count} of {name}" for name, count in changed.items() if count]
+    if running:
+        found = [f"{running} job(s) run now"]
+    if found:
+        raise StoreChanged(
+            f"store: jobs of {store.location} ran while it was copied ({', '.join(found)}), so that the copy would not "
+            "be whole; it was dropped. End the workers (Ctrl-C, or `ionloop pause` and wait), then run the same "
+            "command again"
+        )
 
 
 def _copy_files(source: Store, target: ArtefactStore, selection: Selection, report: CopyReport) -> None:
@@ -326,9 +371,12 @@ def _agree_on_shift(source: Store, target: Store, selection: Selection) -> Shift
     return shift
 
 
-def _copy_collection(source: Store, target: Store, name: str, filters: Document, shift: Shift) -> CollectionCopy:
+def _copy_collection(
+    source: Store, target: Store, name: str, filters: Document, shift: Shift, written: list[tuple[str, Any]]
+) -> CollectionCopy:
     copy = CollectionCopy()
     hashes: list[tuple[str, str]] = []
+    sent: list[Any] = []
     collection = target.database[name]
     for batch in _batches(_documents(source, name, filters)):
         wanted = {one["_id"]: shifted(name, one, shift) for one in batch}
@@ -338,6 +386,7 @@ def _copy_collection(source: Store, target: Store, name: str, filters: Document,
             found = there.get(identifier)
             if found is None:
                 _insert(collection, document)
+                written.append((name, identifier))
                 copy.copied += 1
             elif content_hash(found) != content:
                 raise StoresDiffer(
@@ -347,8 +396,9 @@ def _copy_collection(source: Store, target: Store, name: str, filters: Document,
             else:
                 copy.present += 1
             hashes.append((str(identifier), content))
+            sent.append(identifier)
     copy.checksum = collection_checksum(hashes)
-    arrived = _checksum_there(collection, _identifiers(source, name, filters))
+    arrived = _checksum_there(collection, sent)
     if arrived != copy.checksum:
         raise StoresDiffer(f"store: {name} did not arrive in {target.location} as it was sent (checksums differ)")
     return copy
@@ -421,8 +471,7 @@ def write_backup(store: Store, file: Path, campaign: str | None = None) -> CopyR
         raise InputError(f"store: {file}: the name of a backup ends in one of {', '.join(ARCHIVE_SUFFIXES)}")
     if file.exists():
         raise InputError(f"store: {file} is there already: name another file, or remove it")
-    file.resolve().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.resolve().parent, prefix=".backup-") as folder:
+    with _folder_beside(file) as folder:
         inside = Path(folder) / ARCHIVE_STORE
         copy = open_store(str(inside), root=Path(folder) / "ionloop-files")
         try:
@@ -435,6 +484,23 @@ def write_backup(store: Store, file: Path, campaign: str | None = None) -> CopyR
                 if part.exists():
                     archive.add(part, arcname=part.name)
     return report
+
+
+@contextmanager
+def _folder_beside(file: Path) -> Iterator[str]:
+    """Yield a folder for the parts of an archive, on the disk that is to hold it.
+
+    Raises
+    ------
+    IonloopError
+        If there is no room, or nothing can be written there.
+    """
+    try:
+        file.resolve().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.resolve().parent, prefix=".backup-") as folder:
+            yield folder
+    except OSError as error:
+        raise explain_os_error(error, file) from error
 
 
 def _mode(file: Path) -> Any:
@@ -454,4 +520,6 @@ def unpack_backup(file: Path, folder: Path) -> Store:
             archive.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"store: {file} is no backup that can be read: {error}") from error
-    return open_store(str(folder / ARCHIVE_STORE), root=folder / "ionloop-files", must_exist=True)
+    if not (folder / ARCHIVE_STORE).is_file():
+        raise InputError(f"store: {file} holds no {ARCHIVE_STORE}: it is no archive of `ionloop store backup`")
+    return open_store(str(folder / ARCHIVE_STORE), root=folder / "ionloop-files", read_only=True)

@@ -13,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from ase import Atoms
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .. import __version__
+from ..errors import InputError
 from ..states import State
 
 SCHEMA_VERSION = 1
@@ -81,6 +82,10 @@ class Artefact(BaseModel):
     sha256: str
 
 
+class RecordUnreadable(InputError):
+    """A document is no record that this version can read."""
+
+
 class Record(BaseModel):
     """What every record has."""
 
@@ -102,8 +107,28 @@ class Record(BaseModel):
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Return the record that ``document`` holds."""
-        return cls.model_validate(document)
+        """Return the record that ``document`` holds.
+
+        Raises
+        ------
+        RecordUnreadable
+            If a newer version of ionloop wrote it, or it is none.
+        """
+        written = document.get("schema_version")
+        if isinstance(written, int) and written > SCHEMA_VERSION:
+            raise RecordUnreadable(
+                f"{cls.collection} record {document.get('_id')!r} was written by a newer version of ionloop "
+                f"({document.get('code_version', 'unknown')}, record format {written}; this version, {__version__}, "
+                f"knows up to {SCHEMA_VERSION}): update ionloop"
+            )
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:3])
+            raise RecordUnreadable(
+                f"{cls.collection} record {document.get('_id')!r} is no {cls.__name__} of this version "
+                f"(wrong: {places}): see `ionloop store verify`"
+            ) from error
 
     def essence(self) -> dict[str, Any]:
         """Return what a rerun of the same campaign must reproduce: all but the volatile fields."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import bson
-from pydantic import ValidationError
 
 from ..errors import InputError
+from .artefacts import artefacts_in
 from .connection import MAX_DOCUMENT_BYTES, Store
+from .embedded import EmbeddedClient
 from .identifiers import configuration_hash
-from .migration import artefacts_in, collection_checksum, content_hash
-from .records import RECORD_TYPES, ConfigurationRecord, Record
+from .migration import collection_checksum, content_hash
+from .records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
 from .refusals import refused_jobs
 from .repair import find_problems, read_snapshot
+
+_WITH_FILES = ("models", "trajectories", "results")
 
 
 @dataclass
@@ -31,6 +35,8 @@ class Verification:
         How many files were hashed, and their size.
     problems
         One line each.
+    remarks
+        What is not wrong, but worth a look.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -38,6 +44,7 @@ class Verification:
     files: int = 0
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -52,6 +59,7 @@ class Verification:
 def verify_store(store: Store) -> Verification:
     """Read the whole store and return what it holds and what is wrong with it; nothing is changed."""
     found = Verification()
+    found.problems += _file_problems(store)
     for record_type in RECORD_TYPES:
         name = record_type.collection
         hashes = []
@@ -67,7 +75,41 @@ def verify_store(store: Store) -> Verification:
         found.counts[name] = store.database[name].count_documents({})
     found.problems += [f"jobs: {line}; `ionloop repair` mends it" for line in _job_problems(store)]
     found.problems += [f"jobs/{one.id}: refused: {one.reason}" for one in refused_jobs(store)]
+    if not any(found.counts.values()):
+        found.problems.append(
+            f"{store.location} is an empty store, without campaigns, records or jobs: is it the file that you mean, "
+            "and was it copied with its log (-wal)?"
+        )
+    found.remarks += _left_over(store)
     return found
+
+
+def _file_problems(store: Store) -> list[str]:
+    """Return what is wrong with the file of an embedded store and what lies beside it."""
+    client = store.launchpad.client
+    if not isinstance(client, EmbeddedClient):
+        return []
+    path = Path(store.location)
+    problems = []
+    if client.engine.lost_log:
+        problems.append(f"{path.name}-shm is there without {path.name}-wal, its log: what was stored last is lost")
+    with client.engine.read():
+        lines = [str(line) for (line,) in client.engine.rows("PRAGMA quick_check(5)")]
+    return problems + [f"{path.name} is damaged: {line}; restore it from a backup" for line in lines if line != "ok"]
+
+
+def _left_over(store: Store) -> list[str]:
+    """Return a line about models and trajectories that no record names: of jobs in progress, or of lost records."""
+    documents = chain.from_iterable(store.database[name].find() for name in _WITH_FILES)
+    named = {artefact.path for document in documents for artefact in artefacts_in(document)}
+    there = [path for folder in ("models/model-*/*", "trajectories/*.traj") for path in store.root.glob(folder)]
+    extra = sorted({path.relative_to(store.root).as_posix() for path in there if path.is_file()} - named)
+    if not extra:
+        return []
+    return [
+        f"{len(extra)} file(s) of models and trajectories are in no record, {extra[0]} first: jobs that did not end "
+        "made them, or their records are lost"
+    ]
 
 
 def _record_problems(record_type: type[Record], document: dict[str, Any]) -> Iterator[str]:
@@ -76,9 +118,8 @@ def _record_problems(record_type: type[Record], document: dict[str, Any]) -> Ite
         yield f"{size / 2**20:.1f} MiB, more than the {MAX_DOCUMENT_BYTES / 2**20:g} MiB that a document may have"
     try:
         record = record_type.from_document(document)
-    except ValidationError as error:
-        places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:3])
-        yield f"is no {record_type.__name__} of this version (wrong: {places})"
+    except RecordUnreadable as error:
+        yield str(error).partition(f"{document['_id']!r} ")[2].removesuffix(": see `ionloop store verify`")
         return
     if isinstance(record, ConfigurationRecord) and configuration_hash(record.atoms) != record.content_hash:
         yield "the structure is not the one that was stored: its content hash differs"

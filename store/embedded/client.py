@@ -131,6 +131,8 @@ class EmbeddedClient(MongoClient):
         loses power, but may then lose the last moments; ``FULL`` loses nothing, at one disk write per operation.
     allow_network_file_system
         Use a file on a network file system all the same: only if a single host ever opens it.
+    read_only
+        Write nothing, so that a file that may only be read will do; it must be there.
 
     Raises
     ------
@@ -145,8 +147,11 @@ class EmbeddedClient(MongoClient):
         *,
         tz_aware: bool = False,
         allow_network_file_system: bool = False,
+        read_only: bool = False,
     ) -> None:
-        self.engine = open_engine(Path(path), synchronous, allow_network_file_system=allow_network_file_system)
+        self.engine = open_engine(
+            Path(path), synchronous, allow_network_file_system=allow_network_file_system, read_only=read_only
+        )
         super().__init__(tz_aware=tz_aware, _store=ServerStore(Documents(self.engine)))
 
     @property

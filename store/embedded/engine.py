@@ -15,15 +15,24 @@ from typing import Any, Literal
 
 from pymongo.errors import PyMongoError
 
-from ...errors import IonloopError
+from ...errors import InputError, IonloopError
 from .failures import StoreError, explain, is_busy
-from .location import APPLICATION_ID, SCHEMA_VERSION, check_identity, check_location
+from .location import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    check_identity,
+    check_location,
+    check_readable,
+)
+from .reading import Reading
 
 Synchronous = Literal["NORMAL", "FULL"]
 
 _BUSY_TIMEOUT_S = 30.0
 _BUSY_PATIENCE_S = 300.0
 _FORK_WAIT_S = 0.05
+CHECKPOINT_EVERY_S = 5.0
+"""What was written is in the store's own file, not only in the log beside it, after about this time."""
 
 _SCHEMA = """
 CREATE TABLE catalog (revision INTEGER NOT NULL);
@@ -50,12 +59,17 @@ class Engine:
     """The SQLite file behind every client of this process that opened the same path.
 
     Threads take turns: whoever is inside ``read``, ``write`` or ``transaction`` holds the lock. Processes take
-    turns in ``write`` and ``transaction`` only, by SQLite's own lock.
+    turns in ``write`` and ``transaction`` only, by SQLite's own lock. With ``read_only`` nothing is written, neither
+    to the file nor beside it, so that files and file systems that may only be read will do.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous) -> None:
+    def __init__(self, path: Path, synchronous: Synchronous, *, read_only: bool = False) -> None:
         self.path = path
         self.synchronous = synchronous
+        self._reading = Reading(path) if read_only else None
+        self._checkpointed = time.monotonic()
+        self.lost_log = False
+        """Whether the log's index lay beside the file when it was opened, but not the log."""
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._lock = threading.RLock()
@@ -79,25 +93,39 @@ class Engine:
                 raise explain(error, self.path) from error
         return self._connection
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written."""
+        return self._reading is not None
+
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-        )
+        if self._reading is not None:
+            connection = self._reading.connect(_open_file, self._check_for_reading)
+        else:
+            connection = _open_file(self.path)
         try:
-            self._check_or_create(connection)
-            connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+            if self._reading is None:
+                self._check_or_create(connection)
+                connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+                connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
             self._inode = self.path.stat().st_ino
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _check_for_reading(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that is no store.
+
+        Raises
+        ------
+        InputError
+            If it is another program's, a newer version's, or empty.
+        """
+        if not self._identify(connection):
+            raise InputError(f"store: {self.path} is an empty SQLite file, no store of ionloop: choose another file")
 
     def _check_or_create(self, connection: sqlite3.Connection) -> None:
         # Nothing may be written, not even the journal mode, before the file is known to be ours. One transaction,
@@ -165,10 +193,45 @@ class Engine:
             except FileNotFoundError:
                 return True
 
+    def has_its_file(self) -> bool:
+        """Tell whether the file is open, and still the one of that name."""
+        return self._connection is not None and not self.lost_its_file()
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            if self._reading is not None:
+                self._reading.clean_up()
+
+    def checkpoint(self) -> None:
+        """Move what is in the log beside the file into the file itself, as far as no reader still needs the log."""
+        with self._lock:
+            if self._connection is not None and not self._depth:
+                self._move_log()
+
+    def _move_log(self) -> None:
+        self._checkpointed = time.monotonic()
+        if self._connection is None or self.is_read_only:
+            return
+        try:
+            # It waits for nobody and keeps nobody waiting.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            # A full disk, for example: what was acknowledged is safe in the log.
+            return
+
+    def _move_log_now_and_then(self) -> None:
+        if time.monotonic() - self._checkpointed < CHECKPOINT_EVERY_S:
+            return
+        try:
+            age_s = time.time() - self.path.stat().st_mtime
+        except OSError:
+            return
+        # Another process has just done it: the file itself is written to at no other time.
+        if 0 <= age_s < CHECKPOINT_EVERY_S:
+            return
+        self._move_log()
 
     # -- statements ------------------------------------------------------------------------------------------
 
@@ -216,6 +279,8 @@ class Engine:
             if self._depth:
                 yield
                 return
+            if self._reading is not None and self._connection is not None and self._reading.is_outdated():
+                self._disconnect()
             self._begin("BEGIN")
             try:
                 yield
@@ -285,6 +350,8 @@ class Engine:
             raise StoreError(f"store: {self.path} cannot be written while it is being read: end the read first")
 
     def _begin(self, statement: str, *, writing: bool = False) -> None:
+        if writing and self.is_read_only:
+            raise InputError(f"store: {self.path} is open for reading only: nothing can be written to it")
         connection = self._connected()
         try:
             self._patiently(lambda: connection.execute(statement))
@@ -294,7 +361,7 @@ class Engine:
 
     def _end(self, statement: str) -> None:
         """End the outermost transaction. After a failed statement nothing of it is kept."""
-        connection, failure = self._connection, self._failure
+        connection, failure, wrote = self._connection, self._failure, self._writing
         assert connection is not None
         self._depth, self._writing, self._failure = 0, False, None
         try:
@@ -307,6 +374,8 @@ class Engine:
             raise explain(error, self.path) from error
         if failure is not None and statement == "COMMIT":
             raise failure
+        if wrote:
+            self._move_log_now_and_then()
 
     # -- forks -----------------------------------------------------------------------------------------------
 
@@ -336,25 +405,46 @@ class Engine:
         self._depth, self._writing, self._failure = 0, False, None
 
 
-_engines: weakref.WeakValueDictionary[Path, Engine] = weakref.WeakValueDictionary()
+def _open_file(file: str | Path, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        file,
+        uri=uri,
+        timeout=_BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+
+
+_engines: weakref.WeakValueDictionary[tuple[Path, bool], Engine] = weakref.WeakValueDictionary()
 _engines_lock = threading.Lock()
 _forking: list[Engine] = []
 
 
-def open_engine(path: Path, synchronous: Synchronous, *, allow_network_file_system: bool = False) -> Engine:
-    """Return the engine of a file, one per file and process, with the file checked and open.
+def open_engine(
+    path: Path, synchronous: Synchronous, *, allow_network_file_system: bool = False, read_only: bool = False
+) -> Engine:
+    """Return the engine of a file, one per file and process (and one for reading only), with the file checked and open.
 
     Raises
     ------
     InputError
-        If no store can be kept there.
+        If no store can be kept there or, with ``read_only``, none is there.
     """
     path = Path(os.path.realpath(path))
-    check_location(path, allow_network_file_system=allow_network_file_system)
     with _engines_lock:
-        engine = _engines.get(path)
+        engine = _engines.get((path, read_only))
+        lost_log = False
+        if not any(other.path == path and other.has_its_file() for other in list(_engines.values())):
+            # Only now: to close the file that this reads would drop the locks of SQLite in this process.
+            lost_log = Path(f"{path}-shm").exists() and not Path(f"{path}-wal").exists()
+            if read_only:
+                check_readable(path)
+            else:
+                check_location(path, allow_network_file_system=allow_network_file_system)
         if engine is None:
-            engine = _engines[path] = Engine(path, synchronous)
+            engine = _engines[(path, read_only)] = Engine(path, synchronous, read_only=read_only)
+            engine.lost_log = lost_log
         elif synchronous == "FULL" and engine.synchronous != "FULL":
             engine.synchronous = "FULL"
             engine.close()

@@ -16,6 +16,12 @@ class StoreFull(StoreError):
     """No space is left for the store. It is intact and works again once there is space."""
 
 
+class StoreDamaged(StoreError):
+    """The file is not what was written: cut off, or overwritten."""
+
+    exit_status = InputError.exit_status
+
+
 class StoreBusy(StoreError, Busy):
     """Another process holds the store for longer than anybody should."""
 
@@ -48,5 +54,5 @@ def explain(error: sqlite3.Error, path: Path) -> IonloopError:
     if code == sqlite3.SQLITE_NOTADB:
         return InputError(f"store: {path} is not a store of ionloop: choose another file")
     if code == sqlite3.SQLITE_CORRUPT:
-        return StoreError(f"store: {path} is damaged ({error}): restore it from a backup")
+        return StoreDamaged(f"store: {path} is damaged ({error}): restore it from a backup")
     return StoreError(f"store: {path}: {error}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import namedtuple
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ionloop.cli import environment, run_command_line
 from ionloop.cli.environment import Status
 from ionloop.errors import InputError
+from ionloop.store.connection import open_store
+from ionloop.store.embedded import location
 
 
 @pytest.fixture(autouse=True)
@@ -78,14 +78,20 @@ def test_a_store_in_a_folder_that_takes_no_files(tmp_path: Path, monkeypatch: py
     assert "Permission denied" in check.found
 
 
-def test_a_store_on_a_network_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    partition = namedtuple("partition", ["mountpoint", "fstype"])
-    mounts = [partition("/", "ext4"), partition(str(tmp_path), "nfs4")]
-    monkeypatch.setattr(psutil, "disk_partitions", lambda **_options: mounts)
+@pytest.mark.parametrize("kind", ["nfs4", "glusterfs", "beegfs_nodev", "9p", "gpfs", "fuse.sshfs", "smb3", "lustre"])
+def test_where_the_store_would_refuse_a_network_file_system_so_does_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/x {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr(location, "_MOUNTS", mounts)
     (tmp_path / "below").mkdir()
-    check = environment.check_store(str(tmp_path / "below" / "ionloop.db"))
-    assert check.status is Status.WARNING
-    assert "nfs4" in check.found
+    store = str(tmp_path / "below" / "ionloop.db")
+    check = environment.check_store(store)
+    assert check.status is Status.FAILED
+    assert kind in check.found
+    with pytest.raises(InputError, match=kind):
+        open_store(store)
 
 
 def test_a_server_that_does_not_answer_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,4 +109,5 @@ def test_a_malformed_server_address_is_told(location: str) -> None:
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     assert environment.existing_parent(tmp_path / "a" / "b") == tmp_path
-    assert environment.check_store(str(tmp_path / "a" / "b.db")).status is Status.OK
+    # The store would not be made there, so that the check must not say so.
+    assert environment.check_store(str(tmp_path / "a" / "b.db")).status is Status.FAILED
