@@ -17,6 +17,8 @@ from .options import RootOption, StoreOption, store_hint
 if TYPE_CHECKING:
     from ..store.connection import Store
     from ..workflows.campaign import Campaign
+    from ..workflows.continuation import CarriedOn
+    from ..workflows.submission import Submission
 
 FileArgument = Annotated[Path, typer.Argument(help="The campaign file.")]
 
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("worker")(worker)
 
 
-def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, bool]:
+def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, Submission]:
     from ..store.connection import default_location, open_store
     from ..workflows.campaign_file import load_campaign_structure, read_campaign
     from ..workflows.submission import submit as submit_campaign
@@ -37,8 +39,30 @@ def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tup
     structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
     # The embedded store lies beside the campaign file as it was named, wherever the command is run from.
     store = open_store(location or default_location(file.absolute().parent), root=root, guess_root=False)
-    new = submit_campaign(store, campaign, structure, file)
-    return store, campaign, new
+    done = submit_campaign(store, campaign, structure, file)
+    return store, campaign, done
+
+
+def _tell_continuation(done: Submission) -> None:
+    """Say what the file changes from now on, and what is done beyond what had been planned."""
+    for line in done.changes:
+        typer.echo(f"From now on {line.replace(' in the store, ', ' before, ').removesuffix(' in the file')}")
+    _tell_carried_on(done.carried_on)
+
+
+def _tell_carried_on(more: CarriedOn) -> None:
+    if more.remade:
+        typer.echo(
+            f"Files of {len(more.remade)} finished job(s) are gone; computed again: {', '.join(more.remade[:5])}"
+        )
+    if more.lost:
+        typer.echo(
+            f"Files of {len(more.lost)} record(s) are gone that no job here can make again, {more.lost[0]} first: "
+            "see `ionloop store verify`",
+            err=True,
+        )
+    if more.jobs:
+        typer.echo(f"Carried on with {len(more.jobs)} further job(s), {more.jobs[0]} first.")
 
 
 def run(
@@ -52,23 +76,32 @@ def run(
 ) -> None:
     """Run a campaign here until it ends; run it again to carry on after any interruption."""
     from ..states import State
+    from ..workflows.continuation import carry_on
     from ..workflows.report import write_report
     from ..workflows.supervisor import Supervisor
     from .run_display import console, live_display, print_summary
     from .signals import AskedToEnd, end_like_ctrl_c
 
     end_like_ctrl_c()
-    opened, campaign, new = _open_and_submit(file, store, root)
+    opened, campaign, done = _open_and_submit(file, store, root)
     count = workers or len(os.sched_getaffinity(0))
-    verb = "Starting" if new else "Carrying on with"
+    verb = "Starting" if done.is_new else "Carrying on with"
     console.print(f"{verb} campaign [bold]{campaign.name}[/bold] on {count} worker(s); store {opened.location}")
     console.print("Ctrl-C stops it; the same command carries on. Nothing finished is done twice.", style="dim")
+    _tell_continuation(done)
     where = [*(["--store", store] if store else []), *(["--root", str(root)] if root else [])]
     again = shlex.join(["ionloop", "run", str(file), *where])
     supervisor = Supervisor(opened, campaign.name, count, max_crashes=campaign.stop.max_attempts)
+
+    def tell(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False)
+
     try:
         with live_display() as watch:
-            status = supervisor.run(watch, tell=lambda line: console.print(line, soft_wrap=True, markup=False))
+            status = supervisor.run(watch, tell=tell)
+            # What was asked for while the last jobs were planned already.
+            while status.state is State.FINISHED and carry_on(opened, campaign.name):
+                status = supervisor.run(watch, tell=tell)
     except (KeyboardInterrupt, AskedToEnd):
         # Where the terminal has gone, nobody reads it.
         with suppress(OSError):
@@ -88,13 +121,16 @@ def default_report_path(file: Path, name: str) -> Path:
 
 def submit(file: FileArgument, store: StoreOption = None, root: RootOption = None) -> None:
     """Put a campaign's jobs into the store; workers run them."""
-    opened, campaign, new = _open_and_submit(file, store, root)
+    opened, campaign, done = _open_and_submit(file, store, root)
     count = opened.database.fireworks.count_documents({"spec.campaign": campaign.name})
-    if new:
+    _tell_continuation(done)
+    if done.is_new:
         typer.echo(f"Submitted {campaign.name}: {count} jobs in {opened.location}.")
         typer.echo(f"Next: ionloop worker{store_hint(opened)}")
     else:
         typer.echo(f"Campaign {campaign.name} is in {opened.location} already, with {count} jobs.")
+        if done.carried_on:
+            typer.echo(f"Next: ionloop worker{store_hint(opened)}")
     opened.close()
 
 

@@ -167,6 +167,9 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     for conclusion in store.results.find({"campaign": status.name, "kind": "conclusion"}):
         for kind, model in sorted(conclusion.values["models"].items()):
             path = store.artefacts.path(store.models[model].path)
+            if not all(store.artefacts.is_there(artefact) for artefact in store.models[model].files):
+                console.print(f"{MODEL_NAMES.get(kind, kind):>8}: its files are gone", style="red", soft_wrap=True)
+                continue
             console.print(f"{MODEL_NAMES.get(kind, kind):>8}: {path}", soft_wrap=True)
     unsuccessful = sum(
         count for state, count in status.jobs.items() if state in ("failed", "killed", "unconverged", "rejected")

@@ -139,16 +139,14 @@ EngineSettings = Annotated[
 
 def physics_of(settings: CommonSettings) -> dict[str, Any]:
     """Return the settings that decide what a label's numbers mean, as JSON values."""
-    fields = type(settings).model_fields
-    return {
-        name: value
-        for name, value in settings.model_dump(mode="json").items()
-        if not _is_marked_harmless(fields[name].json_schema_extra)
-    }
+    kind = type(settings)
+    return {name: value for name, value in settings.model_dump(mode="json").items() if is_physics(kind, name)}
 
 
-def _is_marked_harmless(extra: object) -> bool:
-    return isinstance(extra, dict) and extra.get(CHANGES_RESULT) is False
+def is_physics(kind: type[CommonSettings], name: str) -> bool:
+    """Return whether a field of an engine's settings decides what a label's numbers mean."""
+    extra = kind.model_fields[name].json_schema_extra
+    return not (isinstance(extra, dict) and extra.get(CHANGES_RESULT) is False)
 
 
 def settings_hash(settings: CommonSettings) -> str:

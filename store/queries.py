@@ -146,7 +146,10 @@ def labels_by_configuration(store: Store, configurations: Sequence[Configuration
 
 
 def campaign_labels(store: Store, campaign: str, generation: int | None = None) -> list[LabelRecord]:
-    """Return the labels that answer the campaign's configurations, with their place in this campaign."""
+    """Return the labels that answer the campaign's configurations, with their place in this campaign.
+
+    A label that another campaign computed is among them, also one that did not finish.
+    """
     filters: dict[str, Any] = {"campaign": campaign}
     if generation is not None:
         filters["generation"] = generation

@@ -16,7 +16,7 @@ from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, Res
 from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
-from .context import TaskContext
+from .context import TaskContext, current_settings
 from .fit import record_errors
 from .label import ISOLATED_ATOM, label_identifier
 from .results import known_result
@@ -95,6 +95,8 @@ class AssessTask(IonloopTask):
         store = context.store
         labelled = generation_labels(store, parameters.campaign, parameters.generation, parameters.engine)
         finished = [label.id for _, label in labelled if label is not None and label.state is State.FINISHED]
+        least = current_settings(store, parameters.campaign).get("stop", {}).get("min_label_fraction")
+        parameters = parameters.model_copy(update={} if least is None else {"min_label_fraction": least})
         self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
         self._check_isolated_atoms(parameters, context)
         if parameters.charges is not None and known_result(store, parameters.charges) is None:
@@ -175,7 +177,8 @@ class ConcludeTask(IonloopTask):
         """Write the conclusion; the campaign is finished."""
         store = context.store
         self._check_models(parameters, context)
-        store.results.add(
+        # A campaign that was carried on ends again.
+        store.results.replace(
             ResultRecord(
                 id=identifier("result", CONCLUSION, parameters.campaign),
                 campaign=parameters.campaign,
@@ -198,7 +201,17 @@ class ConcludeTask(IonloopTask):
     @staticmethod
     def _check_models(parameters: ConcludeParameters, context: TaskContext) -> None:
         """Refuse to end without the final models, or with one that its cross-check found wrong."""
-        missing = [kind for kind, model in parameters.models.items() if context.store.models.get(model) is None]
+        missing, gone = [], []
+        for kind, name in sorted(parameters.models.items()):
+            model = context.store.models.get(name)
+            if model is None:
+                missing.append(kind)
+            elif not all(context.store.artefacts.is_there(file) for file in model.files):
+                gone.append(kind)
         if missing:
-            raise JobFailed(f"no final model of kind {', '.join(sorted(missing))}; see `ionloop failures`")
+            raise JobFailed(f"no final model of kind {', '.join(missing)}; see `ionloop failures`")
+        if gone:
+            raise JobFailed(
+                f"files of the final {', '.join(gone)} model are gone; run the campaign again to fit it anew"
+            )
         check_evaluators(context.store, parameters.models)

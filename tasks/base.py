@@ -104,6 +104,7 @@ class IonloopTask(FiretaskBase):
         logger.info("%s started", key)
         try:
             parameters = self.parameters_type.model_validate(self["parameters"])
+            context.campaign = parameters.campaign
             outcome = self.execute(parameters, context)
         except JobFailed:
             raise

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from ..labelling.dft_settings import at_gamma
+from ..labelling.settings import CommonSettings, EngineSettings, settings_hash
 from ..store.connection import Store
 
 PROGRESS_INTERVAL_S = 1.0
@@ -37,6 +41,7 @@ class TaskContext:
 
     store: Store
     worker: str = "in-process"
+    campaign: str = ""
     payload: list[dict[str, Any]] = field(default_factory=list)
     on_environment_failure: Callable[[str], None] | None = None
     on_busy: Callable[[str], None] | None = None
@@ -72,6 +77,29 @@ class TaskContext:
         self.store.note_worker(self.worker, progress={"done": done, "of": of, "at": time.time()})
 
 
+def current_settings(store: Store, campaign: str) -> dict[str, Any]:
+    """Return the settings of a campaign as they are now; a job's parameters hold those of when it was planned."""
+    document = store.database.campaigns.find_one({"_id": campaign}, {"settings": 1})
+    settings: dict[str, Any] = (document or {}).get("settings") or {}
+    return settings
+
+
+def engine_of_today(store: Store, campaign: str, engine: CommonSettings) -> CommonSettings:
+    """Return a reference engine with today's limits of its campaign, where those are limits of the same reference."""
+    settings = current_settings(store, campaign).get("reference")
+    if settings is None:
+        return engine
+    try:
+        reference = _ENGINE.validate_python(settings)
+    except ValidationError:
+        return engine
+    for others in (reference, at_gamma(reference)):
+        if type(others) is type(engine) and settings_hash(others) == settings_hash(engine):
+            return others
+    return engine
+
+
+_ENGINE: TypeAdapter[CommonSettings] = TypeAdapter(EngineSettings)
 _current: ContextVar[TaskContext] = ContextVar("ionloop_task_context")
 
 

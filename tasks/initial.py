@@ -17,7 +17,7 @@ from ..store.artefacts import atomic_file
 from ..store.identifiers import identifier
 from ..store.records import Origin
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
-from .context import TaskContext
+from .context import TaskContext, engine_of_today
 from .label import add_configuration
 from .sample import DynamicsParameters, run_trajectory
 
@@ -52,7 +52,9 @@ class InitialDynamicsTask(IonloopTask):
                 parameters,
                 name=INITIAL_DYNAMICS,
                 atoms=atoms,
-                calculator=lambda: make_calculator(parameters.engine),
+                calculator=lambda: make_calculator(
+                    engine_of_today(context.store, parameters.campaign, parameters.engine)
+                ),
                 reset_history=reset_history,
             )
         # The first frame is the starting structure itself: it is not a sample.
@@ -140,7 +142,7 @@ class RelaxDistributionTask(IonloopTask):
         with context.measure("sample"):
             relaxed = relax_and_rattle(
                 read(path, index=parameters.index),
-                make_calculator(parameters.engine),
+                make_calculator(engine_of_today(context.store, parameters.campaign, parameters.engine)),
                 settings=parameters.relaxation,
                 seed=parameters.seed,
             )

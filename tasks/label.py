@@ -17,7 +17,7 @@ from ..store.identifiers import configuration_hash, identifier
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
 from ..store.reference_guard import check_version_here
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
-from .context import TaskContext
+from .context import TaskContext, engine_of_today
 
 ISOLATED_ATOM = "isolated-atom"
 
@@ -109,13 +109,21 @@ class LabelTask(IonloopTask):
         name = label_identifier(configuration.content_hash, parameters.engine)
         known = context.store.labels.get(name)
         _check_version(context.store, parameters, known)
-        if known is None or (known.state is not State.FINISHED and known.retries < parameters.retry):
+        if known is None or (known.state is not State.FINISHED and _is_to_be_tried(known, parameters)):
+            # What another campaign ended in is no answer here: its limits may have been others.
+            attempt = parameters.retry if known is None else max(parameters.retry, known.retries)
+            engine = engine_of_today(context.store, parameters.campaign, parameters.engine)
             with context.measure("label"):
-                outcome = label(configuration.atoms, parameters.engine, context.scratch(f"{name}-{parameters.retry}"))
+                outcome = label(configuration.atoms, engine, context.scratch(f"{name}-{attempt}"))
             known = _label_record(parameters, configuration, parameters.engine, outcome)
-            known = known.model_copy(update={"retries": parameters.retry})
+            known = known.model_copy(update={"retries": attempt})
             context.store.labels.replace(known)
         return Outcome(state=known.state, reason=known.reason, outputs={"label": known.id})
+
+
+def _is_to_be_tried(known: LabelRecord, parameters: LabelParameters) -> bool:
+    """Return whether a label that did not finish is to be computed: for another campaign, or once more."""
+    return known.campaign != parameters.campaign or known.retries < parameters.retry
 
 
 class IsolatedAtomParameters(TaskParameters):
@@ -139,8 +147,9 @@ class IsolatedAtomTask(IonloopTask):
         known = context.store.labels.get(name)
         _check_version(context.store, parameters, known)
         if known is None or known.state is not State.FINISHED:
+            engine = engine_of_today(context.store, parameters.campaign, parameters.engine)
             with context.measure("label"):
-                outcome = isolated_atom_energy(parameters.species, parameters.engine, context.scratch(name))
+                outcome = isolated_atom_energy(parameters.species, engine, context.scratch(name))
             known = _label_record(parameters, configuration, parameters.engine, outcome)
             context.store.labels.replace(known)
         if known.state is not State.FINISHED:

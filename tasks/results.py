@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
 from ..labelling.registry import make_calculator
-from ..labelling.settings import EngineSettings
+from ..labelling.settings import CommonSettings, EngineSettings
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, Outcome, TaskParameters
-from .context import TaskContext
+from .context import TaskContext, current_context, engine_of_today
 
 REFERENCE = "reference"
 CHARGES = "charges"
@@ -46,10 +46,18 @@ class Potential(BaseModel):
 def open_potential(store: Store, potential: Potential) -> Calculator:
     """Return the calculator of ``potential``."""
     if potential.engine is not None:
-        return make_calculator(potential.engine)
+        return make_calculator(_with_limits_of_today(store, potential.engine))
     if potential.model is None:
         raise ValueError(f"the potential {potential.kind!r} names neither a model nor an engine")
     return load_model(store.artefacts.path(store.models[potential.model].path), backend=potential.backend)
+
+
+def _with_limits_of_today(store: Store, engine: EngineSettings) -> CommonSettings:
+    try:
+        context = current_context()
+    except LookupError:
+        return engine
+    return engine_of_today(store, context.campaign, engine)
 
 
 def save_arrays(store: Store, folder: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> Artefact:

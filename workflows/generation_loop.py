@@ -7,6 +7,7 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
@@ -58,6 +59,8 @@ from .jobs import Graph, Job, missing_part
 from .plan import Plan, load_plan
 from .stop_rule import StopSettings, Verdict, stop_verdict
 
+FINAL = "final"
+"""What the keys of a campaign's last jobs begin with."""
 # What takes longest and cannot be split starts first.
 _PRIORITY = {
     "initial-dynamics": 90,
@@ -318,15 +321,25 @@ def analysis_jobs(plan: Plan, generation: int, data_set: str, fits: list[Job], c
     return [job for analysis in chosen_analyses(plan.campaign) for job in analysis.jobs(with_models)]
 
 
-def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) -> Graph:
+def final_stage(store: Store, name: str, generation: int) -> str:
+    """Return what the keys of the last jobs begin with: a campaign may end again after it was carried on."""
+    first = store.database.fireworks.find_one(
+        {"spec.campaign": name, "spec.key": f"{FINAL}/conclude"}, {"spec.generation": 1}
+    )
+    return FINAL if first is None or first["spec"]["generation"] == generation else f"{FINAL}-{generation}"
+
+
+def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, stage: str = "final") -> Graph:
     """Return the last jobs: both models on all data, the analyses, and the conclusion, whatever became of them."""
     campaign = plan.campaign
-    jobs = fit_jobs(plan, generation, data_set, "final")
-    checks = cross_check_jobs(plan, generation, data_set, "final")
+    jobs = fit_jobs(plan, generation, data_set, stage)
+    checks = cross_check_jobs(plan, generation, data_set, stage)
     analyses = analysis_jobs(plan, generation, data_set, jobs, checks)
+    if stage != FINAL:
+        analyses = [_below(stage, job) for job in analyses]
     awaited = {parent for job in analyses for parent in job.parents}
     conclude = Job(
-        key="final/conclude",
+        key=f"{stage}/conclude",
         task=ConcludeTask,
         parameters=ConcludeParameters(
             campaign=campaign.name,
@@ -343,6 +356,12 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict) ->
         runs_after_failures=True,
     )
     return Graph((*jobs, *checks, *analyses, conclude))
+
+
+def _below(stage: str, job: Job) -> Job:
+    """Return a job of an analysis with the keys that it and its parents have when a campaign ends again."""
+    keys = {key: key if key.startswith(f"{stage}/") else f"{stage}/{key}" for key in (job.key, *job.parents)}
+    return replace(job, key=keys[job.key], parents=tuple(keys[parent] for parent in job.parents))
 
 
 def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
@@ -382,17 +401,23 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
         return Graph((charge_error_job(plan, generation, data_set),))
     if generation == 0:
         return generation_graph(plan, 1, data_set)
-    rule = StopSettings(
-        patience=campaign.stop.patience,
-        energy_tolerance=campaign.stop.energy_tolerance,
-        force_tolerance=campaign.stop.force_tolerance,
-        max_generations=campaign.stop.max_generations,
-    )
-    history = [errors for errors in error_history(store, name) if errors.generation <= generation]
-    verdict = stop_verdict(history, rule)
+    verdict = end_of_loop(store, plan, generation)
     if verdict.stop:
-        return final_graph(plan, generation, data_set, verdict)
+        return final_graph(plan, generation, data_set, verdict, final_stage(store, name, generation))
     return generation_graph(plan, generation + 1, data_set)
+
+
+def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
+    """Return whether the loop ends after an assessed generation, by today's settings."""
+    stop = plan.campaign.stop
+    rule = StopSettings(
+        patience=stop.patience,
+        energy_tolerance=stop.energy_tolerance,
+        force_tolerance=stop.force_tolerance,
+        max_generations=stop.max_generations,
+    )
+    history = [errors for errors in error_history(store, plan.campaign.name) if errors.generation <= generation]
+    return stop_verdict(history, rule)
 
 
 class GrowLabels(FiretaskBase):

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..store.connection import Store
 
+_BUDGET = "budget:"
+
 
 class Hold(StrEnum):
     """Why no job of a campaign is started."""
@@ -94,8 +96,17 @@ def over_budget(store: Store, campaign: str, raised_to: float | None = None) -> 
         if spent >= limit:
             of = "" if engine is None else f" of {engine}"
             parts = ", ".join(f"{name} {hours:.3g}" for name, hours in used.items())
-            return f"budget: {spent:.3g} of {limit:.3g} core hours{of} are used ({parts})"
+            return f"{_BUDGET} {spent:.3g} of {limit:.3g} core hours{of} are used ({parts})"
     return ""
+
+
+def take_budget_from_file(store: Store, campaign: str) -> None:
+    """Let the budget of the campaign's settings hold, which have changed; a campaign that paused for it goes on."""
+    control = control_of(store, campaign)
+    if control.max_core_hours is not None:
+        decide(store, campaign, max_core_hours=None)
+    if control.hold is Hold.PAUSED and control.reason.startswith(_BUDGET) and not over_budget(store, campaign):
+        decide(store, campaign, hold=None, reason="")
 
 
 def enforce_budget(store: Store, campaign: str) -> str:

@@ -36,6 +36,8 @@ class Job:
         The Firetask that extends the graph once the work is done.
     runs_after_failures
         Whether the job runs although a parent failed.
+    remakes
+        Whether the job only makes files again that were there before.
     """
 
     key: str
@@ -45,6 +47,7 @@ class Job:
     priority: int = 0
     grow: FiretaskBase | None = None
     runs_after_failures: bool = False
+    remakes: bool = False
 
     def to_firework(self, fw_id: int) -> Firework:
         """Return the Firework of this job, with a provisional negative identifier."""
@@ -60,6 +63,8 @@ class Job:
         }
         if self.runs_after_failures:
             spec["_allow_fizzled_parents"] = True
+        if self.remakes:
+            spec["remakes"] = True
         return Firework(tasks, spec=spec, name=self.key, fw_id=fw_id)
 
 

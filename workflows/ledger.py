@@ -16,7 +16,7 @@ from ..store.records import LabelRecord
 from ..store.refusals import REFUSAL, refused_jobs
 from .job_logs import job_log, label_log
 from .registry import admit_registered_tasks
-from .status import FailedJob, find_campaign, job_documents
+from .status import FailedJob, answered_configurations, find_campaign, job_documents
 
 LABEL_RECORD = "label"
 REFUSED_KIND = "refused"
@@ -38,6 +38,9 @@ class FailureGroup(BaseModel):
 def failures(store: Store, name: str | None = None) -> list[FailedJob]:
     """Return the campaign's unsuccessful labels and jobs, in the order of generations."""
     campaign = find_campaign(store, name).id
+    jobs = job_documents(store, campaign)
+    answered = answered_configurations(jobs)
+    own = {one["_id"] for one in store.database.labels.find({"campaign": campaign}, {"_id": 1})}
     found = [
         FailedJob(
             id=label.id,
@@ -49,9 +52,10 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
             log=label_log(store, label),
         )
         for label in campaign_labels(store, campaign)
-        if label.state in UNSUCCESSFUL
+        # What another campaign failed at is this one's failure only where its own job ended with it.
+        if label.state in UNSUCCESSFUL and (label.id in own or label.configuration in answered)
     ]
-    found.extend(_failed_job(store, job) for job in job_documents(store, campaign) if job["state"] == "FIZZLED")
+    found.extend(_failed_job(store, job) for job in jobs if job["state"] == "FIZZLED")
     found.extend(_unreadable_jobs(store, campaign))
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
 

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
+from pydantic import TypeAdapter
 
 from ..fitting.settings import BaselineSettings
+from ..labelling.settings import CommonSettings, EngineSettings
 from ..store.connection import Store
 from ..tasks.results import CHARGES
 from .campaign import Campaign
+from .change_log import change_log
 from .charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
+
+_ENGINE: TypeAdapter[CommonSettings] = TypeAdapter(EngineSettings)
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,20 @@ class Plan:
         Charges of the baseline (e), where the campaign has them fitted and that has been done.
     earlier_models
         Identifiers of the models, by kind, whose sparse points the next ones keep.
+    first_reference
+        The reference as first submitted, where its limits have changed since.
     """
 
     campaign: Campaign
     atoms: Atoms
     fitted_charges: Mapping[str, float] | None = None
     earlier_models: Mapping[str, str] = field(default_factory=dict)
+    first_reference: CommonSettings | None = None
+
+    @property
+    def reference(self) -> CommonSettings:
+        """The reference engine as it stands in the parameters of jobs, from which identifiers derive."""
+        return self.first_reference or self.campaign.reference
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -77,11 +90,13 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     """Return the plan of a campaign as it was submitted, for models that are fitted to ``data_set``."""
     record = store.campaigns[name]
     campaign = Campaign.model_validate(record.settings)
+    first = change_log(store, name).reference
     return Plan(
         campaign,
         record.structure.to_atoms(),
         _fitted_charges(store, campaign, data_set),
         {} if data_set is None else _earlier_models(store, campaign, data_set),
+        None if first is None else _ENGINE.validate_python(first),
     )
 
 

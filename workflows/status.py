@@ -157,7 +157,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     record = find_campaign(store, name)
     jobs = job_documents(store, record.id)
     configurations = _configurations(store, record.id)
-    labels = _label_states(store, record, {document["content_hash"] for document in configurations})
+    labels = _label_states(store, record, configurations, answered_configurations(jobs))
     states = count_states(jobs, labels)
     history = {errors.generation: errors for errors in error_history(store, record.id)}
     per_generation = _by_generation(configurations)
@@ -205,17 +205,36 @@ def _by_generation(configurations: list[dict[str, Any]]) -> dict[int, list[str]]
     return found
 
 
-def _label_states(store: Store, record: CampaignRecord, contents: set[str]) -> dict[str, State]:
+def answered_configurations(jobs: list[dict[str, Any]]) -> set[str]:
+    """Return the configurations whose label jobs have come to their end."""
+    return {
+        job["spec"]["key"].split("/")[2]
+        for job in jobs
+        if job["spec"].get("kind") == LABEL_KIND and job["state"] == "COMPLETED" and job["spec"]["key"].count("/") > 1
+    }
+
+
+def _label_states(
+    store: Store, record: CampaignRecord, configurations: list[dict[str, Any]], answered: set[str]
+) -> dict[str, State]:
     """Return the state of each label by the content of its configuration.
 
-    Labels that another campaign of the store computed count too: they are found by content.
+    Finished labels that another campaign of the store computed count too: they are found by content. What another
+    campaign failed at counts only where this one's own job has ended with it.
     """
+    names = {document["content_hash"]: document["_id"] for document in configurations}
     # All labels of the reference: a question with thousands of values takes longer than its answer.
-    documents = store.database.labels.find({"settings_hash": engine_hash(record)}, {"content_hash": 1, "state": 1})
+    fields = {"content_hash": 1, "state": 1, "campaign": 1}
+    documents = store.database.labels.find({"settings_hash": engine_hash(record)}, fields)
     return {
-        document["content_hash"]: State(document["state"])
+        document["content_hash"]: state
         for document in documents
-        if document["content_hash"] in contents
+        if document["content_hash"] in names
+        and (
+            (state := State(document["state"])) not in UNSUCCESSFUL
+            or document["campaign"] == record.id
+            or names[document["content_hash"]] in answered
+        )
     }
 
 

@@ -1,9 +1,11 @@
-"""Putting a campaign into a store: its record and its first jobs, once."""
+"""Putting a campaign into a store: its record and its first jobs, once; later, what its file says now."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from ..states import State
 from ..store.connection import Store
 from ..store.records import CampaignRecord, Structure
 from .campaign import Campaign
-from .generation_loop import initial_graph
+from .campaign_changes import Change, Stage, changes
+from .change_log import note_changes
+from .continuation import NOTHING, CarriedOn, carry_on
+from .generation_loop import FINAL, initial_graph
+from .holds import take_budget_from_file
 from .jobs import missing_part
-from .plan import Plan
+from .plan import load_plan
 
-MIX_VERSIONS = "mix_versions"
 _VERSIONS_OF = (
     "ionloop",
     "ase",
@@ -44,20 +49,27 @@ def software_versions() -> dict[str, str]:
     return versions
 
 
-def settings_changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return what differs between two nested settings, one readable line per key."""
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes.extend(settings_changes(before, after, f"{prefix}{key}."))
-        elif before != after:
-            changes.append(f"{prefix}{key}: {before!r} in the store, {after!r} in the file")
-    return changes
+@dataclass(frozen=True)
+class Submission:
+    """What a submission did.
+
+    Attributes
+    ----------
+    is_new
+        Whether the campaign's first jobs were added by it.
+    changes
+        What the file changes from now on, one line per key.
+    carried_on
+        The jobs that were added to a campaign that was there.
+    """
+
+    is_new: bool
+    changes: tuple[str, ...] = ()
+    carried_on: CarriedOn = NOTHING
 
 
-def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bool:
-    """Store the campaign and its first jobs; return False if they are there already.
+def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> Submission:
+    """Store the campaign and its first jobs; where they are there already, let it go on by what the file says now.
 
     Parameters
     ----------
@@ -69,32 +81,100 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> bo
     Raises
     ------
     InputError
-        If a campaign of that name is there with other settings or another structure.
+        If a campaign of that name is there with another structure, or settings that contradict what was done.
     """
     settings = campaign.model_dump(mode="json")
-    known = store.campaigns.get(campaign.name)
-    if known is None:
-        known = CampaignRecord(
-            id=campaign.name,
-            campaign=campaign.name,
-            settings=settings,
-            structure=Structure.from_atoms(structure),
-            file=str(file.resolve()),
-            state=State.READY,
-            versions=software_versions(),
-        )
-    else:
-        _refuse_changes(known, settings, structure, file)
-        known = known.model_copy(update={"settings": {**known.settings, MIX_VERSIONS: settings[MIX_VERSIONS]}})
-    plan = Plan(campaign, structure)
     with store.transaction():
-        if store.campaigns.add(known).settings != known.settings:
-            store.campaigns.replace(known)
+        known = store.campaigns.get(campaign.name)
+        accepted: list[Change] = []
+        if known is None:
+            store.campaigns.add(_record(settings, structure, file))
+        else:
+            accepted = accept_changes(store, known, settings, structure, file)
+        plan = load_plan(store, campaign.name)
         graph = missing_part(store, campaign.name, initial_graph(plan))
         # Without transactions a kill can leave the record without its jobs: they are added now.
         if graph.jobs:
             store.launchpad.add_wf(graph.to_workflow(campaign.name))
-    return bool(graph.jobs)
+    carried_on = NOTHING if known is None else carry_on(store, campaign.name)
+    return Submission(bool(graph.jobs), tuple(one.text for one in accepted), carried_on)
+
+
+def _record(settings: Mapping[str, Any], structure: Atoms, file: Path) -> CampaignRecord:
+    return CampaignRecord(
+        id=settings["name"],
+        campaign=settings["name"],
+        settings=dict(settings),
+        structure=Structure.from_atoms(structure),
+        file=str(file.absolute()),
+        state=State.READY,
+        versions=software_versions(),
+    )
+
+
+def _is_untouched(store: Store, name: str) -> bool:
+    """Return whether no job of a campaign has ever been started."""
+    jobs = list(store.database.fireworks.find({"spec.campaign": name}, {"state": 1, "launches": 1}))
+    waits = all(job["state"] in ("READY", "WAITING") and not job.get("launches") for job in jobs)
+    return waits and store.database.configurations.find_one({"campaign": name}, {"_id": 1}) is None
+
+
+def _forget(store: Store, name: str) -> None:
+    """Remove the jobs of a campaign of which none was started."""
+    while (job := store.database.fireworks.find_one({"spec.campaign": name}, {"fw_id": 1})) is not None:
+        store.launchpad.delete_wf(job["fw_id"])
+
+
+def accept_changes(
+    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structure: Atoms, file: Path
+) -> list[Change]:
+    """Let a campaign go on with the settings of its file; return what has changed.
+
+    Raises
+    ------
+    InputError
+        If something that was computed depends on what has changed.
+    """
+    before = _with_new_keys(known.settings)
+    found = changes(before, settings, stage_of(store, known.id))
+    refused = [one.text for one in found if not one.is_allowed]
+    if known.structure != Structure.from_atoms(structure):
+        refused.append(f"structure: the one that {settings['structure']!r} names now is another")
+    # Another file of the same name is another campaign, whose jobs must not vanish.
+    if refused and known.file == str(file.absolute()) and _is_untouched(store, known.id):
+        _forget(store, known.id)
+        store.campaigns.replace(_record(settings, structure, file))
+        return found
+    if refused:
+        raise InputError(refusal(file, known.id, refused))
+    if found:
+        is_over = known.state is State.FINISHED
+        note_changes(
+            store, known.id, found, before["reference"], explores=is_over and any(one.explores for one in found)
+        )
+        store.campaigns.replace(known.model_copy(update={"settings": dict(settings), "file": str(file.absolute())}))
+        if any(one.key[0] == "max_core_hours" for one in found):
+            take_budget_from_file(store, known.id)
+    return found
+
+
+def refusal(file: Path, name: str, refused: Sequence[str]) -> str:
+    """Return why a file is not accepted, and what else can be done."""
+    analyses = sorted({one.split(".")[1].partition(":")[0] for one in refused if one.startswith("analyses.")})
+    apart = f" One more {' or '.join(analyses)} apart from the campaign: ionloop analyse --help." if analyses else ""
+    return (
+        f"{file}: campaign {name!r} is in the store, and what it has done depends on settings that the file changes; "
+        "results of two settings must not mix:\n  " + "\n  ".join(refused) + "\nUndo this, or give the campaign "
+        f"another name in the same store: labels that are finished are taken over, nothing is computed twice.{apart}"
+    )
+
+
+def stage_of(store: Store, name: str) -> Stage:
+    """Return the last part of a campaign of which there are jobs."""
+    jobs = list(store.database.fireworks.find({"spec.campaign": name}, {"spec.generation": 1, "spec.key": 1}))
+    if any(str(job["spec"]["key"]).startswith(FINAL) for job in jobs):
+        return Stage.ANALYSES
+    return Stage.GENERATIONS if any(job["spec"]["generation"] for job in jobs) else Stage.START
 
 
 def _with_new_keys(stored: dict[str, Any]) -> dict[str, Any]:
@@ -104,16 +184,3 @@ def _with_new_keys(stored: dict[str, Any]) -> dict[str, Any]:
     except ValidationError:
         # Keys that are no more: the comparison names them.
         return stored
-
-
-def _refuse_changes(known: CampaignRecord, settings: dict[str, Any], structure: Atoms, file: Path) -> None:
-    # Which versions may mix is decided when a code was upgraded, not when the campaign began.
-    before, after = ({**one, MIX_VERSIONS: None} for one in (_with_new_keys(known.settings), settings))
-    changes = settings_changes(before, after)
-    if not changes and known.structure != Structure.from_atoms(structure):
-        changes = [f"structure: the one that {settings['structure']!r} names now is another"]
-    if changes:
-        raise InputError(
-            f"{file}: campaign {known.id!r} is in the store with other settings; results of two settings "
-            "must not mix. Give the campaign another name, or undo:\n  " + "\n  ".join(changes)
-        )

@@ -77,7 +77,7 @@ class SmallCampaign:
         }
 
     def submit(self) -> bool:
-        return submit(self.store, self.campaign, crystal(), self.folder / "campaign.yaml")
+        return submit(self.store, self.campaign, crystal(), self.folder / "campaign.yaml").is_new
 
     def add_configurations(self, count: int, generation: int = 0) -> list[str]:
         place = TaskParameters(campaign="small", generation=generation)

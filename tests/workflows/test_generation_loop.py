@@ -86,11 +86,14 @@ def test_submitting_twice_adds_nothing_and_other_settings_are_refused(small):
     states = small.job_states()
     assert not small.submit()
     assert small.job_states() == states
+    small.add_configurations(1)
     small.campaign = Campaign.model_validate(small.settings(seed=5, stop={"max_generations": 3}))
     with pytest.raises(InputError) as error:
         small.submit()
     assert "seed: 1 in the store, 5 in the file" in str(error.value)
-    assert "stop.max_generations" in str(error.value)
+    assert "another name" in str(error.value)
+    # More generations contradict nothing.
+    assert "stop.max_generations" not in str(error.value)
 
 
 def test_a_campaign_of_before_a_key_was_added_goes_on(small):
@@ -114,6 +117,7 @@ def test_a_submission_that_was_cut_short_is_completed(small):
 
 def test_another_structure_under_the_same_name_is_refused(small, tmp_path):
     small.submit()
+    small.add_configurations(1)
     other = load_plan(small.store, "small")
     atoms = small.store.campaigns["small"].structure.to_atoms()
     atoms.positions[0] += 0.1

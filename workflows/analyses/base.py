@@ -62,7 +62,7 @@ class AnalysisPlan:
     def potential(self, kind: str) -> Potential:
         """Return the final model of that kind, or the reference engine for ``reference``."""
         if kind == REFERENCE:
-            return Potential(kind=REFERENCE, engine=self.campaign.reference)
+            return Potential(kind=REFERENCE, engine=self.plan.reference)
         return Potential(kind=kind, model=self.models[kind], backend=self.campaign.evaluate.backend)
 
     def parents(self, *kinds: str) -> tuple[str, ...]:

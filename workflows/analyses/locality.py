@@ -64,7 +64,7 @@ def charge_fit_jobs(plan: Plan) -> list[Job]:
         return []
     settings = campaign.baseline.charge_fit
     place = {"campaign": campaign.name, "generation": 0}
-    test = _test(campaign, plan.atoms, locality_test_of(settings), Potential(kind=REFERENCE, engine=campaign.reference))
+    test = _test(campaign, plan.atoms, locality_test_of(settings), Potential(kind=REFERENCE, engine=plan.reference))
     centres = choose_centres(plan.atoms, settings.centres, test.seed)
     jobs = _centre_jobs(place, test, centres, CHARGE_FIT, (), CHARGE_FIT_PRIORITY)
     fit = Job(

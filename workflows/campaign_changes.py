@@ -1,0 +1,183 @@
+"""What may be changed in the file of a campaign that is in a store already: declared once for every key.
+
+Work that is done stays as it is and what comes follows the file. So a key may change freely where nothing that was
+computed depends on it, may only grow where more of the same can be added, and must stay where results of two settings
+would mix.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, get_args
+
+from ..labelling.settings import EngineSettings, is_physics
+
+
+class Effect(StrEnum):
+    """What may become of a value once a campaign is submitted."""
+
+    FREE = "any time"
+    MORE = "more"
+    FIXED = "no"
+
+
+class Stage(IntEnum):
+    """From which part of a campaign on a setting is used; before it has begun, anything may change."""
+
+    START = 0
+    GENERATIONS = 1
+    ANALYSES = 2
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds for one key.
+
+    Attributes
+    ----------
+    effect
+        What may become of the value.
+    used
+        The part of a campaign that uses it first.
+    explores
+        Whether more of it is a reason for another generation after the loop had ended.
+    """
+
+    effect: Effect
+    used: Stage = Stage.START
+    explores: bool = False
+
+
+_FIXED = Rule(Effect.FIXED)
+_FREE = Rule(Effect.FREE)
+
+# One word stands for a key with all below it, unless a longer line says otherwise; * is any name.
+RULES: Mapping[str, Rule] = {
+    "name": _FIXED,
+    # A path: what counts is the structure that it names, which is compared as such.
+    "structure": _FREE,
+    "supercell": _FIXED,
+    "mobile": _FIXED,
+    "seed": _FIXED,
+    "reference": _FIXED,
+    # Decided when a code was upgraded, not when the campaign began.
+    "mix_versions": _FREE,
+    "initial": _FIXED,
+    "baseline": _FIXED,
+    "models": _FIXED,
+    "gap": Rule(Effect.FIXED, Stage.GENERATIONS),
+    "fit": Rule(Effect.FIXED, Stage.GENERATIONS),
+    "evaluate": _FREE,
+    "sampling": Rule(Effect.FIXED, Stage.GENERATIONS),
+    "sampling.length_ps": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    "sampling.replicas": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    "selection": Rule(Effect.FIXED, Stage.GENERATIONS),
+    "selection.count": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    "stop": _FREE,
+    "max_core_hours": _FREE,
+    "analyses": Rule(Effect.FIXED, Stage.ANALYSES),
+    "analyses.conductivity.temperatures_K": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.conductivity.length_ps": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.conductivity.replicas": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.conductivity.models": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.conductivity.lengths": Rule(Effect.FREE, Stage.ANALYSES),
+    "analyses.conductivity.transport": Rule(Effect.FREE, Stage.ANALYSES),
+    "analyses.energy_volume.reference": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.barriers.reference": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.frenkel.reference": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.frenkel.axes": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.vacancy.reference": Rule(Effect.MORE, Stage.ANALYSES),
+    "analyses.vacancy.sites": Rule(Effect.MORE, Stage.ANALYSES),
+}
+WHOLE_ANALYSIS = Rule(Effect.FREE, Stage.ANALYSES)
+"""An analysis that is added is made, and one that is taken out is made no more; its results stay."""
+
+
+def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
+    """Return what holds for a key of the campaign file; ``engine`` is the name of the reference engine."""
+    if key[:1] == ("reference",) and len(key) > 1:
+        return _FREE if key[1] in _harmless(engine) else _FIXED
+    if key[:1] == ("analyses",) and len(key) == 2:
+        return WHOLE_ANALYSIS
+    for length in range(len(key), 0, -1):
+        found = RULES.get(".".join(key[:length]))
+        if found is not None:
+            return found
+    return _FIXED
+
+
+@functools.cache
+def _harmless(engine: str) -> frozenset[str]:
+    """Return the settings of an engine that `settings_hash` leaves out; with no name, those of any engine."""
+    (union, *_) = get_args(EngineSettings)
+    kinds = [one for one in get_args(union) if engine in ("", one.model_fields["engine"].default)]
+    return frozenset(name for one in kinds for name in one.model_fields if not is_physics(one, name))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key that differs between the store and the file.
+
+    Attributes
+    ----------
+    is_allowed
+        Whether it may.
+    explores
+        Whether it is a reason for another generation.
+    """
+
+    key: tuple[str, ...]
+    before: Any
+    after: Any
+    is_allowed: bool
+    explores: bool = False
+
+    @property
+    def text(self) -> str:
+        """The key and both values, in one line."""
+        return f"{'.'.join(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], begun: Stage) -> list[Change]:
+    """Return what differs between the settings of a campaign in the store and in its file, as plain data.
+
+    Parameters
+    ----------
+    begun
+        The last part of the campaign of which there are jobs.
+    """
+    engine = str(old.get("reference", {}).get("engine", ""))
+    return [_judged(key, before, after, engine, begun) for key, before, after in _differences(old, new)]
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    for name in sorted(old.keys() | new.keys()):
+        before, after, key = old.get(name), new.get(name), (*prefix, name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differences(before, after, key)
+        elif before != after:
+            yield key, before, after
+
+
+def _judged(key: tuple[str, ...], before: Any, after: Any, engine: str, begun: Stage) -> Change:
+    rule = rule_of(key, engine)
+    grows = is_more(before, after)
+    allowed = rule.effect is Effect.FREE or begun < rule.used or (rule.effect is Effect.MORE and grows)
+    return Change(key, before, after, allowed, rule.explores and grows)
+
+
+def is_more(before: Any, after: Any) -> bool:
+    """Return whether a value only adds to another: a larger number, further entries, something for nothing."""
+    if isinstance(before, list) and isinstance(after, list):
+        # An empty list stands for all that there are.
+        return bool(before) and (not after or all(one in after for one in before))
+    if isinstance(before, bool) and isinstance(after, bool):
+        return after and not before
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        return after > before
+    return before in (None, "none") and after not in (None, "none")
