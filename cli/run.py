@@ -46,7 +46,7 @@ def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tup
 def _tell_continuation(done: Submission) -> None:
     """Say what the file changes from now on, and what is done beyond what had been planned."""
     for line in done.changes:
-        typer.echo(f"From now on {line.replace(' in the store, ', ' before, ').removesuffix(' in the file')}")
+        typer.echo(f"From now on {line}")
     _tell_carried_on(done.carried_on)
 
 

@@ -18,10 +18,13 @@ from .trajectory import Frame
 if TYPE_CHECKING:
     from .molecular_dynamics import MolecularDynamicsSettings
 
-__all__ = ["Langevin", "StopReason", "temperature_K"]
+__all__ = ["CALCULATOR_FAILED", "Langevin", "StopReason", "temperature_K"]
 
 _PER_PS = 1.0 / (1000.0 * units.fs)
 _START_STREAM = 0
+
+CALCULATOR_FAILED = "the calculator failed"
+"""In the reason of a trajectory that stopped for want of forces: another attempt may get them."""
 
 
 class StopReason(Exception):
@@ -201,7 +204,7 @@ class Langevin:
         except Exception as error:  # a calculator is foreign code and may raise anything
             what = str(error).strip() or type(error).__name__
             kind = "" if isinstance(error, IonloopError) else f"{type(error).__name__}: "
-            raise StopReason(f"step {step}: the calculator failed ({kind}{what})") from error
+            raise StopReason(f"step {step}: {CALCULATOR_FAILED} ({kind}{what})") from error
 
     def _guard(self, potential: Potential, previous_eV: float, step: int) -> None:
         kinetic_eV = _kinetic_eV(self.atoms.get_momenta(), self.masses)

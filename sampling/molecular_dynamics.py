@@ -25,7 +25,7 @@ from ..errors import InputError
 from .barostat import BarostatSettings
 from .force_evaluation import ForceEvaluation
 from .guard import TrajectoryGuard
-from .integrators import Langevin, StopReason, temperature_K
+from .integrators import CALCULATOR_FAILED, Langevin, StopReason, temperature_K
 from .trajectory import TrajectoryFile, exclusive, read_frames, write_json_atomically
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "MolecularDynamicsSettings",
     "TrajectoryEnd",
     "clear_calculator",
+    "may_go_on",
     "read_frames",
     "record_path",
     "run_langevin",
@@ -158,7 +159,7 @@ def run_langevin(
     samples the canonical distribution conditioned on zero total momentum exactly; temperatures count 3N - 3
     degrees of freedom. Where a pressure is set, the cell follows it by strains that are accepted exactly
     (:mod:`.barostat`), and frames carry cell and stress. A trajectory that has ended returns at once; a longer one
-    (more ``steps``, all else equal) carries on from where it ended.
+    (more ``steps``, all else equal) carries on from where it ended, and so does one whose calculator failed.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def run_langevin(
             if progress:
                 progress(done, settings.steps)
             ended = dict(record)
-            if record["end"] != TrajectoryEnd.STOPPED:
+            if may_go_on(TrajectoryEnd(record["end"]), record["reason"]):
                 dynamics = Langevin(atoms, ForceEvaluation(calculator, reset_history), settings, seed)
                 ended["reason"] = _advance(dynamics, file, settings.steps, progress)
                 ended["end"] = TrajectoryEnd.STOPPED if ended["reason"] else TrajectoryEnd.COMPLETED
@@ -204,6 +205,11 @@ def run_langevin(
         if ended != record:
             write_json_atomically(record_path(trajectory), ended)
     return _outcome(ended, file, len(atoms))
+
+
+def may_go_on(end: TrajectoryEnd, reason: str) -> bool:
+    """Return whether a trajectory that ended so can be carried on: an engine that was killed may have more time now."""
+    return end is not TrajectoryEnd.STOPPED or CALCULATOR_FAILED in reason
 
 
 def _advance(dynamics: Langevin, file: TrajectoryFile, steps: int, progress: Callable[[int, int], None] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ from ..analysis.conductivity import (
 from ..analysis.conductivity import UNITS as CONDUCTIVITY_UNITS
 from ..analysis.diffusion import TransportSettings
 from ..analysis.trajectories import Trajectory, read_trajectory
+from ..sampling.molecular_dynamics import record_path
+from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.records import ResultRecord
+from ..store.records import ResultRecord, TrajectoryRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
@@ -83,6 +86,7 @@ class ConductivityRunTask(IonloopTask):
 
     def execute(self, parameters: ConductivityRunParameters, context: TaskContext) -> Outcome:
         """Run the replica from the campaign's structure, repeated."""
+        begin_with_shorter(context.store, parameters)
         with context.measure("sample"):
             record = run_trajectory(
                 context,
@@ -94,6 +98,29 @@ class ConductivityRunTask(IonloopTask):
                 replica=parameters.replica,
             )
         return Outcome(reason=record.reason, outputs={"trajectory": record.id, "frames": record.frames})
+
+
+def begin_with_shorter(store: Store, parameters: ConductivityRunParameters) -> None:
+    """Let a trajectory begin with the frames of the same one as it was run before, shorter."""
+    path = store.artefacts.folder("trajectories") / f"{parameters.trajectory}.traj"
+    if path.exists():
+        return
+    same = {"campaign": parameters.campaign, "generation": parameters.generation, "seed": parameters.seed}
+    shorter: TrajectoryRecord | None = None
+    for record in store.trajectories.find({**same, "replica": parameters.replica, "state": "completed"}):
+        steps = parameters.dynamics.model_copy(update={"steps": record.steps})
+        # The identifier derives from all that makes a trajectory: with equal steps it is the same one.
+        is_same = parameters.model_copy(update={"dynamics": steps}).trajectory == record.id
+        if is_same and record.steps < parameters.dynamics.steps and (shorter is None or record.steps > shorter.steps):
+            shorter = record
+    if shorter is None or not store.artefacts.is_whole(shorter.artefact):
+        return
+    source = store.artefacts.path(shorter.artefact.path)
+    for origin, copy in ((record_path(source), record_path(path)), (source, path)):
+        if not origin.is_file():
+            return
+        with atomic_file(copy) as temporary:
+            shutil.copyfile(origin, temporary)
 
 
 class TemperatureRuns(BaseModel):

@@ -16,8 +16,11 @@ from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
 from ..sampling.molecular_dynamics import (
     MolecularDynamicsSettings,
+    TrajectoryEnd,
     clear_calculator,
+    may_go_on,
     read_frames,
+    record_path,
     run_langevin,
 )
 from ..sampling.selection import SelectionSettings, select
@@ -60,9 +63,13 @@ def run_trajectory(
     store = context.store
     record_id = trajectory_identifier(job.campaign, job.generation, name)
     known = store.trajectories.get(record_id)
-    if known is not None and store.artefacts.is_whole(known.artefact):
+    goes_on = known is not None and known.state == "stopped" and may_go_on(TrajectoryEnd.STOPPED, known.reason)
+    if known is not None and not goes_on and store.artefacts.is_whole(known.artefact):
         return known
     path = store.artefacts.folder(Path("trajectories")) / f"{record_id}.traj"
+    if not path.exists():
+        # What is left of a trajectory whose frames are gone says only how that one ended.
+        record_path(path).unlink(missing_ok=True)
     start = time.monotonic()
     outcome = run_langevin(
         atoms,

@@ -138,6 +138,10 @@ class Change:
     @property
     def text(self) -> str:
         """The key and both values, in one line."""
+        if isinstance(self.after, Mapping) and self.before is None:
+            return f"{'.'.join(self.key)}: not in the store, added in the file"
+        if isinstance(self.before, Mapping) and self.after is None:
+            return f"{'.'.join(self.key)}: in the store, taken out of the file (results stay)"
         return f"{'.'.join(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
 
 

@@ -17,6 +17,7 @@ from ..states import State
 from ..store.artefacts import artefacts_in
 from ..store.connection import Store
 from ..store.records import ResultRecord
+from ..store.result_kinds import PARITY
 from ..tasks.assess import ConcludeTask
 from ..tasks.base import IonloopTask
 from ..tasks.sample import VARIANCE
@@ -203,7 +204,8 @@ def _remakes(store: Store, name: str) -> tuple[Graph, tuple[str, ...]]:
 def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
     """Yield records of a campaign that lack a file, each with the key of the job that made it, if that is known so."""
     for collection in _WITH_FILES:
-        for document in store.database[collection].find({"campaign": name}):
+        # What a report has drawn, the next one draws again.
+        for document in store.database[collection].find({"campaign": name, "kind": {"$ne": PARITY}}):
             if all(store.artefacts.is_there(one) for one in artefacts_in(document)):
                 continue
             # The only result that its job does not name among its outputs.

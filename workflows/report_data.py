@@ -34,7 +34,7 @@ from ..store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
+from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
 from .analyses import ANALYSES
 from .analyses.locality import locality_bounds
 from .ledger import failures
@@ -42,7 +42,6 @@ from .report_sections import ReportSection
 from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
 from .study_results import study_sections
 
-PARITY: Final = "parity"
 CONCLUSION: Final = "conclusion"
 NEW: Final = "new"
 TRAINING: Final = "training"
@@ -318,6 +317,8 @@ def model_parity(store: Store, errors: ResultRecord, *, predict: bool = True) ->
     configurations = store.configurations.get_many([label.configuration for label in labels])
     pairs = [labelled(*pair) for pair in zip(configurations, labels, strict=True)]
     data = parity_data(load_model(store.artefacts.path(store.models[errors.model].path)), pairs)
+    if store.is_read_only:
+        return data
     try:
         write_parity(path, data)
         _record_parity(store, name, errors, path)
