@@ -140,9 +140,9 @@ def _changed(store: Store, name: str, graph: Graph) -> Graph:
 def _parameters(document: Mapping[str, Any]) -> BaseModel | None:
     """Return the parameters of a job of the store, None where this version cannot read them."""
     task = document["spec"]["_tasks"][0]
-    kind = registered_tasks().get(task.get("_fw_name"))
+    kind: Any = registered_tasks().get(task.get("_fw_name"))
     try:
-        return kind.parameters_type.model_validate(task["parameters"]) if kind else None  # type: ignore[attr-defined]
+        return kind.parameters_type.model_validate(task["parameters"]) if kind else None
     except (ValidationError, KeyError):
         return None
 
@@ -168,37 +168,27 @@ def _remakes(store: Store, name: str) -> tuple[Graph, tuple[str, ...]]:
     lost = list(lost_records(store, name))
     if not lost:
         return Graph(), ()
-    documents = {one["fw_id"]: one for one in _jobs(store, name, {"state": "COMPLETED"})}
-    makers = _makers(store, documents)
-    chosen: dict[int, Mapping[str, Any]] = {}
-    orphans = []
-    for identifier, key in lost:
-        number = makers.get(identifier) or makers.get(key)
-        if number is None:
-            orphans.append(identifier)
-        else:
-            chosen[number] = documents[number]
-    ancestors = _ancestors(store, chosen)
-    keys = {number: _next_key(store, name, str(one["spec"]["key"])) for number, one in chosen.items()}
-    jobs = []
-    for number, document in sorted(chosen.items()):
-        key, parameters = keys[number], _parameters(document)
-        if key is None or parameters is None:
-            continue
-        jobs.append(
+    jobs = _jobs(store, name, {})
+    done = {one["fw_id"]: one for one in jobs if one["state"] == "COMPLETED"}
+    makers = _makers(store, done)
+    found = {identifier: makers.get(identifier) or makers.get(key) for identifier, key in lost}
+    keys = {number: _next_key(jobs, str(done[number]["spec"]["key"])) for number in set(found.values()) if number}
+    wanted = {number: key for number, key in keys.items() if key and _parameters(done[number]) is not None}
+    ancestors = _ancestors(store, wanted)
+    graph = Graph(
+        tuple(
             Job(
                 key=key,
-                task=_task(document),
-                parameters=parameters,  # type: ignore[arg-type]
-                parents=tuple(parent for one in ancestors[number] if (parent := keys[one]) is not None),
+                task=_task(done[number]),
+                parameters=_parameters(done[number]),  # type: ignore[arg-type]
+                parents=tuple(wanted[one] for one in ancestors[number]),
                 priority=_REMAKE_PRIORITY,
                 remakes=True,
             )
+            for number, key in sorted(wanted.items())
         )
-    made = {job.key for job in jobs}
-    return Graph(tuple(replace(job, parents=tuple(p for p in job.parents if p in made)) for job in jobs)), tuple(
-        orphans
     )
+    return graph, tuple(identifier for identifier, number in found.items() if number is None)
 
 
 def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
@@ -255,11 +245,9 @@ def _ancestors(store: Store, chosen: Mapping[int, Any]) -> dict[int, list[int]]:
     return found
 
 
-def _next_key(store: Store, name: str, key: str) -> str | None:
+def _next_key(jobs: Sequence[Mapping[str, Any]], key: str) -> str | None:
     """Return the key under which a job is done again, None where it is about to be."""
-    variants = [
-        one for one in _jobs(store, name, {}) if one["spec"]["key"].startswith(f"{key}/{AGAIN}-") and "spec" in one
-    ]
+    variants = [one for one in jobs if one["spec"]["key"].startswith(f"{key}/{AGAIN}-")]
     if any(one["state"] not in _OVER for one in variants):
         return None
     return f"{key}/{AGAIN}-{len(variants) + 1}"

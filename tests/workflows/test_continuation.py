@@ -185,7 +185,7 @@ def test_files_that_are_gone_are_made_again_and_those_only(finished: Finished) -
     for key in ("generation-1/fit/gap/again-1", "final/fit/gap/again-1", "final/conclude/again-1"):
         finished.run(key)
     assert all(finished.store.artefacts.is_there(file) for file in finished.store.models[model.id].files)
-    assert finished.store.models[model.id].training_set_hash == model.training_set_hash
+    assert finished.store.models[model.id].data_set == model.data_set
     assert campaign_status(finished.store, "mini").state is State.FINISHED
 
 
