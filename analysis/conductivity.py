@@ -480,16 +480,17 @@ def _warnings(
     scattered: bool,
 ) -> tuple[str, ...]:
     found = list(dict.fromkeys(note for one in trajectories for note in one.notes))
+    species = ", ".join(carrier.mobile)
     length_ps = min(one.length_ps for one in trajectories)
     if not window.diffusive:
         found.append(
-            f"the displacement of {carrier.species} does not grow linearly with time within {length_ps:g} ps (local"
+            f"the displacement of {species} does not grow linearly with time within {length_ps:g} ps (local"
             f" exponent {window.exponent:.2f} at {window.start * trajectories[0].frame_interval_fs / 1000:g} ps): it"
             f" may not diffuse at all; the intervals reach from zero to an upper bound. Run longer, or hotter"
         )
     if displacement_A < settings.minimum_displacement_A:
         found.append(
-            f"{carrier.species} moves by {displacement_A:.2f} Å within {length_ps:g} ps, less than"
+            f"{species} moves by {displacement_A:.2f} Å within {length_ps:g} ps, less than"
             f" {settings.minimum_displacement_A:g} Å: too little to mean anything but an upper bound. Run longer, or"
             " hotter"
         )

@@ -40,6 +40,8 @@ _LARGEST_BEGINNING = 0.1
 _MOST_BETWEEN = 0.1
 _MOST_STANDING = 0.01
 _LARGEST_STRAIN = 0.05
+# Fewer atoms may come back to the same place by chance.
+_FEWEST_ATOMS_TO_TELL = 4
 _FIRST_GROWTH = 64
 # A time step outside is more likely a misunderstanding (fs).
 _USUAL_TIMESTEPS_FS = (0.099, 10.01)
@@ -201,7 +203,7 @@ class FrameSequence:
             return False
         # Only where all atoms move all the time is it no chance to come back to the same place.
         moved = np.abs(frame.positions_A - self._last.positions_A).max(axis=1) > 0
-        if index < len(self) - 1 and moved.all():
+        if index < len(self) - 1 and len(moved) >= _FEWEST_ATOMS_TO_TELL and moved.all():
             self._drop(index, f"{self._records[index].place} to {self._records[-1].place}, again from {frame.place} on")
             self._known = {key: known for key, known in self._known.items() if known <= index}
         return True

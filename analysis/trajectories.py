@@ -11,7 +11,7 @@ import difflib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,16 @@ from ..errors import InputError
 from ..sampling.trajectory import Frame
 from .frame_sequence import FrameSequence, OrderedFrames
 from .lammps_dump import read_lammps_dump
-from .trajectory_frames import Lines, RawFrame, TornFrame, TrajectoryReadError, is_compressed, open_binary, place
+from .trajectory_frames import (
+    DAMAGED,
+    Lines,
+    RawFrame,
+    TornFrame,
+    TrajectoryReadError,
+    is_compressed,
+    open_binary,
+    place,
+)
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
 from .xyz_frames import read_xyz
@@ -44,6 +53,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 """Formats that are read here, with what ASE calls them; all others are read by ASE under its names."""
 # How much of a file is looked at to tell its format: XDATCAR names itself in the eighth line.
 _START_BYTES = 4096
+_PART_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -285,11 +295,11 @@ def cell_of(text: str) -> FloatArray:
 
 def _format_of(path: Path) -> str:
     """Return the format by the beginning of the file; for what is none of ours, ``ase``."""
-    with open_binary(path) as stream:
-        try:
-            start = stream.read(_START_BYTES)
-        except (OSError, EOFError, ValueError):
-            start = b""
+    start = b""
+    with open_binary(path) as stream, suppress(*DAMAGED, OSError):
+        # Little by little: what comes before the place where compressed data end early is still read.
+        while len(start) < _START_BYTES and (part := stream.read(_PART_BYTES)):
+            start += part
     lines = start.split(b"\n")
     if start.lstrip().startswith(b"ITEM:"):
         return "lammps-dump"
@@ -331,7 +341,7 @@ def _plain(path: Path) -> Iterator[Path]:
         try:
             with open_binary(path) as packed, plain.open("wb") as target:
                 shutil.copyfileobj(packed, target)
-        except (EOFError, OSError, ValueError) as error:
+        except (*DAMAGED, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise TrajectoryReadError(f"{path} cannot be decompressed: {error.strerror}") from error
             raise TrajectoryReadError(f"{path} cannot be decompressed: its data end early or are damaged") from error

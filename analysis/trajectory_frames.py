@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 # First bytes of compressed files; suffixes are not believed, and `cat` of such files is one of them again.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 # What readers of compressed data raise where these end early or are damaged.
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 class TrajectoryReadError(InputError):
@@ -119,7 +119,7 @@ class Lines:
     def _read(self) -> Iterator[bytes]:
         try:
             yield from self._stream
-        except _DAMAGED:
+        except DAMAGED:
             self.damaged = True
         except OSError as error:
             if error.errno is not None:

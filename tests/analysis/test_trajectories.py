@@ -9,8 +9,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from ionloop.analysis.framework import drift
-from ionloop.analysis.trajectories import from_frames, read_trajectory
+from ionloop.analysis.framework import drift, frame_of_reference
+from ionloop.analysis.replicas import check_replicas
+from ionloop.analysis.trajectories import Trajectory, from_frames, read_trajectory
 from ionloop.analysis.trajectory_frames import RawFrame, TrajectoryReadError
 from ionloop.analysis.unwrapping import unwrap
 from ionloop.errors import InputError
@@ -196,3 +197,59 @@ def test_drift_is_that_of_the_framework_or_of_all(truth):
     np.testing.assert_allclose(drift(trajectory, ["Li"], "all"), from_start(centre), atol=TOLERANCE_A)
     assert not drift(trajectory, ["Li"], "none").any()
     assert not drift(trajectory, ["Li", "S"]).any()
+
+
+def test_framework_that_diffuses_holds_no_frame_of_reference():
+    random = np.random.default_rng(5)
+    lattice = random.uniform(0, 10, (8, 3)) + random.normal(0, 0.1, (400, 8, 3))
+    fast = np.cumsum(random.normal(0, 0.4, (400, 6, 3)), axis=0)
+    slide = np.linspace(0, 3, 400)[:, None, None]
+
+    def reference(symbols, positions, mobile, **named):
+        trajectory = Trajectory(symbols, positions + slide, 10 * np.eye(3), 100.0)
+        return frame_of_reference([trajectory], mobile, **named)
+
+    solid = ("Li",) * 6 + ("S",) * 8
+    found = reference(solid, np.concatenate([fast, lattice], axis=1), ["Li"])
+    assert found.species == ("S",)
+    assert not found.notes
+    np.testing.assert_allclose(found.drift_A[0][-1], 3.0, atol=0.3)
+    # Asked for S, Li must not hold the frame.
+    turned = reference(solid, np.concatenate([fast, lattice], axis=1), ["S"])
+    assert turned.species == ("S",)
+    assert "cannot be the frame of reference" in turned.notes[0]
+    melt = reference(("Li",) * 3 + ("S",) * 3, fast, ["Li"])
+    assert melt.species == ()
+    assert "no framework" in melt.notes[0]
+    assert "all atoms are mobile" in reference(("Li",) * 6, fast, ["Li"]).notes[0]
+    three = ("Li",) * 3 + ("Na",) * 3 + ("S",) * 8
+    beside = reference(three, np.concatenate([fast, lattice], axis=1), ["Li"])
+    assert beside.species == ("S",)
+    assert "Na" in beside.notes[0]
+    named = reference(three, np.concatenate([fast, lattice], axis=1), ["Li"], framework=["Na"])
+    assert "diffuses itself" in named.notes[0]
+    for framework, message in ((["P"], "has no P"), (["Li"], "mobile and framework")):
+        with pytest.raises(InputError, match=message):
+            reference(three, np.concatenate([fast, lattice], axis=1), ["Li"], framework=framework)
+
+
+def test_replicas_are_of_one_system_and_not_the_same_run():
+    random = np.random.default_rng(6)
+    walks = [np.cumsum(random.normal(0, 0.3, (60, 5, 3)), axis=0) for _ in range(2)]
+
+    def one(positions, name, first=0, scale=1.0):
+        steps = first + 50.0 * np.arange(len(positions))
+        return Trajectory(("Li",) * 5, scale * positions, 9 * scale * np.eye(3), 10.0, (), name, steps)
+
+    whole, other = one(walks[0], "whole"), one(walks[1], "other", scale=1.003)
+    assert "volumes" in check_replicas([whole, other], 20)[0]
+    refused = [
+        (one(walks[0], "copy"), "the same 60 frames"),
+        (one(walks[0][20:], "tail", 1000), "overlaps with whole from its frame 21 on"),
+        (one(walks[0][59] + walks[1] - walks[1][0], "next", 50 * 59), "goes on where whole ends"),
+        (one(walks[1], "larger", scale=1.1), "volumes reach"),
+        (one(walks[1][:10], "short"), "10 frames"),
+    ]
+    for trajectory, message in refused:
+        with pytest.raises(InputError, match=message):
+            check_replicas([whole, trajectory], 20)

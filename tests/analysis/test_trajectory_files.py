@@ -1,0 +1,281 @@
+"""Trajectories as other codes, kills and restarts leave them: read right, or refused with the place in the file."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ionloop.analysis.trajectories import Trajectory, cell_of, read_trajectory
+from ionloop.errors import InputError
+
+LENGTH_A = 10.0
+SYMBOLS = ("Li", "Li", "S", "S")
+FRAMES = 8
+INTERVAL_FS = 100.0
+TEXT_TOLERANCE_A = 1e-5
+POSITIONS = np.cumsum(np.random.default_rng(3).normal(0, 0.2, (FRAMES, 4, 3)), axis=0) + 5.0
+BOHR = 0.529177210903
+
+
+def lammps(positions=POSITIONS, *, steps=None, cells=None, columns="id type element xu yu zu", header="", times=None):
+    cells = np.broadcast_to(np.diag([LENGTH_A] * 3) if cells is None else cells, (len(positions), 3, 3))
+    frames = []
+    for index, (frame, cell) in enumerate(zip(positions, cells, strict=True)):
+        scaled = frame @ np.linalg.inv(cell)
+        images = np.floor(scaled)
+        inside = (scaled - images) @ cell
+        xy = cell[1, 0]
+        step = 50 * index if steps is None else steps[index]
+        time = "" if times is None else f"ITEM: TIME\n{times[index]:g}\n"
+        text = f"{header}{time}ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(frame)}\n"
+        text += f"ITEM: BOX BOUNDS xy xz yz pp pp pp\n{min(0, xy)} {cell[0, 0] + max(0, xy)} {xy}\n"
+        text += f"0 {cell[1, 1]} 0\n0 {cell[2, 2]} 0\nITEM: ATOMS {columns}\n"
+        for atom in range(len(frame)):
+            values = {"id": atom + 1, "type": 1 + (SYMBOLS[atom] == "S"), "element": SYMBOLS[atom]}
+            for axis, name in enumerate("xyz"):
+                values |= {f"{name}u": f"{frame[atom, axis]:.7f}", name: f"{inside[atom, axis]:.7f}"}
+                values[f"i{name}"] = int(images[atom, axis])
+            text += " ".join(str(values[name]) for name in columns.split()) + "\n"
+        frames.append(text)
+    return frames
+
+
+def gpumd(positions=POSITIONS, indices=None):
+    box = f"{LENGTH_A} 0 0 0 {LENGTH_A} 0 0 0 {LENGTH_A}"
+    head = f'pbc="T T T" Lattice="{box}" Properties=species:S:1:pos:R:3:unwrapped_position:R:3'
+    frames = []
+    for index in range(len(positions)) if indices is None else indices:
+        rows = np.hstack([positions[index] % LENGTH_A, positions[index]])
+        atoms = "".join(
+            f"{s} " + " ".join(f"{x:.7f}" for x in row) + "\n" for s, row in zip(SYMBOLS, rows, strict=True)
+        )
+        frames.append(f"{len(rows)}\nTime={index * INTERVAL_FS:.8f} {head}\n{atoms}")
+    return frames
+
+
+def plain_xyz(comment, positions=POSITIONS, symbols=SYMBOLS):
+    return [
+        f"{len(frame)}\n{comment.format(step=50 * index, time=INTERVAL_FS * index)}\n"
+        + "".join(f"{s} {x:.7f} {y:.7f} {z:.7f}\n" for s, (x, y, z) in zip(symbols, frame, strict=True))
+        for index, frame in enumerate(positions)
+    ]
+
+
+def cp2k(positions=POSITIONS):
+    return plain_xyz(" i = {step:8d}, time = {time:12.3f}, E = -123.45", positions)
+
+
+def xdatcar(positions=POSITIONS, *, every_header=False, first=1):
+    head = f"Li2 S2\n 1.0\n {LENGTH_A} 0 0\n 0 {LENGTH_A} 0\n 0 0 {LENGTH_A}\n Li S\n 2 2\n"
+    return [
+        (head if every_header or index == 0 else "")
+        + f"Direct configuration={index + first:6d}\n"
+        + "".join(f"  {x:11.8f} {y:11.8f} {z:11.8f}\n" for x, y, z in frame / LENGTH_A % 1.0)
+        for index, frame in enumerate(positions)
+    ]
+
+
+def read(path: Path, text: str, **given) -> Trajectory:
+    path.write_bytes(text.encode())
+    options = {"cell_A": cell_of("10 10 10")} if "cp2k" in path.name else {}
+    interval = given.pop("interval_fs", None if path.name[:5] in {"gpumd", "cp2k."} else INTERVAL_FS)
+    return read_trajectory(path, interval, **options | given)
+
+
+def assert_same(found: Trajectory, positions=POSITIONS) -> None:
+    moved, truth = found.positions_A - found.positions_A[0], positions - positions[0]
+    assert found.n_frames == len(truth)
+    np.testing.assert_allclose(moved, truth, atol=TEXT_TOLERANCE_A)
+
+
+KINDS = {
+    "run.dump": lammps(),
+    "gpumd.xyz": gpumd(),
+    "cp2k.xyz": cp2k(),
+    "XDATCAR": xdatcar(),
+    "XDATCAR-npt": xdatcar(every_header=True),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whole_files(tmp_path, name):
+    found = read(tmp_path / name, "".join(KINDS[name]))
+    assert found.frame_interval_fs == INTERVAL_FS
+    assert found.symbols == SYMBOLS
+    assert not found.notes
+    assert_same(found)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_file_that_was_cut_anywhere_keeps_its_whole_frames(tmp_path_factory, name, data):
+    text = "".join(KINDS[name])
+    cut = data.draw(st.integers(0, len(text)))
+    whole = int(np.searchsorted(np.cumsum([len(frame) for frame in KINDS[name]]), cut, side="right"))
+    path = tmp_path_factory.mktemp("cut") / name
+    if whole < 2:
+        with pytest.raises(InputError) as caught:
+            read(path, text[:cut])
+        assert "invalid literal" not in str(caught.value)
+    else:
+        assert_same(read(path, text[:cut]), POSITIONS[:whole])
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_a_restart_writes_again_replaces_what_was_there(tmp_path_factory, name, data):
+    frames = KINDS[name]
+    cut = data.draw(st.integers(len("".join(frames[:3])), len("".join(frames))))
+    whole = int(np.searchsorted(np.cumsum([len(frame) for frame in frames]), cut, side="right"))
+    back = data.draw(st.integers(1, min(whole, FRAMES - 1)))
+    head = frames[0][: frames[0].index("Direct")] if name == "XDATCAR" else ""
+    text = "".join(frames)[:cut] + head + "".join(frames[back:])
+    assert_same(read(tmp_path_factory.mktemp("restart") / name, text))
+
+
+def test_a_counter_that_begins_again_is_followed_where_atoms_go_on(tmp_path):
+    joined = "".join(xdatcar(POSITIONS[:4])) + "".join(xdatcar(POSITIONS[4:]))
+    found = read(tmp_path / "XDATCAR", joined)
+    assert_same(found)
+    assert "begins again" in found.notes[0]
+    other = POSITIONS + np.random.default_rng(1).uniform(-4, 4, POSITIONS.shape[1:])
+    with pytest.raises(InputError, match="another run begins there"):
+        read(tmp_path / "XDATCAR", "".join(xdatcar()) + "".join(xdatcar(other)))
+
+
+def test_gaps_are_refused_and_odd_first_frames_dropped(tmp_path):
+    gap = [*range(3), *range(5, FRAMES)]
+    for name, text in (
+        ("gpumd.xyz", "".join(gpumd(indices=gap))),
+        ("run.dump", "".join(np.array(lammps())[gap])),
+        ("cp2k.xyz", "".join(np.array(cp2k())[gap])),
+        ("XDATCAR", "".join(np.array(xdatcar())[gap])),
+    ):
+        with pytest.raises(InputError, match=r"not equally spaced.*frame 3 \(line"):
+            read(tmp_path / name, text)
+    found = read(tmp_path / "run.dump", "".join(lammps(steps=[0, *range(100000, 100350, 50)])))
+    assert_same(found, POSITIONS[1:])
+    assert "first 1 frames are dropped" in found.notes[0]
+
+
+@pytest.mark.parametrize("columns", ["id element xu yu zu", "id element x y z ix iy iz", "id element x y z"])
+def test_a_box_that_flips_its_tilt_is_followed(tmp_path, columns):
+    cells = np.array([[[10.0, 0, 0], [-5.0 if t < 4 else 5.0, 9, 0], [0, 0, 11]] for t in range(FRAMES)])
+    found = read(tmp_path / "run.dump", "".join(lammps(cells=cells, columns=columns)))
+    assert_same(found)
+    assert "flip" in found.notes[0]
+    np.testing.assert_allclose(found.cell_A, cells[0])
+
+
+def test_a_cell_that_cannot_be_followed_is_refused(tmp_path):
+    cells = np.array([np.diag([10.0 if t < 4 else 20.0, 10, 10]) for t in range(FRAMES)])
+    with pytest.raises(InputError, match=r"between frame 4 .* the cell changes too much"):
+        read(tmp_path / "run.dump", "".join(lammps(cells=cells)))
+
+
+def test_image_flags_that_a_restart_lost_are_restored(tmp_path):
+    positions = POSITIONS.copy()
+    positions[4:] += LENGTH_A * np.array([[1, 0, 0], [0, -1, 0], [2, 0, 0], [0, 0, 1]])
+    found = read(tmp_path / "run.dump", "".join(lammps(positions)))
+    assert_same(found)
+    assert "image flags" in found.notes[0]
+
+
+def test_units_and_times_of_dumps_are_obeyed(tmp_path):
+    times = INTERVAL_FS * np.arange(FRAMES)
+    electron = lammps(
+        POSITIONS / BOHR, cells=np.eye(3) * LENGTH_A / BOHR, header="ITEM: UNITS\nelectron\n", times=times
+    )
+    found = read(tmp_path / "run.dump", "".join(electron), interval_fs=None)
+    assert found.frame_interval_fs == pytest.approx(INTERVAL_FS)
+    assert found.volume_A3 == pytest.approx(LENGTH_A**3)
+    assert_same(found)
+    # LAMMPS writes the units once, before the first frame.
+    metal = "ITEM: UNITS\nmetal\n" + "".join(lammps(times=times / 1000))
+    assert read(tmp_path / "run.dump", metal, interval_fs=None).frame_interval_fs == pytest.approx(INTERVAL_FS)
+    with pytest.raises(InputError, match="100 fs apart, not 2 fs"):
+        read(tmp_path / "run.dump", metal, interval_fs=2.0)
+    with pytest.raises(InputError, match="reduced units"):
+        read(tmp_path / "run.dump", "ITEM: UNITS\nlj\n" + "".join(lammps()))
+    unknown = "".join(lammps(times=times / 1000))
+    with pytest.raises(InputError, match="timestep-fs 100 if it is ps"):
+        read(tmp_path / "run.dump", unknown, interval_fs=None)
+    assert read(tmp_path / "run.dump", unknown).frame_interval_fs == INTERVAL_FS
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_files_are_read_as_others(tmp_path, pack):
+    text = "".join(lammps(columns="id type x y z ix iy iz")).encode()
+    path = tmp_path / "run.dump.packed"
+    path.write_bytes(pack(text))
+    assert_same(read_trajectory(path, INTERVAL_FS, lammps_types=("Li", "S")))
+    path.write_bytes(pack(text)[:-20])
+    try:
+        said = read_trajectory(path, INTERVAL_FS, lammps_types=("Li", "S")).notes[-1]
+    except InputError as error:
+        said = str(error)
+    assert "data end early" in said
+    write(tmp_path / "a.traj", [Atoms(SYMBOLS, positions=one, cell=[LENGTH_A] * 3, pbc=True) for one in POSITIONS])
+    (tmp_path / "b.traj.packed").write_bytes(pack((tmp_path / "a.traj").read_bytes()))
+    assert_same(read_trajectory(tmp_path / "b.traj.packed", INTERVAL_FS))
+
+
+def test_symbols_come_from_the_types_that_are_given(tmp_path):
+    carbon = re.sub(r"(?m)^(\d \d) \w+", r"\1 C", "".join(lammps()))
+    with pytest.raises(InputError, match="says C for all 2 types"):
+        read(tmp_path / "run.dump", carbon)
+    found = read(tmp_path / "run.dump", carbon, lammps_types=("Li", "S"))
+    assert found.symbols == SYMBOLS
+    assert "the file says C" in found.notes[0]
+    numeric = "".join(plain_xyz("Atoms. Timestep: {step}", symbols=(1, 1, 2, 2)))
+    with pytest.raises(InputError, match="in place of symbols"):
+        read(tmp_path / "run.xyz", numeric, cell_A=cell_of("10 10 10"))
+    with pytest.raises(InputError, match="no cell"):
+        read(tmp_path / "run.xyz", numeric, lammps_types=("Li", "S"))
+    found = read(tmp_path / "run.xyz", numeric, lammps_types=("Li", "S"), cell_A=cell_of("10 10 10 90 90 90"))
+    assert found.symbols == SYMBOLS
+    assert_same(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("2 1 Li", "9 1 Li", "misses the atoms 2 and has the new atoms 9"),
+        ("2 1 Li", "3 1 Li", "atom 3 more than once"),
+        ("2 1 Li", "2 2 Li", "atom 2 has type '2', in the first frame '1'"),
+        ("2 1 Li", "2 1 S", "atom 2 has element 'S'"),
+        ("2 1 Li ", "2 1 Li nan ", r"no finite number|instead of"),
+        ("2 1 Li ", "2 1 Li **** ", "instead of"),
+    ],
+)
+def test_frames_that_contradict_the_first_are_refused_by_their_place(tmp_path, old, new, message):
+    frames = lammps()
+    frames[4] = frames[4].replace(old, new)
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path / "run.dump", "".join(frames))
+    assert re.search(r"run\.dump: .*frame 5 \(line \d+\)", str(caught.value))
+
+
+def test_cells_and_formats_that_are_given(tmp_path):
+    np.testing.assert_allclose(cell_of("1, 2, 3"), np.diag([1, 2, 3]))
+    np.testing.assert_allclose(cell_of("1 0 0 0 2 0 0.5 0 3"), [[1, 0, 0], [0, 2, 0], [0.5, 0, 3]])
+    for text in ("1 2", "a b c", "1 2 -3", "1 0 0 2 0 0 0 0 1", "5 5 5 10 10 170"):
+        with pytest.raises(InputError, match="is no cell"):
+            cell_of(text)
+    with pytest.raises(InputError, match="not that of --cell"):
+        read(tmp_path / "run.dump", "".join(lammps()), cell_A=cell_of("9 10 10"))
+    with pytest.raises(InputError, match="did you mean lammps-dump"):
+        read(tmp_path / "run.dump", "".join(lammps()), file_format="lamps-dump")
+    assert_same(read(tmp_path / "odd.name", "".join(cp2k()), file_format="xyz", cell_A=cell_of("10 10 10")))
