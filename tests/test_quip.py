@@ -80,7 +80,11 @@ def test_where_it_is_the_doctor_says_which():
 
 
 @pytest.mark.parametrize(
-    ("package", "how_much"), [(NOT_INSTALLED, ["all"]), (BROKEN_LIBRARY, [])], ids=["absent", "broken"]
+    ("package", "how_much"),
+    [
+        pytest.param(NOT_INSTALLED, ["all"], id="absent"),
+        pytest.param(BROKEN_LIBRARY, [], marks=pytest.mark.slow, id="broken"),
+    ],
 )
 def test_commands_and_campaigns_work_without_it(package, how_much, tmp_path):
     (tmp_path / "path" / "quippy").mkdir(parents=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ionloop.labelling.cp2k_output import read_output
@@ -175,6 +175,7 @@ def test_charges_and_dipole_are_read_or_refused():
             read(damaged + text)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_a_damaged_output_gives_the_label_or_says_what_is_wrong_and_never_another(data):
     whole = read(output())
