@@ -90,3 +90,37 @@ def test_what_is_missing_is_said(folder, arguments, message):
     done = run(folder / "walk-0.extxyz", *arguments)
     assert isinstance(done.exception, InputError)
     assert message in str(done.exception)
+
+
+def test_several_mobile_species_carry_current_together(tmp_path):
+    random = np.random.default_rng(4)
+    walks = [np.cumsum(random.normal(0, size, (300, 6, 3)), axis=0) for size in (0.4, 0.2)]
+    lattice = random.uniform(0, 10, (1, 4, 3)) + random.normal(0, 0.05, (300, 4, 3))
+    positions = np.concatenate([*walks, lattice], axis=1)
+    write(tmp_path / "two.extxyz", [Atoms("Li6Mg6S4", positions=one, cell=[10] * 3, pbc=True) for one in positions])
+    both, each = (
+        json.loads(run(tmp_path / "two.extxyz", *OPTIONS, "--framework", "S", "--json", "--species", *names).stdout)
+        for names in (["Li,Mg", "--charge", "1", "--charge", "2"], ["Li"])
+    )
+    of = {name: one["value"] for name, one in both["diffusivity_by_species_A2_per_ps"].items()}
+    assert of["Li"] == pytest.approx(each["diffusivity_A2_per_ps"]["value"], rel=0.1)
+    # Σ N q² D: a weight of 1 for Li and of 4 for Mg.
+    expected = each["tracer_conductivity_mS_per_cm"]["value"] * (1 + 4 * of["Mg"] / of["Li"])
+    assert both["tracer_conductivity_mS_per_cm"]["value"] == pytest.approx(expected, rel=0.1)
+    assert both["species"] == "Li, Mg"
+    assert both["ions"] == 12
+
+
+def test_what_the_options_of_files_say_is_checked(folder):
+    file = folder / "walk-0.extxyz"
+    for arguments, message in (
+        ((file, file, *OPTIONS), "is the same file as"),
+        ((file, *OPTIONS, "--cell", "9 9 9"), "leave --cell out"),
+        ((file, *OPTIONS, "--cell", "9 9"), "is no cell"),
+        ((file, *OPTIONS, "--format", "extxy"), "did you mean extxyz"),
+        ((file, *OPTIONS, "--framework", "P"), "has no P"),
+        ((file, *OPTIONS, "--species", "Li,S", "--charge", "1"), "for 2 mobile species"),
+    ):
+        done = run(*arguments)
+        assert isinstance(done.exception, InputError)
+        assert message in str(done.exception)
