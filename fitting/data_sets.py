@@ -347,9 +347,11 @@ def write_extxyz(path: Path, data_set: DataSet, keys: ExtxyzKeys = DEFAULT_KEYS)
     """
     labelled = {str(one.atoms.symbols[0]): one for one in data_set.isolated_atoms}
     frames = [
-        format_extxyz(labelled[symbol], keys)
-        if symbol in labelled
-        else format_extxyz(isolated_atom(symbol, energy), keys, info={STANDS_IN: "T"})
+        format_extxyz(
+            labelled.get(symbol, isolated_atom(symbol, energy)),
+            keys,
+            info={STANDS_IN: "F" if symbol in labelled else "T"},
+        )
         for symbol, energy in data_set.isolated_atom_energies.items()
     ]
     frames.extend(format_extxyz(configuration, keys) for configuration in data_set)
@@ -395,7 +397,8 @@ def read_extxyz(
     for index, atoms in enumerate(_frames(path)):
         try:
             configuration = _from_atoms(atoms, keys, fallback_identifier=f"{path.stem}-{index}")
-            if configuration.n_atoms == 1 and configuration.config_type.lower() in ISOLATED_SPELLINGS:
+            spelled = configuration.config_type.lower() in ISOLATED_SPELLINGS
+            if configuration.n_atoms == 1 and (spelled or STANDS_IN in atoms.info):
                 isolated.add(configuration, stands_in=bool(atoms.info.get(STANDS_IN, False)))
             else:
                 configurations.append(configuration)

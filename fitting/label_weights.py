@@ -8,7 +8,7 @@ number, passes over an integer, or divides by zero, the number is used as it was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -106,13 +106,6 @@ class LabelWeights:
             if array is not None:
                 return len(array)
         return None
-
-    def scaled(self, energy: float, length: float) -> LabelWeights:
-        """Return the same weights of labels in which one unit of energy and of length has become these."""
-        factors = dict.fromkeys(("energy_eV", "virial_eV", "component_virial_eV"), energy)
-        factors |= dict.fromkeys(("force_eV_per_A", "atom_force_eV_per_A"), energy / length)
-        values = {name: getattr(self, name) for name in factors}
-        return replace(self, **{name: value * factors[name] for name, value in values.items() if value is not None})
 
     def content(self) -> bytes:
         """Return all of it as bytes, equal for equal weights."""

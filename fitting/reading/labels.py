@@ -13,7 +13,6 @@ from ...errors import InputError
 from ..data_sets import (
     DEFAULT_KEYS,
     ISOLATED_ATOM,
-    ISOLATED_SPELLINGS,
     LABELLED_BY,
     STANDS_IN,
     BareConfiguration,
@@ -253,7 +252,7 @@ def _check_finite(reading: _Reading) -> None:
     for frame, one in zip(reading.places, reading.configurations, strict=True):
         values = {
             "the energy": np.array(one.energy),
-            "forces": one.forces,
+            "forces": None if one.forces is None else one.forces[one.fitted_forces],
             "the stress or virial": one.stress,
             "positions": one.atoms.positions,
         }
@@ -315,10 +314,9 @@ def _data_set(reading: _Reading) -> DataSet:
     for symbol in labels:
         reading.standing_in.pop(symbol, None)
     energies = {**{symbol: one.energy for symbol, one in labels.items()}, **reading.standing_in}
-    # A type that files of ours are not read back by is no name for an isolated atom.
+    # Their own type stays, by which the settings may name them.
     atoms = tuple(
-        one if one.config_type.lower() in ISOLATED_SPELLINGS else replace(one, config_type=ISOLATED_ATOM)
-        for one in labels.values()
+        replace(one, config_type=ISOLATED_ATOM) if one.config_type == "default" else one for one in labels.values()
     )
     return DataSet(tuple(reading.configurations), energies, atoms)
 

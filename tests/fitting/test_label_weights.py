@@ -158,14 +158,14 @@ def test_the_standard_deviation_of_a_masked_force_means_nothing() -> None:
         masked.atom_force_eV_per_A[0, 0] = 2.0
 
 
-def test_weights_change_with_the_unit_of_their_labels() -> None:
-    atom = np.full((2, 3), 0.1)
-    scaled = LabelWeights(0.1, 0.2, 0.3, atom, np.full((3, 3), 0.4), np.zeros(2, dtype=bool)).scaled(27.0, 0.5)
-    expected = LabelWeights(2.7, 10.8, 8.1, 54 * atom, np.full((3, 3), 10.8), np.zeros(2, dtype=bool))
-    for name in ("energy_eV", "force_eV_per_A", "virial_eV", "atom_force_eV_per_A", "component_virial_eV"):
-        np.testing.assert_allclose(getattr(scaled, name), getattr(expected, name), rtol=1e-14)
-
-
 def test_weights_of_another_number_of_atoms_are_refused(lithium_sulfide: DataSet) -> None:
     with pytest.raises(InputError, match="are for 2 atoms; it has 12"):
         replace(lithium_sulfide.configurations[0], weights=LabelWeights(unfitted_forces=np.zeros(2, dtype=bool)))
+
+
+def test_an_isolated_atom_keeps_its_type_in_a_file(tmp_path: Path) -> None:
+    pair = LabelledConfiguration(Atoms("Li2", positions=np.eye(3)[:2] * 3), -4.0, None, None, "pair")
+    atom = replace(isolated_atom("Li", -1.5), config_type="gas", regularisation=Regularisation())
+    write_extxyz(tmp_path / "set.xyz", DataSet((pair,), isolated_atoms=(atom,)))
+    (again,) = read_extxyz(tmp_path / "set.xyz").isolated_atoms
+    assert (again.config_type, again.energy, again.regularisation) == ("gas", -1.5, Regularisation())
