@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from .data_sets import DataSet, LabelledConfiguration, LabelWeights, isolated_atom, read_extxyz, write_extxyz
     from .electrostatics import SlaterEwald
     from .models import ModelManifest, fit_model, load_model
-    from .settings import BaselineSettings, GapSettings, Regularisation, SoapSettings, TwoBodySettings
+    from .settings import (
+        BaselineSettings,
+        GapSettings,
+        Regularisation,
+        SoapSettings,
+        ThreeBodySettings,
+        TwoBodySettings,
+    )
 
 __all__ = [
     "BaselineSettings",
@@ -20,6 +27,7 @@ __all__ = [
     "Regularisation",
     "SlaterEwald",
     "SoapSettings",
+    "ThreeBodySettings",
     "TwoBodySettings",
     "fit_model",
     "isolated_atom",
@@ -41,6 +49,13 @@ __getattr__ = lazy_exports(
         ),
         "electrostatics": ("SlaterEwald",),
         "models": ("ModelManifest", "fit_model", "load_model"),
-        "settings": ("BaselineSettings", "GapSettings", "Regularisation", "SoapSettings", "TwoBodySettings"),
+        "settings": (
+            "BaselineSettings",
+            "GapSettings",
+            "Regularisation",
+            "SoapSettings",
+            "ThreeBodySettings",
+            "TwoBodySettings",
+        ),
     },
 )

@@ -24,7 +24,7 @@ from ase.data import atomic_numbers
 from ..errors import InputError, IonloopError
 from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
 from .quip import QuipMissing, QuipState, find_quip
-from .settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
+from .settings import GapSettings, Regularisation, SoapSettings, ThreeBodySettings, TwoBodySettings
 
 POTENTIAL_FILE = "gap.xml"
 TARGETS_FILE = "targets.xyz"
@@ -200,17 +200,23 @@ def _format_target(configuration: LabelledConfiguration, settings: GapSettings) 
     return format_extxyz(replace(configuration, weights=weights, regularisation=None))
 
 
-def descriptor_strings(elements: Sequence[str], pairs: Iterable[tuple[str, str]], settings: GapSettings) -> list[str]:
-    """Return gap_fit's descriptors, one per pair of elements and one per central element.
+def descriptor_strings(elements: Sequence[str], groups: Iterable[tuple[str, ...]], settings: GapSettings) -> list[str]:
+    """Return gap_fit's descriptors, one per pair and triplet of elements and one per central element.
 
-    ``pairs`` are those that occur within the pair cutoff: gap_fit aborts on a pair without data, which its
-    own expansion (``add_species``) cannot leave out.
+    ``groups`` are the pairs and triplets that occur within their cutoffs, of ``angle_3b`` the central element first:
+    gap_fit aborts on one without data, which its own expansion (``add_species``) cannot leave out.
     """
+    groups = list(groups)
     numbers = sorted(atomic_numbers[symbol] for symbol in elements)
     strings: list[str] = []
     if settings.two_body is not None:
-        pair_numbers = sorted({tuple(sorted(atomic_numbers[symbol] for symbol in pair)) for pair in pairs})
+        pair_numbers = sorted(
+            {tuple(sorted(atomic_numbers[symbol] for symbol in pair)) for pair in groups if len(pair) == 2}
+        )
         strings.extend(_two_body_string(settings.two_body, *pair) for pair in pair_numbers)
+    if settings.three_body is not None:
+        triplets = sorted(tuple(atomic_numbers[symbol] for symbol in group) for group in groups if len(group) == 3)
+        strings.extend(_three_body_string(settings.three_body, *triplet) for triplet in triplets)
     strings.extend(_soap_string(settings.soap, number, numbers) for number in numbers)
     return strings
 
@@ -220,6 +226,18 @@ def _two_body_string(settings: TwoBodySettings, first: int, second: int) -> str:
         f"distance_2b cutoff={settings.cutoff_A!r} cutoff_transition_width={settings.transition_width_A!r} "
         f"covariance_type=ard_se delta={settings.delta_eV!r} theta_uniform={settings.length_scale_A!r} "
         f"n_sparse={settings.sparse_points} sparse_method={settings.sparse_method} Z1={first} Z2={second} add_species=F"
+    )
+
+
+def _three_body_string(settings: ThreeBodySettings, first: int, second: int, third: int) -> str:
+    # Braces inside the braces of gap={...} count only when they are doubled.
+    form, numbers = "distance_Nb order=3 compact_clusters=T", f"Z={{{{{first} {second} {third}}}}}"
+    if settings.descriptor == "angle_3b":
+        form, numbers = "angle_3b", f"Z={first} Z1={second} Z2={third}"
+    return (
+        f"{form} cutoff={settings.cutoff_A!r} cutoff_transition_width={settings.transition_width_A!r} "
+        f"covariance_type=ard_se delta={settings.delta_eV!r} theta_uniform={settings.length_scale_A!r} "
+        f"n_sparse={settings.sparse_points} sparse_method={settings.sparse_method} {numbers} add_species=F"
     )
 
 
@@ -234,16 +252,18 @@ def _soap_string(settings: SoapSettings, centre: int, numbers: Sequence[int]) ->
     )
 
 
-def build_arguments(data_set: DataSet, pairs: Iterable[tuple[str, str]], settings: GapSettings, seed: int) -> list[str]:
+def build_arguments(
+    data_set: DataSet, groups: Iterable[tuple[str, ...]], settings: GapSettings, seed: int
+) -> list[str]:
     """Return gap_fit's arguments; file names are relative to the folder that it runs in.
 
-    Energies of isolated atoms are given for every element: gap_fit takes zero for one left out and says
-    nothing.
+    ``groups`` are the pairs and triplets that occur. Energies of isolated atoms are given for every element: gap_fit
+    takes zero for one left out and says nothing.
     """
     elements = data_set.elements
     sigma = settings.regularisation
     sigmas = (sigma.energy_eV_per_atom, sigma.force_eV_per_A, sigma.virial_eV_per_atom, 0.0)
-    descriptors = " : ".join(descriptor_strings(elements, pairs, settings))
+    descriptors = " : ".join(descriptor_strings(elements, groups, settings))
     energies = ":".join(f"{symbol}:{data_set.isolated_atom_energies[symbol]!r}" for symbol in elements)
     return [
         f"at_file={TARGETS_FILE}",
@@ -339,7 +359,7 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"select_uniform: Descriptor is too large",
-        "no atoms of one kind of pair lie within the pair cutoff; raise two_body.cutoff_A",
+        "no atoms of one kind of pair or triplet lie within the cutoff; raise two_body.cutoff_A or three_body.cutoff_A",
     ),
     (
         r"failed to parse gap string|missing mandatory parameter|string_to_logical|could not convert",
@@ -421,7 +441,7 @@ def make_relocatable(folder: Path, label: str = POTENTIAL_LABEL) -> None:
 def fit_gap(
     folder: Path,
     data_set: DataSet,
-    pairs: Iterable[tuple[str, str]],
+    groups: Iterable[tuple[str, ...]],
     settings: GapSettings,
     *,
     seed: int,
@@ -435,7 +455,7 @@ def fit_gap(
         If gap_fit fails or its log shows that it did not use all the data.
     """
     (folder / TARGETS_FILE).write_text(format_targets(data_set, settings), encoding="utf-8")
-    arguments = build_arguments(data_set, pairs, settings, seed)
+    arguments = build_arguments(data_set, groups, settings, seed)
     wall_time_s = run_gap_fit(folder, arguments, limits)
     counts = parse_counts(read_log(folder / LOG_FILE))
     check_counts(counts, expected_counts(data_set))

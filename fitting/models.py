@@ -121,7 +121,7 @@ def compute_inputs_hash(
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "training_set": data_set.content_hash,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.identifying_values(),
         "baseline": None if baseline is None else baseline.model_dump(mode="json"),
         "seed": seed,
         "backend": backend,
@@ -167,10 +167,10 @@ def fit_model(
         return existing
     limits = limits or FitLimits()
     _check_baseline_elements(data_set, inputs.baseline)
-    pairs = _check_fit(data_set, settings, limits, backend)
+    groups = _check_fit(data_set, settings, limits, backend)
     temporary = _temporary_folder(folder)
     try:
-        return _publish(temporary, folder, _write_model(temporary, inputs, limits, pairs))
+        return _publish(temporary, folder, _write_model(temporary, inputs, limits, groups))
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from error
     finally:
@@ -224,7 +224,7 @@ def _checked_inputs(
 
 
 def _write_model(
-    temporary: Path, inputs: _ModelInputs, limits: FitLimits, pairs: tuple[tuple[str, str], ...]
+    temporary: Path, inputs: _ModelInputs, limits: FitLimits, groups: tuple[tuple[str, ...], ...]
 ) -> ModelManifest:
     """Fit a model and write all of its files."""
     write_extxyz(temporary / TRAINING_SET_FILE, inputs.data_set)
@@ -234,7 +234,7 @@ def _write_model(
     if inputs.backend == "native":
         entries = _native_entries(temporary, targets, inputs, limits)
     else:
-        entries = _run_entries(fit_gap(temporary, targets, pairs, inputs.settings, seed=inputs.seed, limits=limits))
+        entries = _run_entries(fit_gap(temporary, targets, groups, inputs.settings, seed=inputs.seed, limits=limits))
     manifest = ModelManifest(
         kind=inputs.kind,
         settings=inputs.settings,
@@ -355,10 +355,11 @@ def _native_entries(folder: Path, targets: DataSet, inputs: _ModelInputs, limits
 
 def _check_fit(
     data_set: DataSet, settings: GapSettings, limits: FitLimits, backend: FitBackend
-) -> tuple[tuple[str, str], ...]:
-    """Check that a fit can succeed; return the pairs of elements that gap_fit wants to know."""
+) -> tuple[tuple[str, ...], ...]:
+    """Check that a fit can succeed; return the pairs and triplets of elements that gap_fit wants to know."""
     if backend == "gap_fit":
-        return check_fit(data_set, settings, limits).pairs
+        cost = check_fit(data_set, settings, limits)
+        return (*cost.pairs, *cost.triplets)
     check_data(data_set, settings)
     return ()
 

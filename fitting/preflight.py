@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from ase.data import chemical_symbols
 from ase.neighborlist import neighbor_list
 from matscipy.neighbours import neighbour_list
 
@@ -63,10 +64,14 @@ class DescriptorCount:
 
 @dataclass(frozen=True)
 class FitCost:
-    """What a fit needs: memory (bytes, gap_fit's own formula), time (s, a rough estimate for one thread)."""
+    """What a fit needs: memory (bytes, gap_fit's own formula), time (s, a rough estimate for one thread).
+
+    ``pairs`` and ``triplets`` are those of elements that occur within their cutoffs.
+    """
 
     descriptors: tuple[DescriptorCount, ...]
     pairs: tuple[tuple[str, str], ...]
+    triplets: tuple[tuple[str, ...], ...]
     targets: TargetCounts
     memory_bytes: int
     time_s: float
@@ -93,6 +98,12 @@ def estimate_cost(data_set: DataSet, settings: GapSettings) -> FitCost:
             points = min(settings.two_body.sparse_points, n_pairs)
             name, derivatives = f"pair {first}-{second}", 2 * _DERIVATIVES_PER_ATOM * n_pairs
             descriptors.append(DescriptorCount(name, 1, n_pairs, derivatives, points))
+    triplet_counts = _count_triplets(data_set, settings)
+    for triplet, n_triplets in sorted(triplet_counts.items()):
+        assert settings.three_body is not None
+        points = min(settings.three_body.sparse_points, n_triplets)
+        derivatives = 3 * _DERIVATIVES_PER_ATOM * n_triplets
+        descriptors.append(DescriptorCount(f"triplet {'-'.join(triplet)}", 3, n_triplets, derivatives, points))
     components = soap_components(settings.soap, len(data_set.elements))
     for element in data_set.elements:
         n_atoms = sum(one.atoms.symbols.count(element) for one in data_set.fitted_configurations)
@@ -110,6 +121,7 @@ def estimate_cost(data_set: DataSet, settings: GapSettings) -> FitCost:
     return FitCost(
         descriptors=tuple(descriptors),
         pairs=tuple(sorted(pair_counts)),
+        triplets=tuple(sorted(triplet_counts)),
         targets=targets,
         memory_bytes=_BYTES_PER_REAL * max(while_building, while_solving),
         time_s=derivative_terms * SECONDS_PER_DESCRIPTOR_DERIVATIVE
@@ -149,6 +161,28 @@ def _count_neighbours(data_set: DataSet, settings: GapSettings) -> tuple[dict[st
     return neighbours, dict(pairs)
 
 
+def _count_triplets(data_set: DataSet, settings: GapSettings) -> dict[tuple[str, ...], int]:
+    """Return how many descriptors of each triplet there are; of angle_3b the central element comes first."""
+    if settings.three_body is None:
+        return {}
+    # Compiled code, which fits without triplets need not load.
+    from .native.design import Descriptors
+    from .native.environments import find_pairs
+    from .native.triplets import find_triplets, triplet_keys
+
+    central = settings.three_body.descriptor == "angle_3b"
+    descriptors = Descriptors.of(data_set.elements, settings)
+    counts: dict[tuple[str, ...], int] = defaultdict(int)
+    for configuration in data_set:
+        numbers = configuration.atoms.numbers.astype(np.int64)
+        pairs = find_pairs(configuration.atoms, settings.three_body.cutoff_A)
+        for key in triplet_keys(descriptors.species, central=central):
+            found = len(find_triplets(descriptors.triplets(key), pairs, numbers, np.arange(len(numbers))))
+            if found:
+                counts[tuple(chemical_symbols[number] for number in key)] += found * (2 if central else 1)
+    return dict(counts)
+
+
 def available_memory_bytes() -> int:
     """Return the memory that a new process can have (bytes): free, and left in the control groups."""
     return min([int(psutil.virtual_memory().available), *_left_in_control_groups()])
@@ -181,7 +215,8 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
         If it cannot; every reason is given.
     """
     problems = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
-    methods = {settings.soap.sparse_method, settings.two_body.sparse_method if settings.two_body else None}
+    parts = (settings.soap, settings.two_body, settings.three_body)
+    methods = {part.sparse_method for part in parts if part is not None}
     if "farthest_points" in methods:
         problems.append("gap_fit has no sparse_method farthest_points; choose another one, or the native backend")
     try:

@@ -7,7 +7,7 @@ descriptor, Bartók, Kondor, Csányi, Phys. Rev. B 2013, 87, 184115 (10.1103/Phy
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from ase.data import atomic_numbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 ModelKind = Literal["gap", "es-gap"]
 FitBackend = Literal["native", "gap_fit"]
 EvaluateBackend = Literal["native", "quippy"]
+ThreeBodyDescriptor = Literal["distance_Nb", "angle_3b"]
 SparseMethod = Literal["uniform", "cur_points", "farthest_points", "random"]
 
 
@@ -45,6 +46,33 @@ class TwoBodySettings(FrozenSettings):
     length_scale_A: PositiveFloat = Field(1.0, description="Length scale of the kernel in the distance (Å)")
     delta_eV: PositiveFloat = Field(
         1.0, description="Prior standard deviation of one pair's energy, before the cutoff function (eV)"
+    )
+
+    @model_validator(mode="after")
+    def _transition_inside_cutoff(self) -> Self:
+        _check_transition(self.transition_width_A, self.cutoff_A)
+        return self
+
+
+class ThreeBodySettings(FrozenSettings):
+    """Triplet part (``distance_Nb order=3`` or ``angle_3b``): squared-exponential kernel of three numbers."""
+
+    descriptor: ThreeBodyDescriptor = Field(
+        "distance_Nb",
+        description="Three distances, symmetric in equal atoms, or sum and squared difference of the two to the "
+        "central atom, and the third distance (name)",
+    )
+    cutoff_A: PositiveFloat = Field(3.5, description="Cutoff of the distances to the central atom (Å)")
+    transition_width_A: PositiveFloat = Field(
+        0.5, description="Width over which the triplet term is switched off below the cutoff (Å)"
+    )
+    sparse_points: PositiveInt = Field(100, description="Sparse points per triplet of elements (count)")
+    sparse_method: SparseMethod = Field("uniform", description="How sparse points are chosen (name)")
+    length_scale_A: PositiveFloat = Field(
+        1.0, description="Length scale of the kernel in each number (Å; Å² in the squared difference)"
+    )
+    delta_eV: PositiveFloat = Field(
+        0.1, description="Prior standard deviation of one triplet's energy, before the cutoff function (eV)"
     )
 
     @model_validator(mode="after")
@@ -114,6 +142,7 @@ class GapSettings(FrozenSettings):
     two_body: TwoBodySettings | None = Field(
         default_factory=TwoBodySettings, description="Pair part; null leaves it out"
     )
+    three_body: ThreeBodySettings | None = Field(None, description="Triplet part; null leaves it out")
     soap: SoapSettings = Field(default_factory=SoapSettings, description="Many-body part")
     regularisation: Regularisation = Field(
         default_factory=Regularisation, description="Expected errors of the data (eV/atom, eV/Å)"
@@ -124,6 +153,19 @@ class GapSettings(FrozenSettings):
     sparse_jitter: PositiveFloat = Field(
         1e-8, description="Added to the diagonal of the sparse points' covariance matrix (eV²)"
     )
+
+    def identifying_values(self) -> dict[str, Any]:
+        """Return the values that a model's identity is made of: parts that came later count only where they are."""
+        values = self.model_dump(mode="json")
+        if self.three_body is None:
+            del values["three_body"]
+        return values
+
+    @property
+    def cutoff_A(self) -> float:
+        """The longest cutoff of all parts (Å)."""
+        parts = (self.two_body, self.three_body, self.soap)
+        return max(part.cutoff_A for part in parts if part is not None)
 
     def regularisation_for(self, config_type: str) -> Regularisation:
         """Return the expected errors of configurations of one type."""

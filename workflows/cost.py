@@ -199,8 +199,8 @@ def native_estimate(by_gap_fit: FitEstimate, *, growth: float = 1.0) -> FitEstim
 
 def _scaled(item: DescriptorCount, factor: int, settings: GapSettings) -> DescriptorCount:
     instances = factor * item.instances
-    is_pair = settings.two_body is not None and item.name.startswith("pair ")
-    wanted = settings.two_body.sparse_points if is_pair and settings.two_body else settings.soap.sparse_points
+    parts = {"pair": settings.two_body, "triplet": settings.three_body}
+    wanted = (parts.get(item.name.partition(" ")[0]) or settings.soap).sparse_points
     derivatives = factor * item.derivatives
     return replace(item, instances=instances, derivatives=derivatives, sparse_points=min(wanted, instances))
 

@@ -85,6 +85,9 @@ def _models(campaign: Campaign) -> str:
     if gap.two_body is not None:
         two_body = gap.two_body
         pairs = f"a pair kernel (cutoff {two_body.cutoff_A:g} Å, {two_body.sparse_points} sparse points) and "
+    if gap.three_body is not None:
+        three_body = gap.three_body
+        pairs += f"a triplet kernel (cutoff {three_body.cutoff_A:g} Å, {three_body.sparse_points} sparse points) and "
     sigma = gap.regularisation
     by_element = "".join(f", {value:g} for {symbol}" for symbol, value in sigma.force_by_element_eV_per_A.items())
     text = (

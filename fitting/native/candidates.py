@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data_sets import DataSet
-from ..settings import GapSettings, SoapSettings, TwoBodySettings
+from ..settings import GapSettings, SoapSettings, ThreeBodySettings, TwoBodySettings
 from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
 from .growth import growth_limit, most_new_points, uncovered_points
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, rows_not_in, select_points, thin
+from .triplets import components, find_triplets, triplet_keys
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -20,6 +21,10 @@ IntArray = NDArray[np.int64]
 _MOST_CANDIDATE_NUMBERS = 30_000_000
 _COPIES = 3
 _DISTANCE_DECIMALS = 3
+# Triplets of one kind that are compared at once; configurations have equal shares.
+_MOST_TRIPLETS = 100_000
+# Pairs or triplets among which those are drawn that join earlier points.
+_MOST_JOINING = 20_000
 # Pairs within 6 Å in a dense solid, twice, with vectors, distances and indices.
 _BYTES_PER_ATOM = 2 * 48 * 100
 _MOST_STRUCTURE_BYTES = 100_000_000
@@ -70,7 +75,10 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     structures = Structures(task.data_set, descriptors)
 
     def select(
-        key: CoordinateKey, candidates: FloatArray, isolated: FloatArray, part: SoapSettings | TwoBodySettings
+        key: CoordinateKey,
+        candidates: FloatArray,
+        isolated: FloatArray,
+        part: SoapSettings | TwoBodySettings | ThreeBodySettings,
     ) -> None:
         kept = earlier.of(key)
         random = np.random.default_rng([task.seed % 2**32, *key])
@@ -84,6 +92,11 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     if settings.two_body is not None:
         for key, distances in pair_distances(structures, parallel_map).items():
             select(key, distances[:, None], np.zeros((0, 1)), settings.two_body)
+    if settings.three_body is not None:
+        for key in triplet_keys(descriptors.species, central=settings.three_body.descriptor == "angle_3b"):
+            candidates = triplet_candidates(structures, key, task.seed, parallel_map)
+            if len(candidates):
+                select(key, candidates, np.zeros((0, 3)), settings.three_body)
     for number in descriptors.species:
         limit = candidate_limit(descriptors, number)
         random = np.random.default_rng([task.seed % 2**32, number, 0])
@@ -106,7 +119,7 @@ def _joining_points(
     candidates: FloatArray,
     kept: FloatArray,
     isolated: FloatArray,
-    part: SoapSettings | TwoBodySettings,
+    part: SoapSettings | TwoBodySettings | ThreeBodySettings,
     settings: GapSettings,
     draw: tuple[CoordinateKey, np.random.Generator],
 ) -> FloatArray:
@@ -115,8 +128,9 @@ def _joining_points(
     isolated = rows_not_in(isolated, kept)
     kept = np.concatenate([kept, isolated])
     # Pairs are so many that equal distances crowd out the others; they are thinned to what can be told apart.
-    if len(key) == 2:
+    if len(key) > 1:
         candidates = np.unique(np.round(candidates, _DISTANCE_DECIMALS), axis=0)
+        candidates = candidates[thin(np.arange(len(candidates)), _MOST_JOINING, random)]
     chosen = uncovered_points(
         candidates,
         kept,
@@ -144,6 +158,8 @@ def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
         n_kept = growth_limit(descriptors.settings.soap.sparse_points)
         needed.append(8 * _COPIES * (n_candidates * n_dimensions + min(n_candidates, n_dimensions) ** 2))
         needed.append(8 * n_candidates * (n_dimensions + n_kept))
+    if descriptors.settings.three_body is not None:
+        needed.append(8 * _MOST_JOINING * 2 * growth_limit(descriptors.settings.three_body.sparse_points))
     kept = data_set.configurations[: structures_in_memory(data_set)]
     return max(needed) + sum(_BYTES_PER_ATOM * configuration.n_atoms for configuration in kept)
 
@@ -163,6 +179,21 @@ def pair_distances(structures: Structures, parallel_map: ParallelMap) -> dict[Co
     parts = list(parallel_map(distances, range(len(structures.configurations))))
     found = {key: np.concatenate([part[index] for part in parts]) for index, key in enumerate(keys)}
     return {key: values for key, values in found.items() if len(values)}
+
+
+def triplet_candidates(structures: Structures, key: CoordinateKey, seed: int, parallel_map: ParallelMap) -> FloatArray:
+    """Return the descriptors [n, 3] of a triplet of elements in the data's order; of very many a random part."""
+    descriptor = structures.descriptors.triplets(key)
+    share = max(1, _MOST_TRIPLETS // max(1, len(structures.configurations)))
+
+    def descriptors(index: int) -> FloatArray:
+        structure = structures[index]
+        numbers = structure.atoms.numbers.astype(np.int64)
+        found = components(find_triplets(descriptor, structure.pairs, numbers, np.arange(len(numbers))))
+        random = np.random.default_rng([seed % 2**32, *key, index])
+        return found[thin(np.arange(len(found)), share, random)]
+
+    return np.concatenate(list(parallel_map(descriptors, range(len(structures.configurations)))))
 
 
 def atom_descriptors(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..gap_fit import descriptor_strings
-from ..settings import GapSettings
-from .descriptor_strings import SoapDescriptor, parse_descriptor
+from ..settings import GapSettings, ThreeBodySettings, TwoBodySettings
+from .descriptor_strings import SoapDescriptor, TripletDescriptor, parse_descriptor
 from .environments import ElementPairs, chunks, environments, find_pairs, power_spectra, sort_by_element
 from .gap_xml import GAP_VERSION, Coordinate, GapModel
 from .neighbours import NeighbourPairs
@@ -32,15 +32,18 @@ from .rows import (
 )
 from .solve import PriorBlock
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
+from .triplet_kernel import TripletKernel
+from .triplet_rows import TripletPoints, add_triplet_rows
+from .triplets import cutoffs_of_components
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
 def coordinate_name(key: CoordinateKey) -> str:
-    """Return what messages call a coordinate: "soap Li", or "pair Li-S"."""
+    """Return what messages call a coordinate: "soap Li", "pair Li-S" or "triplet Li-Li-S"."""
     symbols = "-".join(chemical_symbols[number] for number in key)
-    return f"{'pair' if len(key) == 2 else 'soap'} {symbols}"
+    return f"{('soap', 'pair', 'triplet')[len(key) - 1]} {symbols}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,7 @@ class Descriptors:
     @property
     def cutoff_A(self) -> float:
         """The longest cutoff (Å)."""
-        two_body = self.settings.two_body
-        return max(self.settings.soap.cutoff_A, two_body.cutoff_A if two_body else 0.0)
+        return self.settings.cutoff_A
 
     @property
     def soap_shape(self) -> tuple[int, int, int]:
@@ -78,21 +80,29 @@ class Descriptors:
     def text(self, key: CoordinateKey) -> str:
         """Return the command line of a coordinate's descriptor."""
         symbols = [chemical_symbols[number] for number in self.species]
-        pairs = [(chemical_symbols[key[0]], chemical_symbols[key[1]])] if len(key) == 2 else []
-        strings = descriptor_strings(symbols, pairs, self.settings)
-        line = strings[0] if pairs else strings[self.species.index(key[0])]
+        groups = [tuple(chemical_symbols[number] for number in key)] if len(key) > 1 else []
+        strings = descriptor_strings(symbols, groups, self.settings)
+        line = strings[0] if groups else strings[self.species.index(key[0])]
         # Inside gap={...} braces are doubled, on their own they are not.
         return line.replace("{{", "{").replace("}}", "}")
+
+    def triplets(self, key: CoordinateKey) -> TripletDescriptor:
+        """Return the descriptor of a triplet's coordinate."""
+        descriptor = parse_descriptor(self.text(key), GAP_VERSION)
+        assert isinstance(descriptor, TripletDescriptor)
+        return descriptor
 
     def cache_parts(self) -> list[str]:
         """Return what rows depend on besides structure and sparse points."""
         fields = {"sparse_points", "sparse_method"}
-        two_body = self.settings.two_body
+        two_body, three_body = self.settings.two_body, self.settings.three_body
         return [
             ROWS_VERSION,
             repr(self.species),
             self.settings.soap.model_dump_json(exclude=fields),
             two_body.model_dump_json(exclude=fields) if two_body else "",
+            # Nothing where there are no triplets, as before there were any: rows of then are found.
+            *([three_body.model_dump_json(exclude=fields)] if three_body else ()),
         ]
 
 
@@ -158,12 +168,17 @@ class RowBuilder:
         check_points(descriptors, sparse_points)
         self._layers = tuple(self._prepare(layer) for layer in sparse_points.layers)
 
-    def _prepare(self, layer: SparseLayer) -> dict[CoordinateKey, SoapPoints | TwoBodyPoints]:
-        prepared: dict[CoordinateKey, SoapPoints | TwoBodyPoints] = {}
+    def _prepare(self, layer: SparseLayer) -> dict[CoordinateKey, SoapPoints | TwoBodyPoints | TripletPoints]:
+        prepared: dict[CoordinateKey, SoapPoints | TwoBodyPoints | TripletPoints] = {}
+        three_body = self.descriptors.settings.three_body
         soap, two_body = self.descriptors.settings.soap, self.descriptors.settings.two_body
         for key, points in layer.points.items():
             if len(key) == 1:
                 prepared[key] = prepare_points(points, self.descriptors.soap_shape, soap.delta_eV, soap.zeta)
+            elif len(key) == 3 and three_body is not None:
+                weights = three_body.delta_eV**2 * sparse_cutoffs(self.descriptors.settings, key, points)
+                kernel = triplet_kernel(self.descriptors.settings, key, points)
+                prepared[key] = TripletPoints(self.descriptors.triplets(key), kernel, weights)
             elif two_body is not None:
                 weights = two_body.delta_eV**2 * sparse_cutoffs(self.descriptors.settings, key, points)
                 prepared[key] = TwoBodyPoints(
@@ -222,6 +237,10 @@ class RowBuilder:
                 prepared = self._layers[layer].get(key)
                 if isinstance(prepared, TwoBodyPoints) and len(points):
                     self._add_pairs(columns, structure, key, prepared)
+                elif isinstance(prepared, TripletPoints) and len(points):
+                    part = np.zeros(columns.shape)
+                    add_triplet_rows(part, structure.pairs, atoms.numbers.astype(np.int64), prepared)
+                    columns += part
         self._add_soaps(blocks, layers, structure)
         return blocks
 
@@ -266,30 +285,47 @@ class RowBuilder:
         for key in self.sparse_points.keys:
             points = self.sparse_points.of(key)
             settings = self.descriptors.settings
-            two_body = settings.two_body if len(key) == 2 else None
+            descriptor = parse_descriptor(self.descriptors.text(key), GAP_VERSION)
+            orders = descriptor.permutations if isinstance(descriptor, TripletDescriptor) else ()
+            part = _distance_part(settings, key)
             coordinates.append(
                 Coordinate(
-                    descriptor=parse_descriptor(self.descriptors.text(key), GAP_VERSION),
-                    covariance="ard_se" if two_body else "dot_product",
-                    delta=two_body.delta_eV if two_body else settings.soap.delta_eV,
+                    descriptor=descriptor,
+                    covariance="ard_se" if part else "dot_product",
+                    delta=part.delta_eV if part else settings.soap.delta_eV,
                     sparse_points=points,
                     alphas=alphas[self.sparse_points.columns(key)],
-                    sparse_cutoffs=sparse_cutoffs(self.descriptors.settings, key, points),
-                    zeta=None if two_body else float(settings.soap.zeta),
-                    theta=np.array([two_body.length_scale_A]) if two_body else None,
+                    sparse_cutoffs=sparse_cutoffs(settings, key, points),
+                    zeta=None if part else float(settings.soap.zeta),
+                    theta=np.full(descriptor.n_dimensions, part.length_scale_A) if part else None,
                     label=coordinate_name(key),
+                    permutations=orders if len(orders) > 1 else (),
                 )
             )
         energies = {atomic_numbers[symbol]: energy for symbol, energy in isolated_atom_energies.items()}
         return GapModel(isolated_atom_energies=energies, coordinates=tuple(coordinates))
 
 
+def _distance_part(settings: GapSettings, key: CoordinateKey) -> TwoBodySettings | ThreeBodySettings | None:
+    """The settings of a pair's or triplet's coordinate; None for SOAP."""
+    return (None, settings.two_body, settings.three_body)[len(key) - 1]
+
+
+def triplet_kernel(settings: GapSettings, key: CoordinateKey, points: FloatArray) -> TripletKernel:
+    """Return the kernel of a triplet's coordinate with some points [n_points, 3]."""
+    assert settings.three_body is not None
+    orders = Descriptors(tuple(sorted(set(key))), settings).triplets(key).permutations
+    return TripletKernel(points, np.full(3, settings.three_body.length_scale_A), orders)
+
+
 def sparse_cutoffs(settings: GapSettings, key: CoordinateKey, points: FloatArray) -> FloatArray:
     """Return the cutoff function at descriptors of a coordinate: 1 for SOAP. Shape [n_points]."""
-    two_body = settings.two_body
-    if len(key) == 1 or two_body is None:
+    part = _distance_part(settings, key)
+    if part is None:
         return np.ones(len(points))
-    return cutoff_function(points[:, 0], two_body.cutoff_A, two_body.transition_width_A)
+    if len(key) == 3:
+        return cutoffs_of_components(Descriptors(tuple(sorted(set(key))), settings).triplets(key), points)
+    return cutoff_function(points[:, 0], part.cutoff_A, part.transition_width_A)
 
 
 def covariance(settings: GapSettings, key: CoordinateKey, first: FloatArray, second: FloatArray) -> FloatArray:
@@ -302,14 +338,17 @@ def covariance(settings: GapSettings, key: CoordinateKey, first: FloatArray, sec
         second: shape [n_second, n_dimensions].
 
     Returns:
-        δ² (x·x')^ζ, or δ² f f' exp(-(r - r')²/2θ²) with the cutoff functions f; eV², [n_first, n_second].
+        δ² (x·x')^ζ, or δ² f f' k with the cutoff functions f: k = exp(-(r - r')²/2θ²) for pairs, that of
+        :mod:`.triplet_kernel` for triplets; eV², [n_first, n_second].
     """
-    two_body = settings.two_body
-    if len(key) == 1 or two_body is None:
+    part = _distance_part(settings, key)
+    if part is None:
         return settings.soap.delta_eV**2 * (first @ second.T) ** settings.soap.zeta
     cutoffs = np.outer(sparse_cutoffs(settings, key, first), sparse_cutoffs(settings, key, second))
-    shifts = (first - second.T) / two_body.length_scale_A
-    return two_body.delta_eV**2 * np.exp(-0.5 * shifts**2) * cutoffs
+    if len(key) == 3:
+        return part.delta_eV**2 * triplet_kernel(settings, key, second).matrix(first) * cutoffs
+    shifts = (first - second.T) / part.length_scale_A
+    return part.delta_eV**2 * np.exp(-0.5 * shifts**2) * cutoffs
 
 
 def _columns_in_layer(layer: SparseLayer, key: CoordinateKey) -> slice:
@@ -329,8 +368,8 @@ def check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
     """
     for layer in sparse_points.layers:
         for key, points in layer.points.items():
-            if len(key) == 2:
-                fits = descriptors.settings.two_body is not None and points.shape[1] == 1
+            if len(key) > 1:
+                fits = _distance_part(descriptors.settings, key) is not None and points.shape[1] == (1, 3)[len(key) - 2]
             else:
                 fits = key[0] in descriptors.soaps and points.shape[1] == descriptors.soaps[key[0]].n_dimensions
             if not fits or not set(key) <= set(descriptors.species):
@@ -344,16 +383,21 @@ def sparse_points_of(model: GapModel) -> SparsePoints:
     """Return the sparse points of a potential as one layer, for a fit that uses the same.
 
     Raises:
-        InputError: if a coordinate is not one of a single central element or of a pair of elements.
+        InputError: if a coordinate is not one of a single central element, a pair or a triplet, as fits have it.
     """
     points: dict[CoordinateKey, FloatArray] = {}
     for coordinate in model.coordinates:
         descriptor = coordinate.descriptor
         if isinstance(descriptor, SoapDescriptor):
             key: CoordinateKey = descriptor.central_numbers
+        elif isinstance(descriptor, TripletDescriptor):
+            key = descriptor.numbers[:1] if descriptor.form == "angle" else ()
+            key = (*key, *sorted(descriptor.numbers[len(key) :]))
         else:
             key = (min(descriptor.numbers), max(descriptor.numbers))
-        if 0 in key or key in points or (isinstance(descriptor, SoapDescriptor) and len(key) != 1):
+        other_form = getattr(descriptor, "form", "") == "clusters" or getattr(descriptor, "instances_per_pair", 2) != 2
+        several = isinstance(descriptor, SoapDescriptor) and len(key) != 1
+        if 0 in key or key in points or several or other_form:
             raise InputError(
                 f"the coordinate {descriptor.text!r} is not the only one of its element or pair of elements: its "
                 "sparse points cannot be used for a fit"

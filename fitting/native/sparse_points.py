@@ -23,10 +23,12 @@ from .row_cache import digest_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-#: A coordinate of the model: the central element (z,), or a pair of elements (z1, z2) with z1 <= z2.
+#: A coordinate of the model: the central element (z,), a pair of elements (z1, z2) with z1 <= z2, or a triplet: in
+#: ascending order, or the central element before the two others.
 CoordinateKey = tuple[int, ...]
 
 _DUPLICATE_TOLERANCE = 1e-10
+_MOST_GRID_DIMENSIONS = 3
 _SMALLEST_RELATIVE_SINGULAR_VALUE = 1e-7  # what the eigenvalues of a Gram matrix resolve
 
 
@@ -63,7 +65,7 @@ class SparsePoints:
 
     @cached_property
     def keys(self) -> tuple[CoordinateKey, ...]:
-        """Coordinates that have points: pairs first, each in ascending order."""
+        """Coordinates that have points: triplets, pairs, elements, each in ascending order."""
         present = {key for layer in self.layers for key, points in layer.points.items() if len(points)}
         return tuple(sorted(present, key=lambda key: (-len(key), key)))
 
@@ -157,19 +159,26 @@ def farthest_points(descriptors: FloatArray, count: int, random: np.random.Gener
     return np.array(chosen[:count], dtype=np.int64)
 
 
-def uniform_points(values: FloatArray, count: int, random: np.random.Generator) -> IntArray:
-    """Return the indices of ``count`` numbers, the first met in each of ``count`` bins, empty bins filled at random.
+def uniform_points(descriptors: FloatArray, count: int, random: np.random.Generator) -> IntArray:
+    """Return the indices of ``count`` descriptors of few components, the first met in each cell of a grid, as gap_fit.
+
+    The grid has as many nodes along each component as give ``count`` cells or more; the first ``count`` that are met
+    are taken, and where there are fewer the rest is filled at random.
 
     Args:
-        values: shape [n].
-        count: bins, and numbers.
-        random: fills the empty bins.
+        descriptors: shape [n, n_dimensions].
+        count: how many.
+        random: fills.
     """
-    lowest, highest = float(values.min()), float(values.max())
-    scale = (count - 1) / (highest - lowest) if highest > lowest else 0.0
-    _, first = np.unique(np.rint((values - lowest) * scale).astype(np.int64), return_index=True)
-    chosen = first[:count]
-    rest = np.setdiff1d(np.arange(len(values)), chosen)
+    n_dimensions = descriptors.shape[1]
+    n_nodes = next(nodes for nodes in range(1, count + 1) if nodes**n_dimensions >= count)
+    lowest, widths = descriptors.min(axis=0), np.ptp(descriptors, axis=0)
+    scales = np.divide(n_nodes - 1, widths, out=np.zeros_like(widths), where=widths > 0)
+    nodes = np.rint((descriptors - lowest) * scales).astype(np.int64)
+    cells = nodes @ (n_nodes ** np.arange(n_dimensions))
+    _, first = np.unique(cells, return_index=True)
+    chosen = np.sort(first)[:count]
+    rest = np.setdiff1d(np.arange(len(descriptors)), chosen)
     fill = random.choice(rest, size=count - len(chosen), replace=False)
     return np.concatenate([chosen, fill]).astype(np.int64)
 
@@ -186,8 +195,10 @@ def select_points(candidates: FloatArray, count: int, method: SparseMethod, rand
     Raises:
         InputError: if the method does not apply to these descriptors.
     """
-    if method == "uniform" and candidates.shape[1] != 1:
-        raise InputError("sparse_method uniform is for distances; choose cur_points, farthest_points or random")
+    if method == "uniform" and candidates.shape[1] > _MOST_GRID_DIMENSIONS:
+        raise InputError(
+            "sparse_method uniform is for pairs and triplets; choose cur_points, farthest_points or random"
+        )
     candidates = candidates[distinct_rows(candidates)]
     if count >= len(candidates):
         return candidates
@@ -196,7 +207,7 @@ def select_points(candidates: FloatArray, count: int, method: SparseMethod, rand
 
 def _choose(candidates: FloatArray, count: int, method: SparseMethod, random: np.random.Generator) -> IntArray:
     if method == "uniform":
-        return uniform_points(candidates[:, 0], count, random)
+        return uniform_points(candidates, count, random)
     if method == "farthest_points":
         return farthest_points(candidates, count, random)
     if method == "cur_points":

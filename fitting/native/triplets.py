@@ -8,8 +8,9 @@ list: by index, then by image. Established by experiment with quippy-ase 0.10.3;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,14 @@ class Triplets:
 def form_code(descriptor: TripletDescriptor) -> int:
     """Return the number by which kernels know a descriptor's way to count triplets."""
     return _CODES[descriptor.form]
+
+
+def triplet_keys(numbers: Sequence[int], *, central: bool) -> list[tuple[int, int, int]]:
+    """Return all triplets of some atomic numbers in ascending order, or with a central atom first if wanted."""
+    if central:
+        pairs = combinations_with_replacement(sorted(numbers), 2)
+        return sorted((centre, first, second) for first, second in pairs for centre in numbers)
+    return list(combinations_with_replacement(sorted(numbers), 3))
 
 
 def find_triplets(

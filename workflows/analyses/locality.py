@@ -260,8 +260,7 @@ def result_of(record: ResultRecord) -> LocalityResult:
 
 def model_cutoff_A(gap: GapSettings) -> float:
     """Return how far a GAP of these settings sees (Å)."""
-    pairs = 0.0 if gap.two_body is None else gap.two_body.cutoff_A
-    return max(pairs, gap.soap.cutoff_A)
+    return gap.cutoff_A
 
 
 def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
