@@ -232,7 +232,7 @@ def _two_body_string(settings: TwoBodySettings, first: int, second: int) -> str:
 def _three_body_string(settings: ThreeBodySettings, first: int, second: int, third: int) -> str:
     # Braces inside the braces of gap={...} count only when they are doubled.
     form, numbers = "distance_Nb order=3 compact_clusters=T", f"Z={{{{{first} {second} {third}}}}}"
-    if settings.descriptor == "angle_3b":
+    if settings.triplet_descriptor == "angle_3b":
         form, numbers = "angle_3b", f"Z={first} Z1={second} Z2={third}"
     return (
         f"{form} cutoff={settings.cutoff_A!r} cutoff_transition_width={settings.transition_width_A!r} "

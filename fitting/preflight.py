@@ -170,7 +170,7 @@ def _count_triplets(data_set: DataSet, settings: GapSettings) -> dict[tuple[str,
     from .native.environments import find_pairs
     from .native.triplets import find_triplets, triplet_keys
 
-    central = settings.three_body.descriptor == "angle_3b"
+    central = settings.three_body.triplet_descriptor == "angle_3b"
     descriptors = Descriptors.of(data_set.elements, settings)
     counts: dict[tuple[str, ...], int] = defaultdict(int)
     for configuration in data_set:

@@ -57,7 +57,7 @@ class TwoBodySettings(FrozenSettings):
 class ThreeBodySettings(FrozenSettings):
     """Triplet part (``distance_Nb order=3`` or ``angle_3b``): squared-exponential kernel of three numbers."""
 
-    descriptor: ThreeBodyDescriptor = Field(
+    triplet_descriptor: ThreeBodyDescriptor = Field(
         "distance_Nb",
         description="Three distances, symmetric in equal atoms, or sum and squared difference of the two to the "
         "central atom, and the third distance (name)",
@@ -142,7 +142,9 @@ class GapSettings(FrozenSettings):
     two_body: TwoBodySettings | None = Field(
         default_factory=TwoBodySettings, description="Pair part; null leaves it out"
     )
-    three_body: ThreeBodySettings | None = Field(None, description="Triplet part; null leaves it out")
+    three_body: ThreeBodySettings | None = Field(
+        None, description="Triplet part, such as {cutoff_A: 3.5}; null leaves it out"
+    )
     soap: SoapSettings = Field(default_factory=SoapSettings, description="Many-body part")
     regularisation: Regularisation = Field(
         default_factory=Regularisation, description="Expected errors of the data (eV/atom, eV/Å)"

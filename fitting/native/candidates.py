@@ -93,7 +93,7 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
         for key, distances in pair_distances(structures, parallel_map).items():
             select(key, distances[:, None], np.zeros((0, 1)), settings.two_body)
     if settings.three_body is not None:
-        for key in triplet_keys(descriptors.species, central=settings.three_body.descriptor == "angle_3b"):
+        for key in triplet_keys(descriptors.species, central=settings.three_body.triplet_descriptor == "angle_3b"):
             candidates = triplet_candidates(structures, key, task.seed, parallel_map)
             if len(candidates):
                 select(key, candidates, np.zeros((0, 3)), settings.three_body)

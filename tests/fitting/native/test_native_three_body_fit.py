@@ -27,7 +27,7 @@ VIRIAL_TOLERANCE_eV = 1e-6
 def with_triplets(
     settings: GapSettings, descriptor: ThreeBodyDescriptor = "distance_Nb", method: SparseMethod = "uniform"
 ) -> GapSettings:
-    three_body = ThreeBodySettings(descriptor=descriptor, cutoff_A=3.4, sparse_points=12, sparse_method=method)
+    three_body = ThreeBodySettings(triplet_descriptor=descriptor, cutoff_A=3.4, sparse_points=12, sparse_method=method)
     return settings.model_copy(update={"three_body": three_body})
 
 
@@ -106,7 +106,7 @@ def test_a_later_fit_keeps_triplets_and_their_rows(
 
 def test_settings_without_triplets_are_those_of_earlier_releases(small_settings: GapSettings) -> None:
     assert "three_body" not in small_settings.identifying_values()
-    assert with_triplets(small_settings).identifying_values()["three_body"]["descriptor"] == "distance_Nb"
+    assert with_triplets(small_settings).identifying_values()["three_body"]["triplet_descriptor"] == "distance_Nb"
 
 
 @pytest.mark.parametrize("count", [8, 27, 30])
