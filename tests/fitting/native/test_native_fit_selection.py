@@ -70,13 +70,13 @@ def test_farthest_points_cover_clusters() -> None:
 
 def test_uniform_points_span_the_distances() -> None:
     values = np.concatenate([np.full(1000, 2.0) + 1e-4 * np.arange(1000), [3.0, 4.0, 5.0]])
-    chosen = uniform_points(values, 4, np.random.default_rng(0))
+    chosen = uniform_points(values[:, None], 4, np.random.default_rng(0))
     assert {1000, 1001, 1002, 0} == set(chosen.tolist())
 
 
 def test_empty_bins_are_filled_at_random_with_others() -> None:
     values = np.array([1.0, 1.001, 1.002, 9.0])
-    chosen = uniform_points(values, 3, np.random.default_rng(0))
+    chosen = uniform_points(values[:, None], 3, np.random.default_rng(0))
     assert len(set(chosen.tolist())) == 3
     assert {0, 3} < set(chosen.tolist())
 
@@ -93,7 +93,7 @@ def test_choices_are_reproducible_distinct_and_complete(method: SparseMethod) ->
 
 
 def test_uniform_is_refused_for_environments() -> None:
-    with pytest.raises(InputError, match="uniform is for distances; choose cur_points"):
+    with pytest.raises(InputError, match="uniform is for pairs and triplets; choose cur_points"):
         select_points(unit_vectors(9, 6), 3, "uniform", np.random.default_rng(0))
 
 
