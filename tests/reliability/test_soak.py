@@ -32,12 +32,13 @@ from ionloop.store.records import CampaignRecord, Origin, Structure
 from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.label import LabelParameters, LabelTask, add_configuration
 from ionloop.workflows.campaign_file import read_campaign
+from ionloop.workflows.heartbeat import ENVIRONMENT_EXIT
 from ionloop.workflows.jobs import Graph, Job
 from ionloop.workflows.registry import admit_registered_tasks
 from ionloop.workflows.worker import Worker
 
-JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "150"))
-FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "25"))
+JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "120"))
+FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "20"))
 STOP_S = float(os.environ.get("IONLOOP_SOAK_STOP_S", "6"))
 WORKERS = 6
 LIMIT_S = 240.0 + 6.0 * (JOBS + FAULTS * STOP_S / 10)
@@ -46,10 +47,25 @@ PAUSE_S = 2.0
 SKEWS_S = (0.0, 0.0, -240.0, 360.0, -7200.0, 90.0)
 ROOM = "256m"
 CAMPAIGN = "small"
-ENGINE = CommandSettings(calculator="ase.calculators.emt:EMT")
+ENGINE = CommandSettings(calculator="slow_emt:SlowEMT")
 PLACE = TaskParameters(campaign=CAMPAIGN, generation=0)
+# Jobs that take a while, but no processor: with a crew of which some are always starting, faults meet jobs.
+SLOW_EMT = """
+import os, time
+from ase.calculators.emt import EMT
+
+class SlowEMT(EMT):
+    def calculate(self, *arguments, **options):
+        time.sleep(float(os.environ.get("SOAK_JOB_S", "0")))
+        super().calculate(*arguments, **options)
+"""
+JOB_S = 1.0
 # What stands for a node whose clock is wrong.
-SKEW = "import os, time\n_true, _off = time.time, float(os.environ['SKEW_S'])\ntime.time = lambda: _true() + _off\n"
+SKEW = """
+import os, time
+_true, _off = time.time, float(os.environ.get("SKEW_S", "0"))
+time.time = lambda: _true() + _off
+"""
 
 
 def fill(store: Store, file: Path) -> None:
@@ -76,6 +92,16 @@ def labels(store: Store) -> dict[str, dict[str, Any]]:
     return {label.id: label.essence() for label in store.labels.find()}
 
 
+def release(store: Store, count: int) -> None:
+    """Let so many jobs be run in all; the last one is held back, so that workers wait for it, until all may be."""
+    jobs = store.database.fireworks
+    with store.transaction():
+        held = {"state": {"$in": ["PAUSED", "RESERVED"]}, "launches": []} if count >= JOBS else {"state": "PAUSED"}
+        jobs.update_many({**held, "fw_id": {"$lte": count}}, {"$set": {"state": "READY"}})
+        jobs.update_many({"state": "READY", "fw_id": {"$gt": count}}, {"$set": {"state": "PAUSED"}})
+        jobs.update_many({"state": "PAUSED", "fw_id": JOBS}, {"$set": {"state": "RESERVED"}})
+
+
 def unfinished(store: Store) -> int:
     return int(store.database.fireworks.count_documents({"state": {"$ne": "COMPLETED"}}))
 
@@ -91,10 +117,7 @@ class Crew:
         self.workers: list[subprocess.Popen[bytes] | None] = [None] * WORKERS
         self.statuses: Counter[int] = Counter()
         self.done: Counter[str] = Counter()
-        skew = folder / "skew"
-        skew.mkdir()
-        (skew / "sitecustomize.py").write_text(SKEW)
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(skew)}
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_JOB_S": str(JOB_S)}
         self.where = ["--store", store.location, "--root", str(store.root)]
 
     def keep_up(self) -> None:
@@ -113,7 +136,11 @@ class Crew:
                 )
 
     def any_worker(self) -> subprocess.Popen[bytes]:
-        return self.moments.choice([worker for worker in self.workers if worker is not None])
+        """Return a worker, one that has a job where there is any."""
+        launches = self.store.database.launches.find({"state": "RUNNING"}, {"fworker.name": 1})
+        busy = {launch["fworker"]["name"].split("-")[-2] for launch in launches}
+        there = [worker for worker in self.workers if worker is not None]
+        return self.moments.choice([worker for worker in there if str(worker.pid) in busy] or there)
 
     def kill(self) -> None:
         self.any_worker().kill()
@@ -176,7 +203,17 @@ def disk(tmp_path: Path) -> Iterator[Path | None]:
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules that all processes of the test find: the slow calculator, and what shifts a worker's clock."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SKEW)
+    (folder / "slow_emt.py").write_text(SLOW_EMT)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.fixture
+def undisturbed(modules: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """The labels of the same jobs, done by one worker that nothing happens to."""
     file = prepare(tmp_path / "undisturbed")
     store = open_store(str(file.parent / "ionloop.db"))
@@ -197,29 +234,35 @@ def test_whatever_happens_to_six_workers_each_job_ends_once_with_its_own_result(
     file = prepare((disk or tmp_path) / "disturbed")
     store = open_store(str(file.parent / "ionloop.db"))
     fill(store, file)
+    release(store, JOBS // FAULTS)
     moments = random.Random(21)
     crew = Crew(store, tmp_path, disk, moments)
     faults = [crew.kill] * 8 + [crew.stop] * 4 + [crew.ask_to_leave] * 2 + [crew.fill_disk, crew.take_rights]
-    end = time.monotonic() + LIMIT_S
+    end, happened = time.monotonic() + LIMIT_S, 0
     try:
         while unfinished(store):
             assert time.monotonic() < end, (crew.done, crew.statuses)
             crew.keep_up()
             time.sleep(moments.uniform(0.0, PAUSE_S))
-            if crew.done.total() < FAULTS:
-                fault = crew.back_up if crew.done.total() in (FAULTS // 3, FAULTS - 1) else moments.choice(faults)
+            # In step with the jobs, or all would be over before the workers have begun.
+            if happened < FAULTS and JOBS - unfinished(store) >= JOBS * happened // FAULTS:
+                fault = crew.back_up if happened in (FAULTS // 3, FAULTS - 1) else moments.choice(faults)
                 fault()
                 crew.done[fault.__name__] += 1
+                happened += 1
+                # Faster than their faults no jobs are done, however busy the machine is.
+                release(store, JOBS if happened == FAULTS else JOBS * (happened + 1) // FAULTS)
     finally:
         crew.end()
-    assert crew.done["kill"] >= FAULTS // 5, "it was over before much had happened"
+    assert happened == FAULTS, "it was over before much had happened"
     assert labels(store) == undisturbed
     for job in store.database.fireworks.find():
         ends = store.database.launches.count_documents({"fw_id": job["fw_id"], "state": "COMPLETED"})
         assert ends == 1, job["spec"]["key"]
     assert store.database.launches.count_documents({"state": {"$in": ["RUNNING", "RESERVED"]}}) == 0
-    # Killed, asked to leave, at fault the machine, held for too long by one that was stopped; nothing unexpected.
-    assert crew.statuses.keys() <= {0, 1, 75, -signal.SIGKILL}
+    # Killed, asked to leave (also before it could hear that), the disk at fault; nothing unexpected.
+    assert crew.statuses.keys() <= {0, 1, ENVIRONMENT_EXIT, -signal.SIGKILL, -signal.SIGTERM}
+    print(f"soak: {JOBS} jobs, {dict(crew.done)}, workers ended with {dict(crew.statuses)}")
     for log in tmp_path.glob("worker-*.log"):
         assert "Unexpected error" not in log.read_text(errors="replace"), log
     store.close()
