@@ -103,6 +103,8 @@ class _Dump:
     length_A: float = 1.0
     unit_time_fs: float | None = None
     atoms: _Atoms | None = None
+    # The last box as it is written, and what it is: most boxes stay.
+    box: tuple[tuple[object, ...], tuple[FloatArray, FloatArray]] | None = None
 
     @property
     def name(self) -> str:
@@ -268,6 +270,9 @@ class _Dump:
     def _box(self, item: bytes) -> tuple[FloatArray, FloatArray]:
         first = self.lines.number + 1
         rows = [self._value() for _ in range(3)]
+        written = (self.length_A, item, *rows)
+        if self.box is not None and self.box[0] == written:
+            return self.box[1]
         words = [row.split() for row in rows]
         width = len(words[0])
         wrong = wrong_line(rows, width, range(width)) if width in {2, 3, 4} else (0, f"has {width} words")
@@ -288,7 +293,8 @@ class _Dump:
                 if note not in self.notes:
                     self.notes.append(note)
         cell, origin = _cell(bounds)
-        return cell * self.length_A, origin * self.length_A
+        self.box = written, (cell * self.length_A, origin * self.length_A)
+        return self.box[1]
 
     def _follow(
         self, words: list[bytes], column: dict[str, int], width: int, where: str
