@@ -47,10 +47,11 @@ def _tell_continuation(done: Submission) -> None:
     """Say what the file changes from now on, and what is done beyond what had been planned."""
     for line in done.changes:
         typer.echo(f"From now on {line}")
-    _tell_carried_on(done.carried_on)
+    tell_carried_on(done.carried_on)
 
 
-def _tell_carried_on(more: CarriedOn) -> None:
+def tell_carried_on(more: CarriedOn) -> None:
+    """Say which jobs were added to a campaign that was there."""
     if more.remade:
         typer.echo(
             f"Files of {len(more.remade)} finished job(s) are gone; computed again: {', '.join(more.remade[:5])}"

@@ -11,6 +11,8 @@ from ..states import State
 from .options import JsonOption, NameArgument, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
+    from ..store.connection import Store
+    from ..store.records import CampaignRecord
     from ..workflows.status import CampaignStatus
 
 SHOWN_PER_GROUP = 5
@@ -109,14 +111,30 @@ def retry(
     """Put labels and jobs that did not succeed back into the queue."""
     from ..states import UNSUCCESSFUL
     from ..workflows.ledger import retry as retry_failures
+    from ..workflows.status import find_campaign
 
     wanted = set(state or ()) | ({State.FAILED, State.KILLED} if failed else set())
-    keys = retry_failures(
-        existing_store(store, root), name, states=wanted or UNSUCCESSFUL, identifiers=identifier or ()
-    )
+    opened = existing_store(store, root)
+    keys = retry_failures(opened, name, states=wanted or UNSUCCESSFUL, identifiers=identifier or ())
+    _follow(opened, find_campaign(opened, name))
     for key in keys:
         typer.echo(key)
     typer.echo(f"{len(keys)} job(s) back in the queue." + (" Run them: ionloop run FILE" if keys else ""))
+
+
+def _follow(opened: Store, record: CampaignRecord) -> None:
+    """Take up what the campaign's file says now, and make files again that are gone."""
+    from ..errors import IonloopError
+    from ..workflows.continuation import carry_on
+    from ..workflows.submission import follow_file
+    from .run import tell_carried_on
+
+    try:
+        for change in follow_file(opened, record):
+            typer.echo(f"From now on {change.text}")
+    except IonloopError as error:
+        typer.echo(f"The settings of the store hold; the file is not followed: {error}", err=True)
+    tell_carried_on(carry_on(opened, record.id))
 
 
 def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:

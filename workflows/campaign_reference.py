@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .campaign_changes import Effect, rule_of
 from .campaign_problems import dotted
 from .campaign_schema import REQUIRED, FieldEntry, field_entries
 from .campaign_starter import yaml_value
 
+_LATER = {Effect.FREE: "free", Effect.MORE: "more", Effect.FIXED: ""}
 HEADER = """# The campaign file
 
 <!-- Written by `python -m ionloop.workflows.campaign_reference docs/campaign-file.md`: change the models, not this. -->
@@ -29,6 +31,11 @@ and what is allowed, and tells what the campaign will cost. Unknown keys are err
 quotes and without its unit: units are part of the names (`temperature_K`, `timestep_fs`, `cutoff_A` in Å).
 
 `structure` is a built-in name or a file that ASE reads; a relative path starts at the folder of the campaign file.
+
+The column *later* tells what may become of a value once the campaign is in a store: *free*, it may change at any time
+and holds from then on; *more*, it may only grow, and what is added is done, also after the end; nothing, it stays,
+unless no job has used it yet. The path of the structure may change, the structure may not. A whole analysis may be
+added, or taken out (its results stay).
 """
 
 
@@ -46,7 +53,9 @@ def reference_page() -> str:
         variants = ", ".join(f"`{name}`" for name in names if name)
         title = f"`{dotted(section)}`" if section else "Top level"
         parts.append(f"## {title}" + (f" with {variants}" if variants else "") + "\n")
-        parts.append("\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows]) + "\n")
+        parts.append(
+            "\n".join(["| key | default | allowed | meaning | later |", "|---|---|---|---|---|", *rows]) + "\n"
+        )
     return "\n".join(parts)
 
 
@@ -59,7 +68,9 @@ def _row(entry: FieldEntry) -> str:
         default = ""
     else:
         default = f"`{yaml_value(entry.default)}`"
-    cells = (f"`{entry.key[-1]}`", default, entry.allowed, entry.description.rstrip("."))
+    engine = (entry.variant or "").partition("engine: ")[2]
+    later = _LATER[rule_of(entry.key, engine).effect] if not entry.is_section else ""
+    cells = (f"`{entry.key[-1]}`", default, entry.allowed, entry.description.rstrip("."), later)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -18,6 +18,7 @@ from ..store.connection import Store
 from ..store.records import CampaignRecord, Structure
 from .campaign import Campaign
 from .campaign_changes import Change, Stage, changes
+from .campaign_file import load_campaign_structure, read_campaign
 from .change_log import note_changes
 from .continuation import NOTHING, CarriedOn, carry_on
 from .generation_loop import FINAL, initial_graph
@@ -156,6 +157,25 @@ def accept_changes(
         if any(one.key[0] == "max_core_hours" for one in found):
             take_budget_from_file(store, known.id)
     return found
+
+
+def follow_file(store: Store, record: CampaignRecord) -> list[Change]:
+    """Let a campaign go on with what its own file says now, where that file is there; return what has changed.
+
+    Raises
+    ------
+    InputError
+        If the file has errors or contradicts what was done; nothing is changed then.
+    """
+    file = Path(record.file)
+    if not file.is_file():
+        return []
+    campaign = read_campaign(file)
+    if campaign.name != record.id:
+        return []
+    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    with store.transaction():
+        return accept_changes(store, record, campaign.model_dump(mode="json"), structure, file)
 
 
 def refusal(file: Path, name: str, refused: Sequence[str]) -> str:

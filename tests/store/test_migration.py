@@ -16,6 +16,7 @@ from ionloop.store import migration
 from ionloop.store.connection import Store, open_store
 from ionloop.store.migration import (
     Shift,
+    StoreChanged,
     StoresDiffer,
     artefacts_in,
     collection_checksum,
@@ -78,6 +79,27 @@ def test_everything_arrives_and_the_source_is_untouched(source: Store, target: S
     assert verify_store(target).files == report.files_copied
     assert campaign_status(target).state is campaign_status(source).state
     assert failures(target, "small") == failures(source, "small")
+
+
+@pytest.mark.parametrize("when", ["files", "campaigns"])
+@pytest.mark.parametrize("runs", [True, False], ids=["still runs", "has run"])
+def test_a_copy_notices_jobs_that_ran_meanwhile_and_leaves_nothing(
+    source: Store, target: Store, when: str, runs: bool
+) -> None:
+    def start(part: str) -> None:
+        if part == when:
+            with restricted_tasks({ConcludeTask._fw_name: ConcludeTask}):
+                _, launch = source.launchpad.checkout_fw(FWorker(), "/")
+                if not runs:
+                    source.launchpad.complete_launch(launch, FWAction(), "COMPLETED")
+
+    with pytest.raises(StoreChanged, match="ran while it was copied") as error:
+        copy_store(source, target, progress=start)
+    assert error.value.exit_status == 2
+    assert not any(target.database[kind.collection].count_documents({}) for kind in RECORD_TYPES)
+    assert target.database.fireworks.count_documents({}) == 0
+    if not runs:
+        assert copy_store(source, target).documents_copied
 
 
 def test_a_second_copy_finds_everything_there(source: Store, target: Store) -> None:
