@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonOption, StoreOption
+from .options import JsonOption, StoreOption, quoted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,13 +78,12 @@ def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Chec
 
 
 def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
-    from rich.console import Console
-
     from ..workflows.cost import amount
     from .doctor import checks_table
     from .environment import Status, worst
+    from .terminal import make_console
 
-    console = Console(highlight=False)
+    console = make_console()
     console.print(f"[bold green]{file}[/] is a valid campaign file.", soft_wrap=True)
     console.print()
     console.print(_cost_table(campaign, cost))
@@ -99,7 +98,7 @@ def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: li
     if worst(checks) is Status.FAILED:
         console.print("Something that this campaign needs is out of reach: see the advice.")
     else:
-        console.print(f"Next: ionloop run {file}", soft_wrap=True, markup=False)
+        console.print(f"Next: ionloop run {quoted(file)}", soft_wrap=True, markup=False)
 
 
 def _analysis_text(cost: AnalysisCost) -> str:

@@ -37,9 +37,9 @@ def doctor(
     if as_json:
         typer.echo(json.dumps({"ok": healthy, "checks": [check.as_dict() for check in checks]}, indent=2))
     else:
-        from rich.console import Console
+        from .terminal import make_console
 
-        console = Console(highlight=False)
+        console = make_console()
         console.print(checks_table(checks))
         console.print("Everything needed is there." if healthy else "Something needed is missing: see the advice.")
     raise typer.Exit(0 if healthy else 2)

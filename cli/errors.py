@@ -24,6 +24,7 @@ INTERRUPTED_STATUS = 130
 
 def run_guarded(command: Callable[[], object]) -> int:
     """Run ``command`` and return the exit status; no exception leaves, no traceback reaches the terminal."""
+    tolerate_missing_characters()
     try:
         command()
         sys.stdout.flush()
@@ -45,6 +46,14 @@ def run_guarded(command: Callable[[], object]) -> int:
     except Exception as error:  # the boundary: whatever comes here is a defect, and its traceback is worth keeping
         _tell_unexpected(error)
         return UNEXPECTED_STATUS
+
+
+def tolerate_missing_characters() -> None:
+    """Let what a terminal or a log cannot show (Å in an ASCII locale) be replaced instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and not (stream.encoding or "").lower().startswith("utf"):
+            reconfigure(errors="replace")
 
 
 def _status(stop: SystemExit) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .options import quoted
 
 FILE_NAME = "campaign.yaml"
 
@@ -32,7 +33,7 @@ def init(
     text = starter_text(template)
     path = folder / FILE_NAME
     write_new_file(path, text, force=force)
-    typer.echo(f"Wrote {path}. Next: ionloop check {path}")
+    typer.echo(f"Wrote {path}. Next: ionloop check {quoted(path)}")
 
 
 def write_new_file(path: Path, text: str, *, force: bool) -> None:

@@ -53,3 +53,8 @@ def store_hint(opened: Store) -> str:
     if expected is not None and expected.resolve() != opened.root:
         hint += f" --root {shlex.quote(str(opened.root))}"
     return hint
+
+
+def quoted(value: object) -> str:
+    """Return a name or a path as a shell takes it: what is printed to be copied."""
+    return shlex.quote(str(value))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .label_options import tell_summary, with_label_options
-from .options import JsonOption
+from .options import JsonOption, quoted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,7 +91,7 @@ def fit(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
     )
-    typer.echo(f"Wrote {out}. Next: ionloop evaluate {out} TEST.xyz")
+    typer.echo(f"Wrote {out}. Next: ionloop evaluate {quoted(out)} TEST.xyz")
 
 
 def evaluate(
@@ -171,8 +171,9 @@ def _hyperparameters(
 def _print_errors(
     errors: ModelErrors, virials: ErrorStatistics | None, isolated: ErrorStatistics | None, configurations: int
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{configurations} configurations", title_justify="left")
     for title in ("", "RMSE", "MAE", "largest", "values"):
@@ -189,7 +190,7 @@ def _print_errors(
             continue
         numbers = (f"{1000 * value:.2f}" for value in (error.rmse, error.mae, error.maximum))
         table.add_row(name, *numbers, str(error.count))
-    console = Console(highlight=False)
+    console = make_console()
     console.print(table)
     if errors.force_by_magnitude_eV_per_A:
         console.print()

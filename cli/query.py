@@ -207,15 +207,12 @@ def _shown(cell: Cell) -> str:
 
 
 def _print_table(rows: Rows, kind: str) -> None:
-    from rich.console import Console
+    from .terminal import make_console
 
-    console = Console(highlight=False)
+    console = make_console()
     if not rows.cells:
         console.print(f"no {kind} match")
         return
-    if not console.is_terminal:
-        # Piped into a file or a pager nothing is cut to a width that nobody chose.
-        console = Console(highlight=False, width=10_000)
     console.print(records_table(rows))
     if rows.total > len(rows.cells):
         console.print(f"{len(rows.cells)} of {rows.total} shown; more with --limit {rows.total}", style="dim")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -18,12 +18,13 @@ from rich.text import Text
 from ..states import State
 from .errors import discard_output
 from .options import store_hint
+from .terminal import make_console
 
 if TYPE_CHECKING:
     from ..store.connection import Store
     from ..workflows.status import CampaignStatus
 
-console = Console(highlight=False)
+console = make_console()
 
 MODEL_NAMES = {"gap": "GAP", "es-gap": "ES-GAP"}
 _STATE_STYLES = {
@@ -98,7 +99,7 @@ def dashboard(status: CampaignStatus) -> Panel:
         f"{status.name}   generation {status.generation} of at most {status.max_generations}"
         f"   {duration(status.seconds)}"
     )
-    return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim", expand=console.is_terminal)
 
 
 @contextmanager

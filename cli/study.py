@@ -346,14 +346,15 @@ def _tell_remarks(name: str, transport: Sequence[ModelTransport]) -> None:
 
 
 def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = make_console()
     # Piped into a file nothing is cut to a width that nobody chose.
-    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)
+    console.print(table)

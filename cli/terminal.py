@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -28,16 +26,3 @@ def make_console(*, stderr: bool = False, **options: Any) -> Console:
 def _asked_width() -> int:
     asked = os.environ.get("COLUMNS", "")
     return int(asked) if asked.isdecimal() and int(asked) >= _NARROWEST_WIDTH else 0
-
-
-def tolerate_missing_characters() -> None:
-    """Let what a terminal or a log cannot show (Å in an ASCII locale) be replaced instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and not (stream.encoding or "").lower().startswith("utf"):
-            reconfigure(errors="replace")
-
-
-def quoted(value: object) -> str:
-    """Return a name or a path as a shell takes it: what is printed to be copied."""
-    return shlex.quote(str(value))

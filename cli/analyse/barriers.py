@@ -119,8 +119,9 @@ def _write(path: Path, band: Band, symbols: list[str], cell: object) -> None:
 
 
 def _print(band: Band, found: Profile) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     title = f"{len(band.energies)} images, {band.steps} steps"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
@@ -132,4 +133,4 @@ def _print(band: Band, found: Profile) -> None:
     table.add_row("barrier back", f"{found.reverse_eV:.3f}", error)
     table.add_row("length of the path", f"{found.coordinate_A[-1]:.2f}", "Å")
     table.add_row("largest force", f"{band.largest_force_eV_per_A:.3f}", "eV/Å")
-    Console(highlight=False).print(table)
+    make_console().print(table)

@@ -127,8 +127,9 @@ def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajector
 
 
 def _print(result: ConductivityResult) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     replicas = f"{result.replicas} × " if result.replicas > 1 else ""
     title = f"{result.ions} {result.species} at {result.temperature_K:g} K, {replicas}{result.length_ps:g} ps"
@@ -145,7 +146,7 @@ def _print(result: ConductivityResult) -> None:
     table.add_row("tracer conductivity", *_numbers(result.tracer_conductivity_mS_per_cm), "mS/cm")
     table.add_row("collective conductivity", *_numbers(result.collective_conductivity_mS_per_cm), "mS/cm")
     table.add_row("Haven ratio", *(("–", "–") if result.haven_ratio is None else _numbers(result.haven_ratio)), "")
-    Console(highlight=False).print(table)
+    make_console().print(table)
     typer.echo(f"Fitted from {result.window_start_ps:g} to {result.window_end_ps:g} ps.")
     for warning in result.warnings:
         typer.echo(f"Warning: {warning}.", err=True)

@@ -139,8 +139,9 @@ def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bo
 
 
 def _print(fit: BirchMurnaghanFit, points: Sequence[EnergyVolumePoint], unconverged: int) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{len(points)} cells", title_justify="left", show_header=False)
     table.add_column(justify="left")
@@ -152,7 +153,7 @@ def _print(fit: BirchMurnaghanFit, points: Sequence[EnergyVolumePoint], unconver
     derivative = f"± {fit.bulk_modulus_derivative_standard_error:.2f}"
     table.add_row("its pressure derivative", f"{fit.bulk_modulus_derivative:.2f}", derivative)
     table.add_row("residual", f"{1000 * fit.residual_eV_per_atom:.3f}", "meV/atom")
-    Console(highlight=False).print(table)
+    make_console().print(table)
     if unconverged:
         typer.echo(f"{unconverged} cells did not converge and are left out.", err=True)
     if not fit.bracketed:

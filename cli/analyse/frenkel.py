@@ -97,8 +97,9 @@ def _document(found: Sequence[PairStudy], charges: Mapping[str, float] | None) -
 
 
 def _print(found: Sequence[PairStudy]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{len(found)} pairs", title_justify="left")
     for title in ("distance, Å", "axis", "field, V/Å", "formation energy, eV", "state"):
@@ -113,4 +114,4 @@ def _print(found: Sequence[PairStudy]) -> None:
                 energy = "–" if point.formation_energy_eV is None else f"{point.formation_energy_eV:.3f}"
                 state = point.state.value + ("" if point.converged else ", unconverged")
                 table.add_row(distance, axis, f"{point.field_V_per_A:+g}", energy, state)
-    Console(highlight=False).print(table)
+    make_console().print(table)

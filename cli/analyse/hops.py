@@ -169,8 +169,9 @@ def _as_dict(analysis: HopAnalysis, summary: HopSummary) -> dict[str, Any]:
 
 
 def _print(analysis: HopAnalysis, summary: HopSummary, species: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     title = f"{analysis.n_ions} {species} in {analysis.duration_ps:.1f} ps"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
@@ -191,4 +192,4 @@ def _print(analysis: HopAnalysis, summary: HopSummary, species: str) -> None:
             table.add_row(f"net displacement along {axis}, Å", f"{displacement:.2f}")
     if summary.mean_residence_ps is not None:
         table.add_row("mean stay, ps", f"{summary.mean_residence_ps:.2f}")
-    Console(highlight=False).print(table)
+    make_console().print(table)

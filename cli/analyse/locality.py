@@ -139,8 +139,9 @@ def _baseline(text: str, atoms: Atoms) -> Calculator:
 
 
 def _print(result: LocalityResult) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import make_console
 
     displaced = result.protocol == "displacement"
     what = "induced force" if displaced else "σf"
@@ -154,4 +155,4 @@ def _print(result: LocalityResult) -> None:
             curves = [curve, *([result.after[symbol]] if result.after else [])]
             cells = [f"{one.value_eV_per_A[index]:.3f} ± {one.error_eV_per_A[index]:.3f}" for one in curves]
             table.add_row(symbol if index == 0 else "", f"{radius:g}", *cells)
-    Console(highlight=False).print(table)
+    make_console().print(table)
