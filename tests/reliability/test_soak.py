@@ -246,7 +246,8 @@ def test_whatever_happens_to_six_workers_each_job_ends_once_with_its_own_result(
             time.sleep(moments.uniform(0.0, PAUSE_S))
             # In step with the jobs, or all would be over before the workers have begun.
             if happened < FAULTS and JOBS - unfinished(store) >= JOBS * happened // FAULTS:
-                fault = crew.back_up if happened in (FAULTS // 3, FAULTS - 1) else moments.choice(faults)
+                due = {FAULTS // 3: crew.back_up, FAULTS // 2: crew.fill_disk, FAULTS - 1: crew.back_up}
+                fault = due.get(happened) or moments.choice(faults)
                 fault()
                 crew.done[fault.__name__] += 1
                 happened += 1
