@@ -3,7 +3,8 @@
 ``python benchmarks/gap.py [--sizes 84 336 1344] [--threads 1 2] [--repeats 5] [--skip-large-basis] [--fit CELLS]``
 
 The potential is a pair term and a SOAP term per element for Li7P3S11 with weights drawn at random, written as
-gap_fit writes and read by both. Everything is timed in turn within one run, atoms moved before every call; ratios
+gap_fit writes and read by both; one row has a term of ``distance_Nb`` of order 3 per triplet besides, and their share
+is what they add to the shortest time. Everything is timed in turn within one run, atoms moved before every call; ratios
 of the shortest times. What is printed as the share of matrix products is measured inside the evaluation, next to
 their rate and to the rate of one large product on the same thread. Fits are those of ``native_fit.py``.
 """
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
@@ -31,12 +32,13 @@ from threadpoolctl import threadpool_limits
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald, default_charges
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.descriptor_strings import parse_descriptor
+from ionloop.fitting.native.descriptor_strings import TripletDescriptor, parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
 from ionloop.fitting.native.neighbours import neighbour_pairs
 from ionloop.fitting.native.scratch import Scratch
 from ionloop.fitting.native.soap import SoapBasis
 from ionloop.fitting.native.soap_term import SoapTerm
+from ionloop.fitting.native.triplets import components, cutoffs_of_components, find_triplets, triplet_keys
 from ionloop.sampling.crystals import build_crystal
 
 ELEMENTS = (3, 15, 16)
@@ -46,7 +48,8 @@ SUPERCELLS = {42: (1, 1, 1), 84: (2, 1, 1), 168: (2, 2, 1), 336: (2, 2, 2), 672:
 DISPLACEMENT_A = 0.1
 STEP_A = 0.01
 # Typical of fits: weights of pair terms reach thousands and cancel, those of SOAP terms stay in the tens.
-PAIR_WEIGHT, SOAP_WEIGHT = 10.0, 20.0
+PAIR_WEIGHT, SOAP_WEIGHT, TRIPLET_WEIGHT = 10.0, 20.0, 1.0
+TRIPLET_CUTOFF_A, TRIPLET_POINTS = 3.5, 100
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Comparison:
     products: Products
     products_within_s: float
     differences: dict[str, float] = field(default_factory=dict)
+    without_triplets_s: float | None = None
 
 
 def rattled(n_atoms: int) -> Atoms:
@@ -89,6 +93,28 @@ def sparse_descriptors(basis: SoapBasis, count: int) -> np.ndarray:
         if len(rows) >= count:
             break
     return np.array(rows[:count])
+
+
+def triplet_coordinates(count: int, cutoff_A: float) -> list[Coordinate]:
+    """A term for each triplet of elements that occurs, its sparse points those of the crystal."""
+    random = np.random.default_rng(1)
+    atoms = rattled(42)
+    pairs = neighbour_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff_A)
+    coordinates = []
+    for key in triplet_keys(ELEMENTS, central=False):
+        line = f"distance_Nb order=3 cutoff={cutoff_A} cutoff_transition_width=0.5 Z={{{' '.join(map(str, key))}}}"
+        descriptor = parse_descriptor(line, GAP_VERSION)
+        assert isinstance(descriptor, TripletDescriptor)
+        found = components(find_triplets(descriptor, pairs, atoms.numbers.astype(np.int64), np.arange(len(atoms))))
+        if not len(found):
+            continue
+        points = found[random.permutation(len(found))[:count]]
+        weights, cutoffs = random.normal(0, TRIPLET_WEIGHT, len(points)), cutoffs_of_components(descriptor, points)
+        orders = descriptor.permutations if len(descriptor.permutations) > 1 else ()
+        coordinates.append(
+            Coordinate(descriptor, "ard_se", 0.5, points, weights, cutoffs, theta=np.ones(3), permutations=orders)
+        )
+    return coordinates
 
 
 def random_potential(n_max: int, l_max: int, n_sparse: int) -> GapModel:
@@ -167,6 +193,18 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
                 atoms.positions += random.normal(0, 1e-3, atoms.positions.shape)
                 times[count].append(evaluate(calculator, atoms))
         baseline_times.append(evaluate(baseline, atoms))
+    without_triplets_s = None
+    if any(isinstance(coordinate.descriptor, TripletDescriptor) for coordinate in model.coordinates):
+        kept = [part for part in model.coordinates if not isinstance(part.descriptor, TripletDescriptor)]
+        plain = NativeGapCalculator(replace(model, coordinates=tuple(kept)), threads=threads[0])
+        evaluate(plain, atoms)
+        without, with_triplets = [], []
+        for _ in range(3 * repeats):
+            atoms.positions += random.normal(0, 1e-3, atoms.positions.shape)
+            without.append(evaluate(plain, atoms))
+            with_triplets.append(evaluate(natives[threads[0]], atoms))
+        times[threads[0]] += with_triplets
+        without_triplets_s = min(without)
     with timed_products() as products:
         within = sum(evaluate(natives[threads[0]], atoms) for _ in range(repeats))
     evaluate(quippy, atoms.copy())
@@ -183,6 +221,7 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
             "forces": float(np.abs(ours["forces"] - theirs["forces"]).max()),
             "virial": float(np.abs(ours["stress"] - theirs["stress"]).max() * atoms.get_volume()),
         },
+        without_triplets_s,
     )
 
 
@@ -204,6 +243,12 @@ def add_evaluation(table: Table, name: str, comparison: Comparison) -> None:
         f"{products.operations / products.seconds / 1e9:.0f}",
         "{energy:.0e} eV, {forces:.0e} eV/Å, {virial:.0e} eV".format(**comparison.differences),
     )
+    if comparison.without_triplets_s is not None:
+        added = ours[0] - comparison.without_triplets_s
+        table.add_row(
+            "  its triplets", "", "", per_atom(added, n_atoms), "", f"{added / ours[0]:.0%}", "", "of the GAP"
+        )
+        return
     share = " / ".join(f"{comparison.baseline_s / seconds:.1%}" for seconds in ours)
     table.add_row(
         "  ES-GAP: baseline", "", "", per_atom(comparison.baseline_s, n_atoms), "", "", "", f"{share} of the GAP"
@@ -219,6 +264,12 @@ def add_evaluations(table: Table, sizes: list[int], threads: list[int], repeats:
             for n_atoms in chosen:
                 name = f"n{n_max} l{l_max}, {n_sparse} points"
                 add_evaluation(table, name, compare(potential, n_atoms, threads, repeats))
+    plain = random_potential(8, 4, 600)
+    triplets = triplet_coordinates(TRIPLET_POINTS, TRIPLET_CUTOFF_A)
+    with tempfile.TemporaryDirectory() as folder:
+        potential = write_gap_xml(replace(plain, coordinates=(*plain.coordinates, *triplets)), folder)
+        name = f"n8 l4, 600 points, {TRIPLET_POINTS} per triplet"
+        add_evaluation(table, name, compare(potential, sizes[0], threads, repeats))
 
 
 def add_fit(table: Table, data_set: DataSet, threads: int) -> None:
