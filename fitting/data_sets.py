@@ -19,8 +19,6 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.data import atomic_numbers
-from ase.io import iread
-from ase.io.extxyz import key_val_str_to_dict
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from pydantic import ValidationError
 
@@ -455,6 +453,9 @@ def check_isolated_reference(path: Path, isolated: set[str], configurations: set
 
 
 def _frames(path: Path) -> Iterable[Atoms]:
+    # ASE's readers bring half of SciPy, which who only looks at records does not need.
+    from ase.io import iread
+
     try:
         yield from iread(path, index=":", format="extxyz")
     except FileNotFoundError:
@@ -534,6 +535,8 @@ _TEXT_PREFIX = "text:"
 
 def _as_text(word: str) -> str:
     """Return a word so written that readers do not take it for a number ('12e45') or a truth value."""
+    from ase.io.extxyz import key_val_str_to_dict
+
     parsed = key_val_str_to_dict(f"key={word}")["key"]
     return word if isinstance(parsed, str) and parsed == word else _TEXT_PREFIX + word
 

@@ -19,6 +19,8 @@ from .worker_process import WorkerProcess, end_workers, last_line, start_worker
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
+_SHARE_OF_LOOKS = 0.05
+"""Looking takes at most this part of a processor: of thousands of labels a look takes a tenth of a second."""
 GRACE_S = 10.0
 
 
@@ -48,7 +50,7 @@ class Supervisor:
     def run(
         self, watch: Callable[[CampaignStatus], None], *, tell: Callable[[str], None] = logger.warning
     ) -> CampaignStatus:
-        """Run the campaign until no job is left; ``watch`` is told where it stands about twice a second.
+        """Run the campaign until no job is left; ``watch`` is told where it stands, at most twice a second.
 
         ``tell`` is told what people should know before: which jobs are waited for, and why.
 
@@ -63,12 +65,14 @@ class Supervisor:
         try:
             while True:
                 self._replace_dead()
+                before = time.process_time()
                 status = campaign_status(self.store, self.campaign)
+                pause_s = max(POLL_S, (time.process_time() - before) / _SHARE_OF_LOOKS)
                 watch(status)
                 if status.is_over or (not self._processes and not self._has_work(status)):
                     return status
                 self._fill(status)
-                self._wait()
+                self._wait(pause_s)
         finally:
             self.stop()
 
@@ -93,9 +97,9 @@ class Supervisor:
         arguments = ["worker", *where, "--campaign", self.campaign, "--die-with-parent"]
         return start_worker(self.store, arguments, f"{len(self._processes)}-{os.getpid()}")
 
-    def _wait(self) -> None:
+    def _wait(self, pause_s: float) -> None:
         """Wait a moment, or until a worker ends."""
-        end = time.monotonic() + POLL_S
+        end = time.monotonic() + pause_s
         while time.monotonic() < end:
             if any(worker.process.poll() is not None for worker in self._processes):
                 return

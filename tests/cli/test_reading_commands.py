@@ -1,0 +1,37 @@
+"""Commands that only look at records load no physics: they answer at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+PHYSICS = {"scipy", "numba", "quippy", "tblite", "matscipy", "spglib", "plotly", "matplotlib", "pandas", "flask"}
+COMMANDS = (
+    ["status"],
+    ["failures"],
+    ["query", "labels"],
+    ["query", "models"],
+    ["pause"],
+    ["resume"],
+    ["priority", "small", "1"],
+)
+SCRIPT = f"""
+import sys
+from ionloop.cli import run_command_line
+statuses = [run_command_line(words) for words in {COMMANDS!r}]
+print(*statuses)
+print(*sys.modules)
+"""
+
+
+def test_commands_that_read_load_no_physics(builder) -> None:
+    builder.add_job("generation-0/label/a", "label", 0, "READY")
+    store = builder.store.location
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env={**os.environ, "IONLOOP_STORE": store}
+    )
+    assert done.returncode == 0, done.stderr
+    *_, statuses, modules = done.stdout.splitlines()
+    assert set(statuses.split()) == {"0"}, done.stdout
+    assert not PHYSICS & {name.split(".")[0] for name in modules.split()}
