@@ -22,18 +22,18 @@ from ..errors import InputError
 from ..fitting.species import FORMAL_CHARGES
 from .diffusion import (
     LARGEST_LAG_FRACTION,
-    SCATTER_LEVEL,
+    Diffusion,
     Estimate,
-    SlopeSample,
     TransportSettings,
-    Window,
-    design_effect,
-    find_window,
-    interval,
-    slope_weights,
+    alike,
+    diffusion,
+    ratio,
+    upper_bound,
 )
+from .displacement_scales import ScaleSlopes, SquaredDisplacements, scale_lags, squared_displacements
 from .framework import DriftReference, FrameOfReference, frame_of_reference
-from .mean_squared_displacement import mean_squared_displacements, spread_lags
+from .linearity import SCATTER_LEVEL
+from .mean_squared_displacement import spread_lags
 from .replicas import check_replicas, mean_volume_A3
 from .trajectories import Trajectory
 
@@ -42,10 +42,7 @@ IntArray = NDArray[np.int64]
 
 AXES = ("x", "y", "z")
 FEWEST_FRAMES = 20
-# In units of the window's start: one hop has a fixed length, only several of them have a length that varies.
-_DESIGN_EFFECT_STRIDE = 4
-# Steps of each trajectory from which it is first estimated, before the window is known.
-_DESIGN_EFFECT_STEPS = 64
+_CURVE_LAGS_PER_DECADE = 8
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
 _SI_PER_A2_PS_A3 = 1e-20 / 1e-12 / 1e-30
 _MS_CM_PER_S_M = 10.0
@@ -139,8 +136,8 @@ def conductivity_mS_per_cm(
 class ConductivityResult(BaseModel):
     """Transport of one species at one temperature; `UNITS` has the units of all fields.
 
-    Where ``reliable`` is false, displacements are too small or not linear in time: intervals then reach from zero to
-    an upper bound, and `warnings` says why.
+    Where ``reliable`` is false, displacements are too small, not linear in time, or differ between parts of the
+    trajectories: intervals then reach from zero to an upper bound, and `warnings` says why.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,7 +154,7 @@ class ConductivityResult(BaseModel):
     window_end_ps: float
     diffusive: bool
     reliable: bool
-    displacement_A: float = Field(description="root-mean-square displacement at the end of the window")
+    displacement_A: float = Field(description="root-mean-square displacement by diffusion over the shortest replica")
     diffusivity_A2_per_ps: Estimate
     diffusivity_by_axis_A2_per_ps: dict[str, Estimate]
     diffusivity_by_species_A2_per_ps: dict[str, Estimate]
@@ -210,30 +207,6 @@ class ConductivityAtLength:
     reliable: bool
 
 
-@dataclass(frozen=True)
-class _Displacements:
-    """Mean squared displacements of one species in all replicas."""
-
-    lags: IntArray
-    by_ion_A2: FloatArray  # [n_replicas, n_lags, n_ions, 3]
-    lengths: FloatArray  # [n_replicas]
-    interval_ps: float
-
-    @property
-    def shortest(self) -> int:
-        return int(self.lengths.min())
-
-    @property
-    def mean_A2(self) -> FloatArray:
-        """Sum over axes, mean over ions and replicas, shape [n_lags]."""
-        total: FloatArray = np.average(self.by_ion_A2.sum(axis=3).mean(axis=2), axis=0, weights=self.lengths)
-        return total
-
-    def window(self, settings: TransportSettings, effect: float = 1.0) -> Window:
-        n_replicas, _, n_ions, _ = self.by_ion_A2.shape
-        return find_window(self.lags, self.mean_A2, self.shortest, 3.0 * n_ions * n_replicas / effect, settings)
-
-
 def analyse_conductivity(
     trajectories: Sequence[Trajectory],
     carrier: Carrier,
@@ -259,19 +232,22 @@ def analyse_conductivity(
     charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
     reference = reference or _reference(trajectories, carrier)
     drifts = reference.drift_A
-    tracer = _displacements(trajectories, carrier.mobile, drifts, carrier.charges)
-    charged = _charge_displacements(trajectories, carrier, drifts)
-    coarse = max(1, tracer.shortest // _DESIGN_EFFECT_STEPS)
-    window = tracer.window(settings, _design_effect(trajectories, carrier.mobile, drifts, coarse))
-    effect = _design_effect(trajectories, carrier.mobile, drifts, _DESIGN_EFFECT_STRIDE * window.start)
-    displacement = float(np.sqrt(tracer.mean_A2[window.chosen(tracer.lags)][-1]))
-    reliable = window.diffusive and displacement >= settings.minimum_displacement_A
-    diffusivity, scattered = _diffusivity(tracer, window, settings, effect=effect, reliable=reliable)
-    by_axis = {
-        name: _diffusivity(tracer, window, settings, axes=(axis,), effect=effect, reliable=reliable)[0]
-        for axis, name in enumerate(AXES)
-    }
-    collective, collective_scattered = _diffusivity(charged, window, settings, reliable=reliable)
+    squares = _squares(trajectories, carrier.mobile, drifts, carrier.charges)
+    tracer = ScaleSlopes(squares, len(atoms))
+    charged = ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1)
+    ions = diffusion(tracer, settings)
+    # The charge of one ion is where the ion is.
+    of_charge = ions if len(atoms) == 1 else alike(charged, ions)
+    length = tracer.n_frames - 1
+    displacement = float(np.sqrt(2 * len(AXES) * ions.estimate.value * length))
+    reliable = _is_reliable(ions, length, settings)
+    interval_ps = first.frame_interval_fs / 1000.0
+    diffusivity = _per_ps(ions, tracer, interval_ps, reliable)
+    collective = _per_ps(of_charge, charged, interval_ps, reliable)
+    by_axis = {}
+    for axis, name in enumerate(AXES):
+        along = ScaleSlopes(squares, len(atoms), (axis,))
+        by_axis[name] = _per_ps(alike(along, ions), along, interval_ps, reliable)
     by_species = {} if carrier.others else {carrier.species: diffusivity}
     by_species |= {
         species: _species_diffusivity(trajectories, species, drifts, settings)
@@ -287,9 +263,9 @@ def analyse_conductivity(
         replicas=len(trajectories),
         frame_interval_fs=first.frame_interval_fs,
         length_ps=min(one.length_ps for one in trajectories),
-        window_start_ps=window.start * tracer.interval_ps,
-        window_end_ps=window.end * tracer.interval_ps,
-        diffusive=window.diffusive,
+        window_start_ps=ions.window.start * interval_ps,
+        window_end_ps=ions.window.end * interval_ps,
+        diffusive=ions.check.linear,
         reliable=reliable,
         displacement_A=displacement,
         diffusivity_A2_per_ps=diffusivity,
@@ -298,34 +274,29 @@ def analyse_conductivity(
         collective_diffusivity_A2_per_ps=collective,
         tracer_conductivity_mS_per_cm=diffusivity.scaled(per_diffusivity),
         collective_conductivity_mS_per_cm=collective.scaled(per_diffusivity),
-        haven_ratio=haven_ratio(diffusivity, collective) if reliable else None,
+        haven_ratio=_haven_ratio(ions, of_charge) if reliable else None,
         warnings=(
             *notes,
             *reference.notes,
-            *_warnings(trajectories, carrier, window, displacement, settings, scattered or collective_scattered),
+            *_warnings(trajectories, carrier, ions, displacement, settings),
         ),
     )
-    return ConductivityAnalysis(result, _curves(tracer, charged, effect))
+    return ConductivityAnalysis(result, _curves(trajectories, carrier, drifts, (ions, of_charge)))
 
 
-def haven_ratio(tracer: Estimate, collective: Estimate) -> Estimate | None:
-    """Return D*/D_σ; None where one of them may be zero.
+def _is_reliable(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
+    return ions.check.linear and ions.check.steady and _is_far(ions, length, settings)
 
-    Distances to the ends of both intervals add up in squares, as logarithms; that the two stem from the same paths is
-    not made use of, which makes the interval rather too wide.
-    """
-    if tracer.low <= 0 or collective.low <= 0:
-        return None
-    ratio = tracer.value / collective.value
-    relative = np.hypot(tracer.standard_error / tracer.value, collective.standard_error / collective.value)
-    down = np.hypot(np.log(tracer.value / tracer.low), np.log(collective.high / collective.value))
-    up = np.hypot(np.log(tracer.high / tracer.value), np.log(collective.value / collective.low))
-    return Estimate(
-        value=ratio,
-        low=float(ratio * np.exp(-down)),
-        high=float(ratio * np.exp(up)),
-        standard_error=float(ratio * relative),
-    )
+
+def _per_ps(found: Diffusion, displacements: ScaleSlopes, interval_ps: float, reliable: bool) -> Estimate:
+    estimate = found.estimate if reliable else upper_bound(found, displacements)
+    return estimate.scaled(1.0 / interval_ps)
+
+
+def _haven_ratio(ions: Diffusion, of_charge: Diffusion) -> Estimate | None:
+    if ions is of_charge:
+        return Estimate(value=1.0, low=1.0, high=1.0, standard_error=0.0)
+    return ratio(ions, of_charge)
 
 
 def conductivity_against_length(
@@ -361,142 +332,126 @@ def _reference(trajectories: Sequence[Trajectory], carrier: Carrier) -> FrameOfR
     return frame_of_reference(trajectories, carrier.mobile, carrier.drift, carrier.framework)
 
 
-def _displacements(
+def _squares(
     trajectories: Sequence[Trajectory],
     species: Sequence[str],
     drifts: Sequence[FloatArray],
     charges: Mapping[str, float] | None = None,
-) -> _Displacements:
+    lags: Sequence[int] | None = None,
+) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of the ions of ``species``, squares weighted by those of ``charges``."""
-    lags = _lags(trajectories)
+    lags = lags or _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
         of_species = [one.indices_of(name) for name in species]
-        squares = mean_squared_displacements(one.positions_A, lags, atoms=np.concatenate(of_species), drift_A=shift)
+        weights = None
         if len(species) > 1 and charges is not None:
             weights = np.repeat([charges[name] ** 2 for name in species], [len(atoms) for atoms in of_species])
-            squares *= (weights / weights.mean())[:, None]
-        found.append(squares)
-    return _collected(trajectories, lags, found)
+            weights = weights / weights.mean()
+        atoms = np.concatenate(of_species)
+        found.append(squared_displacements(one.positions_A, lags, atoms=atoms, drift_A=shift, weights=weights))
+    return tuple(found)
 
 
-def _charge_displacements(
-    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray]
-) -> _Displacements:
+def _charge_squares(
+    trajectories: Sequence[Trajectory],
+    carrier: Carrier,
+    drifts: Sequence[FloatArray],
+    lags: Sequence[int] | None = None,
+) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of Σ q_i r_i / √(Σ q_i²)."""
-    lags = _lags(trajectories)
+    lags = lags or _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
         atoms, charges = carrier.ions(one)
         weights = charges / np.sqrt(np.sum(charges**2))
         moment = np.tensordot(one.positions_A[:, atoms], weights, axes=([1], [0])) - weights.sum() * shift
-        found.append(mean_squared_displacements(moment[:, None], lags))
-    return _collected(trajectories, lags, found)
+        found.append(squared_displacements(moment[:, None], lags, atoms=np.array([0])))
+    return tuple(found)
 
 
-def _lags(trajectories: Sequence[Trajectory]) -> IntArray:
-    return spread_lags(int(LARGEST_LAG_FRACTION * min(one.n_frames for one in trajectories)))
-
-
-def _collected(trajectories: Sequence[Trajectory], lags: IntArray, found: Sequence[FloatArray]) -> _Displacements:
-    lengths = np.array([one.n_frames for one in trajectories], dtype=float)
-    return _Displacements(lags, np.stack(found), lengths, trajectories[0].frame_interval_fs / 1000.0)
-
-
-def _diffusivity(
-    displacements: _Displacements,
-    window: Window,
-    settings: TransportSettings,
-    *,
-    axes: tuple[int, ...] = (0, 1, 2),
-    effect: float = 1.0,
-    reliable: bool,
-) -> tuple[Estimate, bool]:
-    """Return the diffusivity along ``axes``, and whether replicas scatter by more than chance allows."""
-    chosen = window.chosen(displacements.lags)
-    lags = displacements.lags[chosen]
-    curves = displacements.by_ion_A2[:, chosen][..., list(axes)].sum(axis=3)
-    n_series = float(len(axes) * curves.shape[0] * curves.shape[2])
-    weights, variance = slope_weights(displacements.shortest, lags, n_series)
-    slopes = np.einsum("m,rmn->rn", weights, curves)
-    mean = np.average(curves.mean(axis=2), axis=0, weights=displacements.lengths)
-    slope = max(float(np.average(slopes.mean(axis=1), weights=displacements.lengths)), 0.0)
-    # Vibrations add to the noise but not to the slope: the error follows the displacement where that is larger.
-    scale = max(slope, float(mean[0] / lags[0]))
-    length_ratio = displacements.shortest / displacements.lengths.mean()
-    path_error = scale * np.sqrt(variance * length_ratio / len(axes))
-    sample = SlopeSample(slopes, displacements.lengths, float(path_error), effect)
-    value, error, scattered = sample.mean_and_error(settings)
-    estimate = interval(value, error)
-    if not reliable:
-        bound = float(mean[-1] / lags[-1])
-        estimate = estimate.model_copy(update={"low": 0.0, "high": max(estimate.high, bound)})
-    return estimate.scaled(1.0 / (2 * len(axes) * displacements.interval_ps)), scattered
-
-
-def _design_effect(
-    trajectories: Sequence[Trajectory], species: Sequence[str], drifts: Sequence[FloatArray], stride: int
-) -> float:
-    return design_effect(
-        [
-            one.positions_A[::stride, np.concatenate([one.indices_of(name) for name in species])]
-            - shift[::stride, None]
-            for one, shift in zip(trajectories, drifts, strict=True)
-        ]
-    )
+def _lags(trajectories: Sequence[Trajectory]) -> tuple[int, ...]:
+    return scale_lags(min(one.n_frames for one in trajectories))
 
 
 def _species_diffusivity(
     trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray], settings: TransportSettings
 ) -> Estimate:
-    displacements = _displacements(trajectories, [species], drifts)
-    window = displacements.window(settings)
-    reached = float(np.sqrt(displacements.mean_A2[window.chosen(displacements.lags)][-1]))
-    reliable = window.diffusive and reached >= settings.minimum_displacement_A
-    return _diffusivity(displacements, window, settings, reliable=reliable)[0]
+    slopes = ScaleSlopes(_squares(trajectories, [species], drifts), len(trajectories[0].indices_of(species)))
+    found = diffusion(slopes, settings)
+    reliable = _is_reliable(found, slopes.n_frames - 1, settings)
+    return _per_ps(found, slopes, trajectories[0].frame_interval_fs / 1000.0, reliable)
 
 
-def _curves(tracer: _Displacements, charged: _Displacements, effect: float) -> DisplacementCurves:
-    n_ions = tracer.by_ion_A2.shape[2]
+def _curves(
+    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray], found: tuple[Diffusion, ...]
+) -> DisplacementCurves:
+    shortest = min(one.n_frames for one in trajectories)
+    lags = spread_lags(int(LARGEST_LAG_FRACTION * shortest), _CURVE_LAGS_PER_DECADE)
+    steps = tuple(lags.tolist())
+    tracer = ScaleSlopes(_squares(trajectories, carrier.mobile, drifts, carrier.charges, steps), 1)
+    charged = ScaleSlopes(_charge_squares(trajectories, carrier, drifts, steps), 1)
+    frames = sum(one.n_frames for one in trajectories)
+    n_ions = len(carrier.ions(trajectories[0])[0])
     # Qian, Sheetz, Elson, Biophys. J. 1991, 60, 910: Var(MSD)/MSD² is 4/3 lag/length for one Brownian path.
-    relative = np.sqrt(4.0 / 3.0 * tracer.lags / tracer.lengths.sum() / 3.0)
+    brownian = 4.0 / 3.0 * lags / frames / len(AXES)
     mean, of_charge = tracer.mean_A2, charged.mean_A2
+    by_axis = np.average([one.mean_A2 for one in tracer.replicas], axis=0, weights=tracer.lengths)
     return DisplacementCurves(
-        lags_ps=np.asarray(tracer.lags * tracer.interval_ps, dtype=np.float64),
+        lags_ps=np.asarray(lags * trajectories[0].frame_interval_fs / 1000.0, dtype=np.float64),
         tracer_A2=mean,
-        tracer_error_A2=mean * relative * np.sqrt(effect / n_ions),
+        tracer_error_A2=mean * np.sqrt(brownian / n_ions + found[0].event[0]),
         collective_A2=of_charge,
-        collective_error_A2=of_charge * relative,
-        tracer_by_axis_A2=np.average(tracer.by_ion_A2.mean(axis=2), axis=0, weights=tracer.lengths),
+        collective_error_A2=of_charge * np.sqrt(brownian + found[1].event[0]),
+        tracer_by_axis_A2=by_axis,
     )
 
 
 def _warnings(
     trajectories: Sequence[Trajectory],
     carrier: Carrier,
-    window: Window,
+    ions: Diffusion,
     displacement_A: float,
     settings: TransportSettings,
-    scattered: bool,
 ) -> tuple[str, ...]:
     found = list(dict.fromkeys(note for one in trajectories for note in one.notes))
-    species = ", ".join(carrier.mobile)
-    length_ps = min(one.length_ps for one in trajectories)
-    if not window.diffusive:
+    names, length_ps = ", ".join(carrier.mobile), min(one.length_ps for one in trajectories)
+    check, interval_ps = ions.check, trajectories[0].frame_interval_fs / 1000.0
+    bound = "the intervals reach from zero to an upper bound"
+    if check.anomalous:
         found.append(
-            f"the displacement of {species} does not grow linearly with time within {length_ps:g} ps (local"
-            f" exponent {window.exponent:.2f} at {window.start * trajectories[0].frame_interval_fs / 1000:g} ps): it"
-            f" may not diffuse at all; the intervals reach from zero to an upper bound. Run longer, or hotter"
+            f"the displacement of {names} does not grow linearly with time but as t^{check.law.exponent:.2f} from"
+            f" {check.law.start * interval_ps:g} ps on: within {length_ps:g} ps it has no diffusivity; {bound}. Run"
+            " longer, or hotter"
         )
-    if displacement_A < settings.minimum_displacement_A:
+    elif check.unfinished:
         found.append(
-            f"{species} moves by {displacement_A:.2f} Å within {length_ps:g} ps, less than"
-            f" {settings.minimum_displacement_A:g} Å: too little to mean anything but an upper bound. Run longer, or"
+            f"the displacement of {names} does not grow linearly with time within {length_ps:g} ps: its slope still"
+            f" changes at {ions.window.end * interval_ps:g} ps. It may not diffuse at all; {bound}. Run longer, or"
             " hotter"
         )
-    if scattered:
+    if not _is_far(ions, min(one.n_frames for one in trajectories) - 1, settings):
         found.append(
-            f"replicas differ by more than chance allows (level {100 * SCATTER_LEVEL:g} %): they are shorter"
-            " than the slowest motion, or not equilibrated; the intervals follow their scatter"
+            f"{names} moves by diffusion by {displacement_A:.2f} Å within {length_ps:g} ps; less than"
+            f" {settings.minimum_displacement_A:g} Å, or what cannot be told from it, is too little to mean anything"
+            " but an upper bound. Run longer, or hotter"
+        )
+    level = f"level {100 * SCATTER_LEVEL:g} %"
+    if check.changes:
+        found.append(
+            f"{names} moves differently in different parts of the trajectory ({level}; the second half"
+            f" {check.later_over_earlier:.2g} times as fast as the first): it freezes, melts or was not equilibrated;"
+            f" {bound}"
+        )
+    if check.scattered:
+        found.append(
+            f"replicas differ by more than chance allows ({level}): they are shorter than the slowest motion, or not"
+            f" equilibrated; {bound}"
         )
     return tuple(found)
+
+
+def _is_far(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
+    """Return whether ions reach the least displacement in ``length`` frames, half of it at the interval's low end."""
+    least = settings.minimum_displacement_A**2 / (2 * len(AXES) * length)
+    return ions.estimate.value >= least and ions.estimate.low >= least / 4

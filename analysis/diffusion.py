@@ -1,36 +1,40 @@
-"""Diffusivities from mean squared displacements: where they are diffusive, their slope, and how sure it is.
+"""Diffusivities from mean squared displacements: the slope at long times, and how sure it is.
 
-**Window.** At lags τ in geometric progression the local exponent β(τ) = log2[MSD(2τ)/MSD(τ)] is compared with 1. The
-window starts at the smallest τ from which on β stays within the tolerance (or within three of its own standard
-deviations, where those are larger) up to a quarter of the trajectory, or up to where these three exceed one half; it
-ends at the larger of twice its start and a tenth of the trajectory. From the long side, because vibrations too pass
-through β = 1 between ballistic flight (2) and the cage (0).
+**Slope.** Slopes at lags in geometric progression (`ionloop.analysis.displacement_scales`) are held against models of
+how they reach their asymptote, none of which is taken for granted (`ionloop.analysis.crossover`): the asymptote is
+their mixture. The window that is named is the shortest scale whose slope the models put within half its noise of it.
 
-**Slope.** Generalised least squares of MSD = a + 2 d D τ over the window, with the covariance of overlapping time
-averages of a Brownian path (`brownian_covariance`); the offset a takes up vibrations. The estimate is linear in the
-MSD: the same weights serve every ion and axis. So that the shortest lags, which are sharpest, do not decide alone,
-every lag may deviate from the line by 2 % of itself besides its noise: this only spreads the weights. Compare
-McCluskey, Coles, Morgan, J. Chem. Theory Comput. 2025, 21, 79 (10.1021/acs.jctc.4c01249) and Bulerjahn, von Bülow,
-Hummer, J. Chem. Phys. 2020, 153, 024116 (10.1063/5.0008312).
+**Interval.** The quantiles of that mixture, with two kinds of noise: that of Brownian paths, whose variance goes with
+the square of the diffusivity (the squares of one path are few), and that of events, which goes with the diffusivity
+(hops are counted): what blocks in time, over all ions jointly, scatter by beyond Brownian motion, with Student's t for
+their number. Ions that hop together, in bursts or in a common direction, so count as often as they are independent.
 
-**Uncertainty.** The larger of two standard errors: that of Brownian motion, and that of a bootstrap over blocks, one
-block per replica and ion; both times the square root of the design effect, by which ions that hop together count
-as fewer. Where three or more replicas scatter by more than this allows (1 % level), their scatter is taken instead.
+**Collective displacement and single axes.** Their crossover is likely that of the ions' mean, so they start from it.
+
+Whether it is diffusion at all is asked in `ionloop.analysis.linearity`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import chi2, norm, t
+from scipy.stats import norm, t
 
 from ..fitting.settings import FrozenSettings
+from .crossover import (
+    Asymptote,
+    CrossoverModels,
+    asymptotic_slope,
+    crossover_models,
+    mixture_quantiles,
+    scaled_models,
+)
+from .displacement_scales import LONGEST_LAG, ScaleSlopes, scale_covariance, slope_matrix
+from .linearity import LinearityCheck, check_linearity, power_law
 from .mean_squared_displacement import brownian_covariance
 
 FloatArray = NDArray[np.float64]
@@ -39,20 +43,11 @@ IntArray = NDArray[np.int64]
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
 LARGEST_LAG_FRACTION = 0.5
-"""Part of the trajectory that the longest lag may cover: twice the last lag at which the exponent is looked at."""
-SCATTER_LEVEL = 0.01
-"""Probability with which replicas of equal systems would scatter by more; below it they are held to differ."""
-_WINDOW_FRACTION = 0.1
-_SURE_SIGMA = 3.0
-# However noisy the exponent is, this far from 1 is not diffusion: it is the cage (0) or ballistic flight (2).
-_LARGEST_DEVIATION = 0.5
-# Part of a mean squared displacement by which it may deviate from the line for other reasons than noise.
-_MODEL_ERROR = 0.02
-_FEWEST_REPLICAS_TO_TEST = 3
-_FEWEST_STEPS_TO_TEST = 20
-# Below this many standard errors, an interval that scales with the value would exclude zero, which it must not.
-_SURELY_POSITIVE = 3.0
-_NORMAL_QUANTILE = float(norm.ppf(0.5 + CONFIDENCE / 2))
+"""Part of the trajectory that the longest lag of the curves covers."""
+# Part of its noise by which the slope of the window may be off.
+_LARGEST_BIAS = 0.5
+_LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2, float(norm.cdf(-1.0)), float(norm.cdf(1.0)))
+_NORMAL_QUANTILE = float(norm.ppf(_LEVELS[2]))
 
 
 class Estimate(BaseModel):
@@ -74,39 +69,50 @@ class Estimate(BaseModel):
         return self.low <= value <= self.high
 
 
+NOTHING = Estimate(value=0.0, low=0.0, high=0.0, standard_error=0.0)
+"""What does not move at all."""
+
+
 class TransportSettings(FrozenSettings):
     """How diffusivities are taken from trajectories."""
 
     exponent_tolerance: float = Field(
-        0.1,
+        0.03,
         gt=0,
         le=0.5,
-        description="Largest deviation from 1 of the mean squared displacement's local exponent that counts as"
-        " diffusive (no unit)",
+        description="Deviation from 1 of the exponent of the mean squared displacement over a decade or more of time,"
+        " from which on it counts as not diffusive where it is sure (no unit)",
     )
     minimum_displacement_A: float = Field(
-        1.5,
+        3.0,
         ge=0,
         le=100,
-        description="Root-mean-square displacement that the mobile ions must reach within the window; below it the"
-        " result says nothing but an upper bound (Å)",
+        description="Root-mean-square displacement by diffusion that the mobile ions must reach in the trajectory, a"
+        " hop or more; below it the result says nothing but an upper bound (Å)",
     )
-    bootstrap_samples: int = Field(2000, ge=100, le=1_000_000, description="Samples of every bootstrap (number)")
-    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the bootstrap (no unit)")
+    bootstrap_samples: int = Field(
+        2000,
+        ge=100,
+        le=1_000_000,
+        description="Without effect since intervals no longer need a bootstrap; kept for older files (number)",
+    )
+    seed: int = Field(
+        1, ge=0, le=2**31 - 1, description="Without effect, as bootstrap_samples; kept for older files (no unit)"
+    )
 
 
 @dataclass(frozen=True)
 class Window:
-    """The lags that are fitted.
+    """The lags that show the slope.
 
     Attributes
     ----------
     start, end
-        First and last lag (frames).
+        First and last lag (frames); 0 where the displacement grows linearly from the first frame on.
     diffusive
         Whether the displacement grows linearly there; if not, these are just the longest lags.
     exponent
-        Local exponent at the start.
+        Exponent of the displacement over all longer lags.
     """
 
     start: int
@@ -119,18 +125,34 @@ class Window:
         return (lags >= self.start) & (lags <= self.end)
 
 
-def local_exponents(lags: IntArray, displacements_A2: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the lags whose double is within reach too, and log2[MSD(2τ)/MSD(τ)] there, both [n]."""
-    known = lags[2 * lags <= lags[-1]]
-    logarithm = np.log(np.maximum(displacements_A2, np.finfo(float).tiny))
-    doubled = np.interp(np.log(2 * known), np.log(lags), logarithm)
-    return known, (doubled - logarithm[: len(known)]) / np.log(2.0)
+@dataclass(frozen=True)
+class Diffusion:
+    """A diffusivity and what it came from, in Å² per frame.
+
+    Attributes
+    ----------
+    estimate
+        The diffusivity.
+    asymptote, window, check
+        The mixture over models, the window, and what speaks against diffusion.
+    event
+        Variance that comes with events, over the square of the slope, and the same times Student's widening.
+    models
+        Models of the crossover.
+    """
+
+    estimate: Estimate
+    asymptote: Asymptote | None
+    window: Window
+    check: LinearityCheck
+    event: tuple[float, float]
+    models: CrossoverModels | None
 
 
 def find_window(
     lags: IntArray, displacements_A2: FloatArray, n_frames: int, n_series: float, settings: TransportSettings
 ) -> Window:
-    """Return the diffusive window by the rule that this module states.
+    """Return the shortest lags whose slope is free of bias as far as the noise can tell.
 
     Parameters
     ----------
@@ -141,138 +163,171 @@ def find_window(
     n_series
         Independent one-dimensional paths in the mean: axes times ions times replicas.
     """
-    known, exponents = local_exponents(lags, displacements_A2)
-    # Var(MSD)/MSD² of one Brownian path is 4/3 lag/length; the two lags are taken as independent.
-    noise = np.sqrt(2.0 * 4.0 / 3.0 * 2.0 * known / (n_frames * n_series)) / np.log(2.0)
-    # Where noise alone may take the exponent from a cage's to diffusion's, it tells nothing and is not looked at.
-    telling = _SURE_SIGMA * noise <= _LARGEST_DEVIATION
-    if telling.any():
-        known, exponents, noise = known[telling], exponents[telling], noise[telling]
-    allowed = np.clip(_SURE_SIGMA * noise, settings.exponent_tolerance, _LARGEST_DEVIATION)
-    wrong = np.flatnonzero(np.abs(exponents - 1.0) > allowed)
-    first = int(wrong[-1]) + 1 if len(wrong) else 0
-    diffusive = first < len(known)
-    chosen = min(first, len(known) - 1)
-    start = int(known[chosen])
-    end = int(max(2 * start, _WINDOW_FRACTION * n_frames))
-    return Window(start, min(end, int(lags[-1])), diffusive, float(exponents[chosen]))
+    wanted = [1]
+    for lag in np.asarray(lags).tolist():
+        if lag >= max(wanted[-1] * 2**0.5 - 0.1, wanted[-1] + 1) and lag <= max(LONGEST_LAG * n_frames, 2):
+            wanted.append(int(lag))
+    scales = tuple(wanted)
+    curve = np.interp(scales, lags, displacements_A2)
+    slopes = slope_matrix(scales) @ curve
+    covariance = scale_covariance(n_frames, scales) / n_series
+    models = crossover_models(scales)
+    asymptote = asymptotic_slope(slopes, covariance, models)
+    law = power_law(slopes, asymptote, covariance, scales, models)
+    return _window(asymptote, covariance, scales, law.exponent, not law.deviates(settings.exponent_tolerance))
 
 
-@lru_cache(maxsize=32)
-def _known_covariance(n_frames: int, lags: tuple[int, ...]) -> FloatArray:
-    return brownian_covariance(n_frames, np.array(lags, dtype=np.int64))
+def _window(
+    asymptote: Asymptote, covariance: FloatArray, lags: tuple[int, ...], exponent: float, diffusive: bool
+) -> Window:
+    noise = np.sqrt(np.diag(covariance)) * max(asymptote.mean, 0.0)
+    free = np.flatnonzero(asymptote.bias <= _LARGEST_BIAS * noise)
+    scale = int(free[0]) if len(free) and diffusive else len(lags) - 1
+    return Window(lags[scale - 1] if scale else 0, lags[scale], diffusive, exponent)
 
 
 def slope_weights(n_frames: int, lags: IntArray, n_series: float) -> tuple[FloatArray, float]:
     """Return the weights that make MSDs a slope per frame, [n_lags], and the slope's relative variance per path.
 
-    Generalised least squares with offset: w = e₂ᵀ (XᵀM⁻¹X)⁻¹ XᵀM⁻¹, M = C/n + diag(ε τ)², C the covariance of a
-    Brownian path and ε what a lag may deviate from the line. The variance is wᵀCw.
+    Generalised least squares with offset, w = e₂ᵀ (XᵀC⁻¹X)⁻¹ XᵀC⁻¹, C the covariance of a Brownian path; through the
+    origin for a single lag. The variance is wᵀCw.
 
     Parameters
     ----------
     n_series
-        One-dimensional paths in the mean, n.
+        One-dimensional paths in the mean.
     """
-    covariance = _known_covariance(n_frames, tuple(lags.tolist()))
-    model = covariance / n_series + np.diag((_MODEL_ERROR * lags) ** 2)
-    scale = np.sqrt(np.diag(model))
+    lags = np.asarray(lags, dtype=np.int64)
+    covariance = brownian_covariance(n_frames, lags) / n_series
+    if len(lags) == 1:
+        return np.array([1.0 / lags[0]]), float(covariance[0, 0] * n_series / lags[0] ** 2)
+    scale = np.sqrt(np.diag(covariance))
     # Scaled to unit variances: they span many orders of magnitude.
-    factor = cho_factor(model / np.outer(scale, scale))
+    factor = cho_factor(covariance / np.outer(scale, scale))
     design = np.stack([np.ones(len(lags)), lags.astype(float)], axis=1) / scale[:, None]
     solved = cho_solve(factor, design)
     weights = np.linalg.solve(design.T @ solved, solved.T)[1] / scale
-    return weights, float(weights @ covariance @ weights)
+    return weights, float(weights @ covariance @ weights * n_series)
 
 
-def interval(value: float, standard_error: float) -> Estimate:
-    """Return a non-negative estimate with its 95 % interval.
-
-    A slope is a quadratic form of the path: its error grows with its true size. ``value`` times ν over the
-    quantiles of χ² with ν = 2 (value/error)² degrees of freedom has the right skewness; near zero the interval is
-    normal and cut at zero.
-    """
-    if standard_error <= 0:
-        return Estimate(value=max(value, 0.0), low=max(value, 0.0), high=max(value, 0.0), standard_error=0.0)
-    if value > _SURELY_POSITIVE * standard_error:
-        freedom = 2.0 * (value / standard_error) ** 2
-        tail = (1.0 - CONFIDENCE) / 2
-        low, high = value * freedom / chi2.ppf([1.0 - tail, tail], freedom)
-        return Estimate(value=value, low=float(low), high=float(high), standard_error=standard_error)
-    half = _NORMAL_QUANTILE * standard_error
-    best = max(value, 0.0)
-    return Estimate(value=best, low=max(value - half, 0.0), high=best + half, standard_error=standard_error)
-
-
-def design_effect(positions_A: Sequence[FloatArray]) -> float:
-    """Return by how much more the sum of the ions' squared displacements varies than if they were independent, >= 1.
-
-    Kish's design effect, over the displacements from frame to frame: 1 for independent ions, k where k of them always
-    move together, in the same direction or not.
-
-    Parameters
-    ----------
-    positions_A
-        Per replica, shape [n_frames, n_ions, 3] (Å), without drift.
-    """
-    together, apart, count = 0.0, 0.0, 0
-    for positions in positions_A:
-        squares = np.sum(np.diff(positions, axis=0) ** 2, axis=2)
-        if len(squares) < 2:
-            continue
-        count += len(squares)
-        together += float(np.var(squares.sum(axis=1), ddof=1)) * len(squares)
-        apart += float(np.var(squares, axis=0, ddof=1).sum()) * len(squares)
-    return max(1.0, together / apart) if apart > 0 and count >= _FEWEST_STEPS_TO_TEST else 1.0
+def diffusion(displacements: ScaleSlopes, settings: TransportSettings) -> Diffusion:
+    """Return the diffusivity of ions from their displacements in all replicas."""
+    slopes = displacements.slopes
+    if not displacements.mean_A2.any():
+        return _at_rest(displacements)
+    covariance = displacements.brownian * displacements.design_effect()
+    hop_time = _hop_time(displacements)
+    models = crossover_models(displacements.lags, hop_time)
+    asymptote = asymptotic_slope(slopes, covariance, models)
+    check = check_linearity(displacements, asymptote, covariance, models, settings.exponent_tolerance)
+    window = _window(asymptote, covariance, displacements.lags, check.law.exponent, check.linear)
+    scale = displacements.lags.index(window.end)
+    event, widened = _event_variance(displacements, scale, float(covariance[scale, scale]), asymptote.mean)
+    of_events = displacements.common_variance()[:, 0]
+    least = float(min(np.median(of_events), of_events[min(scale, len(of_events) - 1)]))
+    least /= max(asymptote.mean, 1e-9 * abs(float(slopes[0]))) ** 2
+    event, widened = max(event, least), max(widened, least)
+    return _with_estimate(displacements, asymptote, window, check, (event, widened), models)
 
 
-def bootstrap_error(values: FloatArray, samples: int, seed: int) -> float:
-    """Return the standard error of the mean of blocks by resampling them, shape [n_blocks]; 0 for fewer than two."""
-    count = len(values)
-    if count < 2:
+def alike(displacements: ScaleSlopes, ions: Diffusion) -> Diffusion:
+    """Return the diffusivity of displacements whose crossover likely is that of ``ions``: a sum of them, one axis."""
+    if ions.asymptote is None or ions.models is None or not displacements.mean_A2.any():
+        return _at_rest(displacements)
+    covariance = displacements.brownian
+    models = scaled_models(ions.asymptote, ions.models)
+    asymptote = asymptotic_slope(displacements.slopes, covariance, models, ions.asymptote.deviation)
+    window = _window(asymptote, covariance, displacements.lags, ions.window.exponent, ions.window.diffusive)
+    scale = displacements.lags.index(window.end)
+    event, widened = _event_variance(displacements, scale, float(covariance[scale, scale]), asymptote.mean)
+    event, widened = max(event, ions.event[0]), max(widened, ions.event[1])
+    return _with_estimate(displacements, asymptote, window, ions.check, (event, widened), models)
+
+
+def _at_rest(displacements: ScaleSlopes) -> Diffusion:
+    lags = displacements.lags
+    window = Window(lags[-2], lags[-1], False, 0.0)
+    return Diffusion(NOTHING, None, window, LinearityCheck.at_rest(), (0.0, 0.0), None)
+
+
+def _hop_time(displacements: ScaleSlopes) -> float:
+    """Return the time between events of an ion (frames) as the counting noise of short scales has it."""
+    found = displacements.common_variance()
+    if not len(found) or found[:, 1].min() <= 0:
         return 0.0
-    random = np.random.default_rng(seed)
-    # The means of resampled blocks scatter by (n-1)/n of the variance that is wanted.
-    counts = random.multinomial(count, np.full(count, 1.0 / count), size=samples)
-    return float(np.std(counts @ values / count, ddof=1) * np.sqrt(count / (count - 1)))
+    # Sharp scales count most; vibrations only add to it, which keeps long crossovers possible.
+    variance = float(np.average(found[:, 0], weights=found[:, 1] ** -2.0))
+    slope = max(float(np.median(displacements.slopes)), 1e-9 * abs(float(displacements.slopes[0])))
+    frames = sum(one.n_frames for one in displacements.replicas)
+    return displacements.paths * frames * variance / slope**2
 
 
-@dataclass(frozen=True)
-class SlopeSample:
-    """Slopes of independent blocks, and what Brownian motion says of them.
+def _event_variance(displacements: ScaleSlopes, scale: int, brownian: float, slope: float) -> tuple[float, float]:
+    """Return the relative variance beyond Brownian motion, and the same times Student's widening squared."""
+    total, freedom = displacements.variance(scale)
+    if slope <= 0:
+        return 0.0, 0.0
+    event = max(total / slope**2 - brownian, 0.0)
+    return event, event * float(t.ppf(_LEVELS[2], freedom) / _NORMAL_QUANTILE) ** 2
 
-    Attributes
-    ----------
-    slopes
-        One per replica and block (ion), shape [n_replicas, n_blocks].
-    lengths
-        Frames of each replica, shape [n_replicas].
-    path_error
-        Standard error of one block's slope for Brownian motion, in a replica of ``lengths.mean()`` frames.
+
+def _with_estimate(
+    displacements: ScaleSlopes,
+    asymptote: Asymptote,
+    window: Window,
+    check: LinearityCheck,
+    event: tuple[float, float],
+    models: CrossoverModels,
+) -> Diffusion:
+    per_slope = 1.0 / (2 * len(displacements.axes))
+    quantum = event[1] * max(asymptote.mean, 0.0)
+    middle, low, high, down, up = mixture_quantiles(asymptote, quantum, _LEVELS) * per_slope
+    estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=0.5 * float(up - down))
+    return Diffusion(estimate, asymptote, window, check, event, models)
+
+
+def upper_bound(found: Diffusion, displacements: ScaleSlopes) -> Estimate:
+    """Return the estimate of what is not known to diffuse: from zero to what the longest lag leaves possible."""
+    if found.asymptote is None:
+        return found.estimate
+    last = len(displacements.lags) - 1
+    rise = float(displacements.mean_A2[last] / displacements.lags[last]) / (2 * len(displacements.axes))
+    noise = np.sqrt(float(displacements.brownian[last, last]) + found.event[1])
+    bound = rise * (1.0 + _NORMAL_QUANTILE * float(noise))
+    return found.estimate.model_copy(update={"low": 0.0, "high": max(found.estimate.high, bound)})
+
+
+def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
+    """Return the ratio of two diffusivities of the same paths; None where one of them may be zero.
+
+    Events are the same in both and drop out, but for those that only the second sees: what remains is the noise of
+    the two models. The second is the noisier and χ²-like, so its inverse has the skewness of its own interval.
     """
+    top, bottom = first.estimate, second.estimate
+    if top.low <= 0 or bottom.low <= 0 or first.asymptote is None or second.asymptote is None:
+        return None
+    variance = max(second.event[1] - first.event[1], 0.0)
+    joint = [_without_events(one) for one in (first, second)]
+    value = top.value / bottom.value
+    widths = np.array([[np.log(one[0] / one[1]), np.log(one[2] / one[0])] for one in joint])
+    more = _NORMAL_QUANTILE**2 * variance
+    down, up = (
+        np.sqrt(widths[0, 0] ** 2 + widths[1, 1] ** 2 + more),
+        np.sqrt(widths[0, 1] ** 2 + widths[1, 0] ** 2 + more),
+    )
+    return Estimate(
+        value=value,
+        low=float(value * np.exp(-down)),
+        high=float(value * np.exp(up)),
+        standard_error=float(value * 0.5 * (down + up) / _NORMAL_QUANTILE),
+    )
 
-    slopes: FloatArray
-    lengths: FloatArray
-    path_error: float
-    design_effect: float = 1.0
 
-    def mean_and_error(self, settings: TransportSettings) -> tuple[float, float, bool]:
-        """Return mean, standard error, and whether the replicas scatter by more than chance allows."""
-        n_replicas, n_blocks = self.slopes.shape
-        # The variance of a slope falls with the length of its replica.
-        weights = self.lengths / self.lengths.sum()
-        by_replica = self.slopes.mean(axis=1)
-        mean = float(weights @ by_replica)
-        brownian = self.path_error / np.sqrt(n_replicas * n_blocks)
-        weighted = (self.slopes * (n_replicas * weights)[:, None]).ravel()
-        blocks = bootstrap_error(weighted, settings.bootstrap_samples, settings.seed) if n_blocks > 1 else 0.0
-        error = float(max(brownian, blocks) * np.sqrt(self.design_effect))
-        if n_replicas < _FEWEST_REPLICAS_TO_TEST or error <= 0:
-            return mean, error, False
-        scatter = float(np.sum(n_replicas * weights * (by_replica - mean) ** 2))
-        expected = n_replicas * error**2
-        if chi2.sf(scatter / expected, n_replicas - 1) >= SCATTER_LEVEL:
-            return mean, error, False
-        of_replicas = np.sqrt(scatter / (n_replicas - 1) / n_replicas)
-        widened = of_replicas * t.ppf(0.5 + CONFIDENCE / 2, n_replicas - 1) / _NORMAL_QUANTILE
-        return mean, float(max(error, widened)), True
+def _without_events(one: Diffusion) -> FloatArray:
+    assert one.asymptote is not None
+    return np.maximum(mixture_quantiles(one.asymptote, 0.0, _LEVELS[:3]), np.finfo(float).tiny)
+
+
+def same(found: Diffusion, estimate: Estimate) -> Diffusion:
+    """Return the diffusion with another estimate."""
+    return replace(found, estimate=estimate)

@@ -1,0 +1,259 @@
+"""Mean squared displacements scale by scale: their slopes at lags in geometric progression, and how these vary.
+
+**Scales.** Lags grow by √2. The slope of scale 0 is MSD(l₀)/l₀, that of scale k the rise from lag l_{k-1} to l_k over
+their difference: the integral of the velocity's correlation with a trapezoid for window, which a correlation that has
+died out before l_{k-1} leaves without bias (Politis, Romano, J. Time Ser. Anal. 1995, 16, 67,
+10.1111/j.1467-9892.1995.tb00223.x). Long scales are free of what ions do at short times, short ones are sharp.
+
+**Noise.** Of Brownian paths the slopes have a known covariance (`brownian_covariance`). What comes on top, because ions
+hop by jumps, in bursts or together, is common to all scales; it is taken from blocks in time, over all ions jointly,
+so that what they do together counts once.
+
+Averages are over origins; beyond 16 frames only every (lag/8)-th to (lag/16)-th origin is used, for those in between
+repeat the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .mean_squared_displacement import brownian_covariance
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+LONGEST_LAG = 0.125
+"""Part of the trajectory that the longest lag covers: beyond it noise hides what the longest scale says."""
+MOST_BLOCKS = 32
+_FEWEST_BLOCKS = 4
+# Blocks of fewer lags than this share paths with their neighbours.
+_LAGS_PER_BLOCK = 2
+_DENSE_LAGS = 16
+_ORIGINS_PER_LAG = 8
+# Values (of 8 bytes) that one chunk of paths may hold.
+_CHUNK_VALUES = 4_000_000
+
+
+def scale_lags(n_frames: int) -> tuple[int, ...]:
+    """Return the lags of the scales: 1, 2, 3, 4, then by factors of √2, up to an eighth of the trajectory."""
+    longest = max(int(LONGEST_LAG * n_frames), 2)
+    grown = [round(4 * 2 ** (step / 2)) for step in range(1, 64)]
+    return tuple(lag for lag in (1, 2, 3, 4, *grown) if lag <= longest)
+
+
+def origin_stride(lag: int) -> int:
+    """Return the distance between the origins that are used at a lag, a power of two (frames)."""
+    return 1 if lag < _DENSE_LAGS else 1 << int(np.log2(lag / _ORIGINS_PER_LAG))
+
+
+@dataclass(frozen=True)
+class SquaredDisplacements:
+    """Squared displacements of one replica at every lag and origin, mean over the ions.
+
+    Attributes
+    ----------
+    lags
+        Lags (frames).
+    n_frames
+        Length of the replica.
+    by_origin_A2
+        One array per lag, shape [n_origins, 3] (Å²), origins `origin_stride` apart.
+    """
+
+    lags: tuple[int, ...]
+    n_frames: int
+    by_origin_A2: tuple[FloatArray, ...]
+
+    @property
+    def mean_A2(self) -> FloatArray:
+        """Mean over origins, shape [n_lags, 3] (Å²)."""
+        return np.array([values.mean(axis=0) for values in self.by_origin_A2])
+
+    def block_slopes(self, scale: int, blocks: int) -> FloatArray:
+        """Return the slope of a scale in equal blocks of origins, shape [n_blocks, 3] (Å² per frame)."""
+        upper = self.by_origin_A2[scale]
+        if scale == 0:
+            slopes = upper / self.lags[0]
+        else:
+            ratio = origin_stride(self.lags[scale]) // origin_stride(self.lags[scale - 1])
+            lower = self.by_origin_A2[scale - 1][::ratio][: len(upper)]
+            slopes = (upper - lower) / (self.lags[scale] - self.lags[scale - 1])
+        length = len(slopes) // blocks
+        return slopes[: length * blocks].reshape(blocks, length, 3).mean(axis=1)
+
+
+def squared_displacements(
+    positions_A: FloatArray,
+    lags: Sequence[int],
+    *,
+    atoms: IntArray,
+    drift_A: FloatArray | None = None,
+    weights: FloatArray | None = None,
+) -> SquaredDisplacements:
+    """Return squared displacements, mean over ``atoms``, or weighted where weights of mean 1 are given [n_atoms]."""
+    n_frames = len(positions_A)
+    sums = [np.zeros((len(range(0, n_frames - lag, origin_stride(lag))), 3)) for lag in lags]
+    size = max(1, _CHUNK_VALUES // (3 * n_frames))
+    for start in range(0, len(atoms), size):
+        moved = positions_A[:, atoms[start : start + size]]
+        if drift_A is not None:
+            moved = moved - drift_A[:, None]
+        if weights is not None:
+            moved = moved * np.sqrt(weights[start : start + size])[:, None]
+        for total, lag in zip(sums, lags, strict=True):
+            stride = origin_stride(lag)
+            steps = moved[lag::stride] - moved[: n_frames - lag : stride]
+            total += np.einsum("tij,tij->tj", steps, steps)
+    return SquaredDisplacements(tuple(lags), n_frames, tuple(total / len(atoms) for total in sums))
+
+
+@lru_cache(maxsize=32)
+def scale_covariance(n_frames: int, lags: tuple[int, ...]) -> FloatArray:
+    """Return the covariance of the slopes of all scales for a Brownian path of slope 1, shape [n_scales, n_scales]."""
+    weights = slope_matrix(lags)
+    return np.asarray(weights @ brownian_covariance(n_frames, np.array(lags, dtype=np.int64)) @ weights.T)
+
+
+def slope_matrix(lags: Sequence[int]) -> FloatArray:
+    """Return what makes mean squared displacements at ``lags`` the slopes of their scales, [n_scales, n_lags]."""
+    steps = np.diff(np.array([0, *lags], dtype=float))
+    return np.asarray((np.eye(len(lags)) - np.eye(len(lags), k=-1)) / steps[:, None])
+
+
+@lru_cache(maxsize=512)
+def _blocked_share(n_frames: int, lower: int, upper: int, blocks: int) -> float:
+    """Return which part of a Brownian slope's variance the scatter of its blocks shows: neighbours share paths."""
+    stride = origin_stride(upper)
+    shifts = np.arange(0, upper, stride)
+
+    def common(first: int, second: int) -> FloatArray:
+        overlap = np.maximum(np.minimum(first, shifts + second) - shifts, 0)
+        return 2.0 * overlap.astype(float) ** 2 if min(first, second) > 0 else np.zeros(len(shifts))
+
+    correlation = common(upper, upper) + common(lower, lower) - common(upper, lower) - common(lower, upper)
+
+    def variance(count: int) -> float:
+        pairs = np.maximum(count - np.arange(len(shifts)), 0) * correlation
+        return float(pairs[0] + 2.0 * pairs[1:].sum()) / count**2
+
+    length = len(range(0, n_frames - upper, stride)) // blocks
+    whole = variance(length * blocks)
+    return (variance(length) - whole) / (blocks - 1) / whole if whole > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class ScaleSlopes:
+    """Slopes of all scales of independent replicas, and their noise.
+
+    Attributes
+    ----------
+    replicas
+        Squared displacements of each, at the same lags.
+    paths
+        Independent one-dimensional paths per replica and axis: the number of ions, or 1 for a sum over them.
+    axes
+        Axes that are summed over.
+    """
+
+    replicas: tuple[SquaredDisplacements, ...]
+    paths: int
+    axes: tuple[int, ...] = (0, 1, 2)
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Lags of the scales (frames)."""
+        return self.replicas[0].lags
+
+    @property
+    def n_frames(self) -> int:
+        """Length of the shortest replica."""
+        return min(one.n_frames for one in self.replicas)
+
+    @property
+    def lengths(self) -> FloatArray:
+        """Length of each replica over their sum, shape [n_replicas]."""
+        lengths = np.array([one.n_frames for one in self.replicas], dtype=float)
+        return np.asarray(lengths / lengths.sum())
+
+    @property
+    def n_series(self) -> float:
+        """One-dimensional paths of `n_frames` frames in all."""
+        total = sum(one.n_frames for one in self.replicas)
+        return float(len(self.axes) * self.paths * total / self.n_frames)
+
+    @property
+    def mean_A2(self) -> FloatArray:
+        """Mean squared displacement, sum over axes, shape [n_lags] (Å²)."""
+        curves = [one.mean_A2[:, list(self.axes)].sum(axis=1) for one in self.replicas]
+        return np.asarray(np.average(curves, axis=0, weights=self.lengths))
+
+    @property
+    def slopes(self) -> FloatArray:
+        """Slope of each scale, sum over axes, shape [n_scales] (Å² per frame)."""
+        return np.asarray(slope_matrix(self.lags) @ self.mean_A2)
+
+    @property
+    def brownian(self) -> FloatArray:
+        """Relative covariance of the slopes for Brownian motion of independent ions, shape [n_scales, n_scales]."""
+        return scale_covariance(self.n_frames, self.lags) / self.n_series
+
+    def blocks(self, scale: int) -> int:
+        """Return into how many blocks the shortest replica is cut at a scale."""
+        lag = self.lags[scale]
+        wanted = (self.n_frames - lag) // max(_LAGS_PER_BLOCK * lag, 1)
+        return int(np.clip(wanted, _FEWEST_BLOCKS, MOST_BLOCKS))
+
+    def block_slopes(self, scale: int, blocks: int) -> FloatArray:
+        """Return slopes of a scale in blocks, sum over axes, shape [n_replicas, n_blocks] (Å² per frame)."""
+        return np.stack([one.block_slopes(scale, blocks)[:, list(self.axes)].sum(axis=1) for one in self.replicas])
+
+    def variance(self, scale: int) -> tuple[float, int]:
+        """Return the variance of a scale's mean slope (Å⁴ per frame²) and its degrees of freedom.
+
+        Never below that of Brownian motion of independent ions: nothing that moves at random is more regular.
+        """
+        blocks = self.blocks(scale)
+        values = self.block_slopes(scale, blocks)
+        of_replicas = values.var(axis=1, ddof=1) / blocks
+        scattered = float(np.sum(self.lengths**2 * of_replicas))
+        brownian = float(self.brownian[scale, scale] * values.mean() ** 2)
+        lower = self.lags[scale - 1] if scale else 0
+        share = _blocked_share(self.n_frames, lower, self.lags[scale], blocks)
+        return max(scattered + (1.0 - share) * brownian, brownian), len(values) * (blocks - 1)
+
+    def common_variance(self) -> FloatArray:
+        """Return what short scales vary by besides Brownian motion, and that of Brownian motion, [n, 2] (Å⁴/frame²)."""
+        found = []
+        for scale, lag in enumerate(self.lags):
+            if scale and lag > self.n_frames / (_LAGS_PER_BLOCK * MOST_BLOCKS):
+                break
+            brownian = float(self.brownian[scale, scale] * self.slopes[scale] ** 2)
+            total, _ = self.variance(scale)
+            found.append((max(total - brownian, 0.0), total))
+        return np.array(found)
+
+    def design_effect(self) -> float:
+        """Return by how much more than of independent ions the differences between short scales vary, from 1 on.
+
+        1 for independent ions, k where k always move together: then only every k-th is a path of its own. Differences
+        between scales, because in them what the number of hops varies by drops out.
+        """
+        slopes, ratios = self.slopes, []
+        for scale in range(len(self.lags) - 2):
+            longer = scale + 2
+            if self.lags[longer] > max(self.n_frames / (_LAGS_PER_BLOCK * MOST_BLOCKS), 4):
+                break
+            blocks = self.blocks(longer)
+            apart = self.block_slopes(scale, blocks) - self.block_slopes(longer, blocks)
+            found = float(np.sum(self.lengths**2 * apart.var(axis=1, ddof=1) / blocks))
+            model = self.brownian
+            expected = model[scale, scale] + model[longer, longer] - 2 * model[scale, longer]
+            expected *= max(slopes[scale], slopes[longer]) ** 2
+            if expected > 0:
+                ratios.append(found / expected)
+        return float(np.clip(np.median(ratios) if ratios else 1.0, 1.0, max(self.paths, 1)))

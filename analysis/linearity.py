@@ -1,0 +1,203 @@
+"""What is not diffusion: displacements whose growth follows another law, stops, or changes along the trajectory.
+
+**Law.** A power of time, MSD ∝ τ^β, is fitted to the slopes over a decade of lags or more. Where β differs from 1 by
+more than chance allows (three standard deviations), and the law is 20 times as likely as all crossovers to linear
+growth together (by their evidence), the displacement is sub- or superdiffusive at all times that were seen, and has no
+diffusivity; a crossover is bent in logarithms and no such law (Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys.
+2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still falls at a third of the longest lag, nobody knows its
+asymptote.
+
+**Time.** Slopes of a short scale in blocks of the trajectory: a trend (Student's t of a line), a difference of its
+thirds (F), or of its first sixth from the rest (t), means ions that freeze, melt or come from a start that was not
+equilibrated.
+
+**Replicas.** Their mean slopes against the scatter of the blocks within them (F).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import f as f_distribution
+from scipy.stats import f_oneway, linregress, ttest_ind
+
+from .crossover import Asymptote, CrossoverModels, log_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .displacement_scales import ScaleSlopes
+
+FloatArray = NDArray[np.float64]
+
+SCATTER_LEVEL = 0.005
+"""Probability with which equal parts or replicas would differ by more; below it they are held to differ."""
+_EXPONENTS = np.arange(0.02, 2.01, 0.02)
+_SURE = 9.0  # Δχ² of three standard deviations
+_DECADE = 10.0
+_LEAST_LOG_ODDS = 3.0
+# Part of the asymptote by which the slope may still differ from it at a third of the longest lag.
+_UNFINISHED = 0.25
+_UNFINISHED_SCALE = -4
+_TIME_BLOCKS = 12
+_FEWEST_TIME_BLOCKS = 6
+_START_BLOCKS = 2  # a sixth: what a start that was not equilibrated often spoils
+_BLOCKS_PER_LAG = 64
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """A power of time through the slopes.
+
+    Attributes
+    ----------
+    exponent
+        The exponent that fits best, over the lags from ``start`` on (frames).
+    excess
+        By how much χ² of exponent 1 is above that of the best.
+    log_odds
+        Logarithm of its odds against linear growth after a crossover, before which both were as likely.
+    """
+
+    exponent: float
+    start: int
+    excess: float
+    log_odds: float
+
+    def deviates(self, tolerance: float) -> bool:
+        """Return whether the displacement surely grows with another power than 1."""
+        different = self.excess > _SURE and abs(self.exponent - 1.0) >= tolerance
+        return different and self.log_odds > _LEAST_LOG_ODDS
+
+
+@dataclass(frozen=True)
+class LinearityCheck:
+    """What speaks against diffusion.
+
+    Attributes
+    ----------
+    law
+        The power law.
+    anomalous, unfinished
+        Whether that law holds instead of linear growth; whether the slope still changes at the longest lag.
+    changes
+        Whether parts of the trajectory differ by more than chance allows; ``later_over_earlier`` is the ratio of the
+        slopes of the second and the first half.
+    scattered
+        Whether replicas do.
+    """
+
+    law: PowerLaw
+    anomalous: bool
+    unfinished: bool
+    changes: bool
+    later_over_earlier: float
+    scattered: bool
+
+    @property
+    def linear(self) -> bool:
+        """Whether the displacement grows linearly at long times."""
+        return not (self.anomalous or self.unfinished)
+
+    @property
+    def steady(self) -> bool:
+        """Whether all parts of the trajectories agree."""
+        return not (self.changes or self.scattered)
+
+    @classmethod
+    def at_rest(cls) -> LinearityCheck:
+        """Return what holds where nothing moves."""
+        return cls(PowerLaw(0.0, 0, 0.0, 0.0), False, True, False, 1.0, False)
+
+
+def power_law(
+    slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, lags: Sequence[int], models: CrossoverModels
+) -> PowerLaw:
+    """Return the power law of slopes with that relative covariance, from the scale on from which it is likeliest."""
+    edges = np.array([0, *lags], dtype=float)
+    shapes = np.diff(edges[None] ** _EXPONENTS[:, None], axis=1) / np.diff(edges)
+    # The amplitude is that of the longest scale, as the asymptote is: so evidences can be compared.
+    shapes /= shapes[:, -1:]
+    linear = int(np.argmin(np.abs(_EXPONENTS - 1.0)))
+    found = []
+    for first in range(max(len(lags) - 2, 1)):
+        size, start = asymptote.size[first:], int(edges[first])
+        if found and lags[-1] < _DECADE * max(start, 1):
+            break
+        noise = covariance[first:, first:]
+        # In units of each scale's size: slopes of one frame and of thousands share one matrix.
+        inverse = np.linalg.inv(noise)
+        scaled, model = slopes[first:] / size, shapes[:, first:] / size
+        along = np.einsum("bk,kl,bl->b", model, inverse, model)
+        misfit = float(scaled @ inverse @ scaled) - (model @ inverse @ scaled) ** 2 / along
+        best = int(np.argmin(misfit))
+        spread = np.linalg.slogdet(noise)[1] + 2.0 * np.log(size).sum()
+        evidence = float(logsumexp(-0.5 * (spread + np.log(along) + misfit)) - np.log(len(_EXPONENTS)))
+        odds = evidence - log_evidence(slopes[first:], asymptote, covariance, models)
+        found.append(PowerLaw(float(_EXPONENTS[best]), start, float(misfit[linear] - misfit[best]), odds))
+    return max(found, key=lambda one: one.log_odds)
+
+
+def check_linearity(
+    displacements: ScaleSlopes,
+    asymptote: Asymptote,
+    covariance: FloatArray,
+    models: CrossoverModels,
+    tolerance: float,
+) -> LinearityCheck:
+    """Return what speaks against diffusion of ions with these displacements."""
+    law = power_law(displacements.slopes, asymptote, covariance, displacements.lags, models)
+    changes, later = _changes(displacements)
+    return LinearityCheck(
+        law=law,
+        anomalous=law.deviates(tolerance),
+        unfinished=bool(abs(asymptote.deviation[_UNFINISHED_SCALE:][0]) > _UNFINISHED),
+        changes=changes,
+        later_over_earlier=later,
+        scattered=_scattered(displacements),
+    )
+
+
+def _time_blocks(displacements: ScaleSlopes) -> FloatArray | None:
+    """Return slopes of a short scale in blocks of time, shape [n_replicas, n_blocks]; None where there are too few."""
+    lags = np.array(displacements.lags)
+    scale = max(int(np.searchsorted(lags, displacements.n_frames / _BLOCKS_PER_LAG, side="right")) - 1, 0)
+    fewest = min(len(one.by_origin_A2[scale]) for one in displacements.replicas)
+    blocks = min(_TIME_BLOCKS, fewest // 2)
+    return displacements.block_slopes(scale, blocks) if blocks >= _FEWEST_TIME_BLOCKS else None
+
+
+def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
+    values = _time_blocks(displacements)
+    if values is None or not np.ptp(values):
+        return False, 1.0
+    count = values.shape[1]
+    earlier, later = values[:, : count // 2].mean(), values[:, count - count // 2 :].mean()
+    ratio = float(later / earlier) if earlier > 0 else np.inf
+    # Replicas differ for other reasons: only what changes within each counts.
+    within = values - values.mean(axis=1, keepdims=True)
+    times = np.tile(np.arange(count), (len(values), 1))
+    trend = linregress(times.ravel(), within.ravel()).pvalue
+    thirds = f_oneway(*(part.ravel() for part in np.array_split(within, 3, axis=1))).pvalue
+    start = ttest_ind(within[:, :_START_BLOCKS].ravel(), within[:, _START_BLOCKS:].ravel()).pvalue
+    return bool(min(trend, thirds, start) < SCATTER_LEVEL), ratio
+
+
+def _scattered(displacements: ScaleSlopes) -> bool:
+    values = _time_blocks(displacements)
+    if values is None or len(values) < 2:
+        return False
+    means, weights = values.mean(axis=1), displacements.lengths
+    within = values.var(axis=1, ddof=1) / values.shape[1]
+    if not within.any():
+        return bool(np.ptp(means) > 0)
+    # The variance of a mean slope falls with the length of its replica.
+    expected = float(np.sum(weights * within))
+    mean = float(weights @ means)
+    between = float(np.sum(weights * len(values) * (means - mean) ** 2)) / (len(values) - 1)
+    freedom = len(values) * (values.shape[1] - 1)
+    return bool(f_distribution.sf(between / expected, len(values) - 1, freedom) < SCATTER_LEVEL)
