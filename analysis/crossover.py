@@ -26,7 +26,7 @@ from scipy.stats import gamma
 FloatArray = NDArray[np.float64]
 
 # Shares of the models before any data: no crossover, one, two.
-_NONE, _ONE, _TWO = 0.2, 0.3, 0.5
+_NONE, _ONE, _TWO = 0.3, 0.25, 0.45
 # Amplitudes over the asymptote: of one term; of the slower of two, whose faster one (vibrations) is of any size.
 _AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SLOW_AMPLITUDES = (0.1, 0.3, 1.0)
@@ -41,7 +41,8 @@ _ROUNDS = 2
 # Shares of a scaled tracer curve: its crossover taken over, or scaled by 1 ± 0.5, or 1 ± 1; the rest is free.
 _SCALED = ((0.0, 0.15), (0.5, 0.25), (1.0, 0.6))
 _FREE = 0.1
-_NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 3e-3
+_GRID = np.linspace(-8.0, 8.0, 161)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
     squares = np.einsum("sik,sil->ikl", shades, shades) / len(_SHADES)
     rarer = np.ones(_TIMES)
     if hop_time is not None:
-        rarer = np.minimum(1.0, max(_HOPS_REMEMBERED * hop_time, 1.0) / times)
+        rarer = np.minimum(1.0, max(_HOPS_REMEMBERED * hop_time, 1.0) / times) ** 1.5
     n_scales = len(lags)
     covariances, shares = [np.zeros((1, n_scales, n_scales))], [np.array([_NONE])]
     # Large amplitudes are rarer than those below 1, by their size.
@@ -138,9 +139,13 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
 def scaled_models(asymptote: Asymptote, free: CrossoverModels) -> CrossoverModels:
     """Return the models of a curve whose crossover resembles that of ``asymptote``; ``free`` are those of any."""
     outer = np.outer(asymptote.deviation, asymptote.deviation)
+    few = slice(0, 1 + _TIMES * len(_AMPLITUDES))  # two free terms need not be tried where the curve is scaled
     scaled = np.stack([asymptote.deviation_covariance + factor**2 * outer for factor, _ in _SCALED])
     shares = (1.0 - _FREE) * np.array([share for _, share in _SCALED])
-    return CrossoverModels(np.concatenate([scaled, free.covariances]), np.concatenate([shares, _FREE * free.shares]))
+    return CrossoverModels(
+        np.concatenate([scaled, free.covariances[few]]),
+        np.concatenate([shares, _FREE * free.shares[few] / free.shares[few].sum()]),
+    )
 
 
 def asymptotic_slope(
@@ -188,11 +193,14 @@ def asymptotic_slope(
 def _regressed(
     slopes: FloatArray, expected: FloatArray, total: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return C⁻¹[expected, slopes], the precision and moment of the amplitude, and the log evidence of every model."""
-    solved = np.linalg.solve(total, np.broadcast_to(np.stack([expected, slopes], 1), (*total.shape[:2], 2)))
-    precision, moment = solved[:, :, 0] @ expected, solved[:, :, 1] @ expected
-    misfit = solved[:, :, 1] @ slopes - moment**2 / precision
-    evidence = -0.5 * (np.linalg.slogdet(total)[1] + np.log(precision) + misfit)
+    """Return C⁻¹ [expected, slopes], the precision and moment of the amplitude, and the log evidence of every model."""
+    inverse = np.linalg.inv(np.linalg.cholesky(total))
+    halves = inverse @ np.stack([expected, slopes], 1)
+    solved = np.swapaxes(inverse, 1, 2) @ halves
+    precision, moment = np.sum(halves[:, :, 0] ** 2, 1), np.sum(halves[:, :, 0] * halves[:, :, 1], 1)
+    misfit = np.sum(halves[:, :, 1] ** 2, 1) - moment**2 / precision
+    half_determinant = -np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(1)
+    evidence = -half_determinant - 0.5 * (np.log(precision) + misfit)
     return solved, precision, moment, evidence
 
 
@@ -231,7 +239,7 @@ def mixture_quantiles(asymptote: Asymptote, quantum: float, levels: Sequence[flo
     spread = float(np.sqrt(shares @ (variances + (values - middle) ** 2) + quantum * middle)) / middle
     if spread < 1e-9:
         return np.full(len(levels), middle)
-    true = middle * np.exp(np.linspace(-8.0, 8.0, 401) * min(spread, 1.5))
+    true = middle * np.exp(_GRID * min(spread, 1.5))
     shape = true / ((variances / asymptote.scale**2)[:, None] * true + quantum)
     below = shares @ gamma.sf(np.maximum(values, 0.0)[:, None], shape, scale=true / shape)
     return np.asarray(np.interp(levels, np.maximum.accumulate(below), true))

@@ -16,7 +16,7 @@ Whether it is diffusion at all is asked in `ionloop.analysis.linearity`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from .crossover import (
     scaled_models,
 )
 from .displacement_scales import LONGEST_LAG, ScaleSlopes, scale_covariance, slope_matrix
-from .linearity import LinearityCheck, check_linearity, power_law
+from .linearity import LinearityCheck, check_linearity, is_unfinished, power_law
 from .mean_squared_displacement import brownian_covariance
 
 FloatArray = NDArray[np.float64]
@@ -174,7 +174,9 @@ def find_window(
     models = crossover_models(scales)
     asymptote = asymptotic_slope(slopes, covariance, models)
     law = power_law(slopes, asymptote, covariance, scales, models)
-    return _window(asymptote, covariance, scales, law.exponent, not law.deviates(settings.exponent_tolerance))
+    anomalous = law.deviates(settings.exponent_tolerance)
+    diffusive = not (anomalous or is_unfinished(asymptote, scales, float(curve[-1])))
+    return _window(asymptote, covariance, scales, law.exponent, diffusive)
 
 
 def _window(
@@ -290,10 +292,13 @@ def upper_bound(found: Diffusion, displacements: ScaleSlopes) -> Estimate:
     """Return the estimate of what is not known to diffuse: from zero to what the longest lag leaves possible."""
     if found.asymptote is None:
         return found.estimate
-    last = len(displacements.lags) - 1
-    rise = float(displacements.mean_A2[last] / displacements.lags[last]) / (2 * len(displacements.axes))
-    noise = np.sqrt(float(displacements.brownian[last, last]) + found.event[1])
-    bound = rise * (1.0 + _NORMAL_QUANTILE * float(noise))
+    last, axes = len(displacements.lags) - 1, list(displacements.axes)
+    # The fastest replica, and the faster half where they differ: what is the mean of unlike things is none of them.
+    rise = max(float(one.mean_A2[last, axes].sum()) for one in displacements.replicas) / displacements.lags[last]
+    ratio = found.check.later_over_earlier if found.check.changes else 1.0
+    rise *= 2.0 * max(ratio, 1.0) / (1.0 + ratio) if np.isfinite(ratio) else 2.0
+    noise = len(displacements.replicas) * (float(displacements.brownian[last, last]) + found.event[1])
+    bound = rise / (2 * len(axes)) * (1.0 + _NORMAL_QUANTILE * float(np.sqrt(noise)))
     return found.estimate.model_copy(update={"low": 0.0, "high": max(found.estimate.high, bound)})
 
 
@@ -326,8 +331,3 @@ def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
 def _without_events(one: Diffusion) -> FloatArray:
     assert one.asymptote is not None
     return np.maximum(mixture_quantiles(one.asymptote, 0.0, _LEVELS[:3]), np.finfo(float).tiny)
-
-
-def same(found: Diffusion, estimate: Estimate) -> Diffusion:
-    """Return the diffusion with another estimate."""
-    return replace(found, estimate=estimate)

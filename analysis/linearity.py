@@ -47,6 +47,8 @@ _TIME_BLOCKS = 12
 _FEWEST_TIME_BLOCKS = 6
 _START_BLOCKS = 2  # a sixth: what a start that was not equilibrated often spoils
 _BLOCKS_PER_LAG = 64
+_EQUAL = 1e-9
+_LEAST_GROWTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,12 @@ def power_law(
     return max(found, key=lambda one: one.log_odds)
 
 
+def is_unfinished(asymptote: Asymptote, lags: Sequence[int], displacement_A2: float) -> bool:
+    """Return whether the slope still changes at long lags, or what grows is little beside what does not (a cage)."""
+    changes = abs(asymptote.deviation[_UNFINISHED_SCALE:][0]) > _UNFINISHED
+    return bool(changes or asymptote.mean * lags[-1] < _LEAST_GROWTH * displacement_A2)
+
+
 def check_linearity(
     displacements: ScaleSlopes,
     asymptote: Asymptote,
@@ -155,7 +163,7 @@ def check_linearity(
     return LinearityCheck(
         law=law,
         anomalous=law.deviates(tolerance),
-        unfinished=bool(abs(asymptote.deviation[_UNFINISHED_SCALE:][0]) > _UNFINISHED),
+        unfinished=is_unfinished(asymptote, displacements.lags, float(displacements.mean_A2[-1])),
         changes=changes,
         later_over_earlier=later,
         scattered=_scattered(displacements),
@@ -173,7 +181,7 @@ def _time_blocks(displacements: ScaleSlopes) -> FloatArray | None:
 
 def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
     values = _time_blocks(displacements)
-    if values is None or not np.ptp(values):
+    if values is None or np.ptp(values) <= _EQUAL * np.abs(values).max():
         return False, 1.0
     count = values.shape[1]
     earlier, later = values[:, : count // 2].mean(), values[:, count - count // 2 :].mean()
@@ -193,8 +201,8 @@ def _scattered(displacements: ScaleSlopes) -> bool:
         return False
     means, weights = values.mean(axis=1), displacements.lengths
     within = values.var(axis=1, ddof=1) / values.shape[1]
-    if not within.any():
-        return bool(np.ptp(means) > 0)
+    if within.max() <= (_EQUAL * np.abs(means).max()) ** 2:
+        return bool(np.ptp(means) > _EQUAL * np.abs(means).max())
     # The variance of a mean slope falls with the length of its replica.
     expected = float(np.sum(weights * within))
     mean = float(weights @ means)

