@@ -16,12 +16,12 @@ crossover is that of the tracer, or any part of it, or as it likes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import gamma
+from scipy.stats import chi2, gamma
 
 FloatArray = NDArray[np.float64]
 
@@ -38,6 +38,10 @@ _SHADES = (-1.0, -0.5, 0.0, 0.5, 1.0)  # a term stands for all times up to halfw
 # Memory of more than this many hops becomes rarer with its length.
 _HOPS_REMEMBERED = 4.0
 _ROUNDS = 2
+_FEWEST_SCALES = 4
+_FIT_LEVEL = 0.999
+_LEAST_SLOPE = 1e-6  # of the largest: below it nothing moves
+_JITTER = 1e-12
 # Shares of a scaled tracer curve: its crossover taken over, or scaled by 1 ± 0.5, or 1 ± 1; the rest is free.
 _SCALED = ((0.0, 0.15), (0.5, 0.25), (1.0, 0.6))
 _FREE = 0.1
@@ -77,6 +81,8 @@ class Asymptote:
         Covariance of these over the models, shape [n_scales, n_scales].
     bias
         Root-mean-square deviation of each scale over the models, shape [n_scales] (Å² per frame).
+    first
+        The first scale that was used.
     """
 
     shares: FloatArray
@@ -86,6 +92,7 @@ class Asymptote:
     deviation: FloatArray
     deviation_covariance: FloatArray
     bias: FloatArray
+    first: int
 
     @property
     def scale(self) -> float:
@@ -149,9 +156,13 @@ def scaled_models(asymptote: Asymptote, free: CrossoverModels) -> CrossoverModel
 
 
 def asymptotic_slope(
-    slopes: FloatArray, covariance: FloatArray, models: CrossoverModels, deviation: FloatArray | None = None
+    slopes: FloatArray,
+    covariance: FloatArray,
+    models: CrossoverModels,
+    deviation: FloatArray | None = None,
+    start: int = 0,
 ) -> Asymptote:
-    """Return the asymptote of slopes.
+    """Return the asymptote of slopes, of those scales from the first one on from which some model fits them.
 
     Parameters
     ----------
@@ -161,14 +172,40 @@ def asymptotic_slope(
         Relative covariance of their noise, shape [n_scales, n_scales].
     deviation
         Slopes over the asymptote, less 1, that are expected, shape [n_scales]; none: 0.
+    start
+        First scale that is tried.
     """
     expected = np.ones(len(slopes)) if deviation is None else 1.0 + deviation
-    size = _smoothed(slopes, expected, np.diag(covariance))
+    least = _LEAST_SLOPE * float(np.abs(slopes).max())
+    for first in range(min(start, len(slopes) - 1), max(len(slopes) - _FEWEST_SCALES, start) + 1):
+        kept = slice(first, None)
+        part = CrossoverModels(models.covariances[:, kept, kept], models.shares)
+        found, misfit = _asymptote_of(slopes[kept], expected[kept], covariance[kept, kept], part, least)
+        if misfit <= chi2.ppf(_FIT_LEVEL, max(len(slopes) - first - 1, 1)):
+            break
+    # What fits no model (vibrations that swing, ballistic flight) is as it was measured.
+    missing = np.zeros((len(slopes), len(slopes)))
+    missing[kept, kept] = found.deviation_covariance
+    return replace(
+        found,
+        size=np.concatenate([np.maximum(np.abs(slopes[:first]), least), found.size]),
+        deviation=np.concatenate([slopes[:first] / max(found.mean, 0.1 * found.scale) - 1.0, found.deviation]),
+        deviation_covariance=missing,
+        bias=np.concatenate([np.full(first, np.inf), found.bias]),
+        first=first,
+    )
+
+
+def _asymptote_of(
+    slopes: FloatArray, expected: FloatArray, covariance: FloatArray, models: CrossoverModels, least: float
+) -> tuple[Asymptote, float]:
+    """Return the asymptote of slopes, and χ² of the model that fits best."""
+    size = _smoothed(slopes, expected, np.diag(covariance), least)
     for last in (*(False,) * (_ROUNDS - 1), True):
         scale = float(size[-1])
         deviations = models.covariances * scale**2
         total = covariance * np.outer(size, size) + deviations
-        solved, precision, moment, evidence = _regressed(slopes, expected, total)
+        solved, precision, moment, evidence, misfit = _regressed(slopes, expected, total)
         shares = np.exp(evidence - evidence.max()) * models.shares
         shares /= shares.sum()
         values = moment / precision
@@ -176,10 +213,10 @@ def asymptotic_slope(
         fitted = shares @ (np.maximum(values, 0.1 * scale)[:, None] * expected + moved)
         if not last:
             # The noise of a slope goes with its true size: that of the smoothed curve, not of the noisy slope.
-            size = np.maximum(fitted, 0.2 * size)
+            size = np.maximum(fitted, np.maximum(0.2 * size, least))
     mean = max(float(shares @ values), 0.1 * scale)
     about = moved - shares @ moved
-    return Asymptote(
+    found = Asymptote(
         shares=shares,
         values=values,
         variances=1.0 / precision,
@@ -187,13 +224,17 @@ def asymptotic_slope(
         deviation=np.maximum(fitted / mean - 1.0, -0.9),
         deviation_covariance=np.einsum("p,pk,pl->kl", shares, about, about) / mean**2,
         bias=np.sqrt(shares @ (values[:, None] * (expected - 1.0) + moved) ** 2),
+        first=0,
     )
+    return found, float(misfit.min())
 
 
 def _regressed(
     slopes: FloatArray, expected: FloatArray, total: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return C⁻¹ [expected, slopes], the precision and moment of the amplitude, and the log evidence of every model."""
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return C⁻¹ [expected, slopes], precision and moment of the amplitude, log evidence and χ² of every model."""
+    size = np.sqrt(np.diagonal(total, axis1=1, axis2=2))
+    total = total + _JITTER * np.eye(len(slopes)) * size[:, None, :] ** 2
     inverse = np.linalg.inv(np.linalg.cholesky(total))
     halves = inverse @ np.stack([expected, slopes], 1)
     solved = np.swapaxes(inverse, 1, 2) @ halves
@@ -201,7 +242,7 @@ def _regressed(
     misfit = np.sum(halves[:, :, 1] ** 2, 1) - moment**2 / precision
     half_determinant = -np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(1)
     evidence = -half_determinant - 0.5 * (np.log(precision) + misfit)
-    return solved, precision, moment, evidence
+    return solved, precision, moment, evidence, misfit
 
 
 def log_evidence(slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, models: CrossoverModels) -> float:
@@ -214,9 +255,8 @@ def log_evidence(slopes: FloatArray, asymptote: Asymptote, covariance: FloatArra
     return float(logsumexp(evidence, b=models.shares))
 
 
-def _smoothed(slopes: FloatArray, expected: FloatArray, variances: FloatArray) -> FloatArray:
+def _smoothed(slopes: FloatArray, expected: FloatArray, variances: FloatArray, least: float) -> FloatArray:
     """Return a first guess of the true slopes: each the weighted mean of itself and all longer scales."""
-    least = 1e-3 * float(np.abs(slopes).max())
     weights = 1.0 / variances
     if np.any(expected != 1.0):
         return np.asarray(expected * max(float(np.average(slopes / expected, weights=weights)), least))

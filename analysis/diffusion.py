@@ -238,7 +238,9 @@ def alike(displacements: ScaleSlopes, ions: Diffusion) -> Diffusion:
         return _at_rest(displacements)
     covariance = displacements.brownian
     models = scaled_models(ions.asymptote, ions.models)
-    asymptote = asymptotic_slope(displacements.slopes, covariance, models, ions.asymptote.deviation)
+    asymptote = asymptotic_slope(
+        displacements.slopes, covariance, models, ions.asymptote.deviation, ions.asymptote.first
+    )
     window = _window(asymptote, covariance, displacements.lags, ions.window.exponent, ions.window.diffusive)
     scale = displacements.lags.index(window.end)
     event, widened = _event_variance(displacements, scale, float(covariance[scale, scale]), asymptote.mean)

@@ -7,8 +7,8 @@ diffusivity; a crossover is bent in logarithms and no such law (Metzler, Jeon, C
 2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still falls at a third of the longest lag, nobody knows its
 asymptote.
 
-**Time.** Slopes of a short scale in blocks of the trajectory: a trend (Student's t of a line), a difference of its
-thirds (F), or of its first sixth from the rest (t), means ions that freeze, melt or come from a start that was not
+**Time.** Slopes of a short scale in blocks of the trajectory: a trend, a difference of its thirds, or of its first
+sixth from the rest (F tests), means ions that freeze, melt or come from a start that was not
 equilibrated.
 
 **Replicas.** Their mean slopes against the scatter of the blocks within them (F).
@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import f as f_distribution
-from scipy.stats import f_oneway, linregress, ttest_ind
 
 from .crossover import Asymptote, CrossoverModels, log_evidence
 
@@ -125,7 +124,7 @@ def power_law(
     # The amplitude is that of the longest scale, as the asymptote is: so evidences can be compared.
     shapes /= shapes[:, -1:]
     linear = int(np.argmin(np.abs(_EXPONENTS - 1.0)))
-    found = []
+    found: list[PowerLaw] = []
     for first in range(max(len(lags) - 2, 1)):
         size, start = asymptote.size[first:], int(edges[first])
         if found and lags[-1] < _DECADE * max(start, 1):
@@ -188,11 +187,21 @@ def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
     ratio = float(later / earlier) if earlier > 0 else np.inf
     # Replicas differ for other reasons: only what changes within each counts.
     within = values - values.mean(axis=1, keepdims=True)
-    times = np.tile(np.arange(count), (len(values), 1))
-    trend = linregress(times.ravel(), within.ravel()).pvalue
-    thirds = f_oneway(*(part.ravel() for part in np.array_split(within, 3, axis=1))).pvalue
-    start = ttest_ind(within[:, :_START_BLOCKS].ravel(), within[:, _START_BLOCKS:].ravel()).pvalue
-    return bool(min(trend, thirds, start) < SCATTER_LEVEL), ratio
+    blocks = np.arange(count)
+    thirds = np.minimum(blocks * 3 // count, 2)
+    patterns = (blocks[:, None], np.stack([thirds == 0, thirds == 1], 1), (blocks < _START_BLOCKS)[:, None])
+    return min(_chance(within, one.astype(float)) for one in patterns) < SCATTER_LEVEL, ratio
+
+
+def _chance(within: FloatArray, pattern: FloatArray) -> float:
+    """Return with which chance blocks [n_replicas, n_blocks] of mean 0 follow patterns [n_blocks, n] so much (F)."""
+    directions = np.linalg.qr(pattern - pattern.mean(axis=0))[0]
+    followed = len(within) * float(np.sum((within.mean(axis=0) @ directions) ** 2))
+    rest = float(np.sum(within**2)) - followed
+    freedom = len(within) * (within.shape[1] - 1) - directions.shape[1]
+    if rest <= 0:
+        return 0.0
+    return float(f_distribution.sf(followed / directions.shape[1] / (rest / freedom), directions.shape[1], freedom))
 
 
 def _scattered(displacements: ScaleSlopes) -> bool:
