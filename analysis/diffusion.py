@@ -108,7 +108,7 @@ class Window:
     Attributes
     ----------
     start, end
-        First and last lag (frames); 0 where the displacement grows linearly from the first frame on.
+        First and last lag (frames); the same where the displacement grows linearly from the first frame on.
     diffusive
         Whether the displacement grows linearly there; if not, these are just the longest lags.
     exponent
@@ -185,7 +185,7 @@ def _window(
     noise = np.sqrt(np.diag(covariance)) * max(asymptote.mean, 0.0)
     free = np.flatnonzero(asymptote.bias <= _LARGEST_BIAS * noise)
     scale = int(free[0]) if len(free) and diffusive else len(lags) - 1
-    return Window(lags[scale - 1] if scale else 0, lags[scale], diffusive, exponent)
+    return Window(lags[max(scale - 1, 0)], lags[scale], diffusive, exponent)
 
 
 def slope_weights(n_frames: int, lags: IntArray, n_series: float) -> tuple[FloatArray, float]:
