@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..errors import InputError
 from ..store.connection import Store
 from .holds import Control, Hold, control_of, decide, over_budget
-from .queue_jobs import cancel_queue_jobs
+from .queue_jobs import cancel_queue_jobs, check_reach
 from .scheduler import Scheduler
 from .schedulers import scheduler_of
 from .status import find_campaign
@@ -58,9 +58,10 @@ def cancel(
     Raises
     ------
     InputError
-        If there is no such campaign.
+        If there is no such campaign, or its queue cannot be reached from this machine; nothing has changed then.
     """
     campaign = find_campaign(store, name).id
+    check_reach(store, campaign, scheduler)
     control = decide(store, campaign, hold=Hold.CANCELLED.value, reason="cancelled by hand")
     return control, cancel_queue_jobs(store, campaign, scheduler)
 

@@ -16,7 +16,7 @@ from ..errors import IonloopError
 from ..store.connection import Store
 from .heartbeat import ENVIRONMENT_EXIT, PROCESS_FIELDS, worker_is_lost
 from .lost_jobs import Loss, recover_lost_jobs
-from .scheduler import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler
+from .scheduler import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler, SchedulerError
 from .worker_process import last_line, last_lines
 
 _EXCEEDED_MEMORY = re.compile(r"exceeded (job |step )?memory limit", re.IGNORECASE)
@@ -231,6 +231,20 @@ def _recover_jobs_of(store: Store, job: QueueJob, facts: QueueFacts) -> None:
         store.workers.update_many(
             {"_id": {"$in": names}, "state": "running"}, {"$set": {"state": "ended", "progress": None}}
         )
+
+
+def check_reach(store: Store, campaign: str, scheduler: Callable[[str], Scheduler]) -> None:
+    """Ask the queues that hold jobs of a campaign, without changing anything.
+
+    Raises
+    ------
+    InputError
+        If a scheduler's commands are not on this machine.
+    """
+    for job in queue_jobs(store, campaign, only_active=True):
+        # A queue that does not answer now may do so when it is asked to cancel.
+        with suppress(SchedulerError):
+            scheduler(job.scheduler).ask([job.reference])
 
 
 def cancel_queue_jobs(store: Store, campaign: str, scheduler: Callable[[str], Scheduler]) -> list[str]:

@@ -8,7 +8,7 @@ from ionloop.errors import InputError
 from ionloop.states import State
 from ionloop.workflows.control import cancel, pause, resume, set_priority
 from ionloop.workflows.generation_loop import label_job
-from ionloop.workflows.holds import charge, core_hours, enforce_budget, over_budget
+from ionloop.workflows.holds import charge, control_of, core_hours, enforce_budget, over_budget
 from ionloop.workflows.jobs import Graph
 from ionloop.workflows.queue_jobs import QueueJob, adopt_queue_job
 from ionloop.workflows.status import campaign_status
@@ -56,8 +56,20 @@ class FakeScheduler:
     def __init__(self) -> None:
         self.cancelled: list[str] = []
 
+    def ask(self, jobs) -> dict:
+        return {}
+
     def cancel(self, jobs) -> None:
         self.cancelled += jobs
+
+
+def test_a_queue_out_of_reach_leaves_the_campaign_as_it_was(labels, monkeypatch, tmp_path):
+    job = {"scheduler": "slurm", "campaign": "small", "resources": "labels", "cores": 4, "log": "", "submitted": 1.0}
+    adopt_queue_job(labels.store, QueueJob(id="slurm-7", job="7", state="running", **job))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="not on this machine"):
+        cancel(labels.store, "small")
+    assert control_of(labels.store, "small").hold is None
 
 
 def test_a_cancelled_campaign_is_taken_out_of_the_queue_and_can_be_taken_back(labels):
