@@ -38,6 +38,8 @@ _LOSS_WEIGHTS = frozenset(
         *(f"config_{name}_weight" for name in ("energy", "force", "forces", "stress", "virial", "virials")),
     }
 )
+REFUSED_KEYS = _LOSS_WEIGHTS | frozenset(_UNUSABLE)
+"""Entries and columns that weigh labels elsewhere, and that :func:`read_weights` refuses with the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,14 +215,17 @@ def _refuse_others(values: Mapping[str, Any]) -> None:
         lower = key.lower()
         if lower in _UNUSABLE:
             raise InputError(f"{key} cannot be used: {_UNUSABLE[lower]}; remove it")
-        if lower in _LOSS_WEIGHTS and not _is_one(value):
+        if lower in _LOSS_WEIGHTS and not changes_nothing(lower, value):
             raise InputError(
                 f"{key} is a factor in the loss of another program; here standard deviations weigh labels: write "
                 f"{ENERGY_SIGMA} (eV), {FORCE_SIGMA} (eV/Å), {VIRIAL_SIGMA} (eV), or remove it"
             )
 
 
-def _is_one(value: Any) -> bool:
+def changes_nothing(key: str, value: Any) -> bool:
+    """Say whether a factor in the loss of another program is one everywhere; masks always say something."""
+    if not key.endswith(("weight", "weights")):
+        return False
     try:
         return bool(np.all(np.asarray(value, dtype=np.float64) == 1.0))
     except (TypeError, ValueError):

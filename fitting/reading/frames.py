@@ -326,7 +326,8 @@ def _numbers(columns: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _atomic_number(word: str) -> int:
-    number = int(word) if word.isdigit() else atomic_numbers.get(word.capitalize(), 0)
+    bare = word.removesuffix(".0")
+    number = int(bare) if bare.isdigit() else atomic_numbers.get(word.capitalize(), 0)
     if not 0 < number <= _LARGEST_ATOMIC_NUMBER:
         raise _Problem(f"{word!r} is not a chemical symbol")
     return number

@@ -17,6 +17,7 @@ SMALLEST_SEPARATION_A = 7.0
 SEPARATION_OVER_RADII = 1.8
 """Periodic images of an isolated atom are farther apart than both: crystals reach 5.3 Å (caesium) and 1.2 times the sum
 of two covalent radii."""
+_DOUBTFUL_SEPARATION_A = 5.0
 SAME_ENERGY_EV = 1e-5
 LARGEST_STAND_IN_EV = 15.0
 """No free atom has an energy so far above zero: then those that stand beside it are of another reference."""
@@ -24,10 +25,11 @@ LARGEST_STAND_IN_EV = 15.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a frame is an isolated atom, and what is wrong with it, if anything."""
+    """Whether a frame is an isolated atom, what is wrong with it, if anything, and what is doubtful."""
 
     isolated: bool
     objection: str = ""
+    remark: str = ""
 
 
 def is_named_isolated(config_type: str) -> bool:
@@ -42,8 +44,8 @@ def judge(atoms: Atoms, config_type: str) -> Verdict:
         objection = f"config_type={config_type} says isolated atom, but the frame has {len(atoms)} atoms"
         return Verdict(False, objection if named else "")
     separation = image_separation_A(atoms)
-    needed = max(SMALLEST_SEPARATION_A, SEPARATION_OVER_RADII * 2.0 * float(covalent_radii[atoms.numbers[0]]))
-    if separation >= needed:
+    far = SEPARATION_OVER_RADII * 2.0 * float(covalent_radii[atoms.numbers[0]])
+    if separation >= max(SMALLEST_SEPARATION_A, far):
         return Verdict(True)
     if named:
         return Verdict(
@@ -51,7 +53,9 @@ def judge(atoms: Atoms, config_type: str) -> Verdict:
             f"config_type={config_type} says isolated atom, but the periodic images of {atoms.symbols[0]} are "
             f'{separation:.2f} Å apart, which is a crystal; write another config_type, or pbc="F F F" if it is none',
         )
-    return Verdict(False)
+    doubtful = separation >= max(_DOUBTFUL_SEPARATION_A, far)
+    remark = f'one atom whose images are {separation:.2f} Å apart counts as a crystal; write pbc="F F F" if it is none'
+    return Verdict(False, remark=remark if doubtful else "")
 
 
 def image_separation_A(atoms: Atoms) -> float:

@@ -42,6 +42,8 @@ _WORDS = {
     Role.STRESS: ("stress",),
 }
 FOUND_NAMES = {role: tuple(prefix + word for prefix in PREFIXES for word in words) for role, words in _WORDS.items()}
+_USUAL = frozenset({"energy", "forces", "virial", "stress"})
+_PLURALS = {Role.ENERGY: "energies", Role.FORCES: "forces", Role.VIRIAL: "virials", Role.STRESS: "stresses"}
 _SIMILAR = {
     Role.ENERGY: ("energ",),
     Role.FORCES: ("force",),
@@ -50,6 +52,7 @@ _SIMILAR = {
 }
 _SHORT = {Role.ENERGY: ("e", "e0", "etot", "toten"), Role.FORCES: ("f", "gradient", "gradients", "grad")}
 """Names that labels may have, for suggestions; a gradient is a force of the opposite sign."""
+_PER_ATOM = "peratom"
 _COMPONENTS = ({"fx", "fy", "fz"}, {"f_x", "f_y", "f_z"}, {"force_x", "force_y", "force_z"})
 _SAME = {Role.ENERGY: 1e-5, Role.FORCES: 1e-5, Role.VIRIAL: 1e-4, Role.STRESS: 1e-5}
 """Differences of one label under two names that come from the digits of a file (in its own units)."""
@@ -82,12 +85,16 @@ class UnclearLabelsError(InputError):
 
 @dataclass(frozen=True)
 class FoundLabels:
-    """What one frame holds, in the file's units: energy, forces [n_atoms, 3], virial and stress [6] (Voigt)."""
+    """What one frame holds, in the file's units: energy, forces [n_atoms, 3], virial and stress [6] (Voigt).
+
+    ``names`` are those that they were found under, as written.
+    """
 
     energy: float | None = None
     forces: np.ndarray | None = None
     virial: np.ndarray | None = None
     stress: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,7 +209,12 @@ def _find_named(search: _Search, role: Role, named: str) -> dict[int, tuple[str,
 
 
 def _check_meaning(search: _Search, role: Role, named: str) -> None:
-    """Refuse a virial under the name of a stress and the other way round: signs and units differ."""
+    """Refuse a virial under the name of a stress and the other way round, and energies of single atoms."""
+    if role is Role.ENERGY and _PER_ATOM in same_name(named).replace("_", ""):
+        raise InputError(
+            f"{search.path}: {named!r} is the name of an energy per atom; needed are the energies of whole cells; the "
+            f"frames have {listed(_available(search.frames))}"
+        )
     bare = same_name(named).removeprefix("ref_").removeprefix("dft_")
     for other in (Role.VIRIAL, Role.STRESS):
         if role in (Role.VIRIAL, Role.STRESS) and other is not role and bare in _WORDS[other]:
@@ -357,13 +369,18 @@ def _check_anything_found(search: _Search, found: Mapping[Role, Mapping[int, obj
             f"{search.path}: forces stand in the columns {', '.join(sorted(apart))}; write them as one, forces:R:3, in "
             "Properties"
         )
-    guesses = {role: _guesses(search, role) for role in (Role.ENERGY, Role.FORCES)}
-    unknown = [role for role in (Role.ENERGY, Role.FORCES) if not found[role] and search.keys.named(role) is None]
-    if Role.ENERGY not in unknown and not (Role.FORCES in unknown and guesses[Role.FORCES]):
-        return
+    unknown = [role for role in Role if not found[role] and search.keys.named(role) is None]
+    guesses = {role: _guesses(search, role) for role in unknown}
+    if Role.ENERGY not in unknown:
+        # Files without forces, or without stresses and virials, are files of fewer labels.
+        unknown = [role for role in unknown if guesses[role] and not _has_other_tensor(search, role, found)]
+        if not unknown:
+            return
+    else:
+        unknown = [role for role in unknown if role in (Role.ENERGY, Role.FORCES)]
     options = {f"--{role.value}-key": guesses[role][0] for role in unknown if guesses[role]}
-    usual = " or ".join(FOUND_NAMES[Role.ENERGY][1::2] if Role.ENERGY in unknown else FOUND_NAMES[Role.FORCES][::2])
-    what = " and ".join(f"{'energies' if role is Role.ENERGY else 'forces'}" for role in unknown)
+    usual = " or ".join(name for name in FOUND_NAMES[unknown[0]] if name.removeprefix("ref_") in _USUAL)
+    what = " and ".join(_PLURALS[role] for role in unknown)
     raise UnclearLabelsError(
         f"{search.path}: no frame has {what} under a usual name ({usual}, in any case); the frames have "
         f"{listed(_available(search.frames))}; name the keys" + "".join(f"; {line}" for line in search.remarks.lines()),
@@ -371,13 +388,20 @@ def _check_anything_found(search: _Search, found: Mapping[Role, Mapping[int, obj
     )
 
 
+def _has_other_tensor(search: _Search, role: Role, found: Mapping[Role, Mapping[int, object]]) -> bool:
+    """Say whether a stress is wanted and the virials are known, or the other way round."""
+    other = {Role.VIRIAL: Role.STRESS, Role.STRESS: Role.VIRIAL}.get(role)
+    return other is not None and (bool(found[other]) or search.keys.named(other) is not None)
+
+
 def _guesses(search: _Search, role: Role) -> list[str]:
     """Return names that could be meant, those that occur most often first."""
     counts: dict[str, int] = {}
     for frame in search.frames:
         for key, value in _things(role, frame):
-            similar = same_name(key) in _SHORT[role] or any(word in key.lower() for word in _SIMILAR[role])
+            similar = same_name(key) in _SHORT.get(role, ()) or any(word in key.lower() for word in _SIMILAR[role])
             no_error = not any(word in key.lower() for word in ("sigma", "weight", "unit", "mask"))
+            no_error &= _PER_ATOM not in same_name(key).replace("_", "")
             if similar and no_error and _values(role, value, len(frame.atoms)) is not None:
                 counts[key] = counts.get(key, 0) + 1
     return sorted(counts, key=lambda key: -counts[key])
@@ -391,6 +415,7 @@ def _of_frame(frame: Frame, found: Mapping[Role, Mapping[int, tuple[str, np.ndar
         forces=None if forces is None else forces[1],
         virial=_tensor(frame, found[Role.VIRIAL].get(place), search),
         stress=_tensor(frame, found[Role.STRESS].get(place), search),
+        names=tuple(chosen[place][0] for chosen in found.values() if place in chosen),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ase import units
 
@@ -12,7 +13,7 @@ from ...errors import InputError
 from ...units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
 from .findings import Findings, listed
 from .frames import Frame, FrameFile
-from .label_keys import FoundLabels, KeyReading
+from .label_keys import FoundLabels, KeyReading, same_name
 
 ENERGIES_EV: dict[EnergyUnit, float] = {
     EnergyUnit.EV: 1.0,
@@ -51,6 +52,9 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 _QUANTITY_OF = {spelling: quantity for quantity, spellings in _SPELLINGS.items() for spelling in spellings}
 _WORD_THEN_UNIT = re.compile(r"(?:ref_|dft_)?(.+?)_?units?")
 _UNIT_THEN_WORD = re.compile(r"units?_?(?:of_)?(.+)")
+_LABEL_THEN_UNIT = re.compile(r"(?:.*_)?(energy|forces?|virials?|stress)_(?:in_)?(.+)")
+_NO_UNITS_IN_NAMES = frozenset({"a", "au", "atomic", "j", "m"})
+"""Ends of names that are rather elements and words than units: energy_Au, energy_atomic."""
 _NO_UNITS = frozenset({"unit_cell", "unit_lattice"})
 _WHOLE_SYSTEMS = {
     "metal": ("ev", "angstrom", "ev/angstrom", "bar"),
@@ -180,7 +184,7 @@ def read_units(file: FrameFile, keys: KeyReading, named: FileUnits) -> UnitReadi
     problems = Findings()
     frames = file.frames
     given = _given(named)
-    declared = [_declared(frame, given, problems) for frame in frames]
+    declared = [_declared(frame, found, given, problems) for frame, found in zip(frames, keys.by_frame, strict=True)]
     for quantity in QUANTITIES:
         having = [
             (frame, one.get(quantity))
@@ -200,20 +204,23 @@ class _Declared(dict[str, tuple[str, str, float]]):
     entries: set[str]
 
 
-def _declared(frame: Frame, given: Mapping[str, tuple[str, float]], problems: Findings) -> _Declared:
+def _declared(
+    frame: Frame, labels: FoundLabels, given: Mapping[str, tuple[str, float]], problems: Findings
+) -> _Declared:
     found = _Declared()
     found.entries = set()
-    for key, text in frame.entries.items():
-        for quantity, unit in _declarations(key, text):
-            found.entries.add(key)
-            worth = unit_of(quantity, unit)
-            if worth is None:
-                if quantity not in given:
-                    problems.add(f"{key}={text} is not understood as a unit of {quantity}; {_option(quantity)}", frame)
-                continue
-            known = found.setdefault(quantity, (key, text, worth))
-            if not _same(known[2], worth):
-                problems.add(f"{known[0]}={known[1]} and {key}={text} contradict each other", frame)
+    said = [(key, text, *one) for key, text in frame.entries.items() for one in _declarations(key, text)]
+    found.entries.update(key for key, *_ in said)
+    said += [(name, one[1], *one) for name in labels.names if (one := _unit_in_name(name)) is not None]
+    for key, text, quantity, unit in said:
+        worth = unit_of(quantity, unit)
+        if worth is None:
+            if quantity not in given:
+                problems.add(f"{key}={text} is not understood as a unit of {quantity}; {_option(quantity)}", frame)
+            continue
+        known = found.setdefault(quantity, (key, text, worth))
+        if not _same(known[2], worth):
+            problems.add(f"{known[0]}={known[1]} and {key}={text} contradict each other", frame)
     return found
 
 
@@ -232,6 +239,16 @@ def _declarations(key: str, text: str) -> list[tuple[str, str]]:
         if match and match[1] in _QUANTITY_OF and name not in _NO_UNITS:
             return [(_QUANTITY_OF[match[1]], text)]
     return []
+
+
+@lru_cache(maxsize=256)
+def _unit_in_name(name: str) -> tuple[str, str] | None:
+    """Return quantity and unit that the name of a label ends with (``stress_GPa``), None where there is none."""
+    match = _LABEL_THEN_UNIT.fullmatch(same_name(name))
+    if match is None or match[2] in _NO_UNITS_IN_NAMES:
+        return None
+    quantity, unit = _QUANTITY_OF[match[1]], name[match.start(2) : match.end(2)]
+    return None if unit_of(quantity, unit) is None else (quantity, unit)
 
 
 def _option(quantity: str) -> str:
@@ -311,6 +328,9 @@ def _told(declared: list[_Declared], given: Mapping[str, tuple[str, float]], nam
         if quantity in one and quantity not in given and not _same(one[quantity][2], 1.0)
     }
     parts += sorted(said)
+    implied = "force" not in given and any("force" not in one for one in declared)
+    if implied and any(part.startswith(("energy in", "length in")) for part in parts):
+        parts.append("forces in energy over length")
     if named.stress_sign is StressSign.OPPOSITE:
         parts.append("stress with the opposite sign")
     return f"converted to eV and Å: {listed(parts)}" if parts else ""

@@ -89,6 +89,7 @@ class _Reading:
     units: UnitReading
     stresses: StressReading
     problems: Findings = field(default_factory=Findings)
+    remarks: Findings = field(default_factory=Findings)
     notes: list[str] = field(default_factory=list)
     configurations: list[LabelledConfiguration] = field(default_factory=list)
     places: list[Frame] = field(default_factory=list)
@@ -186,7 +187,13 @@ def _add_frame(reading: _Reading, frame: Frame, found: FoundLabels, frame_units:
     except InputError as error:
         reading.problems.add(str(error), frame)
         return
+    types = {word(value, "") for key, value in frame.entries.items() if same_name(key) in _CONFIG_TYPE}
+    if len(types) > 1:
+        reading.problems.add(f"config_type is {' and '.join(sorted(types))} in two spellings; remove one", frame)
+        return
     verdict = judge(one.atoms, one.config_type)
+    if verdict.remark:
+        reading.remarks.add(verdict.remark, frame)
     if verdict.objection:
         reading.problems.add(verdict.objection, frame)
     elif verdict.isolated:
@@ -346,7 +353,10 @@ def _summary(reading: _Reading, data_set: DataSet, repeated: Sequence[int]) -> t
     without_forces = [
         frame.number for frame, one in zip(reading.places, reading.configurations, strict=True) if one.forces is None
     ]
-    remarks = [*reading.keys.remarks, *reading.stresses.remarks, *reading.notes]
+    remarks = [*reading.keys.remarks, *reading.stresses.remarks, *reading.remarks.lines(), *reading.notes]
+    absent = [symbol for symbol in reading.isolated if symbol not in data_set.elements]
+    if absent:
+        remarks.append(f"isolated atoms of {listed(absent)} are not used: no configuration holds them")
     pushed = [
         frame.number for frame, one in zip(reading.places, reading.configurations, strict=True) if _pulls_itself(one)
     ]

@@ -31,6 +31,9 @@ LARGEST_POSITIVE_ENERGY_EV_PER_ATOM = 1.0
 """Energies that count from crystals (effective-medium theory, formation energies) are above zero, by less than this."""
 LARGEST_BINDING_EV_PER_ATOM = 15.0
 """Tungsten is bound by 8.9 eV/atom, and by 13 where the free atom is computed without its spin; nothing by more."""
+_FEWEST_OF_SIZES = 4
+_LARGER_CELL = 1.5
+_SAME_TOTAL = 0.2
 _MOST_STRUCTURES = 200
 _FEWEST_FOR_SIGN = 8
 _SMALLEST_DENSITY_SPREAD = 0.03
@@ -86,6 +89,19 @@ def _energy_objections(configurations: Sequence[LabelledConfiguration]) -> Itera
             f"the energies are positive (median {np.median(energies):.4g} eV/atom), total and cohesive energies are "
             "not: check the name and the sign of the energy (--energy-key)"
         )
+    by_formula: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for one in configurations:
+        by_formula[reduced_formula(one.atoms)].append((one.n_atoms, one.energy))
+    for formula, points in by_formula.items():
+        sizes, totals = np.array(points).T
+        if len(points) < _FEWEST_OF_SIZES or sizes.max() < _LARGER_CELL * sizes.min():
+            continue
+        if np.ptp(totals) < _SAME_TOTAL * np.abs(totals).min():
+            yield (
+                f"cells of {formula} with {sizes.min():.0f} to {sizes.max():.0f} atoms have the same energy "
+                f"({totals.min():.4g} to {totals.max():.4g} eV): these look like energies per atom; needed are those "
+                "of whole cells"
+            )
 
 
 def _force_objections(configurations: Sequence[LabelledConfiguration]) -> Iterator[str]:
@@ -118,6 +134,13 @@ def _has_free_forces(atoms: Atoms) -> bool:
 
 def _stress_objections(configurations: Sequence[LabelledConfiguration]) -> Iterator[str]:
     stresses = [float(np.abs(one.stress).max()) for one in configurations if one.stress is not None]
+    zero = [one for one in configurations if one.stress is not None and one.atoms.pbc.all() and not one.stress.any()]
+    if zero:
+        more = f" and {len(zero) - 1} more" if len(zero) > 1 else ""
+        yield (
+            f"the stress or virial of {zero[0].identifier}{more} is zero to the last digit, as where a code computed "
+            "none: take it out of these frames"
+        )
     if stresses and np.median(stresses) > LARGEST_STRESS_EV_PER_A3:
         yield (
             f"stresses reach {np.median(stresses):.3g} eV/Å³ ({np.median(stresses) / units.GPa:.0f} GPa) in half of "

@@ -78,7 +78,7 @@ def _converted(
         if volume_A3 > 0.0:
             from_virial = -found.virial * frame_units.virial_eV / volume_A3
         elif np.any(found.virial):
-            problems.add("a virial is given, but the cell has no volume; name no virial (--virial-key none)", frame)
+            problems.add(_without_volume("virial"), frame)
     if found.stress is not None:
         if not frame_units.stress_is_known:
             problems.add(
@@ -87,8 +87,15 @@ def _converted(
         elif volume_A3 > 0.0:
             stress = found.stress * frame_units.stress_eV_per_A3
         elif np.any(found.stress):
-            problems.add("a stress is given, but the cell has no volume; name no stress (--stress-key none)", frame)
+            problems.add(_without_volume("stress"), frame)
     return from_virial, stress
+
+
+def _without_volume(name: str) -> str:
+    return (
+        f"a {name} is given, but the cell has no volume, over which it is kept; write a Lattice around the atoms, take "
+        f"it out of the frame, or take none at all (--{name}-key none)"
+    )
 
 
 def _agree(virial: np.ndarray, stress: np.ndarray) -> bool:

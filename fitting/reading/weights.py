@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ..label_weights import WEIGHT_KEYS, LabelWeights, read_weights
+from ..label_weights import REFUSED_KEYS, WEIGHT_KEYS, LabelWeights, changes_nothing, read_weights
 from .entries import numbers_of
-from .findings import did_you_mean
 from .frames import Frame
 from .label_keys import same_name
 from .label_units import FrameUnits
@@ -43,7 +42,7 @@ def read_frame_weights(frame: Frame, frame_units: FrameUnits) -> LabelWeights | 
         if is_weight(key)
     }
     for key, value in {**info, **arrays}.items():
-        if key not in WEIGHT_KEYS and not _changes_nothing(key, value):
+        if key not in WEIGHT_KEYS | REFUSED_KEYS and not changes_nothing(key, value):
             raise InputError(_refusal(key))
     for name, twice in _spellings(frame).items():
         if not all(np.array_equal(twice[0], other) for other in twice[1:]):
@@ -67,17 +66,9 @@ def _spellings(frame: Frame) -> dict[str, list[Any]]:
     return found
 
 
-def _changes_nothing(key: str, value: object) -> bool:
-    if key.endswith(("weight", "weights")):
-        array = np.asarray(value)
-        return array.dtype.kind in "iufb" and bool(np.all(array == 1))
-    return False
-
-
 def _refusal(key: str) -> str:
-    known = did_you_mean(key, WEIGHT_KEYS)
     return (
-        f"{key} weighs labels in a way that no fit here has{known}; gap_fit's weights are used, which are standard "
+        f"{key} weighs labels in a way that no fit here has; gap_fit's weights are used, which are standard "
         "deviations: energy_sigma (eV), force_sigma (eV/Å), virial_sigma (eV) of a frame, force_atom_sigma and "
         "force_mask of atoms; write those, or remove it"
     )

@@ -26,6 +26,10 @@ def with_entry(frames: list[Any], entry: str) -> list[Any]:
     return [replace(one, entries=f"{one.entries} {entry}") for one in frames]
 
 
+def gpa(one: Any) -> str:
+    return " ".join(map(repr, (-one.virial / one.atoms.get_volume() / units.GPa).ravel().tolist()))
+
+
 def check_labels(data_set, crystals: list[Any]) -> None:
     for one, written in zip(data_set, crystals, strict=True):
         np.testing.assert_allclose(one.energy, written.energy, rtol=DIGITS)
@@ -95,6 +99,25 @@ class TestNames:
         with pytest.raises(UnclearLabelsError) as caught:
             read(renamed(frames, forces="qm_force"))
         assert caught.value.options == {"--forces-key": "qm_force"}
+
+    def test_a_stress_under_an_unknown_name_is_asked_about(self, read, crystals):
+        alone = [replace(one, virial=None, entries=f'stress_GPa="{gpa(one)}"') for one in crystals]
+        with pytest.raises(UnclearLabelsError, match="no frame has stresses under a usual name") as caught:
+            read(alone)
+        assert caught.value.options == {"--stress-key": "stress_GPa"}
+        # The unit in the name is the label's.
+        check_labels(read(alone, LabelRequest(LabelKeys(stress="stress_GPa"))).data_set, crystals)
+        with pytest.raises(InputError, match="stress_GPa=GPa is declared, but --stress-unit kbar was given"):
+            read(alone, LabelRequest(LabelKeys(stress="stress_GPa"), FileUnits(stress=StressUnit.KBAR)))
+        assert read(alone, LabelRequest(LabelKeys(stress="none"))).data_set.configurations[0].stress is None
+
+    def test_an_energy_per_atom_is_no_label(self, read, frames):
+        with pytest.raises(InputError, match="energy per atom; needed are the energies of whole cells"):
+            read(renamed(frames, energy="energy_per_atom"), LabelRequest(LabelKeys(energy="energy_per_atom")))
+
+    def test_two_spellings_of_the_type_that_differ(self, read, crystals):
+        with pytest.raises(InputError, match="config_type is a and b in two spellings"):
+            read(with_entry(crystals, "config_type=a Config_Type=b"))
 
     def test_forces_in_three_columns_are_not_passed_over(self, read, crystals):
         apart = [
@@ -212,13 +235,7 @@ class TestUnits:
         assert any(line.startswith("converted to eV and Å: energy in") for line in file.summary)
 
     def test_only_frames_with_a_label_need_its_unit(self, read, crystals, atom_alone):
-        stress = [-one.virial / one.atoms.get_volume() / units.GPa for one in crystals]
-        declared = [
-            replace(
-                one, virial=None, entries=f'stress="{" ".join(map(repr, values.ravel().tolist()))}" stress-unit=GPa'
-            )
-            for one, values in zip(crystals, stress, strict=True)
-        ]
+        declared = [replace(one, virial=None, entries=f'stress="{gpa(one)}" stress-unit=GPa') for one in crystals]
         file = read([atom_alone("Cu"), atom_alone("Au"), *declared])
         np.testing.assert_allclose([one.virial for one in file.data_set], [one.virial for one in crystals], atol=1e-9)
 
@@ -279,12 +296,21 @@ class TestConsistency:
             (lambda one: replace(one, virial=one.virial * 1e3), "check the unit of stress"),
             (lambda one: replace(one, forces=0 * one.forces), "all forces are zero"),
             (lambda one: replace(one, energy=-one.energy), "the energies are positive"),
+            (lambda one: replace(one, virial=0 * one.virial), "data-0 and 4 more is zero to the last digit"),
         ],
     )
     def test_labels_that_contradict_each_other(self, read, crystals, change, message):
         with pytest.raises(InputError, match=message):
             read([change(one) for one in crystals])
         assert len(read([change(one) for one in crystals], LabelRequest(check_units=False)).data_set) == 5
+
+    def test_energies_per_atom_in_cells_of_several_sizes(self, read, crystals):
+        larger = [replace(one, atoms=one.atoms.repeat((2, 1, 1)), forces=None, virial=None) for one in crystals]
+        total = [replace(one, energy=2 * one.energy) for one in larger]
+        assert len(read([*crystals, *total]).data_set) == 10
+        each = [replace(one, energy=one.energy / 8) for one in [*crystals, *larger]]
+        with pytest.raises(InputError, match=r"8 to 16 atoms have the same energy .* energies per atom"):
+            read([replace(one, forces=None, virial=None) for one in each])
 
     def test_numbers_that_are_not_finite(self, read, crystals):
         broken = [*crystals[:3], *(replace(one, forces=one.forces * np.nan) for one in crystals[3:])]
@@ -391,6 +417,15 @@ class TestWeights:
 
     def test_factors_of_one_change_nothing(self, read, crystals):
         check_labels(read(with_entry(crystals, "config_weight=1.0 config_energy_weight=1")).data_set, crystals)
+
+
+def test_what_becomes_of_single_atoms_is_said(read, crystals, atom_alone):
+    """Those that no configuration holds, and those in cells that are neither a crystal's nor large."""
+    near = replace(atom_alone("Cu", config_type=""), atoms=Atoms("Cu", cell=[6.5] * 3, pbc=True))
+    silver = replace(atom_alone("Cu"), atoms=Atoms("Ag"))
+    summary = "\n".join(read([*crystals, near, silver], LabelRequest(check_units=False)).summary)
+    assert "one atom whose images are 6.50 Å apart counts as a crystal" in summary
+    assert "isolated atoms of Ag are not used" in summary
 
 
 def test_the_summary_has_at_most_ten_lines(read, frames):
