@@ -8,8 +8,8 @@ number, passes over an integer, or divides by zero, the number is used as it was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -118,6 +118,20 @@ class LabelWeights:
             parts.append(b"" if array is None else array.astype("<f8").tobytes())
         parts.append(b"" if self.unfitted_forces is None else self.unfitted_forces.tobytes())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the weights that there are as JSON values."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the weights that :meth:`to_document` wrote."""
+        return cls(**document)
 
 
 def _check_positive(key: str, values: np.ndarray) -> None:

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 from ..errors import InputError
 from ..fitting.consistency import reference_name
 from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
-from ..fitting.settings import ModelKind
+from ..fitting.label_weights import LabelWeights
+from ..fitting.settings import ModelKind, Regularisation
 from ..labelling.outcome import optional_array
 from ..labelling.settings import EngineSettings, settings_hash
 from ..labelling.versions import NOT_KNOWN, version_that_counts
@@ -191,6 +192,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
             label.id,
             config_type=ISOLATED_ATOM,
             labelled_by=reference_of(label),
+            **_weights(label),
         )
     energy, forces, stress = label_arrays(label)
     return LabelledConfiguration(
@@ -201,7 +203,16 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
         label.id,
         config_type=configuration.origin.sampler,
         labelled_by=reference_of(label),
+        **_weights(label),
     )
+
+
+def _weights(label: LabelRecord) -> dict[str, Any]:
+    """Return what weighs a label, by the names of :class:`LabelledConfiguration`."""
+    return {
+        "weights": None if label.weights is None else LabelWeights.from_document(label.weights),
+        "regularisation": None if label.regularisation is None else Regularisation(**label.regularisation),
+    }
 
 
 Frame: TypeAlias = LabelledConfiguration | Atoms

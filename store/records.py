@@ -181,6 +181,8 @@ class ConfigurationRecord(Record):
 class LabelRecord(Record):
     """The answer of a reference engine for one configuration; only a finished one carries data.
 
+    Weights and regularisation are those that the file of an imported label gave it: standard deviations in eV and Å.
+
     Unique per (content of the configuration, settings of the engine).
     """
 
@@ -199,6 +201,8 @@ class LabelRecord(Record):
     stress: list[float] | None = None
     charges: list[float] | None = None
     dipole: list[float] | None = None
+    weights: dict[str, Any] | None = None
+    regularisation: dict[str, Any] | None = None
     wall_time_s: float = 0.0
     attempts: list[dict[str, Any]] = Field(default_factory=list)
     retries: int = 0

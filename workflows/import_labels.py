@@ -119,10 +119,10 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         known_labels=len(labels) - len(new),
         repeated=repeated + len(file.repeated),
         skipped=tuple(skipped),
-        isolated_atoms=tuple(data_set.isolated_atom_energies),
+        isolated_atoms=tuple(str(one.atoms.symbols[0]) for one in data_set.isolated_atoms),
         with_stress=sum(one.stress is not None for one in usable),
         elements=data_set.elements,
-        file=(*file.summary, *_weights_are_not_kept(usable)),
+        file=file.summary,
     )
 
 
@@ -147,12 +147,6 @@ def _usable(file: LabelFile, request: ImportRequest) -> tuple[list[LabelledConfi
             "leave them out with --skip-unusable:\n  " + "\n  ".join([*problems[:_SHOWN], *more])
         )
     return usable, problems
-
-
-def _weights_are_not_kept(configurations: Sequence[LabelledConfiguration]) -> list[str]:
-    """Say that weights of the file do not go into the store, where labels have none."""
-    weighted = sum(one.weights is not None or one.regularisation is not None for one in configurations)
-    return [f"weights of {weighted} frames are not stored: fit the file itself to use them"] if weighted else []
 
 
 def label_objection(one: LabelledConfiguration, settings: CommonSettings) -> str | None:
@@ -230,10 +224,11 @@ def _records(
                 f"{difference}; the file mixes settings, remove one"
             )
     repeated = len(configurations) - len(entries)
-    for element, energy in data_set.isolated_atom_energies.items():
-        free = LabelledConfiguration(Atoms(element), energy, np.zeros((1, 3)), None, f"isolated-{element}")
-        free = replace(free, labelled_by=configurations[0].labelled_by)
-        entry = _entry(Atoms(element), free, Origin(sampler=ISOLATED_ATOM_SAMPLER), request)
+    # What stands in for an isolated atom is no label.
+    for atom in data_set.isolated_atoms:
+        free = replace(atom, forces=np.zeros((1, 3)), labelled_by=atom.labelled_by or configurations[0].labelled_by)
+        bare = Atoms(str(atom.atoms.symbols[0]))
+        entry = _entry(bare, free, Origin(sampler=ISOLATED_ATOM_SAMPLER), request)
         entries[entry.label.id] = entry
     return list(entries.values()), repeated
 
@@ -255,11 +250,19 @@ def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: Im
         settings_hash=settings_hash(request.engine),
         state=State.FINISHED,
         energy=one.energy,
-        forces=None if one.forces is None else one.forces.tolist(),
-        stress=None if one.stress is None else one.stress.tolist(),
+        forces=_as_list(one.forces),
+        stress=_as_list(one.stress),
+        charges=_as_list(one.charges),
+        dipole=_as_list(one.dipole),
+        weights=None if one.weights is None else one.weights.to_document(),
+        regularisation=None if one.regularisation is None else one.regularisation.model_dump(mode="json"),
         attempts=[{"settings": settings, "state": State.FINISHED.value, "reason": "", "wall_time_s": 0.0}],
     )
     return _Entry(atoms, origin, label)
+
+
+def _as_list(values: np.ndarray | None) -> list | None:
+    return None if values is None else values.tolist()
 
 
 def _engine_version(one: LabelledConfiguration, request: ImportRequest) -> str:
@@ -278,6 +281,8 @@ def label_difference(known: LabelRecord, new: LabelRecord) -> str:
     forces = float(np.abs(np.subtract(known.forces, new.forces)).max())
     if forces > FORCE_TOLERANCE_EV_PER_A:
         return f"forces differ by up to {forces:.3g} eV/Å"
+    if (known.weights, known.regularisation) != (new.weights, new.regularisation):
+        return "their weights differ"
     if known.stress is None or new.stress is None:
         return ""
     stress = float(np.abs(np.subtract(known.stress, new.stress)).max())
@@ -321,6 +326,6 @@ def _freeze(store: Store, request: ImportRequest, entries: Sequence[_Entry], dat
             campaign=request.campaign,
             labels=names,
             configurations=[label.configuration for label in records],
-            isolated_atom_energies=dict(data_set.isolated_atom_energies),
+            isolated_atom_energies={str(one.atoms.symbols[0]): one.energy for one in data_set.isolated_atoms},
         )
     )

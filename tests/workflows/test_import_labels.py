@@ -15,6 +15,7 @@ from ase.io import read, write
 
 from ionloop.cli import import_labels as command
 from ionloop.errors import InputError
+from ionloop.fitting.data_sets import format_extxyz
 from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError, read_labels
 from ionloop.labelling.registry import engine_of
 from ionloop.labelling.runner import label
@@ -211,3 +212,44 @@ def test_the_command_imports_and_tells(file, tmp_path, capsys):
         command.import_file(file, **options)
     with pytest.raises(InputError, match="not one word"):
         command.import_file(file, engine="my code", **options)
+
+
+def test_weights_charges_and_dipoles_stay_with_the_label(tmp_path, store):
+    """From file to store, to the file that a query writes, and to the data set that a campaign fits."""
+    path = tmp_path / "weighted.xyz"
+    written = [frame(atoms) for atoms in crystals(3)]
+    for index, atoms in enumerate(written):
+        atoms.info |= {"energy_sigma": 0.01 * (index + 1), "sigma_force": 0.2, "REF_dipole": [0.1, 0.2, 0.3]}
+        atoms.arrays["REF_charges"] = np.linspace(-1.0, 1.0, len(atoms))
+        atoms.arrays["force_mask"] = np.arange(len(atoms)) < index
+    free = Atoms("Cu", info={"REF_energy": -4.0, "energy_sigma": 0.002, "config_type": "isolated_atom"})
+    write(path, [*written, free], format="extxyz")
+    request = ImportRequest(path, VASP, "weighted")
+    summary = import_labels(store, request)
+    read_back = tmp_path / "back.xyz"
+    queried = list(frames(store, run_query(store, Query("labels", campaign="weighted"))))
+    read_back.write_text("".join(map(format_extxyz, queried)))
+    again = read_labels(read_back).data_set
+    found = sorted(again, key=lambda one: one.weights.energy_eV)
+    for index, one in enumerate(found):
+        assert one.weights.energy_eV == pytest.approx(0.01 * (index + 1))
+        assert one.weights.unfitted_forces.sum() == index
+        assert one.regularisation.force_eV_per_A == pytest.approx(0.2)
+        np.testing.assert_allclose(one.charges, np.linspace(-1.0, 1.0, len(one.atoms)))
+        np.testing.assert_allclose(one.dipole, [0.1, 0.2, 0.3])
+    [atom] = again.isolated_atoms
+    assert atom.weights.energy_eV == pytest.approx(0.002)
+    data_set = build_data_set(store, store.data_sets[summary.data_set])
+    assert [one.weights.energy_eV for one in data_set] == pytest.approx([0.01, 0.02, 0.03])
+    path.write_text(path.read_text().replace("energy_sigma=0.01 ", "energy_sigma=0.04 "))
+    with pytest.raises(InputError, match="their weights differ"):
+        import_labels(store, request)
+
+
+def test_an_energy_that_stands_in_for_an_isolated_atom_is_no_label(tmp_path, store):
+    path = tmp_path / "fitted.xyz"
+    free = Atoms("Cu", info={"REF_energy": -4.0, "config_type": "isolated_atom", "stands_in": True})
+    write(path, [*(frame(atoms) for atoms in crystals(2)), free], format="extxyz")
+    summary = import_labels(store, ImportRequest(path, VASP, "fitted"))
+    assert summary.isolated_atoms == ()
+    assert dict(store.data_sets[summary.data_set].isolated_atom_energies) == {}
