@@ -52,7 +52,8 @@ def evaluate_with_calculator(atoms: Atoms, calculator: Calculator) -> Evaluation
     except NotImplementedError as error:
         raise EngineFailure(f"the calculator does not give energy and forces: {one_line(error)}") from error
     results: dict[str, Any] = calculator.results
-    energy = results.get("free_energy", energy)
+    if results.get("free_energy") is not None:
+        energy = results["free_energy"]
     _check_attribute(calculator)
     if energy is None or forces is None:
         raise EngineFailure(f"the calculator gave no {'energy' if energy is None else 'forces'}")

@@ -18,12 +18,15 @@ from .executable import read_text
 # Outputs print two digits and more: a change printed as the criterion itself may be one rounded up to it.
 _ROUNDING = 0.05
 _LARGEST_FILE_BYTES = 50_000_000
-_OUTPUT_SUFFIXES = frozenset({".out", ".pwo", ".log", ".txt"})
+_OUTPUT_SUFFIXES = frozenset({".out", ".pwo", ".log", ".txt", ".abo", ".castep"})
 _OUTPUT_NAMES = frozenset({"log"})
-# CP2K, Quantum ESPRESSO and FHI-aims; what VASP says is in OUTCAR, which has a reader.
+# CP2K, Quantum ESPRESSO and FHI-aims; ABINIT, CASTEP, DFTB+, ORCA and SIESTA, whose interfaces may pass over it. What
+# VASP says is in OUTCAR, which has a reader.
 _SAYS_UNCONVERGED = re.compile(
     r"SCF run NOT converged|outer SCF loop FAILED to converge|convergence NOT achieved after\s+\d+ iterations|"
-    r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE|SCF cycle not converged",
+    r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE|SCF cycle not converged|"
+    r"was not enough SCF cycles to converge|max\. SCF cycles performed but system has not|"
+    r"electronic minimisation did not converge|SCC is NOT converged|SCF NOT CONVERGED AFTER|SCF_NOT_CONV",
     re.IGNORECASE,
 )
 

@@ -244,6 +244,8 @@ def _parse(raw: _Raw) -> Frame:
         _check_other_cells(entries)
     cell = _cell(lattice)
     atoms = Atoms(numbers, positions=positions, cell=cell, pbc=_periodic(pbc, lattice is not None))
+    if np.linalg.matrix_rank(cell[atoms.pbc]) < atoms.pbc.sum():
+        raise _Problem('Lattice has no volume, or none in a periodic direction; write the cell, or pbc="F F F"')
     return Frame(raw.number, raw.line, atoms, entries, columns)
 
 

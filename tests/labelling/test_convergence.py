@@ -234,6 +234,11 @@ class TestAnyCalculator:
         [
             ("cp2k.out", " *** WARNING in qs_scf.F:601 :: SCF run NOT converged ***", True),
             ("espresso.pwo", "     convergence NOT achieved after  80 iterations: stopping", True),
+            ("abinit.abo", "  nstep=   20 was not enough SCF cycles to converge;", True),
+            ("castep.castep", "*Warning* max. SCF cycles performed but system has not reached the groundstate.", True),
+            ("dftb.out", "-> SCC is NOT converged, maximal SCC iterations exceeded", True),
+            ("orca.out", "SCF NOT CONVERGED AFTER 125 CYCLES", True),
+            ("orca.out", "SCF CONVERGED AFTER  12 CYCLES", False),
             ("OUTCAR", outcar((1, 80, 0.7, REACHED)), True),
             ("OUTCAR", outcar((1, 20, 1e-7, REACHED)), False),
             ("OUTCAR", "machine learning force field, no electrons", False),

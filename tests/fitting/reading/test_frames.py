@@ -85,6 +85,8 @@ def test_compressed_files_are_read_and_torn_ones_refused(path):
         (FRAME.replace("Lattice=", "cell="), "the cell is named cell"),
         (FRAME.replace('Lattice="3 0 0 0 3 0 0 0 3"', 'pbc="T T T"'), "periodic, but it has no Lattice"),
         (FRAME.replace("3 0 0 0 3 0 0 0 3", "3 3 3"), "Lattice has 3 numbers"),
+        (FRAME.replace("3 0 0 0 3 0 0 0 3", "3 0 0 3 0 0 0 0 3"), "Lattice has no volume"),
+        (FRAME.replace("3 0 0 0 3 0 0 0 3", "0 0 0 0 0 0 0 0 0"), "Lattice has no volume"),
         (FRAME.replace("energy=-3.8", "energy=-3.8 energy=-3.9"), "two entries energy that contradict"),
         (FRAME.replace("energy=-3.8", 'note="energy=-3.8'), 'quote " is not closed'),
         (FRAME.replace("forces:R:3", "pos:R:3"), "two columns pos that contradict"),

@@ -324,6 +324,26 @@ class TestConsistency:
         with pytest.raises(InputError, match=r"frames 1 and 5 are the same structure .* differ by 0\.2 eV"):
             read([*crystals, replace(crystals[1], energy=crystals[1].energy + 0.2)])
 
+    def test_repeats_with_fewer_digits_and_other_images_are_repeats(self, read, crystals):
+        shifted = crystals[0].atoms.copy()
+        shifted.positions = np.round(shifted.positions + shifted.cell[0], 5)
+        shorter = replace(
+            crystals[0],
+            atoms=shifted,
+            energy=round(crystals[0].energy, 5),
+            forces=np.round(crystals[0].forces, 5),
+            virial=np.round(crystals[0].virial, 4),
+        )
+        file = read([*crystals, shorter])
+        check_labels(file.data_set, crystals)
+        assert file.repeated == (5,)
+        with pytest.raises(InputError, match=r"frames 0 and 5 are the same structure .* energies differ by 0\.1"):
+            read([*crystals, replace(shorter, energy=crystals[0].energy + 0.1)])
+        # A finite difference is another structure.
+        moved = crystals[0].atoms.copy()
+        moved.positions[0, 0] += 1e-3
+        assert read([*crystals, replace(crystals[0], atoms=moved)]).repeated == ()
+
     def test_energies_alone_are_labels(self, read, crystals):
         file = read([replace(crystals[0], forces=None, virial=None), *crystals[1:]])
         assert file.data_set.configurations[0].forces is None
