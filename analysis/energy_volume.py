@@ -216,6 +216,11 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
             f"the energies have no minimum near these volumes ({volumes.min():.4g} to {volumes.max():.4g} Å³/atom)"
         )
     errors = np.sqrt(np.diag(covariance))
+    if errors[1] > modulus:
+        raise EquationOfStateError(
+            f"the energies do not lie on one curve: their bulk modulus would be {modulus / GPa:.3g} ±"
+            f" {errors[1] / GPa:.3g} GPa; are other crystals or other settings among them?"
+        )
     residual = relative - birchmurnaghan(volumes, *found)
     return BirchMurnaghanFit(
         energy_eV_per_atom=energy + float(energies.mean()),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from ase.units import fs
 from numpy.typing import NDArray
 
 from .trajectory_frames import RawFrame, TornFrame, TrajectoryReadError, place
@@ -286,7 +287,9 @@ class FrameSequence:
         if len(usual) < 2:
             return True
         before = self._last.positions_A if index == len(self) - 1 else self._positions[kept]
-        return image_distance_A(before, frame.positions_A, frame.cell_A) <= _SEAM * float(np.median(usual))
+        # Where few atoms are, one that hops moves farther than that; frames close by say how far.
+        farthest = max(_SEAM * float(np.median(usual)), float(usual.max()))
+        return image_distance_A(before, frame.positions_A, frame.cell_A) <= farthest
 
     def _drop(self, index: int, what: str) -> None:
         self._say("replaced", f"{len(self) - index} ({what})")
@@ -424,11 +427,12 @@ class FrameSequence:
             self._doubt(counters, chosen, given_fs)
             return given_fs
         found = self._time_between(counters, chosen)
-        candidates = {found: "fs"} if not first.unit_unknown else {1e3 * found: "ps", found: "fs"}
+        # Of an unknown unit: ps, fs, and that of ASE's dynamics.
+        candidates = [found] if not first.unit_unknown else [1e3 * found, found, found / fs]
         if first.unit_unknown and given_fs is None:
             raise TrajectoryReadError(
                 f"{self.name} has a frame every {found:g}, and does not say of what: give --timestep-fs {1e3 * found:g}"
-                f" if it is ps (LAMMPS' units metal), {found:g} if it is fs (real)"
+                f" if it is ps (LAMMPS' units metal), {found:g} if it is fs (real), {found / fs:g} if it is ASE's unit"
             )
         if given_fs is None:
             return found
@@ -459,15 +463,22 @@ class FrameSequence:
         return found
 
     def _doubt(self, counters: FloatArray | None, chosen: IntArray, given_fs: float) -> None:
-        """Say so where the time between frames makes no sense with the steps between them."""
+        """Refuse the integrator's step in place of the time between frames; say so where that is strangely long."""
         if counters is None or not self.counts_timesteps:
             return
-        timestep = given_fs / float(np.median(np.diff(counters[chosen])))
-        if not _USUAL_TIMESTEPS_FS[0] <= timestep <= _USUAL_TIMESTEPS_FS[1]:
-            self.notes.append(
-                f"{self.name}: {given_fs:g} fs between frames make a time step of {timestep:.3g} fs, by the steps"
-                " between them; --timestep-fs is the time between two frames of the file"
-            )
+        steps = float(np.median(np.diff(counters[chosen])))
+        timestep = given_fs / steps
+        # A counter that grows by one may be that of frames, as other programs write it.
+        if steps <= 1 or _USUAL_TIMESTEPS_FS[0] <= timestep <= _USUAL_TIMESTEPS_FS[1]:
+            return
+        says = (
+            f"{self.name} has a frame every {steps:g} steps: {given_fs:g} fs between frames make a time step of"
+            f" {timestep:.3g} fs; --timestep-fs is the time between two frames of the file, the time step times"
+            f" {steps:g}"
+        )
+        if timestep < _USUAL_TIMESTEPS_FS[0]:
+            raise TrajectoryReadError(says)
+        self.notes.append(says)
 
     def _kept(self, chosen: IntArray) -> IntArray:
         """Return which of the frames that are in memory are chosen."""

@@ -302,7 +302,8 @@ class _Dump:
         """Return the order of atoms by identifier (None: as they are), and their symbols, the same in every frame."""
         ids = words[column["id"] :: width]
         kinds = words[column["type"] :: width] if "type" in column else []
-        elements = words[column["element"] :: width] if "element" in column else []
+        named = next((name for name in ("element", "typelabel") if name in column), None)
+        elements = words[column[named] :: width] if named else []
         if self.atoms is None:
             self.atoms = _Atoms.first(ids, kinds, elements, self.types, self.name, self.notes)
         return self.atoms.order(ids, kinds, elements, where), self.atoms.symbols

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from ..errors import InputError
 from .frame_sequence import SAME_FRAME_A, TIME_TOLERANCE
@@ -74,6 +75,14 @@ def _name(trajectory: Trajectory, index: int) -> str:
 
 def _compare(one: Trajectory, other: Trajectory, name: str, other_name: str) -> str | None:
     """Raise where both are parts of one run; return what must be said of two that may be."""
+    order = _same_places(one, other)
+    if order is not None:
+        shared = min(one.n_frames, other.n_frames) - 1
+        if _same(one, shared, other, shared, order):
+            raise InputError(
+                f"{name} and {other_name} hold the same {shared + 1} frames, of atoms in another order: one run is not"
+                " two replicas; leave one out"
+            )
     if one.symbols != other.symbols:
         return None
     for early, late, early_name, late_name in ((one, other, name, other_name), (other, one, other_name, name)):
@@ -121,12 +130,24 @@ def _frames_like(trajectory: Trajectory, scaled: FloatArray) -> IntArray:
     return np.array([frame for frame in found if _distance_A(trajectory, frame, scaled) <= SAME_FRAME_A], dtype=int)
 
 
+def _same_places(one: Trajectory, other: Trajectory) -> IntArray | None:
+    """Return the other order in which the atoms of ``other`` begin where those of ``one`` do; None if there is none."""
+    here, there = (np.mod(each.positions_A[0] @ np.linalg.inv(each.cell_A), 1.0) % 1.0 for each in (one, other))
+    order = KDTree(there, boxsize=1.0).query(here)[1]
+    symbols = tuple(other.symbols[atom] for atom in order)
+    if symbols != one.symbols or np.array_equal(order, np.arange(len(order))):
+        return None
+    return order if len(set(order.tolist())) == len(order) and _same(one, 0, other, 0, order) else None
+
+
 def _distance_A(trajectory: Trajectory, frame: int, scaled: FloatArray) -> float:
     return image_distance_A(trajectory.positions_A[frame], scaled @ trajectory.cell_A, trajectory.cell_A)
 
 
-def _same(one: Trajectory, frame: int, other: Trajectory, other_frame: int) -> bool:
-    scaled = other.positions_A[other_frame] @ np.linalg.inv(other.cell_A)
+def _same(
+    one: Trajectory, frame: int, other: Trajectory, other_frame: int, order: IntArray | slice = slice(None)
+) -> bool:
+    scaled = other.positions_A[other_frame][order] @ np.linalg.inv(other.cell_A)
     return _distance_A(one, frame, scaled) <= SAME_FRAME_A
 
 

@@ -39,7 +39,7 @@ from .trajectory_frames import (
 )
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
-from .xyz_frames import read_xyz
+from .xyz_frames import read_xyz, step_and_time
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -245,7 +245,7 @@ def read_trajectory(
         every=every,
         cell_A=cell_A,
         notes=notes,
-        counts_timesteps=chosen == "lammps-dump",
+        counts_timesteps=chosen in {"lammps-dump", "xyz"},
     )
 
 
@@ -390,12 +390,14 @@ def raw_frame(atoms: Atoms, number: int = 0) -> RawFrame:
     if own:
         Frame.from_atoms(atoms)
     cell = np.array(atoms.cell.array)
+    step, time_fs, unknown = step_and_time(atoms.info)
     return RawFrame(
         symbols=tuple(atoms.get_chemical_symbols()),
         positions_A=np.array(atoms.positions),
         cell_A=cell if cell.any() else None,
-        time_fs=float(atoms.info["time_fs"]) if own else None,
+        time_fs=time_fs,
         unwrapped=own,
-        step=float(atoms.info["step"]) if own else None,
+        step=step,
         number=number,
+        unit_unknown=unknown,
     )

@@ -8,7 +8,7 @@ Extended XYZ: https://github.com/libAtoms/extxyz. GPUMD's ``Time`` (https://gpum
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,8 +35,11 @@ _PAIR = re.compile(r"""([A-Za-z_][\w-]*)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}
 _LAMMPS_STEP = re.compile(r"Timestep:\s*(\d+)")
 _IPI_CELL = re.compile(r"CELL\(abcABC\):((?:\s+[-+.\deE]+){6})")
 _IPI_STEP = re.compile(r"\bStep:\s*(\d+)")
-_IPI_UNIT = re.compile(r"\b(positions|cell)\{(\w+)\}")
-_STEPS = ("i", "timestep", "step")
+_IPI_UNIT = re.compile(r"\b(\w+)\{(\w+)\}")
+_IPI_POSITIONS = {"positions", "x_centroid", "cell"}
+_STEPS = ("i", "timestep", "step", "md_step")
+_TIMES = {f"{name}{unit}": factor for name in ("time", "md_time", "t") for unit, factor in (("_fs", 1.0), ("_ps", 1e3))}
+_WITH_UNIT = re.compile(r"([-+.\de]+)\s*(fs|ps)", re.IGNORECASE)
 
 
 class _BadComment(Exception):
@@ -296,24 +299,41 @@ def _comment(line: bytes, where: str) -> _Comment:
     cell = None
     if "lattice" in pairs:
         cell = _lattice(pairs["lattice"][1])
-    step = next((found for name in _STEPS if name in pairs and (found := _float(pairs[name][1])) is not None), None)
+    step = _step(pairs)
     if match := _LAMMPS_STEP.search(text) or _IPI_STEP.search(text):
         step = float(match.group(1))
     if match := _IPI_CELL.search(text):
-        for what, unit in _IPI_UNIT.findall(text):
+        units = _IPI_UNIT.findall(text)
+        if len(units) < 2:  # one of the positions, one of the cell; older i-PI means Bohr where it says nothing
+            raise TrajectoryReadError(f"{where}: i-PI does not say the units of positions and cell; write angstrom")
+        for what, unit in units:
             if unit.lower() != "angstrom":
                 raise TrajectoryReadError(f"{where}: i-PI wrote its {what} in {unit}; write them in angstrom")
+            if what not in _IPI_POSITIONS:
+                raise TrajectoryReadError(f"{where}: i-PI wrote {what} here; positions are needed")
         cell = np.array(cellpar_to_cell([float(word) for word in match.group(1).split()]))
     time, unknown = _time(pairs)
     properties = pairs["properties"][1] if "properties" in pairs else None
     return _Comment(cell, time, unknown, step, properties, pairs["pbc"][1] if "pbc" in pairs else None)
 
 
+def step_and_time(info: Mapping[str, object]) -> tuple[float | None, float | None, bool]:
+    """Return step and time (fs) of what is noted beside a structure, and whether the time's unit is unknown instead."""
+    pairs = {key.lower(): (key, str(value)) for key, value in info.items()}
+    return (_step(pairs), *_time(pairs))
+
+
+def _step(pairs: dict[str, tuple[str, str]]) -> float | None:
+    return next((found for name in _STEPS if name in pairs and (found := _float(pairs[name][1])) is not None), None)
+
+
 def _time(pairs: dict[str, tuple[str, str]]) -> tuple[float | None, bool]:
     """Return the time (fs), and whether its unit is unknown instead."""
-    for name, factor in (("time_fs", 1.0), ("time_ps", 1e3)):
+    for name, factor in _TIMES.items():
         if name in pairs and (found := _float(pairs[name][1])) is not None:
             return factor * found, False
+    if "time" in pairs and (match := _WITH_UNIT.fullmatch(pairs["time"][1].rstrip(","))):
+        return float(match.group(1)) * (1e3 if match.group(2).lower() == "ps" else 1.0), False
     if "time" not in pairs or (found := _float(pairs["time"][1])) is None:
         return None, False
     cp2k, gpumd = "i" in pairs, pairs["time"][0] == "Time" and "timestep" not in pairs

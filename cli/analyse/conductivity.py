@@ -81,6 +81,8 @@ def conductivity(
     _refuse_the_same_file(files)
     options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
     trajectories = [_without_start(options.read(file), equilibration_ps) for file in files]
+    if timestep_fs is not None:
+        _refuse_other_spacings(trajectories)
     result = analyse_conductivity(trajectories, carrier).result
     if as_json:
         typer.echo(json.dumps({**result.model_dump(mode="json"), "units": UNITS}, indent=2))
@@ -104,6 +106,21 @@ def _carrier(
     given: list[float | None] = [*charges] if charges else [None] * len(mobile)
     others = tuple(zip(mobile[1:], given[1:], strict=True))
     return Carrier(mobile[0], temperature_K, given[0], drift.value, tuple(framework), others)
+
+
+def _refuse_other_spacings(trajectories: list[Trajectory]) -> None:
+    """Refuse one time between frames for files whose counters say that these are not equally far apart."""
+    import numpy as np
+
+    from ...errors import InputError
+
+    found = [(one.name, float(np.median(np.diff(one.counters)))) for one in trajectories if one.counters is not None]
+    for name, spacing in found[1:]:
+        if not np.isclose(spacing, found[0][1], rtol=1e-3):
+            raise InputError(
+                f"--timestep-fs is one for all files, but {found[0][0]} counts {found[0][1]:g} from frame to frame and"
+                f" {name} {spacing:g}: take every n-th frame of one of them, or write the time into the files"
+            )
 
 
 def _refuse_the_same_file(files: list[Path]) -> None:

@@ -43,7 +43,8 @@ def energy_volume(
     reading: LabelRequest,
 ) -> None:
     """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
-    from ...analysis.energy_volume import EnergyVolumeSettings, fit_points
+    from ...analysis.energy_volume import EnergyVolumeSettings, EquationOfStateError, fit_points
+    from ...errors import InputError
 
     if model is None:
         found = _points_in(file, reading)
@@ -51,7 +52,10 @@ def energy_volume(
         settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax)
         found = _points_by(model, file, settings.strains, settings.relax_ions)
     used = [point for point in found if point.converged]
-    fit = fit_points(used)
+    try:
+        fit = fit_points(used)
+    except EquationOfStateError as error:
+        raise InputError(f"{file}: {error}") from error
     if as_json:
         typer.echo(
             json.dumps({"cells": len(used), "unconverged": len(found) - len(used), **fit.model_dump()}, indent=2)
@@ -67,9 +71,13 @@ def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
 
     from ...analysis.energy_volume import EnergyVolumePoint
     from ...errors import InputError
+    from ...fitting.reading import LabelRequest
     from ...fitting.reading.findings import frame_numbers
 
-    frames = _labelled(file, reading) if _EXTENDED_XYZ & {*file.suffixes} else _frames_of_ase(file)
+    extended_xyz = _EXTENDED_XYZ & {*file.suffixes}
+    if not extended_xyz and (reading.keys, reading.units) != (LabelRequest().keys, LabelRequest().units):
+        raise InputError(f"{file}: keys and units are options for extended XYZ; ASE knows those of other files")
+    frames = _labelled(file, reading) if extended_xyz else _frames_of_ase(file)
     units = [Formula(atoms.get_chemical_formula()).reduce()[0].format("hill") for atoms, _ in frames]
     other = [number for number, unit in enumerate(units) if unit != units[0]]
     if other:
@@ -105,15 +113,18 @@ def _labelled(file: Path, reading: LabelRequest) -> list[tuple[Atoms, float]]:
 
 
 def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
+    import numpy as np
     from ase.io import read
 
     from ...errors import InputError
     from ...fitting.reading.findings import frame_numbers
 
+    if not file.is_file():
+        raise InputError(f"there is no file {file}")
     try:
         frames = read(file, index=":")
     except Exception as error:  # readers of foreign formats may raise anything
-        raise InputError(f"{file} cannot be read as structures: {error}") from error
+        raise InputError(f"{file} cannot be read as structures of any format that ASE knows") from error
     without = [
         number for number, atoms in enumerate(frames) if atoms.calc is None or "energy" not in atoms.calc.results
     ]
@@ -122,7 +133,14 @@ def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
             f"{file} has structures without energy ({frame_numbers(without)}, counted from 0); give --model, or a "
             "file with energies"
         )
-    return [(atoms, float(atoms.get_potential_energy())) for atoms in frames]
+    energies = [float(atoms.get_potential_energy()) for atoms in frames]
+    for what, bad in (
+        ("no cell with a volume", [number for number, atoms in enumerate(frames) if atoms.cell.rank < 3]),
+        ("an energy that is no finite number", np.flatnonzero(~np.isfinite(energies)).tolist()),
+    ):
+        if bad:
+            raise InputError(f"{file} has structures with {what} ({frame_numbers(bad)}, counted from 0)")
+    return list(zip(frames, energies, strict=True))
 
 
 def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:

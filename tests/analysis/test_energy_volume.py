@@ -65,6 +65,13 @@ def test_energies_without_a_minimum_have_no_equation_of_state():
         fit_birch_murnaghan(volumes, -energies)
 
 
+def test_energies_of_two_crystals_lie_on_no_curve():
+    volumes, energies = synthetic(points=9)
+    energies[::2] += 0.5
+    with pytest.raises(EquationOfStateError, match="do not lie on one curve"):
+        fit_birch_murnaghan(volumes, energies)
+
+
 def test_five_volumes_are_needed():
     with pytest.raises(InputError, match="5 volumes"):
         fit_birch_murnaghan([1, 2, 3, 4], [1, 2, 3, 4])

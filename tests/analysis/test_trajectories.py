@@ -245,6 +245,7 @@ def test_replicas_are_of_one_system_and_not_the_same_run():
     assert "volumes" in check_replicas([whole, other], 20)[0]
     refused = [
         (one(walks[0], "copy"), "the same 60 frames"),
+        (one(walks[0][:, [3, 0, 4, 1, 2]], "reordered"), "the same 60 frames, of atoms in another order"),
         (one(walks[0][20:], "tail", 1000), "overlaps with whole from its frame 21 on"),
         (one(walks[0][59] + walks[1] - walks[1][0], "next", 50 * 59), "goes on where whole ends"),
         (one(walks[1], "larger", scale=1.1), "volumes reach"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from ase.units import fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -279,3 +280,68 @@ def test_cells_and_formats_that_are_given(tmp_path):
     with pytest.raises(InputError, match="did you mean lammps-dump"):
         read(tmp_path / "run.dump", "".join(lammps()), file_format="lamps-dump")
     assert_same(read(tmp_path / "odd.name", "".join(cp2k()), file_format="xyz", cell_A=cell_of("10 10 10")))
+
+
+TIMES = {
+    "time_fs": 1.0,
+    "time_ps": 1e-3,
+    "time": 1.0,
+    "time ": fs,  # ASE's own unit
+}
+
+
+@pytest.mark.parametrize("kind", ["md.traj", "md.xyz"])
+@pytest.mark.parametrize("key", TIMES)
+def test_times_and_steps_beside_structures_of_ase_are_obeyed(tmp_path, kind, key):
+    frames = [Atoms(SYMBOLS, positions=one, cell=[LENGTH_A] * 3, pbc=True) for one in POSITIONS]
+    for index, atoms in enumerate(frames):
+        atoms.info = {key.strip(): TIMES[key] * INTERVAL_FS * index, "step": 50 * index}
+    path = tmp_path / kind
+    write(path, frames)
+    assert_same(read_trajectory(path, INTERVAL_FS))
+    with pytest.raises(InputError, match="not 2 fs"):
+        read_trajectory(path, 2.0)
+    if key in {"time_fs", "time_ps"}:
+        assert read_trajectory(path).frame_interval_fs == pytest.approx(INTERVAL_FS)
+    write(path, frames[:3] + frames[5:])
+    with pytest.raises(InputError, match="between step 100 and step 250"):
+        read_trajectory(path, INTERVAL_FS)
+
+
+def test_the_step_of_the_integrator_is_not_the_time_between_frames(tmp_path):
+    with pytest.raises(InputError, match=r"every 50 steps: 2 fs between frames make a time step of 0\.04 fs"):
+        read(tmp_path / "run.dump", "".join(lammps()), interval_fs=2.0)
+    lattice = f'Lattice="{LENGTH_A} 0 0 0 {LENGTH_A} 0 0 0 {LENGTH_A}" Properties=species:S:1:pos:R:3'
+    with pytest.raises(InputError, match="every 50 steps"):
+        read(tmp_path / "lammps.xyz", "".join(plain_xyz(f"Timestep={{step}} {lattice}")), interval_fs=2.0)
+    united = "".join(plain_xyz(f"time={{time}}fs {lattice}"))
+    assert read(tmp_path / "united.xyz", united, interval_fs=None).frame_interval_fs == INTERVAL_FS
+
+
+def test_ipi_must_say_its_units(tmp_path):
+    cell = f"# CELL(abcABC): {LENGTH_A} {LENGTH_A} {LENGTH_A} 90 90 90  Step: {{step}}  Bead: 0"
+    said = f"{cell} positions{{{{angstrom}}}}  cell{{{{angstrom}}}}"
+    assert_same(read(tmp_path / "ipi.xyz", "".join(plain_xyz(said))))
+    for comment, message in (
+        (cell, "does not say the units"),
+        (said.replace("angstrom", "atomic_unit", 1), "in atomic_unit"),
+        (said.replace("positions", "velocities"), "velocities here"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path / "ipi.xyz", "".join(plain_xyz(comment)))
+
+
+def test_a_hop_where_a_run_was_continued_is_no_other_run(tmp_path):
+    random = np.random.default_rng(4)
+    positions = 5.0 + np.cumsum(random.normal(0, 0.05, (60, 4, 3)), axis=0)
+    for frame, atom in ((10, 0), (30, 1)):  # the second one right where the counter begins again
+        positions[frame:, atom, 0] += 3.0
+    steps = [*range(0, 1500, 50), *range(0, 1500, 50)]
+    found = read(tmp_path / "run.dump", "".join(lammps(positions, steps=steps)))
+    assert_same(found, positions)
+    assert "begins again" in found.notes[0]
+
+
+def test_labels_of_types_are_elements(tmp_path):
+    text = "".join(lammps()).replace("type element", "type typelabel")
+    assert read(tmp_path / "run.dump", text).symbols == SYMBOLS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import typer
 from ase import Atoms
-from ase.io import write
+from ase.io import read, write
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import conductivity as module
@@ -124,3 +124,14 @@ def test_what_the_options_of_files_say_is_checked(folder):
         done = run(*arguments)
         assert isinstance(done.exception, InputError)
         assert message in str(done.exception)
+
+
+def test_one_time_between_frames_is_not_that_of_files_written_at_other_intervals(folder, tmp_path):
+    for name, seed, every in (("all", 0, 1), ("half", 1, 2)):
+        frames = read(folder / f"walk-{seed}.extxyz", index=f"::{every}")
+        for index, atoms in enumerate(frames):
+            atoms.info["step"] = 50 * every * index
+        write(tmp_path / f"{name}.extxyz", frames)
+    done = run(tmp_path / "all.extxyz", tmp_path / "half.extxyz", *OPTIONS)
+    assert isinstance(done.exception, InputError)
+    assert "counts 50 from frame to frame" in str(done.exception)

@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.eos import birchmurnaghan
-from ase.io import write
+from ase.io import read, write
 from ase.units import GPa
 from typer.testing import CliRunner
 
@@ -112,3 +112,26 @@ def test_what_cannot_be_used_is_refused_with_the_reason(app, tmp_path, energies)
     found = CliRunner().invoke(app, [str(path)])
     assert isinstance(found.exception, InputError)
     assert ("line 1" if energies else "no frame has energies") in str(found.exception)
+
+
+def test_files_of_ase_are_checked_as_extended_xyz_is(app, tmp_path):
+    def refused(*arguments: str) -> str:
+        found = CliRunner().invoke(app, [str(path), *arguments])
+        assert isinstance(found.exception, InputError)
+        return str(found.exception)
+
+    path = write_curve(tmp_path / "cu.traj")
+    assert json.loads(CliRunner().invoke(app, [str(path), "--json"]).stdout)["cells"] == 9
+    assert "options for extended XYZ" in refused("--energy-unit", "kcal/mol")
+    frames = read(path, index=":")
+    frames[3].calc.results["energy"] = np.nan
+    write(path, frames)
+    assert "no finite number (frame 3" in refused()
+    frames = read(write_curve(path), index=":")
+    for atoms in frames:
+        atoms.set_cell([0, 0, 0])
+    write(path, frames)
+    assert "no cell with a volume" in refused()
+    path.write_bytes(b"- of Ulm, cut off")
+    assert str(path) in (message := refused())
+    assert "buffer" not in message
