@@ -568,6 +568,12 @@ def _regularisation_entries(regularisation: Regularisation) -> list[str]:
     return entries + [f"{_ELEMENT_PREFIX}{symbol}={sigma!r}" for symbol, sigma in by_element.items()]
 
 
+def is_regularisation(key: str) -> bool:
+    """Say whether an entry gives its frame an expected error, as :func:`read_regularisation` takes it."""
+    element = key.removeprefix(_ELEMENT_PREFIX)
+    return key in _SIGMA_FIELDS or (element != key and element in atomic_numbers)
+
+
 def read_regularisation(info: Mapping[str, Any]) -> Regularisation | None:
     """Return the expected errors that a frame's entries give it alone, None without any.
 
@@ -580,7 +586,7 @@ def read_regularisation(info: Mapping[str, Any]) -> Regularisation | None:
     by_element = {
         key.removeprefix(_ELEMENT_PREFIX): value
         for key, value in info.items()
-        if key.startswith(_ELEMENT_PREFIX) and key.removeprefix(_ELEMENT_PREFIX) in atomic_numbers
+        if is_regularisation(key) and key not in _SIGMA_FIELDS
     }
     if by_element:
         values["force_by_element_eV_per_A"] = by_element

@@ -16,6 +16,7 @@ _QUOTES = "\"'"
 _BRACKETS = {"{": "}", "[": "]"}
 _TRUE = frozenset({"t", "true", ".true.", "1"})
 _FALSE = frozenset({"f", "false", ".false.", "0"})
+_LARGEST_WHOLE = 2**53
 _BLANKS = re.compile(r"\s*")
 _PLAIN_NAME = re.compile(r"[^\s\"'{\[=]+")
 _PLAIN_VALUE = re.compile(r"[^\s\"'{\[]+")
@@ -145,8 +146,8 @@ def whole(text: str) -> int:
         If it is none.
     """
     value = real(text)
-    if not value.is_integer():
-        raise ValueError(f"{text!r} is not a whole number")
+    if not value.is_integer() or abs(value) > _LARGEST_WHOLE:
+        raise ValueError(f"{text!r} is not a whole number, or too large")
     return int(value)
 
 

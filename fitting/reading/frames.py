@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class _Lines:
             raise InputError(f"{self.path} is not a text file: a byte after line {self.number} is not UTF-8") from error
         except EOFError as error:
             raise InputError(f"{self.path} is cut short: the compressed data end after line {self.number}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LZMAError) as error:
             raise InputError(f"{self.path} cannot be read after line {self.number}: {error}") from error
         if line is None:
             return None
@@ -271,7 +272,7 @@ def _columns(raw: _Raw, declared: str) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     start = 0
     for name, kind, width in zip(words[::3], words[1::3], words[2::3], strict=True):
-        if kind.upper() not in _CONVERTERS or not width.isdigit() or int(width) == 0:
+        if kind.upper() not in _CONVERTERS or not width.isdecimal() or int(width) == 0:
             raise _Problem(f"Properties has {name}:{kind}:{width}; a type is R, I, S or L, a number of columns a count")
         end = start + int(width)
         found = _converted([row[start:end] for row in raw.rows], kind.upper(), (name, int(width)), raw.line)
@@ -329,7 +330,7 @@ def _numbers(columns: dict[str, np.ndarray]) -> np.ndarray:
 
 def _atomic_number(word: str) -> int:
     bare = word.removesuffix(".0")
-    number = int(bare) if bare.isdigit() else atomic_numbers.get(word.capitalize(), 0)
+    number = int(bare) if bare.isdecimal() else atomic_numbers.get(word.capitalize(), 0)
     if not 0 < number <= _LARGEST_ATOMIC_NUMBER:
         raise _Problem(f"{word!r} is not a chemical symbol")
     return number

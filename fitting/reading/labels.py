@@ -19,6 +19,7 @@ from ..data_sets import (
     DataSet,
     LabelledConfiguration,
     check_isolated_reference,
+    is_regularisation,
     mean_energy_per_atom,
     read_regularisation,
     word,
@@ -211,8 +212,7 @@ def _configuration(
     atoms.positions *= frame_units.length_A
     info = {key: _number_or_text(value) for key, value in frame.entries.items()}
     same_length = frame_units.length_A == 1.0
-    charges = frame.columns.get(DEFAULT_KEYS.charges)
-    dipole = numbers_of(frame.entries.get(DEFAULT_KEYS.dipole, ""))
+    charges, dipole = _charges(reading, frame), _dipole(reading, frame)
     assert found.energy is not None
     return LabelledConfiguration(
         atoms=atoms,
@@ -223,10 +223,27 @@ def _configuration(
         config_type=_entry(frame, _CONFIG_TYPE, "default"),
         regularisation=read_regularisation(info),
         labelled_by=_entry(frame, frozenset({LABELLED_BY}), "") or None,
-        charges=charges[:, 0] if charges is not None and charges.shape[1] == 1 else None,
-        dipole=dipole if dipole is not None and dipole.shape == (3,) and same_length else None,
+        charges=charges,
+        dipole=dipole if same_length else None,
         weights=read_frame_weights(frame, frame_units),
     )
+
+
+def _charges(reading: _Reading, frame: Frame) -> np.ndarray | None:
+    column = frame.columns.get(DEFAULT_KEYS.charges)
+    if column is None or (column.shape[1] == 1 and column.dtype.kind in "fi"):
+        return None if column is None else column[:, 0]
+    reading.remarks.add(f"{DEFAULT_KEYS.charges} is not a column of one number and is not taken", frame)
+    return None
+
+
+def _dipole(reading: _Reading, frame: Frame) -> np.ndarray | None:
+    text = frame.entries.get(DEFAULT_KEYS.dipole)
+    numbers = None if text is None else numbers_of(text)
+    if text is None or (numbers is not None and numbers.shape == (3,)):
+        return numbers
+    reading.remarks.add(f"{DEFAULT_KEYS.dipole} is not three numbers and is not taken", frame)
+    return None
 
 
 def _number_or_text(value: str) -> float | str:
@@ -241,7 +258,12 @@ def _add_isolated(reading: _Reading, frame: Frame, one: LabelledConfiguration) -
         return
     reading.atoms_alone.append(frame.number)
     mark = frame.entries.get(STANDS_IN)
-    if mark is not None and truth(mark):
+    try:
+        stands_in = mark is not None and truth(mark)
+    except ValueError as error:
+        reading.problems.add(f"{STANDS_IN}={mark}: {error}", frame)
+        return
+    if stands_in:
         reading.standing_in[symbol] = one.energy
         return
     known = reading.isolated.setdefault(symbol, [])
@@ -418,5 +440,5 @@ def _left_aside(reading: _Reading) -> list[str]:
         if same_name(name) not in known
         and name not in reading.units.entries
         and not is_weight(name)
-        and not name.startswith("sigma_")
+        and not is_regularisation(name)
     ]

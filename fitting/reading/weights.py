@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ..data_sets import is_regularisation
 from ..label_weights import REFUSED_KEYS, WEIGHT_KEYS, LabelWeights, changes_nothing, read_weights
 from .entries import numbers_of
 from .frames import Frame
@@ -17,13 +18,15 @@ from .label_units import FrameUnits
 
 _NO_WEIGHTS = frozenset({"atomic_weight", "atomic_weights", "molecular_weight", "k_weight", "k_weights", "move_mask"})
 _LIKE_WEIGHTS = re.compile(
-    r"(.*_)?weights?|.*mask|(energy|energies|forces?|virials?|stress|config|config_type|hessian|local_property)_.*sigma.*"
+    r"(.*_)?weights?|.*mask|sigma_(energy|force|virial|stress).*|(energy|energies|forces?|virials?|stress|config|config_type|hessian|local_property)_.*sigma.*"
 )
 
 
 def is_weight(name: str) -> bool:
     """Say whether an entry or column of that name weighs labels."""
     lowered = same_name(name)
+    if is_regularisation(name):
+        return False
     return lowered not in _NO_WEIGHTS and (lowered in WEIGHT_KEYS or _LIKE_WEIGHTS.fullmatch(lowered) is not None)
 
 

@@ -91,6 +91,8 @@ def test_compressed_files_are_read_and_torn_ones_refused(path):
         (FRAME.replace("energy=-3.8", 'note="energy=-3.8'), 'quote " is not closed'),
         (FRAME.replace("forces:R:3", "pos:R:3"), "two columns pos that contradict"),
         (FRAME.replace("forces:R:3", "positions:R:3"), "pos and positions hold different positions"),
+        (FRAME.replace("forces:R:3", "forces:R:³"), "Properties has forces:R:³"),
+        (FRAME.replace("species:S:1", "Z:I:1").replace("Li", "9" * 30), "must be a whole number"),
         ("\0\0\0", "null byte"),
     ],
 )

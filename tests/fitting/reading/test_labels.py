@@ -439,6 +439,30 @@ class TestWeights:
         check_labels(read(with_entry(crystals, "config_weight=1.0 config_energy_weight=1")).data_set, crystals)
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("sigma_force_Xx=1.0", "sigma_force_xx weighs labels in a way that no fit here has"),
+        ("sigma_energy=1.0", "sigma_energy weighs labels"),
+        ("sigma_force=-1", "its regularisation is not usable"),
+    ],
+)
+def test_expected_errors_of_frames_are_used_or_refused(read, crystals, entry, message):
+    used = read(with_entry(crystals, "sigma_force_Cu=0.3")).data_set.configurations[0].regularisation
+    assert used.force_by_element_eV_per_A == {"Cu": 0.3}
+    with pytest.raises(InputError, match=message):
+        read(with_entry(crystals, entry))
+
+
+def test_charges_and_dipoles_that_are_none_are_told(read, crystals, atom_alone):
+    odd = [replace(one, columns={"REF_charges:S:1": ["q"] * 8}) for one in with_entry(crystals, 'REF_dipole="1 2"')]
+    summary = "\n".join(read(odd).summary)
+    assert "REF_charges is not a column of one number and is not taken" in summary
+    assert "REF_dipole is not three numbers and is not taken" in summary
+    with pytest.raises(InputError, match="stands_in=maybe: 'maybe' is neither T nor F"):
+        read([*crystals, *with_entry([atom_alone("Cu")], "stands_in=maybe")])
+
+
 def test_what_becomes_of_single_atoms_is_said(read, crystals, atom_alone):
     """Those that no configuration holds, and those in cells that are neither a crystal's nor large."""
     near = replace(atom_alone("Cu", config_type=""), atoms=Atoms("Cu", cell=[6.5] * 3, pbc=True))
