@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from ase.data import atomic_masses, atomic_numbers
 from ase.units import Bohr
 from numpy.typing import NDArray
 
@@ -33,6 +34,8 @@ _UNITS = {
     b"micro": (1e4, 1e9),
     b"nano": (10.0, 1e6),
 }
+# Masses in input files are rounded (u).
+_SAME_MASS = 0.05
 _STARTS = (b"ITEM: TIMESTEP", b"ITEM: TIME", b"ITEM: UNITS")
 _ITEM = b"ITEM:"
 
@@ -306,6 +309,8 @@ class _Dump:
         elements = words[column[named] :: width] if named else []
         if self.atoms is None:
             self.atoms = _Atoms.first(ids, kinds, elements, self.types, self.name, self.notes)
+            if "mass" in column and not elements:
+                _check_masses(words[column["mass"] :: width], ids, self.atoms, self.name)
         return self.atoms.order(ids, kinds, elements, where), self.atoms.symbols
 
 
@@ -427,6 +432,23 @@ def _symbols(
         f"{name} does not say which element its atoms are: give the symbols of its types (--lammps-types Li,P,S), or"
         " write the column element (dump_modify ... element Li P S)"
     )
+
+
+def _check_masses(words: Sequence[bytes], ids: Sequence[bytes], atoms: _Atoms, name: str) -> None:
+    """Refuse symbols of the types where the dump's masses are those of others among them."""
+    try:
+        masses = dict(zip(map(int, ids), map(float, words), strict=True))
+    except ValueError:
+        raise LammpsDumpError(f"{name}: the column mass has words that are no numbers") from None
+    known = {symbol: atomic_masses[atomic_numbers[symbol]] for symbol in atoms.symbols}
+    for identifier, symbol in zip(atoms.sorted_ids.tolist(), atoms.symbols, strict=True):
+        mass = masses[identifier]
+        likely = min(known, key=lambda one: abs(known[one] - mass))
+        if likely != symbol and abs(known[likely] - mass) < _SAME_MASS:
+            raise LammpsDumpError(
+                f"{name}: atom {identifier} is to be {symbol} by its type, but has the mass of {likely} ({mass:g}):"
+                " check the order of --lammps-types"
+            )
 
 
 def of_types(kinds: Sequence[bytes], types: Sequence[str], name: str) -> tuple[str, ...]:

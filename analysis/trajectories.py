@@ -56,6 +56,16 @@ _START_BYTES = 4096
 _PART_BYTES = 64
 
 
+# What stands at the beginning of files that people have, but neither we nor ASE read.
+_NOT_READ = {
+    b"creator: LAMMPS": "a LAMMPS dump yaml",
+    b"DUMPATOM": "a binary LAMMPS dump",
+    b"DUMPCUSTOM": "a binary LAMMPS dump",
+    b"CORD": "a DCD file",
+    b"\x00\x00\x07\xcb": "an XTC file",
+}
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """Unwrapped positions at equal intervals in a fixed cell.
@@ -307,6 +317,8 @@ def _format_of(path: Path) -> str:
         return "traj"
     if any(CONFIGURATION.search(line) for line in lines[:10]):
         return "xdatcar"
+    if (known := next((kind for mark, kind in _NOT_READ.items() if mark in start[:64]), None)) is not None:
+        raise TrajectoryReadError(f"{path} is {known}, which is not read: write dump custom, or extended XYZ")
     first = next((line.strip() for line in lines if line.strip()), b"")
     return "xyz" if first.isdigit() else "ase"
 

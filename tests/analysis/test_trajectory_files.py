@@ -342,6 +342,19 @@ def test_a_hop_where_a_run_was_continued_is_no_other_run(tmp_path):
     assert "begins again" in found.notes[0]
 
 
+def test_symbols_that_contradict_the_masses_are_refused(tmp_path):
+    text = re.sub(r"(?m)^(\d+) 1 ", r"\1 1 6.94 ", "".join(lammps(columns="id type xu yu zu")))
+    text = re.sub(r"(?m)^(\d+) 2 ", r"\1 2 32.06 ", text).replace("type xu", "type mass xu")
+    assert read(tmp_path / "run.dump", text, lammps_types=["Li", "S"]).symbols == SYMBOLS
+    with pytest.raises(InputError, match="has the mass of Li"):
+        read(tmp_path / "run.dump", text, lammps_types=["S", "Li"])
+
+
+def test_files_that_no_reader_knows_are_named(tmp_path):
+    with pytest.raises(InputError, match="dump yaml"):
+        read(tmp_path / "run.yaml", "---\ncreator: LAMMPS\ntimestep: 0\n")
+
+
 def test_labels_of_types_are_elements(tmp_path):
     text = "".join(lammps()).replace("type element", "type typelabel")
     assert read(tmp_path / "run.dump", text).symbols == SYMBOLS
