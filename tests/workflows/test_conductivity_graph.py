@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
@@ -193,7 +194,12 @@ def test_costs_and_problems(small):
     assert (with_reference.reference_evaluations, with_reference.model_evaluations) == (3 * 2 * SETTINGS.steps, 0)
     campaign = small.campaign.model_copy(update={"models": ("es-gap",)})
     wrong = SETTINGS.model_copy(update={"models": ("gap",), "charge_e": None})
-    assert [problem.key[-1] for problem in conductivity_problems(campaign, wrong)] == ["models", "charge_e"]
+    crystal = Atoms("Li3PS4")
+    assert [problem.key[-1] for problem in conductivity_problems(campaign, wrong, crystal)] == ["models", "charge_e"]
+    misnamed = SETTINGS.model_copy(update={"models": ("es-gap",), "framework": ("P", "Cl")})
+    [problem] = conductivity_problems(campaign, misnamed, crystal)
+    assert (problem.key[-1], problem.allowed) == ("framework", "Li | P | S")
+    assert "names Cl" in problem.message
     assert CONDUCTIVITY.name == "conductivity"
 
 

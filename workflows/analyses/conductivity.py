@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from ...analysis.arrhenius import ArrheniusResult
 from ...analysis.conductivity import ConductivityResult
@@ -122,8 +123,8 @@ def conductivity_cost(settings: ConductivitySettings, models: tuple[str, ...], a
     )
 
 
-def conductivity_problems(campaign: Campaign, settings: ConductivitySettings) -> Iterable[Problem]:
-    """Yield what does not fit the campaign."""
+def conductivity_problems(campaign: Campaign, settings: ConductivitySettings, atoms: Atoms) -> Iterable[Problem]:
+    """Yield what does not fit the campaign and its structure."""
     key = ("analyses", "conductivity")
     missing = [kind for kind in settings.models if kind not in (*campaign.models, REFERENCE)]
     if missing:
@@ -133,6 +134,12 @@ def conductivity_problems(campaign: Campaign, settings: ConductivitySettings) ->
     if campaign.mobile in settings.framework:
         message = f"names {campaign.mobile}, which is the mobile species"
         yield Problem((*key, "framework"), message, value=list(settings.framework), related=(("mobile",),))
+    present = sorted(set(atoms.symbols))
+    absent = [one for one in settings.framework if one not in present]
+    if absent:
+        message = f"names {', '.join(absent)}, which the structure does not hold"
+        allowed = " | ".join(one for one in present if one != campaign.mobile)
+        yield Problem((*key, "framework"), message, value=list(settings.framework), allowed=allowed)
     if settings.charge_e == 0 or (settings.charge_e is None and campaign.mobile not in FORMAL_CHARGES):
         message = f"must be given, and not be 0, for {campaign.mobile}"
         yield Problem((*key, "charge_e"), message, value=settings.charge_e, related=(("mobile",),))
@@ -306,6 +313,6 @@ CONDUCTIVITY = Analysis(
     name="conductivity",
     jobs=lambda plan: conductivity_jobs(plan, _settings(plan.campaign)),
     cost=lambda campaign, atoms: conductivity_cost(_settings(campaign), campaign.models, len(atoms)),
-    problems=lambda campaign, atoms: conductivity_problems(campaign, _settings(campaign)),
+    problems=lambda campaign, atoms: conductivity_problems(campaign, _settings(campaign), atoms),
     section=conductivity_section,
 )
