@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .models import ModelManifest, fit_model, load_model
     from .settings import (
         BaselineSettings,
+        CoreSettings,
         GapSettings,
         Regularisation,
         SoapSettings,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaselineSettings",
+    "CoreSettings",
     "DataSet",
     "GapSettings",
     "LabelWeights",
@@ -51,6 +53,7 @@ __getattr__ = lazy_exports(
         "models": ("ModelManifest", "fit_model", "load_model"),
         "settings": (
             "BaselineSettings",
+            "CoreSettings",
             "GapSettings",
             "Regularisation",
             "SoapSettings",

@@ -30,6 +30,7 @@ from .charges import (
     charge_products,
     lowest_charges,
 )
+from .cores import core_of, without_core
 from .data_sets import LabelledConfiguration
 from .native.fit import errors_of, open_workshop, row_source, scaled_targets
 from .native.fit_errors import ErrorSummary, FitErrors
@@ -158,6 +159,7 @@ def leave_out_tensors(
         As :func:`~ionloop.fitting.native.fit.run_fit`.
     """
     check_data(task.data_set, task.settings)
+    task = replace(task, data_set=without_core(task.data_set, core_of(task.settings)))
     _check_neutral(task, problem)
     if not any(one.fitted_forces.any() for one in task.data_set):
         raise InputError("charges are fitted to errors of forces, and none of the configurations has any")

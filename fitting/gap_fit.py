@@ -28,6 +28,7 @@ from .settings import GapSettings, Regularisation, SoapSettings, ThreeBodySettin
 
 POTENTIAL_FILE = "gap.xml"
 TARGETS_FILE = "targets.xyz"
+CORE_FILE = "core.xml"
 LOG_FILE = "gap_fit.log"
 POTENTIAL_LABEL = "ionloop_gap"
 _MAX_RANDOM_SEED = 2**31 - 1
@@ -258,13 +259,16 @@ def build_arguments(
     """Return gap_fit's arguments; file names are relative to the folder that it runs in.
 
     ``groups`` are the pairs and triplets that occur. Energies of isolated atoms are given for every element: gap_fit
-    takes zero for one left out and says nothing.
+    takes zero for one left out and says nothing. A core is taken off the labels by gap_fit, not off these energies.
     """
+    from .cores import core_of, isolated_energies_above
+
     elements = data_set.elements
+    isolated = isolated_energies_above(core_of(settings), data_set.isolated_atom_energies)
     sigma = settings.regularisation
     sigmas = (sigma.energy_eV_per_atom, sigma.force_eV_per_A, sigma.virial_eV_per_atom, 0.0)
     descriptors = " : ".join(descriptor_strings(elements, groups, settings))
-    energies = ":".join(f"{symbol}:{data_set.isolated_atom_energies[symbol]!r}" for symbol in elements)
+    energies = ":".join(f"{symbol}:{isolated[symbol]!r}" for symbol in elements)
     return [
         f"at_file={TARGETS_FILE}",
         f"gap={{{descriptors}}}",
@@ -279,6 +283,7 @@ def build_arguments(
         f"gp_file={POTENTIAL_FILE}",
         "do_copy_at_file=F",
         "sparse_separate_file=T",
+        *([f"core_param_file={CORE_FILE}", "core_ip_args={IP Glue}"] if settings.core is not None else ()),
     ]
 
 
@@ -454,7 +459,12 @@ def fit_gap(
     GapFitError
         If gap_fit fails or its log shows that it did not use all the data.
     """
+    from .cores import core_file_text, core_of
+
     (folder / TARGETS_FILE).write_text(format_targets(data_set, settings), encoding="utf-8")
+    core = core_of(settings)
+    if core is not None:
+        (folder / CORE_FILE).write_text(core_file_text(core), encoding="utf-8")
     arguments = build_arguments(data_set, groups, settings, seed)
     wall_time_s = run_gap_fit(folder, arguments, limits)
     counts = parse_counts(read_log(folder / LOG_FILE))

@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -29,7 +29,8 @@ from ..errors import InputError, IonloopError
 from ..processes import has_ended, process_name
 from .backends import fit_natively, foreign_calculator, gap_calculator
 from .calculators import EsGapCalculator
-from .data_sets import DataSet, LabelledConfiguration, write_extxyz, write_text_durably
+from .cores import subtract_baseline
+from .data_sets import DataSet, write_extxyz, write_text_durably
 from .electrostatics import SlaterEwald
 from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
 from .native.fit_errors import ErrorSummary
@@ -86,22 +87,6 @@ def baseline_calculator(baseline: BaselineSettings) -> Calculator:
     return SlaterEwald(
         charges=dict(baseline.charges), exponents=dict(baseline.exponents) or None, accuracy=baseline.accuracy
     )
-
-
-def subtract_baseline(data_set: DataSet, baseline: Calculator) -> DataSet:
-    """Return the data set with the baseline's energy, forces and stress taken off every configuration.
-
-    Isolated atoms stay as they are: one charge in open space has no energy.
-    """
-
-    def rest(values: Any, name: str, configuration: LabelledConfiguration) -> Any:
-        return None if values is None else values - baseline.get_property(name, configuration.atoms)
-
-    configurations = (
-        replace(one, **{name: rest(getattr(one, name), name, one) for name in ("energy", "forces", "stress")})
-        for one in data_set
-    )
-    return replace(data_set, configurations=tuple(configurations))
 
 
 def compute_inputs_hash(

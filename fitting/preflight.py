@@ -214,7 +214,7 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
     PreflightError
         If it cannot; every reason is given.
     """
-    problems = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
+    problems = _problems(data_set, settings)
     parts = (settings.soap, settings.two_body, settings.three_body)
     methods = {part.sparse_method for part in parts if part is not None}
     if "farthest_points" in methods:
@@ -241,9 +241,29 @@ def check_data(data_set: DataSet, settings: GapSettings) -> None:
     PreflightError
         If it is not there; every reason is given.
     """
-    problems = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
+    problems = _problems(data_set, settings)
     if problems:
         raise PreflightError(problems)
+
+
+def _problems(data_set: DataSet, settings: GapSettings) -> list[str]:
+    found = [*_data_problems(data_set), *_regularisation_problems(data_set, settings)]
+    return [*found, *_core_problems(data_set, settings)]
+
+
+def _core_problems(data_set: DataSet, settings: GapSettings) -> Iterator[str]:
+    if settings.core is None:
+        return
+    # Compiled code, which fits without a core need not load.
+    from .cores import core_of, unknown_to_core
+
+    core = core_of(settings)
+    unknown = [] if core is None else unknown_to_core(core, data_set.elements)
+    if unknown:
+        yield (
+            f"the core (gap.core) has nothing for {', '.join(unknown)}, which the data contain; QUIP would pass over "
+            "them in silence: add a per_type_data of each, and its pairs, or leave the core out"
+        )
 
 
 def _data_problems(data_set: DataSet) -> Iterator[str]:

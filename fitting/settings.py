@@ -55,12 +55,13 @@ class TwoBodySettings(FrozenSettings):
 
 
 class ThreeBodySettings(FrozenSettings):
-    """Triplet part (``distance_Nb order=3`` or ``angle_3b``): squared-exponential kernel of three numbers."""
+    """Triplet part (``angle_3b`` or ``distance_Nb order=3``): squared-exponential kernel of three numbers."""
 
     triplet_descriptor: ThreeBodyDescriptor = Field(
-        "distance_Nb",
-        description="Three distances, symmetric in equal atoms, or sum and squared difference of the two to the "
-        "central atom, and the third distance (name)",
+        "angle_3b",
+        description="angle_3b: sum and squared difference of the distances to the central atom, and the third "
+        "distance; distance_Nb: three distances in QUIP's compact form, in which energies depend on how equal atoms "
+        "are numbered (name)",
     )
     cutoff_A: PositiveFloat = Field(3.5, description="Cutoff of the distances to the central atom (Å)")
     transition_width_A: PositiveFloat = Field(
@@ -72,12 +73,40 @@ class ThreeBodySettings(FrozenSettings):
         1.0, description="Length scale of the kernel in each number (Å; Å² in the squared difference)"
     )
     delta_eV: PositiveFloat = Field(
-        0.1, description="Prior standard deviation of one triplet's energy, before the cutoff function (eV)"
+        0.03, description="Prior standard deviation of one triplet's energy, before the cutoff function (eV)"
     )
 
     @model_validator(mode="after")
     def _transition_inside_cutoff(self) -> Self:
         _check_transition(self.transition_width_A, self.cutoff_A)
+        return self
+
+
+class CoreSettings(FrozenSettings):
+    """Fixed spline potential under the GAP (QUIP's ``IP Glue``), which is fitted to the rest.
+
+    A file names it in ``file``; where that is read, what it holds takes its place, so that settings, and the models
+    made with them, do not depend on a file that moves or changes (:func:`ionloop.fitting.cores.with_core_read`).
+    """
+
+    file: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="QUIP XML file with the Glue_params of the core (eV, Å), as gap_fit's core_param_file; read once, "
+        "relative to the campaign file",
+        json_schema_extra={"allowed": "the path of a file"},
+    )
+    glue: str | None = Field(
+        None,
+        description="The Glue_params element itself instead of a file; what the store keeps (eV, Å)",
+        json_schema_extra={"allowed": "text"},
+    )
+
+    @model_validator(mode="after")
+    def _file_or_content(self) -> Self:
+        if (self.file is None) == (self.glue is None):
+            raise ValueError("needs either a file, such as {file: core.xml}, or glue, and not both")
         return self
 
 
@@ -136,6 +165,9 @@ class Regularisation(FrozenSettings):
         return self.force_by_element_eV_per_A.get(symbol, self.force_eV_per_A)
 
 
+_LATER_PARTS = frozenset({"three_body", "core"})
+
+
 class GapSettings(FrozenSettings):
     """Everything that a GAP fit depends on besides its data and its seed."""
 
@@ -144,6 +176,9 @@ class GapSettings(FrozenSettings):
     )
     three_body: ThreeBodySettings | None = Field(
         None, description="Triplet part, such as {cutoff_A: 3.5}; null leaves it out"
+    )
+    core: CoreSettings | None = Field(
+        None, description="Fixed potential under the GAP, such as {file: core.xml}; null leaves it out"
     )
     soap: SoapSettings = Field(default_factory=SoapSettings, description="Many-body part")
     regularisation: Regularisation = Field(
@@ -159,9 +194,7 @@ class GapSettings(FrozenSettings):
     def identifying_values(self) -> dict[str, Any]:
         """Return the values that a model's identity is made of: parts that came later count only where they are."""
         values = self.model_dump(mode="json")
-        if self.three_body is None:
-            del values["three_body"]
-        return values
+        return {name: value for name, value in values.items() if value is not None or name not in _LATER_PARTS}
 
     @property
     def cutoff_A(self) -> float:

@@ -55,7 +55,7 @@ def model_identifier(
         "model",
         kind,
         data_set,
-        gap.model_dump(mode="json"),
+        gap.identifying_values(),
         None if baseline is None else baseline.model_dump(mode="json"),
         seed,
         backend,

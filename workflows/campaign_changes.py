@@ -15,6 +15,8 @@ from typing import Any, get_args
 
 from ..labelling.settings import EngineSettings, is_physics
 
+_LONG_TEXT = 500
+
 
 class Effect(StrEnum):
     """What may become of a value once a campaign is submitted."""
@@ -142,6 +144,8 @@ class Change:
             return f"{'.'.join(self.key)}: not in the store, added in the file"
         if isinstance(self.before, Mapping) and self.after is None:
             return f"{'.'.join(self.key)}: in the store, taken out of the file (results stay)"
+        if any(isinstance(value, str) and len(value) > _LONG_TEXT for value in (self.before, self.after)):
+            return f"{'.'.join(self.key)}: the content in the store differs from that in the file"
         return f"{'.'.join(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ..errors import IonloopError
+from ..errors import InputError, IonloopError
 from .campaign import Campaign
-from .campaign_problems import CampaignFileError, Key, Problem, closest
+from .campaign_problems import ABSENT, CampaignFileError, Key, Problem, closest
 from .campaign_structure import structure_problems
 from .campaign_validation import touches, validate_campaign
 from .campaign_yaml import YamlDocument, parse_yaml
@@ -32,6 +32,8 @@ def read_campaign(path: str | Path) -> Campaign:
         problems = document.problems or [Problem((), _not_a_campaign(document))]
         raise CampaignFileError(path, problems)
     campaign, problems = validate_campaign(document.data)
+    campaign, more = _with_core_read(campaign, path.parent)
+    problems += more
     spoiled = {problem.key for problem in document.problems}
     problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
     faulty = {problem.key[0] for problem in problems if problem.key}
@@ -56,7 +58,8 @@ def read_hyperparameters(path: str | Path) -> Campaign:
     if not isinstance(document.data, Mapping):
         raise CampaignFileError(path, document.problems or [Problem((), _not_a_campaign(document))])
     campaign, problems = validate_campaign({"name": "fit", "structure": "none", **document.data})
-    problems = document.problems + problems
+    campaign, more = _with_core_read(campaign, path.parent)
+    problems = document.problems + problems + more
     if problems:
         raise CampaignFileError(path, [_with_line(problem, document) for problem in problems])
     return campaign
@@ -73,6 +76,24 @@ def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
     from ..sampling.crystals import load_structure
 
     return load_structure(campaign.structure, Path(folder))
+
+
+def _with_core_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
+    """Return the campaign with the content of its core instead of the file, or with no core and what is wrong."""
+    core = campaign.gap.core
+    if core is None:
+        return campaign, []
+    # Compiled code, which campaigns without a core need not load.
+    from ..fitting.cores import with_core_read
+
+    problems = []
+    try:
+        gap = with_core_read(campaign.gap, folder)
+    except InputError as error:
+        gap = campaign.gap.model_copy(update={"core": None})
+        key, value = ("file", core.file) if core.file is not None else ("glue", ABSENT)
+        problems.append(Problem(("gap", "core", key), f"cannot be used: {error}", value=value))
+    return campaign.model_copy(update={"gap": gap}), problems
 
 
 def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:

@@ -30,6 +30,7 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
         problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
     problems += _charges(campaign, symbols)
     problems += _regularisation(campaign, species)
+    problems += _core(campaign, species)
     if not problems:
         # Analyses may take for granted that the cell is sound and the mobile species in it.
         supercell = atoms.repeat(campaign.supercell)
@@ -87,6 +88,20 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
         if abs(charge) > NEUTRAL_TOLERANCE_E:
             message = f"leave the cell with a charge of {charge:+.4g} e; they must add up to zero"
             yield Problem(key, message, value=given, related=related)
+
+
+def _core(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
+    """Yield elements that the core under the GAP has nothing for."""
+    if campaign.gap.core is None:
+        return
+    # Compiled code, which campaigns without a core need not load.
+    from ..fitting.cores import core_of, unknown_to_core
+
+    core = core_of(campaign.gap)
+    unknown = [] if core is None else unknown_to_core(core, species)
+    if unknown:
+        message = f"has nothing for {', '.join(unknown)}; add a per_type_data of each, and its pairs"
+        yield Problem(("gap", "core"), message, related=(("structure",),))
 
 
 def _regularisation(campaign: Campaign, species: list[str]) -> Iterator[Problem]:

@@ -88,10 +88,11 @@ def _models(campaign: Campaign) -> str:
     if gap.three_body is not None:
         three_body = gap.three_body
         pairs += f"a triplet kernel (cutoff {three_body.cutoff_A:g} Å, {three_body.sparse_points} sparse points) and "
+    core = " on top of a fixed core potential" if gap.core is not None else ""
     sigma = gap.regularisation
     by_element = "".join(f", {value:g} for {symbol}" for symbol, value in sigma.force_by_element_eV_per_A.items())
     text = (
-        f"GAP models combined {pairs}SOAP (cutoff {soap.cutoff_A:g} Å, n_max {soap.n_max}, l_max {soap.l_max}, "
+        f"GAP models{core} combined {pairs}SOAP (cutoff {soap.cutoff_A:g} Å, n_max {soap.n_max}, l_max {soap.l_max}, "
         f"σ_atom {soap.atom_sigma_A:g} Å, ζ {soap.zeta}, {soap.sparse_points} sparse points per element in the first "
         f"fit), regularised by {sigma.energy_eV_per_atom:g} eV/atom, {sigma.force_eV_per_A:g} eV/Å{by_element} and "
         f"{sigma.virial_eV_per_atom:g} eV/atom for energies, forces and virials."

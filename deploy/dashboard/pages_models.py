@@ -81,6 +81,9 @@ def model_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
     }
 
 
+_LONGEST_TEXT = 300
+
+
 def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as dotted names and texts."""
     found: list[tuple[str, str]] = []
@@ -97,7 +100,8 @@ def short_text(value: Any) -> str:
     """Return a value as text, numbers with six digits, also in lists."""
     if isinstance(value, list | tuple):
         return ", ".join(map(short_text, value)) or "none"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ... ({len(text):,} characters)"
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -297,7 +297,7 @@ class RowBuilder:
                     alphas=alphas[self.sparse_points.columns(key)],
                     sparse_cutoffs=sparse_cutoffs(settings, key, points),
                     zeta=None if part else float(settings.soap.zeta),
-                    theta=np.full(descriptor.n_dimensions, part.length_scale_A) if part else None,
+                    theta=length_scales(part, key) if part else None,
                     label=coordinate_name(key),
                     permutations=orders if len(orders) > 1 else (),
                 )
@@ -311,11 +311,16 @@ def _distance_part(settings: GapSettings, key: CoordinateKey) -> TwoBodySettings
     return (None, settings.two_body, settings.three_body)[len(key) - 1]
 
 
+def length_scales(part: TwoBodySettings | ThreeBodySettings, key: CoordinateKey) -> FloatArray:
+    """Return the length scales θ of the components of a pair's or triplet's coordinate. Shape [1] or [3]."""
+    return np.full(2 * len(key) - 3, part.length_scale_A)
+
+
 def triplet_kernel(settings: GapSettings, key: CoordinateKey, points: FloatArray) -> TripletKernel:
     """Return the kernel of a triplet's coordinate with some points [n_points, 3]."""
     assert settings.three_body is not None
     orders = Descriptors(tuple(sorted(set(key))), settings).triplets(key).permutations
-    return TripletKernel(points, np.full(3, settings.three_body.length_scale_A), orders)
+    return TripletKernel(points, length_scales(settings.three_body, key), orders)
 
 
 def sparse_cutoffs(settings: GapSettings, key: CoordinateKey, points: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ...errors import InputError, IonloopError
+from ..cores import core_of, without_core
 from ..data_sets import DataSet, LabelledConfiguration, write_text_durably
 from ..gap_fit import POTENTIAL_FILE, label_sigmas
 from ..preflight import check_data
@@ -132,6 +133,8 @@ def _ignore(_: FitProgress) -> None:
 
 
 def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> NativeFit:
+    core = core_of(task.settings)
+    task = replace(task, data_set=without_core(task.data_set, core))
     source, kept_bytes = row_source(task, resources, workshop)
     targets = [scaled_targets(item, task.settings, task.data_set) for item in task.data_set.fitted_configurations]
     with RowStore(kept_bytes) as store:
@@ -147,7 +150,7 @@ def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> Native
     left_out = tuple(errors_of(item, without[:, 0]) for item, (_, without) in pairs if without is not None)
     isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
     return NativeFit(
-        model=source.builder.model(alphas, isolated),
+        model=replace(source.builder.model(alphas, isolated), core=core),
         sparse_points=source.builder.sparse_points,
         training_errors=training,
         leave_out_errors=FitErrors(left_out) if task.leave_out else None,

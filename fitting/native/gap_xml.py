@@ -118,7 +118,12 @@ class GapModel:
 
     @property
     def known_atomic_numbers(self) -> frozenset[int]:
-        """Elements that a descriptor names or that have an isolated-atom energy; 0 stands for any element."""
+        """Elements that a descriptor names or that have an isolated-atom energy; 0 stands for any element.
+
+        A core alone knows its own.
+        """
+        if self.core is not None and not self.coordinates:
+            return self.core.numbers
         named = {number for coordinate in self.coordinates for number in coordinate.descriptor.atomic_numbers}
         return frozenset(named | {number for number, energy in self.isolated_atom_energies.items() if energy})
 

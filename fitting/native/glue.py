@@ -131,7 +131,7 @@ def _read_spline(
 
 
 def glue_lines(glue: GluePotential) -> list[str]:
-    """Return a potential as the lines of its XML element."""
+    """Return a potential as the lines of its XML element: the same for equal potentials."""
     types = {atomic_number: kind for kind, atomic_number in enumerate(sorted(glue.numbers), start=1)}
     nothing = Spline(np.array([0.0, 1.0]), np.zeros(2), (0.0, 0.0))
     lines = [f'<Glue_params n_types="{len(types)}">']
@@ -141,7 +141,7 @@ def glue_lines(glue: GluePotential) -> list[str]:
         lines += _spline_lines("density", density, ("a", "rho"), ("density_y1", "density_yn"), ' do_spline="T"')
         lines += _spline_lines("potential_density", embedding, ("rho", "E"), ("y1", "yn"))
         lines.append("  </per_type_data>")
-    for (first, second), spline in glue.pairs.items():
+    for (first, second), spline in sorted(glue.pairs.items()):
         lines.append(f'  <per_pair_data type1="{types[first]}" type2="{types[second]}">')
         lines += _spline_lines("potential_pair", spline, ("r", "E"), ("y1", "yn"))
         lines.append("  </per_pair_data>")
@@ -151,11 +151,11 @@ def glue_lines(glue: GluePotential) -> list[str]:
 def _spline_lines(
     tag: str, spline: Spline, names: tuple[str, str], slopes: tuple[str, str], more: str = ""
 ) -> list[str]:
-    ends = " ".join(f'{name}="{value:.17e}"' for name, value in zip(slopes, spline.slopes, strict=True))
+    ends = " ".join(f'{name}="{value!r}"' for name, value in zip(slopes, spline.slopes, strict=True))
     points = zip(spline.x.tolist(), spline.y.tolist(), strict=True)
     return [
         f'    <{tag} num_points="{len(spline.x)}" {ends}{more}>',
-        *(f'      <point {names[0]}="{x:.17e}" {names[1]}="{y:.17e}"/>' for x, y in points),
+        *(f'      <point {names[0]}="{x!r}" {names[1]}="{y!r}"/>' for x, y in points),
         f"    </{tag}>",
     ]
 

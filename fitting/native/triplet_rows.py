@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiler import numba
 from .descriptor_strings import TripletDescriptor
 from .neighbours import NeighbourPairs
 from .three_body import chain_rule

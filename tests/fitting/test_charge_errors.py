@@ -10,8 +10,9 @@ import pytest
 from ionloop.errors import InputError
 from ionloop.fitting.charge_errors import LeaveOutTensors, charge_error_curve, fit_charges_to_error, leave_out_tensors
 from ionloop.fitting.charges import ChargeProblem
+from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.models import baseline_calculator, subtract_baseline
+from ionloop.fitting.models import baseline_calculator
 from ionloop.fitting.native.fit import run_fit
 from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import BaselineSettings, GapSettings

@@ -14,6 +14,7 @@ import pytest
 from ionloop.errors import InputError
 from ionloop.fitting import models
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
+from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, read_extxyz
 from ionloop.fitting.electrostatics import SlaterEwald
 from ionloop.fitting.gap_fit import LOG_FILE, POTENTIAL_FILE, GapFitError
@@ -23,7 +24,6 @@ from ionloop.fitting.models import (
     ModelError,
     load_model,
     read_manifest,
-    subtract_baseline,
 )
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.preflight import PreflightError

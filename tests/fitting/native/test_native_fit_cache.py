@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ionloop.errors import IonloopError
+from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.models import baseline_calculator, subtract_baseline
+from ionloop.fitting.models import baseline_calculator
 from ionloop.fitting.native.fit import NativeFit, fit_native, run_fit
 from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.row_cache import RowCache, digest_of
