@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from ionloop.cli import app
 from ionloop.errors import InputError
 from ionloop.fitting.charge_errors import leave_out_tensors
 from ionloop.fitting.charges import ChargeProblem
 from ionloop.fitting.cores import core_file_text, core_of, subtract_baseline, with_core_read, without_core
-from ionloop.fitting.data_sets import DataSet, isolated_atom, write_extxyz
-from ionloop.fitting.models import baseline_calculator, fit_model, load_model, read_manifest
+from ionloop.fitting.data_sets import DataSet, isolated_atom
+from ionloop.fitting.models import baseline_calculator, compute_inputs_hash, fit_model, load_model, read_manifest
 from ionloop.fitting.native.design import sparse_points_of
 from ionloop.fitting.native.fit import run_fit
 from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
@@ -25,10 +21,6 @@ from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import BaselineSettings, CoreSettings, GapSettings
-from ionloop.tasks.fit import model_identifier
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_file import read_campaign
-from ionloop.workflows.campaign_problems import CampaignFileError
 
 SAME_POINTS_TOLERANCE_eV = 1e-6
 SAME_POINTS_TOLERANCE_eV_per_A = 1e-6
@@ -117,7 +109,9 @@ def test_charges_by_error_see_what_the_core_leaves(lithium_sulfide: DataSet, sma
     assert found[0].force_eV_per_A == pytest.approx(found[1].force_eV_per_A, rel=LEAVE_OUT_TOLERANCE)
 
 
-def test_a_model_is_known_by_what_its_core_says(small_settings: GapSettings, tmp_path: Path) -> None:
+def test_a_model_is_known_by_what_its_core_says(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
     """Not by the file, its place or its layout; without a core, by what earlier releases knew it by."""
 
     def identity(text: str, name: str) -> str:
@@ -127,7 +121,7 @@ def test_a_model_is_known_by_what_its_core_says(small_settings: GapSettings, tmp
         assert read.core is not None
         assert read.core.file is None
         assert GapSettings.model_validate(read.model_dump(mode="json")) == read == with_core_read(read, Path("/"))
-        return model_identifier("gap", "data", read, None, seed=1, backend="native")
+        return compute_inputs_hash("gap", lithium_sulfide, read, None, seed=1)
 
     text = core_file_text(core())
     same = text.replace("<core>", "<other>\n<!-- by hand -->").replace("</core>", "</other>").replace("\n", "\n\n")
@@ -143,66 +137,6 @@ def test_an_element_that_the_core_does_not_know_is_named(lithium_sulfide: DataSe
     unread = small_settings.model_copy(update={"core": CoreSettings(file="core.xml")})
     with pytest.raises(InputError, match=r"core\.xml, has not been read"):
         run_fit(FitInputs(lithium_sulfide, unread, 0), FitResources())
-
-
-def _without_points(text: str) -> str:
-    return text.replace('num_points="11"', 'num_points="12"')
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (None, "core.xml does not exist"),
-        (lambda text: text[:-20], "is not XML"),
-        (lambda text: "<LJ_params/>", "0 Glue_params instead of one"),
-        (lambda text: "<Glue_params/>", "names no element"),
-        (_without_points, "is damaged: potential_pair of its Glue needs num_points"),
-        (lambda text: "<a>" + " " * 1_000_000 + "</a>", "at most 1,000,000"),
-    ],
-)
-def test_a_file_that_is_no_core_is_refused_with_its_line(
-    change: Callable[[str], str] | None, message: str, tmp_path: Path
-) -> None:
-    if change is not None:
-        (tmp_path / "core.xml").write_text(change(core_file_text(core())))
-    file = tmp_path / "campaign.yaml"
-    file.write_text("name: a\nstructure: li7p3s11\ngap:\n  core:\n    file: core.xml\n")
-    with pytest.raises(CampaignFileError) as caught:
-        read_campaign(file)
-    (problem,) = caught.value.problems
-    assert (problem.key, problem.line) == (("gap", "core", "file"), 5)
-    assert message in problem.message
-
-
-def test_a_campaign_takes_its_core_with_it(tmp_path: Path) -> None:
-    file = tmp_path / "campaign.yaml"
-    file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {file: core.xml}}\n")
-    (tmp_path / "core.xml").write_text(core_file_text(core()))
-    with pytest.raises(CampaignFileError, match="has nothing for P"):
-        read_campaign(file)
-    (tmp_path / "core.xml").write_text(core_file_text(core((3, 15, 16))))
-    campaign = read_campaign(file)
-    (tmp_path / "core.xml").unlink()
-    stored = Campaign.model_validate(campaign.model_dump(mode="json"))
-    found = core_of(stored.gap)
-    assert found is not None
-    assert found.numbers == {3, 15, 16}
-    file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {}}\n")
-    with pytest.raises(CampaignFileError, match="needs either a file"):
-        read_campaign(file)
-
-
-def test_fit_with_settings_of_a_core(lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path) -> None:
-    """Relative to the file of settings, not to where the command is called."""
-    write_extxyz(tmp_path / "data.xyz", lithium_sulfide)
-    (tmp_path / "core.xml").write_text(core_file_text(core()))
-    soap = small_settings.soap.model_dump(mode="json")
-    (tmp_path / "settings.yaml").write_text(json.dumps({"gap": {"core": {"file": "core.xml"}, "soap": soap}}))
-    arguments = ["fit", "data.xyz", "--out", "model", "--settings", "settings.yaml"]
-    paths = [str(tmp_path / one) if one[0] != "-" and one != "fit" else one for one in arguments]
-    result = CliRunner().invoke(app, paths)
-    assert result.exit_code == 0, result.output
-    assert read_gap_xml(tmp_path / "model" / "gap.xml").core is not None
 
 
 def test_nothing_is_taken_off_without_a_core(lithium_sulfide: DataSet) -> None:

@@ -38,7 +38,7 @@ def test_same_sparse_points_give_the_potential_of_gap_fit(
     """Pair, triplet and SOAP terms; QUIP and ours agree on the energies of either potential."""
     potential = pytest.importorskip("quippy.potential")
     settings = with_triplets(small_settings, descriptor)
-    lithium_sulfide = DataSet(lithium_sulfide.configurations[:4], lithium_sulfide.isolated_atom_energies)
+    lithium_sulfide = DataSet(lithium_sulfide.configurations[:2], lithium_sulfide.isolated_atom_energies)
     cost = estimate_cost(lithium_sulfide, settings)
     assert ("Li", "S", "S") in cost.triplets
     assert ("S", "S", "S") not in cost.triplets
@@ -66,8 +66,8 @@ def test_same_sparse_points_give_the_potential_of_gap_fit(
     for key in points.keys:
         if len(key) == 3:
             same = {tuple(row) for row in chosen.of(key).round(6)} & {tuple(row) for row in points.of(key).round(6)}
-            # The first of each cell of the grid; the rest is filled at random.
-            assert len(same) >= 5
+            # The first of each cell of the grid that these few data meet; the rest is filled at random.
+            assert len(same) >= 4
 
 
 @pytest.mark.parametrize("method", ["cur_points", "farthest_points", "random"])
