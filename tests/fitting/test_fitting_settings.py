@@ -20,7 +20,7 @@ ALL_SETTINGS = [TwoBodySettings, ThreeBodySettings, SoapSettings, Regularisation
 def test_every_field_has_a_description_with_its_unit(settings: type[FrozenSettings]) -> None:
     for name, field in settings.model_fields.items():
         assert field.description, name
-        assert "(" in field.description or name in {"two_body", "three_body", "soap"}, f"{name} has no unit"
+        assert "(" in field.description or name in {"two_body", "three_body", "core", "soap"}, f"{name} has no unit"
 
 
 @pytest.mark.parametrize("settings", ALL_SETTINGS)
