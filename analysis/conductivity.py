@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import InputError
 from ..fitting.species import FORMAL_CHARGES
 from .diffusion import (
-    LARGEST_LAG_FRACTION,
     Diffusion,
     Estimate,
     TransportSettings,
@@ -30,10 +29,9 @@ from .diffusion import (
     ratio,
     upper_bound,
 )
-from .displacement_scales import ScaleSlopes, SquaredDisplacements, scale_lags, squared_displacements
+from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
 from .framework import DriftReference, FrameOfReference, frame_of_reference
 from .linearity import SCATTER_LEVEL
-from .mean_squared_displacement import spread_lags
 from .replicas import check_replicas, mean_volume_A3
 from .trajectories import Trajectory
 
@@ -42,7 +40,6 @@ IntArray = NDArray[np.int64]
 
 AXES = ("x", "y", "z")
 FEWEST_FRAMES = 20
-_CURVE_LAGS_PER_DECADE = 8
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
 _SI_PER_A2_PS_A3 = 1e-20 / 1e-12 / 1e-30
 _MS_CM_PER_S_M = 10.0
@@ -232,9 +229,11 @@ def analyse_conductivity(
     charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
     reference = reference or _reference(trajectories, carrier)
     drifts = reference.drift_A
-    squares = _squares(trajectories, carrier.mobile, drifts, carrier.charges)
-    tracer = ScaleSlopes(squares, len(atoms))
-    charged = ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1)
+    curves = (
+        ScaleSlopes(_squares(trajectories, carrier.mobile, drifts, carrier.charges), len(atoms)),
+        ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1),
+    )
+    tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
     ions = diffusion(tracer, settings)
     # The charge of one ion is where the ion is.
     of_charge = ions if len(atoms) == 1 else alike(charged, ions)
@@ -246,7 +245,7 @@ def analyse_conductivity(
     collective = _per_ps(of_charge, charged, interval_ps, reliable)
     by_axis = {}
     for axis, name in enumerate(AXES):
-        along = ScaleSlopes(squares, len(atoms), (axis,))
+        along = ScaleSlopes(tracer.replicas, len(atoms), (axis,))
         by_axis[name] = _per_ps(alike(along, ions), along, interval_ps, reliable)
     by_species = {} if carrier.others else {carrier.species: diffusivity}
     by_species |= {
@@ -281,7 +280,7 @@ def analyse_conductivity(
             *_warnings(trajectories, carrier, ions, displacement, settings),
         ),
     )
-    return ConductivityAnalysis(result, _curves(trajectories, carrier, drifts, (ions, of_charge)))
+    return ConductivityAnalysis(result, _curves(curves, interval_ps, (ions, of_charge)))
 
 
 def _is_reliable(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
@@ -337,10 +336,9 @@ def _squares(
     species: Sequence[str],
     drifts: Sequence[FloatArray],
     charges: Mapping[str, float] | None = None,
-    lags: Sequence[int] | None = None,
 ) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of the ions of ``species``, squares weighted by those of ``charges``."""
-    lags = lags or _lags(trajectories)
+    lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
         of_species = [one.indices_of(name) for name in species]
@@ -357,53 +355,50 @@ def _charge_squares(
     trajectories: Sequence[Trajectory],
     carrier: Carrier,
     drifts: Sequence[FloatArray],
-    lags: Sequence[int] | None = None,
 ) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of Σ q_i r_i / √(Σ q_i²)."""
-    lags = lags or _lags(trajectories)
+    lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
         atoms, charges = carrier.ions(one)
         weights = charges / np.sqrt(np.sum(charges**2))
-        moment = np.tensordot(one.positions_A[:, atoms], weights, axes=([1], [0])) - weights.sum() * shift
+        of_atoms = np.zeros(len(one.symbols))
+        of_atoms[atoms] = weights
+        # Not by `tensordot`, which would copy all positions.
+        moment = np.einsum("tnc,n->tc", one.positions_A, of_atoms) - weights.sum() * shift
         found.append(squared_displacements(moment[:, None], lags, atoms=np.array([0])))
     return tuple(found)
 
 
 def _lags(trajectories: Sequence[Trajectory]) -> tuple[int, ...]:
-    return scale_lags(min(one.n_frames for one in trajectories))
+    return curve_lags(min(one.n_frames for one in trajectories))
 
 
 def _species_diffusivity(
     trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray], settings: TransportSettings
 ) -> Estimate:
-    slopes = ScaleSlopes(_squares(trajectories, [species], drifts), len(trajectories[0].indices_of(species)))
+    whole = ScaleSlopes(_squares(trajectories, [species], drifts), len(trajectories[0].indices_of(species)))
+    slopes = whole.up_to(scale_lags(whole.n_frames)[-1])
     found = diffusion(slopes, settings)
     reliable = _is_reliable(found, slopes.n_frames - 1, settings)
     return _per_ps(found, slopes, trajectories[0].frame_interval_fs / 1000.0, reliable)
 
 
 def _curves(
-    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray], found: tuple[Diffusion, ...]
+    curves: tuple[ScaleSlopes, ScaleSlopes], interval_ps: float, found: tuple[Diffusion, Diffusion]
 ) -> DisplacementCurves:
-    shortest = min(one.n_frames for one in trajectories)
-    lags = spread_lags(int(LARGEST_LAG_FRACTION * shortest), _CURVE_LAGS_PER_DECADE)
-    steps = tuple(lags.tolist())
-    tracer = ScaleSlopes(_squares(trajectories, carrier.mobile, drifts, carrier.charges, steps), 1)
-    charged = ScaleSlopes(_charge_squares(trajectories, carrier, drifts, steps), 1)
-    frames = sum(one.n_frames for one in trajectories)
-    n_ions = len(carrier.ions(trajectories[0])[0])
+    tracer, charged = curves
+    lags, frames = np.array(tracer.lags, dtype=float), sum(one.n_frames for one in tracer.replicas)
     # Qian, Sheetz, Elson, Biophys. J. 1991, 60, 910: Var(MSD)/MSD² is 4/3 lag/length for one Brownian path.
     brownian = 4.0 / 3.0 * lags / frames / len(AXES)
     mean, of_charge = tracer.mean_A2, charged.mean_A2
-    by_axis = np.average([one.mean_A2 for one in tracer.replicas], axis=0, weights=tracer.lengths)
     return DisplacementCurves(
-        lags_ps=np.asarray(lags * trajectories[0].frame_interval_fs / 1000.0, dtype=np.float64),
+        lags_ps=lags * interval_ps,
         tracer_A2=mean,
-        tracer_error_A2=mean * np.sqrt(brownian / n_ions + found[0].event[0]),
+        tracer_error_A2=mean * np.sqrt(brownian / tracer.paths + found[0].event[0]),
         collective_A2=of_charge,
         collective_error_A2=of_charge * np.sqrt(brownian + found[1].event[0]),
-        tracer_by_axis_A2=by_axis,
+        tracer_by_axis_A2=np.average([one.mean_A2 for one in tracer.replicas], axis=0, weights=tracer.lengths),
     )
 
 

@@ -42,11 +42,9 @@ IntArray = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
-LARGEST_LAG_FRACTION = 0.5
-"""Part of the trajectory that the longest lag of the curves covers."""
 # Part of its noise by which the slope of the window may be off.
 _LARGEST_BIAS = 0.5
-_LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2, float(norm.cdf(-1.0)), float(norm.cdf(1.0)))
+_LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 _NORMAL_QUANTILE = float(norm.ppf(_LEVELS[2]))
 
 
@@ -285,8 +283,10 @@ def _with_estimate(
 ) -> Diffusion:
     per_slope = 1.0 / (2 * len(displacements.axes))
     quantum = event[1] * max(asymptote.mean, 0.0)
-    middle, low, high, down, up = mixture_quantiles(asymptote, quantum, _LEVELS) * per_slope
-    estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=0.5 * float(up - down))
+    middle, low, high = mixture_quantiles(asymptote, quantum, _LEVELS) * per_slope
+    # That of the interval: a mixture has longer tails than its middle tells.
+    error = float(high - low) / (2 * _NORMAL_QUANTILE)
+    estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=error)
     return Diffusion(estimate, asymptote, window, check, event, models)
 
 
@@ -332,4 +332,4 @@ def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
 
 def _without_events(one: Diffusion) -> FloatArray:
     assert one.asymptote is not None
-    return np.maximum(mixture_quantiles(one.asymptote, 0.0, _LEVELS[:3]), np.finfo(float).tiny)
+    return np.maximum(mixture_quantiles(one.asymptote, 0.0, _LEVELS), np.finfo(float).tiny)

@@ -9,8 +9,8 @@ died out before l_{k-1} leaves without bias (Politis, Romano, J. Time Ser. Anal.
 hop by jumps, in bursts or together, is common to all scales; it is taken from blocks in time, over all ions jointly,
 so that what they do together counts once.
 
-Averages are over origins; beyond 16 frames only every (lag/8)-th to (lag/16)-th origin is used, for those in between
-repeat the same path.
+Averages are over origins; from 16 frames on only eight to sixteen of them per lag are used, for those in between repeat
+the same path.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LAGS_PER_BLOCK = 2
 _DENSE_LAGS = 16
 _ORIGINS_PER_LAG = 8
 # Values (of 8 bytes) that one chunk of paths may hold.
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 1_000_000
 
 
 def scale_lags(n_frames: int) -> tuple[int, ...]:
@@ -44,6 +44,16 @@ def scale_lags(n_frames: int) -> tuple[int, ...]:
     longest = max(int(LONGEST_LAG * n_frames), 2)
     grown = [round(4 * 2 ** (step / 2)) for step in range(1, 64)]
     return tuple(lag for lag in (1, 2, 3, 4, *grown) if lag <= longest)
+
+
+def curve_lags(n_frames: int) -> tuple[int, ...]:
+    """Return the lags of the scales and those that follow, up to half of the trajectory: what a figure shows."""
+    scales, found = scale_lags(n_frames), []
+    longest = scales[-1] * 2**0.5
+    while longest <= n_frames / 2:
+        found.append(round(longest))
+        longest *= 2**0.5
+    return (*scales, *(lag for lag in found if lag > scales[-1]))
 
 
 def origin_stride(lag: int) -> int:
@@ -68,6 +78,11 @@ class SquaredDisplacements:
     lags: tuple[int, ...]
     n_frames: int
     by_origin_A2: tuple[FloatArray, ...]
+
+    def up_to(self, longest: int) -> SquaredDisplacements:
+        """Return those at lags up to ``longest``."""
+        count = sum(lag <= longest for lag in self.lags)
+        return SquaredDisplacements(self.lags[:count], self.n_frames, self.by_origin_A2[:count])
 
     @property
     def mean_A2(self) -> FloatArray:
@@ -97,19 +112,21 @@ def squared_displacements(
 ) -> SquaredDisplacements:
     """Return squared displacements, mean over ``atoms``, or weighted where weights of mean 1 are given [n_atoms]."""
     n_frames = len(positions_A)
-    sums = [np.zeros((len(range(0, n_frames - lag, origin_stride(lag))), 3)) for lag in lags]
-    size = max(1, _CHUNK_VALUES // (3 * n_frames))
+    sums = [np.zeros((3, len(range(0, n_frames - lag, origin_stride(lag))))) for lag in lags]
+    size = max(1, _CHUNK_VALUES // n_frames)
     for start in range(0, len(atoms), size):
-        moved = positions_A[:, atoms[start : start + size]]
-        if drift_A is not None:
-            moved = moved - drift_A[:, None]
-        if weights is not None:
-            moved = moved * np.sqrt(weights[start : start + size])[:, None]
-        for total, lag in zip(sums, lags, strict=True):
-            stride = origin_stride(lag)
-            steps = moved[lag::stride] - moved[: n_frames - lag : stride]
-            total += np.einsum("tij,tij->tj", steps, steps)
-    return SquaredDisplacements(tuple(lags), n_frames, tuple(total / len(atoms) for total in sums))
+        chosen = atoms[start : start + size]
+        for axis in range(3):
+            moved = np.ascontiguousarray(positions_A[:, chosen, axis])
+            if drift_A is not None:
+                moved -= drift_A[:, axis, None]
+            if weights is not None:
+                moved *= np.sqrt(weights[start : start + size])
+            for total, lag in zip(sums, lags, strict=True):
+                stride = origin_stride(lag)
+                steps = moved[lag::stride] - moved[: n_frames - lag : stride]
+                total[axis] += np.einsum("ti,ti->t", steps, steps)
+    return SquaredDisplacements(tuple(lags), n_frames, tuple(total.T / len(atoms) for total in sums))
 
 
 @lru_cache(maxsize=32)
@@ -163,6 +180,10 @@ class ScaleSlopes:
     replicas: tuple[SquaredDisplacements, ...]
     paths: int
     axes: tuple[int, ...] = (0, 1, 2)
+
+    def up_to(self, longest: int) -> ScaleSlopes:
+        """Return those at lags up to ``longest``."""
+        return ScaleSlopes(tuple(one.up_to(longest) for one in self.replicas), self.paths, self.axes)
 
     @property
     def lags(self) -> tuple[int, ...]:
