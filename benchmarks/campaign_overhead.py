@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ionloop.store.campaigns import find_campaign
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import as_utc
-from ionloop.workflows.status import find_campaign
 
 STOPPED_S = 60.0
 BESIDE = ("assess", "cross-check", "select", "variance")

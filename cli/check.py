@@ -47,6 +47,8 @@ def check(
         raise typer.Exit(error.exit_status) from None
     cost = campaign_cost(campaign, load_campaign_structure(campaign, file.parent))
     checks = reachability(campaign, file, store)
+    if checks[-1].status is Status.OK:
+        checks += continuation(campaign, file, store)
     reachable = worst(checks) is not Status.FAILED
     if as_json:
         document: dict[str, Any] = {
@@ -75,6 +77,34 @@ def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Chec
         environment.check_gap_fit(needed=campaign.fit.backend == "gap_fit"),
         environment.check_store(store or default_location(folder)),
     ]
+
+
+def continuation(campaign: Campaign, file: Path, location: str | None) -> list[Check]:
+    """Check whether a campaign that is in its store already may go on by what its file says now."""
+    from ..errors import InputError
+    from ..store.connection import default_location, is_embedded, open_store
+    from ..workflows.campaign_file import load_campaign_structure
+    from ..workflows.submission import foreseen
+    from .environment import Check, Status
+
+    where = location or default_location(file.absolute().parent)
+    if is_embedded(where) and not Path(where).expanduser().exists():
+        return []
+    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    try:
+        opened = open_store(where, read_only=True)
+    except InputError as error:
+        return [Check("campaign", Status.FAILED, "the store cannot be opened", str(error).removeprefix("store: "))]
+    try:
+        changed = foreseen(opened, campaign, structure, file)
+    except InputError as error:
+        return [Check("campaign", Status.FAILED, f"{campaign.name} cannot go on with this file", str(error))]
+    finally:
+        opened.close()
+    if changed is None:
+        return []
+    found = f"{campaign.name} is in the store and goes on"
+    return [Check("campaign", Status.OK, "; ".join([found, *(f"from now on {one}" for one in changed)]))]
 
 
 def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:

@@ -19,6 +19,7 @@ LOG_NAME = "ionloop-error.log"
 LOG_VARIABLE = "IONLOOP_LOG"
 
 UNEXPECTED_STATUS = 1
+"""What each status means is told in docs/cluster.md."""
 INTERRUPTED_STATUS = 130
 
 

@@ -24,8 +24,8 @@ def report(
     root: RootOption = None,
 ) -> None:
     """Write one self-contained HTML file: learning curves, accuracy, labels, models, settings, versions."""
+    from ..store.campaigns import find_campaign
     from ..workflows.report import write_report
-    from ..workflows.status import find_campaign
 
     opened = existing_store(store, root, read_only=True)
     try:

@@ -148,6 +148,7 @@ def worker(
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
     from ..processes import process_name
+    from ..store.campaigns import find_campaign
     from ..workflows.heartbeat import hopes_for_workers
     from ..workflows.lost_jobs import recover_lost_jobs
     from ..workflows.worker import Worker, die_with_parent_process
@@ -158,6 +159,8 @@ def worker(
         die_with_parent_process()
     log_to_output()
     opened = existing_store(store, root, guess_root=False)
+    if campaign is not None:
+        find_campaign(opened, campaign)
     recover_lost_jobs(opened)
     for line in hopes_for_workers(opened):
         typer.echo(line)

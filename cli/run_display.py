@@ -161,6 +161,9 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print()
     console.print(Text(f"{status.name}: {status.state.value} after {duration(status.seconds)}", style=f"bold {style}"))
     console.print(Text(status.reason), soft_wrap=True)
+    if status.hold:
+        hint = f"ionloop resume {status.name}{store_hint(store)}"
+        console.print(f"Let it go on with: {hint}", soft_wrap=True, markup=False)
     console.print()
     console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))

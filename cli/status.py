@@ -110,8 +110,8 @@ def retry(
 ) -> None:
     """Put labels and jobs that did not succeed back into the queue."""
     from ..states import UNSUCCESSFUL
+    from ..store.campaigns import find_campaign
     from ..workflows.ledger import retry as retry_failures
-    from ..workflows.status import find_campaign
 
     wanted = set(state or ()) | ({State.FAILED, State.KILLED} if failed else set())
     opened = existing_store(store, root)

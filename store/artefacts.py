@@ -33,6 +33,10 @@ def explain_os_error(error: OSError, path: Path) -> IonloopError:
         return IonloopError(f"{path}: no space left; free some and run the same command again, nothing is lost")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InputError(f"{path}: not writable ({error.strerror}); choose another folder or change its rights")
+    if isinstance(error, IsADirectoryError):
+        return InputError(f"{path}: is a folder; name a file in it")
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        return InputError(f"{path}: a part of it is a file, not a folder; choose another place")
     return IonloopError(f"{path}: {error.strerror or error}")
 
 

@@ -24,6 +24,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ..errors import InputError, IonloopError
 from .artefacts import ArtefactStore, artefacts_in, atomic_file, explain_os_error, sha256_of
+from .campaigns import find_campaign
 from .connection import Store, open_store
 from .home import COLLECTION as HOME
 from .records import RECORD_TYPES, Artefact
@@ -178,9 +179,8 @@ def select(store: Store, campaign: str | None = None) -> Selection:
     InputError
         If there is no such campaign, or jobs are running: what changes cannot be copied.
     """
-    if campaign is not None and store.campaigns.get(campaign) is None:
-        known = ", ".join(sorted(record.id for record in store.campaigns.find())) or "none"
-        raise InputError(f"store: no campaign {campaign!r} in {store.location}; there are: {known}")
+    if campaign is not None:
+        find_campaign(store, campaign)
     running = held_jobs(store, campaign)
     if running:
         raise InputError(

@@ -24,6 +24,7 @@ from ..labelling.outcome import optional_array
 from ..labelling.settings import EngineSettings, settings_hash
 from ..labelling.versions import NOT_KNOWN, version_that_counts
 from ..states import State
+from .campaigns import find_campaign
 from .connection import Store
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
 from .records import CampaignRecord, ConfigurationRecord, DataSetRecord, LabelRecord, Record, label_arrays
@@ -86,9 +87,8 @@ def run_query(store: Store, query: Query) -> QueryResult:
         If the kind, the campaign, the state or the model is unknown, or the kind cannot be filtered so.
     """
     kind = record_kind(query.kind)
-    if query.campaign is not None and store.campaigns.get(query.campaign) is None:
-        known = sorted(record.id for record in store.campaigns.find())
-        raise unknown_value("campaign", query.campaign, known)
+    if query.campaign is not None:
+        find_campaign(store, query.campaign)
     filters = {**_state_filter(kind, query.state), **_model_filter(store, kind, query.model)}
     if kind.record_type is LabelRecord and query.campaign is not None:
         labels = campaign_labels(store, query.campaign, query.generation)

@@ -160,6 +160,8 @@ def _message(details: ErrorDetails) -> str:
         return str(cause)
     if details["type"] == "string_pattern_mismatch":
         return "does not have the right form"
+    if details["type"] == "string_type" and isinstance(details["input"], bool | int | float):
+        return "must be text, and what reads as a number, true or false is none: write it in quotes"
     message = details["msg"]
     for before, after in _WORDING.items():
         message = message.replace(before, after)

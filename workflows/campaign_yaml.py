@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,10 @@ def parse_yaml(text: str) -> YamlDocument:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context}"
-        document.problems.append(Problem((), message, line=mark.line + 1 if mark else None))
+        line = mark.line + 1 if mark else None
+        if mark and (stray := _stray_blank(text.split("\n")[: mark.line + 1])):
+            line, message = stray
+        document.problems.append(Problem((), message, line=line))
     except (YAMLError, ValueError, OverflowError, IndexError, AttributeError, TypeError) as error:
         # ruamel.yaml lets some malformed escapes, directives and control characters through as plain errors.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -132,6 +136,8 @@ class _Composer:
             entry = (*key, name)
             if _not_encodable(name):
                 raise _UnreadableError(Problem(key, "a key holds half a surrogate pair", line=_line(event)))
+            if name != name.strip() and event.style in (None, ""):
+                raise _UnreadableError(Problem((*key, name.strip()), _false_blank(name), line=_line(event)))
             duplicate = name in entries
             if duplicate:
                 first = self.document.lines[entry]
@@ -160,6 +166,9 @@ class _Composer:
             return None
         if _FLOAT.fullmatch(text):
             return self.number(event, key)
+        if text != text.strip():
+            self.refuse(key, event, _false_blank(text), value=text)
+            return None
         return text
 
     def number(self, event: ScalarEvent, key: Key) -> int | float | None:
@@ -188,3 +197,19 @@ def _explicit_tag(event: Event) -> str | None:
 
 def _not_encodable(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _false_blank(text: str) -> str:
+    """Return what is wrong with a plain text that begins or ends with a blank that YAML takes for a letter."""
+    character = next(one for one in (text[0], text[-1]) if one.isspace())
+    name = unicodedata.name(character, "a control character").lower()
+    return f"begins or ends with an invisible character (U+{ord(character):04X}, {name}): delete it and type a blank"
+
+
+def _stray_blank(lines: list[str]) -> tuple[int, str] | None:
+    """Return the last of these lines that holds nothing but blanks of which YAML takes one for a letter."""
+    for number, line in reversed(list(enumerate(lines, start=1))):
+        text = line.strip(" \t\r")
+        if text and not text.strip():
+            return number, _false_blank(text)
+    return None

@@ -80,14 +80,9 @@ def carry_on(store: Store, name: str) -> CarriedOn:
 
 
 def is_remaking(store: Store, name: str) -> bool:
-    """Return whether lost files are still being made again while other jobs, which may need them, are ready."""
-    mine = {"spec.campaign": name}
-    jobs = store.database.fireworks
-    open_ = {"state": {"$nin": list(_OVER)}}
-    return (
-        jobs.find_one({**mine, **open_, "spec.remakes": True}, {"_id": 1}) is not None
-        and jobs.find_one({**mine, "state": "READY", "spec.remakes": {"$exists": False}}, {"_id": 1}) is not None
-    )
+    """Return whether lost files of a campaign are still being made again: a job that fails may have needed them."""
+    waiting = {"spec.campaign": name, "spec.remakes": True, "state": {"$nin": list(_OVER)}}
+    return store.database.fireworks.find_one(waiting, {"_id": 1}) is not None
 
 
 # -- what the settings ask for -----------------------------------------------------------------------------------------

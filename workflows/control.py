@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InputError
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from .holds import Control, Hold, control_of, decide, over_budget
 from .queue_jobs import cancel_queue_jobs, check_reach
 from .scheduler import Scheduler
 from .schedulers import scheduler_of
-from .status import find_campaign
 
 MAX_PRIORITY = 100
 

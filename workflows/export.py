@@ -33,6 +33,7 @@ from ..fitting.models import MANIFEST_FILE
 from ..fitting.settings import BaselineSettings
 from ..states import State
 from ..store.artefacts import explain_os_error, sha256_of
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from ..store.queries import (
     ISOLATED_ATOM_SAMPLER,
@@ -42,7 +43,6 @@ from ..store.queries import (
     unknown_value,
 )
 from ..store.records import CampaignRecord, ConfigurationRecord, ModelRecord
-from .status import find_campaign
 
 CHECKSUM_FILE = "SHA256SUMS"
 README_FILE = "README.md"

@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ..errors import InputError, IonloopError
 from ..processes import has_ended, has_rebooted, process_document, process_name
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from .cluster_profile import ClusterProfile
 from .holds import Hold, all_controls, enforce_budget
@@ -40,7 +41,6 @@ from .queue_jobs import (
 )
 from .scheduler import COUNTED, QueueState, Scheduler, SchedulerError, UnclearSubmission
 from .schedulers import scheduler_of
-from .status import find_campaign
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import InputError
 from ..states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from ..store.queries import campaign_labels
 from ..store.records import LabelRecord
 from ..store.refusals import REFUSAL, refused_jobs
 from .job_logs import job_log, label_log
 from .registry import admit_registered_tasks
-from .status import FailedJob, answered_configurations, find_campaign, job_documents
+from .status import FailedJob, answered_configurations, job_documents
 
 LABEL_RECORD = "label"
 REFUSED_KIND = "refused"

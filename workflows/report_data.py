@@ -23,6 +23,7 @@ from ..errors import IonloopError
 from ..fitting.models import load_model
 from ..states import State
 from ..store.artefacts import atomic_file
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import ISOLATED_ATOM_SAMPLER, labelled, labels_by_configuration
@@ -39,7 +40,7 @@ from .analyses import ANALYSES
 from .analyses.locality import locality_bounds
 from .ledger import failures
 from .report_sections import ReportSection
-from .status import CampaignStatus, FailedJob, campaign_status, find_campaign
+from .status import CampaignStatus, FailedJob, campaign_status
 from .study_results import study_sections
 
 CONCLUSION: Final = "conclusion"

@@ -9,11 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import InputError
 from ..states import UNSUCCESSFUL, State
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash
-from ..store.record_kinds import unknown_value
 from ..store.records import CampaignRecord, as_utc
 from ..store.refusals import REFUSAL, is_readable
 from .error_history import error_history
@@ -106,25 +105,6 @@ class CampaignStatus(BaseModel):
         """Whether no job will run without a person's doing."""
         held = bool(self.hold) and not self.jobs.get(State.RUNNING.value, 0)
         return held or self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
-
-
-def find_campaign(store: Store, name: str | None) -> CampaignRecord:
-    """Return the campaign of that name, or the only one.
-
-    Raises
-    ------
-    InputError
-        If there is none, or several and no name is given.
-    """
-    known = {record.id: record for record in store.campaigns.find()}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name is None:
-        listed = ", ".join(sorted(known)) or "none"
-        raise InputError(f"name a campaign; in {store.location} there are: {listed}")
-    if name not in known:
-        raise unknown_value("campaign", name, sorted(known), of=store.location)
-    return known[name]
 
 
 def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:

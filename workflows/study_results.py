@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom
 from ..fitting.reading.isolated import stand_in
 from ..states import State
+from ..store.campaigns import find_campaign
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
@@ -56,8 +57,7 @@ def campaign_data_set(store: Store, campaign: str) -> DataSet:
     MixedReferencesError
         If they are of different settings.
     """
-    if store.campaigns.get(campaign) is None:
-        raise InputError(f"there is no campaign {campaign!r} in the store")
+    find_campaign(store, campaign)
     labels = [label for label in campaign_labels(store, campaign) if label.state is State.FINISHED]
     check_one_setting(labels, allowed_versions(store, campaign))
     structures = store.configurations.get_many([label.configuration for label in labels])
@@ -239,8 +239,7 @@ def record_reference_quality(store: Store, campaign: str, study: ReferenceQualit
     InputError
         If there is no such campaign.
     """
-    if store.campaigns.get(campaign) is None:
-        raise InputError(f"there is no campaign {campaign!r} in the store")
+    find_campaign(store, campaign)
     return _record(store, campaign, REFERENCE_QUALITY, study)
 
 

@@ -136,27 +136,53 @@ def accept_changes(
     InputError
         If something that was computed depends on what has changed.
     """
-    before = _with_new_keys(known.settings)
-    found = changes(before, settings, stage_of(store, known.id))
-    refused = [one.text for one in found if not one.is_allowed]
-    if known.structure != Structure.from_atoms(structure):
-        refused.append(f"structure: the one that {settings['structure']!r} names now is another")
-    # Another file of the same name is another campaign, whose jobs must not vanish.
-    if refused and known.file == str(file.absolute()) and _is_untouched(store, known.id):
+    found, refused = _judged(store, known, settings, structure)
+    if refused and _may_begin_anew(store, known, file):
         _forget(store, known.id)
         store.campaigns.replace(_record(settings, structure, file))
         return found
     if refused:
         raise InputError(refusal(file, known.id, refused))
     if found:
-        is_over = known.state is State.FINISHED
-        note_changes(
-            store, known.id, found, before["reference"], explores=is_over and any(one.explores for one in found)
-        )
+        explores = known.state is State.FINISHED and any(one.explores for one in found)
+        note_changes(store, known.id, found, _with_new_keys(known.settings)["reference"], explores=explores)
         store.campaigns.replace(known.model_copy(update={"settings": dict(settings), "file": str(file.absolute())}))
         if any(one.key[0] == "max_core_hours" for one in found):
             take_budget_from_file(store, known.id)
     return found
+
+
+def _judged(
+    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structure: Atoms
+) -> tuple[list[Change], list[str]]:
+    """Return what a file changes, and in words what of it contradicts what was done."""
+    found = changes(_with_new_keys(known.settings), settings, stage_of(store, known.id))
+    refused = [one.text for one in found if not one.is_allowed]
+    if known.structure != Structure.from_atoms(structure):
+        refused.append(f"structure: the one that {settings['structure']!r} names now is another")
+    return found, refused
+
+
+def _may_begin_anew(store: Store, known: CampaignRecord, file: Path) -> bool:
+    """Return whether a campaign may be replaced: another file of the same name is another campaign, which stays."""
+    return known.file == str(file.absolute()) and _is_untouched(store, known.id)
+
+
+def foreseen(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> list[str] | None:
+    """Return what a submission would change, one line per key; None where the store has no such campaign.
+
+    Raises
+    ------
+    InputError
+        If it would be refused.
+    """
+    known = store.campaigns.get(campaign.name)
+    if known is None:
+        return None
+    found, refused = _judged(store, known, campaign.model_dump(mode="json"), structure)
+    if refused and not _may_begin_anew(store, known, file):
+        raise InputError(refusal(file, known.id, refused))
+    return [one.text for one in found]
 
 
 def follow_file(store: Store, record: CampaignRecord) -> list[Change]:

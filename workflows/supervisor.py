@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from ..errors import IonloopError
 from ..store.connection import Store
-from .continuation import is_remaking
 from .heartbeat import ENVIRONMENT_EXIT, hopes_for_workers
 from .lost_jobs import recover_lost_jobs
 from .status import CampaignStatus, campaign_status
@@ -45,7 +44,6 @@ class Supervisor:
     workers: int
     max_crashes: int = 3
     _processes: list[WorkerProcess] = field(default_factory=list)
-    _is_remaking: bool = True
 
     def run(
         self, watch: Callable[[CampaignStatus], None], *, tell: Callable[[str], None] = logger.warning
@@ -86,10 +84,7 @@ class Supervisor:
         return bool(status.jobs.get("ready", 0) or status.jobs.get("running", 0))
 
     def _fill(self, status: CampaignStatus) -> None:
-        # What needs files that are being made again must not start before they are there.
-        self._is_remaking = self._is_remaking and is_remaking(self.store, self.campaign)
-        workers = 1 if self._is_remaking else self.workers
-        while len(self._processes) < workers and self._has_work(status):
+        while len(self._processes) < self.workers and self._has_work(status):
             self._processes.append(self._start())
 
     def _start(self) -> WorkerProcess:

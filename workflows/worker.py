@@ -26,7 +26,7 @@ from fireworks.core import rocket as fireworks_rocket
 from fireworks.core.rocket_launcher import launch_rocket
 from pymongo.errors import PyMongoError
 
-from ..errors import IonloopError
+from ..errors import Busy, IonloopError
 from ..labelling.engine_process import on_engine_failure
 from ..labelling.temporary import remove_leftovers
 from ..processes import process_document, process_name
@@ -34,6 +34,7 @@ from ..store.connection import Store
 from ..store.hearts import HEARTBEAT_S
 from ..store.retrying import StoreUnreachable
 from ..tasks.context import TaskContext, task_context
+from .continuation import is_remaking
 from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts
 from .holds import Hold, all_controls, charge, control_of, enforce_budget
 from .job_logs import own_log
@@ -66,7 +67,10 @@ def die_with_parent_process() -> None:
 
 @dataclass(frozen=True)
 class CurrentJob:
-    """The job that a worker has taken; ``had_it_all`` says whether it was given a whole allocation."""
+    """The job that a worker has taken.
+
+    ``had_it_all`` says whether it was given a whole allocation, ``remakes`` whether it makes lost files again.
+    """
 
     launch: int
     number: int
@@ -74,6 +78,7 @@ class CurrentJob:
     kind: str
     engine: str
     had_it_all: bool = False
+    remakes: bool = False
 
     @property
     def is_resumable(self) -> bool:
@@ -90,7 +95,8 @@ def current_job(firework: Firework, launch: int) -> CurrentJob:
         parameters = task.get("parameters")
         settings = parameters.get("engine") if isinstance(parameters, Mapping) else None
         engine = settings.get("engine") if isinstance(settings, Mapping) else None
-    return CurrentJob(launch, firework.fw_id, str(spec.get("campaign", "")), kind, str(engine or kind or "unknown"))
+    campaign, remakes = str(spec.get("campaign", "")), spec.get("remakes") is True
+    return CurrentJob(launch, firework.fw_id, campaign, kind, str(engine or kind or "unknown"), remakes=remakes)
 
 
 class _WatchedLaunchPad:
@@ -101,12 +107,14 @@ class _WatchedLaunchPad:
         launchpad: Any,
         taken: Callable[[Firework, int], None],
         about_to_fail: Callable[[], None],
+        note_busy: Callable[[str], None],
         has_put_back: Callable[[], bool],
         delivery: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._launchpad = launchpad
         self._taken = taken
         self._about_to_fail = about_to_fail
+        self._note_busy = note_busy
         self._has_put_back = has_put_back
         self._delivery = delivery
 
@@ -125,7 +133,12 @@ class _WatchedLaunchPad:
         with self._delivery():
             if state == "FIZZLED" and self._has_put_back():
                 return None
-            return self._launchpad.complete_launch(launch_id, action, state)
+            try:
+                return self._launchpad.complete_launch(launch_id, action, state)
+            except Busy as error:
+                # FireWorks takes this for a failure of the job, and says so next.
+                self._note_busy(str(error))
+                raise
 
 
 @dataclass
@@ -161,7 +174,7 @@ class Worker:
         self._jobs_taken = 0
         self._started = time.monotonic()
         self._launchpad = _WatchedLaunchPad(
-            store.launchpad, self._taken, self._about_to_fail, self._has_put_back, self._delivery
+            store.launchpad, self._taken, self._about_to_fail, self._note_busy, self._has_put_back, self._delivery
         )
         self._charged_at = 0.0
         self._charging = threading.Lock()
@@ -218,18 +231,24 @@ class Worker:
         idle_since = recovered_at = time.monotonic()
         while not self._stop.is_set() and (not max_jobs or done < max_jobs):
             self._busy = ""
-            if self._run_one():
-                done, pause_s = done + (not self._busy), POLL_S
-                idle_since = time.monotonic()
-                continue
-            moment = time.monotonic()
             idle_s = self.limits.idle_s
-            if not self._others_run() or (idle_s is not None and moment - idle_since > idle_s):
-                break
-            if moment - recovered_at > RECOVER_EVERY_S:
-                # Nobody else may be there to find the jobs of workers that died.
-                recover_lost_jobs(self.store)
-                recovered_at = moment
+            try:
+                if self._run_one():
+                    done, pause_s = done + (not self._busy), POLL_S
+                    idle_since = time.monotonic()
+                    continue
+                moment = time.monotonic()
+                if not self._others_run() or (idle_s is not None and moment - idle_since > idle_s):
+                    break
+                if moment - recovered_at > RECOVER_EVERY_S:
+                    # Nobody else may be there to find the jobs of workers that died.
+                    recover_lost_jobs(self.store)
+                    recovered_at = moment
+            except Busy as error:
+                if self._job is not None:
+                    # Its end could not be recorded: once this worker is gone, recovery finds it.
+                    self._abandon(str(error))
+                sys.stderr.write(f"waiting: {error}\n")
             self._stop.wait(pause_s)
             if idle_s is not None or not self.store.is_embedded:
                 pause_s = min(LONGEST_POLL_S, 1.5 * pause_s)
@@ -272,9 +291,13 @@ class Worker:
         self._busy = reason
 
     def _has_put_back(self) -> bool:
-        """Put the present job back if all that is wrong is that another process holds what it needs."""
+        """Put the present job back if all that is wrong is that others hold, or still make, what it needs."""
         job = self._job
-        if not self._busy or job is None:
+        if job is None:
+            return False
+        if not self._busy and not job.remakes and is_remaking(self.store, job.campaign):
+            self._busy = "files that it may need are being made again"
+        if not self._busy:
             return False
         times = put_back_as_busy(self.store, job.launch, self._busy)
         if times:

@@ -39,6 +39,9 @@ def test_a_campaign_is_paused_resumed_cancelled_and_taken_back(command, builder,
 def test_a_wrong_name_or_number_is_told_with_what_is_allowed(command, capsys):
     assert command("pause", "smal") == 2
     assert "did you mean 'small'" in capsys.readouterr().err
+    # A worker of a campaign that there is none of does not end as if it had worked.
+    assert command("worker", "--campaign", "smal") == 2
+    assert "did you mean 'small'" in capsys.readouterr().err
     assert command("priority", "small", "1000") == 2
     assert "from -100 to 100" in capsys.readouterr().err
 

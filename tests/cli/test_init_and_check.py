@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_campaign import prepare
 
 from ionloop.cli import run_command_line
 from ionloop.cli.init import write_new_file
@@ -107,6 +108,29 @@ def test_check_fails_where_the_engine_is_missing(tmp_path: Path, capsys: pytest.
     assert [name for name, status in statuses.items() if status == "failed"] == ["engine command"]
     assert statuses["store"] == "ok"
     assert "no-such-program-anywhere" in told["checks"][0]["advice"]
+
+
+def test_check_foresees_what_a_store_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def check(name: str) -> tuple[int, dict[str, str]]:
+        status = run_command_line(["check", name, "--json"])
+        found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["checks"]}
+        return status, found.get("campaign", {})
+
+    text = prepare(tmp_path).read_text()
+    assert check("campaign.yaml") == (0, {})
+    assert run_command_line(["submit", "campaign.yaml"]) == 0
+    capsys.readouterr()
+    # The same file may change as it likes before the first job; another one of that name may not.
+    (tmp_path / "campaign.yaml").write_text(text.replace("seed: 7", "seed: 8"))
+    (tmp_path / "other.yaml").write_text(text.replace("seed: 7", "seed: 8"))
+    (tmp_path / "longer.yaml").write_text(text.replace("max_generations: 2", "max_generations: 3"))
+    assert check("campaign.yaml")[0] == 0
+    status, campaign = check("other.yaml")
+    assert (status, campaign["status"]) == (2, "failed")
+    assert "seed: 7 in the store, 8 in the file" in campaign["advice"]
+    status, campaign = check("longer.yaml")
+    assert (status, campaign["status"]) == (0, "ok")
+    assert "stop.max_generations: 2 in the store, 3 in the file" in campaign["found"]
 
 
 def test_check_writes_nothing(tmp_path: Path) -> None:

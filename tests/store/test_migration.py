@@ -206,7 +206,7 @@ def test_a_damaged_file_is_not_passed_on(source: Store, target: Store, damage) -
 def test_a_running_store_and_a_store_onto_itself_are_refused(source: Store, target: Store) -> None:
     with pytest.raises(InputError, match="onto itself"):
         copy_store(source, source)
-    with pytest.raises(InputError, match="no campaign 'smal'"):
+    with pytest.raises(InputError, match=r"unknown campaign 'smal'.*did you mean 'small'"):
         copy_store(source, target, "smal")
     source.database.fireworks.update_one({"spec.key": "second"}, {"$set": {"state": "RUNNING"}})
     with pytest.raises(InputError, match="running or reserved"):

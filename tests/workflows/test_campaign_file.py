@@ -54,6 +54,23 @@ def test_the_shortest_campaign(tmp_path: Path) -> None:
     assert problems_in(tmp_path, HEAD) == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (f"{HEAD}mobile: Li\u00a0\n", 3, "no-break space"),
+        (f"{HEAD}seed: 7\u00a0\n", 3, "no-break space"),
+        (f"{HEAD}seed\u2009: 7\n", 3, "thin space"),
+        (f"{HEAD}seed: 7\n\u00a0\n", 4, "no-break space"),
+        ("name: 2024\nstructure: li7p3s11\n", 1, "write it in quotes"),
+        ("name: true\nstructure: li7p3s11\n", 1, "write it in quotes"),
+    ],
+)
+def test_what_looks_right_and_is_not_is_named(tmp_path: Path, text: str, line: int, message: str) -> None:
+    problem = only_problem(tmp_path, text)
+    assert problem.line == line
+    assert message in problem.message
+
+
 def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     text = """name: "my campaign"
 structure: li7p3s11

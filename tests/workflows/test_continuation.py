@@ -181,7 +181,7 @@ def test_files_that_are_gone_are_made_again_and_those_only(finished: Finished) -
     assert finished.jobs(state="READY").keys() == {"generation-1/fit/gap/again-1"}
     assert campaign_status(finished.store, "mini").state is State.READY
     assert not finished.submit().carried_on
-    assert not is_remaking(finished.store, "mini")
+    assert is_remaking(finished.store, "mini")
     for key in ("generation-1/fit/gap/again-1", "final/fit/gap/again-1", "final/conclude/again-1"):
         finished.run(key)
     assert all(finished.store.artefacts.is_there(file) for file in finished.store.models[model.id].files)

@@ -142,7 +142,7 @@ class TestResults:
         assert page.count("plotly-graph-div") >= 2
 
     def test_a_campaign_that_is_not_there_is_named(self, store):
-        with pytest.raises(InputError, match="no campaign 'none'"):
+        with pytest.raises(InputError, match="unknown campaign 'none'"):
             campaign_data_set(store, "none")
 
 

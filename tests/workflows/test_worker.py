@@ -11,6 +11,7 @@ from ionloop.labelling.scratch import ScratchError
 from ionloop.labelling.temporary import remove_leftovers, temporary_folder
 from ionloop.processes import process_document, process_name, process_start
 from ionloop.sampling.trajectory import exclusive
+from ionloop.store.embedded import StoreBusy
 from ionloop.store.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
@@ -182,6 +183,49 @@ def test_a_job_whose_trajectory_another_process_writes_goes_back_and_is_left_alo
         (failure,) = failures(small.store)
         assert "another process is writing" in failure.reason
     assert [busy_pause_s(times) for times in (1, 2, 3, 99)] == [10, 20, 40, 600]
+
+
+def test_a_job_that_fails_while_lost_files_are_made_again_waits_for_them(small, monkeypatch):
+    small.submit()
+    jobs = small.store.database.fireworks
+    jobs.update_many({}, {"$set": {"state": "PAUSED"}})
+    task = ConcludeTask(parameters={"campaign": "small", "generation": 0, "models": {"gap": "model-lost"}})
+    place = {"campaign": "small", "key": "asks", "generation": 0, "kind": "conclude"}
+    small.store.launchpad.add_wf(Workflow([Firework(task, spec=place)]))
+    jobs.update_one({"spec.kind": "initial-molecular-dynamics"}, {"$set": {"spec.remakes": True}})
+    monkeypatch.chdir(small.folder)
+    Worker(small.store, "small", WorkerLimits(idle_s=0.2)).run()
+    assert jobs.find_one({"spec.key": "asks"})["state"] == "READY"
+    assert failures(small.store) == []
+    # Once they are there, or cannot be made, a failure is one.
+    jobs.update_one({"spec.remakes": True}, {"$set": {"state": "FIZZLED"}})
+    Worker(small.store, "small", WorkerLimits(idle_s=0.2)).run()
+    assert jobs.find_one({"spec.key": "asks"})["state"] == "FIZZLED"
+
+
+def test_a_store_that_is_held_for_long_ends_no_worker_and_no_job(small, monkeypatch, capsys):
+    small.submit()
+    jobs = small.store.database.fireworks
+    jobs.update_many({"spec.kind": {"$ne": "initial-molecular-dynamics"}}, {"$set": {"state": "PAUSED"}})
+    # The first look for a job, and the end of the first one.
+    held = iter([True, False, True])
+
+    def busy(method):
+        def call(*arguments, **options):
+            if next(held, False):
+                raise StoreBusy("store: ionloop.db is held by another process")
+            return method(*arguments, **options)
+
+        return call
+
+    launchpad = small.store.launchpad
+    for name in ("checkout_fw", "complete_launch"):
+        monkeypatch.setattr(launchpad, name, busy(getattr(launchpad, name)))
+    monkeypatch.setattr("ionloop.workflows.worker.busy_pause_s", lambda times: 0.0)
+    monkeypatch.chdir(small.folder)
+    assert Worker(small.store, "small").run(max_jobs=1) == 1
+    assert "waiting: store: ionloop.db is held" in capsys.readouterr().err
+    assert jobs.find_one({"spec.kind": "initial-molecular-dynamics"})["state"] == "COMPLETED"
 
 
 def test_temporary_folders_of_dead_processes_are_removed_and_those_of_others_stay(tmp_path, monkeypatch):

@@ -1,0 +1,27 @@
+"""The campaign that a command or a function is asked about, found by its name or refused in the same words by all."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+from .connection import Store
+from .record_kinds import unknown_value
+from .records import CampaignRecord
+
+
+def find_campaign(store: Store, name: str | None) -> CampaignRecord:
+    """Return the campaign of that name, or the only one.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several and no name is given.
+    """
+    if name is not None and (found := store.campaigns.get(name)) is not None:
+        return found
+    known = {record.id: record for record in store.campaigns.find()}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is None:
+        listed = ", ".join(sorted(known)) or "none"
+        raise InputError(f"name a campaign; in {store.location} there are: {listed}")
+    raise unknown_value("campaign", name, sorted(known), of=store.location)
