@@ -161,7 +161,7 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print()
     console.print(Text(f"{status.name}: {status.state.value} after {duration(status.seconds)}", style=f"bold {style}"))
     console.print(Text(status.reason), soft_wrap=True)
-    if status.hold:
+    if status.hold and status.state is not State.FINISHED:
         hint = f"ionloop resume {status.name}{store_hint(store)}"
         console.print(f"Let it go on with: {hint}", soft_wrap=True, markup=False)
     console.print()
