@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ...states import UNSUCCESSFUL, State
 from ...store.queries import engine_hash
-from ...store.records import CampaignRecord, ModelRecord, ResultRecord, TrajectoryRecord
+from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
 from ...store.refusals import REFUSAL
 from ...store.result_kinds import ERRORS
 from ...workflows.holds import Control
@@ -75,7 +75,7 @@ class Table(Generic[Row]):
 def _readable_row(make: Callable[[Mapping[str, Any]], Row | None], document: Mapping[str, Any]) -> Row | None:
     try:
         return make(document)
-    except (ValidationError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (RecordUnreadable, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         # Others may write to the database: one odd document must not take the page away.
         _log.warning("document %r cannot be shown: %s", document.get("_id"), type(error).__name__)
         return None
@@ -183,7 +183,7 @@ class Snapshot:
         for record in self.campaigns.values():
             try:
                 found[record.id] = engine_hash(record)
-            except (ValidationError, KeyError):
+            except (RecordUnreadable, ValidationError, KeyError):
                 # Of a later version, or not ours: its labels cannot be told from others'.
                 continue
         return found

@@ -19,7 +19,7 @@ raise SystemExit(run_guarded(lambda: make_console().print("5 Å σ × {LONG}")))
 """
 
 
-@pytest.mark.parametrize("columns", ["", "0", "abc", "-5"])
+@pytest.mark.parametrize("columns", ["", "0", "abc", "-5", "60"])
 def test_a_pipe_folds_nothing(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,7 +30,7 @@ def test_a_pipe_folds_nothing(
 
 def test_a_width_that_somebody_names_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    assert make_console().width == 60
+    assert make_console(force_terminal=True).width == 60
 
 
 @pytest.mark.parametrize("columns", ["0", "3"])
