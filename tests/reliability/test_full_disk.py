@@ -23,6 +23,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_full_disk_is_named_and_more_room_lets_the_campaign_finish(small_disk, runner):
     file = runner.prepare(small_disk)
