@@ -243,10 +243,6 @@ def analyse_conductivity(
     interval_ps = first.frame_interval_fs / 1000.0
     diffusivity = _per_ps(ions, tracer, interval_ps, reliable)
     collective = _per_ps(of_charge, charged, interval_ps, reliable)
-    by_axis = {}
-    for axis, name in enumerate(AXES):
-        along = ScaleSlopes(tracer.replicas, len(atoms), (axis,))
-        by_axis[name] = _per_ps(alike(along, ions), along, interval_ps, reliable)
     by_species = {} if carrier.others else {carrier.species: diffusivity}
     by_species |= {
         species: _species_diffusivity(trajectories, species, drifts, settings)
@@ -268,7 +264,7 @@ def analyse_conductivity(
         reliable=reliable,
         displacement_A=displacement,
         diffusivity_A2_per_ps=diffusivity,
-        diffusivity_by_axis_A2_per_ps=by_axis,
+        diffusivity_by_axis_A2_per_ps=_by_axis(tracer, len(atoms), ions, interval_ps, reliable),
         diffusivity_by_species_A2_per_ps=by_species,
         collective_diffusivity_A2_per_ps=collective,
         tracer_conductivity_mS_per_cm=diffusivity.scaled(per_diffusivity),
@@ -281,6 +277,17 @@ def analyse_conductivity(
         ),
     )
     return ConductivityAnalysis(result, _curves(curves, interval_ps, (ions, of_charge)))
+
+
+def _by_axis(
+    tracer: ScaleSlopes, n_ions: int, ions: Diffusion, interval_ps: float, reliable: bool
+) -> dict[str, Estimate]:
+    """Return the diffusivity along each axis (Å²/ps), with the crossover of all three together."""
+    found = {}
+    for axis, name in enumerate(AXES):
+        along = ScaleSlopes(tracer.replicas, n_ions, (axis,))
+        found[name] = _per_ps(alike(along, ions), along, interval_ps, reliable)
+    return found
 
 
 def _is_reliable(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
