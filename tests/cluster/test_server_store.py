@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -216,11 +217,11 @@ def test_hostile_documents_are_refused(server_store: Store, tmp_path: Path, monk
 # -- the campaign ----------------------------------------------------------------------------------------------------
 
 
-def start_worker(location: str, root: Path, log: Path, campaign: str = "small") -> subprocess.Popen[bytes]:
+def start_worker(location: str, root: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ionloop.cli", "worker", "--store", location, "--root", str(root)]
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*command, "--campaign", campaign],
+            [*command, *options],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -232,13 +233,14 @@ def run_campaign(store: Store, folder: Path) -> list[subprocess.Popen[bytes]]:
     folder.mkdir()
     small = neighbour("workflows/conftest.py").SmallCampaign(store, folder)
     small.submit()
-    return [start_worker(store.location, store.root, folder / f"worker-{number}.log") for number in range(WORKERS)]
+    logs = [folder / f"worker-{number}.log" for number in range(WORKERS)]
+    return [start_worker(store.location, store.root, log, "--campaign", "small") for log in logs]
 
 
 def wait_for(workers: list[subprocess.Popen[bytes]], folder: Path) -> None:
     for number, worker in enumerate(workers):
         status = worker.wait(RUN_TIMEOUT_S)
-        assert status == 0, (folder / f"worker-{number}.log").read_text()[-2000:]
+        assert status == 0, f"status {status}: {(folder / f'worker-{number}.log').read_text()[-2000:]}"
 
 
 def check_same(embedded: Store, server: Store) -> None:
@@ -363,21 +365,22 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_store_behind_tls_and_a_password(secured_server: SecuredServer, credentials: Path, tmp_path: Path) -> None:
-    opened = open_store(secured_server.encrypted, root=tmp_path / "shared")
-    with restricted_tasks({"ledger": LedgerTask}):
-        opened.launchpad.add_wf(Workflow([Firework(LedgerTask(name="one"), spec={"ledger": str(tmp_path / "ledger")})]))
-    stored = str([list(opened.database[name].find()) for name in opened.database.list_collection_names()])
-    for shown in (stored, opened.location, repr(opened.database), str(opened.launchpad.to_dict())):
-        assert PASSWORD not in shown
-        assert USER not in shown
-    # A worker gets the address as an argument, and the credentials as we got them.
-    worker = start_worker(opened.location, tmp_path / "shared", tmp_path / "worker.log")
-    assert worker.wait(RUN_TIMEOUT_S) == 0
-    assert PASSWORD not in (tmp_path / "worker.log").read_text()
+    job = Firework(LedgerTask(name="one"), spec={"ledger": str(tmp_path / "ledger")})
+    with closing(open_store(secured_server.encrypted, root=tmp_path / "shared")) as opened:
+        with restricted_tasks({"ledger": LedgerTask}):
+            opened.launchpad.add_wf(Workflow([job]))
+        stored = str([list(opened.database[name].find()) for name in opened.database.list_collection_names()])
+        for shown in (stored, opened.location, repr(opened.database), str(opened.launchpad.to_dict())):
+            assert PASSWORD not in shown
+            assert USER not in shown
+        # A worker gets the address as an argument, and the credentials as we got them.
+        wait_for([start_worker(opened.location, tmp_path / "shared", tmp_path / "worker-0.log")], tmp_path)
+        assert PASSWORD not in (tmp_path / "worker-0.log").read_text()
+        # It refuses a kind of job that it does not know; it would wait for ever if the job had not been seen.
+        assert opened.database.fireworks.find_one({}, {"state": 1})["state"] == "FIZZLED"
     checks = [environment.check_store(secured_server.encrypted)]
     checks += environment.check_server_safety(secured_server.encrypted)
     assert {check.name: check.status for check in checks} == {"store": Status.OK, "authentication": Status.OK}
-    opened.close()
 
 
 @pytest.mark.parametrize("place", ["encrypted", "plain"])
