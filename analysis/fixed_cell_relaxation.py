@@ -12,7 +12,7 @@ from ase.optimize import FIRE, LBFGS, BFGSLineSearch
 from ase.optimize.optimize import Optimizer
 from pydantic import Field
 
-from ..errors import IonloopError
+from ..core.errors import IonloopError
 from ..fitting.settings import FrozenSettings
 
 OptimizerName = Literal["fire", "lbfgs", "bfgs-line-search"]

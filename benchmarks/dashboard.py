@@ -29,8 +29,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ionloop.core.states import State
 from ionloop.labelling.settings import settings_hash
-from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.identifiers import configuration_hash, identifier
 from ionloop.store.records import (
@@ -43,7 +43,7 @@ from ionloop.store.records import (
     ResultRecord,
     Structure,
 )
-from ionloop.workflows.campaign import Campaign
+from ionloop.workflows.campaign.settings import Campaign
 
 CAMPAIGNS, GENERATIONS, CONFIGURATIONS, JOBS = 20, 10, 50, 100
 """Campaigns; generations of each; configurations and jobs of each generation."""

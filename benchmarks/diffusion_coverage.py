@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from ionloop.analysis.conductivity import Carrier, ConductivityResult, analyse_conductivity
-from ionloop.analysis.displacement_scales import ScaleSlopes, scale_lags, squared_displacements
-from ionloop.analysis.trajectories import Trajectory
+from ionloop.analysis.conductivity.displacement_scales import ScaleSlopes, scale_lags, squared_displacements
+from ionloop.analysis.conductivity.transport import Carrier, ConductivityResult, analyse_conductivity
+from ionloop.analysis.trajectories.reading import Trajectory
 
 HOP_A = 3.0
 INTERVAL_FS = 1000.0

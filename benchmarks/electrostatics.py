@@ -18,8 +18,8 @@ from ase import Atoms
 from rich.console import Console
 from rich.table import Table
 
-from ionloop.fitting.electrostatics import MESH_FROM_ATOMS, SLATER_EXPONENTS, SlaterEwald, default_charges
-from ionloop.sampling.crystals import build_crystal
+from ionloop.fitting.electrostatics.baseline import MESH_FROM_ATOMS, SLATER_EXPONENTS, SlaterEwald, default_charges
+from ionloop.sampling.structures.crystals import build_crystal
 
 SUPERCELLS = {42: (1, 1, 1), 84: (2, 1, 1), 336: (2, 2, 2), 2688: (4, 4, 4), 21504: (8, 8, 8)}
 EXPONENT_SIZES = (2688, 21504)

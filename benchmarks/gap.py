@@ -30,7 +30,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald, default_charges
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald, default_charges
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import TripletDescriptor, parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
@@ -38,8 +38,8 @@ from ionloop.fitting.native.neighbours import neighbour_pairs
 from ionloop.fitting.native.scratch import Scratch
 from ionloop.fitting.native.soap import SoapBasis
 from ionloop.fitting.native.soap_term import SoapTerm
-from ionloop.fitting.native.triplets import components, cutoffs_of_components, find_triplets, triplet_keys
-from ionloop.sampling.crystals import build_crystal
+from ionloop.fitting.native.three_body.triplets import components, cutoffs_of_components, find_triplets, triplet_keys
+from ionloop.sampling.structures.crystals import build_crystal
 
 ELEMENTS = (3, 15, 16)
 SYMBOLS = ("Li", "P", "S")

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ionloop.analysis.errors import evaluate_errors
+from ionloop.analysis.errors.statistics import evaluate_errors
 from ionloop.fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.fit import NativeFit, run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.native.sparse_fit.fit import NativeFit, run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import GapSettings, SoapSettings
 
 MEMORY_MB = 2000.0

@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from ionloop.analysis.mean_squared_displacement import (
+from ionloop.analysis.conductivity.mean_squared_displacement import (
     direct_mean_squared_displacements,
     mean_squared_displacements,
     spread_lags,

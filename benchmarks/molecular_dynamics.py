@@ -26,10 +26,9 @@ from rich.table import Table
 
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.fit import fit_native
 from ionloop.fitting.native.gap_xml import GapModel
+from ionloop.fitting.native.sparse_fit.fit import fit_native
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
-from ionloop.sampling.crystals import build_crystal
 from ionloop.sampling.guard import TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import (
     MolecularDynamicsSettings,
@@ -38,6 +37,7 @@ from ionloop.sampling.molecular_dynamics import (
     run_langevin,
     steps_for,
 )
+from ionloop.sampling.structures.crystals import build_crystal
 
 ENSEMBLES: dict[str, dict[str, Any]] = {
     "NVE": {"friction_per_ps": 0.0},

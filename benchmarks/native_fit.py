@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, read_extxyz
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.design import sparse_points_of
-from ionloop.fitting.native.fit import NativeFit, run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
+from ionloop.fitting.native.sparse_fit.design import sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import NativeFit, run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 SETTINGS = GapSettings(
     two_body=TwoBodySettings(cutoff_A=6.0),

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ionloop.store.connection import Store, open_store
-from ionloop.store.registered_tasks import restrict_tasks
+from ionloop.store.jobs.registered_tasks import restrict_tasks
 from ionloop.store.server import is_server
-from ionloop.workflows import lost_jobs, worker
+from ionloop.workflows.running import lost_jobs, worker
 
 SERVER_VARIABLE = "IONLOOP_TEST_MONGODB_URI"
 CAMPAIGN = "benchmark"

@@ -24,15 +24,15 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from quippy.potential import Potential
 
-from ionloop.analysis.errors import ModelErrors, evaluate_errors
+from ionloop.analysis.errors.statistics import ModelErrors, evaluate_errors
 from ionloop.fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, default_charges
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, default_charges
 from ionloop.fitting.gap_fit import FitLimits, find_executable
 from ionloop.fitting.models import fit_model, load_model
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.design import sparse_points_of
-from ionloop.fitting.native.fit import FitInputs, FitResources, run_fit
 from ionloop.fitting.native.gap_xml import read_gap_xml
+from ionloop.fitting.native.sparse_fit.design import sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import FitInputs, FitResources, run_fit
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.fitting.settings import BaselineSettings, GapSettings
 

@@ -25,12 +25,12 @@ from ase.io import read
 from rich.console import Console
 from rich.table import Table
 
+from ionloop.core.states import State
 from ionloop.labelling import Gfn1XtbSettings, LabelOutcome, engine_of, label, stop_engine_process
 from ionloop.labelling.common_settings import CommonSettings
-from ionloop.labelling.dft_settings import Cp2kSettings, DftSettings, GpawSettings, at_gamma, k_grid_shape
+from ionloop.labelling.engines.dft_settings import Cp2kSettings, DftSettings, GpawSettings, at_gamma, k_grid_shape
 from ionloop.labelling.smoke import smoke_atoms
-from ionloop.sampling.crystals import build_crystal
-from ionloop.states import State
+from ionloop.sampling.structures.crystals import build_crystal
 
 SETTINGS: dict[str, CommonSettings] = {
     "GFN1-xTB": Gfn1XtbSettings(),

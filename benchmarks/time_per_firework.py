@@ -22,8 +22,8 @@ from fireworks.core.rocket_launcher import launch_rocket
 from rich.console import Console
 from rich.table import Table
 
-from ionloop.store.launchpad import install_client, open_launchpad
-from ionloop.store.registered_tasks import restrict_tasks
+from ionloop.store.jobs.launchpad import install_client, open_launchpad
+from ionloop.store.jobs.registered_tasks import restrict_tasks
 
 STORES = ("mongomock", "embedded")
 SHAPES = {"pairs": "many workflows of 2", "one": "one workflow"}

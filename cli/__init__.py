@@ -30,8 +30,8 @@ from . import (
     store,
     study,
 )
-from .errors import run_guarded
-from .label_options import typed_words
+from .console.boundary import run_guarded
+from .console.label_options import typed_words
 
 app = typer.Typer(
     name="ionloop",

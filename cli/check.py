@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonOption, StoreOption, quoted
+from .console.options import JsonOption, StoreOption, quoted
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ..workflows.analyses.base import AnalysisCost
-    from ..workflows.campaign import Campaign
-    from ..workflows.cost import CampaignCost
-    from .environment import Check
+    from ..workflows.campaign.settings import Campaign
+    from ..workflows.submission.cost import CampaignCost
+    from .console.environment import Check
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +33,10 @@ def check(
 
     Exit status 2 with every error of the file at once, or if something that it needs is out of reach.
     """
-    from ..workflows.campaign_file import load_campaign_structure, read_campaign
-    from ..workflows.campaign_problems import CampaignFileError
-    from ..workflows.cost import campaign_cost
-    from .environment import Status, worst
+    from ..workflows.campaign.file import load_campaign_structure, read_campaign
+    from ..workflows.campaign.problems import CampaignFileError
+    from ..workflows.submission.cost import campaign_cost
+    from .console.environment import Status, worst
 
     try:
         campaign = read_campaign(file)
@@ -67,7 +67,7 @@ def check(
 def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Check]:
     """Check what this campaign needs: its engine, QUIP where it is named or compared with, its store, the disk."""
     from ..store.connection import default_location
-    from . import environment
+    from .console import environment
 
     folder = file.absolute().parent
     by_quip = campaign.evaluate.backend == "quippy"
@@ -81,11 +81,11 @@ def reachability(campaign: Campaign, file: Path, store: str | None) -> list[Chec
 
 def continuation(campaign: Campaign, file: Path, location: str | None) -> list[Check]:
     """Check whether a campaign that is in its store already may go on by what its file says now."""
-    from ..errors import InputError
+    from ..core.errors import InputError
     from ..store.connection import default_location, is_embedded, open_store
-    from ..workflows.campaign_file import load_campaign_structure
-    from ..workflows.submission import foreseen
-    from .environment import Check, Status
+    from ..workflows.campaign.file import load_campaign_structure
+    from ..workflows.submission.submission import foreseen
+    from .console.environment import Check, Status
 
     where = location or default_location(file.absolute().parent)
     if is_embedded(where) and not Path(where).expanduser().exists():
@@ -108,10 +108,10 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
 
 
 def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
-    from ..workflows.cost import amount
+    from ..workflows.submission.cost import amount
+    from .console.environment import Status, worst
+    from .console.terminal import make_console
     from .doctor import checks_table
-    from .environment import Status, worst
-    from .terminal import make_console
 
     console = make_console()
     console.print(f"[bold green]{file}[/] is a valid campaign file.", soft_wrap=True)
@@ -146,7 +146,7 @@ def _analysis_text(cost: AnalysisCost) -> str:
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
-    from ..workflows.cost import amount, duration
+    from ..workflows.submission.cost import amount, duration
 
     formula = " ".join(f"{symbol}{count}" for symbol, count in cost.composition.items())
     first, last = cost.first_fit, cost.last_fit

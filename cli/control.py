@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import NameArgument, RootOption, StoreOption, existing_store
+from .console.options import NameArgument, RootOption, StoreOption, existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def pause(name: NameArgument = None, store: StoreOption = None, root: RootOption = None) -> None:
     """Start no further job of a campaign; those that run come to their end."""
-    from ..workflows.control import pause as pause_campaign
+    from ..workflows.watching.control import pause as pause_campaign
 
     control = pause_campaign(existing_store(store, root), name)
     typer.echo(f"{control.campaign} is paused. Go on with: ionloop resume {control.campaign}")
@@ -35,7 +35,7 @@ def resume(
     root: RootOption = None,
 ) -> None:
     """Let a paused or cancelled campaign go on."""
-    from ..workflows.control import resume as resume_campaign
+    from ..workflows.watching.control import resume as resume_campaign
 
     control = resume_campaign(existing_store(store, root), name, max_core_hours=max_core_hours)
     typer.echo(f"{control.campaign} may go on: ionloop run FILE, ionloop worker or ionloop launch")
@@ -43,7 +43,7 @@ def resume(
 
 def cancel(name: NameArgument = None, store: StoreOption = None, root: RootOption = None) -> None:
     """Stop a campaign now, its queue jobs included; nothing that is finished is lost."""
-    from ..workflows.control import cancel as cancel_campaign
+    from ..workflows.watching.control import cancel as cancel_campaign
 
     control, queue_jobs = cancel_campaign(existing_store(store, root), name)
     if queue_jobs:
@@ -58,7 +58,7 @@ def priority(
     root: RootOption = None,
 ) -> None:
     """Let a campaign's jobs start before those of others."""
-    from ..workflows.control import set_priority
+    from ..workflows.watching.control import set_priority
 
     control = set_priority(existing_store(store, root), name, value)
     typer.echo(f"{control.campaign} has priority {control.priority}.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import RootOption, StoreOption, existing_store
+from .console.options import RootOption, StoreOption, existing_store
 
 # As in deploy.dashboard.settings, which the help must not wait for.
 _DEFAULT_HOST = "127.0.0.1"
@@ -38,7 +38,7 @@ def dashboard(
     except ModuleNotFoundError as error:
         if error.name != "flask":
             raise
-        from ..errors import InputError
+        from ..core.errors import InputError
 
         raise InputError("the dashboard needs the package flask: pip install flask") from error
     from ..deploy.dashboard.settings import DashboardSettings, read_token

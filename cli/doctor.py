@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import JsonOption, StoreOption
+from .console.options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .environment import Check
+    from .console.environment import Check
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +30,14 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what is installed and reachable, and what to do about the rest. Exit status 2 if something is missing."""
-    from .environment import Status, check_smoke_run, worst
+    from .console.environment import Status, check_smoke_run, worst
 
     checks = [*all_checks(store), *(check_smoke_run(engine) for engine in smoke or ())]
     healthy = worst(checks) is not Status.FAILED
     if as_json:
         typer.echo(json.dumps({"ok": healthy, "checks": [check.as_dict() for check in checks]}, indent=2))
     else:
-        from .terminal import make_console
+        from .console.terminal import make_console
 
         console = make_console()
         console.print(checks_table(checks))
@@ -48,7 +48,7 @@ def doctor(
 def all_checks(store: str | None) -> list[Check]:
     """Run every check, in the order of the report."""
     from ..store.connection import default_location
-    from . import environment
+    from .console import environment
 
     location = store or default_location()
     return [
@@ -67,7 +67,7 @@ def checks_table(checks: list[Check]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from .environment import Status
+    from .console.environment import Status
 
     styles = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
     table = Table(box=None, pad_edge=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import NameArgument, RootOption, StoreOption, existing_store
+from .console.options import NameArgument, RootOption, StoreOption, existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +29,9 @@ def export(
     root: RootOption = None,
 ) -> None:
     """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels as extended XYZ or an ASE database."""
-    from ..store.record_kinds import unknown_value
-    from ..workflows.export import Target
-    from ..workflows.export import export as export_campaign
+    from ..store.queries.record_kinds import unknown_value
+    from ..workflows.exchange.export import Target
+    from ..workflows.exchange.export import export as export_campaign
 
     targets = [target.value for target in Target]
     if to not in targets:

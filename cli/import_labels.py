@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .label_options import with_label_options
-from .options import JsonOption, RootOption, StoreOption
+from .console.label_options import with_label_options
+from .console.options import JsonOption, RootOption, StoreOption
 
 if TYPE_CHECKING:
     from ..fitting.reading import LabelRequest
     from ..labelling.settings import EngineSettings
-    from ..workflows.import_labels import ImportSummary
+    from ..workflows.exchange.import_labels import ImportSummary
 
 DEFAULT_CAMPAIGN_PREFIX = "imported-"
 
@@ -50,7 +50,7 @@ def import_file(
 ) -> None:
     """Import labelled configurations into the store; importing a file twice changes nothing."""
     from ..store.connection import open_store
-    from ..workflows.import_labels import ImportRequest, import_labels
+    from ..workflows.exchange.import_labels import ImportRequest, import_labels
 
     request = ImportRequest(
         path=file,
@@ -82,9 +82,9 @@ def _engine(engine: str | None, method: str, reference: Path | None) -> EngineSe
     """
     from pydantic import ValidationError
 
-    from ..errors import InputError
+    from ..core.errors import InputError
     from ..labelling.settings import ImportedSettings
-    from ..workflows.campaign_file import read_hyperparameters
+    from ..workflows.campaign.file import read_hyperparameters
 
     if (engine is None) == (reference is None):
         raise InputError(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
-from .options import quoted
+from ..core.errors import InputError
+from .console.options import quoted
 
 FILE_NAME = "campaign.yaml"
 
@@ -28,7 +28,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a campaign file that is there.")] = False,
 ) -> None:
     """Write a commented campaign file: every key with its meaning, unit and default."""
-    from ..workflows.campaign_starter import starter_text
+    from ..workflows.campaign.starter import starter_text
 
     text = starter_text(template)
     path = folder / FILE_NAME

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
-from .options import NameArgument, RootOption, StoreOption, existing_store
+from ..core.errors import InputError
+from .console.options import NameArgument, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
     from ..store.connection import Store
-    from ..workflows.launcher import Round
+    from ..workflows.queue.launcher import Round
 
 FIRST_LOOK_S = 180.0
 """How long the first look at the queue may take before the foreground takes it for well begun."""
@@ -51,8 +51,8 @@ def launch(
     root: RootOption = None,
 ) -> None:
     """Keep a cluster's queue fed with workers until nothing is left to run."""
-    from ..workflows.cluster_profile import read_profile
-    from ..workflows.launcher import Launcher
+    from ..workflows.queue.cluster_profile import read_profile
+    from ..workflows.queue.launcher import Launcher
 
     profile = read_profile(cluster)
     opened = existing_store(store, root)
@@ -61,8 +61,8 @@ def launch(
         launcher.check()
         _go_to_background(opened)
         return
+    from .console.signals import handle_signals
     from .run import log_to_output
-    from .signals import handle_signals
 
     log_to_output()
     if once:
@@ -156,11 +156,11 @@ def pilot(
     worker: Annotated[bool, typer.Option("--worker", help="Be one of the pilot's workers.")] = False,
 ) -> None:
     """Run the workers of a queue job (the launcher's scripts call this)."""
-    from ..processes import process_name
+    from ..core.processes import process_name
     from ..store.connection import open_store
-    from ..workflows.pilot import Pilot
-    from ..workflows.pilot_settings import read_pilot_settings
-    from ..workflows.worker import Worker, die_with_parent_process
+    from ..workflows.queue.pilot import Pilot
+    from ..workflows.queue.pilot_settings import read_pilot_settings
+    from ..workflows.running.worker import Worker, die_with_parent_process
     from .run import log_to_output
 
     if worker:

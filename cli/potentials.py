@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .label_options import tell_summary, with_label_options
-from .options import JsonOption, quoted
+from .console.label_options import tell_summary, with_label_options
+from .console.options import JsonOption, quoted
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..analysis.errors import ErrorStatistics, ModelErrors
+    from ..analysis.errors.statistics import ErrorStatistics, ModelErrors
     from ..fitting.data_sets import DataSet
     from ..fitting.reading import LabelRequest
     from ..fitting.settings import BaselineSettings, GapSettings
@@ -109,9 +109,9 @@ def evaluate(
     reading: LabelRequest,
 ) -> None:
     """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
-    from ..analysis.errors import isolated_atom_errors, parity_data, virial_errors
+    from ..analysis.errors.statistics import isolated_atom_errors, parity_data, virial_errors
     from ..fitting.models import load_model
-    from ..workflows.report_data import write_parity
+    from ..workflows.report.data import write_parity
 
     data_set = read_file(data, reading)
     calculator = load_model(model, backend=backend.value)
@@ -151,10 +151,10 @@ def with_isolated_energies(data_set: DataSet) -> DataSet:
 def _hyperparameters(
     path: Path | None, data_set: DataSet, kind: Kind, seed: int
 ) -> tuple[GapSettings, BaselineSettings | None]:
-    from ..workflows.campaign import Campaign
-    from ..workflows.campaign_file import read_hyperparameters
-    from ..workflows.charges import baseline_of_data
-    from ..workflows.settings_match import check_settings_match
+    from ..workflows.campaign.charges import baseline_of_data
+    from ..workflows.campaign.file import read_hyperparameters
+    from ..workflows.campaign.settings import Campaign
+    from ..workflows.campaign.settings_match import check_settings_match
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
     if path is not None:
@@ -173,7 +173,7 @@ def _print_errors(
 ) -> None:
     from rich.table import Table
 
-    from .terminal import make_console
+    from .console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{configurations} configurations", title_justify="left")
     for title in ("", "RMSE", "MAE", "largest", "values"):

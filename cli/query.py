@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RootOption, StoreOption, existing_store
+from .console.options import RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..store.connection import Store
-    from ..store.record_kinds import Cell, Column
-    from ..store.selection import Rows, Selection
+    from ..store.queries.record_kinds import Cell, Column
+    from ..store.queries.record_tables import Rows, Selection
 
 DEFAULT_TABLE_ROWS = 50
 _NUMBER_DIGITS = 6
@@ -77,9 +77,9 @@ def query(
     root: RootOption = None,
 ) -> None:
     """Show records of a store; filters combine."""
-    from ..store.filters import parse_filters
-    from ..store.queries import Query
-    from ..store.selection import select_records, split_kind
+    from ..store.queries.filters import parse_filters
+    from ..store.queries.record_tables import select_records, split_kind
+    from ..store.queries.rows import Query
 
     kind, texts = split_kind(words)
     filters = parse_filters(texts)
@@ -108,7 +108,7 @@ def _names(given: str | None) -> list[str]:
 
 def as_whole_records(selection: Selection, limit: int | None) -> dict[str, Any]:
     """Return the selection with every field of its records."""
-    from ..store.queries import as_json
+    from ..store.queries.rows import as_json
 
     result = selection.result
     return as_json(replace(result, records=result.records[:limit]))
@@ -120,7 +120,7 @@ def json_text(data: dict[str, Any]) -> str:
 
 
 def _print_structures(opened: Store, selection: Selection, limit: int | None) -> None:
-    from ..store.queries import frames
+    from ..store.queries.rows import frames
 
     result = selection.result
     for frame in frames(opened, replace(result, records=result.records[:limit])):
@@ -207,7 +207,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _print_table(rows: Rows, kind: str) -> None:
-    from .terminal import make_console
+    from .console.terminal import make_console
 
     console = make_console()
     if not rows.cells:

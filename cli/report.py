@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import NameArgument, RootOption, StoreOption, existing_store
+from .console.options import NameArgument, RootOption, StoreOption, existing_store
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML file: learning curves, accuracy, labels, models, settings, versions."""
     from ..store.campaigns import find_campaign
-    from ..workflows.report import write_report
+    from ..workflows.report.page import write_report
 
     opened = existing_store(store, root, read_only=True)
     try:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RootOption, StoreOption, store_hint
+from .console.options import RootOption, StoreOption, store_hint
 
 if TYPE_CHECKING:
     from ..store.connection import Store
-    from ..workflows.campaign import Campaign
-    from ..workflows.continuation import CarriedOn
-    from ..workflows.submission import Submission
+    from ..workflows.campaign.settings import Campaign
+    from ..workflows.submission.continuation import CarriedOn
+    from ..workflows.submission.submission import Submission
 
 FileArgument = Annotated[Path, typer.Argument(help="The campaign file.")]
 
@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, Submission]:
     from ..store.connection import default_location, open_store
-    from ..workflows.campaign_file import load_campaign_structure, read_campaign
-    from ..workflows.submission import submit as submit_campaign
+    from ..workflows.campaign.file import load_campaign_structure, read_campaign
+    from ..workflows.submission.submission import submit as submit_campaign
 
     campaign = read_campaign(file)
     structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
@@ -76,12 +76,12 @@ def run(
     root: RootOption = None,
 ) -> None:
     """Run a campaign here until it ends; run it again to carry on after any interruption."""
-    from ..states import State
-    from ..workflows.continuation import carry_on
-    from ..workflows.report import write_report
-    from ..workflows.supervisor import Supervisor
-    from .run_display import console, live_display, print_summary
-    from .signals import AskedToEnd, end_like_ctrl_c
+    from ..core.states import State
+    from ..workflows.report.page import write_report
+    from ..workflows.submission.continuation import carry_on
+    from ..workflows.watching.supervisor import Supervisor
+    from .console.run_display import console, live_display, print_summary
+    from .console.signals import AskedToEnd, end_like_ctrl_c
 
     end_like_ctrl_c()
     opened, campaign, done = _open_and_submit(file, store, root)
@@ -147,13 +147,13 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
-    from ..processes import process_name
+    from ..core.processes import process_name
     from ..store.campaigns import find_campaign
-    from ..workflows.heartbeat import hopes_for_workers
-    from ..workflows.lost_jobs import recover_lost_jobs
-    from ..workflows.worker import Worker, die_with_parent_process
-    from ..workflows.worker_limits import WorkerLimits
-    from .options import existing_store
+    from ..workflows.running.heartbeat import hopes_for_workers
+    from ..workflows.running.lost_jobs import recover_lost_jobs
+    from ..workflows.running.worker import Worker, die_with_parent_process
+    from ..workflows.running.worker_limits import WorkerLimits
+    from .console.options import existing_store
 
     if die_with_parent:
         die_with_parent_process()

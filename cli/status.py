@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..states import State
-from .options import JsonOption, NameArgument, RootOption, StoreOption, existing_store
+from ..core.states import State
+from .console.options import JsonOption, NameArgument, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
     from ..store.connection import Store
     from ..store.records import CampaignRecord
-    from ..workflows.status import CampaignStatus
+    from ..workflows.watching.status import CampaignStatus
 
 SHOWN_PER_GROUP = 5
 
@@ -30,8 +30,8 @@ def status(
     name: NameArgument = None, store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False
 ) -> None:
     """Show where a campaign stands; all of them where none is named and there are several."""
-    from ..workflows.status import campaign_status
-    from .run_display import console, dashboard
+    from ..workflows.watching.status import campaign_status
+    from .console.run_display import console, dashboard
 
     opened = existing_store(store, root, read_only=True)
     names = [name] if name else [record.id for record in opened.campaigns.find()]
@@ -70,9 +70,9 @@ def failures(
     """List the labels and jobs that did not succeed, by reason, with the last lines of their logs."""
     from rich.text import Text
 
-    from ..workflows.ledger import failures as list_failures
-    from ..workflows.ledger import group_failures
-    from .run_display import console
+    from ..workflows.watching.ledger import failures as list_failures
+    from ..workflows.watching.ledger import group_failures
+    from .console.run_display import console
 
     found = list_failures(existing_store(store, root, read_only=True), name)
     if as_json:
@@ -109,9 +109,9 @@ def retry(
     root: RootOption = None,
 ) -> None:
     """Put labels and jobs that did not succeed back into the queue."""
-    from ..states import UNSUCCESSFUL
+    from ..core.states import UNSUCCESSFUL
     from ..store.campaigns import find_campaign
-    from ..workflows.ledger import retry as retry_failures
+    from ..workflows.watching.ledger import retry as retry_failures
 
     wanted = set(state or ()) | ({State.FAILED, State.KILLED} if failed else set())
     opened = existing_store(store, root)
@@ -124,9 +124,9 @@ def retry(
 
 def _follow(opened: Store, record: CampaignRecord) -> None:
     """Take up what the campaign's file says now, and make files again that are gone."""
-    from ..errors import IonloopError
-    from ..workflows.continuation import carry_on
-    from ..workflows.submission import follow_file
+    from ..core.errors import IonloopError
+    from ..workflows.submission.continuation import carry_on
+    from ..workflows.submission.submission import follow_file
     from .run import tell_carried_on
 
     try:
@@ -139,9 +139,9 @@ def _follow(opened: Store, record: CampaignRecord) -> None:
 
 def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
     """Mend what a kill can leave in a store; safe at any time, also while workers run."""
-    from ..store.repair import repair as repair_store
-    from ..workflows.heartbeat import hopes_for_workers, launch_is_lost
-    from ..workflows.registry import admit_registered_tasks
+    from ..store.care.repair import repair as repair_store
+    from ..workflows.loop.task_registry import admit_registered_tasks
+    from ..workflows.running.heartbeat import hopes_for_workers, launch_is_lost
 
     opened = existing_store(store, root)
     admit_registered_tasks()

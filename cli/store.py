@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import JsonOption, RootOption
+from .console.options import JsonOption, RootOption
 
 if TYPE_CHECKING:
+    from ..store.care.migration import CopyReport
     from ..store.connection import Store
-    from ..store.migration import CopyReport
 
 SourceArgument = Annotated[str, typer.Argument(metavar="FROM", help="A store, or the archive of a backup.")]
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="A file (embedded) or a mongodb:// URI.")]
@@ -50,8 +50,8 @@ def migrate(
     Everything is checked by checksums. What TO holds already is not copied again, and never overwritten: content
     that differs ends the command. An archive that `backup` wrote is restored in the same way.
     """
+    from ..store.care.migration import copy_store
     from ..store.connection import is_embedded
-    from ..store.migration import copy_store
 
     # $IONLOOP_ROOT says where a server's files lie, else where FROM's do: two stores must not share a folder.
     is_for_target = to_root is None and not is_embedded(target)
@@ -72,7 +72,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Write a store with its files into one archive; `ionloop store migrate FILE STORE` restores it."""
-    from ..store.migration import write_backup
+    from ..store.care.migration import write_backup
 
     with _opened(store, root) as here:
         _settle(here)
@@ -82,7 +82,7 @@ def backup(
 
 def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption = False) -> None:
     """Read all records, hash all files, follow all references. Exit status 1 if anything is wrong."""
-    from ..store.verification import verify_store
+    from ..store.care.verification import verify_store
 
     with _opened(store, root) as here:
         found = verify_store(here)
@@ -104,9 +104,9 @@ def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption =
 @contextmanager
 def _opened(location: str, root: Path | None, *, use_environment: bool = True, new: bool = False) -> Iterator[Store]:
     """Open a store, for reading only unless it may be ``new``, or the archive of one."""
-    from ..errors import InputError
+    from ..core.errors import InputError
+    from ..store.care.migration import is_archive, unpack_backup
     from ..store.connection import open_store
-    from ..store.migration import is_archive, unpack_backup
 
     with tempfile.TemporaryDirectory(prefix="ionloop-backup-") as folder:
         if not is_archive(location):
@@ -123,10 +123,10 @@ def _opened(location: str, root: Path | None, *, use_environment: bool = True, n
 
 def _settle(store: Store) -> None:
     """Put the jobs of dead workers back into the queue: a store is copied while nothing of it runs."""
-    from ..errors import InputError
+    from ..core.errors import InputError
+    from ..store.care.migration import held_jobs
     from ..store.connection import open_store
-    from ..store.migration import held_jobs
-    from ..workflows.lost_jobs import recover_lost_jobs
+    from ..workflows.running.lost_jobs import recover_lost_jobs
 
     if not held_jobs(store):
         return

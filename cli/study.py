@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .label_options import with_label_options
-from .options import JsonOption, RootOption, StoreOption, existing_store
+from .console.label_options import with_label_options
+from .console.options import JsonOption, RootOption, StoreOption, existing_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..analysis.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
+    from ..analysis.studies.studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy
     from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
     from ..fitting.reading import LabelRequest
     from ..store.connection import Store
-    from ..workflows.report_sections import ReportSection
-    from ..workflows.studies import NamedLabels, StudyPlan, TransportRun
+    from ..workflows.analyses.sections import ReportSection
+    from ..workflows.studies.runs import NamedLabels, StudyPlan, TransportRun
 
 app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, and how good they must be.")
 
@@ -104,8 +104,8 @@ def data_size(
 ) -> None:
     """Thin a labelled set by powers of two and measure the models fitted to each part."""
     from ..fitting.consistency import check_one_reference
-    from ..workflows.studies import run_data_size_study
-    from ..workflows.study_results import data_size_blocks, record_data_size
+    from ..workflows.studies.results import data_size_blocks, record_data_size
+    from ..workflows.studies.runs import run_data_size_study
     from .potentials import MIX_REMEDY, names_to_mix
 
     opened = None if campaign is None else existing_store(store, root)
@@ -164,8 +164,8 @@ def reference_quality(
 ) -> None:
     """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
     from ..fitting.consistency import check_one_reference
-    from ..workflows.studies import run_reference_quality_study
-    from ..workflows.study_results import record_reference_quality, reference_quality_blocks
+    from ..workflows.studies.results import record_reference_quality, reference_quality_blocks
+    from ..workflows.studies.runs import run_reference_quality_study
     from .potentials import MIX_REMEDY, names_to_mix
 
     labels = _two_sets(out, (first, second, relabel or []), names, reading)
@@ -196,8 +196,8 @@ def _data(opened: Store | None, campaign: str | None, file: Path | None, reading
     InputError
         If neither or both are named, or there are no labels.
     """
-    from ..errors import InputError
-    from ..workflows.study_results import campaign_data_set
+    from ..core.errors import InputError
+    from ..workflows.studies.results import campaign_data_set
 
     if (campaign is None) == (file is None):
         raise InputError("name a file of labelled configurations, or a campaign (--campaign); one of the two")
@@ -222,9 +222,9 @@ def _two_sets(
     InputError
         If there are not two sets, or not two names.
     """
-    from ..errors import InputError
+    from ..core.errors import InputError
     from ..fitting.reading import read_structures
-    from ..workflows.studies import NamedLabels, common_configurations
+    from ..workflows.studies.runs import NamedLabels, common_configurations
 
     first, second, campaign_files = sources
     called = [name.strip() for name in names.split(",")]
@@ -254,9 +254,9 @@ def _relabelled(
 ) -> DataSet:
     """Return the structures with labels of a campaign file's reference, which are written to a file of that name."""
     from ..fitting.data_sets import write_extxyz
-    from ..workflows.campaign_file import read_hyperparameters
-    from ..workflows.studies import relabel
-    from ..workflows.study_results import with_zero_of_energy
+    from ..workflows.campaign.file import read_hyperparameters
+    from ..workflows.studies.results import with_zero_of_energy
+    from ..workflows.studies.runs import relabel
 
     engine = read_hyperparameters(campaign_file).reference
     found = relabel(structures, engine, out / "labels", lambda text: typer.echo(f"{name} labels: {text}", err=True))
@@ -267,7 +267,7 @@ def _relabelled(
 def _transport(
     length_ps: float, temperatures_K: list[float] | None, replicas: int, timestep_fs: float, mobile: str
 ) -> TransportRun | None:
-    from ..workflows.studies import TransportRun
+    from ..workflows.studies.runs import TransportRun
 
     if length_ps == 0:
         return None
@@ -284,12 +284,12 @@ def _transport(
 def _plan(
     out: Path, data_set: DataSet, choice: _ModelChoice, run: TransportRun | None, start: Path | None
 ) -> StudyPlan:
-    from ..sampling.crystals import load_structure
-    from ..workflows.campaign import Campaign
-    from ..workflows.campaign_file import read_hyperparameters
-    from ..workflows.charges import baseline_of_data
-    from ..workflows.settings_match import check_settings_match
-    from ..workflows.studies import StudyPlan
+    from ..sampling.structures.crystals import load_structure
+    from ..workflows.campaign.charges import baseline_of_data
+    from ..workflows.campaign.file import read_hyperparameters
+    from ..workflows.campaign.settings import Campaign
+    from ..workflows.campaign.settings_match import check_settings_match
+    from ..workflows.studies.runs import StudyPlan
 
     path = choice.settings
     campaign = Campaign(name="study", structure="none") if path is None else read_hyperparameters(path)
@@ -313,14 +313,14 @@ def _plan(
 def _write(out: Path, name: str, study: DataSizeStudy | ReferenceQualityStudy, section: ReportSection) -> None:
     """Write the study as JSON and as a page."""
     from ..fitting.data_sets import write_text_durably
-    from ..workflows.study_results import study_page
+    from ..workflows.studies.results import study_page
 
     write_text_durably(out / f"{name}.json", study.model_dump_json(indent=2) + "\n")
     write_text_durably(out / f"{name}.html", study_page(section))
 
 
 def _print_data_size(study: DataSizeStudy) -> None:
-    from ..workflows.study_results import data_size_table
+    from ..workflows.studies.results import data_size_table
 
     _print_table(*data_size_table(study), title=f"Errors on {study.held_out} held-out configurations")
     for text in study.skipped:
@@ -330,7 +330,7 @@ def _print_data_size(study: DataSizeStudy) -> None:
 
 
 def _print_reference_quality(study: ReferenceQualityStudy) -> None:
-    from ..workflows.study_results import difference_table, quality_table
+    from ..workflows.studies.results import difference_table, quality_table
 
     _print_table(*difference_table(study), title=f"Labels of {study.differences.configurations} configurations")
     typer.echo()
@@ -348,7 +348,7 @@ def _tell_remarks(name: str, transport: Sequence[ModelTransport]) -> None:
 def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], title: str) -> None:
     from rich.table import Table
 
-    from .terminal import make_console
+    from .console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for index, column in enumerate(columns):

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.figures_charges import ChargeEstimate, charge_trade_off_figure
+from ionloop.analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
 from ionloop.fitting import DataSet, GapSettings, LabelledConfiguration
-from ionloop.fitting.charge_errors import charge_error_curve, fit_charges_to_error, leave_out_tensors
-from ionloop.fitting.charges import ChargeProblem
 from ionloop.fitting.data_sets import mean_energy_per_atom, read_extxyz
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
+from ionloop.fitting.electrostatics.charge_errors import charge_error_curve, fit_charges_to_error, leave_out_tensors
+from ionloop.fitting.electrostatics.charges import ChargeProblem
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import SoapSettings
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 FORMAL_CHARGES = {"Li": 1.0, "P": 5.0, "S": -2.0}
 HIDDEN_SCALE = 0.4

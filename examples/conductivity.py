@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from ase.units import kB
 
-from ionloop.analysis.arrhenius import ChargeCarriers, fit_arrhenius
-from ionloop.analysis.conductivity import Carrier, analyse_conductivity
-from ionloop.analysis.trajectories import Trajectory
+from ionloop.analysis.conductivity.arrhenius import ChargeCarriers, fit_arrhenius
+from ionloop.analysis.conductivity.transport import Carrier, analyse_conductivity
+from ionloop.analysis.trajectories.reading import Trajectory
 
 IONS, FRAMES, REPLICAS = 14, 3000, 3
 VOLUME_A3, HOP_A, FRAME_INTERVAL_FS = 829.35, 3.0, 100.0

@@ -13,10 +13,10 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.mixing import SumCalculator
 from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 
-from ionloop.analysis.defects import FrenkelSettings
-from ionloop.analysis.figures_defects import FieldCurve, field_figure
-from ionloop.analysis.frenkel_study import PairStudy, study_frenkel_pairs
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.analysis.defects.figures import FieldCurve, field_figure
+from ionloop.analysis.defects.formation import FrenkelSettings
+from ionloop.analysis.defects.frenkel_study import PairStudy, study_frenkel_pairs
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 
 CHARGES = {"Na": 0.8, "Cl": -0.8}
 SODIUM, CHLORINE = 11, 17

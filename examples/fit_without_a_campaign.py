@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ionloop.analysis.errors import evaluate_errors
+from ionloop.analysis.errors.statistics import evaluate_errors
 from ionloop.fitting import (
     BaselineSettings,
     DataSet,
@@ -21,9 +21,9 @@ from ionloop.fitting import (
     isolated_atom,
     load_model,
 )
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, default_charges
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, default_charges
 from ionloop.labelling import Gfn1XtbSettings, isolated_atom_energy, label
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 SPECIES = ("Li", "P", "S")
 TRAINING, TEST = 10, 4

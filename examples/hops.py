@@ -13,11 +13,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.barriers import BandSettings, profile, relax_band
-from ionloop.analysis.figures_barriers import PathEnergies, barrier_figure, jump_lengths
+from ionloop.analysis.barriers.bands import BandSettings, profile, relax_band
+from ionloop.analysis.barriers.figures import PathEnergies, barrier_figure, jump_lengths
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-from ionloop.analysis.hops import HopSettings, detect_hops, summarise
-from ionloop.analysis.site_map import SiteMap
+from ionloop.analysis.hops.detection import HopSettings, detect_hops, summarise
+from ionloop.analysis.hops.site_map import SiteMap
 
 FRAME_PS = 0.05
 THERMAL_A = 0.25

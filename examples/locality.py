@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.calculators.lj import LennardJones
 from ase.calculators.mixing import SumCalculator
 
-from ionloop.analysis.locality import (
+from ionloop.analysis.locality.curves import (
     OVERALL,
     Displacements,
     LocalityCurve,
@@ -24,10 +24,10 @@ from ionloop.analysis.locality import (
     induced_response,
     locality_cell,
 )
-from ionloop.analysis.locality_measurement import measure_locality
-from ionloop.fitting.charges import CentreResponse, ChargeProblem, PairTensorEvaluator, fit_charges
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald
-from ionloop.sampling.crystals import build_crystal
+from ionloop.analysis.locality.measurement import measure_locality
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
+from ionloop.fitting.electrostatics.charges import CentreResponse, ChargeProblem, PairTensorEvaluator, fit_charges
+from ionloop.sampling.structures.crystals import build_crystal
 
 SPECIES = ("Li", "P", "S")
 HIDDEN_CHARGES = {"Li": 0.45, "P": 1.6, "S": -(7 * 0.45 + 3 * 1.6) / 11}

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ionloop.analysis.errors import ModelErrors, evaluate_errors
+from ionloop.analysis.errors.statistics import ModelErrors, evaluate_errors
 from ionloop.fitting import DataSet, GapSettings, LabelledConfiguration, SoapSettings, fit_model, load_model
 from ionloop.fitting.data_sets import mean_energy_per_atom, read_extxyz
 from ionloop.fitting.settings import Regularisation
 from ionloop.labelling import Gfn1XtbSettings, label
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 CELLS, HOLD_BACK_EVERY = 12, 4
 DISPLACEMENT_A = 0.1

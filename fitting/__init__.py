@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_imports import lazy_exports
+from ..core.lazy_imports import lazy_exports
 
 if TYPE_CHECKING:
     from .data_sets import DataSet, LabelledConfiguration, LabelWeights, isolated_atom, read_extxyz, write_extxyz
-    from .electrostatics import SlaterEwald
+    from .electrostatics.baseline import SlaterEwald
     from .models import ModelManifest, fit_model, load_model
     from .settings import (
         BaselineSettings,
@@ -49,7 +49,7 @@ __getattr__ = lazy_exports(
             "read_extxyz",
             "write_extxyz",
         ),
-        "electrostatics": ("SlaterEwald",),
+        "electrostatics.baseline": ("SlaterEwald",),
         "models": ("ModelManifest", "fit_model", "load_model"),
         "settings": (
             "BaselineSettings",

@@ -10,15 +10,15 @@ import psutil
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .calculators import GapCalculator
 from .data_sets import DataSet
 from .gap_fit import POTENTIAL_FILE, FitLimits
 from .native.calculator import NativeGapCalculator
-from .native.fit import NativeFit, read_sparse_points, run_fit
-from .native.fit_inputs import FitInputs, FitProgress, FitResources
 from .native.gap_xml import read_gap_xml
-from .native.sparse_points import SparsePoints
+from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit
+from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
+from .native.sparse_fit.sparse_points import SparsePoints
 from .settings import EvaluateBackend, GapSettings
 
 _DEFAULT_MEMORY_MB = 4000.0
@@ -49,7 +49,7 @@ def fit_natively(
     FitTimeError
         If the wall time runs out.
     IonloopError
-        As :func:`~ionloop.fitting.native.fit.run_fit`.
+        As :func:`~ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
     deadline = None if limits.wall_time_s is None else time.monotonic() + limits.wall_time_s
 

@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .quip import quip_potential
 
 _WITH_GRADIENTS = ("energy", "energies", "forces", "stress")

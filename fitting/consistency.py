@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase.formula import Formula
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .data_sets import LabelledConfiguration
 
 UNNAMED = "unnamed"

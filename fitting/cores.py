@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .data_sets import DataSet, LabelledConfiguration
 from .native.calculator import NativeGapCalculator
 from .native.gap_xml import GapModel

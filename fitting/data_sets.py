@@ -22,7 +22,7 @@ from ase.data import atomic_numbers
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from pydantic import ValidationError
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .label_weights import WEIGHT_KEYS, read_weights, weight_columns, weight_entries
 from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
 from .quip import QuipMissing, QuipState, find_quip
 from .settings import GapSettings, Regularisation, SoapSettings, ThreeBodySettings, TwoBodySettings

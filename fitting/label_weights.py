@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 ENERGY_SIGMA: Final = "energy_sigma"
 FORCE_SIGMA: Final = "force_sigma"

@@ -25,15 +25,15 @@ from typing import Any, Final, get_args
 from ase.calculators.calculator import Calculator
 from pydantic import Field, ValidationError
 
-from ..errors import InputError, IonloopError
-from ..processes import has_ended, process_name
+from ..core.errors import InputError, IonloopError
+from ..core.processes import has_ended, process_name
 from .backends import fit_natively, foreign_calculator, gap_calculator
 from .calculators import EsGapCalculator
 from .cores import subtract_baseline
 from .data_sets import DataSet, write_extxyz, write_text_durably
-from .electrostatics import SlaterEwald
+from .electrostatics.baseline import SlaterEwald
 from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
-from .native.fit_errors import ErrorSummary
+from .native.sparse_fit.fit_errors import ErrorSummary
 from .preflight import check_data, check_fit
 from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSettings, GapSettings, ModelKind
 

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from ase.neighborlist import neighbor_list
 from matscipy.neighbours import neighbour_list
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .data_sets import DataSet, LabelledConfiguration
 from .gap_fit import FitLimits, TargetCounts, effective_regularisation, expected_counts, find_executable
 from .settings import GapSettings, SoapSettings
@@ -166,9 +166,9 @@ def _count_triplets(data_set: DataSet, settings: GapSettings) -> dict[tuple[str,
     if settings.three_body is None:
         return {}
     # Compiled code, which fits without triplets need not load.
-    from .native.design import Descriptors
     from .native.environments import find_pairs
-    from .native.triplets import find_triplets, triplet_keys
+    from .native.sparse_fit.design import Descriptors
+    from .native.three_body.triplets import find_triplets, triplet_keys
 
     central = settings.three_body.triplet_descriptor == "angle_3b"
     descriptors = Descriptors.of(data_set.elements, settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 REMEDY = (
     "install it with `pip install quippy-ase` (its licence is for academic use), or leave the backend at native: the "

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_imports import lazy_exports
+from ..core.lazy_imports import lazy_exports
 
 if TYPE_CHECKING:
-    from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
     from .engine import EngineProbe
-    from .engine_process import EngineProcessError, stop_engine_process
-    from .licensed_settings import AimsSettings, VaspSettings
+    from .engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
+    from .engines.licensed_settings import AimsSettings, VaspSettings
     from .outcome import Attempt, LabelOutcome
+    from .process.engine_process import EngineProcessError, stop_engine_process
     from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
     from .runner import isolated_atom_energy, label
     from .scratch import ScratchError
@@ -45,18 +45,18 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "dft_settings": (
+        "engines.dft_settings": (
             "Cp2kSettings",
             "EspressoSettings",
             "GpawSettings",
             "KGrid",
         ),
         "engine": ("EngineProbe",),
-        "engine_process": (
+        "process.engine_process": (
             "EngineProcessError",
             "stop_engine_process",
         ),
-        "licensed_settings": (
+        "engines.licensed_settings": (
             "AimsSettings",
             "VaspSettings",
         ),

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, SCFError
 
-from ..states import State
+from ..core.states import State
 from .engine import EngineFailure, NotConverged
 from .outcome import Evaluation, FloatArray, optional_array
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
-from ..states import State
+from ..core.states import State
 from .engine import Engine
-from .engine_process import ask_engine
-from .messages import Request
+from .process.engine_process import ask_engine
+from .process.messages import Request
+from .process.temporary import temporary_folder
 from .scratch import scratch_error
 from .settings import CommonSettings
-from .temporary import temporary_folder
 
 
 class EngineCalculator(Calculator):

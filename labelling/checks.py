@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ..states import State
+from ..core.states import State
 from .outcome import Evaluation
 from .settings import CommonSettings
 

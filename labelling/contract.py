@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 
-from ..states import State
+from ..core.states import State
 from .outcome import Evaluation, LabelOutcome
 from .registry import ENGINES, engine_of, make_calculator
 from .runner import isolated_atom_energy, label

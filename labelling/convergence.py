@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .engine import NotConverged
-from .executable import read_text
+from .engines.executable import read_text
 
 # Outputs print two digits and more: a change printed as the criterion itself may be one rounded up to it.
 _ROUNDING = 0.05

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from ase import Atoms
 
-from ..states import State
+from ..core.states import State
 from .outcome import Evaluation
 from .settings import CommonSettings
 

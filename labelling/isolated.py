@@ -5,7 +5,7 @@ from __future__ import annotations
 from ase import Atoms
 from ase.data import atomic_numbers, ground_state_magnetic_moments
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 
 def isolated_atom(symbol: str, box_A: float | None = None, periodic: bool = False) -> Atoms:

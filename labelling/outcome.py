@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ..states import State
+from ..core.states import State
 
 FloatArray = NDArray[np.float64]
 

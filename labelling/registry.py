@@ -6,17 +6,17 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
-from .aims import AimsEngine
 from .calculator import EngineCalculator
-from .command import CommandEngine
-from .cp2k import Cp2kEngine
 from .engine import Engine, EngineProbe
-from .espresso import EspressoEngine
-from .gfn1_xtb import Gfn1XtbEngine
-from .gpaw_engine import GpawEngine
-from .imported import ImportedEngine
+from .engines.aims import AimsEngine
+from .engines.command import CommandEngine
+from .engines.cp2k import Cp2kEngine
+from .engines.espresso import EspressoEngine
+from .engines.gfn1_xtb import Gfn1XtbEngine
+from .engines.gpaw_engine import GpawEngine
+from .engines.imported import ImportedEngine
+from .engines.vasp import VaspEngine
 from .settings import CommonSettings
-from .vasp import VaspEngine
 
 ENGINES: dict[str, Engine[Any]] = {
     engine.name: engine

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ..states import State
+from ..core.states import State
 from .checks import result_objection, structure_objection
-from .engine_process import ask_engine
-from .messages import Answer, Request
 from .outcome import Attempt, LabelOutcome
+from .process.engine_process import ask_engine
+from .process.messages import Answer, Request
 from .registry import engine_of
 from .scratch import LabelScratch, scratch_error, structure_hash
 from .settings import CommonSettings, settings_hash

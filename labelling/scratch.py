@@ -14,7 +14,7 @@ from typing import Any
 
 from ase import Atoms
 
-from ..errors import IonloopError
+from ..core.errors import IonloopError
 from .outcome import LabelOutcome
 
 RESULT_FILE = "result.json"

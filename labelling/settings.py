@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
 from .common_settings import CHANGES_RESULT, NOT_PHYSICS, CommonSettings
-from .dft_settings import Cp2kSettings, EspressoSettings, GpawSettings
-from .licensed_settings import AimsSettings, VaspSettings
+from .engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings
+from .engines.licensed_settings import AimsSettings, VaspSettings
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from ase import Atoms
 from ase.build import bulk
 
-from ..errors import InputError
-from .dft_settings import Cp2kSettings, DftSettings, EspressoSettings, GpawSettings, KGrid
-from .espresso import pseudopotential_folder
+from ..core.errors import InputError
+from .engines.dft_settings import Cp2kSettings, DftSettings, EspressoSettings, GpawSettings, KGrid
+from .engines.espresso import pseudopotential_folder
 from .outcome import LabelOutcome
 from .registry import ENGINES
 from .runner import label

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .barostat import CellState, StrainSampler, deformation, strain_sampler
 from .force_evaluation import ForceEvaluation, Potential, StepGuard
 from .guard import StepState

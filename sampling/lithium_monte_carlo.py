@@ -18,10 +18,10 @@ from ase import Atoms, units
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..errors import InputError, IonloopError
-from ..fitting.electrostatics import pair_energy_matrix
+from ..core.errors import InputError, IonloopError
+from ..fitting.electrostatics.baseline import pair_energy_matrix
 from ..fitting.pair_lists import periodic_pairs
-from .sites import CandidateSites, candidate_sites
+from .structures.sites import CandidateSites, candidate_sites
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

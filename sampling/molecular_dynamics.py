@@ -21,7 +21,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .barostat import BarostatSettings
 from .force_evaluation import ForceEvaluation
 from .guard import TrajectoryGuard

@@ -11,7 +11,7 @@ from ase.optimize import FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .guard import ContactGuard
 
 __all__ = ["RelaxationError", "RelaxationSettings", "relax_and_rattle"]

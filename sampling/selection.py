@@ -11,7 +11,7 @@ from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from scipy.linalg import eigh
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .soap import DescriptorSettings, SoapDescriptor, fingerprint_of, kernel, species_of
 
 __all__ = [

@@ -9,8 +9,8 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..errors import InputError
-from ..fitting.native.design import Descriptors, Structure, soap_descriptors
+from ..core.errors import InputError
+from ..fitting.native.sparse_fit.design import Descriptors, Structure, soap_descriptors
 from ..fitting.settings import GapSettings, SoapSettings
 
 __all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]

@@ -22,7 +22,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
-from ..errors import Busy, IonloopError
+from ..core.errors import Busy, IonloopError
 
 __all__ = [
     "Frame",

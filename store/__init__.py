@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_imports import lazy_exports
+from ..core.lazy_imports import lazy_exports
 
 if TYPE_CHECKING:
-    from .selection import Results, Selection
+    from .queries.record_tables import Results, Selection
 
 __all__ = ["Results", "Selection"]
 
-__getattr__ = lazy_exports(__name__, {"selection": ("Results", "Selection")})
+__getattr__ = lazy_exports(__name__, {"queries.record_tables": ("Results", "Selection")})

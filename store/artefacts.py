@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .records import Artefact
 
 _CHUNK_BYTES = 1 << 20

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .connection import Store
-from .record_kinds import unknown_value
+from .queries.record_kinds import unknown_value
 from .records import CampaignRecord
 
 

@@ -17,12 +17,12 @@ from typing import Any, Generic, TypeVar
 import bson
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from ..errors import InputError, IonloopError
+from ..core.errors import InputError, IonloopError
 from .artefacts import ArtefactStore
 from .document_keys import RULE, unstorable_keys
 from .embedded import EmbeddedClient
 from .home import check_root, remember, remembered_root
-from .launchpad import StoreLaunchPad, open_launchpad
+from .jobs.launchpad import StoreLaunchPad, open_launchpad
 from .records import (
     RECORD_TYPES,
     CampaignRecord,

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .artefacts import ArtefactStore, artefacts_in, atomic_file
 
 COLLECTION = "home"

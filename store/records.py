@@ -16,8 +16,8 @@ from ase import Atoms
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .. import __version__
-from ..errors import InputError
-from ..states import State
+from ..core.errors import InputError
+from ..core.states import State
 
 SCHEMA_VERSION = 1
 UNITS = {

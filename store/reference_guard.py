@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..core.states import State
 from ..fitting.consistency import MixedReferencesError, reference_name
 from ..labelling.settings import EngineSettings, physics_of
 from ..labelling.versions import NOT_KNOWN, version_counts, version_that_counts
-from ..states import State
 from .connection import Store
 from .records import LabelRecord
 

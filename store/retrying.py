@@ -29,7 +29,7 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, ConnectionFailure, DuplicateKeyError, OperationFailure
 
-from ..errors import IonloopError
+from ..core.errors import IonloopError
 from .server import redacted
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from pymongo.errors import ConfigurationError, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 DATABASE_NAME = "ionloop"
 MONGODB_SCHEMES = ("mongodb://", "mongodb+srv://")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from ..analysis.agreement import Agreement
+from ..analysis.errors.agreement import Agreement
+from ..core.states import State
 from ..fitting.settings import EvaluateBackend
 from ..labelling.settings import EngineSettings
-from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now

@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..analysis.barriers import (
+from ..analysis.barriers.bands import (
     BarrierSettings,
     Checkpoint,
     CheckpointRefused,
@@ -20,7 +20,7 @@ from ..analysis.barriers import (
     profile,
     relax_band,
 )
-from ..analysis.hop_paths import together
+from ..analysis.hops.hop_paths import together
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord

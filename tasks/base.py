@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import Busy, IonloopError
+from ..core.errors import Busy, IonloopError
+from ..core.states import State
 from ..labelling.scratch import ScratchError
-from ..states import State
 from .context import TaskContext, current_context
 
 logger = logging.getLogger(__name__)

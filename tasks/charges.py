@@ -5,9 +5,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..fitting.backends import native_resources, sparse_points_of_model
-from ..fitting.charge_errors import DEFAULT_SCALES, charge_error_curve, fit_charges_to_error, leave_out_tensors
-from ..fitting.charges import ChargeProblem
-from ..fitting.native.fit_inputs import FitInputs
+from ..fitting.electrostatics.charge_errors import (
+    DEFAULT_SCALES,
+    charge_error_curve,
+    fit_charges_to_error,
+    leave_out_tensors,
+)
+from ..fitting.electrostatics.charges import ChargeProblem
+from ..fitting.native.sparse_fit.fit_inputs import FitInputs
 from ..fitting.settings import GapSettings
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..analysis.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
-from ..analysis.arrhenius import UNITS as ARRHENIUS_UNITS
-from ..analysis.conductivity import (
+from ..analysis.conductivity.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
+from ..analysis.conductivity.arrhenius import UNITS as ARRHENIUS_UNITS
+from ..analysis.conductivity.diffusion import TransportSettings
+from ..analysis.conductivity.transport import (
     FEWEST_FRAMES,
     Carrier,
     ConductivityAnalysis,
@@ -21,9 +22,8 @@ from ..analysis.conductivity import (
     analyse_conductivity,
     conductivity_against_length,
 )
-from ..analysis.conductivity import UNITS as CONDUCTIVITY_UNITS
-from ..analysis.diffusion import TransportSettings
-from ..analysis.trajectories import Trajectory, read_trajectory
+from ..analysis.conductivity.transport import UNITS as CONDUCTIVITY_UNITS
+from ..analysis.trajectories.reading import Trajectory, read_trajectory
 from ..sampling.molecular_dynamics import record_path
 from ..store.artefacts import atomic_file
 from ..store.connection import Store

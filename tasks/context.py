@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..labelling.dft_settings import at_gamma
+from ..labelling.engines.dft_settings import at_gamma
 from ..labelling.settings import CommonSettings, EngineSettings, settings_hash
 from ..store.connection import Store
 

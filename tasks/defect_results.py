@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..analysis.defect_sites import DefectState, FrenkelPair, Vacancy
-from ..analysis.defects import Axis, Distribution, vacancy_formation_energy_eV
+from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
+from ..analysis.defects.formation import Axis, Distribution, vacancy_formation_energy_eV
 from ..analysis.electric_field import dipole_difference_eA
 from ..store.connection import Store
 from ..store.identifiers import identifier

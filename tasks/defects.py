@@ -13,8 +13,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk as crystal_of_element
 
-from ..analysis.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
-from ..analysis.defects import Axis, BasinRules, FieldPoint, FieldSurroundings, Supercell, field_branch
+from ..analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
+from ..analysis.defects.formation import Axis, BasinRules, FieldPoint, FieldSurroundings, Supercell, field_branch
 from ..analysis.fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
 from ..store.connection import Store
 from ..store.identifiers import identifier

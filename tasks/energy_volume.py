@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field
 
-from ..analysis.energy_volume import (
+from ..analysis.energy_volume.curves import (
     EnergyVolumePoint,
     EquationOfStateError,
     energy_volume_point,
@@ -17,7 +17,7 @@ from ..analysis.energy_volume import (
     single_point,
 )
 from ..analysis.fixed_cell_relaxation import FixedCellRelaxation
-from ..errors import InputError
+from ..core.errors import InputError
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ..analysis.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
-from ..analysis.errors import evaluate_errors
+from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
+from ..analysis.errors.statistics import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
 from ..fitting.models import fit_model, load_model
@@ -16,7 +16,7 @@ from ..fitting.quip import QuipState, find_quip
 from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.queries import labelled
+from ..store.queries.rows import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS

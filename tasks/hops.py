@@ -13,9 +13,18 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..analysis.barriers import BarrierSettings, aligned_end
+from ..analysis.barriers.bands import BarrierSettings, aligned_end
 from ..analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-from ..analysis.hop_paths import (
+from ..analysis.hops.detection import (
+    HopAnalysis,
+    HopSettings,
+    concerted_by_chance,
+    detect_hops,
+    find_sites,
+    still_positions,
+    summarise,
+)
+from ..analysis.hops.hop_paths import (
     HopPath,
     HopSource,
     class_paths,
@@ -26,17 +35,8 @@ from ..analysis.hop_paths import (
     repeated,
     together,
 )
-from ..analysis.hops import (
-    HopAnalysis,
-    HopSettings,
-    concerted_by_chance,
-    detect_hops,
-    find_sites,
-    still_positions,
-    summarise,
-)
-from ..analysis.trajectories import Trajectory, TrajectoryReadError, read_trajectory
-from ..errors import InputError
+from ..analysis.trajectories.reading import Trajectory, TrajectoryReadError, read_trajectory
+from ..core.errors import InputError
 from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.identifiers import identifier

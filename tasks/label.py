@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from ..core.processes import host_name
+from ..core.states import State
 from ..labelling.outcome import LabelOutcome
 from ..labelling.registry import engine_of
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import EngineSettings, settings_hash
 from ..labelling.versions import version_counts
-from ..processes import host_name
-from ..states import State
 from ..store.connection import Store
 from ..store.identifiers import configuration_hash, identifier
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure

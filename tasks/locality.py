@@ -20,8 +20,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..analysis.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
-from ..analysis.locality import (
+from ..analysis.locality.curves import (
     Centre,
     Displacements,
     FloatArray,
@@ -31,7 +30,8 @@ from ..analysis.locality import (
     induced_response,
     locality_curves,
 )
-from ..fitting.charges import (
+from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ..fitting.electrostatics.charges import (
     CentreResponse,
     ChargeProblem,
     PairTensorEvaluator,

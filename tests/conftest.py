@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.analysis.arrhenius import fit_arrhenius
-from ionloop.analysis.conductivity import ConductivityResult
-from ionloop.analysis.diffusion import Estimate
-from ionloop.analysis.energy_volume import fit_birch_murnaghan
-from ionloop.analysis.errors import ErrorStatistics, ModelErrors
-from ionloop.analysis.locality import LocalityCurve
-from ionloop.errors import InputError
+from ionloop.analysis.conductivity.arrhenius import fit_arrhenius
+from ionloop.analysis.conductivity.diffusion import Estimate
+from ionloop.analysis.conductivity.transport import ConductivityResult
+from ionloop.analysis.energy_volume.curves import fit_birch_murnaghan
+from ionloop.analysis.errors.statistics import ErrorStatistics, ModelErrors
+from ionloop.analysis.locality.curves import LocalityCurve
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
 from ionloop.fitting.quip import QuipState, find_quip
 from ionloop.labelling.settings import settings_hash
-from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.identifiers import configuration_hash, identifier
 from ionloop.store.records import (
@@ -37,7 +37,7 @@ from ionloop.store.records import (
     now,
 )
 from ionloop.tasks.results import save_arrays
-from ionloop.workflows.campaign import Campaign
+from ionloop.workflows.campaign.settings import Campaign
 
 # Tests are no packages: what they share is found beside this file.
 sys.path.insert(0, str(Path(__file__).parent))

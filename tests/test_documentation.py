@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from ionloop.cli import app
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import ionloop
-from ionloop.cli.environment import Status, check_quip
-from ionloop.errors import InputError
+from ionloop.cli.console.environment import Status, check_quip
+from ionloop.core.errors import InputError
 from ionloop.fitting.gap_fit import find_executable
 from ionloop.fitting.quip import QuipMissing, QuipState, find_quip, quip_potential
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import ionloop
 from ionloop.cli import run_command_line
-from ionloop.cli.environment import check_quip
+from ionloop.cli.console.environment import check_quip
 from ionloop.store.connection import open_store
-from ionloop.workflows.generation_loop import generation_graph, initial_graph, label_job
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.plan import load_plan
+from ionloop.workflows.loop.generation_loop import generation_graph, initial_graph, label_job
 
 TESTS = Path(__file__).parent
 # Tests and what runs programs when it is imported are no modules of the package.

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
-from ..errors import InputError, IonloopError
-from ..fitting.pair_lists import periodic_pairs
-from ..fitting.settings import FrozenSettings
-from .fixed_cell_relaxation import FixedCellRelaxation
-from .hops import HopSettings
+from ...core.errors import InputError, IonloopError
+from ...fitting.pair_lists import periodic_pairs
+from ...fitting.settings import FrozenSettings
+from ..fixed_cell_relaxation import FixedCellRelaxation
+from ..hops.detection import HopSettings
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

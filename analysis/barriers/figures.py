@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
-from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_look, new_figure
+from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_look, new_figure
 
 FloatArray = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from ..errors import InputError
-from .structure_matching import Assignment, assign, composition_difference, displacements
+from ...core.errors import InputError
+from ..hops.structure_matching import Assignment, assign, composition_difference, displacements
 
 HOP_A = 1.0
 """An atom that moves farther than this hops."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import norm
 
-from ..errors import InputError
-from .conductivity import conductivity_mS_per_cm
+from ...core.errors import InputError
 from .diffusion import CONFIDENCE, Estimate
+from .transport import conductivity_mS_per_cm
 
 FloatArray = NDArray[np.float64]
 

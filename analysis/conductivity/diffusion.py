@@ -1,8 +1,8 @@
 """Diffusivities from mean squared displacements: the slope at long times, and how sure it is.
 
-**Slope.** Slopes at lags in geometric progression (`ionloop.analysis.displacement_scales`) are held against models of
-how they reach their asymptote, none of which is taken for granted (`ionloop.analysis.crossover`): the asymptote is
-their mixture. The window that is named is the shortest scale whose slope the models put within half its noise of it.
+**Slope.** Slopes at lags in geometric progression (`.displacement_scales`) are held against models of how they reach
+their asymptote, none of which is taken for granted (`.crossover`): the asymptote is their mixture. The window that is
+named is the shortest scale whose slope the models put within half its noise of it.
 
 **Interval.** The quantiles of that mixture, with two kinds of noise: that of Brownian paths, whose variance goes with
 the square of the diffusivity (the squares of one path are few), and that of events, which goes with the diffusivity
@@ -11,7 +11,7 @@ their number. Ions that hop together, in bursts or in a common direction, so cou
 
 **Collective displacement and single axes.** Their crossover is likely that of the ions' mean, so they start from it.
 
-Whether it is diffusion at all is asked in `ionloop.analysis.linearity`.
+Whether it is diffusion at all is asked in `ionloop.analysis.conductivity.linearity`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm, t
 
-from ..fitting.settings import FrozenSettings
-from .crossover import (
-    Asymptote,
-    CrossoverModels,
-    asymptotic_slope,
-    crossover_models,
-    mixture_quantiles,
-    scaled_models,
-)
+from ...fitting.settings import FrozenSettings
+from .crossover import Asymptote, CrossoverModels, asymptotic_slope, crossover_models, mixture_quantiles, scaled_models
 from .displacement_scales import LONGEST_LAG, ScaleSlopes, scale_covariance, slope_matrix
 from .linearity import LinearityCheck, check_linearity, is_unfinished, power_law
 from .mean_squared_displacement import brownian_covariance

@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from ..figures import NEUTRAL_COLOUR, Look, model_look, new_figure
 from .arrhenius import ArrheniusResult
 from .diffusion import Estimate
-from .figures import NEUTRAL_COLOUR, Look, model_look, new_figure
 
 FloatArray = NDArray[np.float64]
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..fitting.settings import FrozenSettings
-from ..sampling.guard import TrajectoryGuard
-from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
-from .conductivity import FEWEST_FRAMES
+from ...fitting.settings import FrozenSettings
+from ...sampling.guard import TrajectoryGuard
+from ...sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
 from .diffusion import TransportSettings
+from .transport import FEWEST_FRAMES
 
 PotentialKind = Literal["gap", "es-gap", "reference"]
 MAX_STEPS = 1_000_000_000

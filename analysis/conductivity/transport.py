@@ -5,7 +5,8 @@
 
 N mobile ions of formal charge q (not the partial charge of any baseline) in the volume V. Of several mobile species D*
 is the mean over ions weighted by q², and q² the mean. Positions are relative to the framework's centre of mass
-(`ionloop.analysis.framework`). How slopes and intervals come about is told in `ionloop.analysis.diffusion`.
+(`ionloop.analysis.trajectories.framework`). How slopes and intervals come about is told in
+`ionloop.analysis.conductivity.diffusion`.
 """
 
 from __future__ import annotations
@@ -18,22 +19,14 @@ from ase.units import _e, _k
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
-from ..fitting.species import FORMAL_CHARGES
-from .diffusion import (
-    Diffusion,
-    Estimate,
-    TransportSettings,
-    alike,
-    diffusion,
-    ratio,
-    upper_bound,
-)
+from ...core.errors import InputError
+from ...fitting.electrostatics.species import FORMAL_CHARGES
+from ..trajectories.framework import DriftReference, FrameOfReference, frame_of_reference
+from ..trajectories.reading import Trajectory
+from ..trajectories.replicas import check_replicas, mean_volume_A3
+from .diffusion import Diffusion, Estimate, TransportSettings, alike, diffusion, ratio, upper_bound
 from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
-from .framework import DriftReference, FrameOfReference, frame_of_reference
 from .linearity import SCATTER_LEVEL
-from .replicas import check_replicas, mean_volume_A3
-from .trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

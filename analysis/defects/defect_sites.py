@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import InputError
-from ..sampling.sites import candidate_sites
+from ...core.errors import InputError
+from ...sampling.structures.sites import candidate_sites
 
 FloatArray = NDArray[np.float64]
 

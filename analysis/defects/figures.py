@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from .figures import NEUTRAL_COLOUR, Look, model_look, new_figure, panels
+from ..figures import NEUTRAL_COLOUR, Look, model_look, new_figure, panels
 
 AXIS_COLOURS: Mapping[str, str] = {"x": "#0072b2", "y": "#d55e00", "z": "#009e73"}
 RECOMBINED_SYMBOL = "x"

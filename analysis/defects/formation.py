@@ -21,10 +21,10 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..fitting.settings import FrozenSettings
+from ...fitting.settings import FrozenSettings
+from ..electric_field import FieldCalculator, dipole_difference_eA
+from ..fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
 from .defect_sites import DefectState, farthest_from_sites_A, farthest_hop_A
-from .electric_field import FieldCalculator, dipole_difference_eA
-from .fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
 
 Axis = Literal["x", "y", "z"]
 AXES: tuple[Axis, ...] = ("x", "y", "z")

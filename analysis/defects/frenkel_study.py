@@ -9,10 +9,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from ..electric_field import dipole_difference_eA
+from ..fixed_cell_relaxation import Relaxed, relax_ions
 from .defect_sites import DefectState, FrenkelPair, farthest_from_sites_A, sample_frenkel_pairs, with_defect
-from .defects import Axis, FieldPoint, FieldSurroundings, FrenkelSettings, field_branch
-from .electric_field import dipole_difference_eA
-from .fixed_cell_relaxation import Relaxed, relax_ions
+from .formation import Axis, FieldPoint, FieldSurroundings, FrenkelSettings, field_branch
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from ..errors import InputError, IonloopError
-from ..fitting.settings import FrozenSettings
-from .fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+from ...core.errors import InputError, IonloopError
+from ...fitting.settings import FrozenSettings
+from ..fixed_cell_relaxation import FixedCellRelaxation, relax_ions
 
 FloatArray = NDArray[np.float64]
 

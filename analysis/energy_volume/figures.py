@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from .energy_volume import BirchMurnaghanFit
-from .figures import Look, model_look, new_figure
+from ..figures import Look, model_look, new_figure
+from .curves import BirchMurnaghanFit
 
 CURVE_POINTS = 101
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from .errors import ForceBin
-from .figures import ELEMENT_COLOURS, MODEL_SYMBOLS, PARITY_HEIGHT_PX, model_colour, model_name, new_figure
+from ..figures import ELEMENT_COLOURS, MODEL_SYMBOLS, PARITY_HEIGHT_PX, model_colour, model_name, new_figure
+from .statistics import ForceBin
 
 _MAGNITUDE_TITLE = "Magnitude of the reference force (eV/Å)"
 _MILLI = 1e3

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

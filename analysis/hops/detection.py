@@ -22,13 +22,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ..errors import InputError
-from ..fitting.settings import FrozenSettings
-from ..sampling.sites import candidate_sites
-from .framework import drift
+from ...core.errors import InputError
+from ...fitting.settings import FrozenSettings
+from ...sampling.structures.sites import candidate_sites
+from ..trajectories.framework import drift
+from ..trajectories.reading import Trajectory
 from .hop_counts import dispersion, rate_interval
 from .site_map import PeriodicTree, SiteMap, refined_sites
-from .trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

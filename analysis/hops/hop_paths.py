@@ -16,10 +16,10 @@ from ase import Atoms
 from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..sampling.sites import candidate_sites
+from ...core.errors import InputError
+from ...sampling.structures.sites import candidate_sites
+from .detection import HopAnalysis, Hops, net_displacements
 from .hop_counts import poisson_interval
-from .hops import HopAnalysis, Hops, net_displacements
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

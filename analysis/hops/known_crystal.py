@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from ..errors import InputError
-from .framework import drift
+from ...core.errors import InputError
+from ..trajectories.framework import drift
+from ..trajectories.reading import Trajectory
 from .structure_matching import assign, composition_difference, in_cell_of
-from .trajectories import Trajectory
 
 MOST_DISPLACED_A = 1.5
 """An atom whose mean lies farther than this from its place in a crystal belongs to another one."""

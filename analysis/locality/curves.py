@@ -3,7 +3,7 @@
 Protocol (i), *displacement*: atoms farther than r from a centre are displaced at random; the mean size of the
 change of its force is reported against r (Deringer, Csányi, Phys. Rev. B 2017, 95, 094203,
 10.1103/PhysRevB.95.094203; Staacke et al., ACS Appl. Energy Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363).
-Protocol (ii), *frozen-sphere*, is in `ionloop.analysis.frozen_sphere`.
+Protocol (ii), *frozen-sphere*, is in `ionloop.analysis.locality.frozen_sphere`.
 
 A model that sees no farther than r answers all these displacements with one force, so their scatter is a lower
 bound of its error. Distances are to the nearest image.
@@ -24,8 +24,8 @@ from ase.geometry import minkowski_reduce
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from ..errors import InputError
-from ..fitting.settings import FrozenSettings
+from ...core.errors import InputError
+from ...fitting.settings import FrozenSettings
 
 FloatArray = NDArray[np.float64]
 Protocol = Literal["displacement", "frozen-sphere"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ..fitting.charges import FittedCharges, ScaleCurve
-from .figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_colour, model_name, new_figure, panels
-from .locality import OVERALL, LocalityBound, LocalityCurve, LocalityResult
+from ...fitting.electrostatics.charges import FittedCharges, ScaleCurve
+from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_colour, model_name, new_figure, panels
+from .curves import OVERALL, LocalityBound, LocalityCurve, LocalityResult
 
 _BAND_OPACITY = 0.16
 _HIGHEST = 1.8

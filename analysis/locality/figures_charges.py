@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ..fitting.charge_errors import ErrorCurve
-from ..fitting.charges import ScaleCurve
-from .figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
+from ...fitting.electrostatics.charge_errors import ErrorCurve
+from ...fitting.electrostatics.charges import ScaleCurve
+from ..figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.md.langevin import Langevin
 
-from ..errors import InputError, IonloopError
-from .locality import FloatArray, FrozenSphereSettings, distances_A
+from ...core.errors import InputError, IonloopError
+from .curves import FloatArray, FrozenSphereSettings, distances_A
 
 _MOST_FORCE_EV_PER_A = 1e4
 

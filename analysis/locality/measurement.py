@@ -8,8 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from .frozen_sphere import Sphere, deviations, run_frozen_sphere
-from .locality import (
+from .curves import (
     Displacements,
     FloatArray,
     LocalityResult,
@@ -20,6 +19,7 @@ from .locality import (
     locality_cell,
     locality_curves,
 )
+from .frozen_sphere import Sphere, deviations, run_frozen_sphere
 
 Responses = list[tuple[str, FloatArray]]
 

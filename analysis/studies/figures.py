@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from .figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
 from .studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy, force_errors_by_element
 
 _MILLI = 1e3

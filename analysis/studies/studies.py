@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
-from .diffusion import Estimate
-from .errors import ErrorStatistics, Labelled, ModelErrors
+from ...core.errors import InputError
+from ..conductivity.diffusion import Estimate
+from ..errors.statistics import ErrorStatistics, Labelled, ModelErrors
 
 UNITS: dict[str, str] = {
     "energy_eV_per_atom": "eV/atom",

@@ -19,7 +19,7 @@ import numpy as np
 from ase.units import fs
 from numpy.typing import NDArray
 
-from .trajectory_frames import RawFrame, TornFrame, TrajectoryReadError, place
+from .frames import RawFrame, TornFrame, TrajectoryReadError, place
 from .unwrapping import CELL_TOLERANCE_A, change_of_vectors, image_distance_A, image_steps_A
 
 FloatArray = NDArray[np.float64]

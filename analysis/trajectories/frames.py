@@ -1,7 +1,7 @@
 """What every reader of trajectories shares: frames as files have them, and lines of compressed or plain files.
 
 A reader yields `RawFrame` for every whole frame and `TornFrame` for every one that is not; what to make of torn ones,
-restarts and gaps is decided in one place for all formats (`ionloop.analysis.frame_sequence`).
+restarts and gaps is decided in one place for all formats (`ionloop.analysis.trajectories.frame_sequence`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

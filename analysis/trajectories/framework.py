@@ -20,8 +20,8 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .trajectories import Trajectory
+from ...core.errors import InputError
+from .reading import Trajectory
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

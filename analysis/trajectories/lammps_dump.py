@@ -16,8 +16,8 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.units import Bohr
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .trajectory_frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, shown, wrong_line
+from ...core.errors import InputError
+from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, shown, wrong_line
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

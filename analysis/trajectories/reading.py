@@ -1,8 +1,8 @@
 """Trajectories for analyses: read from files of every origin, unwrapped, in a fixed cell, at equal intervals.
 
 What is known of a file is obeyed (units, time, steps, unwrapped coordinates), what is given beside it must agree, and
-what is missing must be given. How frames are put in order is told in `ionloop.analysis.frame_sequence`, how positions
-are unwrapped in `ionloop.analysis.unwrapping`.
+what is missing must be given. How frames are put in order is told in `.frame_sequence`, how positions are
+unwrapped in `.unwrapping`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,11 @@ from ase.io.formats import ioformats
 from ase.io.trajectory import TrajectoryReader
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..sampling.trajectory import Frame
+from ...core.errors import InputError
+from ...sampling.trajectory import Frame
 from .frame_sequence import FrameSequence, OrderedFrames
+from .frames import DAMAGED, Lines, RawFrame, TornFrame, TrajectoryReadError, is_compressed, open_binary, place
 from .lammps_dump import read_lammps_dump
-from .trajectory_frames import (
-    DAMAGED,
-    Lines,
-    RawFrame,
-    TornFrame,
-    TrajectoryReadError,
-    is_compressed,
-    open_binary,
-    place,
-)
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
 from .xyz_frames import read_xyz, step_and_time

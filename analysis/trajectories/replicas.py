@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ..errors import InputError
+from ...core.errors import InputError
 from .frame_sequence import SAME_FRAME_A, TIME_TOLERANCE
-from .trajectories import Trajectory
+from .reading import Trajectory
 from .unwrapping import image_distance_A
 
 FloatArray = NDArray[np.float64]

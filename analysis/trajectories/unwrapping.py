@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .trajectory_frames import TrajectoryReadError
+from .frames import TrajectoryReadError
 
 FloatArray = NDArray[np.float64]
 Coordinates = Literal["auto", "wrapped", "unwrapped"]

@@ -12,15 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .trajectory_frames import (
-    Lines,
-    RawFrame,
-    TornFrame,
-    TrajectoryReadError,
-    checked_symbols,
-    numbers,
-    wrong_line,
-)
+from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, wrong_line
 
 FloatArray = NDArray[np.float64]
 

@@ -16,17 +16,8 @@ from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
 from numpy.typing import NDArray
 
+from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, shown, wrong_line
 from .lammps_dump import of_types
-from .trajectory_frames import (
-    Lines,
-    RawFrame,
-    TornFrame,
-    TrajectoryReadError,
-    checked_symbols,
-    numbers,
-    shown,
-    wrong_line,
-)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

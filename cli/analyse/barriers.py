@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import JsonOption
+from ..console.options import JsonOption
 
 if TYPE_CHECKING:
-    from ...analysis.barriers import Band, Profile
+    from ...analysis.barriers.bands import Band, Profile
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +36,12 @@ def barriers(
     as_json: JsonOption = False,
 ) -> None:
     """Find the path between two minima by a climbing nudged elastic band."""
-    from ...analysis.barriers import BandSettings, Checkpoint, profile, relax_band
+    from ...analysis.barriers.bands import BandSettings, Checkpoint, profile, relax_band
+    from ...analysis.barriers.path_ends import path_end
     from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-    from ...analysis.path_ends import path_end
-    from ...errors import InputError
+    from ...core.errors import InputError
     from ...fitting.models import load_model
-    from ...sampling.crystals import load_structure
+    from ...sampling.structures.crystals import load_structure
 
     initial = load_structure(start)
     try:
@@ -121,7 +121,7 @@ def _write(path: Path, band: Band, symbols: list[str], cell: object) -> None:
 def _print(band: Band, found: Profile) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     title = f"{len(band.energies)} images, {band.steps} steps"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)

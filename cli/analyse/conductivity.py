@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import JsonOption
+from ..console.options import JsonOption
 from .trajectory_options import (
     FILE_HELP,
     CellOption,
@@ -25,9 +25,9 @@ from .trajectory_options import (
 )
 
 if TYPE_CHECKING:
-    from ...analysis.conductivity import Carrier, ConductivityResult
-    from ...analysis.diffusion import Estimate
-    from ...analysis.trajectories import Trajectory
+    from ...analysis.conductivity.diffusion import Estimate
+    from ...analysis.conductivity.transport import Carrier, ConductivityResult
+    from ...analysis.trajectories.reading import Trajectory
 
 
 class Drift(StrEnum):
@@ -74,7 +74,7 @@ def conductivity(
     as_json: JsonOption = False,
 ) -> None:
     """Take the diffusivity (Å²/ps), tracer and collective conductivity (mS/cm) and Haven ratio from trajectories."""
-    from ...analysis.conductivity import UNITS, analyse_conductivity
+    from ...analysis.conductivity.transport import UNITS, analyse_conductivity
 
     mobile = [one for text in species or ["Li"] for one in words(text)]
     carrier = _carrier(mobile, charge or [], temperature_K, drift, words(framework))
@@ -93,8 +93,8 @@ def conductivity(
 def _carrier(
     mobile: list[str], charges: list[float], temperature_K: float, drift: Drift, framework: list[str]
 ) -> Carrier:
-    from ...analysis.conductivity import Carrier
-    from ...errors import InputError
+    from ...analysis.conductivity.transport import Carrier
+    from ...core.errors import InputError
 
     if not mobile:
         raise InputError("--species names no mobile ions")
@@ -112,7 +112,7 @@ def _refuse_other_spacings(trajectories: list[Trajectory]) -> None:
     """Refuse one time between frames for files whose counters say that these are not equally far apart."""
     import numpy as np
 
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     found = [(one.name, float(np.median(np.diff(one.counters)))) for one in trajectories if one.counters is not None]
     for name, spacing in found[1:]:
@@ -124,7 +124,7 @@ def _refuse_other_spacings(trajectories: list[Trajectory]) -> None:
 
 
 def _refuse_the_same_file(files: list[Path]) -> None:
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     seen: dict[Path, Path] = {}
     for file in files:
@@ -134,7 +134,7 @@ def _refuse_the_same_file(files: list[Path]) -> None:
 
 
 def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajectory:
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     if equilibration_ps >= trajectory.length_ps:
         raise InputError(
@@ -146,7 +146,7 @@ def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajector
 def _print(result: ConductivityResult) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     replicas = f"{result.replicas} × " if result.replicas > 1 else ""
     title = f"{result.ions} {result.species} at {result.temperature_K:g} K, {replicas}{result.length_ps:g} ps"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..label_options import with_label_options
-from ..options import JsonOption
+from ..console.label_options import with_label_options
+from ..console.options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ase import Atoms
 
-    from ...analysis.energy_volume import BirchMurnaghanFit, EnergyVolumePoint
+    from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint
     from ...fitting.reading import LabelRequest
 
 
@@ -43,8 +43,8 @@ def energy_volume(
     reading: LabelRequest,
 ) -> None:
     """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
-    from ...analysis.energy_volume import EnergyVolumeSettings, EquationOfStateError, fit_points
-    from ...errors import InputError
+    from ...analysis.energy_volume.curves import EnergyVolumeSettings, EquationOfStateError, fit_points
+    from ...core.errors import InputError
 
     if model is None:
         found = _points_in(file, reading)
@@ -69,8 +69,8 @@ def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
     from ase import Atoms
     from ase.formula import Formula
 
-    from ...analysis.energy_volume import EnergyVolumePoint
-    from ...errors import InputError
+    from ...analysis.energy_volume.curves import EnergyVolumePoint
+    from ...core.errors import InputError
     from ...fitting.reading import LabelRequest
     from ...fitting.reading.findings import frame_numbers
 
@@ -99,7 +99,7 @@ def _labelled(file: Path, reading: LabelRequest) -> list[tuple[Atoms, float]]:
     """Return structures and energies (eV) as `fit` and `evaluate` read them."""
     from dataclasses import replace
 
-    from ...errors import InputError
+    from ...core.errors import InputError
     from ...fitting.reading import read_labels
 
     # Where the energy counts from does not matter here, and a potential's own energies may be positive.
@@ -116,7 +116,7 @@ def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
     import numpy as np
     from ase.io import read
 
-    from ...errors import InputError
+    from ...core.errors import InputError
     from ...fitting.reading.findings import frame_numbers
 
     if not file.is_file():
@@ -144,10 +144,10 @@ def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
 
 
 def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:
-    from ...analysis.energy_volume import energy_volume_point
+    from ...analysis.energy_volume.curves import energy_volume_point
     from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
     from ...fitting.models import load_model
-    from ...sampling.crystals import load_structure
+    from ...sampling.structures.crystals import load_structure
 
     atoms, calculator = load_structure(structure), load_model(model, backend="native")
     relaxation = FixedCellRelaxation() if relax else None
@@ -159,7 +159,7 @@ def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bo
 def _print(fit: BirchMurnaghanFit, points: Sequence[EnergyVolumePoint], unconverged: int) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{len(points)} cells", title_justify="left", show_header=False)
     table.add_column(justify="left")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import JsonOption
+from ..console.options import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ...analysis.frenkel_study import PairStudy
+    from ...analysis.defects.frenkel_study import PairStudy
 
 
 def register(app: typer.Typer) -> None:
@@ -38,11 +38,11 @@ def frenkel(
     """Make Frenkel pairs, relax them, and follow them in a field at fixed cell."""
     from pydantic import ValidationError
 
-    from ...analysis.defects import FrenkelSettings
-    from ...analysis.frenkel_study import study_frenkel_pairs
-    from ...errors import InputError
+    from ...analysis.defects.formation import FrenkelSettings
+    from ...analysis.defects.frenkel_study import study_frenkel_pairs
+    from ...core.errors import InputError
     from ...fitting.models import load_model
-    from ...sampling.crystals import load_structure
+    from ...sampling.structures.crystals import load_structure
 
     atoms, calculator = load_structure(structure), load_model(model, backend="native")
     strengths = tuple(field * number / steps for number in range(-steps, steps + 1)) if field else ()
@@ -69,7 +69,7 @@ def _charges(model: Path, calculator: Any) -> dict[str, float]:
     InputError
         If it has none.
     """
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     charges = getattr(getattr(calculator, "baseline", None), "charges", None)
     if charges is None:
@@ -86,7 +86,7 @@ def _outcome(study: PairStudy) -> str:
 
 
 def _document(found: Sequence[PairStudy], charges: Mapping[str, float] | None) -> dict[str, Any]:
-    from ...analysis.defects import Distribution
+    from ...analysis.defects.formation import Distribution
 
     distribution = Distribution.of([one.formation_energy_eV for one in found if one.formation_energy_eV is not None])
     return {
@@ -99,7 +99,7 @@ def _document(found: Sequence[PairStudy], charges: Mapping[str, float] | None) -
 def _print(found: Sequence[PairStudy]) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{len(found)} pairs", title_justify="left")
     for title in ("distance, Å", "axis", "field, V/Å", "formation energy, eV", "state"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import JsonOption
+from ..console.options import JsonOption
 from .trajectory_options import (
     FILE_HELP,
     CellOption,
@@ -26,7 +26,7 @@ from .trajectory_options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...analysis.hops import HopAnalysis, HopSummary
+    from ...analysis.hops.detection import HopAnalysis, HopSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -62,12 +62,12 @@ def hops(
     as_json: JsonOption = False,
 ) -> None:
     """Find sites and hops: rate with its 95 % interval, jump lengths, concerted events, occupancies."""
-    from ...analysis.framework import frame_of_reference
-    from ...analysis.hops import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
-    from ...analysis.known_crystal import crystal_on_trajectory
-    from ...errors import InputError
-    from ...sampling.crystals import load_structure
-    from ...sampling.sites import UnknownRadius
+    from ...analysis.hops.detection import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
+    from ...analysis.hops.known_crystal import crystal_on_trajectory
+    from ...analysis.trajectories.framework import frame_of_reference
+    from ...core.errors import InputError
+    from ...sampling.structures.crystals import load_structure
+    from ...sampling.structures.sites import UnknownRadius
 
     if outer < core:
         raise InputError(f"--outer ({outer:g} Å) must not be smaller than --core ({core:g} Å)")
@@ -106,8 +106,8 @@ def hops(
 
 def _distances(text: str, framework: set[str]) -> dict[str, float]:
     """Return distances (Å) by element, as they are written on the command line."""
-    from ...errors import InputError
-    from ...store.record_kinds import unknown_value
+    from ...core.errors import InputError
+    from ...store.queries.record_kinds import unknown_value
 
     found = {}
     for word in filter(None, (part.strip() for part in text.split(","))):
@@ -171,7 +171,7 @@ def _as_dict(analysis: HopAnalysis, summary: HopSummary) -> dict[str, Any]:
 def _print(analysis: HopAnalysis, summary: HopSummary, species: str) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     title = f"{analysis.n_ions} {species} in {analysis.duration_ps:.1f} ps"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import JsonOption
+from ..console.options import JsonOption
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-    from ...analysis.locality import LocalityResult
+    from ...analysis.locality.curves import LocalityResult
 
 
 class Protocol(StrEnum):
@@ -53,9 +53,9 @@ def locality(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the force that far atoms induce, by species and radius: what a short-ranged model cannot learn."""
-    from ...analysis.locality import LocalitySettings
-    from ...analysis.locality_measurement import measure_locality
-    from ...sampling.crystals import load_structure
+    from ...analysis.locality.curves import LocalitySettings
+    from ...analysis.locality.measurement import measure_locality
+    from ...sampling.structures.crystals import load_structure
 
     atoms = load_structure(structure)
     calculator, name = _potential(model, engine)
@@ -84,7 +84,7 @@ def _tell(done: int, total: int) -> None:
 
 
 def _potential(model: Path | None, engine: str | None) -> tuple[Calculator, str]:
-    from ...errors import InputError
+    from ...core.errors import InputError
     from ...fitting.models import load_model
     from ...labelling.registry import make_calculator
     from ...labelling.settings import EngineSettings
@@ -99,7 +99,7 @@ def _potential(model: Path | None, engine: str | None) -> tuple[Calculator, str]
 def _validated(kind: Any, values: dict[str, Any]) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     try:
         return TypeAdapter(kind).validate_python(values)
@@ -109,7 +109,7 @@ def _validated(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def _numbers(option: str, text: str) -> list[float]:
-    from ...errors import InputError
+    from ...core.errors import InputError
 
     try:
         return [float(part) for part in text.split(",")]
@@ -118,9 +118,9 @@ def _numbers(option: str, text: str) -> list[float]:
 
 
 def _baseline(text: str, atoms: Atoms) -> Calculator:
-    from ...errors import InputError
-    from ...fitting.electrostatics import SlaterEwald
-    from ...workflows.charges import slater_exponent
+    from ...core.errors import InputError
+    from ...fitting.electrostatics.baseline import SlaterEwald
+    from ...workflows.campaign.charges import slater_exponent
 
     charges: dict[str, float] = {}
     for part in text.split(","):
@@ -141,7 +141,7 @@ def _baseline(text: str, atoms: Atoms) -> Calculator:
 def _print(result: LocalityResult) -> None:
     from rich.table import Table
 
-    from ..terminal import make_console
+    from ..console.terminal import make_console
 
     displaced = result.protocol == "displacement"
     what = "induced force" if displaced else "σf"

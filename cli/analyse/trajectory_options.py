@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ...analysis.trajectories import Trajectory
+    from ...analysis.trajectories.reading import Trajectory
 
 FILE_HELP = (
     "ASE .traj, LAMMPS dump, XYZ (extended, GPUMD, CP2K, LAMMPS), XDATCAR or what else ASE reads, compressed or not"
@@ -85,7 +85,7 @@ class TrajectoryOptions:
         InputError
             If it cannot be read.
         """
-        from ...analysis.trajectories import cell_of, read_trajectory
+        from ...analysis.trajectories.reading import cell_of, read_trajectory
 
         return read_trajectory(
             file,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .. import __version__
-from ..errors import IonloopError
+from ... import __version__
+from ...core.errors import IonloopError
 from .signals import AskedToEnd
 
 LOG_NAME = "ionloop-error.log"

@@ -16,11 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, IonloopError
+from ...core.errors import InputError, IonloopError
 
 if TYPE_CHECKING:
-    from ..labelling.engine import EngineProbe
-    from ..labelling.settings import CommonSettings
+    from ...labelling.engine import EngineProbe
+    from ...labelling.settings import CommonSettings
 
 GIBIBYTE = 2**30
 MIN_MEMORY_GIB = 4.0
@@ -85,7 +85,7 @@ def check_package(name: str) -> Check:
 
 def check_quip(*, needed: bool = False) -> Check:
     """Whether QUIP is present, absent or broken, and what follows; ``needed`` where something names it."""
-    from ..fitting.quip import QuipState, find_quip
+    from ...fitting.quip import QuipState, find_quip
 
     quip = find_quip()
     if quip.state is QuipState.PRESENT:
@@ -106,7 +106,7 @@ def check_quip(*, needed: bool = False) -> Check:
 
 def check_gap_fit(*, needed: bool = False) -> Check:
     """Whether gap_fit can be found; ``needed`` where something fits with it."""
-    from ..fitting.gap_fit import find_executable
+    from ...fitting.gap_fit import find_executable
 
     try:
         return Check("gap_fit", Status.OK, str(find_executable()))
@@ -117,7 +117,7 @@ def check_gap_fit(*, needed: bool = False) -> Check:
 
 def check_engines() -> Iterator[Check]:
     """Which reference engines are there; a campaign needs only its own."""
-    from ..labelling.registry import probe_engines
+    from ...labelling.registry import probe_engines
 
     for probe in probe_engines():
         yield _engine_check(probe, Status.WARNING)
@@ -125,7 +125,7 @@ def check_engines() -> Iterator[Check]:
 
 def check_engine(settings: CommonSettings) -> Check:
     """Whether the engine of a campaign can be used with its settings."""
-    from ..labelling.registry import engine_of
+    from ...labelling.registry import engine_of
 
     return _engine_check(engine_of(settings).probe(settings), Status.FAILED)
 
@@ -138,8 +138,8 @@ def check_smoke_run(engine: str) -> Check:
     InputError
         If there is no such engine, or none that runs without settings.
     """
-    from ..labelling.smoke import smoke_run
-    from ..states import State
+    from ...core.states import State
+    from ...labelling.smoke import smoke_run
 
     with tempfile.TemporaryDirectory(prefix="ionloop-smoke-") as folder:
         outcome = smoke_run(engine, Path(folder))
@@ -183,7 +183,7 @@ def check_machine(folder: Path) -> Iterator[Check]:
 
 def check_store(location: str) -> Check:
     """Whether the store can be reached (server) or made (embedded)."""
-    from ..store.connection import is_embedded, plain_location
+    from ...store.connection import is_embedded, plain_location
 
     try:
         location = plain_location(location)
@@ -194,8 +194,8 @@ def check_store(location: str) -> Check:
 
 def check_server_safety(location: str) -> Iterator[Check]:
     """Whether strangers are kept out: of a server by authentication and TLS, of credentials by the file's rights."""
-    from ..store.connection import is_embedded
-    from ..store.server import CREDENTIALS_VARIABLE, complaint_about_file
+    from ...store.connection import is_embedded
+    from ...store.server import CREDENTIALS_VARIABLE, complaint_about_file
 
     file = os.environ.get(CREDENTIALS_VARIABLE)
     complaint = complaint_about_file(Path(file)) if file else None
@@ -208,8 +208,8 @@ def check_server_safety(location: str) -> Iterator[Check]:
 
 def _check_store_file(path: Path) -> Check:
     """Whether `open_store` would open or make this file."""
-    from ..store.connection import open_store
-    from ..store.embedded.location import check_location
+    from ...store.connection import open_store
+    from ...store.embedded.location import check_location
 
     state = "exists" if path.exists() else "will be made"
     place = "name another place with IONLOOP_STORE or --store"
@@ -232,8 +232,8 @@ def _check_store_file(path: Path) -> Check:
 def _check_server(location: str) -> Check:
     from pymongo.errors import PyMongoError
 
-    from ..store.launchpad import connect_to_server
-    from ..store.server import explain_server_error, redacted, server_address
+    from ...store.jobs.launchpad import connect_to_server
+    from ...store.server import explain_server_error, redacted, server_address
 
     shown = redacted(location)
     try:
@@ -255,7 +255,7 @@ def _check_server_doors(location: str) -> Iterator[Check]:
     import pymongo
     from pymongo.errors import OperationFailure, PyMongoError
 
-    from ..store.server import Credentials, client_options, server_address, without_authentication
+    from ...store.server import Credentials, client_options, server_address, without_authentication
 
     try:
         address = server_address(location)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
-from ..units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
+from ...core.errors import InputError
+from ...core.units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
 
 if TYPE_CHECKING:
-    from ..fitting.reading import LabelFile, LabelRequest
+    from ...fitting.reading import LabelFile, LabelRequest
 
 typed_words: ContextVar[tuple[str, ...]] = ContextVar("typed_words", default=())
 """What the user typed after `ionloop`."""
@@ -56,7 +56,7 @@ def label_request(
     unit_check: UnitCheckOption = True,
 ) -> LabelRequest:
     """Return how a file is to be read."""
-    from ..fitting.reading import FileUnits, LabelKeys, LabelRequest
+    from ...fitting.reading import FileUnits, LabelKeys, LabelRequest
 
     return LabelRequest(
         keys=LabelKeys(energy_key, forces_key, virial_key, stress_key),
@@ -100,7 +100,7 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 
 
 def _with_command_line(error: InputError) -> InputError:
-    from ..fitting.reading import UnclearLabelsError
+    from ...fitting.reading import UnclearLabelsError
 
     if not isinstance(error, UnclearLabelsError) or not error.options:
         return error

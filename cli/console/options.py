@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..store.connection import Store
+    from ...store.connection import Store
 
 StoreOption = Annotated[
     str | None,
@@ -37,14 +37,14 @@ def existing_store(
     InputError
         If there is none.
     """
-    from ..store.connection import open_store
+    from ...store.connection import open_store
 
     return open_store(location, root=root, must_exist=True, read_only=read_only, guess_root=guess_root)
 
 
 def store_hint(opened: Store) -> str:
     """Return the options that name this store again, empty where the command would find it by itself."""
-    from ..store.connection import ROOT_VARIABLE, default_location, is_embedded, root_beside
+    from ...store.connection import ROOT_VARIABLE, default_location, is_embedded, root_beside
 
     found = str(Path(default_location()).resolve()) == opened.location
     hint = "" if found else f" --store {shlex.quote(opened.location)}"

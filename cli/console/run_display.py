@@ -15,14 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..states import State
-from .errors import discard_output
+from ...core.states import State
+from .boundary import discard_output
 from .options import store_hint
 from .terminal import make_console
 
 if TYPE_CHECKING:
-    from ..store.connection import Store
-    from ..workflows.status import CampaignStatus
+    from ...store.connection import Store
+    from ...workflows.watching.status import CampaignStatus
 
 console = make_console()
 

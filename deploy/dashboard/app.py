@@ -20,11 +20,11 @@ from werkzeug.exceptions import HTTPException
 
 from ... import __version__
 from ...analysis import figures
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from ...store.connection import Store
 from ...store.retrying import StoreUnreachable
-from ...workflows.report_sections import numeric_columns
-from ...workflows.report_text import bytes_text, duration, moment, three_digits
+from ...workflows.analyses.sections import numeric_columns
+from ...workflows.report.text import bytes_text, duration, moment, three_digits
 from .reader import OUTAGES, Memory, Reader, StoreAway
 from .security import protect
 from .settings import DashboardSettings

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from ...errors import InputError
-from ...store.filters import Filter, parse_filters, sort_rows
-from ...store.record_kinds import Cell, Column, unknown_value
+from ...core.errors import InputError
+from ...store.queries.filters import Filter, parse_filters, sort_rows
+from ...store.queries.record_kinds import Cell, Column, unknown_value
 
 Item = TypeVar("Item")
 

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from ase.data import chemical_symbols
 
 from ...analysis import figures
-from ...analysis.errors import ParityData
-from ...analysis.figures_locality import add_locality_bounds
-from ...analysis.locality import LocalityBound
+from ...analysis.errors.statistics import ParityData
+from ...analysis.locality.curves import LocalityBound
+from ...analysis.locality.figures import add_locality_bounds
 from ...store.records import ModelRecord, ResultRecord
 from .rows import ConfigurationRow, LabelRow
 from .snapshot import NEW, Snapshot

@@ -9,9 +9,9 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, request, url_for
 
 from ...analysis.figures import COMPARED_COLOURS
+from ...store.queries.record_tables import value_columns
 from ...store.records import ResultRecord
-from ...store.selection import value_columns
-from ...workflows.report_comparisons import COMPARISONS, TOLD_BY, looks, series_names
+from ...workflows.report.comparisons import COMPARISONS, TOLD_BY, looks, series_names
 from .app import missing, reader, show
 from .asking import text_of
 from .charts import Chart, compared_element_chart, compared_learning_charts

@@ -10,9 +10,9 @@ import numpy as np
 from flask import Blueprint, Response, request, url_for
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...states import State
-from ...store.record_kinds import Column
+from ...core.errors import InputError
+from ...core.states import State
+from ...store.queries.record_kinds import Column
 from ...store.records import ConfigurationRecord, LabelRecord, ResultRecord
 from .app import missing, page_settings, reader, show, wanted, wanted_number
 from .asking import ask, split_filters

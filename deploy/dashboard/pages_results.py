@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from ...errors import InputError
-from ...store.record_kinds import RECORD_KINDS, Column
+from ...core.errors import InputError
+from ...store.queries.record_kinds import RECORD_KINDS, Column
+from ...store.queries.record_tables import value_columns
 from ...store.records import ResultRecord
-from ...store.selection import value_columns
 from .app import missing, page_settings, reader, show, wanted, wanted_number
 from .asking import Found, ask, plain, split_filters, text_of
 from .charts import Chart, comparison_chart

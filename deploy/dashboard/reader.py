@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from ...analysis.errors import ParityData
-from ...analysis.locality import LocalityBound
-from ...errors import IonloopError
+from ...analysis.errors.statistics import ParityData
+from ...analysis.locality.curves import LocalityBound
+from ...core.errors import IonloopError
 from ...store.artefacts import sha256_of
 from ...store.connection import Store
 from ...store.identifiers import identifier
@@ -30,11 +30,11 @@ from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultR
 from ...store.retrying import StoreUnreachable
 from ...workflows.analyses import ANALYSES
 from ...workflows.analyses.locality import locality_bounds
-from ...workflows.job_logs import job_log, label_log
-from ...workflows.ledger import LABEL_RECORD, FailureGroup, group_failures
-from ...workflows.report_comparisons import compare
-from ...workflows.report_data import PARITY, read_parity
-from ...workflows.report_sections import FigureBlock, ReportSection
+from ...workflows.analyses.sections import FigureBlock, ReportSection
+from ...workflows.report.comparisons import compare
+from ...workflows.report.data import PARITY, read_parity
+from ...workflows.running.job_logs import job_log, label_log
+from ...workflows.watching.ledger import LABEL_RECORD, FailureGroup, group_failures
 from .rows import JobRow, LabelRow
 from .snapshot import MAKERS, Snapshot, read_snapshot
 from .source import open_source

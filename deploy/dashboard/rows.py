@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...states import State
+from ...core.states import State
+from ...store.jobs.refusals import REFUSAL, is_readable
 from ...store.records import as_utc
-from ...store.refusals import REFUSAL, is_readable
 from .standing import job_state
 
 Document = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
 
-from ...errors import InputError
+from ...core.errors import InputError
 from .settings import DashboardSettings
 
 MAX_THREADS: Final = 64

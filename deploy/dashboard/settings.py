@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import InputError
+from ...core.errors import InputError
 
 TOKEN_VARIABLE = "IONLOOP_DASHBOARD_TOKEN"
 DEFAULT_HOST = "127.0.0.1"

@@ -12,27 +12,18 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from ...states import UNSUCCESSFUL, State
-from ...store.queries import engine_hash
+from ...core.states import UNSUCCESSFUL, State
+from ...store.jobs.refusals import REFUSAL
+from ...store.queries.rows import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
-from ...store.refusals import REFUSAL
 from ...store.result_kinds import ERRORS
-from ...workflows.holds import Control
-from ...workflows.ledger import LABEL_RECORD
-from ...workflows.queue_jobs import QueueJob
-from ...workflows.status import FailedJob
-from ...workflows.stop_rule import GenerationErrors
+from ...workflows.loop.stop_rule import GenerationErrors
+from ...workflows.queue.queue_jobs import QueueJob
+from ...workflows.submission.holds import Control
+from ...workflows.watching.ledger import LABEL_RECORD
+from ...workflows.watching.status import FailedJob
 from . import rows
-from .rows import (
-    ConfigurationRow,
-    DataSetRow,
-    JobRow,
-    LabelRow,
-    LaunchRow,
-    UsageRow,
-    WorkerRow,
-    WorkflowRow,
-)
+from .rows import ConfigurationRow, DataSetRow, JobRow, LabelRow, LaunchRow, UsageRow, WorkerRow, WorkflowRow
 from .source import Source
 from .standing import campaign_state, count_states, crash_reason
 

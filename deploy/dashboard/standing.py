@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...states import State
+from ...core.states import State
 from ...store.records import CampaignRecord
-from ...workflows import ledger, status
-from ...workflows.holds import Control
+from ...workflows.submission.holds import Control
+from ...workflows.watching import ledger, status
 
 
 def job_state(document: Mapping[str, Any]) -> State | None:

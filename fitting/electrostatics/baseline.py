@@ -14,7 +14,9 @@ from ase.data import chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc
 
-from ..errors import InputError
+from ...core.errors import InputError
+from ..pair_lists import Pairs, open_pairs, periodic_pairs
+from ..threads import default_threads
 from .ewald import (
     COMPILED_COSTS,
     COULOMB_CONSTANT_EV_A,
@@ -26,12 +28,10 @@ from .ewald import (
     choose_splitting,
     self_and_background,
 )
-from .pair_lists import Pairs, open_pairs, periodic_pairs
 from .particle_mesh import ParticleMesh, choose_mesh
 from .real_space import BinnedAtoms, CellList, PairTables, real_space, tables_fit
 from .slater import SlaterPairTable, check_exponent, slater_coulomb
 from .species import DEFAULT_CHARGE_SCALE, FORMAL_CHARGES, SLATER_EXPONENTS, default_charges
-from .threads import default_threads
 
 __all__ = [
     "COULOMB_CONSTANT_EV_A",

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
+from ...core.errors import InputError
+from ..cores import core_of, without_core
+from ..data_sets import LabelledConfiguration
+from ..native.sparse_fit.fit import errors_of, open_workshop, row_source, scaled_targets
+from ..native.sparse_fit.fit_errors import ErrorSummary, FitErrors
+from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
+from ..native.sparse_fit.linear_system import ScaledTargets, factorise, residuals_of
+from ..native.sparse_fit.row_store import RowStore
+from ..preflight import check_data
 from .charges import (
     RESAMPLES,
     ChargeProblem,
@@ -30,14 +38,6 @@ from .charges import (
     charge_products,
     lowest_charges,
 )
-from .cores import core_of, without_core
-from .data_sets import LabelledConfiguration
-from .native.fit import errors_of, open_workshop, row_source, scaled_targets
-from .native.fit_errors import ErrorSummary, FitErrors
-from .native.fit_inputs import FitInputs, FitResources, ProgressCallback
-from .native.linear_system import ScaledTargets, factorise, residuals_of
-from .native.row_store import RowStore
-from .preflight import check_data
 
 FloatArray = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def leave_out_tensors(
     InputError
         If a configuration is not neutral with the charges that the problem allows, or none has forces.
     IonloopError
-        As :func:`~ionloop.fitting.native.fit.run_fit`.
+        As :func:`~ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
     check_data(task.data_set, task.settings)
     task = replace(task, data_set=without_core(task.data_set, core_of(task.settings)))

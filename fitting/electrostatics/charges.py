@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from scipy.linalg import null_space
 from scipy.optimize import least_squares
 
-from ..errors import InputError
-from .electrostatics import SlaterEwald
-from .settings import FrozenSettings
+from ...core.errors import InputError
+from ..settings import FrozenSettings
+from .baseline import SlaterEwald
 
 FloatArray = NDArray[np.float64]
 

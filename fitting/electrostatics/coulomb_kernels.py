@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import numba
+from ..compiler import numba
 
 # Sums may be reassociated and fused: without that no reduction is vectorised. Never more: NaN must stay NaN.
 _compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})

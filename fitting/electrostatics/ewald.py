@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

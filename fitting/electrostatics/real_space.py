@@ -10,9 +10,9 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 from scipy.special import erfc
 
+from ..threads import in_threads
 from .ewald import COULOMB_CONSTANT_EV_A, Contribution
 from .slater import SlaterPairTable
-from .threads import in_threads
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 #: Charge of the common ion, e. Elements with several common ions are left out on purpose.
 FORMAL_CHARGES: dict[str, float] = {

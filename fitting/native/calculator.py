@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from ...errors import InputError, IonloopError
+from ...core.errors import InputError, IonloopError
 from ..threads import default_threads
 from .descriptor_strings import TripletDescriptor
 from .gap_xml import GapModel, read_gap_xml
@@ -25,7 +25,7 @@ from .neighbours import NeighbourList, NeighbourPairs
 from .scratch import Scratch
 from .soap_kernels import sum_pairs
 from .soap_term import VARIANCE_REGULARISATION, Precision, SoapTerm
-from .three_body import TripletTerm
+from .three_body.terms import TripletTerm
 from .two_body import PairTerm
 
 FloatArray = NDArray[np.float64]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
 
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from .compression import count_components
 
 #: Radial bases of the SOAP expansion.

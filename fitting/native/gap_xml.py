@@ -19,7 +19,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, IonloopError
+from ...core.errors import InputError, IonloopError
 from .descriptor_strings import WITH_QUIPPY, Descriptor, TripletDescriptor, parse_descriptor, split_key_values
 from .glue import GluePotential, glue_lines, read_glue
 from .xml_elements import MalformedXml, attribute, integer, logical, only_child, real, reals, to_real

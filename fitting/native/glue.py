@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY
 from .neighbours import NeighbourPairs

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, qr, solve_triangular
 from scipy.special import erf, gammainc, gammaln, ive
 
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from .descriptor_strings import RadialBasis, SoapDescriptor
 
 FloatArray = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from .descriptor_strings import WITH_QUIPPY, SoapDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, solve_triangular
 
-from ...errors import IonloopError
+from ...core.errors import IonloopError
 from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY, Distance2bDescriptor
 from .gap_xml import Coordinate

@@ -18,7 +18,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io.formats import open_with_compression
 
-from ...errors import InputError
+from ...core.errors import InputError
 from .entries import numbers_of, real, split_entries, truth, whole
 from .findings import Findings
 

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 from ase.geometry import minkowski_reduce
 
-from ...errors import InputError
+from ...core.errors import InputError
 from ..data_sets import ISOLATED_SPELLINGS, DataSet, mean_energy_per_atom
 
 SMALLEST_SEPARATION_A = 7.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ...errors import InputError
+from ...core.errors import InputError
 from .entries import numbers_of
 from .findings import Findings, did_you_mean, frame_numbers, listed
 from .frames import Frame

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from ase import units
 
-from ...errors import InputError
-from ...units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
+from ...core.errors import InputError
+from ...core.units import EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit
 from .findings import Findings, listed
 from .frames import Frame, FrameFile
 from .label_keys import FoundLabels, KeyReading, same_name

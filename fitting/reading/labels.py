@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError
+from ...core.errors import InputError
 from ..data_sets import (
     DEFAULT_KEYS,
     ISOLATED_ATOM,

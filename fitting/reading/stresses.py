@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import units
 
-from ...errors import InputError
+from ...core.errors import InputError
 from .findings import Findings
 from .frames import Frame, FrameFile
 from .label_keys import FoundLabels, KeyReading, LabelKeys, Role, UnclearLabelsError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...core.errors import InputError
 from ..data_sets import is_regularisation
 from ..label_weights import REFUSED_KEYS, WEIGHT_KEYS, LabelWeights, changes_nothing, read_weights
 from .entries import numbers_of

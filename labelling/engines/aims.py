@@ -21,14 +21,14 @@ from ase.data import atomic_numbers
 from ase.io import ParseError
 from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk, write_aims, write_control
 
-from .ase_evaluation import one_line, stress_of
-from .convergence import LastChange, check_numbers, printed_number
+from ..ase_evaluation import one_line, stress_of
+from ..convergence import LastChange, check_numbers, printed_number
+from ..engine import EngineFailure, EngineProbe, NotConverged
+from ..isolated import isolated_atom
+from ..outcome import Evaluation, optional_array
 from .dft_settings import is_spin_polarised, k_grid_shape
-from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_program
-from .isolated import isolated_atom
 from .licensed_settings import AimsSettings
-from .outcome import Evaluation, optional_array
 from .program_output import out_of_memory, printed_elsewhere
 
 CONTROL_FILE = "control.in"

@@ -23,14 +23,14 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_str_to_dict
 
-from .ase_evaluation import evaluate_with_calculator, exit_failure, one_line, stress_of
-from .convergence import check_files
-from .engine import EngineFailure, EngineProbe, NotConverged
+from ..ase_evaluation import evaluate_with_calculator, exit_failure, one_line, stress_of
+from ..convergence import check_files
+from ..engine import EngineFailure, EngineProbe, NotConverged
+from ..isolated import isolated_atom
+from ..outcome import Evaluation, FloatArray, optional_array
+from ..settings import CommandSettings
 from .executable import read_text
-from .isolated import isolated_atom
 from .licensed_settings import VaspSettings
-from .outcome import Evaluation, FloatArray, optional_array
-from .settings import CommandSettings
 from .vasp import check_convergence, electronic_loops
 
 INPUT_FILE = "input.extxyz"

@@ -15,12 +15,12 @@ from pathlib import Path
 from ase import Atoms
 from ase.units import kB
 
+from ..engine import EngineFailure, EngineProbe
+from ..isolated import isolated_atom
+from ..outcome import Evaluation, FloatArray
 from .cp2k_output import FINISHED_MARK, read_output
 from .dft_settings import Cp2kSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
-from .engine import EngineFailure, EngineProbe
 from .executable import command_line, find_command, read_text, run_and_say, run_program
-from .isolated import isolated_atom
-from .outcome import Evaluation, FloatArray
 
 INPUT_FILE = "cp2k.inp"
 OUTPUT_FILE = "cp2k.out"

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from ase.units import Bohr, Debye, GPa, Hartree, Pascal, Rydberg, bar, eV
 
-from .ase_evaluation import stress_of
-from .convergence import LastChange, check_numbers, printed_number
+from ..ase_evaluation import stress_of
+from ..convergence import LastChange, check_numbers, printed_number
+from ..engine import EngineFailure, NotConverged
+from ..outcome import Evaluation, FloatArray
 from .dft_settings import Cp2kSettings
-from .engine import EngineFailure, NotConverged
 from .executable import last_line
-from .outcome import Evaluation, FloatArray
 
 FINISHED_MARK = "PROGRAM ENDED AT"
 ENERGY_UNITS: Mapping[str, float] = {"a.u.": Hartree, "hartree": Hartree, "eV": eV, "Ry": Rydberg}

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from .common_settings import NOT_PHYSICS, CommonSettings
+from ..common_settings import NOT_PHYSICS, CommonSettings
 
 # Round-off must not add a k-point to a cell whose edge divides exactly.
 _ROUND_OFF = 1e-6

@@ -19,13 +19,13 @@ import numpy as np
 from ase import Atoms
 from ase.units import Rydberg
 
-from .ase_evaluation import one_line, stress_of
-from .convergence import LastChange, check_numbers, printed_number
+from ..ase_evaluation import one_line, stress_of
+from ..convergence import LastChange, check_numbers, printed_number
+from ..engine import EngineFailure, EngineProbe, NotConverged
+from ..isolated import isolated_atom
+from ..outcome import Evaluation
 from .dft_settings import EspressoSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
-from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_and_say, run_program
-from .isolated import isolated_atom
-from .outcome import Evaluation
 
 INPUT_FILE = "espresso.pwi"
 OUTPUT_FILE = "espresso.pwo"

@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .ase_evaluation import exit_failure, one_line
+from ..ase_evaluation import exit_failure, one_line
+from ..engine import EngineFailure
+from ..process.temporary import temporary_folder
 from .dft_settings import ExecutableSettings
-from .engine import EngineFailure
-from .temporary import temporary_folder
 
 _VERSION_LIMIT_S = 30.0
 

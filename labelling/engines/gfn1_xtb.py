@@ -17,11 +17,11 @@ from pathlib import Path
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from .ase_evaluation import evaluate_with_calculator
-from .engine import EngineFailure, EngineProbe
-from .isolated import isolated_atom
-from .outcome import Evaluation
-from .settings import Gfn1XtbSettings
+from ..ase_evaluation import evaluate_with_calculator
+from ..engine import EngineFailure, EngineProbe
+from ..isolated import isolated_atom
+from ..outcome import Evaluation
+from ..settings import Gfn1XtbSettings
 
 HEAVIEST_ATOMIC_NUMBER = 86
 _REMEDY = "install it with `pip install tblite`"

@@ -19,11 +19,11 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from .ase_evaluation import evaluate_with_calculator, one_line
+from ..ase_evaluation import evaluate_with_calculator, one_line
+from ..engine import EngineFailure, EngineProbe
+from ..isolated import isolated_atom
+from ..outcome import Evaluation
 from .dft_settings import GpawSettings, is_spin_polarised, k_grid_shape
-from .engine import EngineFailure, EngineProbe
-from .isolated import isolated_atom
-from .outcome import Evaluation
 
 OUTPUT_FILE = "gpaw.txt"
 RESULT_FILE = "evaluation.json"

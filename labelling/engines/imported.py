@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ase import Atoms
 
-from .engine import EngineFailure, EngineProbe
-from .isolated import isolated_atom
-from .outcome import Evaluation
-from .settings import ImportedSettings
+from ..engine import EngineFailure, EngineProbe
+from ..isolated import isolated_atom
+from ..outcome import Evaluation
+from ..settings import ImportedSettings
 
 
 class ImportedEngine:

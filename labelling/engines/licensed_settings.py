@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from .common_settings import NOT_PHYSICS
+from ..common_settings import NOT_PHYSICS
 from .dft_settings import ExecutableSettings
 
 

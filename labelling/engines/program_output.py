@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..states import State
-from .ase_evaluation import one_line
-from .engine import EngineFailure
+from ...core.states import State
+from ..ase_evaluation import one_line
+from ..engine import EngineFailure
 from .executable import read_text
 
 LOG_FILE = "log"

@@ -21,14 +21,14 @@ import numpy as np
 from ase import Atoms
 from ase.config import ASEEnvDeprecationWarning
 
-from .ase_evaluation import one_line, stress_of
-from .convergence import LastChange, check_numbers, printed_number
+from ..ase_evaluation import one_line, stress_of
+from ..convergence import LastChange, check_numbers, printed_number
+from ..engine import EngineFailure, EngineProbe, NotConverged
+from ..isolated import isolated_atom
+from ..outcome import Evaluation
 from .dft_settings import is_spin_polarised, k_grid_shape
-from .engine import EngineFailure, EngineProbe, NotConverged
 from .executable import command_line, find_command, last_line, read_text, run_program
-from .isolated import isolated_atom
 from .licensed_settings import VaspSettings
-from .outcome import Evaluation
 from .program_output import out_of_memory, printed_elsewhere
 
 OUTPUT_FILE = "vasp.out"

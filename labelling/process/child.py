@@ -1,6 +1,6 @@
 """The labelling process: it runs engines one request at a time, and never outlives who started it.
 
-Started as ``python -m ionloop.labelling.child DESCRIPTOR`` with one end of a socket pair. Engines may crash,
+Started as ``python -m ionloop.labelling.process.child DESCRIPTOR`` with one end of a socket pair. Engines may crash,
 hang or fill the memory here; the other end then kills this process and what it started. If the other end is
 gone, a thread that waits for this kills the same. (Linux could kill this process together with its parent, but
 then nobody would be left to kill the executables that it had started. The price: a calculator that holds Python's
@@ -22,11 +22,11 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ..states import State
-from .ase_evaluation import failure_of, one_line
+from ...core.states import State
+from ..ase_evaluation import failure_of, one_line
+from ..registry import engine_of
 from .messages import READY, Answer, Request
 from .process_tree import kill_tree
-from .registry import engine_of
 
 LOG_FILE = "log"
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO
 
-from ..errors import IonloopError
-from ..states import State
-from .ase_evaluation import exit_failure, one_line
-from .dft_settings import ExecutableSettings
+from ...core.errors import IonloopError
+from ...core.states import State
+from ..ase_evaluation import exit_failure, one_line
+from ..engines.dft_settings import ExecutableSettings
+from ..settings import CommandSettings
 from .messages import READY, Answer, Request
 from .process_tree import kill_tree, resident_memory_MB
-from .settings import CommandSettings
 
 _POLL_INTERVAL_S = 0.1
 _START_LIMIT_S = 120.0
 _END_LIMIT_S = 5.0
-_MODULE = "ionloop.labelling.child"
+_MODULE = "ionloop.labelling.process.child"
 
 
 class EngineProcessError(IonloopError):

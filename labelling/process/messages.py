@@ -11,9 +11,9 @@ import numpy as np
 from ase import Atoms
 from pydantic import TypeAdapter
 
-from ..states import State
-from .outcome import Evaluation
-from .settings import CommonSettings, EngineSettings
+from ...core.states import State
+from ..outcome import Evaluation
+from ..settings import CommonSettings, EngineSettings
 
 # The first message of the labelling process: everything is imported.
 READY = b"ready"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..processes import has_ended, process_name
+from ...core.processes import has_ended, process_name
 
 _PREFIX = "ionloop-of-"
 

@@ -13,7 +13,7 @@ from ase.io.formats import UnknownFileTypeError
 from ase.spacegroup import crystal
 from matscipy.neighbours import neighbour_list
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 #: Two atoms closer than this (Å) are an error of the file, such as a partly occupied site listed twice.
 SHORTEST_DISTANCE_A = 0.5

@@ -16,9 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Voronoi, cKDTree
 from scipy.spatial.distance import squareform
 
-from ..errors import InputError
-from ..fitting.ewald import checked_cell
-from ..fitting.pair_lists import periodic_pairs
+from ...core.errors import InputError
+from ...fitting.electrostatics.ewald import checked_cell
+from ...fitting.pair_lists import periodic_pairs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -22,12 +22,12 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from ..errors import InputError, IonloopError
-from .artefacts import ArtefactStore, artefacts_in, atomic_file, explain_os_error, sha256_of
-from .campaigns import find_campaign
-from .connection import Store, open_store
-from .home import COLLECTION as HOME
-from .records import RECORD_TYPES, Artefact
+from ...core.errors import InputError, IonloopError
+from ..artefacts import ArtefactStore, artefacts_in, atomic_file, explain_os_error, sha256_of
+from ..campaigns import find_campaign
+from ..connection import Store, open_store
+from ..home import COLLECTION as HOME
+from ..records import RECORD_TYPES, Artefact
 
 Document = dict[str, Any]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from fireworks import Firework
 
-from .launchpad import TransactionalLaunchPad
-from .workflow_lock import has_dead_holder
+from ..jobs.launchpad import TransactionalLaunchPad
+from ..jobs.workflow_lock import has_dead_holder
 
 DeadWorkers = Callable[[Mapping[str, Any]], bool] | Collection[str] | None
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import bson
 
-from ..errors import InputError
-from .artefacts import artefacts_in
-from .connection import MAX_DOCUMENT_BYTES, Store
-from .embedded import EmbeddedClient
-from .identifiers import configuration_hash
+from ...core.errors import InputError
+from ..artefacts import artefacts_in
+from ..connection import MAX_DOCUMENT_BYTES, Store
+from ..embedded import EmbeddedClient
+from ..identifiers import configuration_hash
+from ..jobs.refusals import refused_jobs
+from ..records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
 from .migration import collection_checksum, content_hash
-from .records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
-from .refusals import refused_jobs
 from .repair import find_problems, read_snapshot
 
 _WITH_FILES = ("models", "trajectories", "results")

@@ -15,15 +15,9 @@ from typing import Any, Literal
 
 from pymongo.errors import PyMongoError
 
-from ...errors import InputError, IonloopError
+from ...core.errors import InputError, IonloopError
 from .failures import StoreError, explain, is_busy
-from .location import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    check_identity,
-    check_location,
-    check_readable,
-)
+from .location import APPLICATION_ID, SCHEMA_VERSION, check_identity, check_location, check_readable
 from .reading import Reading
 
 Synchronous = Literal["NORMAL", "FULL"]

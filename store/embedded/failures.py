@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ...errors import Busy, InputError, IonloopError
+from ...core.errors import Busy, InputError, IonloopError
 
 
 class StoreError(IonloopError):

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from ...errors import InputError
+from ...core.errors import InputError
 
 APPLICATION_ID = 0x494F4E4C  # "IONL" in the file's header: tells our files from other SQLite files
 SCHEMA_VERSION = 1

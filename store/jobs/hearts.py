@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..processes import has_ended, has_rebooted
+from ...core.processes import has_ended, has_rebooted
 
 HEARTBEAT_S = 20.0
 SILENCE_S = 300.0

@@ -24,13 +24,11 @@ from fireworks.utilities import filepad as fireworks_filepad
 from mongomock.gridfs import enable_gridfs_integration
 from pymongo.errors import PyMongoError
 
-from ..errors import InputError, IonloopError
-from .embedded import EmbeddedClient
-from .embedded.engine import Synchronous
-from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown
-from .registered_tasks import ForbiddenTask
-from .retrying import RetryingClient, StoreUnreachable, is_passing
-from .server import (
+from ...core.errors import InputError, IonloopError
+from ..embedded import EmbeddedClient
+from ..embedded.engine import Synchronous
+from ..retrying import RetryingClient, StoreUnreachable, is_passing
+from ..server import (
     DATABASE_NAME,
     SERVER_TIMEOUT_S,
     client_options,
@@ -39,6 +37,8 @@ from .server import (
     read_credentials,
     server_address,
 )
+from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown
+from .registered_tasks import ForbiddenTask
 from .workflow_lock import WorkflowLock, lock_of_this_process
 
 logger = logging.getLogger(__name__)

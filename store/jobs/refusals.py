@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fireworks import FiretaskBase, Firework
 
-from ..errors import IonloopError
+from ...core.errors import IonloopError
 
 if TYPE_CHECKING:
-    from .connection import Store
+    from ..connection import Store
 
 REFUSAL = "refusal"
 """The field of a job's document that says why it was refused."""

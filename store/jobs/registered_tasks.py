@@ -14,7 +14,7 @@ from typing import Any
 
 from fireworks.utilities import fw_serializers
 
-from ..errors import IonloopError
+from ...core.errors import IonloopError
 
 _IMPORTERS = (
     "fireworks.utilities.fw_serializers",

@@ -18,9 +18,9 @@ from typing import Any
 
 from fireworks.core.launchpad import LockedWorkflowError
 
-from ..processes import process_document, process_name
+from ...core.processes import process_document, process_name
+from ..retrying import RetryingClient
 from .hearts import is_dead
-from .retrying import RetryingClient
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0

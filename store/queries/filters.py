@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
+from ...core.errors import InputError
 from .record_kinds import Cell
 
 OPERATORS = ("!=", "<=", ">=", "!~", "=", "<", ">", "~")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..states import State
-from .records import (
+from ...core.errors import InputError
+from ...core.states import State
+from ..records import (
     UNITS,
     CampaignRecord,
     ConfigurationRecord,

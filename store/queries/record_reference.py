@@ -1,4 +1,4 @@
-"""The page about records, written from their models: ``python -m ionloop.store.record_reference docs/records.md``."""
+"""The page about records, from their models: ``python -m ionloop.store.queries.record_reference docs/records.md``."""
 
 from __future__ import annotations
 

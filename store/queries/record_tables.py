@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import InputError
-from .connection import Store, open_store
+from ...core.errors import InputError
+from ..connection import Store, open_store
+from ..records import Record, ResultRecord
 from .filters import Filter, parse_filters, sort_rows
-from .queries import Query, QueryResult, run_query
 from .record_kinds import Cell, Column, record_kind, unknown_value
-from .records import Record, ResultRecord
+from .rows import Query, QueryResult, run_query
 
 if TYPE_CHECKING:
     import pandas

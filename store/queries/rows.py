@@ -15,19 +15,19 @@ import numpy as np
 from ase import Atoms
 from pydantic import TypeAdapter
 
-from ..errors import InputError
-from ..fitting.consistency import reference_name
-from ..fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
-from ..fitting.label_weights import LabelWeights
-from ..fitting.settings import ModelKind, Regularisation
-from ..labelling.outcome import optional_array
-from ..labelling.settings import EngineSettings, settings_hash
-from ..labelling.versions import NOT_KNOWN, version_that_counts
-from ..states import State
-from .campaigns import find_campaign
-from .connection import Store
+from ...core.errors import InputError
+from ...core.states import State
+from ...fitting.consistency import reference_name
+from ...fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
+from ...fitting.label_weights import LabelWeights
+from ...fitting.settings import ModelKind, Regularisation
+from ...labelling.outcome import optional_array
+from ...labelling.settings import EngineSettings, settings_hash
+from ...labelling.versions import NOT_KNOWN, version_that_counts
+from ..campaigns import find_campaign
+from ..connection import Store
+from ..records import CampaignRecord, ConfigurationRecord, DataSetRecord, LabelRecord, Record, label_arrays
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
-from .records import CampaignRecord, ConfigurationRecord, DataSetRecord, LabelRecord, Record, label_arrays
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 ISOLATED_ATOM_SAMPLER = "isolated-atom"

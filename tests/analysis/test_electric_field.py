@@ -16,8 +16,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from ionloop.analysis.electric_field import FieldCalculator, dipole_difference_eA, ion_charges
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 
 CHARGES = {"Na": 0.7, "Cl": -0.7}
 FIELD_V_PER_A = np.array([0.21, -0.13, 0.08])

@@ -12,7 +12,7 @@ from ase.io import read, write
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import conductivity as module
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
 STEP_A = 1.5
 TRUE_DIFFUSIVITY = STEP_A**2 / 6.0 / 0.05  # one step every 50 fs

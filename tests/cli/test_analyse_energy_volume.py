@@ -17,9 +17,9 @@ from ase.units import GPa
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import energy_volume
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
-# See tests/analysis/test_energy_volume.py.
+# See tests/analysis/energy_volume/test_energy_volume.py.
 EMT_COPPER_MODULUS_GPA, EMT_TOLERANCE_GPA = 137.0, 10.0
 
 

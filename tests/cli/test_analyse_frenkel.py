@@ -13,9 +13,9 @@ from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import frenkel
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.calculators import EsGapCalculator
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 
 CHARGES = {"Na": 0.8, "Cl": -0.8}
 

@@ -15,7 +15,7 @@ from ase.io import read, write
 from typer.testing import CliRunner
 
 from ionloop.cli.analyse import barriers, hops
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
 FRAME_FS = 50
 

@@ -16,8 +16,8 @@ import typer
 
 from ionloop import __version__
 from ionloop.cli import run_command_line
-from ionloop.cli.errors import LOG_NAME, LOG_VARIABLE, run_guarded
-from ionloop.errors import InputError, IonloopError
+from ionloop.cli.console.boundary import LOG_NAME, LOG_VARIABLE, run_guarded
+from ionloop.core.errors import InputError, IonloopError
 
 HEAVY = {"numpy", "scipy", "ase", "fireworks", "pymongo", "pydantic", "pandas", "plotly", "numba", "flask"}
 """Processor time that `ionloop --help` may take."""
@@ -115,7 +115,7 @@ def test_help_comes_at_once_because_nothing_heavy_is_loaded() -> None:
 
 
 def test_a_worker_waits_for_nothing_that_draws() -> None:
-    code = "import sys; import ionloop.workflows.worker; print(*sys.modules)"
+    code = "import sys; import ionloop.workflows.running.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "matplotlib" not in done.stdout.split()
 
@@ -140,7 +140,7 @@ def test_colour_is_off_where_the_user_says_so(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_with_130() -> None:
     # A shell that runs the tests in the background has them ignore Ctrl-C, and all that they start.
-    script = "import signal, time\nfrom ionloop.cli.errors import run_guarded\n"
+    script = "import signal, time\nfrom ionloop.cli.console.boundary import run_guarded\n"
     script += "signal.signal(signal.SIGINT, signal.default_int_handler)\nprint('up', flush=True)\n"
     script += "raise SystemExit(run_guarded(lambda: time.sleep(60)))"
     process = subprocess.Popen(
@@ -157,8 +157,8 @@ def test_an_interrupt_ends_with_130() -> None:
 @pytest.mark.parametrize(("ignored", "sent", "status"), [("", "TERM", 143), ("", "HUP", 129), ("HUP", "HUP TERM", 143)])
 def test_whoever_asks_a_run_to_end_is_answered_like_ctrl_c(ignored: str, sent: str, status: int) -> None:
     # A shell that runs the tests in the background, and nohup, have signals ignored, by all that is started then.
-    script = "import signal, time\nfrom ionloop.cli.errors import run_guarded\n"
-    script += "from ionloop.cli.signals import end_like_ctrl_c\n"
+    script = "import signal, time\nfrom ionloop.cli.console.boundary import run_guarded\n"
+    script += "from ionloop.cli.console.signals import end_like_ctrl_c\n"
     script += f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
     script += "end_like_ctrl_c()\nprint('up', flush=True)\nraise SystemExit(run_guarded(lambda: time.sleep(60)))"
     process = subprocess.Popen(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ionloop.cli import run_command_line
-from ionloop.workflows.holds import budget_of, charge
+from ionloop.workflows.submission.holds import budget_of, charge
 
 PROFILE = "scheduler: slurm\nresources: {all: {kinds: [other]}}\n"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.cli import environment, run_command_line
-from ionloop.cli.environment import Status
-from ionloop.errors import InputError
+from ionloop.cli import run_command_line
+from ionloop.cli.console import environment
+from ionloop.cli.console.environment import Status
+from ionloop.core.errors import InputError
 from ionloop.store.connection import open_store
 from ionloop.store.embedded import location
 

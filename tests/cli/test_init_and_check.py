@@ -14,7 +14,7 @@ from small_campaign import prepare
 
 from ionloop.cli import run_command_line
 from ionloop.cli.init import write_new_file
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from small_campaign import prepare
 
 from ionloop.cli.launch import launch
 from ionloop.cli.run import submit
-from ionloop.errors import InputError
-from ionloop.processes import process_document, process_name
+from ionloop.core.errors import InputError
+from ionloop.core.processes import process_document, process_name
 from ionloop.store.connection import open_store
 
 PROFILE = "scheduler: slurm\npoll_s: 1\nresources: {all: {kinds: [other]}}\n"

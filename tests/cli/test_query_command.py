@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from ionloop.cli import export as export_command
 from ionloop.cli import query as query_command
 from ionloop.cli import report as report_command
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.store.connection import Store
-from ionloop.store.record_kinds import RECORD_KINDS
-from ionloop.workflows.export import Target
+from ionloop.store.queries.record_kinds import RECORD_KINDS
+from ionloop.workflows.exchange.export import Target
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.cli.terminal import make_console
+from ionloop.cli.console.terminal import make_console
 
 LONG = "/a/path/" + "that/is/not/to/be/folded/" * 8
 PRINTS = f"""
-from ionloop.cli.errors import run_guarded
-from ionloop.cli.terminal import make_console
+from ionloop.cli.console.boundary import run_guarded
+from ionloop.cli.console.terminal import make_console
 raise SystemExit(run_guarded(lambda: make_console().print("5 Å σ × {LONG}")))
 """
 

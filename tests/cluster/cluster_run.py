@@ -17,16 +17,16 @@ import pytest
 from server import DatabaseServer
 from slurm import PrivateSlurm
 
-from ionloop.states import State
+from ionloop.core.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import RECORD_TYPES
-from ionloop.workflows.cluster_profile import ClusterProfile
-from ionloop.workflows.launcher import Launcher
-from ionloop.workflows.ledger import failures
-from ionloop.workflows.lost_jobs import losses_by_cause
-from ionloop.workflows.queue_jobs import count_by_state, queue_jobs
-from ionloop.workflows.report import write_report
-from ionloop.workflows.status import campaign_status
+from ionloop.workflows.queue.cluster_profile import ClusterProfile
+from ionloop.workflows.queue.launcher import Launcher
+from ionloop.workflows.queue.queue_jobs import count_by_state, queue_jobs
+from ionloop.workflows.report.page import write_report
+from ionloop.workflows.running.lost_jobs import losses_by_cause
+from ionloop.workflows.watching.ledger import failures
+from ionloop.workflows.watching.status import campaign_status
 
 RUN_TIMEOUT_S = 1800
 PHASE_TIMEOUT_S = 600
@@ -39,7 +39,7 @@ MEMORY_OF_THE_REST_GB = 2.5
 # More than either has: dynamics among the rest ask the engine too.
 TOO_MUCH_MEMORY_GB = 3.0
 LABELLING = ["label", "isolated-atom", "relax-distribution"]
-ENGINE_MODULE = "ionloop.labelling.child"
+ENGINE_MODULE = "ionloop.labelling.process.child"
 
 
 def ionloop(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,10 +16,10 @@ from fireworks import FiretaskBase, Firework, Workflow
 from pymongo import monitoring
 from server import DatabaseServer
 
-from ionloop.store import launchpad
 from ionloop.store.connection import Store
-from ionloop.store.registered_tasks import restricted_tasks
-from ionloop.workflows import worker
+from ionloop.store.jobs import launchpad
+from ionloop.store.jobs.registered_tasks import restricted_tasks
+from ionloop.workflows.running import worker
 
 JOBS = 3
 # One document for a campaign, or one for the whole store.

@@ -22,21 +22,21 @@ from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 from server import PASSWORD, USER, DatabaseServer, SecuredServer
 
-from ionloop.cli import environment
-from ionloop.cli.environment import Status
-from ionloop.errors import InputError
-from ionloop.states import State
-from ionloop.store import launchpad
+from ionloop.cli.console import environment
+from ionloop.cli.console.environment import Status
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
+from ionloop.store.care.migration import copy_store
+from ionloop.store.care.repair import repair
+from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import Store, open_store
-from ionloop.store.launchpad import open_launchpad
-from ionloop.store.migration import copy_store
+from ionloop.store.jobs import launchpad
+from ionloop.store.jobs.launchpad import open_launchpad
+from ionloop.store.jobs.registered_tasks import restricted_tasks
 from ionloop.store.records import RECORD_TYPES
-from ionloop.store.registered_tasks import restricted_tasks
-from ionloop.store.repair import repair
 from ionloop.store.retrying import RetryingClient
-from ionloop.store.verification import verify_store
-from ionloop.workflows.registry import registered_tasks
-from ionloop.workflows.worker import Worker
+from ionloop.workflows.loop.task_registry import registered_tasks
+from ionloop.workflows.running.worker import Worker
 
 TESTS = Path(__file__).parent.parent
 ENERGY_TOLERANCE_eV = 1e-6

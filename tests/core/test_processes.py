@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ionloop import processes
-from ionloop.processes import has_ended, has_rebooted, host_name, process_document, process_name, process_start
+from ionloop.core import processes
+from ionloop.core.processes import has_ended, has_rebooted, host_name, process_document, process_name, process_start
 
-NAMED = "import os; from ionloop.processes import process_name; print(process_name(os.getpid()), flush=True); input()"
+NAMED = (
+    "import os; from ionloop.core.processes import process_name; print(process_name(os.getpid()), flush=True); input()"
+)
 
 
 def renamed(name: str, **parts: str) -> str:
@@ -74,7 +76,7 @@ def test_a_container_counts_its_processes_anew(mounts):
     command = ["unshare", "--pid", "--fork", *mounts]
     if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
         pytest.skip("no namespace can be made here")
-    code = "import os; from ionloop.processes import *; n = process_name(os.getpid()); print(n, has_ended(n))"
+    code = "import os; from ionloop.core.processes import *; n = process_name(os.getpid()); print(n, has_ended(n))"
     said = subprocess.run([*command, sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     name, told = said.split()
     assert (name.split("-")[-2], told) == ("1", "False")

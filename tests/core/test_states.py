@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.states import (
+from ionloop.core.states import (
     ACTIVE,
     ENDED,
     PENDING,

@@ -17,16 +17,16 @@ import pytest
 import small_campaign
 from ase import Atoms
 
+from ionloop.core.states import State
 from ionloop.deploy.dashboard import DashboardSettings, create_app
 from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard.app import READER
 from ionloop.deploy.dashboard.server import make_server
-from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.analyses import ANALYSES
-from ionloop.workflows.report_sections import FigureBlock, ReportSection
+from ionloop.workflows.analyses.sections import FigureBlock, ReportSection
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 exceptions = pytest.importorskip("selenium.common.exceptions", reason="needs selenium")

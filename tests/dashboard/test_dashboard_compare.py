@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from ionloop.deploy.dashboard.pages_compare import ACROSS, MOST_CAMPAIGNS, MOST_COMPARED
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
-from ionloop.workflows.report_comparisons import COMPARISONS
+from ionloop.workflows.report.comparisons import COMPARISONS
 
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",

@@ -14,19 +14,19 @@ import pytest
 from dashboard_client import ClientOf
 from flask.testing import FlaskClient
 
-from ionloop.analysis.errors import ParityData
+from ionloop.analysis.errors.statistics import ParityData
+from ionloop.core.errors import InputError
 from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard.asking import ask, split_filters, text_of
 from ionloop.deploy.dashboard.scene import MOST_ATOMS, scene
-from ionloop.errors import InputError
 from ionloop.store.connection import Store
 from ionloop.store.identifiers import identifier
-from ionloop.store.record_kinds import Column
+from ionloop.store.queries.record_kinds import Column
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.analyses import ANALYSES
-from ionloop.workflows.report_data import write_parity
-from ionloop.workflows.report_sections import FigureBlock, ReportSection, TableBlock, TextBlock
+from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
+from ionloop.workflows.report.data import write_parity
 
 OFFSET = np.array([0.3, 0.0, 0.0])
 

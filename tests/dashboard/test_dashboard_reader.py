@@ -11,16 +11,16 @@ import pytest
 from dashboard_client import ClientOf
 from pymongo.errors import ServerSelectionTimeoutError
 
+from ionloop.core.states import State
 from ionloop.deploy.dashboard.app import READER
 from ionloop.deploy.dashboard.reader import Memory, Reader, StoreAway
 from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
-from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.retrying import StoreUnreachable
-from ionloop.workflows.generation_loop import error_history
-from ionloop.workflows.ledger import failures
-from ionloop.workflows.status import campaign_status
+from ionloop.workflows.loop.generation_loop import error_history
+from ionloop.workflows.watching.ledger import failures
+from ionloop.workflows.watching.status import campaign_status
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from ase import Atoms
 
 from ionloop.labelling import ENGINES
-from ionloop.labelling.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
+from ionloop.labelling.engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
 
 P_S_BOND_A = 2.05
 LATTICE_CONSTANT_A = 5.5

@@ -9,7 +9,7 @@ import pytest
 from ase.build import bulk
 
 from ionloop.labelling.contract import EngineContract
-from ionloop.labelling.dft_settings import EspressoSettings, GpawSettings, KGrid
+from ionloop.labelling.engines.dft_settings import EspressoSettings, GpawSettings, KGrid
 
 pytestmark = [pytest.mark.dft, pytest.mark.timeout(900)]
 

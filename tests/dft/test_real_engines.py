@@ -10,12 +10,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ionloop.cli.environment import Status, check_smoke_run
+from ionloop.cli.console.environment import Status, check_smoke_run
+from ionloop.core.states import State
 from ionloop.labelling import LabelOutcome, engine_of, label
-from ionloop.labelling.dft_settings import KGrid
+from ionloop.labelling.engines.dft_settings import KGrid
 from ionloop.labelling.settings import settings_hash
 from ionloop.labelling.smoke import smoke_atoms, smoke_settings
-from ionloop.states import State
 
 pytestmark = pytest.mark.dft
 

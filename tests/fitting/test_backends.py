@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.backends import FitTimeError
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.data_sets import DataSet

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.consistency import (
     MixedReferencesError,
     check_one_reference,

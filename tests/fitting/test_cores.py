@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.fitting.charge_errors import leave_out_tensors
-from ionloop.fitting.charges import ChargeProblem
+from ionloop.core.errors import InputError
 from ionloop.fitting.cores import core_file_text, core_of, subtract_baseline, with_core_read, without_core
 from ionloop.fitting.data_sets import DataSet, isolated_atom
+from ionloop.fitting.electrostatics.charge_errors import leave_out_tensors
+from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.fitting.models import baseline_calculator, compute_inputs_hash, fit_model, load_model, read_manifest
-from ionloop.fitting.native.design import sparse_points_of
-from ionloop.fitting.native.fit import run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
+from ionloop.fitting.native.sparse_fit.design import sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import BaselineSettings, CoreSettings, GapSettings
 

@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import (
     DataSet,
     ExtxyzKeys,

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting import gap_fit
 from ionloop.fitting.calculators import GapCalculator
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, format_extxyz

@@ -11,7 +11,7 @@ from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import (
     DataSet,
     LabelledConfiguration,

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap

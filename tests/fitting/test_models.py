@@ -11,24 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.core.processes import process_name
 from ionloop.fitting import models
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, read_extxyz
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.gap_fit import LOG_FILE, POTENTIAL_FILE, GapFitError
-from ionloop.fitting.models import (
-    MANIFEST_FILE,
-    TRAINING_SET_FILE,
-    ModelError,
-    load_model,
-    read_manifest,
-)
+from ionloop.fitting.models import MANIFEST_FILE, TRAINING_SET_FILE, ModelError, load_model, read_manifest
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import BaselineSettings, GapSettings, ModelKind, Regularisation
-from ionloop.processes import process_name
 
 FORCE_TOLERANCE_eV_per_A = 1e-10
 STRESS_TOLERANCE_eV_per_A3 = 1e-12

@@ -9,16 +9,10 @@ import psutil
 import pytest
 from ase import Atoms
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.gap_fit import LOG_FILE, FitLimits, expected_counts, fit_gap, read_log
-from ionloop.fitting.preflight import (
-    PreflightError,
-    available_memory_bytes,
-    check_fit,
-    estimate_cost,
-    soap_components,
-)
+from ionloop.fitting.preflight import PreflightError, available_memory_bytes, check_fit, estimate_cost, soap_components
 from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings
 
 MEMORY_TOLERANCE = 0.05  # gap_fit prints whole megabytes

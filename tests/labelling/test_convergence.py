@@ -11,14 +11,14 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, SCFError
 
 from ionloop.labelling import AimsSettings, Cp2kSettings, EspressoSettings, Gfn1XtbSettings, VaspSettings
-from ionloop.labelling import aims as aims_code
-from ionloop.labelling import cp2k as cp2k_code
-from ionloop.labelling import espresso as espresso_code
-from ionloop.labelling import vasp as vasp_code
 from ionloop.labelling.ase_evaluation import evaluate_with_calculator, failure_of
-from ionloop.labelling.command import CommandEngine
 from ionloop.labelling.engine import NotConverged
-from ionloop.labelling.gfn1_xtb import Gfn1XtbEngine
+from ionloop.labelling.engines import aims as aims_code
+from ionloop.labelling.engines import cp2k as cp2k_code
+from ionloop.labelling.engines import espresso as espresso_code
+from ionloop.labelling.engines import vasp as vasp_code
+from ionloop.labelling.engines.command import CommandEngine
+from ionloop.labelling.engines.gfn1_xtb import Gfn1XtbEngine
 from ionloop.labelling.settings import CommandSettings
 
 OUTPUTS = Path(__file__).parent / "outputs"
@@ -247,7 +247,7 @@ class TestAnyCalculator:
     )
     def test_the_output_that_its_code_left_counts_too(self, name, text, unconverged, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("ionloop.labelling.command._load_class", lambda settings: _Silent)
+        monkeypatch.setattr("ionloop.labelling.engines.command._load_class", lambda settings: _Silent)
         settings = CommandSettings(calculator="some:Calculator", arguments={"files": {name: text}})
         if unconverged:
             with pytest.raises(NotConverged):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from ionloop.core.states import State
 from ionloop.labelling import CommandSettings, Gfn1XtbSettings, isolated_atom_energy
 from ionloop.labelling.contract import EngineContract
-from ionloop.states import State
 
 SMALLEST_DIPOLE_OF_WATER_EA = 0.3
 ENGINES_FOR_TESTS = Path(__file__).parent / "engines_for_tests"

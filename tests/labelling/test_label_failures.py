@@ -11,8 +11,8 @@ import psutil
 import pytest
 from ase import Atoms
 
+from ionloop.core.states import State
 from ionloop.labelling import CommandSettings, EngineProcessError, Gfn1XtbSettings, ScratchError, label
-from ionloop.states import State
 
 # An engine that is to be killed needs this much to start, and not more.
 WALL_TIME_LIMIT_S = 0.5

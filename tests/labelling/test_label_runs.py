@@ -18,7 +18,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
 from ionloop.labelling import (
     ENGINES,
     CommandSettings,
@@ -32,7 +33,6 @@ from ionloop.labelling import (
     settings_hash,
     stop_engine_process,
 )
-from ionloop.states import State
 
 # Two ways to the same self-consistent answer differ by tblite's default convergence, 1e-6 hartree at most.
 SELF_CONSISTENCY_TOLERANCE_EV = 1e-5
@@ -192,7 +192,7 @@ class TestEngineProcess:
         return [
             child
             for child in psutil.Process().children()
-            if child.status() != psutil.STATUS_ZOMBIE and "ionloop.labelling.child" in child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE and "ionloop.labelling.process.child" in child.cmdline()
         ]
 
     def test_labels_share_one_process(self, lithium_thiophosphate, tmp_path):

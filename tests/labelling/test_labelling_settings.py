@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from ionloop.core.states import State
 from ionloop.labelling import CommandSettings, EngineSettings, Gfn1XtbSettings, LabelOutcome, settings_hash
-from ionloop.states import State
 
 ADAPTER = TypeAdapter(EngineSettings)
 EMT = "ase.calculators.emt:EMT"

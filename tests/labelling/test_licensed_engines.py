@@ -11,13 +11,13 @@ import pytest
 from ase import Atoms
 from ase.units import GPa
 
+from ionloop.core.states import State
 from ionloop.labelling import AimsSettings, VaspSettings, isolated_atom_energy, label, settings_hash
-from ionloop.labelling import aims as aims_code
-from ionloop.labelling import vasp as vasp_code
 from ionloop.labelling.engine import EngineFailure, NotConverged
+from ionloop.labelling.engines import aims as aims_code
+from ionloop.labelling.engines import vasp as vasp_code
 from ionloop.labelling.registry import engine_of
-from ionloop.sampling.crystals import build_crystal
-from ionloop.states import State
+from ionloop.sampling.structures.crystals import build_crystal
 
 OUTPUTS = Path(__file__).parent / "outputs"
 REPLAY = Path(__file__).parent / "engines_for_tests" / "replay.py"

@@ -14,17 +14,17 @@ from ase.build import bulk, make_supercell
 from ase.units import Bohr, Debye, GPa, Hartree, Rydberg
 from pydantic import TypeAdapter, ValidationError
 
+from ionloop.core.states import State
 from ionloop.labelling import EngineSettings, label, settings_hash
-from ionloop.labelling import cp2k as cp2k_module
-from ionloop.labelling import espresso as espresso_module
-from ionloop.labelling.cp2k import Cp2kEngine
-from ionloop.labelling.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid, k_grid_shape
 from ionloop.labelling.engine import EngineFailure, NotConverged
-from ionloop.labelling.espresso import EspressoEngine
-from ionloop.labelling.gpaw_engine import GpawEngine, calculator_parameters
+from ionloop.labelling.engines import cp2k as cp2k_module
+from ionloop.labelling.engines import espresso as espresso_module
+from ionloop.labelling.engines.cp2k import Cp2kEngine
+from ionloop.labelling.engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid, k_grid_shape
+from ionloop.labelling.engines.espresso import EspressoEngine
+from ionloop.labelling.engines.gpaw_engine import GpawEngine, calculator_parameters
 from ionloop.labelling.outcome import Evaluation
-from ionloop.sampling.crystals import build_crystal
-from ionloop.states import State
+from ionloop.sampling.structures.crystals import build_crystal
 
 HASH_OF_GPAW_DEFAULTS = "7ee3e79baeec0c27"
 OUTPUTS = Path(__file__).parent / "outputs"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ionloop.cli.environment import Status, check_smoke_run
-from ionloop.errors import InputError
+from ionloop.cli.console.environment import Status, check_smoke_run
+from ionloop.core.errors import InputError
 from ionloop.labelling import ENGINES, engine_of, stop_engine_process
 from ionloop.labelling.smoke import smoke_atoms, smoke_settings
 

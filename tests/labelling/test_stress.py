@@ -11,14 +11,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.units import GPa
 
+from ionloop.core.states import State
 from ionloop.labelling import AimsSettings, CommandSettings, EspressoSettings, VaspSettings, label
-from ionloop.labelling import aims as aims_code
-from ionloop.labelling import espresso as espresso_code
-from ionloop.labelling import vasp as vasp_code
 from ionloop.labelling.ase_evaluation import stress_of
-from ionloop.labelling.command import read_output
 from ionloop.labelling.engine import EngineFailure
-from ionloop.states import State
+from ionloop.labelling.engines import aims as aims_code
+from ionloop.labelling.engines import espresso as espresso_code
+from ionloop.labelling.engines import vasp as vasp_code
+from ionloop.labelling.engines.command import read_output
 
 OUTPUTS = Path(__file__).parent / "outputs"
 MATRIX = [[1.0, 0.6, 0.5], [0.6, 2.0, 0.4], [0.5, 0.4, 3.0]]

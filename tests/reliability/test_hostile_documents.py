@@ -14,15 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from hostile_documents import Canary, hostile_documents
 
 from ionloop.store.connection import Store
+from ionloop.store.jobs.refusals import refused_jobs
+from ionloop.store.jobs.registered_tasks import restricted_tasks
 from ionloop.store.records import CampaignRecord, Structure
-from ionloop.store.refusals import refused_jobs
-from ionloop.store.registered_tasks import restricted_tasks
 from ionloop.tasks.label import IsolatedAtomTask
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.ledger import failures, retry
-from ionloop.workflows.registry import registered_tasks
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker import Worker
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.loop.task_registry import registered_tasks
+from ionloop.workflows.running.worker import Worker
+from ionloop.workflows.watching.ledger import failures, retry
+from ionloop.workflows.watching.status import campaign_status
 
 FEWEST = 100
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ionloop.states import State
+from ionloop.core.states import State
 from ionloop.store.connection import open_store
 from ionloop.store.records import RECORD_TYPES
 

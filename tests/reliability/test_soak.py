@@ -25,17 +25,17 @@ from ase import Atoms
 from ase.io import read
 from small_campaign import prepare
 
+from ionloop.core.states import State
 from ionloop.labelling.settings import CommandSettings
-from ionloop.states import State
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import CampaignRecord, Origin, Structure
 from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.label import LabelParameters, LabelTask, add_configuration
-from ionloop.workflows.campaign_file import read_campaign
-from ionloop.workflows.heartbeat import ENVIRONMENT_EXIT
-from ionloop.workflows.jobs import Graph, Job
-from ionloop.workflows.registry import admit_registered_tasks
-from ionloop.workflows.worker import Worker
+from ionloop.workflows.campaign.file import read_campaign
+from ionloop.workflows.graph.jobs import Graph, Job
+from ionloop.workflows.loop.task_registry import admit_registered_tasks
+from ionloop.workflows.running.heartbeat import ENVIRONMENT_EXIT
+from ionloop.workflows.running.worker import Worker
 
 JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "120"))
 FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "20"))

@@ -13,7 +13,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.sampling.barostat import CellState, StrainSampler, deformation, strain_sampler
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import (

@@ -11,10 +11,10 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.emt import EMT
 
-from ionloop.sampling.crystals import build_crystal
 from ionloop.sampling.force_evaluation import ForceEvaluation, StepGuard
 from ionloop.sampling.guard import ContactGuard, StepState, TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import clear_calculator
+from ionloop.sampling.structures.crystals import build_crystal
 
 CLOSE_FRACTION = 0.82  # of the covalent radii: contacts come and go within some steps
 

@@ -9,9 +9,8 @@ import pytest
 from ase import Atoms, units
 from pydantic import ValidationError
 
-from ionloop.errors import InputError, IonloopError
-from ionloop.fitting.electrostatics import FORMAL_CHARGES, SlaterEwald
-from ionloop.sampling.crystals import build_crystal
+from ionloop.core.errors import InputError, IonloopError
+from ionloop.fitting.electrostatics.baseline import FORMAL_CHARGES, SlaterEwald
 from ionloop.sampling.lithium_monte_carlo import (
     Chain,
     LatticeGas,
@@ -19,7 +18,8 @@ from ionloop.sampling.lithium_monte_carlo import (
     lattice_gas,
     sample_distributions,
 )
-from ionloop.sampling.sites import CandidateSites, candidate_sites
+from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.sampling.structures.sites import CandidateSites, candidate_sites
 
 ENERGY_TOLERANCE_EV = 1e-6
 # Some five standard errors of the most frequent state: 15000 samples, hardly correlated.

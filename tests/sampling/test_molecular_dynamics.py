@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import (
     MolecularDynamicsSettings,

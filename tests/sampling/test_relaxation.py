@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from pydantic import ValidationError
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.sampling.guard import ContactGuard
 from ionloop.sampling.relaxation import RelaxationError, RelaxationSettings, relax_and_rattle
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.sampling.selection import (
     SELECTION_METHODS,
     CurSelection,

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from pydantic import ValidationError
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel, species_of
 
 INVARIANCE = 1e-10

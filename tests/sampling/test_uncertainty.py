@@ -5,7 +5,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.emt import EMT
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.sampling.selection import VarianceSelection, select
 from ionloop.sampling.uncertainty import frame_variances
 

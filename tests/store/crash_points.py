@@ -24,10 +24,10 @@ from typing import Any
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 
+from ionloop.store.care.repair import repair
 from ionloop.store.embedded.engine import Engine
-from ionloop.store.launchpad import StoreLaunchPad, open_launchpad
-from ionloop.store.registered_tasks import restrict_tasks
-from ionloop.store.repair import repair
+from ionloop.store.jobs.launchpad import StoreLaunchPad, open_launchpad
+from ionloop.store.jobs.registered_tasks import restrict_tasks
 
 WORKER = FWorker("the worker")
 

@@ -65,7 +65,7 @@ def _use_store(store: str, folder: Path) -> None:
         from ionloop.store.embedded import EmbeddedClient
 
         client = functools.partial(_embedded_client, EmbeddedClient, folder / "store.db")
-        from ionloop.store.launchpad import TransactionalLaunchPad
+        from ionloop.store.jobs.launchpad import TransactionalLaunchPad
 
         _replace_everywhere("LaunchPad", LaunchPad, TransactionalLaunchPad)
     _replace_everywhere("MongoClient", fw_config.MongoClient, client)

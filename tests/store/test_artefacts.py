@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.store.artefacts import ArtefactStore, atomic_file, explain_os_error
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import open_store, plain_location
 from ionloop.store.embedded import engine
 from ionloop.store.home import MARK
 from ionloop.store.records import SCHEMA_VERSION, RecordUnreadable
-from ionloop.store.verification import verify_store
-from ionloop.workflows.status import campaign_status
+from ionloop.workflows.watching.status import campaign_status
 
 
 @pytest.fixture

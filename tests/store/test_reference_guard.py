@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ionloop.core.states import State
 from ionloop.fitting.consistency import MixedReferencesError, version_in
-from ionloop.labelling.dft_settings import Cp2kSettings
+from ionloop.labelling.engines.dft_settings import Cp2kSettings
 from ionloop.labelling.settings import EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
 from ionloop.labelling.versions import NOT_KNOWN
-from ionloop.states import State
-from ionloop.store.queries import reference_of
+from ionloop.store.queries.rows import reference_of
 from ionloop.store.records import ConfigurationRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ionloop.store.reference_guard import check_one_setting, check_version_here
 from ionloop.tasks.fit import build_data_set

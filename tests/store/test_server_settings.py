@@ -10,10 +10,10 @@ import pymongo
 import pytest
 from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.store import retrying
 from ionloop.store.connection import MAX_DOCUMENT_BYTES, KeyNotStorable, RecordTooLarge
-from ionloop.store.launchpad import connect, connect_to_server, open_launchpad
+from ionloop.store.jobs.launchpad import connect, connect_to_server, open_launchpad
 from ionloop.store.records import ResultRecord
 from ionloop.store.retrying import (
     LONGEST_PAUSE_S,
@@ -161,7 +161,7 @@ def test_the_driver_gets_the_credentials_and_nobody_else(monkeypatch: pytest.Mon
 
 
 def test_fireworks_learns_the_address_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ionloop.store.launchpad import StoreLaunchPad, install_client
+    from ionloop.store.jobs.launchpad import StoreLaunchPad, install_client
 
     monkeypatch.setenv("IONLOOP_STORE_USER", "ada")
     monkeypatch.setenv("IONLOOP_STORE_PASSWORD", SECRET)

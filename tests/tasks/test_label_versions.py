@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 from ase import Atoms
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
 from ionloop.fitting.consistency import MixedReferencesError
-from ionloop.labelling import Gfn1XtbSettings, gfn1_xtb, label
-from ionloop.labelling.gfn1_xtb import Gfn1XtbEngine
+from ionloop.labelling import Gfn1XtbSettings, label
+from ionloop.labelling.engines import gfn1_xtb
+from ionloop.labelling.engines.gfn1_xtb import Gfn1XtbEngine
 from ionloop.labelling.versions import version_that_counts
-from ionloop.states import State
 from ionloop.store.connection import open_store
 from ionloop.store.records import Origin
 from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.context import TaskContext
 from ionloop.tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask, add_configuration
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.submission import submit
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.submission.submission import submit
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ionloop.states import State
+from ionloop.core.states import State
 from ionloop.store.connection import Store
 from ionloop.store.records import Origin
 from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.context import TaskContext
 from ionloop.tasks.label import add_configuration
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.jobs import Job
-from ionloop.workflows.registry import admit_registered_tasks
-from ionloop.workflows.submission import submit
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.graph.jobs import Job
+from ionloop.workflows.loop.task_registry import admit_registered_tasks
+from ionloop.workflows.submission.submission import submit
 
 # Labels a structure with EMT, unless a file `fail` beside it says that it should fail.
 ENGINE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..campaign import Campaign
+from ..campaign.settings import Campaign
 from .barriers import BARRIERS
 from .base import Analysis
 from .conductivity import CONDUCTIVITY

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ...analysis.barriers import BarrierSettings
-from ...analysis.conductivity_settings import ConductivitySettings
-from ...analysis.figures import model_name
-from ...analysis.figures_barriers import (
+from ...analysis.barriers.bands import BarrierSettings
+from ...analysis.barriers.figures import (
     PathEnergies,
     SiteNetwork,
     barrier_figure,
@@ -23,6 +21,8 @@ from ...analysis.figures_barriers import (
     residence_times,
     site_network,
 )
+from ...analysis.conductivity.settings import ConductivitySettings
+from ...analysis.figures import model_name
 from ...store.connection import Store
 from ...store.records import ResultRecord
 from ...tasks.barriers import (
@@ -39,12 +39,12 @@ from ...tasks.conductivity import ConductivityRunParameters
 from ...tasks.hops import ENDS_KIND, HOPS_KIND, HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
 from ...tasks.results import REFERENCE, known_result, load_arrays
 from ...tasks.sample import trajectory_identifier
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..jobs import Job
-from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 from .conductivity import conductivity_jobs
+from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 EVALUATIONS_PER_END = 150
 """Evaluations that relaxing one end of a path takes, estimated."""

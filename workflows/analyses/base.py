@@ -10,11 +10,11 @@ from ase import Atoms
 
 from ...store.connection import Store
 from ...tasks.results import REFERENCE, Potential
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..jobs import Job
-from ..plan import Plan
-from ..report_sections import ReportSection
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
+from ..graph.plan import Plan
+from .sections import ReportSection
 
 FRAME_BYTES_PER_ATOM = 9 * 8
 """Positions, momenta and forces of an atom in a frame on disk."""

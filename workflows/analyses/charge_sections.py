@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...analysis.figures import model_name
-from ...analysis.figures_charges import ChargeEstimate, charge_trade_off_figure
-from ...fitting.charge_errors import ChargesByError, ErrorCurve
-from ...fitting.charges import FittedCharges, ScaleCurve
+from ...analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
+from ...fitting.electrostatics.charge_errors import ChargesByError, ErrorCurve
+from ...fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ...store.records import ResultRecord
 from ...tasks.results import REFERENCE
-from ..report_sections import Block, FigureBlock, TableBlock
+from .sections import Block, FigureBlock, TableBlock
 
 MILLI = 1000.0
 

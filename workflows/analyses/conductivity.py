@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ...analysis.arrhenius import ArrheniusResult
-from ...analysis.conductivity import ConductivityResult
-from ...analysis.conductivity_settings import ConductivitySettings
-from ...analysis.diffusion import Estimate
-from ...analysis.figures import model_name
-from ...analysis.figures_conductivity import (
+from ...analysis.conductivity.arrhenius import ArrheniusResult
+from ...analysis.conductivity.diffusion import Estimate
+from ...analysis.conductivity.figures import (
     ArrheniusSeries,
     DisplacementSeries,
     LengthSeries,
@@ -21,7 +18,10 @@ from ...analysis.figures_conductivity import (
     conductivity_length_figure,
     displacement_figure,
 )
-from ...fitting.species import FORMAL_CHARGES
+from ...analysis.conductivity.settings import ConductivitySettings
+from ...analysis.conductivity.transport import ConductivityResult
+from ...analysis.figures import model_name
+from ...fitting.electrostatics.species import FORMAL_CHARGES
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
 from ...store.records import ResultRecord
@@ -37,12 +37,12 @@ from ...tasks.conductivity import (
     result_from_values,
 )
 from ...tasks.results import REFERENCE, known_result, load_arrays
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..jobs import Job
-from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
-from ..report_text import three_digits
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
+from ..report.text import three_digits
 from .base import FRAME_BYTES_PER_ATOM, PRIORITY, Analysis, AnalysisCost, AnalysisPlan
+from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 _ORDER = ("gap", "es-gap", REFERENCE)
 _STAGE = f"analysis/{CONDUCTIVITY_KIND}"

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from ase import Atoms
 
-from ...analysis.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
-from ...analysis.defects import DefectSettings, FrenkelSettings, VacancySettings
-from ...errors import InputError
+from ...analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
+from ...analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
+from ...core.errors import InputError
 from ...store.identifiers import derive_seed
 from ...tasks.base import IonloopTask, TaskParameters
 from ...tasks.defect_results import (
@@ -32,10 +32,10 @@ from ...tasks.defects import (
     MetalTask,
 )
 from ...tasks.results import REFERENCE
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..charges import UnknownChargesError, baseline_settings, cell_charge
-from ..jobs import Job
+from ..campaign.charges import UnknownChargesError, baseline_settings, cell_charge
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 from .defect_sections import frenkel_section, vacancy_section
 

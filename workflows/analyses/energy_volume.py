@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from ase import Atoms
 
-from ...analysis.energy_volume import BirchMurnaghanFit, EnergyVolumeSettings
+from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumeSettings
+from ...analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
 from ...analysis.figures import model_name
-from ...analysis.figures_energy_volume import EnergyVolumeCurve, energy_volume_figure
 from ...store.connection import Store
 from ...store.records import ResultRecord
 from ...tasks.energy_volume import (
@@ -19,11 +19,11 @@ from ...tasks.energy_volume import (
     EnergyVolumeTask,
 )
 from ...tasks.results import REFERENCE
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..jobs import Job
-from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
+from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 EVALUATIONS_PER_RELAXATION = 100
 """Evaluations that relaxing the ions of one cell takes, estimated."""

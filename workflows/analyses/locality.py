@@ -8,8 +8,7 @@ from typing import Any
 from ase import Atoms
 
 from ...analysis.figures import model_name
-from ...analysis.figures_locality import charge_scale_figure, locality_figure
-from ...analysis.locality import (
+from ...analysis.locality.curves import (
     OVERALL,
     Centre,
     LocalityBound,
@@ -19,8 +18,9 @@ from ...analysis.locality import (
     locality_cell,
     smallest_supercell,
 )
-from ...errors import InputError
-from ...fitting.charges import ChargeFitSettings, FittedCharges, ScaleCurve
+from ...analysis.locality.figures import charge_scale_figure, locality_figure
+from ...core.errors import InputError
+from ...fitting.electrostatics.charges import ChargeFitSettings, FittedCharges, ScaleCurve
 from ...fitting.settings import GapSettings
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
@@ -37,15 +37,15 @@ from ...tasks.locality import (
     LocalityTest,
 )
 from ...tasks.results import CHARGES, REFERENCE, Potential
-from ..campaign import Campaign
-from ..campaign_problems import Problem
-from ..charge_jobs import charge_error_parameters
-from ..charges import UnknownChargesError, formal_charges, slater_exponent
-from ..jobs import Job
-from ..plan import Plan
-from ..report_sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from ..campaign.charges import UnknownChargesError, formal_charges, slater_exponent
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
+from ..graph.charge_jobs import charge_error_parameters
+from ..graph.jobs import Job
+from ..graph.plan import Plan
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 from .charge_sections import by_error_summary, trade_off_blocks
+from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 CHARGE_FIT_PRIORITY = 65
 """Before labels and fits: the first ES-GAP waits for the charges."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import __version__
-from ..store.connection import Store
-from ..store.records import now
-from .campaign_changes import Change
+from ... import __version__
+from ...store.connection import Store
+from ...store.records import now
+from .changes import Change
 
 
 class ChangeLog(BaseModel):

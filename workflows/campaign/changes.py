@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, get_args
 
-from ..labelling.settings import EngineSettings, is_physics
+from ...labelling.settings import EngineSettings, is_physics
 
 _LONG_TEXT = 500
 

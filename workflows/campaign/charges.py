@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
-from ..errors import InputError
-from ..fitting.backends import native_resources
-from ..fitting.charge_errors import ChargesByError, fit_charges_to_error, leave_out_tensors
-from ..fitting.charges import ChargeProblem
-from ..fitting.data_sets import DataSet
-from ..fitting.gap_fit import FitLimits
-from ..fitting.native.fit_inputs import FitInputs
-from ..fitting.settings import BaselineSettings
-from ..fitting.species import FORMAL_CHARGES, SLATER_EXPONENTS
-from .campaign import Baseline, Campaign
+from ...core.errors import InputError
+from ...fitting.backends import native_resources
+from ...fitting.data_sets import DataSet
+from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error, leave_out_tensors
+from ...fitting.electrostatics.charges import ChargeProblem
+from ...fitting.electrostatics.species import FORMAL_CHARGES, SLATER_EXPONENTS
+from ...fitting.gap_fit import FitLimits
+from ...fitting.native.sparse_fit.fit_inputs import FitInputs
+from ...fitting.settings import BaselineSettings
+from .settings import Baseline, Campaign
 
 OTHER_OXIDATION_STATES: Mapping[str, tuple[float, ...]] = {
     "As": (5, 3),
@@ -40,7 +40,7 @@ OTHER_OXIDATION_STATES: Mapping[str, tuple[float, ...]] = {
     "V": (5, 4, 3),
     "W": (6, 4),
 }
-"""Oxidation states (e) tried after the common ion of `ionloop.fitting.species`, the more usual first."""
+"""Oxidation states (e) tried after the common ion of `ionloop.fitting.electrostatics.species`, the more usual first."""
 
 NEUTRAL_TOLERANCE_E = 1e-3
 """Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""

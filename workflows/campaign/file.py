@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ..errors import InputError, IonloopError
-from .campaign import Campaign
-from .campaign_problems import ABSENT, CampaignFileError, Key, Problem, closest
-from .campaign_structure import structure_problems
-from .campaign_validation import touches, validate_campaign
-from .campaign_yaml import YamlDocument, parse_yaml
+from ...core.errors import InputError, IonloopError
+from .problems import ABSENT, CampaignFileError, Key, Problem, closest
+from .settings import Campaign
+from .structure import structure_problems
+from .validation import touches, validate_campaign
+from .yaml_lines import YamlDocument, parse_yaml
 
 MAX_BYTES = 1_000_000
 
@@ -73,7 +73,7 @@ def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
     InputError
         If the name is unknown or the file cannot be read.
     """
-    from ..sampling.crystals import load_structure
+    from ...sampling.structures.crystals import load_structure
 
     return load_structure(campaign.structure, Path(folder))
 
@@ -84,7 +84,7 @@ def _with_core_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Pr
     if core is None:
         return campaign, []
     # Compiled code, which campaigns without a core need not load.
-    from ..fitting.cores import with_core_read
+    from ...fitting.cores import with_core_read
 
     problems = []
     try:

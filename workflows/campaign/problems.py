@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ...core.errors import InputError
 
 Key = tuple[str | int, ...]
 """Where a value stands: ("sampling", "temperature_K") or ("supercell", 2)."""

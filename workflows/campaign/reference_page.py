@@ -1,6 +1,6 @@
 """The reference of the campaign file as a Markdown page, written from the models.
 
-``python -m ionloop.workflows.campaign_reference [FILE]`` writes it (to the standard output without a file).
+``python -m ionloop.workflows.campaign.reference_page [FILE]`` writes it (to the standard output without a file).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .campaign_changes import Effect, rule_of
-from .campaign_problems import dotted
-from .campaign_schema import REQUIRED, FieldEntry, field_entries
-from .campaign_starter import yaml_value
+from .changes import Effect, rule_of
+from .problems import dotted
+from .schema import REQUIRED, FieldEntry, field_entries
+from .starter import yaml_value
 
 _LATER = {Effect.FREE: "free", Effect.MORE: "more", Effect.FIXED: ""}
 HEADER = """# The campaign file
 
-<!-- Written by `python -m ionloop.workflows.campaign_reference docs/campaign-file.md`: change the models, not this. -->
+<!-- By `python -m ionloop.workflows.campaign.reference_page docs/campaign-file.md`: change the models, not this. -->
 
 A campaign file is YAML: keys and values, nothing else (no anchors, no aliases, no tags). The shortest one is
 

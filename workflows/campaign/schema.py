@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .campaign import Campaign
-from .campaign_problems import Key, closest, dotted, show_value
+from .problems import Key, closest, dotted, show_value
+from .settings import Campaign
 
 Schema = Mapping[str, Any]
 

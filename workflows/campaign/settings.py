@@ -1,7 +1,7 @@
 """The campaign file as typed, frozen models: what a user may set, in which unit, with which default.
 
 `Campaign` holds the file as it was written. ``structure`` stays a built-in name or a path; a relative path is
-relative to the folder of the campaign file (`ionloop.workflows.campaign_file.load_campaign_structure`), so a
+relative to the folder of the campaign file (`ionloop.workflows.campaign.file.load_campaign_structure`), so a
 campaign that leaves its folder must take the structure with it. ``Campaign.model_validate(campaign.model_dump(
 mode="json"))`` gives the same campaign back.
 """
@@ -13,22 +13,22 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from ..analysis.barriers import BarrierSettings
-from ..analysis.conductivity_settings import ConductivitySettings
-from ..analysis.defects import FrenkelSettings, VacancySettings
-from ..analysis.energy_volume import EnergyVolumeSettings
-from ..analysis.locality import LocalitySettings
-from ..fitting.charges import ChargeFitSettings
-from ..fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
-from ..labelling.dft_settings import at_gamma
-from ..labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSettings
-from ..labelling.versions import NOT_KNOWN
-from ..sampling.guard import TrajectoryGuard
-from ..sampling.lithium_monte_carlo import MonteCarloSettings
-from ..sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
-from ..sampling.relaxation import RelaxationSettings
-from ..sampling.selection import FarthestPointSelection, SelectionSettings
-from .campaign_problems import CampaignInconsistency, Problem
+from ...analysis.barriers.bands import BarrierSettings
+from ...analysis.conductivity.settings import ConductivitySettings
+from ...analysis.defects.formation import FrenkelSettings, VacancySettings
+from ...analysis.energy_volume.curves import EnergyVolumeSettings
+from ...analysis.locality.curves import LocalitySettings
+from ...fitting.electrostatics.charges import ChargeFitSettings
+from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
+from ...labelling.engines.dft_settings import at_gamma
+from ...labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSettings
+from ...labelling.versions import NOT_KNOWN
+from ...sampling.guard import TrajectoryGuard
+from ...sampling.lithium_monte_carlo import MonteCarloSettings
+from ...sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
+from ...sampling.relaxation import RelaxationSettings
+from ...sampling.selection import FarthestPointSelection, SelectionSettings
+from .problems import CampaignInconsistency, Problem
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 

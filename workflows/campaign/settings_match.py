@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from ..fitting.data_sets import DataSet
-from .campaign import Campaign
-from .campaign_problems import CampaignFileError, Key, Problem, closest
+from ...fitting.data_sets import DataSet
+from .problems import CampaignFileError, Key, Problem, closest
+from .settings import Campaign
 
 
 def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> None:

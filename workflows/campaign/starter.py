@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from ..errors import InputError
-from .campaign import Campaign
-from .campaign_problems import closest, show_value
-from .campaign_schema import FieldEntry, field_entries
-from .campaign_yaml import parse_yaml
+from ...core.errors import InputError
+from .problems import closest, show_value
+from .schema import FieldEntry, field_entries
+from .settings import Campaign
+from .yaml_lines import parse_yaml
 
 COMMENT_WIDTH = 100
 EXPERT_SECTIONS = frozenset({"contacts", "descriptor", "guard"})

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from ase import Atoms
 
-from ..fitting.settings import Regularisation
-from .analyses import chosen_analyses
-from .analyses.locality import charge_fit_problems
-from .campaign import Campaign
-from .campaign_problems import Problem
+from ...fitting.settings import Regularisation
+from ..analyses import chosen_analyses
+from ..analyses.locality import charge_fit_problems
 from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
+from .problems import Problem
+from .settings import Campaign
 
 MAX_ATOMS = 20_000
 MIN_VOLUME_PER_ATOM_A3 = 1.0
@@ -95,7 +95,7 @@ def _core(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
     if campaign.gap.core is None:
         return
     # Compiled code, which campaigns without a core need not load.
-    from ..fitting.cores import core_of, unknown_to_core
+    from ...fitting.cores import core_of, unknown_to_core
 
     core = core_of(campaign.gap)
     unknown = [] if core is None else unknown_to_core(core, species)

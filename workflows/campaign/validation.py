@@ -10,17 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ..store.document_keys import RULE, unstorable_keys
-from .campaign import Campaign
-from .campaign_problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
-from .campaign_schema import (
-    allowed_at,
-    allowed_keys,
-    choices_at,
-    choices_of_variant,
-    suggest_key,
-    variant_keys,
-)
+from ...store.document_keys import RULE, unstorable_keys
+from .problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
+from .schema import allowed_at, allowed_keys, choices_at, choices_of_variant, suggest_key, variant_keys
+from .settings import Campaign
 
 # Stand-ins while the rest of a faulty file is checked; nobody sees them.
 _PLACEHOLDERS = {"name": "placeholder", "structure": "placeholder"}

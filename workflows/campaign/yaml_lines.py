@@ -27,7 +27,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from .campaign_problems import Key, Problem
+from .problems import Key, Problem
 
 MAX_DEPTH = 12
 MAX_NUMBER = 1e12

@@ -25,24 +25,18 @@ from ase.io import write as write_structure
 from ase.io.lammpsdata import write_lammps_data
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .. import __version__
-from ..errors import InputError, IonloopError
-from ..fitting.data_sets import DataSet, isolated_atom, write_extxyz
-from ..fitting.gap_fit import POTENTIAL_FILE
-from ..fitting.models import MANIFEST_FILE
-from ..fitting.settings import BaselineSettings
-from ..states import State
-from ..store.artefacts import explain_os_error, sha256_of
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from ..store.queries import (
-    ISOLATED_ATOM_SAMPLER,
-    MODEL_KINDS,
-    labelled,
-    labels_by_configuration,
-    unknown_value,
-)
-from ..store.records import CampaignRecord, ConfigurationRecord, ModelRecord
+from ... import __version__
+from ...core.errors import InputError, IonloopError
+from ...core.states import State
+from ...fitting.data_sets import DataSet, isolated_atom, write_extxyz
+from ...fitting.gap_fit import POTENTIAL_FILE
+from ...fitting.models import MANIFEST_FILE
+from ...fitting.settings import BaselineSettings
+from ...store.artefacts import explain_os_error, sha256_of
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, MODEL_KINDS, labelled, labels_by_configuration, unknown_value
+from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 
 CHECKSUM_FILE = "SHA256SUMS"
 README_FILE = "README.md"

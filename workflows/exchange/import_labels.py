@@ -10,30 +10,26 @@ import numpy as np
 from ase import Atoms
 from pydantic import TypeAdapter
 
-from ..errors import InputError
-from ..fitting.consistency import check_one_reference, version_in
-from ..fitting.data_sets import DataSet, LabelledConfiguration
-from ..fitting.reading import FileUnits, LabelFile, LabelKeys, LabelRequest, read_labels
-from ..fitting.reading.labels import check_units
-from ..fitting.reading.repeats import (
-    ENERGY_TOLERANCE_EV,
-    FORCE_TOLERANCE_EV_PER_A,
-    STRESS_TOLERANCE_EV_PER_A3,
-)
-from ..labelling.checks import result_objection, structure_objection
-from ..labelling.outcome import Evaluation
-from ..labelling.settings import CommonSettings, EngineSettings, ImportedSettings, physics_of, settings_hash
-from ..states import State
-from ..store.connection import Store
-from ..store.identifiers import configuration_hash
-from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
-from ..store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
-from ..store.reference_guard import check_one_setting, differing_settings
-from ..tasks.assess import data_set_identifier
-from ..tasks.base import TaskParameters
-from ..tasks.label import add_configuration, configuration_identifier, label_identifier
-from .campaign import Campaign
-from .submission import software_versions
+from ...core.errors import InputError
+from ...core.states import State
+from ...fitting.consistency import check_one_reference, version_in
+from ...fitting.data_sets import DataSet, LabelledConfiguration
+from ...fitting.reading import FileUnits, LabelFile, LabelKeys, LabelRequest, read_labels
+from ...fitting.reading.labels import check_units
+from ...fitting.reading.repeats import ENERGY_TOLERANCE_EV, FORCE_TOLERANCE_EV_PER_A, STRESS_TOLERANCE_EV_PER_A3
+from ...labelling.checks import result_objection, structure_objection
+from ...labelling.outcome import Evaluation
+from ...labelling.settings import CommonSettings, EngineSettings, ImportedSettings, physics_of, settings_hash
+from ...store.connection import Store
+from ...store.identifiers import configuration_hash
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
+from ...store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
+from ...store.reference_guard import check_one_setting, differing_settings
+from ...tasks.assess import data_set_identifier
+from ...tasks.base import TaskParameters
+from ...tasks.label import add_configuration, configuration_identifier, label_identifier
+from ..campaign.settings import Campaign
+from ..submission.submission import software_versions
 
 SAMPLER_PREFIX = "imported-"
 _SHOWN = 10

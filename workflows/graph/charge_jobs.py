@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..store.identifiers import derive_seed
-from ..tasks.charges import FitChargesToErrorParameters
+from ...store.identifiers import derive_seed
+from ...tasks.charges import FitChargesToErrorParameters
 from .plan import Plan
 
 

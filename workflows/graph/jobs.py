@@ -12,8 +12,8 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, Workflow
 
-from ..store.connection import Store
-from ..tasks.base import IonloopTask, TaskParameters
+from ...store.connection import Store
+from ...tasks.base import IonloopTask, TaskParameters
 
 
 @dataclass(frozen=True)

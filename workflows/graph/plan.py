@@ -9,13 +9,13 @@ from typing import Any
 from ase import Atoms
 from pydantic import TypeAdapter
 
-from ..fitting.settings import BaselineSettings
-from ..labelling.settings import CommonSettings, EngineSettings
-from ..store.connection import Store
-from ..tasks.results import CHARGES
-from .campaign import Campaign
-from .change_log import change_log
-from .charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
+from ...fitting.settings import BaselineSettings
+from ...labelling.settings import CommonSettings, EngineSettings
+from ...store.connection import Store
+from ...tasks.results import CHARGES
+from ..campaign.change_log import change_log
+from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
+from ..campaign.settings import Campaign
 
 _ENGINE: TypeAdapter[CommonSettings] = TypeAdapter(EngineSettings)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..store.connection import Store
-from ..store.result_kinds import ERRORS
+from ...store.connection import Store
+from ...store.result_kinds import ERRORS
 from .stop_rule import GenerationErrors
 
 

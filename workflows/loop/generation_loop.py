@@ -12,24 +12,13 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
-from ..store.connection import Store
-from ..store.identifiers import derive_seed
-from ..tasks.assess import (
-    AssessParameters,
-    AssessTask,
-    ConcludeParameters,
-    ConcludeTask,
-)
-from ..tasks.charges import FitChargesToErrorTask
-from ..tasks.context import current_context
-from ..tasks.fit import (
-    CrossCheckParameters,
-    CrossCheckTask,
-    FitParameters,
-    FitTask,
-    model_identifier,
-)
-from ..tasks.initial import (
+from ...store.connection import Store
+from ...store.identifiers import derive_seed
+from ...tasks.assess import AssessParameters, AssessTask, ConcludeParameters, ConcludeTask
+from ...tasks.charges import FitChargesToErrorTask
+from ...tasks.context import current_context
+from ...tasks.fit import CrossCheckParameters, CrossCheckTask, FitParameters, FitTask, model_identifier
+from ...tasks.initial import (
     INITIAL_DYNAMICS,
     LITHIUM_MONTE_CARLO,
     InitialDynamicsParameters,
@@ -39,24 +28,17 @@ from ..tasks.initial import (
     RelaxDistributionParameters,
     RelaxDistributionTask,
 )
-from ..tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
-from ..tasks.locality import FitChargesParameters
-from ..tasks.sample import (
-    SAMPLED,
-    SampleParameters,
-    SampleTask,
-    SelectParameters,
-    SelectTask,
-    trajectory_identifier,
-)
-from .analyses import chosen_analyses
-from .analyses.base import AnalysisPlan
-from .analyses.locality import charge_fit_jobs
-from .campaign import Campaign
-from .charge_jobs import charge_error_parameters
+from ...tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
+from ...tasks.locality import FitChargesParameters
+from ...tasks.sample import SAMPLED, SampleParameters, SampleTask, SelectParameters, SelectTask, trajectory_identifier
+from ..analyses import chosen_analyses
+from ..analyses.base import AnalysisPlan
+from ..analyses.locality import charge_fit_jobs
+from ..campaign.settings import Campaign
+from ..graph.charge_jobs import charge_error_parameters
+from ..graph.jobs import Graph, Job, missing_part
+from ..graph.plan import Plan, load_plan
 from .error_history import error_history
-from .jobs import Graph, Job, missing_part
-from .plan import Plan, load_plan
 from .stop_rule import StopSettings, Verdict, stop_verdict
 
 FINAL = "final"

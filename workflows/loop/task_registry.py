@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @cache
 def registered_tasks() -> Mapping[str, type[FiretaskBase]]:
     """Return every Firetask that there is, by name; what all of them need is imported now, not before."""
-    from ..tasks.all_tasks import TASKS
+    from ...tasks.all_tasks import TASKS
     from .generation_loop import GrowGeneration, GrowLabels
 
     found: tuple[Any, ...] = (*TASKS, GrowGeneration, GrowLabels)
@@ -22,6 +22,6 @@ def registered_tasks() -> Mapping[str, type[FiretaskBase]]:
 
 def admit_registered_tasks() -> None:
     """Let this process make jobs of the registered Firetasks from documents, and of nothing else."""
-    from ..store.registered_tasks import restrict_tasks
+    from ...store.jobs.registered_tasks import restrict_tasks
 
     restrict_tasks(registered_tasks())

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from ..tasks.all_tasks import TASKS
-from .campaign_problems import ABSENT, CampaignFileError, CampaignInconsistency, Key, Problem, closest
-from .campaign_validation import key_in_data, value_at
-from .campaign_yaml import YamlDocument, parse_yaml
+from ...tasks.all_tasks import TASKS
+from ..campaign.problems import ABSENT, CampaignFileError, CampaignInconsistency, Key, Problem, closest
+from ..campaign.validation import key_in_data, value_at
+from ..campaign.yaml_lines import YamlDocument, parse_yaml
 
 SchedulerName = Literal["slurm", "pbs", "lsf"]
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..store.artefacts import atomic_file
-from ..store.connection import Store
-from ..store.server import CREDENTIALS_VARIABLE, KEY_PASSWORD_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
+from ...core.errors import InputError
+from ...store.artefacts import atomic_file
+from ...store.connection import Store
+from ...store.server import CREDENTIALS_VARIABLE, KEY_PASSWORD_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
 from .cluster_profile import ClusterProfile
 from .pilot_settings import PilotSettings
-from .scheduler import Scheduler
-from .schedulers import scheduler_of
+from .schedulers.contract import Scheduler
+from .schedulers.registry import scheduler_of
 
 # The number of the job, %j, included.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_.,:+@/=%-]+")

@@ -19,14 +19,14 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from ..errors import InputError, IonloopError
-from ..processes import has_ended, has_rebooted, process_document, process_name
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
+from ...core.errors import InputError, IonloopError
+from ...core.processes import has_ended, has_rebooted, process_document, process_name
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ..running.lost_jobs import recover_lost_jobs
+from ..submission.holds import Hold, all_controls, enforce_budget
 from .cluster_profile import ClusterProfile
-from .holds import Hold, all_controls, enforce_budget
 from .job_script import ScriptRequest, job_script, pilot_settings, refuse_secrets, write_private
-from .lost_jobs import recover_lost_jobs
 from .queue_jobs import (
     UNCLEAR_LIMIT_S,
     QueueJob,
@@ -39,8 +39,8 @@ from .queue_jobs import (
     reconcile,
     settle_submission,
 )
-from .scheduler import COUNTED, QueueState, Scheduler, SchedulerError, UnclearSubmission
-from .schedulers import scheduler_of
+from .schedulers.contract import COUNTED, QueueState, Scheduler, SchedulerError, UnclearSubmission
+from .schedulers.registry import scheduler_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import IonloopError
-from ..store.connection import Store
-from .heartbeat import ENVIRONMENT_EXIT
-from .lost_jobs import Loss, recover_lost_jobs
+from ...core.errors import IonloopError
+from ...store.connection import Store
+from ..running.heartbeat import ENVIRONMENT_EXIT
+from ..running.lost_jobs import Loss, recover_lost_jobs
+from ..running.worker_process import WorkerProcess, end_workers, last_line, start_worker
 from .pilot_settings import ENDS_AT_VARIABLE, QUEUE_JOB_VARIABLE, PilotSettings
 from .queue_jobs import QueueJob, adopt_queue_job, note_pilot_end
-from .scheduler import QueueState
-from .worker_process import WorkerProcess, end_workers, last_line, start_worker
+from .schedulers.contract import QueueState
 
 POLL_S = 0.5
 GRACE_S = 20.0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import InputError
+from ...core.errors import InputError
+from ..running.worker_limits import WorkerLimits, end_of_allocation
 from .queue_jobs import queue_job_id
-from .worker_limits import WorkerLimits, end_of_allocation
 
 ENDS_AT_VARIABLE = "IONLOOP_ALLOCATION_ENDS_AT"
 QUEUE_JOB_VARIABLE = "IONLOOP_QUEUE_JOB"

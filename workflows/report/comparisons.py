@@ -14,35 +14,35 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..analysis.arrhenius import ArrheniusResult
-from ..analysis.conductivity import ConductivityResult
-from ..analysis.figures import Look, compared_look, model_look, model_name
-from ..analysis.figures_barriers import PathEnergies, barrier_figure
-from ..analysis.figures_conductivity import (
+from ...analysis.barriers.figures import PathEnergies, barrier_figure
+from ...analysis.conductivity.arrhenius import ArrheniusResult
+from ...analysis.conductivity.figures import (
     ArrheniusSeries,
     arrhenius_figure,
     conductivity_length_figure,
     displacement_figure,
 )
-from ..analysis.figures_defects import FieldCurve, SeparationPoints, compared_fields_figure, separation_figure
-from ..analysis.figures_energy_volume import EnergyVolumeCurve, energy_volume_figure
-from ..analysis.figures_locality import LocalitySeries, compared_localities_figure, locality_figure
-from ..analysis.locality import LocalityResult
-from ..errors import InputError, IonloopError
-from ..store.connection import Store
-from ..store.records import ResultRecord
-from ..tasks.barriers import BARRIER_KIND
-from ..tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND, result_from_values
-from ..tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND
-from ..tasks.energy_volume import CURVE_KIND
-from ..tasks.locality import LOCALITY_KIND
-from ..tasks.results import load_arrays
-from .analyses.barriers import path_energies
-from .analyses.conductivity import arrhenius_series, displacement_series, length_series
-from .analyses.defect_sections import field_curve
-from .analyses.energy_volume import energy_volume_curve
-from .analyses.locality import result_of
-from .report_sections import FigureBlock
+from ...analysis.conductivity.transport import ConductivityResult
+from ...analysis.defects.figures import FieldCurve, SeparationPoints, compared_fields_figure, separation_figure
+from ...analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
+from ...analysis.figures import Look, compared_look, model_look, model_name
+from ...analysis.locality.curves import LocalityResult
+from ...analysis.locality.figures import LocalitySeries, compared_localities_figure, locality_figure
+from ...core.errors import InputError, IonloopError
+from ...store.connection import Store
+from ...store.records import ResultRecord
+from ...tasks.barriers import BARRIER_KIND
+from ...tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND, result_from_values
+from ...tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND
+from ...tasks.energy_volume import CURVE_KIND
+from ...tasks.locality import LOCALITY_KIND
+from ...tasks.results import load_arrays
+from ..analyses.barriers import path_energies
+from ..analyses.conductivity import arrhenius_series, displacement_series, length_series
+from ..analyses.defect_sections import field_curve
+from ..analyses.energy_volume import energy_volume_curve
+from ..analyses.locality import result_of
+from ..analyses.sections import FigureBlock
 
 MOST_PAIRS: Final = 4
 """Defect pairs that are followed through fields, of each result."""

@@ -16,18 +16,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.errors import ModelErrors, ParityData, parity_data
-from ..analysis.figures import ErrorSeries
-from ..analysis.locality import LocalityBound
-from ..errors import IonloopError
-from ..fitting.models import load_model
-from ..states import State
-from ..store.artefacts import atomic_file
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from ..store.identifiers import identifier
-from ..store.queries import ISOLATED_ATOM_SAMPLER, labelled, labels_by_configuration
-from ..store.records import (
+from ...analysis.errors.statistics import ModelErrors, ParityData, parity_data
+from ...analysis.figures import ErrorSeries
+from ...analysis.locality.curves import LocalityBound
+from ...core.errors import IonloopError
+from ...core.states import State
+from ...fitting.models import load_model
+from ...store.artefacts import atomic_file
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ...store.identifiers import identifier
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labelled, labels_by_configuration
+from ...store.records import (
     CampaignRecord,
     ConfigurationRecord,
     LabelRecord,
@@ -35,13 +35,13 @@ from ..store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
-from .analyses import ANALYSES
-from .analyses.locality import locality_bounds
-from .ledger import failures
-from .report_sections import ReportSection
-from .status import CampaignStatus, FailedJob, campaign_status
-from .study_results import study_sections
+from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
+from ..analyses import ANALYSES
+from ..analyses.locality import locality_bounds
+from ..analyses.sections import ReportSection
+from ..studies.results import study_sections
+from ..watching.ledger import failures
+from ..watching.status import CampaignStatus, FailedJob, campaign_status
 
 CONCLUSION: Final = "conclusion"
 NEW: Final = "new"

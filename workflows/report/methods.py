@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .campaign import Campaign
-from .report_text import Citation
+from ..campaign.settings import Campaign
+from .text import Citation
 
 _REFERENCE = re.compile(
     r"(?P<author>.+), (?P<journal>[^,]+) (?P<year>\d{4}), (?P<volume>[^,]+), (?P<pages>[^,]+)", re.DOTALL

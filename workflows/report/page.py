@@ -16,18 +16,18 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from ruamel.yaml import YAML
 
-from .. import __version__
-from ..analysis import figures
-from ..analysis.figures_errors import magnitude_errors
-from ..analysis.figures_locality import add_locality_bounds
-from ..states import State
-from ..store.artefacts import atomic_file
-from ..store.connection import Store
-from .campaign import Campaign
-from .report_data import ModelSummary, ReportData, collect, root_mean_square
-from .report_methods import bibtex, methods_paragraph
-from .report_sections import numeric_columns
-from .report_text import CITATIONS, Citation, bytes_text, duration, moment, three_digits, verdict
+from ... import __version__
+from ...analysis import figures
+from ...analysis.errors.figures import magnitude_errors
+from ...analysis.locality.figures import add_locality_bounds
+from ...core.states import State
+from ...store.artefacts import atomic_file
+from ...store.connection import Store
+from ..analyses.sections import numeric_columns
+from ..campaign.settings import Campaign
+from .data import ModelSummary, ReportData, collect, root_mean_square
+from .methods import bibtex, methods_paragraph
+from .text import CITATIONS, Citation, bytes_text, duration, moment, three_digits, verdict
 
 TEMPLATE: Final = "report.html.j2"
 MILLI: Final = 1000.0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..states import State
+from ...core.states import State
 
 if TYPE_CHECKING:
-    from .report_data import ReportData
+    from .data import ReportData
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..processes import has_ended
-from ..store.connection import Store
-from ..store.hearts import SILENCE_S, is_dead
+from ...core.processes import has_ended
+from ...store.connection import Store
+from ...store.jobs.hearts import SILENCE_S, is_dead
 
 PROCESS_FIELDS = {"host": 1, "pid": 1, "machine": 1, "boot": 1, "heartbeat": 1}
 """What must be known of a worker to tell whether it lives."""

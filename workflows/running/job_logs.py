@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..store.connection import Store
-from ..store.records import LabelRecord
+from ...core.errors import InputError
+from ...store.connection import Store
+from ...store.records import LabelRecord
 from .heartbeat import worker_of
 
 LINES = 5

@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import IonloopError
-from ..store.connection import Store
-from ..store.repair import repair
+from ...core.errors import IonloopError
+from ...store.care.repair import repair
+from ...store.connection import Store
+from ..loop.task_registry import admit_registered_tasks
+from ..queue.schedulers.contract import QueueState
 from .heartbeat import PROCESS_FIELDS, has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
-from .registry import admit_registered_tasks
-from .scheduler import QueueState
 
 logger = logging.getLogger(__name__)
 

@@ -26,21 +26,21 @@ from fireworks.core import rocket as fireworks_rocket
 from fireworks.core.rocket_launcher import launch_rocket
 from pymongo.errors import PyMongoError
 
-from ..errors import Busy, IonloopError
-from ..labelling.engine_process import on_engine_failure
-from ..labelling.temporary import remove_leftovers
-from ..processes import process_document, process_name
-from ..store.connection import Store
-from ..store.hearts import HEARTBEAT_S
-from ..store.retrying import StoreUnreachable
-from ..tasks.context import TaskContext, task_context
-from .continuation import is_remaking
+from ...core.errors import Busy, IonloopError
+from ...core.processes import process_document, process_name
+from ...labelling.process.engine_process import on_engine_failure
+from ...labelling.process.temporary import remove_leftovers
+from ...store.connection import Store
+from ...store.jobs.hearts import HEARTBEAT_S
+from ...store.retrying import StoreUnreachable
+from ...tasks.context import TaskContext, task_context
+from ..loop.task_registry import admit_registered_tasks
+from ..queue.schedulers.contract import QueueState
+from ..submission.continuation import is_remaking
+from ..submission.holds import Hold, all_controls, charge, control_of, enforce_budget
 from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts
-from .holds import Hold, all_controls, charge, control_of, enforce_budget
 from .job_logs import own_log
 from .lost_jobs import Loss, busy_pause_s, put_back, put_back_as_busy, recover_lost_jobs
-from .registry import admit_registered_tasks
-from .scheduler import QueueState
 from .worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, job_queries
 
 SERVER_PATIENCE_S = 12 * 3600.0

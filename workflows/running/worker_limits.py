@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..errors import IonloopError
-from .holds import Control
-from .scheduler_commands import run_command
+from ...core.errors import IonloopError
+from ..queue.schedulers.commands import run_command
+from ..submission.holds import Control
 
 RESUMABLE_KINDS = frozenset(
     {

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..processes import process_name
-from ..store.connection import Store
+from ...core.processes import process_name
+from ...store.connection import Store
 
 _LOG_TAIL_BYTES = 4096
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..analysis.figures_studies import (
+from ...analysis.studies.figures import (
     diffusivities_of_models,
     diffusivity_against_size,
     energy_error_against_size,
     error_against_size,
     label_and_model_errors,
 )
-from ..analysis.studies import (
+from ...analysis.studies.studies import (
     UNITS,
     DataSizeStudy,
     ModelTransport,
@@ -21,18 +21,18 @@ from ..analysis.studies import (
     flat_down_to,
     force_errors_by_element,
 )
-from ..errors import InputError
-from ..fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom
-from ..fitting.reading.isolated import stand_in
-from ..states import State
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from ..store.identifiers import identifier
-from ..store.queries import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
-from ..store.records import ResultRecord
-from ..store.reference_guard import allowed_versions, check_one_setting
-from .analyses.conductivity import show
-from .report_sections import FigureBlock, ReportSection, TableBlock, TextBlock
+from ...core.errors import InputError
+from ...core.states import State
+from ...fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom
+from ...fitting.reading.isolated import stand_in
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ...store.identifiers import identifier
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
+from ...store.records import ResultRecord
+from ...store.reference_guard import allowed_versions, check_one_setting
+from ..analyses.conductivity import show
+from ..analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
 DATA_SIZE = "data-size"
 REFERENCE_QUALITY = "reference-quality"

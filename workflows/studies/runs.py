@@ -15,9 +15,9 @@ from ase.calculators.calculator import Calculator
 from ase.formula import Formula
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from ..analysis.conductivity import FEWEST_FRAMES, Carrier, analyse_conductivity
-from ..analysis.errors import evaluate_errors
-from ..analysis.studies import (
+from ...analysis.conductivity.transport import FEWEST_FRAMES, Carrier, analyse_conductivity
+from ...analysis.errors.statistics import evaluate_errors
+from ...analysis.studies.studies import (
     DataSizeStudy,
     ModelTransport,
     QualityModel,
@@ -28,21 +28,21 @@ from ..analysis.studies import (
     hold_out,
     label_differences,
 )
-from ..analysis.trajectories import Trajectory, read_trajectory
-from ..errors import InputError
-from ..fitting.consistency import reference_name
-from ..fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
-from ..fitting.gap_fit import FitLimits
-from ..fitting.models import ModelManifest, fit_model, load_model
-from ..fitting.settings import BaselineSettings, GapSettings, ModelKind
-from ..labelling.registry import engine_of
-from ..labelling.runner import label
-from ..labelling.scratch import structure_hash
-from ..labelling.settings import CommonSettings, settings_hash
-from ..labelling.versions import NOT_KNOWN, version_that_counts
-from ..sampling.molecular_dynamics import MolecularDynamicsSettings, TrajectoryEnd, run_langevin, steps_for
-from ..sampling.selection import FarthestPointSelection, select
-from ..states import State
+from ...analysis.trajectories.reading import Trajectory, read_trajectory
+from ...core.errors import InputError
+from ...core.states import State
+from ...fitting.consistency import reference_name
+from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
+from ...fitting.gap_fit import FitLimits
+from ...fitting.models import ModelManifest, fit_model, load_model
+from ...fitting.settings import BaselineSettings, GapSettings, ModelKind
+from ...labelling.registry import engine_of
+from ...labelling.runner import label
+from ...labelling.scratch import structure_hash
+from ...labelling.settings import CommonSettings, settings_hash
+from ...labelling.versions import NOT_KNOWN, version_that_counts
+from ...sampling.molecular_dynamics import MolecularDynamicsSettings, TrajectoryEnd, run_langevin, steps_for
+from ...sampling.selection import FarthestPointSelection, select
 
 Progress = Callable[[str], None]
 

@@ -12,20 +12,20 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ..labelling.settings import CommonSettings, physics_of
-from ..states import State
-from ..store.artefacts import artefacts_in
-from ..store.connection import Store
-from ..store.records import ResultRecord
-from ..store.result_kinds import PARITY
-from ..tasks.assess import ConcludeTask
-from ..tasks.base import IonloopTask
-from ..tasks.sample import VARIANCE
-from .change_log import change_log, note_carried_out
-from .generation_loop import end_of_loop, final_graph, final_stage, generation_graph
-from .jobs import Graph, Job, missing_part
-from .plan import load_plan
-from .registry import registered_tasks
+from ...core.states import State
+from ...labelling.settings import CommonSettings, physics_of
+from ...store.artefacts import artefacts_in
+from ...store.connection import Store
+from ...store.records import ResultRecord
+from ...store.result_kinds import PARITY
+from ...tasks.assess import ConcludeTask
+from ...tasks.base import IonloopTask
+from ...tasks.sample import VARIANCE
+from ..campaign.change_log import change_log, note_carried_out
+from ..graph.jobs import Graph, Job, missing_part
+from ..graph.plan import load_plan
+from ..loop.generation_loop import end_of_loop, final_graph, final_stage, generation_graph
+from ..loop.task_registry import registered_tasks
 
 AGAIN = "again"
 _REMAKE_PRIORITY = 100

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ..fitting.data_sets import DataSet, LabelledConfiguration
-from ..fitting.native.fit_inputs import FitResources
-from ..fitting.native.growth import growth_limit
-from ..fitting.preflight import (
+from ...fitting.data_sets import DataSet, LabelledConfiguration
+from ...fitting.native.sparse_fit.fit_inputs import FitResources
+from ...fitting.native.sparse_fit.growth import growth_limit
+from ...fitting.preflight import (
     SECONDS_PER_COVARIANCE_TERM,
     SECONDS_PER_DESCRIPTOR_DERIVATIVE,
     SECONDS_PER_FACTORISATION_TERM,
@@ -21,11 +21,11 @@ from ..fitting.preflight import (
     available_memory_bytes,
     estimate_cost,
 )
-from ..fitting.settings import GapSettings
-from .analyses import chosen_analyses
-from .analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
-from .analyses.locality import charge_fit_cost
-from .campaign import Campaign
+from ...fitting.settings import GapSettings
+from ..analyses import chosen_analyses
+from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
+from ..analyses.locality import charge_fit_cost
+from ..campaign.settings import Campaign
 
 BYTES_PER_REAL = 8
 RECORD_BYTES_PER_ATOM = 400

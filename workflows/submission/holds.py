@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..store.connection import Store
+from ...store.connection import Store
 
 _BUDGET = "budget:"
 

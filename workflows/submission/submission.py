@@ -12,19 +12,19 @@ from typing import Any
 from ase import Atoms
 from pydantic import ValidationError
 
-from ..errors import InputError
-from ..states import State
-from ..store.connection import Store
-from ..store.records import CampaignRecord, Structure
-from .campaign import Campaign
-from .campaign_changes import Change, Stage, changes
-from .campaign_file import load_campaign_structure, read_campaign
-from .change_log import note_changes
+from ...core.errors import InputError
+from ...core.states import State
+from ...store.connection import Store
+from ...store.records import CampaignRecord, Structure
+from ..campaign.change_log import note_changes
+from ..campaign.changes import Change, Stage, changes
+from ..campaign.file import load_campaign_structure, read_campaign
+from ..campaign.settings import Campaign
+from ..graph.jobs import missing_part
+from ..graph.plan import load_plan
+from ..loop.generation_loop import FINAL, initial_graph
 from .continuation import NOTHING, CarriedOn, carry_on
-from .generation_loop import FINAL, initial_graph
 from .holds import take_budget_from_file
-from .jobs import missing_part
-from .plan import load_plan
 
 _VERSIONS_OF = (
     "ionloop",

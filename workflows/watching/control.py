@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import InputError
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from .holds import Control, Hold, control_of, decide, over_budget
-from .queue_jobs import cancel_queue_jobs, check_reach
-from .scheduler import Scheduler
-from .schedulers import scheduler_of
+from ...core.errors import InputError
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ..queue.queue_jobs import cancel_queue_jobs, check_reach
+from ..queue.schedulers.contract import Scheduler
+from ..queue.schedulers.registry import scheduler_of
+from ..submission.holds import Control, Hold, control_of, decide, over_budget
 
 MAX_PRIORITY = 100
 

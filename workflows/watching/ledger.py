@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import InputError
-from ..states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from ..store.queries import campaign_labels
-from ..store.records import LabelRecord
-from ..store.refusals import REFUSAL, refused_jobs
-from .job_logs import job_log, label_log
-from .registry import admit_registered_tasks
+from ...core.errors import InputError
+from ...core.states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ...store.jobs.refusals import REFUSAL, refused_jobs
+from ...store.queries.rows import campaign_labels
+from ...store.records import LabelRecord
+from ..loop.task_registry import admit_registered_tasks
+from ..running.job_logs import job_log, label_log
 from .status import FailedJob, answered_configurations, job_documents
 
 LABEL_RECORD = "label"
@@ -208,9 +208,9 @@ def _retry_label(store: Store, campaign: str, label: LabelRecord) -> None:
         store.launchpad.rerun_fw(job["fw_id"])
         return
     # To look at failures loads none of what makes jobs.
-    from .generation_loop import label_job
-    from .jobs import Graph, missing_part
-    from .plan import load_plan
+    from ..graph.jobs import Graph, missing_part
+    from ..graph.plan import load_plan
+    from ..loop.generation_loop import label_job
 
     again = label_job(load_plan(store, campaign).campaign, label.generation, label.configuration, attempt)
     graph = missing_part(store, campaign, Graph((again,)))

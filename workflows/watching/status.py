@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..states import UNSUCCESSFUL, State
-from ..store.campaigns import find_campaign
-from ..store.connection import Store
-from ..store.queries import ISOLATED_ATOM_SAMPLER, engine_hash
-from ..store.records import CampaignRecord, as_utc
-from ..store.refusals import REFUSAL, is_readable
-from .error_history import error_history
-from .holds import Control, Hold, budget_of, control_of, core_hours
-from .lost_jobs import losses_by_cause
-from .queue_jobs import count_by_state, queue_jobs
+from ...core.states import UNSUCCESSFUL, State
+from ...store.campaigns import find_campaign
+from ...store.connection import Store
+from ...store.jobs.refusals import REFUSAL, is_readable
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash
+from ...store.records import CampaignRecord, as_utc
+from ..loop.error_history import error_history
+from ..queue.queue_jobs import count_by_state, queue_jobs
+from ..running.lost_jobs import losses_by_cause
+from ..submission.holds import Control, Hold, budget_of, control_of, core_hours
 
 # FireWorks' states in ours. An archived or paused job will not run unless a person says so.
 FIREWORKS_STATES = {

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import IonloopError
-from ..store.connection import Store
-from .heartbeat import ENVIRONMENT_EXIT, hopes_for_workers
-from .lost_jobs import recover_lost_jobs
+from ...core.errors import IonloopError
+from ...store.connection import Store
+from ..running.heartbeat import ENVIRONMENT_EXIT, hopes_for_workers
+from ..running.lost_jobs import recover_lost_jobs
+from ..running.worker_process import WorkerProcess, end_workers, last_line, start_worker
 from .status import CampaignStatus, campaign_status
-from .worker_process import WorkerProcess, end_workers, last_line, start_worker
 
 logger = logging.getLogger(__name__)
 

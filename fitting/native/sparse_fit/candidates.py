@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data_sets import DataSet
-from ..settings import GapSettings, SoapSettings, ThreeBodySettings, TwoBodySettings
+from ...data_sets import DataSet
+from ...settings import GapSettings, SoapSettings, ThreeBodySettings, TwoBodySettings
+from ..three_body.triplets import components, find_triplets, triplet_keys
 from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
 from .growth import growth_limit, most_new_points, uncovered_points
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, rows_not_in, select_points, thin
-from .triplets import components, find_triplets, triplet_keys
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

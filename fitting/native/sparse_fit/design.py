@@ -11,13 +11,16 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ..gap_fit import descriptor_strings
-from ..settings import GapSettings, ThreeBodySettings, TwoBodySettings
-from .descriptor_strings import SoapDescriptor, TripletDescriptor, parse_descriptor
-from .environments import ElementPairs, chunks, environments, find_pairs, power_spectra, sort_by_element
-from .gap_xml import GAP_VERSION, Coordinate, GapModel
-from .neighbours import NeighbourPairs
+from ....core.errors import InputError
+from ...gap_fit import descriptor_strings
+from ...settings import GapSettings, ThreeBodySettings, TwoBodySettings
+from ..descriptor_strings import SoapDescriptor, TripletDescriptor, parse_descriptor
+from ..environments import ElementPairs, chunks, environments, find_pairs, power_spectra, sort_by_element
+from ..gap_xml import GAP_VERSION, Coordinate, GapModel
+from ..neighbours import NeighbourPairs
+from ..three_body.triplet_kernel import TripletKernel
+from ..three_body.triplet_rows import TripletPoints, add_triplet_rows
+from ..three_body.triplets import cutoffs_of_components
 from .row_cache import ROWS_VERSION, digest_of
 from .rows import (
     ATOMS_PER_CHUNK,
@@ -32,9 +35,6 @@ from .rows import (
 )
 from .solve import PriorBlock
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
-from .triplet_kernel import TripletKernel
-from .triplet_rows import TripletPoints, add_triplet_rows
-from .triplets import cutoffs_of_components
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

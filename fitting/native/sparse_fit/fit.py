@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ...errors import InputError, IonloopError
-from ..cores import core_of, without_core
-from ..data_sets import DataSet, LabelledConfiguration, write_text_durably
-from ..gap_fit import POTENTIAL_FILE, label_sigmas
-from ..preflight import check_data
-from ..settings import GapSettings
+from ....core.errors import InputError, IonloopError
+from ...cores import core_of, without_core
+from ...data_sets import DataSet, LabelledConfiguration, write_text_durably
+from ...gap_fit import POTENTIAL_FILE, label_sigmas
+from ...preflight import check_data
+from ...settings import GapSettings
+from ..gap_xml import GapModel, write_gap_xml
 from .candidates import choose_sparse_points, selection_bytes
 from .design import Descriptors, RowBuilder, sparse_points_of
 from .fit_errors import ConfigurationErrors, FitErrors
 from .fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
-from .gap_xml import GapModel, write_gap_xml
 from .linear_system import ScaledTargets, Workshop, factorise, required_bytes, residuals_of
 from .row_cache import RowCache
 from .row_source import RowSource

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ....core.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data_sets import DataSet
-from ..settings import GapSettings
+from ...data_sets import DataSet
+from ...settings import GapSettings
 from .row_cache import DEFAULT_CACHE_LIMIT_MB
 from .sparse_points import SparsePoints
 

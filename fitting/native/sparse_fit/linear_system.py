@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dgemm
 from threadpoolctl import threadpool_limits
 
-from ..data_sets import LabelledConfiguration
+from ...data_sets import LabelledConfiguration
 from .design import RowBuilder
 from .fit_inputs import FitProgress, ParallelMap, ProgressCallback, Stage
 from .row_source import RowCounts, RowSource

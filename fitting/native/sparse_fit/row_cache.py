@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import IonloopError
+from ....core.errors import IonloopError
 
 FloatArray = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data_sets import LabelledConfiguration
+from ...data_sets import LabelledConfiguration
 from .design import RowBuilder
 from .row_cache import RowCache
 

@@ -10,7 +10,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import IonloopError
+from ....core.errors import IonloopError
 
 FloatArray = NDArray[np.float64]
 

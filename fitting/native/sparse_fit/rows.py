@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler import numba
-from .environments import Environments, power_spectra
+from ...compiler import numba
+from ..environments import Environments, power_spectra
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

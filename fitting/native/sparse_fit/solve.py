@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dtpqrt
 
-from ...errors import IonloopError
+from ....core.errors import IonloopError
 
 FloatArray = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from ...errors import InputError
-from ..settings import SparseMethod
+from ....core.errors import InputError
+from ...settings import SparseMethod
 from .row_cache import digest_of
 
 FloatArray = NDArray[np.float64]

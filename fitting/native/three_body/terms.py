@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from ...errors import IonloopError
-from ..compiler import numba
-from .descriptor_strings import WITH_QUIPPY, TripletDescriptor
-from .gap_xml import Coordinate
-from .neighbours import NeighbourPairs
-from .scratch import Scratch
+from ....core.errors import IonloopError
+from ...compiler import numba
+from ..descriptor_strings import WITH_QUIPPY, TripletDescriptor
+from ..gap_xml import Coordinate
+from ..neighbours import NeighbourPairs
+from ..scratch import Scratch
 from .triplet_kernel import TripletKernel, sum_kernels
 from .triplet_tables import TripletTable, look_up, pieces, tabulate
 from .triplets import (

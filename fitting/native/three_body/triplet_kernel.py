@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler import numba
+from ...compiler import numba
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler import numba
-from .descriptor_strings import TripletDescriptor
-from .neighbours import NeighbourPairs
-from .three_body import chain_rule
+from ...compiler import numba
+from ..descriptor_strings import TripletDescriptor
+from ..neighbours import NeighbourPairs
+from .terms import chain_rule
 from .triplet_kernel import TripletKernel, kernel_row
 from .triplets import components, find_triplets, triplet_cutoff, triplet_instances
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler import numba
+from ...compiler import numba
 
 FloatArray = NDArray[np.float64]
 

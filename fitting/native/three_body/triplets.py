@@ -15,11 +15,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler import numba
-from .descriptor_strings import TripletDescriptor, TripletForm
-from .neighbours import NeighbourPairs
-from .scratch import Scratch
-from .soap_kernels import cutoff_function
+from ...compiler import numba
+from ..descriptor_strings import TripletDescriptor, TripletForm
+from ..neighbours import NeighbourPairs
+from ..scratch import Scratch
+from ..soap_kernels import cutoff_function
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.barriers import (
+from ionloop.analysis.barriers.bands import (
     BandFailed,
     BandSettings,
     BarrierSettings,
@@ -25,7 +25,7 @@ from ionloop.analysis.barriers import (
     relax_band,
 )
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
 SADDLE_TOLERANCE_EV = 0.02
 # Müller, Brown, Theor. Chim. Acta 1979, 53, 75: minima and saddle points of their surface, and its heights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.figures_barriers import (
+from ionloop.analysis.barriers.figures import (
     PathEnergies,
     SiteNetwork,
     barrier_figure,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase.units import kB
 
-from ionloop.analysis.arrhenius import UNITS, ArrheniusResult, ChargeCarriers, fit_arrhenius
-from ionloop.errors import InputError
+from ionloop.analysis.conductivity.arrhenius import UNITS, ArrheniusResult, ChargeCarriers, fit_arrhenius
+from ionloop.core.errors import InputError
 
 # Li7P3S11 in Hajibabaei, Kim, J. Phys. Chem. Lett. 2021, 12, 8115; the refit is this project's, V = 829.35 Å³.
 SGPR_TEMPERATURES_K = (600.0, 700.0, 800.0, 1000.0)

@@ -7,7 +7,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from ionloop.analysis.conductivity import (
+from ionloop.analysis.conductivity.diffusion import Estimate, TransportSettings, find_window, slope_weights
+from ionloop.analysis.conductivity.mean_squared_displacement import mean_squared_displacements, spread_lags
+from ionloop.analysis.conductivity.transport import (
     UNITS,
     Carrier,
     ConductivityResult,
@@ -15,10 +17,8 @@ from ionloop.analysis.conductivity import (
     conductivity_against_length,
     conductivity_mS_per_cm,
 )
-from ionloop.analysis.diffusion import Estimate, TransportSettings, find_window, slope_weights
-from ionloop.analysis.mean_squared_displacement import mean_squared_displacements, spread_lags
-from ionloop.analysis.trajectories import Trajectory
-from ionloop.errors import InputError
+from ionloop.analysis.trajectories.reading import Trajectory
+from ionloop.core.errors import InputError
 
 REPEATS = 30
 FEWEST_IN_INTERVAL = 26  # 95 % of 30 less two standard deviations

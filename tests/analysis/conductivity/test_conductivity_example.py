@@ -6,7 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "conductivity.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "conductivity.py"
 
 
 def test_the_example_finds_its_own_activation_energy(capsys):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ionloop.analysis.arrhenius import fit_arrhenius
-from ionloop.analysis.diffusion import Estimate
-from ionloop.analysis.figures_conductivity import (
+from ionloop.analysis.conductivity.arrhenius import fit_arrhenius
+from ionloop.analysis.conductivity.diffusion import Estimate
+from ionloop.analysis.conductivity.figures import (
     ArrheniusSeries,
     DisplacementSeries,
     LengthSeries,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.mean_squared_displacement import (
+from ionloop.analysis.conductivity.mean_squared_displacement import (
     brownian_covariance,
     direct_mean_squared_displacements,
     mean_squared_displacements,
@@ -62,7 +62,7 @@ def test_drift_and_the_choice_of_atoms():
 def test_chunks_change_nothing(monkeypatch):
     positions, lags = brownian(60, 7), np.arange(1, 30)
     whole = mean_squared_displacements(positions, lags)
-    monkeypatch.setattr("ionloop.analysis.mean_squared_displacement._CHUNK_VALUES", 1)
+    monkeypatch.setattr("ionloop.analysis.conductivity.mean_squared_displacement._CHUNK_VALUES", 1)
     np.testing.assert_allclose(mean_squared_displacements(positions, lags), whole, rtol=1e-13)
 
 

@@ -14,7 +14,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.mixing import SumCalculator
 from pydantic import ValidationError
 
-from ionloop.analysis.defect_sites import (
+from ionloop.analysis.defects.defect_sites import (
     DefectState,
     FrenkelPair,
     Vacancy,
@@ -24,7 +24,7 @@ from ionloop.analysis.defect_sites import (
     sample_vacancies,
     with_defect,
 )
-from ionloop.analysis.defects import (
+from ionloop.analysis.defects.formation import (
     BasinRules,
     Distribution,
     FieldSurroundings,
@@ -36,9 +36,9 @@ from ionloop.analysis.defects import (
 )
 from ionloop.analysis.electric_field import dipole_difference_eA
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import SlaterEwald
-from ionloop.sampling.crystals import build_crystal
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.sampling.structures.crystals import build_crystal
 
 PRECISE = FixedCellRelaxation(force_tolerance_eV_per_A=1e-4, max_step_A=0.1)
 ANALYTIC_EV = 1e-5

@@ -8,13 +8,13 @@ from ase.build import bulk
 from ase.calculators.mixing import SumCalculator
 from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 
-from ionloop.analysis.defect_sites import DefectState
-from ionloop.analysis.defects import FrenkelSettings
-from ionloop.analysis.figures_defects import FieldCurve, SeparationPoints, field_figure, separation_figure
+from ionloop.analysis.defects.defect_sites import DefectState
+from ionloop.analysis.defects.figures import FieldCurve, SeparationPoints, field_figure, separation_figure
+from ionloop.analysis.defects.formation import FrenkelSettings
+from ionloop.analysis.defects.frenkel_study import PairStudy, study_frenkel_pairs
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
-from ionloop.analysis.frenkel_study import PairStudy, study_frenkel_pairs
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 
 CHARGES = {"Na": 0.8, "Cl": -0.8}
 # Of the dipole: what the curvature between -0.05 and 0.05 V/Å leaves in the mean slope.

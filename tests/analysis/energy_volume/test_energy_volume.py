@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.eos import birchmurnaghan
 from ase.units import GPa
 
-from ionloop.analysis.energy_volume import (
+from ionloop.analysis.energy_volume.curves import (
     EnergyVolumeSettings,
     EquationOfStateError,
     energy_volume_point,
@@ -18,9 +18,9 @@ from ionloop.analysis.energy_volume import (
     fit_points,
     strained,
 )
-from ionloop.analysis.figures_energy_volume import EnergyVolumeCurve, energy_volume_figure
+from ionloop.analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, RelaxationFailed, relax_ions
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 
 EXACT = 1e-6
 ENERGY_EV, MODULUS_GPA, DERIVATIVE, VOLUME_A3 = -4.2, 23.0, 5.1, 19.7

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.errors import (
+from ionloop.analysis.errors.statistics import (
     ErrorStatistics,
     FORCE_BIN_EDGES_eV_per_A,
     ModelErrors,
@@ -165,7 +165,7 @@ def test_virial_errors_are_those_of_the_stress_times_the_volume() -> None:
     from ase.build import bulk
     from ase.calculators.emt import EMT
 
-    from ionloop.analysis.errors import virial_errors
+    from ionloop.analysis.errors.statistics import virial_errors
     from ionloop.fitting.data_sets import LabelledConfiguration
 
     atoms = bulk("Cu", cubic=True)

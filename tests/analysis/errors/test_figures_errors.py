@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.errors import ForceBin, force_bins
+from ionloop.analysis.errors.figures import element_and_magnitude_errors, magnitude_errors
+from ionloop.analysis.errors.statistics import ForceBin, force_bins
 from ionloop.analysis.figures import MODEL_COLOURS
-from ionloop.analysis.figures_errors import element_and_magnitude_errors, magnitude_errors
 
 SMALL, LARGE, HUGE = [0.1, 0.0, 0.0], [0.0, 0.0, 3.0], [10.0, 0.0, 0.0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.hop_counts import dispersion, poisson_interval, rate_interval
+from ionloop.analysis.hops.hop_counts import dispersion, poisson_interval, rate_interval
 
 REPEATS = 300
 LOWEST_COVERAGE, HIGHEST_COVERAGE = 0.92, 1.0

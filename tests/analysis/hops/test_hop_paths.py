@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.analysis.hop_paths import (
+from ionloop.analysis.hops.detection import HopAnalysis, HopSettings, detect_hops
+from ionloop.analysis.hops.hop_paths import (
     FASTEST,
     MOST_FREQUENT,
     HopSource,
@@ -20,10 +21,9 @@ from ionloop.analysis.hop_paths import (
     repeated,
     together,
 )
-from ionloop.analysis.hops import HopAnalysis, HopSettings, detect_hops
-from ionloop.analysis.site_map import SiteMap
-from ionloop.errors import InputError
-from ionloop.sampling.crystals import build_crystal
+from ionloop.analysis.hops.site_map import SiteMap
+from ionloop.core.errors import InputError
+from ionloop.sampling.structures.crystals import build_crystal
 
 FRAME_PS = 0.1
 CELL = np.diag([12.0, 9.0, 9.0])

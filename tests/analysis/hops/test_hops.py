@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.analysis.hop_counts import poisson_interval
-from ionloop.analysis.hops import (
+from ionloop.analysis.hops.detection import (
     Hops,
     HopSettings,
     concerted_by_chance,
@@ -18,9 +17,10 @@ from ionloop.analysis.hops import (
     still_positions,
     summarise,
 )
-from ionloop.analysis.site_map import PeriodicTree, SiteMap, refined_sites
-from ionloop.analysis.trajectories import Trajectory
-from ionloop.errors import InputError
+from ionloop.analysis.hops.hop_counts import poisson_interval
+from ionloop.analysis.hops.site_map import PeriodicTree, SiteMap, refined_sites
+from ionloop.analysis.trajectories.reading import Trajectory
+from ionloop.core.errors import InputError
 
 FRAME_PS = 0.05
 THERMAL_A = 0.35

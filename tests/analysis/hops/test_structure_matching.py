@@ -7,11 +7,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
 
-from ionloop.analysis.known_crystal import crystal_on_trajectory
-from ionloop.analysis.path_ends import path_end
-from ionloop.analysis.structure_matching import assign, in_cell_of
-from ionloop.analysis.trajectories import Trajectory
-from ionloop.errors import InputError
+from ionloop.analysis.barriers.path_ends import path_end
+from ionloop.analysis.hops.known_crystal import crystal_on_trajectory
+from ionloop.analysis.hops.structure_matching import assign, in_cell_of
+from ionloop.analysis.trajectories.reading import Trajectory
+from ionloop.core.errors import InputError
 
 RATTLE_A = 0.05
 RANDOM = np.random.default_rng(5)

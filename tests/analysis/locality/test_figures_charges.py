@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.figures_charges import ChargeEstimate, charge_trade_off_figure
-from ionloop.fitting.charge_errors import ErrorCurve
-from ionloop.fitting.charges import ScaleCurve
+from ionloop.analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
+from ionloop.fitting.electrostatics.charge_errors import ErrorCurve
+from ionloop.fitting.electrostatics.charges import ScaleCurve
 
 SCALES = (0.0, 0.25, 0.5)
 CHARGES = {"Li": 1.0, "S": -2.0}

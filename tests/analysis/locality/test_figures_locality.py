@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ionloop.analysis.figures import ErrorSeries, learning_curve, model_colour
-from ionloop.analysis.figures_locality import add_locality_bounds, charge_scale_figure, locality_figure
-from ionloop.analysis.locality import OVERALL, LocalityBound, LocalityCurve, LocalityResult
-from ionloop.fitting.charges import FittedCharges, ScaleCurve
+from ionloop.analysis.locality.curves import OVERALL, LocalityBound, LocalityCurve, LocalityResult
+from ionloop.analysis.locality.figures import add_locality_bounds, charge_scale_figure, locality_figure
+from ionloop.fitting.electrostatics.charges import FittedCharges, ScaleCurve
 
 RADII = (4.0, 6.0)
 

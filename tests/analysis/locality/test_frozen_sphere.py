@@ -8,9 +8,9 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
-from ionloop.analysis.locality import FrozenSphereSettings, distances_A, locality_curves
-from ionloop.errors import InputError, IonloopError
+from ionloop.analysis.locality.curves import FrozenSphereSettings, distances_A, locality_curves
+from ionloop.analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ionloop.core.errors import InputError, IonloopError
 
 SETTINGS = FrozenSphereSettings(
     temperature_K=60, timestep_fs=4, equilibration_steps=20, frames=6, steps_per_frame=10, friction_per_ps=10

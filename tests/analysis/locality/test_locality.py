@@ -12,7 +12,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.lj import LennardJones
 from pydantic import ValidationError
 
-from ionloop.analysis.locality import (
+from ionloop.analysis.locality.curves import (
     OVERALL,
     Displacements,
     LocalityCurve,
@@ -27,9 +27,9 @@ from ionloop.analysis.locality import (
     locality_curves,
     smallest_supercell,
 )
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import SlaterEwald
-from ionloop.sampling.crystals import CRYSTALS, build_crystal
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal
 
 HALF_FORMAL = {"Li": 0.5, "P": 2.5, "S": -1.0}
 LI7P3S11_COUNTS = {"Li": 14, "P": 6, "S": 22}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "locality.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "locality.py"
 # The short-ranged pairs end before the radius; what is left is the truncation of the sums.
 CHARGE_TOLERANCE_E = 2e-3
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.locality import OVERALL, LocalitySettings
-from ionloop.analysis.locality_measurement import measure_locality
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import SlaterEwald
-from ionloop.sampling.crystals import build_crystal
+from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
+from ionloop.analysis.locality.measurement import measure_locality
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.sampling.structures.crystals import build_crystal
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 DISPLACED = LocalitySettings(radii_A=(4.0, 6.0), samples=3, centres=1)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from ionloop.analysis.diffusion import Estimate
-from ionloop.analysis.errors import ErrorStatistics, ModelErrors
-from ionloop.analysis.figures_studies import diffusivity_against_size, error_against_size
-from ionloop.analysis.studies import (
+from ionloop.analysis.conductivity.diffusion import Estimate
+from ionloop.analysis.errors.statistics import ErrorStatistics, ModelErrors
+from ionloop.analysis.studies.figures import diffusivity_against_size, error_against_size
+from ionloop.analysis.studies.studies import (
     DataSizeStudy,
     ModelTransport,
     SizePoint,
@@ -19,7 +19,7 @@ from ionloop.analysis.studies import (
     hold_out,
     label_differences,
 )
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import LabelledConfiguration
 
 

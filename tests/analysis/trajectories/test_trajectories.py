@@ -9,12 +9,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from ionloop.analysis.framework import drift, frame_of_reference
-from ionloop.analysis.replicas import check_replicas
-from ionloop.analysis.trajectories import Trajectory, from_frames, read_trajectory
-from ionloop.analysis.trajectory_frames import RawFrame, TrajectoryReadError
-from ionloop.analysis.unwrapping import unwrap
-from ionloop.errors import InputError
+from ionloop.analysis.trajectories.frames import RawFrame, TrajectoryReadError
+from ionloop.analysis.trajectories.framework import drift, frame_of_reference
+from ionloop.analysis.trajectories.reading import Trajectory, from_frames, read_trajectory
+from ionloop.analysis.trajectories.replicas import check_replicas
+from ionloop.analysis.trajectories.unwrapping import unwrap
+from ionloop.core.errors import InputError
 from ionloop.sampling.molecular_dynamics import MolecularDynamicsSettings, run_langevin
 
 TOLERANCE_A = 1e-9

@@ -16,8 +16,8 @@ from ase.units import fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ionloop.analysis.trajectories import Trajectory, cell_of, read_trajectory
-from ionloop.errors import InputError
+from ionloop.analysis.trajectories.reading import Trajectory, cell_of, read_trajectory
+from ionloop.core.errors import InputError
 
 LENGTH_A = 10.0
 SYMBOLS = ("Li", "Li", "S", "S")

@@ -7,14 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.fitting.charge_errors import LeaveOutTensors, charge_error_curve, fit_charges_to_error, leave_out_tensors
-from ionloop.fitting.charges import ChargeProblem
+from ionloop.core.errors import InputError
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.electrostatics.charge_errors import (
+    LeaveOutTensors,
+    charge_error_curve,
+    fit_charges_to_error,
+    leave_out_tensors,
+)
+from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.fitting.models import baseline_calculator
-from ionloop.fitting.native.fit import run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.native.sparse_fit.fit import run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import BaselineSettings, GapSettings
 
 EXPONENTS = {"Li": 0.7888, "S": 1.6422}

@@ -11,8 +11,8 @@ from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from ionloop.errors import InputError
-from ionloop.fitting.electrostatics import (
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import (
     COULOMB_CONSTANT_EV_A,
     FORMAL_CHARGES,
     SLATER_EXPONENTS,
@@ -21,7 +21,7 @@ from ionloop.fitting.electrostatics import (
     pair_energy_matrix,
     slater_coulomb,
 )
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 HALF_FORMAL = {"Li": 0.5, "P": 2.5, "S": -1.0}
 MIXED_EXPONENTS = {"Li": 0.7888, "S": 1.6422}  # P stays a point charge

@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.fitting.charges import (
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
+from ionloop.fitting.electrostatics.charges import (
     CentreResponse,
     ChargeProblem,
     PairTensorEvaluator,
@@ -18,8 +19,7 @@ from ionloop.fitting.charges import (
     scale_curve,
     species_pairs,
 )
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, SlaterEwald
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 SPECIES = ("Li", "P", "S")
 COUNTS = {"Li": 14, "P": 6, "S": 22}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.errors import InputError
-from ionloop.fitting import electrostatics
-from ionloop.fitting.electrostatics import SLATER_EXPONENTS, Method, SlaterEwald
-from ionloop.fitting.ewald import (
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics import baseline as electrostatics
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, Method, SlaterEwald
+from ionloop.fitting.electrostatics.ewald import (
     COMPILED_COSTS,
     ChargedCell,
     Contribution,
@@ -21,10 +21,10 @@ from ionloop.fitting.ewald import (
     checked_cell,
     choose_splitting,
 )
-from ionloop.fitting.particle_mesh import MeshSplitting, ParticleMesh, choose_mesh, estimated_error
-from ionloop.fitting.real_space import CellList, PairTables
-from ionloop.fitting.slater import SlaterPairTable
-from ionloop.sampling.crystals import build_crystal
+from ionloop.fitting.electrostatics.particle_mesh import MeshSplitting, ParticleMesh, choose_mesh, estimated_error
+from ionloop.fitting.electrostatics.real_space import CellList, PairTables
+from ionloop.fitting.electrostatics.slater import SlaterPairTable
+from ionloop.sampling.structures.crystals import build_crystal
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 CHARGED = {"Li": 0.7, "P": 1.5, "S": -0.6}

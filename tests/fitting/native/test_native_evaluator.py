@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import all_changes
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml

@@ -12,17 +12,17 @@ import pytest
 from ase import Atoms
 from scipy.linalg import cholesky
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.calculators import GapCalculator
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
-from ionloop.fitting.native import linear_system
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.design import Descriptors, RowBuilder, sparse_points_of
-from ionloop.fitting.native.fit import NativeFit, fit_native, read_sparse_points, run_fit, scaled_targets
-from ionloop.fitting.native.fit_inputs import FitInputs, FitProgress, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
-from ionloop.fitting.native.solve import SingularFitError
+from ionloop.fitting.native.sparse_fit import linear_system
+from ionloop.fitting.native.sparse_fit.design import Descriptors, RowBuilder, sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import NativeFit, fit_native, read_sparse_points, run_fit, scaled_targets
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
+from ionloop.fitting.native.sparse_fit.solve import SingularFitError
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import GapSettings, Regularisation
 

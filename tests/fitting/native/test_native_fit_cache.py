@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ionloop.errors import IonloopError
+from ionloop.core.errors import IonloopError
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.models import baseline_calculator
-from ionloop.fitting.native.fit import NativeFit, fit_native, run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
-from ionloop.fitting.native.row_cache import RowCache, digest_of
+from ionloop.fitting.native.sparse_fit.fit import NativeFit, fit_native, run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.native.sparse_fit.row_cache import RowCache, digest_of
 from ionloop.fitting.settings import BaselineSettings, GapSettings, Regularisation
 
 ROUNDING_eV_per_A = 1e-9

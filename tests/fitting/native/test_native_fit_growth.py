@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.native.fit import fit_native, run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
-from ionloop.fitting.native.growth import growth_limit, most_new_points, uncovered_points
-from ionloop.fitting.native.solve import SingularFitError
+from ionloop.fitting.native.sparse_fit.fit import fit_native, run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.native.sparse_fit.growth import growth_limit, most_new_points, uncovered_points
+from ionloop.fitting.native.sparse_fit.solve import SingularFitError
 from ionloop.fitting.settings import GapSettings
 
 JITTER_eV2 = 1e-8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.fitting.native.sparse_points import (
+from ionloop.core.errors import InputError
+from ionloop.fitting.native.sparse_fit.sparse_points import (
     cur_points,
     distinct_rows,
     farthest_points,

@@ -10,17 +10,17 @@ import pytest
 from ase import Atoms
 
 from ionloop.fitting.calculators import GapCalculator
-from ionloop.fitting.charge_errors import leave_out_tensors
-from ionloop.fitting.charges import ChargeProblem
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, LabelWeights, isolated_atom, read_extxyz
+from ionloop.fitting.electrostatics.charge_errors import leave_out_tensors
+from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap, run_gap_fit
 from ionloop.fitting.models import baseline_calculator, fit_model, load_model
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.design import sparse_points_of
-from ionloop.fitting.native.fit import fit_native, run_fit, scaled_targets
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
+from ionloop.fitting.native.sparse_fit.design import sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import fit_native, run_fit, scaled_targets
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import BaselineSettings, GapSettings, Regularisation
 
 ISOLATED_ATOM_TOLERANCE_eV = 1e-5

@@ -12,7 +12,7 @@ from ase.calculators.calculator import all_changes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import parse_descriptor, split_key_values
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml

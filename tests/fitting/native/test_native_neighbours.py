@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.native.neighbours import NeighbourList, NeighbourPairs, neighbour_pairs
 
 CUTOFF_A = 4.0

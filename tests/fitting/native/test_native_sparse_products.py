@@ -11,7 +11,7 @@ from ionloop.fitting.native.descriptor_strings import parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel
 from ionloop.fitting.native.scratch import Scratch
 from ionloop.fitting.native.sparse_products import SparseProducts, is_supported
-from ionloop.sampling.crystals import build_crystal
+from ionloop.sampling.structures.crystals import build_crystal
 
 RELATIVE_ROUNDING = 1e-13
 FORCE_TOLERANCE_eV_per_A = 1e-10

@@ -10,16 +10,16 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import all_changes
 
-from ionloop.errors import IonloopError
-from ionloop.fitting.native import three_body
+from ionloop.core.errors import IonloopError
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.descriptor_strings import TripletDescriptor, parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.native.neighbours import neighbour_pairs
-from ionloop.fitting.native.three_body import TripletTerm
-from ionloop.fitting.native.triplet_kernel import TripletKernel
-from ionloop.fitting.native.triplets import components, cutoffs_of_components, find_triplets
+from ionloop.fitting.native.three_body import terms as three_body
+from ionloop.fitting.native.three_body.terms import TripletTerm
+from ionloop.fitting.native.three_body.triplet_kernel import TripletKernel
+from ionloop.fitting.native.three_body.triplets import components, cutoffs_of_components, find_triplets
 
 ENERGY_TOLERANCE_EV = 1e-8
 FORCE_TOLERANCE_EV_A = 1e-7

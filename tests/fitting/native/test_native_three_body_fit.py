@@ -10,11 +10,11 @@ import pytest
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
 from ionloop.fitting.native.calculator import NativeGapCalculator
-from ionloop.fitting.native.design import sparse_points_of
-from ionloop.fitting.native.fit import fit_native, read_sparse_points, run_fit
-from ionloop.fitting.native.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.gap_xml import read_gap_xml
-from ionloop.fitting.native.sparse_points import uniform_points
+from ionloop.fitting.native.sparse_fit.design import sparse_points_of
+from ionloop.fitting.native.sparse_fit.fit import fit_native, read_sparse_points, run_fit
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.native.sparse_fit.sparse_points import uniform_points
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.fitting.settings import GapSettings, SparseMethod, ThreeBodyDescriptor, ThreeBodySettings
 

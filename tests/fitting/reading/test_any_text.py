@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.reading import LabelRequest, read_labels
 
 _REAL = st.floats(-5, 5, allow_nan=False).map(repr)

@@ -11,7 +11,7 @@ from ase.io import read as ase_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.reading.entries import numbers_of, split_entries
 from ionloop.fitting.reading.findings import frame_numbers
 from ionloop.fitting.reading.frames import read_frames

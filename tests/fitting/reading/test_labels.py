@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.core.units import EnergyUnit, ForceUnit, StressSign, StressUnit
 from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError
 from ionloop.fitting.reading.isolated import stand_in
 from ionloop.fitting.reading.label_units import unit_of
-from ionloop.units import EnergyUnit, ForceUnit, StressSign, StressUnit
 
 DIGITS = 1e-9
 

@@ -11,8 +11,8 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from ionloop.errors import InputError
-from ionloop.sampling.crystals import CRYSTALS, build_crystal, load_structure
+from ionloop.core.errors import InputError
+from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal, load_structure
 
 SYMMETRY_TOLERANCE_A = 1e-3
 BOND_TOLERANCE_A = 0.006  # bond lengths are given to two digits

@@ -8,9 +8,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import get_distances
 
-from ionloop.errors import InputError
-from ionloop.sampling.crystals import build_crystal
-from ionloop.sampling.sites import (
+from ionloop.core.errors import InputError
+from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.sampling.structures.sites import (
     LITHIUM_MINIMUM_DISTANCES_A,
     MERGE_RADIUS_A,
     candidate_sites,

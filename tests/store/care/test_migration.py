@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from fireworks import Firework, FWAction, FWorker, Workflow
 
-from ionloop.errors import InputError, IonloopError
-from ionloop.states import State
-from ionloop.store import migration
-from ionloop.store.connection import Store, open_store
-from ionloop.store.migration import (
+from ionloop.core.errors import InputError, IonloopError
+from ionloop.core.states import State
+from ionloop.store.care import migration
+from ionloop.store.care.migration import (
     Shift,
     StoreChanged,
     StoresDiffer,
@@ -26,13 +25,14 @@ from ionloop.store.migration import (
     unpack_backup,
     write_backup,
 )
+from ionloop.store.care.repair import find_problems, read_snapshot
+from ionloop.store.care.verification import verify_store
+from ionloop.store.connection import Store, open_store
+from ionloop.store.jobs.registered_tasks import restricted_tasks
 from ionloop.store.records import RECORD_TYPES
-from ionloop.store.registered_tasks import restricted_tasks
-from ionloop.store.repair import find_problems, read_snapshot
-from ionloop.store.verification import verify_store
 from ionloop.tasks.assess import ConcludeTask
-from ionloop.workflows.ledger import failures
-from ionloop.workflows.status import campaign_status
+from ionloop.workflows.watching.ledger import failures
+from ionloop.workflows.watching.status import campaign_status
 
 
 def essences(store: Store) -> dict[str, dict]:

@@ -2,9 +2,7 @@ import pytest
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 
-from ionloop.store.launchpad import StoreLaunchPad, open_launchpad
-from ionloop.store.registered_tasks import restricted_tasks
-from ionloop.store.repair import (
+from ionloop.store.care.repair import (
     FireworkFact,
     LaunchFact,
     RepairReport,
@@ -15,6 +13,8 @@ from ionloop.store.repair import (
     read_snapshot,
     repair,
 )
+from ionloop.store.jobs.launchpad import StoreLaunchPad, open_launchpad
+from ionloop.store.jobs.registered_tasks import restricted_tasks
 
 WORKER = FWorker("mortal")
 
@@ -234,7 +234,7 @@ def test_what_settles_by_itself_is_left_alone(launchpad, monkeypatch):
         assert seconds == 7.0
         launchpad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "READY"}})
 
-    monkeypatch.setattr("ionloop.store.repair.time.sleep", other_worker_goes_on)
+    monkeypatch.setattr("ionloop.store.care.repair.time.sleep", other_worker_goes_on)
     assert repair(launchpad, settle_s=7.0) == RepairReport()
 
 

@@ -11,7 +11,7 @@ import pytest
 from mongomock.gridfs import enable_gridfs_integration
 from pymongo.errors import CollectionInvalid, DocumentTooLarge, DuplicateKeyError, OperationFailure
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.store.embedded import EmbeddedClient, StoreError
 from ionloop.store.embedded.documents import MAX_DOCUMENT_BYTES
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.store.embedded import EmbeddedClient, StoreBusy, StoreFull, engine, location
 from ionloop.store.embedded.failures import explain
 from ionloop.store.embedded.location import NETWORK_FILE_SYSTEMS, check_location, file_system_of
@@ -94,7 +94,7 @@ def test_a_real_write_error_is_a_clear_error_and_loses_nothing(tmp_path):
 
     script = (
         "import os, sys\n"
-        "from ionloop.errors import IonloopError\n"
+        "from ionloop.core.errors import IonloopError\n"
         "from ionloop.store.embedded import EmbeddedClient\n"
         "things = EmbeddedClient(sys.argv[1]).data.things\n"
         "try:\n"

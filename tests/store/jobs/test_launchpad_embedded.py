@@ -9,10 +9,10 @@ from fireworks import FiretaskBase, Firework, FWAction, FWorker, LaunchPad, Work
 from fireworks.core.launchpad import LockedWorkflowError, WFLock
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.store.embedded import EmbeddedClient
-from ionloop.store.launchpad import _OPERATIONS, connect, is_server, open_launchpad
-from ionloop.store.registered_tasks import restricted_tasks
+from ionloop.store.jobs.launchpad import _OPERATIONS, connect, is_server, open_launchpad
+from ionloop.store.jobs.registered_tasks import restricted_tasks
 
 FORK = multiprocessing.get_context("fork")
 WORKER = FWorker("worker")

@@ -5,9 +5,9 @@ from fireworks import FiretaskBase, Firework, FWAction, FWorker, Launch, PyTask,
 from fireworks.core.rocket_launcher import launch_rocket
 from fireworks.utilities import fw_serializers
 
-from ionloop.errors import IonloopError
-from ionloop.store.launchpad import open_launchpad
-from ionloop.store.registered_tasks import ForbiddenTask, restricted_tasks
+from ionloop.core.errors import IonloopError
+from ionloop.store.jobs.launchpad import open_launchpad
+from ionloop.store.jobs.registered_tasks import ForbiddenTask, restricted_tasks
 
 
 class HarmlessTask(FiretaskBase):

@@ -13,12 +13,12 @@ from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.launchpad import LockedWorkflowError
 from fireworks.core.rocket_launcher import launch_rocket
 
-from ionloop.processes import process_name
-from ionloop.store import hearts, workflow_lock
-from ionloop.store.launchpad import StoreLaunchPad, open_launchpad
-from ionloop.store.registered_tasks import restricted_tasks
-from ionloop.store.repair import repair
-from ionloop.store.workflow_lock import WorkflowLock, has_dead_holder, lock_of_this_process
+from ionloop.core.processes import process_name
+from ionloop.store.care.repair import repair
+from ionloop.store.jobs import hearts, workflow_lock
+from ionloop.store.jobs.launchpad import StoreLaunchPad, open_launchpad
+from ionloop.store.jobs.registered_tasks import restricted_tasks
+from ionloop.store.jobs.workflow_lock import WorkflowLock, has_dead_holder, lock_of_this_process
 
 FIREWORK = 1
 HOLD_S = 0.3

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError
-from ionloop.store.filters import Filter, is_filter, parse_filter, sort_rows
+from ionloop.core.errors import InputError
+from ionloop.store.queries.filters import Filter, is_filter, parse_filter, sort_rows
 
 
 @pytest.mark.parametrize(

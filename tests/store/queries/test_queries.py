@@ -13,17 +13,11 @@ from ase import Atoms
 from ase.io import read
 
 from ionloop.cli.query import frame_text
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import LabelledConfiguration
 from ionloop.store.connection import Store
-from ionloop.store.queries import (
-    EXTXYZ_KINDS,
-    Query,
-    as_json,
-    frames,
-    run_query,
-)
-from ionloop.store.record_kinds import RECORD_KINDS
+from ionloop.store.queries.record_kinds import RECORD_KINDS
+from ionloop.store.queries.rows import EXTXYZ_KINDS, Query, as_json, frames, run_query
 from ionloop.store.records import LabelRecord
 
 ROUNDTRIP = 1e-12

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ionloop.store.record_kinds import RECORD_KINDS
-from ionloop.store.record_reference import reference_page
+from ionloop.store.queries.record_kinds import RECORD_KINDS
+from ionloop.store.queries.record_reference import reference_page
 
-PAGE = Path(__file__).parents[2] / "docs" / "records.md"
+PAGE = Path(__file__).parents[3] / "docs" / "records.md"
 
 
 def test_the_committed_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == reference_page(), (
-        "run: python -m ionloop.store.record_reference docs/records.md"
+        "run: python -m ionloop.store.queries.record_reference docs/records.md"
     )
 
 

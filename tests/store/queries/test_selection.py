@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.store import Results
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord

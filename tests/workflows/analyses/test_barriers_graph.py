@@ -10,8 +10,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ionloop.analysis.barriers import BandSettings, BarrierSettings
-from ionloop.analysis.conductivity_settings import ConductivitySettings
+from ionloop.analysis.barriers.bands import BandSettings, BarrierSettings
+from ionloop.analysis.conductivity.settings import ConductivitySettings
 from ionloop.sampling.trajectory import Frame, TrajectoryFile
 from ionloop.store.records import TrajectoryRecord
 from ionloop.tasks import barriers as barrier_tasks
@@ -23,8 +23,8 @@ from ionloop.tasks.sample import trajectory_identifier
 from ionloop.workflows.analyses import barriers as barrier_graph
 from ionloop.workflows.analyses.barriers import BARRIERS, barrier_cost, barrier_jobs, barrier_section, slots
 from ionloop.workflows.analyses.base import AnalysisPlan
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import load_plan
 
 SPACING_A = 3.2
 HEIGHTS_EV = {"gap": 0.2, "es-gap": 0.3, "reference": 0.25}

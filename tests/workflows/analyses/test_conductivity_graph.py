@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
-from ionloop.analysis.conductivity_settings import ConductivitySettings
-from ionloop.analysis.diffusion import TransportSettings
+from ionloop.analysis.conductivity.diffusion import TransportSettings
+from ionloop.analysis.conductivity.settings import ConductivitySettings
 from ionloop.tasks import conductivity as conductivity_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND
@@ -23,8 +23,8 @@ from ionloop.workflows.analyses.conductivity import (
     conductivity_problems,
     conductivity_section,
 )
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import load_plan
 
 SETTINGS = ConductivitySettings(
     temperatures_K=(300.0, 500.0, 700.0),

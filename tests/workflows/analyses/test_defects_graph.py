@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ionloop.analysis.defects import FrenkelSettings, VacancySettings
+from ionloop.analysis.defects.formation import FrenkelSettings, VacancySettings
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
 from ionloop.store.records import DataSetRecord, ModelRecord
 from ionloop.tasks import defects as defect_tasks
@@ -27,8 +27,8 @@ from ionloop.workflows.analyses.defects import (
     vacancy_cost,
     vacancy_jobs,
 )
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import load_plan
 
 LATTICE_A, BARRIER_EV, SPRING_EV_PER_A2, COPPER_CHARGE_E = 3.2, 0.2, 4.0, 0.4
 HOLE_EV, REFERENCE_HOLE_EV, COPPER_EV, ISOLATED_EV = 0.3, 0.45, -2.0, -0.7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.energy_volume import EnergyVolumeSettings
+from ionloop.analysis.energy_volume.curves import EnergyVolumeSettings
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
 from ionloop.tasks import energy_volume as energy_volume_tasks
 from ionloop.tasks.base import JobFailed
@@ -18,8 +18,8 @@ from ionloop.workflows.analyses.energy_volume import (
     energy_volume_jobs,
     energy_volume_section,
 )
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import load_plan
 
 # The crystal that the campaign starts from has vacancies: it is softer and smaller than its cell.
 SETTINGS = EnergyVolumeSettings(strain=0.05, points=5, relaxation=FixedCellRelaxation(max_step_A=0.1))

@@ -9,9 +9,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
-from ionloop.analysis.locality import OVERALL, LocalitySettings
-from ionloop.fitting.charges import ChargeFitSettings
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.charges import ChargeFitSettings
 from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.settings import CommandSettings
 from ionloop.tasks import locality as locality_tasks
@@ -32,10 +32,10 @@ from ionloop.workflows.analyses.locality import (
     model_cutoff_A,
     result_of,
 )
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.charges import slater_exponent
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.plan import Plan
+from ionloop.workflows.campaign.charges import slater_exponent
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import Plan
 
 SETTINGS = LocalitySettings(radii_A=(2.5, 3.1), samples=3, centres=2)
 FROZEN = LocalitySettings(

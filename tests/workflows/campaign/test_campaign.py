@@ -8,9 +8,9 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_problems import dotted
-from ionloop.workflows.campaign_schema import REQUIRED, FieldEntry, allowed_keys, field_entries, suggest_key
+from ionloop.workflows.campaign.problems import dotted
+from ionloop.workflows.campaign.schema import REQUIRED, FieldEntry, allowed_keys, field_entries, suggest_key
+from ionloop.workflows.campaign.settings import Campaign
 
 MINIMAL = {"name": "demo", "structure": "li7p3s11"}
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 
 from ionloop.labelling.settings import EngineSettings, is_physics
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_changes import RULES, Effect, Stage, changes, is_more, rule_of
-from ionloop.workflows.campaign_schema import field_entries
+from ionloop.workflows.campaign.changes import RULES, Effect, Stage, changes, is_more, rule_of
+from ionloop.workflows.campaign.schema import field_entries
+from ionloop.workflows.campaign.settings import Campaign
 
 ENGINES = get_args(get_args(EngineSettings)[0])
 VASP = {"engine": "vasp"}

@@ -18,10 +18,10 @@ from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.settings import GapSettings
 from ionloop.tasks.fit import model_identifier
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_changes import Change
-from ionloop.workflows.campaign_file import read_campaign
-from ionloop.workflows.campaign_problems import CampaignFileError
+from ionloop.workflows.campaign.changes import Change
+from ionloop.workflows.campaign.file import read_campaign
+from ionloop.workflows.campaign.problems import CampaignFileError
+from ionloop.workflows.campaign.settings import Campaign
 
 RADII_A = np.linspace(1.0, 3.5, 11)
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.settings import TwoBodySettings
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_file import read_campaign
-from ionloop.workflows.campaign_reference import reference_page
-from ionloop.workflows.campaign_schema import field_entries
-from ionloop.workflows.campaign_starter import EXPERT_SECTIONS, starter_text, template_names, yaml_value
-from ionloop.workflows.campaign_yaml import parse_yaml
+from ionloop.workflows.campaign.file import read_campaign
+from ionloop.workflows.campaign.reference_page import reference_page
+from ionloop.workflows.campaign.schema import field_entries
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.campaign.starter import EXPERT_SECTIONS, starter_text, template_names, yaml_value
+from ionloop.workflows.campaign.yaml_lines import parse_yaml
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("template", template_names())
@@ -62,5 +62,5 @@ def test_values_come_back_from_yaml(value: object) -> None:
 
 def test_the_committed_reference_is_up_to_date() -> None:
     committed = (CHECKOUT / "docs" / "campaign-file.md").read_text()
-    hint = "run: python -m ionloop.workflows.campaign_reference docs/campaign-file.md"
+    hint = "run: python -m ionloop.workflows.campaign.reference_page docs/campaign-file.md"
     assert committed == reference_page(), hint

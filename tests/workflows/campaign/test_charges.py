@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from ase.build import bulk
 
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
-from ionloop.fitting.electrostatics import SlaterEwald
-from ionloop.fitting.species import SLATER_EXPONENTS
-from ionloop.sampling.crystals import CRYSTALS, build_crystal
-from ionloop.workflows.campaign import Baseline, Campaign
-from ionloop.workflows.charges import (
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.species import SLATER_EXPONENTS
+from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal
+from ionloop.workflows.campaign.charges import (
     UnknownChargesError,
     baseline_of_data,
     baseline_settings,
@@ -19,6 +18,7 @@ from ionloop.workflows.charges import (
     formal_charges,
     slater_exponent,
 )
+from ionloop.workflows.campaign.settings import Baseline, Campaign
 
 
 @pytest.mark.parametrize("name", CRYSTALS)

@@ -12,8 +12,8 @@ from ionloop.tasks.assess import AssessTask
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.charges import FitChargesToErrorParameters, FitChargesToErrorTask
 from ionloop.tasks.fit import ROW_CACHE_FOLDER, FitParameters, FitTask, model_identifier
-from ionloop.workflows.generation_loop import initial_graph, label_job
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.graph.plan import load_plan
+from ionloop.workflows.loop.generation_loop import initial_graph, label_job
 
 SEED = 3
 EXPONENTS = {"Cu": 1.1, "Au": 1.3}

@@ -14,12 +14,12 @@ import pytest
 from ase.db import connect
 from ase.io import read
 
-from ionloop.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.data_sets import read_extxyz
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.settings import BaselineSettings
 from ionloop.store.connection import Store
-from ionloop.workflows.export import (
+from ionloop.workflows.exchange.export import (
     CHECKSUM_FILE,
     COULOMB_CUTOFF_A,
     POINT_CHARGE_EXPONENT_PER_A,

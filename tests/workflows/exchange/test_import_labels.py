@@ -14,17 +14,17 @@ from ase.calculators.emt import EMT
 from ase.io import read, write
 
 from ionloop.cli import import_labels as command
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
+from ionloop.core.units import EnergyUnit, LengthUnit, StressSign, StressUnit
 from ionloop.fitting.data_sets import format_extxyz
 from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError, read_labels
 from ionloop.labelling.registry import engine_of
 from ionloop.labelling.runner import label
 from ionloop.labelling.settings import ImportedSettings
-from ionloop.states import State
-from ionloop.store.queries import Query, frames, run_query
+from ionloop.store.queries.rows import Query, frames, run_query
 from ionloop.tasks.fit import build_data_set
-from ionloop.units import EnergyUnit, LengthUnit, StressSign, StressUnit
-from ionloop.workflows.import_labels import ImportRequest, import_labels
+from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
 
 VASP = ImportedSettings(source="vasp", method="PBE")
 DIGITS = 1e-10

@@ -2,7 +2,7 @@ import pytest
 
 from ionloop.store.connection import Store
 from ionloop.tasks.assess import ConcludeParameters, ConcludeTask
-from ionloop.workflows.jobs import Graph, Job, missing_part
+from ionloop.workflows.graph.jobs import Graph, Job, missing_part
 
 
 def job(key: str, *parents: str) -> Job:

@@ -2,13 +2,14 @@ import pytest
 from ase import Atoms
 from fireworks import Firework
 
-from ionloop.errors import InputError
-from ionloop.states import State
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.context import task_context
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.generation_loop import (
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.graph.plan import Plan, load_plan
+from ionloop.workflows.loop.generation_loop import (
     GrowGeneration,
     GrowLabels,
     generation_graph,
@@ -17,8 +18,7 @@ from ionloop.workflows.generation_loop import (
     model_identifiers,
     next_graph,
 )
-from ionloop.workflows.plan import Plan, load_plan
-from ionloop.workflows.submission import submit
+from ionloop.workflows.submission.submission import submit
 
 
 def plan_of(small) -> Plan:

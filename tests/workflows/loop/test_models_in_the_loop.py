@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from ionloop.analysis.agreement import Agreement
+from ionloop.analysis.errors.agreement import Agreement
 from ionloop.store.records import Artefact
 from ionloop.tasks import fit as fit_tasks
 from ionloop.tasks.base import JobFailed
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.generation_loop import generation_graph, initial_graph, label_job
-from ionloop.workflows.plan import load_plan
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.graph.plan import load_plan
+from ionloop.workflows.loop.generation_loop import generation_graph, initial_graph, label_job
 
 LARGE_FORCE_DIFFERENCE_EV_PER_A = 1e-3
 

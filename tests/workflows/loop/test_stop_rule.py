@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.workflows.stop_rule import GenerationErrors, StopSettings, improves, stop_verdict
+from ionloop.workflows.loop.stop_rule import GenerationErrors, StopSettings, improves, stop_verdict
 
 SETTINGS = StopSettings(patience=1, energy_tolerance=0.05, force_tolerance=0.05, max_generations=8)
 

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.workflows.cluster_profile import ClusterProfile, ProfileError, read_profile, task_kinds
-from ionloop.workflows.job_script import ScriptRequest, job_script, refuse_secrets
-from ionloop.workflows.launcher import jobs_per_allocation
-from ionloop.workflows.schedulers import scheduler_of
+from ionloop.core.errors import InputError
+from ionloop.workflows.queue.cluster_profile import ClusterProfile, ProfileError, read_profile, task_kinds
+from ionloop.workflows.queue.job_script import ScriptRequest, job_script, refuse_secrets
+from ionloop.workflows.queue.launcher import jobs_per_allocation
+from ionloop.workflows.queue.schedulers.registry import scheduler_of
 
-EXAMPLES = Path(__file__).parents[2] / "deploy" / "cluster"
+EXAMPLES = Path(__file__).parents[3] / "deploy" / "cluster"
 LOG = "/store/cluster/small-%j.log"
 
 

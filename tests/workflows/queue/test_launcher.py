@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.processes import process_name
-from ionloop.workflows.cluster_profile import ClusterProfile
-from ionloop.workflows.control import cancel, pause
-from ionloop.workflows.launcher import Launcher, pause_after_trouble, wanted_jobs
-from ionloop.workflows.pilot_settings import read_pilot_settings
-from ionloop.workflows.queue_jobs import QueueJob, adopt_queue_job, note_pilot_end, queue_jobs, reconcile
-from ionloop.workflows.scheduler import QueueFacts, QueueState, SchedulerError, UnclearSubmission
-from ionloop.workflows.status import campaign_status
+from ionloop.core.errors import InputError
+from ionloop.core.processes import process_name
+from ionloop.workflows.queue.cluster_profile import ClusterProfile
+from ionloop.workflows.queue.launcher import Launcher, pause_after_trouble, wanted_jobs
+from ionloop.workflows.queue.pilot_settings import read_pilot_settings
+from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, note_pilot_end, queue_jobs, reconcile
+from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState, SchedulerError, UnclearSubmission
+from ionloop.workflows.watching.control import cancel, pause
+from ionloop.workflows.watching.status import campaign_status
 
 
 class FakeScheduler:
@@ -185,7 +185,7 @@ def test_a_lease_of_another_host_whose_clock_is_wrong_is_looked_at_before_it_is_
     leases = launcher.store.database.launchers
     there = {"host": "elsewhere", "owner": "elsewhere-0123456789-1-1", "machine": "", "at": time.time() - error_s}
     leases.update_one({}, {"$set": there})
-    monkeypatch.setattr("ionloop.workflows.launcher.LONGEST_WATCH_S", 0.5)
+    monkeypatch.setattr("ionloop.workflows.queue.launcher.LONGEST_WATCH_S", 0.5)
     second = Launcher(launcher.store, profile(), scheduler=launcher.scheduler)
     second._name = "another"
     renewal = threading.Timer(0.1, leases.update_one, [{}, {"$inc": {"at": 30.0}}])

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.errors import InputError
-from ionloop.workflows.lsf import Lsf, lsf_facts
-from ionloop.workflows.pbs import Pbs, parse_qstat, pbs_facts
-from ionloop.workflows.scheduler import QueueState, SchedulerError, UnclearSubmission
-from ionloop.workflows.scheduler_commands import answer_of, job_in, run_command
-from ionloop.workflows.slurm import (
+from ionloop.core.errors import InputError
+from ionloop.workflows.queue.schedulers.commands import answer_of, job_in, run_command
+from ionloop.workflows.queue.schedulers.contract import QueueState, SchedulerError, UnclearSubmission
+from ionloop.workflows.queue.schedulers.lsf import Lsf, lsf_facts
+from ionloop.workflows.queue.schedulers.pbs import Pbs, parse_qstat, pbs_facts
+from ionloop.workflows.queue.schedulers.slurm import (
     Slurm,
     option_of,
     parse_sacct,
@@ -164,7 +164,7 @@ def test_what_may_have_arrived_is_told_from_what_was_refused(commands, tmp_path,
 
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(commands, monkeypatch):
-    monkeypatch.setattr("ionloop.workflows.scheduler_commands.COMMAND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ionloop.workflows.queue.schedulers.commands.COMMAND_TIMEOUT_S", 0.5)
     commands(squeue="echo 'slurm: retrying' >&2; sleep 300; true", sbatch="echo 1001; sleep 300 & ")
     with pytest.raises(SchedulerError, match=r"did not answer within 0\.5 s: slurm: retrying"):
         run_command(["squeue"])

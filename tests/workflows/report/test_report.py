@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator
 
-from ionloop.errors import InputError, IonloopError
-from ionloop.fitting.electrostatics import SlaterEwald
+from ionloop.core.errors import InputError, IonloopError
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
-from ionloop.workflows import report_data
-from ionloop.workflows.report import citations, render, settings_yaml, write_report
-from ionloop.workflows.report_data import collect, model_parity, read_parity
-from ionloop.workflows.report_text import bytes_text, duration, three_digits
+from ionloop.workflows.report import data as report_data
+from ionloop.workflows.report.data import collect, model_parity, read_parity
+from ionloop.workflows.report.page import citations, render, settings_yaml, write_report
+from ionloop.workflows.report.text import bytes_text, duration, three_digits
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 
@@ -197,8 +197,8 @@ def test_an_unknown_campaign_is_refused_with_those_there_are(finished_store: Sto
 
 
 def test_settings_are_a_campaign_file(builder: object) -> None:
-    from ionloop.workflows.campaign import Campaign
-    from ionloop.workflows.campaign_yaml import parse_yaml
+    from ionloop.workflows.campaign.settings import Campaign
+    from ionloop.workflows.campaign.yaml_lines import parse_yaml
 
     settings = builder.store.campaigns["small"].settings
     document = parse_yaml(settings_yaml(settings))

@@ -10,7 +10,7 @@ import pytest
 from ionloop.analysis.figures import COMPARED_COLOURS
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
-from ionloop.workflows.report_comparisons import COMPARISONS, compare, series_names
+from ionloop.workflows.report.comparisons import COMPARISONS, compare, series_names
 
 HOSTILE = "<b>bold</b><a href='javascript:alert(1)'>x</a>"
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.report_methods import bibtex, methods_paragraph
-from ionloop.workflows.report_text import CITATIONS, Citation
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.report.methods import bibtex, methods_paragraph
+from ionloop.workflows.report.text import CITATIONS, Citation
 
 MINIMAL = {"name": "demo", "structure": "li7p3s11"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import pytest
 
-from ionloop.workflows.report_sections import (
+from ionloop.workflows.analyses.sections import (
     FigureBlock,
     ReportSection,
     TableBlock,

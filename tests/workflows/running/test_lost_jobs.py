@@ -9,17 +9,17 @@ import psutil
 import pytest
 from fireworks import FWorker
 
-from ionloop.processes import process_name
+from ionloop.core.processes import process_name
+from ionloop.core.states import State
 from ionloop.sampling.molecular_dynamics import read_frames
-from ionloop.states import State
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.job_logs import lines_about
-from ionloop.workflows.ledger import failures, group_failures
-from ionloop.workflows.lost_jobs import Loss, losses_by_cause, put_back, recover_lost_jobs
-from ionloop.workflows.queue_jobs import QueueJob, adopt_queue_job, queue_jobs, reconcile, settled_facts
-from ionloop.workflows.scheduler import QueueFacts, QueueState
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, end_of_allocation
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, queue_jobs, reconcile, settled_facts
+from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState
+from ionloop.workflows.running.job_logs import lines_about
+from ionloop.workflows.running.lost_jobs import Loss, losses_by_cause, put_back, recover_lost_jobs
+from ionloop.workflows.running.worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, end_of_allocation
+from ionloop.workflows.watching.ledger import failures, group_failures
+from ionloop.workflows.watching.status import campaign_status
 
 WAIT_S = 120.0
 """A machine that does much else takes its time; nothing here needs so long by itself."""
@@ -241,7 +241,7 @@ def test_a_worker_that_is_asked_to_leave_puts_its_label_back_and_ends_in_order(s
 SIGNALLED_AT_THE_END = """
 import os, signal, time
 from ionloop.cli import main
-from ionloop.store.launchpad import StoreLaunchPad
+from ionloop.store.jobs.launchpad import StoreLaunchPad
 
 record = StoreLaunchPad.complete_launch
 

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from fireworks import Firework, PyTask, ScriptTask, Workflow
 
+from ionloop.core.processes import process_document, process_name, process_start
+from ionloop.labelling.process.temporary import remove_leftovers, temporary_folder
 from ionloop.labelling.scratch import ScratchError
-from ionloop.labelling.temporary import remove_leftovers, temporary_folder
-from ionloop.processes import process_document, process_name, process_start
 from ionloop.sampling.trajectory import exclusive
 from ionloop.store.embedded import StoreBusy
-from ionloop.store.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
+from ionloop.store.jobs.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
 from ionloop.tasks.initial import INITIAL_DYNAMICS
 from ionloop.tasks.sample import trajectory_identifier
-from ionloop.workflows.ledger import failures
-from ionloop.workflows.lost_jobs import BUSY_LIMIT_S, busy_pause_s, losses_by_cause, recover_lost_jobs
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker import Worker
-from ionloop.workflows.worker_limits import WorkerLimits
+from ionloop.workflows.running.lost_jobs import BUSY_LIMIT_S, busy_pause_s, losses_by_cause, recover_lost_jobs
+from ionloop.workflows.running.worker import Worker
+from ionloop.workflows.running.worker_limits import WorkerLimits
+from ionloop.workflows.watching.ledger import failures
+from ionloop.workflows.watching.status import campaign_status
 
 
 def worker_document(pid: int, name: str, heartbeat: float = 0.0) -> dict:
@@ -221,7 +221,7 @@ def test_a_store_that_is_held_for_long_ends_no_worker_and_no_job(small, monkeypa
     launchpad = small.store.launchpad
     for name in ("checkout_fw", "complete_launch"):
         monkeypatch.setattr(launchpad, name, busy(getattr(launchpad, name)))
-    monkeypatch.setattr("ionloop.workflows.worker.busy_pause_s", lambda times: 0.0)
+    monkeypatch.setattr("ionloop.workflows.running.worker.busy_pause_s", lambda times: 0.0)
     monkeypatch.chdir(small.folder)
     assert Worker(small.store, "small").run(max_jobs=1) == 1
     assert "waiting: store: ionloop.db is held" in capsys.readouterr().err

@@ -13,15 +13,16 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from ionloop.analysis.studies import ReferenceQualityStudy
+from ionloop.analysis.studies.studies import ReferenceQualityStudy
 from ionloop.cli import study as command
-from ionloop.errors import InputError
+from ionloop.core.errors import InputError
 from ionloop.fitting.consistency import MixedReferencesError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, read_extxyz, write_extxyz
 from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.settings import ImportedSettings
-from ionloop.workflows.import_labels import ImportRequest, import_labels
-from ionloop.workflows.studies import (
+from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
+from ionloop.workflows.studies.results import campaign_data_set, record_data_size, study_page, study_sections
+from ionloop.workflows.studies.runs import (
     NamedLabels,
     StudyPlan,
     TransportRun,
@@ -30,7 +31,6 @@ from ionloop.workflows.studies import (
     run_data_size_study,
     run_reference_quality_study,
 )
-from ionloop.workflows.study_results import campaign_data_set, record_data_size, study_page, study_sections
 
 SETTINGS = {
     "two_body": {"cutoff_A": 4.0, "sparse_points": 4},

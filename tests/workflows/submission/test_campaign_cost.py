@@ -7,9 +7,9 @@ import pytest
 
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.preflight import estimate_cost
-from ionloop.sampling.crystals import build_crystal
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.cost import amount, campaign_cost, duration, fit_estimate
+from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.submission.cost import amount, campaign_cost, duration, fit_estimate
 
 CRYSTAL = build_crystal("li7p3s11")
 

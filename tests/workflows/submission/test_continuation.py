@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.states import State
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
+from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import Store, open_store
-from ionloop.store.verification import verify_store
 from ionloop.tasks.context import TaskContext, task_context
-from ionloop.workflows.campaign import Campaign
-from ionloop.workflows.campaign_file import load_campaign_structure, read_campaign
-from ionloop.workflows.change_log import change_log
-from ionloop.workflows.continuation import carry_on, is_remaking
-from ionloop.workflows.control import pause
-from ionloop.workflows.generation_loop import label_job
-from ionloop.workflows.holds import Hold, control_of, decide
-from ionloop.workflows.ledger import failures
-from ionloop.workflows.registry import admit_registered_tasks, registered_tasks
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.submission import Submission, submit
+from ionloop.workflows.campaign.change_log import change_log
+from ionloop.workflows.campaign.file import load_campaign_structure, read_campaign
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.loop.generation_loop import label_job
+from ionloop.workflows.loop.task_registry import admit_registered_tasks, registered_tasks
+from ionloop.workflows.submission.continuation import carry_on, is_remaking
+from ionloop.workflows.submission.holds import Hold, control_of, decide
+from ionloop.workflows.submission.submission import Submission, submit
+from ionloop.workflows.watching.control import pause
+from ionloop.workflows.watching.ledger import failures
+from ionloop.workflows.watching.status import campaign_status
 
 RELEASE = Path(__file__).parent / "stores" / "release-0.1.0.tar.xz"
 

@@ -4,16 +4,16 @@ import time
 import pytest
 from fireworks import FWorker
 
-from ionloop.errors import InputError
-from ionloop.states import State
-from ionloop.workflows.control import cancel, pause, resume, set_priority
-from ionloop.workflows.generation_loop import label_job
-from ionloop.workflows.holds import charge, control_of, core_hours, enforce_budget, over_budget
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.queue_jobs import QueueJob, adopt_queue_job
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker import Worker
-from ionloop.workflows.worker_limits import job_queries
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.loop.generation_loop import label_job
+from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job
+from ionloop.workflows.running.worker import Worker
+from ionloop.workflows.running.worker_limits import job_queries
+from ionloop.workflows.submission.holds import charge, control_of, core_hours, enforce_budget, over_budget
+from ionloop.workflows.watching.control import cancel, pause, resume, set_priority
+from ionloop.workflows.watching.status import campaign_status
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_the_campaign_of_higher_priority_comes_first(labels):
 
 
 def store_controls(store):
-    from ionloop.workflows.holds import all_controls
+    from ionloop.workflows.submission.holds import all_controls
 
     return all_controls(store)
 

@@ -2,14 +2,14 @@ import dataclasses
 
 import pytest
 
-from ionloop.errors import InputError
-from ionloop.states import State
-from ionloop.workflows.generation_loop import GrowLabels, initial_graph, label_job
-from ionloop.workflows.jobs import Graph
-from ionloop.workflows.ledger import failures, retry
-from ionloop.workflows.plan import load_plan
-from ionloop.workflows.status import campaign_status
-from ionloop.workflows.worker import Worker
+from ionloop.core.errors import InputError
+from ionloop.core.states import State
+from ionloop.workflows.graph.jobs import Graph
+from ionloop.workflows.graph.plan import load_plan
+from ionloop.workflows.loop.generation_loop import GrowLabels, initial_graph, label_job
+from ionloop.workflows.running.worker import Worker
+from ionloop.workflows.watching.ledger import failures, retry
+from ionloop.workflows.watching.status import campaign_status
 
 
 def grow_labels(small, count: int) -> list[str]:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from .scheduler import SchedulerError, UnclearSubmission
+from ....core.errors import InputError
+from .contract import SchedulerError, UnclearSubmission
 
 COMMAND_TIMEOUT_S = 60.0
 _LAST_WORDS_S = 2.0

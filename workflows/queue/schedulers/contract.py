@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import IonloopError
+from ....core.errors import IonloopError
 
 
 class QueueState(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .scheduler import QueueFacts, QueueState, SchedulerError
-from .scheduler_commands import answer_of, job_submitted, run_command
+from .commands import answer_of, job_submitted, run_command
+from .contract import QueueFacts, QueueState, SchedulerError
 
 _LSF_STATES = {
     "PEND": QueueState.PENDING,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .scheduler import QueueFacts, QueueState, SchedulerError
-from .scheduler_commands import answer_of, job_submitted
+from .commands import answer_of, job_submitted
+from .contract import QueueFacts, QueueState, SchedulerError
 
 _PBS_SIGNALS = {-29: QueueState.TIMED_OUT, -10: QueueState.FAILED, -11: QueueState.NODE_FAILED}
 

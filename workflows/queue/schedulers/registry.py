@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .contract import Scheduler
 from .lsf import Lsf
 from .pbs import Pbs
-from .scheduler import Scheduler
 from .slurm import Slurm
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from ..errors import InputError
-from .scheduler import IN_QUEUE, QueueFacts, QueueState, SchedulerError
-from .scheduler_commands import answer_of, clean_environment, job_submitted, run_command
+from ....core.errors import InputError
+from .commands import answer_of, clean_environment, job_submitted, run_command
+from .contract import IN_QUEUE, QueueFacts, QueueState, SchedulerError
 
 _SLURM_STATES = {
     "PENDING": QueueState.PENDING,

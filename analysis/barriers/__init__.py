@@ -1,0 +1,1 @@
+"""Minimum-energy paths and the barriers along them."""

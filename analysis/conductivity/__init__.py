@@ -1,0 +1,1 @@
+"""How fast do ions move: diffusivities, conductivities, Haven ratios, activation energies, and how sure they are."""

@@ -1,0 +1,1 @@
+"""What defects cost, without and in an electric field."""

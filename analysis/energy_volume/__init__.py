@@ -1,0 +1,1 @@
+"""Energy against volume, and the equation of state through it."""

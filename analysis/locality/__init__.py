@@ -1,0 +1,1 @@
+"""How far forces reach, which no short-range potential can describe."""

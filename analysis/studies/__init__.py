@@ -1,0 +1,1 @@
+"""What a potential owes to its data."""

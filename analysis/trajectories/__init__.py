@@ -1,0 +1,1 @@
+"""Trajectories of every origin: read, put in order, unwrapped, in a frame of reference."""

@@ -1,0 +1,1 @@
+"""Fits: sparse points, rows, the linear system and its solution."""

@@ -1,0 +1,1 @@
+"""Three-body terms: triplets, their kernel, tables and rows."""

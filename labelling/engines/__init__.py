@@ -1,0 +1,1 @@
+"""The reference engines that come with ionloop, one file or two each."""

@@ -1,0 +1,1 @@
+"""The labelling process: engines may crash, hang or grow there, and nobody else falls."""

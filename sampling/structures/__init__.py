@@ -1,0 +1,1 @@
+"""Structures to start from: crystals and their sites."""

@@ -1,0 +1,1 @@
+"""Copies of stores, their checks and their repair."""

@@ -1,0 +1,1 @@
+"""The campaign file: settings, text, problems, schema, starter files, reference page."""

@@ -1,0 +1,1 @@
+"""Labels from other programs, and potentials and labels for them."""

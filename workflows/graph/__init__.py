@@ -1,0 +1,1 @@
+"""What graphs are described from, and the jobs that they are made of."""

@@ -1,0 +1,1 @@
+"""Generations: what a campaign does until its errors stop improving."""

@@ -1,0 +1,1 @@
+"""Schedulers behind one contract: what is submitted, asked and cancelled, in the words of each."""

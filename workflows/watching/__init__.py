@@ -1,0 +1,1 @@
+"""Where campaigns stand, what went wrong, and what people decide about it."""
