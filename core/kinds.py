@@ -1,0 +1,218 @@
+"""Kinds: everything of which there is more than one, found by name in registries over entry points.
+
+Built-in kinds and those of other packages register alike, in their project file::
+
+    [project.entry-points."ionloop.engines"]
+    my-code = "my_package.my_code:MY_CODE"
+
+Installed code is trusted, documents are not: a document can only name a kind that this installation has. A package
+that cannot be imported breaks nothing but its own kinds: it is told by the doctor, and where it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from .errors import InputError, IonloopError
+
+OWN_PACKAGE = "ionloop"
+SIMILARITY = 0.6
+"""Of two words, so that one may have been meant by the other."""
+
+
+class Kind(Protocol):
+    """What every kind has."""
+
+    @property
+    def name(self) -> str:
+        """Its name in campaign files, commands and documents: that of its entry point."""
+
+
+class KindWithSettings(Kind, Protocol):
+    """A kind that a section of the campaign file can be about."""
+
+    @property
+    def settings_type(self) -> type[BaseModel]:
+        """Type of its settings, in which a constant field holds its name."""
+
+
+KindT = TypeVar("KindT", bound=Kind)
+
+
+class UnknownKind(InputError):
+    """A name that no installed kind has."""
+
+
+@dataclass(frozen=True)
+class BrokenPlugIn:
+    """A kind that is registered and cannot be used, and why (one line)."""
+
+    group: str
+    name: str
+    package: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.group}: {self.name!r} of {self.package} cannot be used: {self.reason}"
+
+
+class Registry(Generic[KindT]):
+    """The installed kinds of one group.
+
+    Parameters
+    ----------
+    group
+        Name of the group of entry points, "ionloop.engines".
+    noun
+        What one of them is called in messages: "engine".
+    protocol
+        What a kind must have: every public name of it.
+    """
+
+    def __init__(self, group: str, noun: str, protocol: type[Any]) -> None:
+        self.group = group
+        self.noun = noun
+        self._protocol = protocol
+
+    @property
+    def kinds(self) -> tuple[KindT, ...]:
+        """Those that can be used: ionloop's own first, each package's by rank (``rank`` of a kind, if it has one)."""
+        return self._found[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of those that can be used."""
+        return tuple(kind.name for kind in self.kinds)
+
+    @property
+    def broken(self) -> tuple[BrokenPlugIn, ...]:
+        """Those that are registered and cannot be used."""
+        return self._found[1]
+
+    def get(self, name: str) -> KindT:
+        """Return the kind of that name.
+
+        Raises
+        ------
+        UnknownKind
+            If none has it, with those that there are; if its package is broken, with the reason.
+        """
+        for kind in self.kinds:
+            if kind.name == name:
+                return kind
+        for one in self.broken:
+            if one.name == name:
+                raise UnknownKind(f"the {self.noun} {name!r} of {one.package} cannot be used: {one.reason}")
+        close = difflib.get_close_matches(name.lower(), self.names, n=1, cutoff=SIMILARITY)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UnknownKind(f"unknown {self.noun} {name!r}; installed are {', '.join(self.names)}{meant}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def package_of(self, name: str) -> tuple[str, str]:
+        """Return name and version of the package that brought a kind.
+
+        Raises
+        ------
+        UnknownKind
+            If there is none of that name.
+        """
+        self.get(name)
+        return self._found[2][name]
+
+    def clear(self) -> None:
+        """Look anew at what is installed when next asked: for tests."""
+        _entry_points.cache_clear()
+        self.__dict__.pop("_found", None)
+
+    @functools.cached_property
+    def _found(self) -> tuple[tuple[KindT, ...], tuple[BrokenPlugIn, ...], Mapping[str, tuple[str, str]]]:
+        points = sorted(_entry_points(self.group), key=lambda point: (_package(point) != OWN_PACKAGE, _package(point)))
+        if not points or _package(points[0]) != OWN_PACKAGE:
+            raise IonloopError(
+                f"ionloop's own kinds ({self.group}) are not registered here: the installation is older than its "
+                "code; install it again (pip install --editable .)"
+            )
+        kinds: list[KindT] = []
+        broken: list[BrokenPlugIn] = []
+        packages: dict[str, tuple[str, str]] = {}
+        for point in points:
+            taken = packages.get(point.name)
+            loaded, reason = (None, f"{taken[0]} has one of that name") if taken else self._load(point)
+            if loaded is None:
+                broken.append(BrokenPlugIn(self.group, point.name, _package(point), reason))
+            else:
+                kinds.append(loaded)
+                packages[point.name] = (_package(point), point.dist.version if point.dist else "")
+        kinds.sort(key=lambda kind: (packages[kind.name][0] != OWN_PACKAGE, getattr(kind, "rank", 0)))
+        return tuple(kinds), tuple(broken), packages
+
+    def _load(self, point: EntryPoint) -> tuple[KindT | None, str]:
+        """Return the kind, or None and why it cannot be used."""
+        try:
+            loaded = point.load()
+        # A package of somebody else may fail in any way, also by ending the process.
+        except (Exception, SystemExit) as error:
+            if _package(point) == OWN_PACKAGE:
+                raise
+            return None, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        lacking = _lacking(loaded, self._protocol)
+        if lacking:
+            return None, f"{point.value} is no {self.noun}: it lacks {', '.join(lacking)}"
+        if loaded.name != point.name:
+            return None, f"{point.value} calls itself {loaded.name!r}"
+        return loaded, ""
+
+
+class SettingsOf:
+    """Pydantic's union of the settings of all kinds of a registry, told apart by the constant field that names them.
+
+    ``Annotated[CommonSettings, SettingsOf(lambda: ENGINES, "engine")]`` validates a document with the settings of the
+    kind that it names; what type checkers see is the first argument.
+
+    Parameters
+    ----------
+    registry
+        Returns the registry; asked when the schema is built.
+    key
+        Field of the settings that holds the kind's name.
+    """
+
+    def __init__(self, registry: Callable[[], Registry[Any]], key: str) -> None:
+        self._registry = registry
+        self._key = key
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = self._registry()
+        choices = {kind.name: handler.generate_schema(kind.settings_type) for kind in registry.kinds}
+        return core_schema.tagged_union_schema(choices, discriminator=self._key)
+
+
+def broken_plug_ins(registries: Iterable[Registry[Any]]) -> tuple[BrokenPlugIn, ...]:
+    """Return everything that is registered in any of the registries and cannot be used."""
+    return tuple(one for registry in registries for one in registry.broken)
+
+
+@functools.cache
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group; looked up once, for it reads the metadata of every package."""
+    return tuple(entry_points(group=group))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"
+
+
+def _lacking(loaded: Any, protocol: type[Any]) -> list[str]:
+    """Return what a kind must have and has not, by name."""
+    wanted = {name for base in protocol.__mro__ for name in (*vars(base), *vars(base).get("__annotations__", ()))}
+    return sorted(name for name in wanted if not name.startswith("_") and not hasattr(loaded, name))

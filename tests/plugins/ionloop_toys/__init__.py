@@ -1,0 +1,1 @@
+"""Toy kinds: small, real, and unknown to ionloop."""
