@@ -30,14 +30,10 @@ from ionloop.fitting.native.gap_xml import GapModel
 from ionloop.fitting.native.sparse_fit.fit import fit_native
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
 from ionloop.sampling.guard import TrajectoryGuard
-from ionloop.sampling.molecular_dynamics import (
-    MolecularDynamicsSettings,
-    TrajectoryEnd,
-    read_frames,
-    run_langevin,
-    steps_for,
-)
+from ionloop.sampling.molecular_dynamics import TrajectoryEnd, run_langevin
+from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.sampling.trajectory import read_frames
 
 ENSEMBLES: dict[str, dict[str, Any]] = {
     "NVE": {"friction_per_ps": 0.0},

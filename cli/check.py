@@ -33,8 +33,8 @@ def check(
 
     Exit status 2 with every error of the file at once, or if something that it needs is out of reach.
     """
-    from ..workflows.campaign.file import load_campaign_structure, read_campaign
     from ..workflows.campaign.problems import CampaignFileError
+    from ..workflows.submission.campaign_file import load_campaign_structure, read_campaign
     from ..workflows.submission.cost import campaign_cost
     from .console.environment import Status, worst
 
@@ -83,7 +83,7 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
     """Check whether a campaign that is in its store already may go on by what its file says now."""
     from ..core.errors import InputError
     from ..store.connection import default_location, is_embedded, open_store
-    from ..workflows.campaign.file import load_campaign_structure
+    from ..workflows.submission.campaign_file import load_campaign_structure
     from ..workflows.submission.submission import foreseen
     from .console.environment import Check, Status
 

@@ -33,7 +33,8 @@ def dashboard(
 ) -> None:
     """Show the store in a browser, read-only; it follows what runs. From elsewhere: ssh -L 8484:127.0.0.1:8484 HOST."""
     try:
-        from ..deploy.dashboard.app import READER, create_app, warm_up
+        from ..deploy.dashboard.app import create_app, warm_up
+        from ..deploy.dashboard.pages.shared import READER
         from ..deploy.dashboard.server import make_server
     except ModuleNotFoundError as error:
         if error.name != "flask":

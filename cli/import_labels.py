@@ -84,7 +84,7 @@ def _engine(engine: str | None, method: str, reference: Path | None) -> EngineSe
 
     from ..core.errors import InputError
     from ..labelling.settings import ImportedSettings
-    from ..workflows.campaign.file import read_hyperparameters
+    from ..workflows.submission.campaign_file import read_hyperparameters
 
     if (engine is None) == (reference is None):
         raise InputError(

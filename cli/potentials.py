@@ -152,9 +152,9 @@ def _hyperparameters(
     path: Path | None, data_set: DataSet, kind: Kind, seed: int
 ) -> tuple[GapSettings, BaselineSettings | None]:
     from ..workflows.campaign.charges import baseline_of_data
-    from ..workflows.campaign.file import read_hyperparameters
     from ..workflows.campaign.settings import Campaign
     from ..workflows.campaign.settings_match import check_settings_match
+    from ..workflows.submission.campaign_file import read_hyperparameters
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
     if path is not None:

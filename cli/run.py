@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, Submission]:
     from ..store.connection import default_location, open_store
-    from ..workflows.campaign.file import load_campaign_structure, read_campaign
+    from ..workflows.submission.campaign_file import load_campaign_structure, read_campaign
     from ..workflows.submission.submission import submit as submit_campaign
 
     campaign = read_campaign(file)

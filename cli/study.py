@@ -254,9 +254,9 @@ def _relabelled(
 ) -> DataSet:
     """Return the structures with labels of a campaign file's reference, which are written to a file of that name."""
     from ..fitting.data_sets import write_extxyz
-    from ..workflows.campaign.file import read_hyperparameters
     from ..workflows.studies.results import with_zero_of_energy
     from ..workflows.studies.runs import relabel
+    from ..workflows.submission.campaign_file import read_hyperparameters
 
     engine = read_hyperparameters(campaign_file).reference
     found = relabel(structures, engine, out / "labels", lambda text: typer.echo(f"{name} labels: {text}", err=True))
@@ -286,10 +286,10 @@ def _plan(
 ) -> StudyPlan:
     from ..sampling.structures.crystals import load_structure
     from ..workflows.campaign.charges import baseline_of_data
-    from ..workflows.campaign.file import read_hyperparameters
     from ..workflows.campaign.settings import Campaign
     from ..workflows.campaign.settings_match import check_settings_match
     from ..workflows.studies.runs import StudyPlan
+    from ..workflows.submission.campaign_file import read_hyperparameters
 
     path = choice.settings
     campaign = Campaign(name="study", structure="none") if path is None else read_hyperparameters(path)

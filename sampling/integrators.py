@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms, units
@@ -13,10 +12,8 @@ from ..core.errors import InputError, IonloopError
 from .barostat import CellState, StrainSampler, deformation, strain_sampler
 from .force_evaluation import ForceEvaluation, Potential, StepGuard
 from .guard import StepState
+from .molecular_dynamics_settings import MolecularDynamicsSettings
 from .trajectory import Frame
-
-if TYPE_CHECKING:
-    from .molecular_dynamics import MolecularDynamicsSettings
 
 __all__ = ["CALCULATOR_FAILED", "Langevin", "StopReason", "temperature_K"]
 

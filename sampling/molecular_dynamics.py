@@ -14,88 +14,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.errors import InputError
-from .barostat import BarostatSettings
 from .force_evaluation import ForceEvaluation
-from .guard import TrajectoryGuard
 from .integrators import CALCULATOR_FAILED, Langevin, StopReason, temperature_K
-from .trajectory import TrajectoryFile, exclusive, read_frames, write_json_atomically
+from .molecular_dynamics_settings import MolecularDynamicsSettings
+from .trajectory import TrajectoryFile, exclusive, write_json_atomically
 
 __all__ = [
-    "BarostatSettings",
     "MolecularDynamicsOutcome",
-    "MolecularDynamicsSettings",
     "TrajectoryEnd",
     "clear_calculator",
     "may_go_on",
-    "read_frames",
     "record_path",
     "run_langevin",
-    "steps_for",
 ]
 
 RECORD_VERSION = 1
-
-
-class MolecularDynamicsSettings(BaseModel):
-    """A Langevin trajectory (NVT); ``friction_per_ps: 0`` makes it NVE, ``pressure_GPa`` NPT."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    temperature_K: float = Field(
-        gt=0, description="Temperature of the thermostat and of the initial velocities; unit K."
-    )
-    timestep_fs: float = Field(default=1.0, gt=0, le=10, description="Length of one step; unit fs.")
-    steps: int = Field(ge=0, description="Number of steps, a multiple of write_every; no unit.")
-    write_every: int = Field(default=10, ge=1, description="Steps between two written frames; no unit.")
-    friction_per_ps: float = Field(
-        default=10.0,
-        ge=0,
-        description="Friction of the thermostat; unit 1/ps. 10 thermalises within 0.1 ps, right for sampling;"
-        " use 1 or less where diffusion is measured; 0 switches the thermostat off.",
-    )
-    pressure_GPa: float | None = Field(
-        default=None, description="Pressure that the cell follows; unit GPa. None keeps the cell as it is."
-    )
-    barostat: BarostatSettings = Field(
-        default_factory=BarostatSettings, description="How the cell follows pressure_GPa; unused where that is None."
-    )
-    guard: TrajectoryGuard = Field(
-        default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped."
-    )
-
-    @model_validator(mode="after")
-    def _steps_fill_whole_blocks(self) -> Self:
-        if self.steps % self.write_every:
-            raise ValueError(
-                f"steps ({self.steps}) must be a multiple of write_every ({self.write_every});"
-                " steps_for(length_ps, timestep_fs, write_every) rounds up to one"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _pressure_needs_a_thermostat(self) -> Self:
-        if self.pressure_GPa is None:
-            return self
-        if not math.isfinite(self.pressure_GPa):
-            raise ValueError(f"pressure_GPa ({self.pressure_GPa}) must be a finite number, or None")
-        if self.friction_per_ps == 0:
-            raise ValueError("pressure_GPa needs a thermostat: set friction_per_ps above 0, or pressure_GPa to None")
-        return self
-
-
-def steps_for(length_ps: float, timestep_fs: float, write_every: int = 1) -> int:
-    """Return the smallest multiple of ``write_every`` steps that covers ``length_ps``."""
-    # A length given in decimal, such as 0.3 ps at 0.1 fs, must not gain a step by rounding upwards.
-    blocks = length_ps * 1000.0 / (timestep_fs * write_every)
-    return math.ceil(round(blocks, 9)) * write_every
 
 
 class TrajectoryEnd(StrEnum):

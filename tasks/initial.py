@@ -11,8 +11,8 @@ from pydantic import Field
 from ..labelling.registry import make_calculator, reset_history
 from ..labelling.settings import EngineSettings
 from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
-from ..sampling.molecular_dynamics import read_frames
 from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
+from ..sampling.trajectory import read_frames
 from ..store.artefacts import atomic_file
 from ..store.identifiers import identifier
 from ..store.records import Origin

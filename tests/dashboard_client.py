@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from ionloop.deploy.dashboard import DashboardSettings, create_app
-from ionloop.deploy.dashboard.app import READER
+from ionloop.deploy.dashboard.pages.shared import READER
 from ionloop.store.connection import Store
 
 ClientOf = Callable[..., FlaskClient]

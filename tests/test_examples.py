@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.workflows.campaign.file import read_campaign
 from ionloop.workflows.campaign.starter import starter_text
+from ionloop.workflows.submission.campaign_file import read_campaign
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LARGEST_FORCE_ERROR_MEV_PER_A = 300.0

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ...fitting.settings import FrozenSettings
 from ...sampling.guard import TrajectoryGuard
-from ...sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
+from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from .diffusion import TransportSettings
 from .transport import FEWEST_FRAMES
 

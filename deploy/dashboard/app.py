@@ -6,13 +6,12 @@ import gzip
 import hashlib
 import re
 import shlex
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import plotly.graph_objects as go
-from flask import Flask, Response, abort, current_app, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -21,18 +20,16 @@ from werkzeug.exceptions import HTTPException
 from ... import __version__
 from ...analysis import figures
 from ...core.errors import IonloopError
+from ...core.words import bytes_text, duration, moment, three_digits
 from ...store.connection import Store
 from ...store.retrying import StoreUnreachable
 from ...workflows.analyses.sections import numeric_columns
-from ...workflows.report.text import bytes_text, duration, moment, three_digits
+from .pages import campaigns, compare, configurations, models, results
+from .pages.shared import PAGES, READER, SETTINGS, reader
 from .reader import OUTAGES, Memory, Reader, StoreAway
 from .security import protect
 from .settings import DashboardSettings
-from .snapshot import Snapshot
 
-READER: Final = "ionloop_reader"
-SETTINGS: Final = "ionloop_settings"
-_PAGES: Final = "ionloop_pages"
 MOST_PAGES: Final = 128
 _YEAR_S: Final = 31_536_000
 _STYLE_ELEMENT: Final = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
@@ -46,14 +43,12 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     store
         Open for as long as the application is used.
     """
-    from . import pages_campaigns, pages_compare, pages_configurations, pages_models, pages_results
-
     settings = settings or DashboardSettings()
     app = Flask(__name__, static_folder="static", template_folder="templates")
     app.config.update(MAX_CONTENT_LENGTH=1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.extensions[READER] = Reader(store, settings.refresh_s)
     app.extensions[SETTINGS] = settings
-    app.extensions[_PAGES] = Memory(MOST_PAGES)
+    app.extensions[PAGES] = Memory(MOST_PAGES)
     app.jinja_options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.autoescape = True
     app.jinja_env.filters.update(
@@ -70,7 +65,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
         version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app), plotly_styles=plotly_styles
     )
     protect(app, settings)
-    for module in (pages_campaigns, pages_configurations, pages_models, pages_results, pages_compare):
+    for module in (campaigns, configurations, models, results, compare):
         app.register_blueprint(module.pages)
     app.add_url_rule("/revision", view_func=revision)
     app.add_url_rule("/plotly.js", view_func=plotly)
@@ -97,42 +92,6 @@ def _static_tag(app: Flask) -> str:
     for path in sorted(Path(folder).iterdir()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def reader() -> Reader:
-    """Return the reader of the application that answers."""
-    found: Reader = current_app.extensions[READER]
-    return found
-
-
-def page_settings() -> DashboardSettings:
-    """Return the settings of the application that answers."""
-    found: DashboardSettings = current_app.extensions[SETTINGS]
-    return found
-
-
-def show(template: str, make: Callable[[Snapshot], dict[str, Any]]) -> Response:
-    """Return a page, made once per address and revision of the store, and nothing where the browser has it already.
-
-    Parameters
-    ----------
-    make
-        What the template shows, from the newest snapshot.
-    """
-    snapshot = reader().snapshot()
-    pages: Memory = current_app.extensions[_PAGES]
-
-    def render() -> tuple[bytes, str]:
-        page = render_template(
-            template, revision=snapshot.revision, location=reader().location, **make(snapshot)
-        ).encode()
-        return page, hashlib.sha256(page).hexdigest()[:32]
-
-    page, tag = pages.get((template, request.full_path), snapshot.revision, render)
-    response = Response(page, mimetype="text/html")
-    response.set_etag(tag)
-    response.make_conditional(request)
-    return response
 
 
 def revision() -> Response:
@@ -193,32 +152,6 @@ def _error_page(title: str, text: str, status: int) -> tuple[str, int]:
         "error.html", title=title, text=text, passing=status == 503, revision=0, location=reader().location
     )
     return page, status
-
-
-def wanted(name: str) -> str:
-    """Return a parameter of the address that must be there."""
-    value = request.args.get(name, "")
-    if not value:
-        abort(400, f"the address lacks {name}")
-    return value
-
-
-def wanted_number(name: str, default: int, *, lowest: int = 0, highest: int = 10**9) -> int:
-    """Return a whole number from the address.
-
-    Anything else than a number between ``lowest`` and ``highest`` is refused.
-    """
-    text = request.args.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 12 and lowest <= int(text) <= highest):
-        abort(400, f"{name} is a whole number from {lowest} to {highest}")
-    return int(text)
-
-
-def missing(what: str, name: str) -> None:
-    """Answer that there is no such thing."""
-    abort(404, f"there is no {what} {name[:200]!r} in this store")
 
 
 def slug(text: str) -> str:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .descriptor_strings import SoapCompression, SoapDescriptor
+from .descriptor_strings import SoapDescriptor, channel_widths
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,21 +42,6 @@ class Products:
     weights: FloatArray
 
 
-def count_components(descriptor: SoapDescriptor) -> int:
-    """Length of the power spectrum, the appended constant not counted."""
-    compression, n_species, n_max = descriptor.compression, descriptor.n_species, descriptor.n_max
-    first, second = _widths(descriptor)
-    if compression.diagonal_radial:
-        n_products = n_max * n_species * (n_species + 1) // 2
-    elif not compression.coupling:
-        n_products = _count_uncoupled(descriptor)
-    elif _is_symmetric(compression):
-        n_products = first * (first + 1) // 2
-    else:
-        n_products = first * second
-    return n_products * (descriptor.l_max + 1)
-
-
 def mixing_matrices(descriptor: SoapDescriptor) -> tuple[FloatArray, FloatArray] | None:
     """W1 and W2 of shape [n_channels, K1 or K2] that mix channels, or None where nothing is mixed."""
     compression = descriptor.compression
@@ -76,7 +59,7 @@ def mixing_matrices(descriptor: SoapDescriptor) -> tuple[FloatArray, FloatArray]
 def channel_products(descriptor: SoapDescriptor) -> Products:
     """The products of mixed channels in QUIP's order; the angular momentum runs fastest inside each."""
     compression, n_species, n_max = descriptor.compression, descriptor.n_species, descriptor.n_max
-    first, second = _widths(descriptor)
+    first, second = channel_widths(descriptor)
     if compression.diagonal_radial:
         pairs = (
             (s * n_max + n, t * n_max + q, 1.0 if s == t else _SQRT2)
@@ -91,36 +74,10 @@ def channel_products(descriptor: SoapDescriptor) -> Products:
         return _single_runs(_uncoupled_pairs(descriptor))
     left = np.arange(first, dtype=np.int64)
     right = np.zeros(first, dtype=np.int64)
-    if not _is_symmetric(compression):
+    if not compression.is_symmetric:
         return Products(left, right, np.full(first, second, dtype=np.int64), np.ones(first * second))
     weights = [1.0 if a == b else _SQRT2 for a in range(first) for b in range(a + 1)]
     return Products(left, right, left + 1, np.array(weights))
-
-
-def _is_symmetric(compression: SoapCompression) -> bool:
-    if compression.Z_map:
-        return len(compression.Z_map) == 1
-    if compression.R_mix or compression.Z_mix:
-        return compression.sym_mix
-    return compression.nu_R != 1 and compression.nu_S != 1
-
-
-def _widths(descriptor: SoapDescriptor) -> tuple[int, int]:
-    """Numbers of channels after mixing, K1 and K2."""
-    compression, n_species, n_max = descriptor.compression, descriptor.n_species, descriptor.n_max
-    if compression.Z_map:
-        counts = [len(groups) * n_max for groups in compression.Z_map]
-        return counts[0], counts[-1]
-    if compression.R_mix and compression.Z_mix:
-        return compression.K, compression.K
-    if compression.Z_mix:
-        return (compression.K * n_max,) * 2
-    if compression.R_mix:
-        return (compression.K * n_species,) * 2
-    radial, species = compression.nu_R, compression.nu_S
-    first = (n_species if species > 0 else 1) * (n_max if radial > 0 else 1)
-    second = (n_species if species > 1 else 1) * (n_max if radial > 1 else 1)
-    return first, second
 
 
 def _order_reduction(descriptor: SoapDescriptor, used: int) -> FloatArray:
@@ -171,18 +128,10 @@ def _normal_numbers(seed: int) -> Iterator[float]:
             yield x * math.sqrt(-2 * math.log(radius) / radius)
 
 
-def _count_uncoupled(descriptor: SoapDescriptor) -> int:
-    compression = descriptor.compression
-    if compression.R_mix != compression.Z_mix:
-        n_free = descriptor.n_max if compression.Z_mix else descriptor.n_species
-        return compression.K * (n_free * (n_free + 1) // 2 if compression.sym_mix else n_free**2)
-    return min(_widths(descriptor))
-
-
 def _uncoupled_pairs(descriptor: SoapDescriptor) -> Iterator[tuple[int, int, float]]:
     compression, n_max, width = descriptor.compression, descriptor.n_max, descriptor.compression.K
     if compression.R_mix == compression.Z_mix:
-        yield from ((a, a, 1.0) for a in range(min(_widths(descriptor))))
+        yield from ((a, a, 1.0) for a in range(min(channel_widths(descriptor))))
         return
     if compression.Z_mix:
         pairs = ((k * n_max + a, k * n_max + b) for k in range(width) for a in range(n_max) for b in range(n_max))

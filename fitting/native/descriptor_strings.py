@@ -13,7 +13,6 @@ from itertools import permutations
 from typing import Literal
 
 from ...core.errors import IonloopError
-from .compression import count_components
 
 #: Radial bases of the SOAP expansion.
 RadialBasis = Literal["EQUISPACED_GAUSS", "GTO", "POLY"]
@@ -144,6 +143,15 @@ class SoapCompression:
         """Whether this is the full power spectrum."""
         return self == SoapCompression()
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether both factors of a product are mixed alike."""
+        if self.Z_map:
+            return len(self.Z_map) == 1
+        if self.R_mix or self.Z_mix:
+            return self.sym_mix
+        return self.nu_R != 1 and self.nu_S != 1
+
 
 @dataclass(frozen=True)
 class SoapDescriptor:
@@ -203,6 +211,47 @@ class SoapDescriptor:
     def atomic_numbers(self) -> frozenset[int]:
         """Elements that it names; 0 stands for any."""
         return frozenset({*self.central_numbers, *self.species} - ({0} if self.central_numbers != (0,) else set()))
+
+
+def count_components(descriptor: SoapDescriptor) -> int:
+    """Return the length of the power spectrum, the appended constant not counted."""
+    compression, n_species, n_max = descriptor.compression, descriptor.n_species, descriptor.n_max
+    first, second = channel_widths(descriptor)
+    if compression.diagonal_radial:
+        n_products = n_max * n_species * (n_species + 1) // 2
+    elif not compression.coupling:
+        n_products = _count_uncoupled(descriptor)
+    elif compression.is_symmetric:
+        n_products = first * (first + 1) // 2
+    else:
+        n_products = first * second
+    return n_products * (descriptor.l_max + 1)
+
+
+def channel_widths(descriptor: SoapDescriptor) -> tuple[int, int]:
+    """Return the numbers of channels after mixing, K1 and K2."""
+    compression, n_species, n_max = descriptor.compression, descriptor.n_species, descriptor.n_max
+    if compression.Z_map:
+        counts = [len(groups) * n_max for groups in compression.Z_map]
+        return counts[0], counts[-1]
+    if compression.R_mix and compression.Z_mix:
+        return compression.K, compression.K
+    if compression.Z_mix:
+        return (compression.K * n_max,) * 2
+    if compression.R_mix:
+        return (compression.K * n_species,) * 2
+    radial, species = compression.nu_R, compression.nu_S
+    first = (n_species if species > 0 else 1) * (n_max if radial > 0 else 1)
+    second = (n_species if species > 1 else 1) * (n_max if radial > 1 else 1)
+    return first, second
+
+
+def _count_uncoupled(descriptor: SoapDescriptor) -> int:
+    compression = descriptor.compression
+    if compression.R_mix != compression.Z_mix:
+        n_free = descriptor.n_max if compression.Z_mix else descriptor.n_species
+        return compression.K * (n_free * (n_free + 1) // 2 if compression.sym_mix else n_free**2)
+    return min(channel_widths(descriptor))
 
 
 Descriptor = Distance2bDescriptor | TripletDescriptor | SoapDescriptor

@@ -15,7 +15,7 @@ from ..artefacts import artefacts_in
 from ..connection import MAX_DOCUMENT_BYTES, Store
 from ..embedded import EmbeddedClient
 from ..identifiers import configuration_hash
-from ..jobs.refusals import refused_jobs
+from ..queries.refused_jobs import refused_jobs
 from ..records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
 from .migration import collection_checksum, content_hash
 from .repair import find_problems, read_snapshot

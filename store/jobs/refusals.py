@@ -8,15 +8,11 @@ database and starts further tasks in the background. ionloop's jobs need none of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fireworks import FiretaskBase, Firework
 
 from ...core.errors import IonloopError
-
-if TYPE_CHECKING:
-    from ..connection import Store
 
 REFUSAL = "refusal"
 """The field of a job's document that says why it was refused."""
@@ -31,29 +27,6 @@ _SHOWN = 80
 
 class RefusedJob(IonloopError):
     """A job's document is not one that ionloop wrote: it is not run."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A job that was refused.
-
-    Attributes
-    ----------
-    id
-        The identifier of its document.
-    campaign, key
-        What it claims to be; empty where it claims nothing that can be read.
-    is_readable
-        Whether status and ledger can show the job itself.
-    reason
-        One line.
-    """
-
-    id: str
-    campaign: str
-    key: str
-    reason: str
-    is_readable: bool
 
 
 def check_document(document: Mapping[str, Any]) -> None:
@@ -142,32 +115,10 @@ def is_readable(job: Mapping[str, Any]) -> bool:
     )
 
 
-def refused_jobs(store: Store) -> list[Refusal]:
-    """Return the jobs that workers have refused, of whatever campaign, in the order of their documents."""
-    found = []
-    for document in store.database.fireworks.find({REFUSAL: {"$exists": True}}):
-        specification = document.get("spec")
-        claims = specification if isinstance(specification, Mapping) else {}
-        found.append(
-            Refusal(
-                id=str(document["_id"]),
-                campaign=_text(claims.get("campaign")),
-                key=_text(claims.get("key")),
-                reason=_text(document[REFUSAL]),
-                is_readable=is_readable(document),
-            )
-        )
-    return sorted(found, key=lambda refusal: refusal.id)
-
-
 def shown(value: Any) -> str:
     """Return a short printable form of what a document holds: it may be long, or made to confuse a terminal."""
     text = ascii(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) and value.isprintable() else "" if value is None else shown(value)
 
 
 def _is_number(value: Any, lowest: int = 1) -> bool:

@@ -20,7 +20,7 @@ from ase import Atoms
 from ionloop.core.states import State
 from ionloop.deploy.dashboard import DashboardSettings, create_app
 from ionloop.deploy.dashboard import reader as reader_module
-from ionloop.deploy.dashboard.app import READER
+from ionloop.deploy.dashboard.pages.shared import READER
 from ionloop.deploy.dashboard.server import make_server
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import ResultRecord

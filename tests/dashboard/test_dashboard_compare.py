@@ -12,7 +12,7 @@ import pytest
 from dashboard_client import ClientOf
 from flask.testing import FlaskClient
 
-from ionloop.deploy.dashboard.pages_compare import ACROSS, MOST_CAMPAIGNS, MOST_COMPARED
+from ionloop.deploy.dashboard.pages.compare import ACROSS, MOST_CAMPAIGNS, MOST_COMPARED
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
 from ionloop.workflows.report.comparisons import COMPARISONS

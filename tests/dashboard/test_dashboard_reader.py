@@ -12,7 +12,7 @@ from dashboard_client import ClientOf
 from pymongo.errors import ServerSelectionTimeoutError
 
 from ionloop.core.states import State
-from ionloop.deploy.dashboard.app import READER
+from ionloop.deploy.dashboard.pages.shared import READER
 from ionloop.deploy.dashboard.reader import Memory, Reader, StoreAway
 from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from hostile_documents import Canary, hostile_documents
 
 from ionloop.store.connection import Store
-from ionloop.store.jobs.refusals import refused_jobs
 from ionloop.store.jobs.registered_tasks import restricted_tasks
+from ionloop.store.queries.refused_jobs import refused_jobs
 from ionloop.store.records import CampaignRecord, Structure
 from ionloop.tasks.label import IsolatedAtomTask
 from ionloop.workflows.campaign.settings import Campaign

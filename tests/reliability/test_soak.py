@@ -31,11 +31,11 @@ from ionloop.store.connection import Store, open_store
 from ionloop.store.records import CampaignRecord, Origin, Structure
 from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.label import LabelParameters, LabelTask, add_configuration
-from ionloop.workflows.campaign.file import read_campaign
 from ionloop.workflows.graph.jobs import Graph, Job
 from ionloop.workflows.loop.task_registry import admit_registered_tasks
 from ionloop.workflows.running.heartbeat import ENVIRONMENT_EXIT
 from ionloop.workflows.running.worker import Worker
+from ionloop.workflows.submission.campaign_file import read_campaign
 
 JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "120"))
 FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "20"))

@@ -14,16 +14,11 @@ from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
 from ionloop.core.errors import InputError
-from ionloop.sampling.barostat import CellState, StrainSampler, deformation, strain_sampler
+from ionloop.sampling.barostat import BarostatSettings, CellState, StrainSampler, deformation, strain_sampler
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
-from ionloop.sampling.molecular_dynamics import (
-    BarostatSettings,
-    MolecularDynamicsSettings,
-    TrajectoryEnd,
-    read_frames,
-    record_path,
-    run_langevin,
-)
+from ionloop.sampling.molecular_dynamics import TrajectoryEnd, record_path, run_langevin
+from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings
+from ionloop.sampling.trajectory import read_frames
 
 STANDARD_ERRORS_ALLOWED = 5.0
 BLOCKS = 20

@@ -23,15 +23,9 @@ from pydantic import ValidationError
 
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
-from ionloop.sampling.molecular_dynamics import (
-    MolecularDynamicsSettings,
-    TrajectoryEnd,
-    read_frames,
-    record_path,
-    run_langevin,
-    steps_for,
-)
-from ionloop.sampling.trajectory import TrajectoryError, exclusive
+from ionloop.sampling.molecular_dynamics import TrajectoryEnd, record_path, run_langevin
+from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
+from ionloop.sampling.trajectory import TrajectoryError, exclusive, read_frames
 
 STANDARD_ERRORS_ALLOWED = 5.0
 NVE_DRIFT_EV_PER_ATOM = 1e-4

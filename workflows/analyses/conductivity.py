@@ -21,6 +21,7 @@ from ...analysis.conductivity.figures import (
 from ...analysis.conductivity.settings import ConductivitySettings
 from ...analysis.conductivity.transport import ConductivityResult
 from ...analysis.figures import model_name
+from ...core.words import three_digits
 from ...fitting.electrostatics.species import FORMAL_CHARGES
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
@@ -40,7 +41,6 @@ from ...tasks.results import REFERENCE, known_result, load_arrays
 from ..campaign.problems import Problem
 from ..campaign.settings import Campaign
 from ..graph.jobs import Job
-from ..report.text import three_digits
 from .base import FRAME_BYTES_PER_ATOM, PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 

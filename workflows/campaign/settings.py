@@ -1,7 +1,7 @@
 """The campaign file as typed, frozen models: what a user may set, in which unit, with which default.
 
 `Campaign` holds the file as it was written. ``structure`` stays a built-in name or a path; a relative path is
-relative to the folder of the campaign file (`ionloop.workflows.campaign.file.load_campaign_structure`), so a
+relative to the folder of the campaign file (`ionloop.workflows.submission.campaign_file.load_campaign_structure`), so a
 campaign that leaves its folder must take the structure with it. ``Campaign.model_validate(campaign.model_dump(
 mode="json"))`` gives the same campaign back.
 """
@@ -25,7 +25,7 @@ from ...labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSetting
 from ...labelling.versions import NOT_KNOWN
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.lithium_monte_carlo import MonteCarloSettings
-from ...sampling.molecular_dynamics import MolecularDynamicsSettings, steps_for
+from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.relaxation import RelaxationSettings
 from ...sampling.selection import FarthestPointSelection, SelectionSettings
 from .problems import CampaignInconsistency, Problem

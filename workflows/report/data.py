@@ -365,3 +365,14 @@ def read_parity(path: Path) -> ParityData:
             return ParityData(**{field.name: arrays[field.name] for field in fields(ParityData)})
     except (OSError, ValueError, KeyError) as error:
         raise IonloopError(f"{path} is damaged: {error}; delete it and write the report again") from error
+
+
+def verdict(data: ReportData) -> str:
+    """Return in one sentence where the campaign stands and why."""
+    if data.conclusion is not None:
+        return str(data.conclusion.values["reason"])
+    if data.status.reason:
+        return data.status.reason
+    if data.status.state is State.RUNNING:
+        return "jobs are running; this report shows what there is so far"
+    return "the campaign waits for a worker; this report shows what there is so far"

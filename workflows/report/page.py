@@ -21,13 +21,14 @@ from ...analysis import figures
 from ...analysis.errors.figures import magnitude_errors
 from ...analysis.locality.figures import add_locality_bounds
 from ...core.states import State
+from ...core.words import bytes_text, duration, moment, three_digits
 from ...store.artefacts import atomic_file
 from ...store.connection import Store
 from ..analyses.sections import numeric_columns
 from ..campaign.settings import Campaign
-from .data import ModelSummary, ReportData, collect, root_mean_square
+from .data import ModelSummary, ReportData, collect, root_mean_square, verdict
 from .methods import bibtex, methods_paragraph
-from .text import CITATIONS, Citation, bytes_text, duration, moment, three_digits, verdict
+from .text import CITATIONS, Citation
 
 TEMPLATE: Final = "report.html.j2"
 MILLI: Final = 1000.0

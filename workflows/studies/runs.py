@@ -41,7 +41,8 @@ from ...labelling.runner import label
 from ...labelling.scratch import structure_hash
 from ...labelling.settings import CommonSettings, settings_hash
 from ...labelling.versions import NOT_KNOWN, version_that_counts
-from ...sampling.molecular_dynamics import MolecularDynamicsSettings, TrajectoryEnd, run_langevin, steps_for
+from ...sampling.molecular_dynamics import TrajectoryEnd, run_langevin
+from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.selection import FarthestPointSelection, select
 
 Progress = Callable[[str], None]

@@ -9,11 +9,11 @@ from pathlib import Path
 from ase import Atoms
 
 from ...core.errors import InputError, IonloopError
-from .problems import ABSENT, CampaignFileError, Key, Problem, closest
-from .settings import Campaign
-from .structure import structure_problems
-from .validation import touches, validate_campaign
-from .yaml_lines import YamlDocument, parse_yaml
+from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
+from ..campaign.settings import Campaign
+from ..campaign.validation import touches, validate_campaign
+from ..campaign.yaml_lines import YamlDocument, parse_yaml
+from .structure_problems import structure_problems
 
 MAX_BYTES = 1_000_000
 

@@ -10,9 +10,9 @@ from ase import Atoms
 from ...fitting.settings import Regularisation
 from ..analyses import chosen_analyses
 from ..analyses.locality import charge_fit_problems
-from .charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
-from .problems import Problem
-from .settings import Campaign
+from ..campaign.charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
+from ..campaign.problems import Problem
+from ..campaign.settings import Campaign
 
 MAX_ATOMS = 20_000
 MIN_VOLUME_PER_ATOM_A3 = 1.0

@@ -18,11 +18,11 @@ from ...store.connection import Store
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
 from ..campaign.changes import Change, Stage, changes
-from ..campaign.file import load_campaign_structure, read_campaign
 from ..campaign.settings import Campaign
 from ..graph.jobs import missing_part
 from ..graph.plan import load_plan
 from ..loop.generation_loop import FINAL, initial_graph
+from .campaign_file import load_campaign_structure, read_campaign
 from .continuation import NOTHING, CarriedOn, carry_on
 from .holds import take_budget_from_file
 

@@ -12,7 +12,8 @@ from ...core.errors import InputError
 from ...core.states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.jobs.refusals import REFUSAL, refused_jobs
+from ...store.jobs.refusals import REFUSAL
+from ...store.queries.refused_jobs import refused_jobs
 from ...store.queries.rows import campaign_labels
 from ...store.records import LabelRecord
 from ..loop.task_registry import admit_registered_tasks

@@ -12,16 +12,16 @@ from flask import Blueprint, Response, url_for
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from ...core.states import State
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER
-from ...store.records import CampaignRecord, ResultRecord
-from ...workflows.loop.stop_rule import StopSettings, improves, stop_verdict
-from ...workflows.report.page import settings_yaml
-from .app import missing, reader, show, wanted, wanted_number
-from .charts import MILLI, element_chart, label_chart, learning_charts
-from .drawing import GraphJob, Run, job_graph, sparkline, timeline
-from .rows import JobRow
-from .snapshot import Snapshot
+from ....core.states import State
+from ....store.queries.rows import ISOLATED_ATOM_SAMPLER
+from ....store.records import CampaignRecord, ResultRecord
+from ....workflows.loop.stop_rule import StopSettings, improves, stop_verdict
+from ....workflows.report.page import settings_yaml
+from ..charts import MILLI, element_chart, label_chart, learning_charts
+from ..drawing import GraphJob, Run, job_graph, sparkline, timeline
+from ..rows import JobRow
+from ..snapshot import Snapshot
+from .shared import missing, reader, show, wanted, wanted_number
 
 pages = Blueprint("campaigns", __name__)
 

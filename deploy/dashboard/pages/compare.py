@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, request, url_for
 
-from ...analysis.figures import COMPARED_COLOURS
-from ...store.queries.record_tables import value_columns
-from ...store.records import ResultRecord
-from ...workflows.report.comparisons import COMPARISONS, TOLD_BY, looks, series_names
-from .app import missing, reader, show
-from .asking import text_of
-from .charts import Chart, compared_element_chart, compared_learning_charts
-from .snapshot import ERRORS, NEW, Snapshot
+from ....analysis.figures import COMPARED_COLOURS
+from ....store.queries.record_tables import value_columns
+from ....store.records import ResultRecord
+from ....workflows.report.comparisons import COMPARISONS, TOLD_BY, looks, series_names
+from ..asking import text_of
+from ..charts import Chart, compared_element_chart, compared_learning_charts
+from ..snapshot import ERRORS, NEW, Snapshot
+from .shared import missing, reader, show
 
 pages = Blueprint("compare", __name__)
 

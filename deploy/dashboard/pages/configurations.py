@@ -10,16 +10,16 @@ import numpy as np
 from flask import Blueprint, Response, request, url_for
 from numpy.typing import NDArray
 
-from ...core.errors import InputError
-from ...core.states import State
-from ...store.queries.record_kinds import Column
-from ...store.records import ConfigurationRecord, LabelRecord, ResultRecord
-from .app import missing, page_settings, reader, show, wanted, wanted_number
-from .asking import ask, split_filters
-from .charts import MILLI, force_chart
-from .rows import ConfigurationRow, LabelRow
-from .scene import scene, scene_json
-from .snapshot import ERRORS, NEW, Snapshot
+from ....core.errors import InputError
+from ....core.states import State
+from ....store.queries.record_kinds import Column
+from ....store.records import ConfigurationRecord, LabelRecord, ResultRecord
+from ..asking import ask, split_filters
+from ..charts import MILLI, force_chart
+from ..rows import ConfigurationRow, LabelRow
+from ..scene import scene, scene_json
+from ..snapshot import ERRORS, NEW, Snapshot
+from .shared import missing, page_settings, reader, show, wanted, wanted_number
 
 pages = Blueprint("configurations", __name__)
 

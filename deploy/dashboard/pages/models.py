@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, request, send_file
 
-from ...store.records import Artefact, ModelRecord, ResultRecord
-from .app import missing, reader, show, wanted, wanted_number
-from .charts import TRAINING, element_chart, parity_charts, variance_chart
-from .snapshot import NEW, Snapshot
+from ....store.records import Artefact, ModelRecord, ResultRecord
+from ..charts import TRAINING, element_chart, parity_charts, variance_chart
+from ..snapshot import NEW, Snapshot
+from .shared import missing, reader, show, wanted, wanted_number
 
 pages = Blueprint("models", __name__)
 

@@ -8,17 +8,17 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from ...core.errors import InputError
-from ...store.queries.record_kinds import RECORD_KINDS, Column
-from ...store.queries.record_tables import value_columns
-from ...store.records import ResultRecord
-from .app import missing, page_settings, reader, show, wanted, wanted_number
-from .asking import Found, ask, plain, split_filters, text_of
-from .charts import Chart, comparison_chart
-from .pages_compare import MOST_COMPARED, comparisons_of
-from .pages_models import flattened
-from .scene import scene, scene_json
-from .snapshot import Snapshot
+from ....core.errors import InputError
+from ....store.queries.record_kinds import RECORD_KINDS, Column
+from ....store.queries.record_tables import value_columns
+from ....store.records import ResultRecord
+from ..asking import Found, ask, plain, split_filters, text_of
+from ..charts import Chart, comparison_chart
+from ..scene import scene, scene_json
+from ..snapshot import Snapshot
+from .compare import MOST_COMPARED, comparisons_of
+from .models import flattened
+from .shared import missing, page_settings, reader, show, wanted, wanted_number
 
 pages = Blueprint("results", __name__)
 

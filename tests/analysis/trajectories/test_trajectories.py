@@ -15,7 +15,8 @@ from ionloop.analysis.trajectories.reading import Trajectory, from_frames, read_
 from ionloop.analysis.trajectories.replicas import check_replicas
 from ionloop.analysis.trajectories.unwrapping import unwrap
 from ionloop.core.errors import InputError
-from ionloop.sampling.molecular_dynamics import MolecularDynamicsSettings, run_langevin
+from ionloop.sampling.molecular_dynamics import run_langevin
+from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 
 TOLERANCE_A = 1e-9
 TEXT_TOLERANCE_A = 1e-5

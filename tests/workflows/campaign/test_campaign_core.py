@@ -19,9 +19,9 @@ from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.settings import GapSettings
 from ionloop.tasks.fit import model_identifier
 from ionloop.workflows.campaign.changes import Change
-from ionloop.workflows.campaign.file import read_campaign
 from ionloop.workflows.campaign.problems import CampaignFileError
 from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.submission.campaign_file import read_campaign
 
 RADII_A = np.linspace(1.0, 3.5, 11)
 

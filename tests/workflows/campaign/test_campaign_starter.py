@@ -8,12 +8,12 @@ import pytest
 
 from ionloop.core.errors import InputError
 from ionloop.fitting.settings import TwoBodySettings
-from ionloop.workflows.campaign.file import read_campaign
 from ionloop.workflows.campaign.reference_page import reference_page
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.campaign.starter import EXPERT_SECTIONS, starter_text, template_names, yaml_value
 from ionloop.workflows.campaign.yaml_lines import parse_yaml
+from ionloop.workflows.submission.campaign_file import read_campaign
 
 CHECKOUT = Path(__file__).parents[3]
 

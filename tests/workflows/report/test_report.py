@@ -12,12 +12,12 @@ import pytest
 from ase.calculators.calculator import Calculator
 
 from ionloop.core.errors import InputError, IonloopError
+from ionloop.core.words import bytes_text, duration, three_digits
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
 from ionloop.workflows.report import data as report_data
 from ionloop.workflows.report.data import collect, model_parity, read_parity
 from ionloop.workflows.report.page import citations, render, settings_yaml, write_report
-from ionloop.workflows.report.text import bytes_text, duration, three_digits
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 

@@ -11,7 +11,7 @@ from fireworks import FWorker
 
 from ionloop.core.processes import process_name
 from ionloop.core.states import State
-from ionloop.sampling.molecular_dynamics import read_frames
+from ionloop.sampling.trajectory import read_frames
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, queue_jobs, reconcile, settled_facts
 from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState

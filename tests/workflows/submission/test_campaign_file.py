@@ -12,11 +12,11 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ionloop.workflows.campaign.file import load_campaign_structure, read_campaign
 from ionloop.workflows.campaign.problems import CampaignFileError, Problem
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.campaign.starter import starter_text
+from ionloop.workflows.submission.campaign_file import load_campaign_structure, read_campaign
 
 HEAD = "name: demo\nstructure: li7p3s11\n"
 

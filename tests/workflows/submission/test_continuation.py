@@ -15,10 +15,10 @@ from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import Store, open_store
 from ionloop.tasks.context import TaskContext, task_context
 from ionloop.workflows.campaign.change_log import change_log
-from ionloop.workflows.campaign.file import load_campaign_structure, read_campaign
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.loop.generation_loop import label_job
 from ionloop.workflows.loop.task_registry import admit_registered_tasks, registered_tasks
+from ionloop.workflows.submission.campaign_file import load_campaign_structure, read_campaign
 from ionloop.workflows.submission.continuation import carry_on, is_remaking
 from ionloop.workflows.submission.holds import Hold, control_of, decide
 from ionloop.workflows.submission.submission import Submission, submit
@@ -149,7 +149,7 @@ def test_an_analysis_grows_by_what_is_new_and_begins_with_what_there_was(finishe
         finished.store.artefacts.path(records[one.outputs["trajectory"]].artefact.path) for one in (first, longer)
     )
     assert old.stat().st_size < new.stat().st_size
-    from ionloop.sampling.molecular_dynamics import read_frames
+    from ionloop.sampling.trajectory import read_frames
 
     assert [frame.positions.tolist() for frame in read_frames(old)] == [
         frame.positions.tolist() for frame in read_frames(new)[: len(read_frames(old))]
