@@ -185,16 +185,26 @@ class SettingsOf:
         Returns the registry; asked when the schema is built.
     key
         Field of the settings that holds the kind's name.
+    default
+        The kind of a document that names none; empty where it must name one.
     """
 
-    def __init__(self, registry: Callable[[], Registry[Any]], key: str) -> None:
+    def __init__(self, registry: Callable[[], Registry[Any]], key: str, default: str = "") -> None:
         self._registry = registry
         self._key = key
+        self._default = default
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         registry = self._registry()
         choices = {kind.name: handler.generate_schema(kind.settings_type) for kind in registry.kinds}
-        return core_schema.tagged_union_schema(choices, discriminator=self._key)
+        discriminator = self._kind_of if self._default else self._key
+        return core_schema.tagged_union_schema(choices, discriminator=discriminator)
+
+    def _kind_of(self, value: Any) -> Any:
+        """Return the name of the kind that a document, or a value that is valid already, is of."""
+        if isinstance(value, Mapping):
+            return value.get(self._key, self._default)
+        return getattr(value, self._key, self._default)
 
 
 def broken_plug_ins(registries: Iterable[Registry[Any]]) -> tuple[BrokenPlugIn, ...]:

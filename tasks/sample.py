@@ -16,7 +16,8 @@ from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
 from ..sampling.molecular_dynamics_settings import MolecularDynamicsSettings
-from ..sampling.selection import SelectionSettings, select
+from ..sampling.selections.registry import SelectionSettings
+from ..sampling.selections.selecting import select
 from ..sampling.trajectory import read_frames
 from ..sampling.uncertainty import frame_variances
 from ..store.artefacts import atomic_file

@@ -6,7 +6,8 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.calculators.emt import EMT
 
 from ionloop.core.errors import InputError
-from ionloop.sampling.selection import VarianceSelection, select
+from ionloop.sampling.selections.selecting import select
+from ionloop.sampling.selections.variance import VarianceSelection
 from ionloop.sampling.uncertainty import frame_variances
 
 

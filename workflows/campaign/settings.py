@@ -27,7 +27,7 @@ from ...sampling.guard import TrajectoryGuard
 from ...sampling.lithium_monte_carlo import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.relaxation import RelaxationSettings
-from ...sampling.selection import FarthestPointSelection, SelectionSettings
+from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
 from .problems import CampaignInconsistency, Problem
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
@@ -356,7 +356,7 @@ class Campaign(Section):
     evaluate: Evaluate = Field(Evaluate(), description="What evaluates the models")
     sampling: Sampling = Field(Sampling(), description="Molecular dynamics that explores, once per generation")
     selection: SelectionSettings = Field(
-        default_factory=FarthestPointSelection,
+        default_factory=lambda: SELECTIONS.get(DEFAULT_SELECTION).settings_type(),
         description="Choice of the sampled frames that are worth a label",
     )
     stop: Stop = Field(Stop(), description="When the loop ends")
@@ -421,9 +421,9 @@ def _analysis_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 
 
 def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
-    if campaign.selection.method == "variance" and campaign.evaluate.backend != "native":
+    if SELECTIONS.get(campaign.selection.kind).needs_variance and campaign.evaluate.backend != "native":
         message = "needs evaluate.backend: native, which predicts variances"
-        yield Problem(("selection", "method"), message, value="variance", related=(("evaluate",),))
+        yield Problem(("selection", "method"), message, value=campaign.selection.kind, related=(("evaluate",),))
     sampling = campaign.sampling
     if sampling.steps > MAX_STEPS:
         message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ...sampling.selections.registry import SELECTIONS
 from ..campaign.settings import Campaign
 from .text import Citation
 
@@ -121,12 +122,13 @@ def _baseline(campaign: Campaign) -> str:
 
 
 def _loop(campaign: Campaign) -> str:
-    sampling, stop = campaign.sampling, campaign.stop
+    sampling, stop, chosen = campaign.sampling, campaign.stop, campaign.selection
+    how = SELECTIONS.get(chosen.kind).methods(chosen)
     return (
         f"In each generation {sampling.replicas} trajectories of {sampling.length_ps:g} ps at "
         f"{sampling.temperature_K:g} K were run with {campaign.driver} (BAOAB Langevin integrator, time step "
-        f"{sampling.timestep_fs:g} fs, friction {sampling.friction_per_ps:g} 1/ps), and {campaign.selection.count} "
-        f"frames were chosen by {campaign.selection.method} and labelled. The loop ended when energy and force errors "
+        f"{sampling.timestep_fs:g} fs, friction {sampling.friction_per_ps:g} 1/ps), and {chosen.count} "
+        f"frames were chosen {how} and labelled. The loop ended when energy and force errors "
         f"on new configurations fell by less than {100 * stop.energy_tolerance:g} and "
         f"{100 * stop.force_tolerance:g} % for {stop.patience} generation(s), or after {stop.max_generations}."
     )

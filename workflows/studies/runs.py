@@ -43,7 +43,8 @@ from ...labelling.settings import CommonSettings, settings_hash
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ...sampling.molecular_dynamics import TrajectoryEnd, run_langevin
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
-from ...sampling.selection import FarthestPointSelection, select
+from ...sampling.selections.farthest_point import FarthestPointSelection
+from ...sampling.selections.selecting import select
 
 Progress = Callable[[str], None]
 

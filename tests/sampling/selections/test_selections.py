@@ -12,24 +12,21 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ionloop.core.errors import InputError
-from ionloop.sampling.selection import (
-    SELECTION_METHODS,
-    CurSelection,
-    FarthestPointSelection,
-    RandomSelection,
-    SelectionSettings,
-    SimilaritySelection,
-    StrideSelection,
-    VarianceSelection,
-    _cur,
-    _farthest_point,
-    select,
-)
+from ionloop.sampling.selections.base import Choice, SelectionRequest
+from ionloop.sampling.selections.farthest_point import FarthestPointSelection, farthest_points
+from ionloop.sampling.selections.leverage import CurSelection, highest_leverage
+from ionloop.sampling.selections.registry import SELECTIONS, SelectionSettings
+from ionloop.sampling.selections.selecting import select
+from ionloop.sampling.selections.similarity import SimilaritySelection
+from ionloop.sampling.selections.stride import StrideSelection
+from ionloop.sampling.selections.uniform import RandomSelection
+from ionloop.sampling.selections.variance import VarianceSelection
 from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel
 
 ROUNDING = 1e-7
 COARSE = DescriptorSettings(n_max=3, l_max=2, cutoff_A=4.0)
 ADAPTER: TypeAdapter[Any] = TypeAdapter(SelectionSettings)
+BUILT_IN = ("farthest-point", "variance", "similarity", "cur", "stride", "random")
 ON_FINGERPRINTS = ("farthest-point", "similarity", "cur")
 
 
@@ -51,7 +48,7 @@ def frames(count: int, seed: int = 0, size: float = 0.15) -> list[Atoms]:
     return result
 
 
-@pytest.mark.parametrize("method", SELECTION_METHODS)
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_count_is_respected_and_nothing_repeats(method: str) -> None:
     candidates = frames(12)
     # The same frames again, one by a lattice vector and one unchanged, and one that is known already.
@@ -87,7 +84,7 @@ def test_turned_and_renumbered_structures_are_known(method: str) -> None:
     assert not {1, 4} <= set(outcome.indices)
 
 
-@pytest.mark.parametrize("method", SELECTION_METHODS)
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_nothing_to_choose_from(method: str) -> None:
     known = frames(2)
     assert select([], known, settings_for(method, 3), seed=0, uncertainties=[]).indices == ()
@@ -117,7 +114,8 @@ def test_farthest_point_is_greedy_as_brute_force_finds(
     random: np.random.Generator, n_new: int, n_known: int, count: int
 ) -> None:
     new, known = random.normal(size=(n_new, 3)), random.normal(size=(n_known, 3))
-    chosen, scores, _ = _farthest_point(new, known, count)
+    choice = farthest_points(new, known, count)
+    chosen, scores = list(choice.indices), list(choice.scores)
     assert len(chosen) == min(count, n_new)
     reference = [*known]
     for step, (index, score) in enumerate(zip(chosen, scores, strict=True)):
@@ -137,7 +135,7 @@ def test_farthest_point_covers_within_twice_the_best(random: np.random.Generator
     from itertools import combinations
 
     new = random.normal(size=(n_new, 2))
-    chosen, _, _ = _farthest_point(new, np.empty((0, 2)), count)
+    chosen = list(farthest_points(new, np.empty((0, 2)), count).indices)
     distances = np.linalg.norm(new[:, None] - new[None], axis=2)
     count = min(count, n_new)
     best = min(distances[:, list(centres)].min(axis=1).max() for centres in combinations(range(n_new), count))
@@ -153,7 +151,8 @@ def test_farthest_point_stays_away_from_the_training_set() -> None:
 @given(random=points, n_new=st.integers(1, 8), n_known=st.integers(0, 3))
 def test_cur_spans_the_candidates(random: np.random.Generator, n_new: int, n_known: int) -> None:
     new, known = random.normal(size=(n_new, 5)), random.normal(size=(n_known, 5))
-    chosen, _, why = _cur(new, known, count=n_new)
+    choice = highest_leverage(new, known, count=n_new)
+    chosen, why = list(choice.indices), choice.reason
     together = np.concatenate([known, new[chosen]])
     assert len(chosen) == min(n_new, 5 - n_known)
     assert np.linalg.matrix_rank(together) == np.linalg.matrix_rank(np.concatenate([known, new]))
@@ -162,10 +161,8 @@ def test_cur_spans_the_candidates(random: np.random.Generator, n_new: int, n_kno
 
 def test_cur_prefers_the_direction_that_explains_most() -> None:
     new = np.array([[3.0, 0.0, 0.0], [2.9, 0.1, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.2]])
-    chosen, _, _ = _cur(new, np.empty((0, 3)), count=3)
-    assert chosen == [0, 2, 3]
-    chosen, _, _ = _cur(new, np.array([[5.0, 0.0, 0.0]]), count=2)
-    assert chosen == [2, 3]
+    assert highest_leverage(new, np.empty((0, 3)), count=3).indices == [0, 2, 3]
+    assert highest_leverage(new, np.array([[5.0, 0.0, 0.0]]), count=2).indices == [2, 3]
 
 
 def test_similarity_leaves_nothing_below_the_threshold_behind() -> None:
@@ -223,7 +220,7 @@ def test_bad_input_is_refused() -> None:
 
 def test_settings_choose_the_model_by_method() -> None:
     for method, model in zip(
-        SELECTION_METHODS,
+        BUILT_IN,
         (
             FarthestPointSelection,
             VarianceSelection,
@@ -256,3 +253,28 @@ def test_settings_choose_the_model_by_method() -> None:
 def test_bad_settings_are_refused(document: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ADAPTER.validate_python(document)
+
+
+def test_those_that_ionloop_brings_are_registered_in_their_order() -> None:
+    assert SELECTIONS.names[: len(BUILT_IN)] == BUILT_IN
+    assert [name for name in BUILT_IN if SELECTIONS.get(name).needs_variance] == ["variance"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "fault"),
+    [
+        (Choice([0, 1, 2], [1.0, 1.0, 1.0]), "3 frames where 2 were asked for"),
+        (Choice([1, 1], [1.0, 1.0]), "a frame twice"),
+        (Choice([0, 4], [1.0, 1.0]), "a frame that is not among the 4"),
+        (Choice([0], []), "1 frames and 0 scores"),
+    ],
+)
+def test_a_selection_that_breaks_its_contract_labels_nothing(
+    choice: Choice, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(request: SelectionRequest[RandomSelection]) -> Choice:
+        return choice
+
+    monkeypatch.setattr(SELECTIONS.get("random"), "choose", choose)
+    with pytest.raises(InputError, match=f"the selection 'random' chose {fault}"):
+        select(frames(4), [], RandomSelection(count=2), 0)

@@ -27,7 +27,7 @@ def test_a_starter_is_a_valid_campaign(tmp_path: Path, template: str) -> None:
 
 @pytest.mark.parametrize("template", template_names())
 def test_a_starter_says_what_its_template_says(template: str) -> None:
-    given = parse_yaml((CHECKOUT / "workflows" / "templates" / f"{template}.yaml").read_text()).data
+    given = parse_yaml((CHECKOUT / "workflows" / "campaign" / "templates" / f"{template}.yaml").read_text()).data
     shown = parse_yaml(starter_text(template))
     assert shown.problems == []
     assert Campaign.model_validate(shown.data) == Campaign.model_validate(given)

@@ -1,0 +1,1 @@
+"""Which sampled frames are worth a label: one file per kind of selection."""
