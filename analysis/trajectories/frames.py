@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -26,8 +27,12 @@ FloatArray = NDArray[np.float64]
 
 # First bytes of compressed files; suffixes are not believed, and `cat` of such files is one of them again.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What readers of compressed data raise where these end early or are damaged.
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+_LABEL = re.compile(r"([A-Za-z]{1,2})(?:\d+|[_-]\w+|\d*[+-])")
 
 
 class TrajectoryReadError(InputError):
@@ -53,6 +58,8 @@ class RawFrame(NamedTuple):
         Of the frame in the file and of its first line, counted from 1; 0 where there are no lines.
     unit_unknown
         Whether ``time_fs`` is a time of unknown unit instead.
+    identified
+        Whether atoms bear identifiers, so that their order is known.
     """
 
     symbols: tuple[str, ...]
@@ -64,6 +71,7 @@ class RawFrame(NamedTuple):
     number: int = 0
     line: int = 0
     unit_unknown: bool = False
+    identified: bool = False
 
     @property
     def place(self) -> str:
@@ -118,6 +126,7 @@ class Lines:
 
     def _read(self) -> Iterator[bytes]:
         try:
+            yield next(self._stream, b"").removeprefix(BYTE_ORDER_MARK)
             yield from self._stream
         except DAMAGED:
             self.damaged = True
@@ -223,8 +232,29 @@ def shown(word: bytes, length: int = 20) -> str:
     return repr(text if len(text) <= length else text[:length] + "...")
 
 
-def checked_symbols(words: Sequence[str], name: str, advice: str) -> tuple[str, ...]:
+def listed(words: Sequence[str], most: int = 5) -> str:
+    """Return words with commas, the first few of many."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def listed_torn(torn: Sequence[TornFrame]) -> str:
+    """Return where frames are not whole, and why; neighbours of one reason are told once."""
+    groups: list[list[TornFrame]] = []
+    for one in torn:
+        if groups and groups[-1][-1].reason == one.reason and groups[-1][-1].number == one.number - 1:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return listed([f"{a[0].place}{f' to {a[-1].place}' if len(a) > 1 else ''}: {a[0].reason}" for a in groups])
+
+
+def checked_symbols(words: Sequence[str], name: str, advice: str, notes: list[str] | None = None) -> tuple[str, ...]:
     """Return ``words`` as chemical symbols, their letters' case put right.
+
+    Parameters
+    ----------
+    notes
+        With it, labels (Li1, Li_a, Li+) are read as their elements, which is noted; without, they are none.
 
     Raises
     ------
@@ -232,6 +262,12 @@ def checked_symbols(words: Sequence[str], name: str, advice: str) -> tuple[str, 
         If one of them is none.
     """
     known = {word: word.strip().capitalize() for word in set(words)}
+    labels = {
+        word: match.group(1).capitalize()
+        for word in sorted(known)
+        if notes is not None and not atomic_numbers.get(known[word], 0) and (match := _LABEL.fullmatch(word.strip()))
+    }
+    known |= labels
     unknown = sorted(word for word, symbol in known.items() if atomic_numbers.get(symbol, 0) == 0)
     if unknown:
         listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
@@ -239,4 +275,7 @@ def checked_symbols(words: Sequence[str], name: str, advice: str) -> tuple[str, 
             f"{name}: {listed} {'is not a chemical symbol' if len(unknown) == 1 else 'are not chemical symbols'};"
             f" {advice}"
         )
+    if labels and notes is not None:
+        listed = ", ".join(f"{label} as {symbol}" for label, symbol in labels.items())
+        notes.append(f"{name}: labels are read as their elements: {listed}")
     return tuple(known[word] for word in words)

@@ -182,6 +182,7 @@ class _Dump:
             number,
             header.line,
             unknown,
+            identified=True,
         )
 
     def _torn_at(self, block: list[bytes], width: int, numeric: list[int], first: int) -> None:
@@ -425,7 +426,7 @@ def _symbols(
                 f"{name}: the column element says {written[0]} for all {len(set(kinds.tolist()))} types, as LAMMPS does"
                 " where dump_modify ... element was forgotten: give the symbols of the types (--lammps-types)"
             )
-        return checked_symbols(written, name, "give the symbols of the types instead (--lammps-types)")
+        return checked_symbols(written, name, "give the symbols of the types instead (--lammps-types)", notes)
     if types:
         raise LammpsDumpError(f"{name} has no column type, for which symbols are given")
     raise LammpsDumpError(

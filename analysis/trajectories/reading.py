@@ -8,29 +8,43 @@ unwrapped in `.unwrapping`.
 from __future__ import annotations
 
 import difflib
+import mmap
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.geometry import cellpar_to_cell
 from ase.io import iread
-from ase.io.formats import ioformats
+from ase.io.formats import filetype, ioformats
 from ase.io.trajectory import TrajectoryReader
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...sampling.trajectory import Frame
 from .frame_sequence import FrameSequence, OrderedFrames
-from .frames import DAMAGED, Lines, RawFrame, TornFrame, TrajectoryReadError, is_compressed, open_binary, place
+from .frame_spacing import TIME_TOLERANCE
+from .frame_times import frame_time
+from .frames import (
+    BYTE_ORDER_MARK,
+    DAMAGED,
+    Lines,
+    RawFrame,
+    TornFrame,
+    TrajectoryReadError,
+    is_compressed,
+    open_binary,
+    place,
+)
+from .given_cells import GivenCells, cells_beside
 from .lammps_dump import read_lammps_dump
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
+from .vasp_times import ASE_FORMATS, interval_beside, step_of
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
-from .xyz_frames import read_xyz, step_and_time
+from .xyz_frames import read_xyz
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -45,16 +59,38 @@ FORMATS: dict[str, tuple[str, ...]] = {
 # How much of a file is looked at to tell its format: XDATCAR names itself in the eighth line.
 _START_BYTES = 4096
 _PART_BYTES = 64
+_ULM_TRAJECTORY = b"- of UlmASE-Trajectory"
 
 
-# What stands at the beginning of files that people have, but neither we nor ASE read.
-_NOT_READ = {
-    b"creator: LAMMPS": "a LAMMPS dump yaml",
-    b"DUMPATOM": "a binary LAMMPS dump",
-    b"DUMPCUSTOM": "a binary LAMMPS dump",
-    b"CORD": "a DCD file",
-    b"\x00\x00\x07\xcb": "an XTC file",
+# What stands at the beginning of files that people have, but neither we nor ASE read, and what to do with them.
+_WRITE_TEXT = "write dump custom, or extended XYZ"
+_CONVERT = "convert it to extended XYZ or a LAMMPS text dump (MDAnalysis, OVITO, VMD), or let the program write that"
+_UNPACK = "unpack it, and give the file inside"
+_NOT_READ_BY_WORDS = {
+    b"creator: LAMMPS": ("a LAMMPS dump yaml", _WRITE_TEXT),
+    b"DUMPATOM": ("a binary LAMMPS dump", _WRITE_TEXT),
+    b"DUMPCUSTOM": ("a binary LAMMPS dump", _WRITE_TEXT),
+    b"CORD": ("a DCD file", _CONVERT),
 }
+_WORDS_WITHIN_BYTES = 64
+_NOT_READ = {
+    b"\x00\x00\x07\xcb": ("an XTC file", _CONVERT),
+    b"\x00\x00\x07\xc9": ("a TRR file", _CONVERT),
+    b"CDF\x01": ("a netCDF file", _CONVERT),
+    b"CDF\x02": ("a netCDF file", _CONVERT),
+    b"CDF\x05": ("a netCDF file", _CONVERT),
+    b"\x89HDF": ("an HDF5 file (netCDF 4, H5MD)", _CONVERT),
+    b"\x65\xdf\x65\xdf": ("a GSD file", _CONVERT),
+    b"PK\x03\x04": ("a zip archive (or arrays of numpy)", _UNPACK),
+    b"\x93NUMPY": ("an array of numpy", "write extended XYZ"),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
+    b"\x1f\x9d": ("compressed by compress", _UNPACK),
+    b"\x04\x22\x4d\x18": ("compressed by lz4", _UNPACK),
+    b"LAMMPS (": ("a log of LAMMPS", "give the dump that the run wrote"),
+    b"LAMMPS data file": ("a data file of LAMMPS, one structure", "give the dump that the run wrote"),
+}
+# A tar archive names itself behind the first file's name, owner and time.
+_TAR_AT = 257
 
 
 @dataclass(frozen=True)
@@ -138,9 +174,10 @@ def from_frames(
     name: str = "the trajectory",
     *,
     every: int = 1,
-    cell_A: FloatArray | None = None,
+    cell_A: FloatArray | GivenCells | None = None,
     notes: list[str] | None = None,
     counts_timesteps: bool = False,
+    hints: Mapping[str, str] | None = None,
 ) -> Trajectory:
     """Return the trajectory of ``frames``, in order and unwrapped.
 
@@ -155,11 +192,13 @@ def from_frames(
     every
         Keep every n-th frame only.
     cell_A
-        The cell of frames that have none, shape [3, 3] (Å).
+        The cell of frames that have none, shape [3, 3] (Å), or one for each.
     notes
         What the reader of the file has to say, also while frames are taken from it.
     counts_timesteps
         Whether the frames' steps are those of an integrator.
+    hints
+        Where else ``time`` and ``cell`` may be found, for the messages where nobody says them.
 
     Raises
     ------
@@ -167,7 +206,8 @@ def from_frames(
         If there are fewer than two frames, atoms change, times are unequal, or positions cannot be unwrapped.
     """
     said = [] if notes is None else notes
-    sequence = FrameSequence(name, said, every, cell_A, counts_timesteps)
+    cells = GivenCells(cell_A[None]) if isinstance(cell_A, np.ndarray) else cell_A
+    sequence = FrameSequence(name, said, every, cells, counts_timesteps, hints or {})
     for frame in frames:
         sequence.add(frame)
     return _unwrapped(sequence.finish(frame_interval_fs), coordinates, name, said)
@@ -199,7 +239,7 @@ def read_trajectory(
     coordinates: Coordinates = "auto",
     lammps_types: Sequence[str] = (),
     every: int = 1,
-    cell_A: FloatArray | None = None,
+    cell_A: FloatArray | GivenCells | None = None,
     file_format: str | None = None,
 ) -> Trajectory:
     """Read a trajectory: ours or any other ASE ``.traj``, LAMMPS dump, XYZ of any kind, XDATCAR, or others of ASE's.
@@ -217,7 +257,7 @@ def read_trajectory(
     every
         Keep every n-th frame only.
     cell_A
-        The cell of a file that has none, shape [3, 3] (Å).
+        The cell of a file that has none, shape [3, 3] (Å), or one for each frame.
     file_format
         One of `FORMATS` or of ASE's; None asks the file.
 
@@ -238,6 +278,7 @@ def read_trajectory(
     notes: list[str] = []
     if lammps_types and chosen not in {"lammps-dump", "xyz"}:
         notes.append(f"{path} names its elements; the symbols given for LAMMPS types are not used")
+    hints = _hints(path, chosen, frame_interval_fs, notes)
     return from_frames(
         _frames(path, chosen, lammps_types, notes),
         frame_interval_fs,
@@ -246,8 +287,23 @@ def read_trajectory(
         every=every,
         cell_A=cell_A,
         notes=notes,
-        counts_timesteps=chosen in {"lammps-dump", "xyz"},
+        counts_timesteps=chosen in {"lammps-dump", "xyz", "xdatcar"},
+        hints=hints,
     )
+
+
+def _hints(path: Path, chosen: str, given_fs: float | None, notes: list[str]) -> dict[str, str]:
+    """Return where what a file does not say may be found; note where that contradicts what is given."""
+    hints = {}
+    beside = interval_beside(path) if chosen == "xdatcar" else None
+    if beside is not None:
+        interval_fs, words = beside
+        hints["time"] = f": {words}, so --timestep-fs {interval_fs:g} if this is its run"
+        if given_fs is not None and abs(given_fs - interval_fs) > TIME_TOLERANCE * interval_fs:
+            notes.append(f"--timestep-fs is {given_fs:g}, but {words}, a frame every {interval_fs:g} fs")
+    if (cells := cells_beside(path)) is not None:
+        hints["cell"] = f"; beside it lies {cells}: --cell {cells}"
+    return hints
 
 
 def known_format(name: str) -> str:
@@ -268,32 +324,6 @@ def known_format(name: str) -> str:
     raise InputError(f"there is no format {name!r}{hint}; known are {', '.join(FORMATS)}, and those of ASE")
 
 
-def cell_of(text: str) -> FloatArray:
-    """Return the cell that ``a b c``, ``a b c alpha beta gamma`` (Å, degrees) or nine numbers give, shape [3, 3] (Å).
-
-    Raises
-    ------
-    InputError
-        If the text gives none.
-    """
-    try:
-        values = [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        values = []
-    if len(values) not in {3, 6, 9} or not np.isfinite(values).all():
-        raise InputError(
-            f"{text!r} is no cell: write a b c, a b c alpha beta gamma, or the nine of three vectors (Å, degrees)"
-        )
-    try:
-        cell = np.diag(values) if len(values) == 3 else np.array(values).reshape(3, 3) if len(values) == 9 else None
-        cell = np.array(cellpar_to_cell(values)) if cell is None else cell
-    except (AssertionError, ValueError):
-        cell = np.zeros((3, 3))
-    if not np.isfinite(cell).all() or not np.linalg.det(cell) > 1e-3 or (len(values) < 9 and min(values) <= 0):
-        raise InputError(f"{text!r} is no cell: it has no volume, or its vectors are left-handed")
-    return cell
-
-
 def _format_of(path: Path) -> str:
     """Return the format by the beginning of the file; for what is none of ours, ``ase``."""
     start = b""
@@ -301,6 +331,11 @@ def _format_of(path: Path) -> str:
         # Little by little: what comes before the place where compressed data end early is still read.
         while len(start) < _START_BYTES and (part := stream.read(_PART_BYTES)):
             start += part
+    start = start.removeprefix(BYTE_ORDER_MARK)
+    if not start.strip() and not is_compressed(path):
+        raise TrajectoryReadError(f"{path} is empty")
+    if start[_TAR_AT:].startswith(b"ustar"):
+        raise TrajectoryReadError(f"{path} is a tar archive, which is not read: {_UNPACK}")
     lines = start.split(b"\n")
     if start.lstrip().startswith(b"ITEM:"):
         return "lammps-dump"
@@ -308,8 +343,10 @@ def _format_of(path: Path) -> str:
         return "traj"
     if any(CONFIGURATION.search(line) for line in lines[:10]):
         return "xdatcar"
-    if (known := next((kind for mark, kind in _NOT_READ.items() if mark in start[:64]), None)) is not None:
-        raise TrajectoryReadError(f"{path} is {known}, which is not read: write dump custom, or extended XYZ")
+    known = [what for mark, what in _NOT_READ.items() if start.startswith(mark)]
+    known += [what for words, what in _NOT_READ_BY_WORDS.items() if words in start[:_WORDS_WITHIN_BYTES]]
+    for kind, advice in known:
+        raise TrajectoryReadError(f"{path} is {kind}, which is not read: {advice}")
     first = next((line.strip() for line in lines if line.strip()), b"")
     return "xyz" if first.isdigit() else "ase"
 
@@ -327,7 +364,7 @@ def _frames(
             elif file_format == "xyz":
                 yield from read_xyz(lines, lammps_types, notes)
             else:
-                yield from read_xdatcar(lines)
+                yield from read_xdatcar(lines, notes)
     else:
         with _plain(path) as plain:
             yield from _ase_frames(path, plain, None if file_format == "ase" else file_format)
@@ -352,6 +389,11 @@ def _plain(path: Path) -> Iterator[Path]:
 
 
 def _traj_frames(path: Path, plain: Path) -> Iterator[RawFrame | TornFrame]:
+    if _is_joined(plain):
+        raise TrajectoryReadError(
+            f"{path} is several ASE trajectories behind each other, of which only the first would be read: join them by"
+            " ase convert one.traj two.traj whole.traj"
+        )
     try:
         reader = TrajectoryReader(plain)
     except Exception as error:  # what a file that ends early makes of its own index
@@ -366,19 +408,37 @@ def _traj_frames(path: Path, plain: Path) -> Iterator[RawFrame | TornFrame]:
                 yield frame
 
 
+def _is_joined(plain: Path) -> bool:
+    """Return whether an ASE trajectory begins again within the file."""
+    with plain.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_ULM_TRAJECTORY, len(_ULM_TRAJECTORY)) >= 0
+
+
 def _ase_frames(path: Path, plain: Path, file_format: str | None) -> Iterator[RawFrame | TornFrame]:
     shown = "as a trajectory of any known kind (name it by --format)" if file_format is None else f"as {file_format}"
     number = 0
+    step_fs = step_of(plain, str(path)) if _ase_format(plain, file_format) in ASE_FORMATS else None
     try:
         for atoms in iread(plain, index=":", format=file_format):
             number += 1
-            yield raw_frame(atoms, number)
+            frame = raw_frame(atoms, number)
+            yield frame if step_fs is None else frame._replace(time_fs=(number - 1) * step_fs)
     except Exception as error:  # ASE's many readers raise whatever comes
         if isinstance(error, InputError):
             raise
         if not number:
             raise TrajectoryReadError(f"{path} cannot be read {shown}") from error
         yield TornFrame(number + 1, 0, f"it cannot be read {shown}")
+
+
+def _ase_format(plain: Path, file_format: str | None) -> str | None:
+    if file_format is not None:
+        return file_format
+    try:
+        found: str = filetype(plain)
+    except Exception:  # what it cannot tell, the reader will say
+        return None
+    return found
 
 
 def raw_frame(atoms: Atoms, number: int = 0) -> RawFrame:
@@ -393,7 +453,7 @@ def raw_frame(atoms: Atoms, number: int = 0) -> RawFrame:
     if own:
         Frame.from_atoms(atoms)
     cell = np.array(atoms.cell.array)
-    step, time_fs, unknown = step_and_time(atoms.info)
+    step, time_fs, unknown = frame_time(atoms.info)
     return RawFrame(
         symbols=tuple(atoms.get_chemical_symbols()),
         positions_A=np.array(atoms.positions),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from ...core.errors import InputError
-from .frame_sequence import SAME_FRAME_A, TIME_TOLERANCE
+from .frame_sequence import SAME_FRAME_A
+from .frame_spacing import TIME_TOLERANCE
 from .reading import Trajectory
 from .unwrapping import image_distance_A
 

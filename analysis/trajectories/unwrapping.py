@@ -179,6 +179,17 @@ def image_distance_A(first_A: FloatArray, second_A: FloatArray, cell_A: FloatArr
     return root_mean_square((scaled - np.rint(scaled)) @ cell_A)
 
 
+def image_distances_A(positions_A: FloatArray, other_A: FloatArray, cell_A: FloatArray) -> FloatArray:
+    """Return the root-mean-square distances of frames [n_frames, n_atoms, 3] from one other, by the nearest images."""
+    inverse = np.linalg.inv(cell_A)
+    found = []
+    for chunk in _chunks(positions_A):
+        scaled = (positions_A[chunk] - other_A) @ inverse
+        scaled = (scaled - np.rint(scaled)) @ cell_A
+        found.append(np.sqrt(np.square(scaled).sum(axis=2).mean(axis=1)))
+    return np.concatenate(found)
+
+
 def image_steps_A(positions_A: FloatArray, cells_A: FloatArray) -> FloatArray:
     """Return the root-mean-square steps between frames by the nearest images (Å), shape [n_frames - 1]."""
     found = []

@@ -1,6 +1,6 @@
-"""VASP's XDATCAR: fractional positions, a header before the first configuration or, if the cell changes, before each.
+"""VASP's XDATCAR: positions, a header before the first configuration or, if the cell changes, before each.
 
-Format: https://www.vasp.at/wiki/index.php/XDATCAR.
+The number of a configuration has six digits; stars stand where it has more, and it is counted on. Format: https://www.vasp.at/wiki/index.php/XDATCAR.
 """
 
 from __future__ import annotations
@@ -16,18 +16,32 @@ from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_sym
 
 FloatArray = NDArray[np.float64]
 
-CONFIGURATION = re.compile(rb"(direct|cartesian)\s+configuration\s*=\s*(\d+|\*+)", re.IGNORECASE)
+CONFIGURATION = re.compile(rb"(?:(direct|cartesian)\s+configuration|konfig)\s*=\s*(\d+|\*+)?", re.IGNORECASE)
 # Lines of a header behind its title: scale, three vectors, symbols, counts.
 _HEADER = 6
+_STEPS_TO_GO_ON = 2
 
 
 class _Header(NamedTuple):
     cell_A: FloatArray
     symbols: tuple[str, ...]
+    scale: FloatArray
 
 
-def read_xdatcar(lines: Lines) -> Iterator[RawFrame | TornFrame]:
+class _Start(NamedTuple):
+    line: int
+    cartesian: bool
+    step: float | None
+    overflows: bool
+
+
+def read_xdatcar(lines: Lines, notes: list[str] | None = None) -> Iterator[RawFrame | TornFrame]:
     """Yield the configurations of an XDATCAR; the numbers that they bear are their steps.
+
+    Parameters
+    ----------
+    notes
+        What a reader of the results should know is added to it.
 
     Raises
     ------
@@ -36,13 +50,14 @@ def read_xdatcar(lines: Lines) -> Iterator[RawFrame | TornFrame]:
     """
     header: _Header | None = None
     number, whole = 0, True
+    steps: list[float] = []
     name = str(lines.path)
     while True:
         between, start = _to_next(lines)
         if start is None:
             break
         number += 1
-        line, kind, step = start
+        line = start.line
         found = _header(between, name, line)
         if found is not None and header is not None and found.symbols != header.symbols:
             raise TrajectoryReadError(
@@ -57,9 +72,17 @@ def read_xdatcar(lines: Lines) -> Iterator[RawFrame | TornFrame]:
                 f"{name}: there is no header (title, scale, three vectors, symbols, numbers of atoms) before the first"
                 f" configuration in line {line}"
             )
-        if kind == b"cartesian":
-            raise TrajectoryReadError(f"{name}: frame {number} (line {line}) is not in direct coordinates")
-        frame = _frame(lines, header, number, line, step)
+        step = start.step
+        if start.overflows and len(steps) == _STEPS_TO_GO_ON:
+            step = 2 * steps[-1] - steps[-2]
+            said = (
+                f"{name}: numbers of configurations overflow (******): frames are counted on, and no gap would be seen"
+            )
+            if notes is not None and said not in notes:
+                notes.append(said)
+        if step is not None:
+            steps = [*steps, step][-_STEPS_TO_GO_ON:]
+        frame = _frame(lines, header, number, start._replace(step=step))
         whole = isinstance(frame, RawFrame)
         yield frame
     if lines.damaged:
@@ -68,38 +91,41 @@ def read_xdatcar(lines: Lines) -> Iterator[RawFrame | TornFrame]:
         yield TornFrame(number + 1, lines.number, f"the file ends in line {lines.number}, before its atoms")
 
 
-def _to_next(lines: Lines) -> tuple[list[bytes], tuple[int, bytes, float | None] | None]:
-    """Return the lines before the next configuration, and its line, kind of coordinates and number."""
+def _to_next(lines: Lines) -> tuple[list[bytes], _Start | None]:
+    """Return the lines before the next configuration, and what its own line says."""
     between: list[bytes] = []
     while line := lines.next():
         found = CONFIGURATION.search(line)
         if found and line.endswith(b"\n"):
-            step = None if found.group(2).startswith(b"*") else float(found.group(2))
-            return between, (lines.number, found.group(1).lower(), step)
+            kind, digits = found.groups()
+            step = float(digits) if digits is not None and digits.isdigit() else None
+            cartesian = kind is not None and kind.lower() == b"cartesian"
+            return between, _Start(lines.number, cartesian, step, step is None and digits is not None)
         between.append(line)
     return between, None
 
 
-def _frame(lines: Lines, header: _Header, number: int, line: int, step: float | None) -> RawFrame | TornFrame:
-    count = len(header.symbols)
+def _frame(lines: Lines, header: _Header, number: int, start: _Start) -> RawFrame | TornFrame:
+    count, line = len(header.symbols), start.line
     block = lines.block(count)
     # Selective dynamics and the like may follow; only the first three columns are read.
     width = len(block[0].split()) if block else 3
-    scaled = numbers(block, (0, 1, 2), width) if width >= 3 else None
-    if scaled is None or len(block) < count or not block[-1].endswith(b"\n"):
+    found = numbers(block, (0, 1, 2), width) if width >= 3 else None
+    if found is None or len(block) < count or not block[-1].endswith(b"\n"):
         wrong = wrong_line(block, max(width, 3), (0, 1, 2))
         if wrong is None:
             return TornFrame(number, line, f"the file ends after {len(block)} of its {count} atoms")
         lines.give_back(block[wrong[0] :])
         return TornFrame(number, line, f"line {line + 1 + wrong[0]} {wrong[1]}")
-    bad = ~np.isfinite(scaled).all(axis=1)
+    bad = ~np.isfinite(found).all(axis=1)
     if bad.any():
         atom = int(bad.argmax())
         raise TrajectoryReadError(
             f"{lines.path}: frame {number}: atom {atom + 1} (line {line + 1 + atom}) has a position that is no finite"
             " number"
         )
-    return RawFrame(header.symbols, scaled @ header.cell_A, header.cell_A, None, False, step, number, line)
+    positions = found * header.scale if start.cartesian else found @ header.cell_A
+    return RawFrame(header.symbols, positions, header.cell_A, None, False, start.step, number, line)
 
 
 def _header(between: list[bytes], name: str, line: int) -> _Header | None:
@@ -117,10 +143,8 @@ def _header(between: list[bytes], name: str, line: int) -> _Header | None:
     if vectors.shape != (3, 3) or len(scale) not in {1, 3} or len(words) != len(counts):
         return None
     symbols = checked_symbols(words, f"{name} (line {line - 2})", "write the symbols above the numbers of atoms")
-    if len(scale) == 3:
-        cell = vectors * np.array(scale)
-    elif scale[0] < 0:
-        cell = vectors * (-scale[0] / abs(np.linalg.det(vectors))) ** (1 / 3)
-    else:
-        cell = vectors * scale[0]
-    return _Header(cell, tuple(np.repeat(symbols, counts).tolist()))
+    factors = np.array(scale)
+    if len(scale) == 1:
+        volume = abs(float(np.linalg.det(vectors)))
+        factors = np.repeat((-factors / volume) ** (1 / 3) if scale[0] < 0 else factors, 3)
+    return _Header(vectors * factors, tuple(np.repeat(symbols, counts).tolist()), factors)

@@ -1,36 +1,34 @@
 """XYZ files of every kind: extended (ASE, GPUMD, OVITO, LAMMPS), CP2K, i-PI, LAMMPS ``dump xyz``, plain.
 
 They differ by the comment line, which says cell, time and step, or nothing; what it does not say must be given.
-Extended XYZ: https://github.com/libAtoms/extxyz. GPUMD's ``Time`` (https://gpumd.org) and CP2K's ``time``
-(https://manual.cp2k.org) are in fs.
+Extended XYZ: https://github.com/libAtoms/extxyz; i-PI: https://docs.ipi-code.org; times are told in `.frame_times`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
+from ase.units import Bohr
 from numpy.typing import NDArray
 
+from .frame_times import FrameTime, frame_time
 from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, shown, wrong_line
 from .lammps_dump import of_types
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_PAIR = re.compile(r"""([A-Za-z_][\w-]*)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s,]+)""")
-_LAMMPS_STEP = re.compile(r"Timestep:\s*(\d+)")
+# Keys may bear a unit in brackets.
+_PAIR = re.compile(r"""([A-Za-z_][\w-]*(?:\s?[\[(]\w+[\])])?)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s,]+)""")
 _IPI_CELL = re.compile(r"CELL\(abcABC\):((?:\s+[-+.\deE]+){6})")
-_IPI_STEP = re.compile(r"\bStep:\s*(\d+)")
 _IPI_UNIT = re.compile(r"\b(\w+)\{(\w+)\}")
-_IPI_POSITIONS = {"positions", "x_centroid", "cell"}
-_STEPS = ("i", "timestep", "step", "md_step")
-_TIMES = {f"{name}{unit}": factor for name in ("time", "md_time", "t") for unit, factor in (("_fs", 1.0), ("_ps", 1e3))}
-_WITH_UNIT = re.compile(r"([-+.\de]+)\s*(fs|ps)", re.IGNORECASE)
+_IPI_POSITIONS = {"positions", "x_centroid"}
+_IPI_LENGTHS_A = {"angstrom": 1.0, "atomic_unit": Bohr}
 
 
 class _BadComment(Exception):
@@ -39,9 +37,8 @@ class _BadComment(Exception):
 
 class _Comment(NamedTuple):
     cell_A: FloatArray | None
-    time: float | None
-    unit_unknown: bool
-    step: float | None
+    length_A: float
+    when: FrameTime
     properties: str | None
     periodic: str | None
 
@@ -134,16 +131,19 @@ class _Xyz:
         if columns.identifier is not None:
             order = self._order(words[columns.identifier :: columns.width], where)
             table, symbols = table[order], tuple(symbols[atom] for atom in order)
+        if comment.length_A != 1.0:
+            table *= comment.length_A
         return RawFrame(
             symbols,
             table,
             comment.cell_A,
-            comment.time,
+            comment.when.time,
             columns.unwrapped,
-            comment.step,
+            comment.when.step,
             number,
             line,
-            comment.unit_unknown,
+            comment.when.unit_unknown,
+            identified=columns.identifier is not None,
         )
 
     def _count(self, number: int) -> int | TornFrame:
@@ -232,7 +232,7 @@ class _Xyz:
             return self.symbols
         written = [str(word, "utf-8", "replace") for word in words]
         if columns.atomic_numbers:
-            symbols = tuple(chemical_symbols[int(word)] for word in written)
+            symbols = _of_atomic_numbers(written, where)
         elif all(word.isdigit() for word in written):
             if not self.types:
                 raise TrajectoryReadError(
@@ -241,7 +241,7 @@ class _Xyz:
                 )
             symbols = of_types(words, self.types, self.name)
         else:
-            symbols = checked_symbols(written, where, "write the element's symbol")
+            symbols = checked_symbols(written, where, "write the element's symbol", self.notes)
             if self.types and not self.words:
                 self.notes.append(f"{self.name} names its elements; the symbols given for LAMMPS types are not used")
         self.words, self.symbols = words, symbols
@@ -284,65 +284,50 @@ def _looks_like_an_atom(line: bytes) -> bool:
     return True
 
 
+def _of_atomic_numbers(written: Sequence[str], where: str) -> tuple[str, ...]:
+    known = {word: int(word) if word.isdigit() else 0 for word in set(written)}
+    for word, number in known.items():
+        if not 0 < number < len(chemical_symbols):
+            raise TrajectoryReadError(f"{where}: {word!r} in the column Z is no atomic number")
+    return tuple(chemical_symbols[known[word]] for word in written)
+
+
 def _comment(line: bytes, where: str) -> _Comment:
     text = line.decode("utf-8", errors="replace").strip()
-    pairs = {key.lower(): (key, value.strip("\"'[]{}")) for key, value in _PAIR.findall(text)}
-    cell = None
-    if "lattice" in pairs:
-        cell = _lattice(pairs["lattice"][1])
-    step = _step(pairs)
-    if match := _LAMMPS_STEP.search(text) or _IPI_STEP.search(text):
-        step = float(match.group(1))
+    written = {key: value.strip("\"'[]{}") for key, value in _PAIR.findall(text)}
+    pairs = {key.lower(): value for key, value in written.items()}
+    cell, length_A = (_lattice(pairs["lattice"]) if "lattice" in pairs else None), 1.0
     if match := _IPI_CELL.search(text):
-        units = _IPI_UNIT.findall(text)
-        if len(units) < 2:  # one of the positions, one of the cell; older i-PI means Bohr where it says nothing
-            raise TrajectoryReadError(f"{where}: i-PI does not say the units of positions and cell; write angstrom")
-        for what, unit in units:
-            if unit.lower() != "angstrom":
-                raise TrajectoryReadError(f"{where}: i-PI wrote its {what} in {unit}; write them in angstrom")
-            if what not in _IPI_POSITIONS:
-                raise TrajectoryReadError(f"{where}: i-PI wrote {what} here; positions are needed")
-        cell = np.array(cellpar_to_cell([float(word) for word in match.group(1).split()]))
-    time, unknown = _time(pairs)
-    properties = pairs["properties"][1] if "properties" in pairs else None
-    return _Comment(cell, time, unknown, step, properties, pairs["pbc"][1] if "pbc" in pairs else None)
+        length_A, cell_unit_A = _ipi_lengths_A(text, where)
+        values = np.array([float(word) for word in match.group(1).split()])
+        cell = np.array(cellpar_to_cell([*values[:3] * cell_unit_A, *values[3:]]))
+    # Only where there are no pairs do words count: an extended comment may say anything in its strings.
+    when = frame_time(written, "" if "properties" in pairs else text)
+    return _Comment(cell, length_A, when, pairs.get("properties"), pairs.get("pbc"))
 
 
-def step_and_time(info: Mapping[str, object]) -> tuple[float | None, float | None, bool]:
-    """Return step and time (fs) of what is noted beside a structure, and whether the time's unit is unknown instead."""
-    pairs = {key.lower(): (key, str(value)) for key, value in info.items()}
-    return (_step(pairs), *_time(pairs))
-
-
-def _step(pairs: dict[str, tuple[str, str]]) -> float | None:
-    return next((found for name in _STEPS if name in pairs and (found := _float(pairs[name][1])) is not None), None)
-
-
-def _time(pairs: dict[str, tuple[str, str]]) -> tuple[float | None, bool]:
-    """Return the time (fs), and whether its unit is unknown instead."""
-    for name, factor in _TIMES.items():
-        if name in pairs and (found := _float(pairs[name][1])) is not None:
-            return factor * found, False
-    if "time" in pairs and (match := _WITH_UNIT.fullmatch(pairs["time"][1].rstrip(","))):
-        return float(match.group(1)) * (1e3 if match.group(2).lower() == "ps" else 1.0), False
-    if "time" not in pairs or (found := _float(pairs["time"][1])) is None:
-        return None, False
-    cp2k, gpumd = "i" in pairs, pairs["time"][0] == "Time" and "timestep" not in pairs
-    return found, not (cp2k or gpumd)
-
-
-def _float(text: str) -> float | None:
-    try:
-        return float(text.rstrip(","))
-    except ValueError:
-        return None
+def _ipi_lengths_A(text: str, where: str) -> tuple[float, float]:
+    """Return the units of i-PI's positions and cell (Å)."""
+    units = dict(_IPI_UNIT.findall(text))
+    what = next((name for name in units if name != "cell"), None)
+    if what is None or "cell" not in units:  # older i-PI means Bohr where it says nothing
+        raise TrajectoryReadError(f"{where}: i-PI does not say the units of positions and cell; write angstrom")
+    if what not in _IPI_POSITIONS:
+        raise TrajectoryReadError(f"{where}: i-PI wrote {what} here; positions are needed")
+    for name, unit in units.items():
+        if unit.lower() not in _IPI_LENGTHS_A:
+            raise TrajectoryReadError(f"{where}: i-PI wrote its {name} in {unit}; known are angstrom and atomic_unit")
+    return _IPI_LENGTHS_A[units[what].lower()], _IPI_LENGTHS_A[units["cell"].lower()]
 
 
 def _lattice(text: str) -> FloatArray:
-    values = [_float(word) for word in text.replace(",", " ").split()]
-    if len(values) != 9 or any(value is None for value in values):
+    try:
+        values = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        values = []
+    if len(values) != 9:
         raise _BadComment(f"Lattice must be nine numbers, not {text!r}")
-    return np.array(values, dtype=float).reshape(3, 3)
+    return np.array(values).reshape(3, 3)
 
 
 def _of_properties(properties: str) -> _Columns | None:

@@ -35,7 +35,8 @@ TimestepOption = Annotated[
 CellOption = Annotated[
     str,
     typer.Option(
-        help='Cell of a file that has none: "a b c", "a b c alpha beta gamma", or three vectors (Å, degrees).'
+        help='Cell of a file that has none: "a b c", "a b c alpha beta gamma", three vectors (Å, degrees), or a file: '
+        "CP2K's .cell, a structure."
     ),
 ]
 FormatOption = Annotated[
@@ -85,7 +86,8 @@ class TrajectoryOptions:
         InputError
             If it cannot be read.
         """
-        from ...analysis.trajectories.reading import cell_of, read_trajectory
+        from ...analysis.trajectories.given_cells import given_cells
+        from ...analysis.trajectories.reading import read_trajectory
 
         return read_trajectory(
             file,
@@ -93,6 +95,6 @@ class TrajectoryOptions:
             coordinates=self.coordinates.value,
             lammps_types=words(self.lammps_types),
             every=self.every,
-            cell_A=cell_of(self.cell) if self.cell else None,
+            cell_A=given_cells(self.cell) if self.cell else None,
             file_format=self.file_format or None,
         )

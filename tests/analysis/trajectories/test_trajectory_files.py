@@ -16,7 +16,8 @@ from ase.units import fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ionloop.analysis.trajectories.reading import Trajectory, cell_of, read_trajectory
+from ionloop.analysis.trajectories.given_cells import cell_of, given_cells
+from ionloop.analysis.trajectories.reading import Trajectory, read_trajectory
 from ionloop.core.errors import InputError
 
 LENGTH_A = 10.0
@@ -318,17 +319,24 @@ def test_the_step_of_the_integrator_is_not_the_time_between_frames(tmp_path):
     assert read(tmp_path / "united.xyz", united, interval_fs=None).frame_interval_fs == INTERVAL_FS
 
 
-def test_ipi_must_say_its_units(tmp_path):
-    cell = f"# CELL(abcABC): {LENGTH_A} {LENGTH_A} {LENGTH_A} 90 90 90  Step: {{step}}  Bead: 0"
-    said = f"{cell} positions{{{{angstrom}}}}  cell{{{{angstrom}}}}"
-    assert_same(read(tmp_path / "ipi.xyz", "".join(plain_xyz(said))))
-    for comment, message in (
-        (cell, "does not say the units"),
-        (said.replace("angstrom", "atomic_unit", 1), "in atomic_unit"),
-        (said.replace("positions", "velocities"), "velocities here"),
+def test_the_units_of_ipi_are_obeyed_and_must_be_said(tmp_path):
+    def written(unit, length, what="positions"):
+        cell = " ".join(f"{LENGTH_A / length:.8f}" for _ in range(3))
+        said = f" {what}{{{{{unit}}}}}  cell{{{{{unit}}}}}" if unit else ""
+        comment = f"# CELL(abcABC): {cell} 90 90 90  Step: {{step}}  Bead: 0{said}"
+        return "".join(plain_xyz(comment, POSITIONS / length))
+
+    for unit, length in (("angstrom", 1.0), ("atomic_unit", BOHR)):
+        found = read(tmp_path / "ipi.xyz", written(unit, length))
+        assert_same(found)
+        assert found.volume_A3 == pytest.approx(LENGTH_A**3)
+    for text, message in (
+        (written("", 1.0), "does not say the units"),
+        (written("nanometer", 1.0), "in nanometer"),
+        (written("angstrom", 1.0, "velocities"), "velocities here"),
     ):
         with pytest.raises(InputError, match=message):
-            read(tmp_path / "ipi.xyz", "".join(plain_xyz(comment)))
+            read(tmp_path / "ipi.xyz", text)
 
 
 def test_a_hop_where_a_run_was_continued_is_no_other_run(tmp_path):
@@ -350,11 +358,145 @@ def test_symbols_that_contradict_the_masses_are_refused(tmp_path):
         read(tmp_path / "run.dump", text, lammps_types=["S", "Li"])
 
 
-def test_files_that_no_reader_knows_are_named(tmp_path):
-    with pytest.raises(InputError, match="dump yaml"):
-        read(tmp_path / "run.yaml", "---\ncreator: LAMMPS\ntimestep: 0\n")
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"---\ncreator: LAMMPS\ntimestep: 0\n", "dump yaml"),
+        (b"\x54\x00\x00\x00CORD" + bytes(80), "DCD.*convert it to extended XYZ"),
+        (b"CDF\x02" + bytes(80), "netCDF.*MDAnalysis"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(80), "HDF5"),
+        (b"LAMMPS (2 Aug 2023)\nStep Temp\n", "a log of LAMMPS.*dump that the run wrote"),
+        (b"PK\x03\x04" + bytes(80), "unpack it"),
+        (b"", "is empty"),
+    ],
+)
+def test_files_that_no_reader_knows_are_named(tmp_path, start, message):
+    path = tmp_path / "run"
+    path.write_bytes(start)
+    with pytest.raises(InputError, match=message):
+        read_trajectory(path, INTERVAL_FS)
 
 
-def test_labels_of_types_are_elements(tmp_path):
+def test_joined_trajectories_of_ase_are_not_read_as_the_first(tmp_path):
+    path = tmp_path / "a.traj"
+    write(path, [Atoms(SYMBOLS, positions=one, cell=[LENGTH_A] * 3, pbc=True) for one in POSITIONS])
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(InputError, match="ase convert"):
+        read_trajectory(path, INTERVAL_FS)
+
+
+def test_labels_are_elements(tmp_path):
     text = "".join(lammps()).replace("type element", "type typelabel")
     assert read(tmp_path / "run.dump", text).symbols == SYMBOLS
+    found = read(tmp_path / "cp2k.xyz", "".join(cp2k()).replace("\nLi ", "\nLi1 ").replace("\nS ", "\nS_a "))
+    assert found.symbols == SYMBOLS
+    assert "Li1 as Li, S_a as S" in found.notes[0]
+    with pytest.raises(InputError, match="'Xx1'"):
+        read(tmp_path / "cp2k.xyz", "".join(cp2k()).replace("\nLi ", "\nXx1 "))
+
+
+def test_times_that_tell_no_interval_are_refused(tmp_path):
+    metal = "ITEM: UNITS\nmetal\n"
+    rough = metal + "".join(lammps(times=123456.0 + np.round(0.1 * np.arange(FRAMES), 0)))
+    with pytest.raises(InputError, match=r"so few digits|does not grow in step"):
+        read(tmp_path / "run.dump", rough, interval_fs=None)
+    with pytest.raises(InputError, match=r"frame 4 .* has a time that is no finite number"):
+        times = [float("nan") if frame == 3 else frame * 0.1 for frame in range(FRAMES)]
+        read(tmp_path / "run.dump", metal + "".join(lammps(times=times)), interval_fs=None)
+
+
+def test_a_file_without_counter_says_that_no_gap_would_be_seen(tmp_path):
+    lattice = f'Lattice="{LENGTH_A} 0 0 0 {LENGTH_A} 0 0 0 {LENGTH_A}" Properties=species:S:1:pos:R:3'
+    for comment in (lattice, f"{lattice} step=7"):
+        found = read(tmp_path / "bare.xyz", "".join(plain_xyz(comment)))
+        assert_same(found)
+        assert "no gap would be seen" in found.notes[0]
+
+
+def test_files_whose_lines_are_not_sorted_are_refused(tmp_path):
+    random = np.random.default_rng(2)
+    positions = random.uniform(0, LENGTH_A, (12, 3)) + random.normal(0, 0.05, (FRAMES, 12, 3))
+    symbols = ("Li",) * 4 + ("S",) * 8
+
+    def written(orders):
+        frames = plain_xyz("Atoms. Timestep: {step}", positions, symbols)
+        lines = [frame.splitlines(keepends=True) for frame in frames]
+        return "".join("".join(one[:2] + [one[2 + k] for k in order]) for one, order in zip(lines, orders, strict=True))
+
+    def within_species():
+        return [*random.permutation(4), *(4 + random.permutation(8))]
+
+    given = {"cell_A": cell_of("10 10 10")}
+    assert not read(tmp_path / "run.xyz", written([range(12)] * FRAMES), **given).notes
+    with pytest.raises(InputError, match=r"exchange their lines.*dump_modify sort id"):
+        read(tmp_path / "run.xyz", written([within_species() for _ in range(FRAMES)]), **given)
+    swapped = [1, 0, *range(2, 12)]
+    found = read(tmp_path / "run.xyz", written([range(12)] * 4 + [swapped] * 4), **given)
+    assert "2 Li exchange their places" in found.notes[0]
+
+
+def test_a_restart_that_counts_from_one_replaces_the_frames_it_writes_again(tmp_path):
+    text = "".join(xdatcar(POSITIONS[:6])) + "".join(xdatcar(POSITIONS[4:]))
+    found = read(tmp_path / "XDATCAR", text)
+    assert_same(found)
+    assert "before which frame 7" in found.notes[0]
+
+
+def test_numbers_of_configurations_that_overflow_are_counted_on(tmp_path):
+    frames = xdatcar(first=999_996)
+    text = re.sub(r"configuration=\d{7}", "configuration=******", "".join(frames))
+    assert "******" in text
+    found = read(tmp_path / "XDATCAR", text)
+    assert_same(found)
+    assert "counted on" in found.notes[0]
+
+
+def test_cartesian_configurations_are_scaled(tmp_path):
+    half = LENGTH_A / 2
+    head = f"Li2 S2\n 2.0\n {half} 0 0\n 0 {half} 0\n 0 0 {half}\n Li S\n 2 2\n"
+    text = head + "".join(
+        f"Cartesian configuration= {index + 1}\n" + "".join(f"{x:.8f} {y:.8f} {z:.8f}\n" for x, y, z in frame / 2)
+        for index, frame in enumerate(POSITIONS)
+    )
+    found = read(tmp_path / "XDATCAR", text)
+    assert found.volume_A3 == pytest.approx(LENGTH_A**3)
+    assert_same(found)
+
+
+def test_files_of_vasp_beside_an_xdatcar_say_its_time(tmp_path):
+    (tmp_path / "INCAR").write_text("IBRION = 0 # MD\nPOTIM = 2.0; NBLOCK = 10\n")
+    text = "".join(xdatcar())
+    with pytest.raises(InputError, match=r"POTIM = 2 and NBLOCK = 10, so --timestep-fs 20"):
+        read(tmp_path / "XDATCAR", text, interval_fs=None)
+    assert not read(tmp_path / "XDATCAR", text, interval_fs=20.0).notes
+    assert "--timestep-fs is 2, but" in read(tmp_path / "XDATCAR", text, interval_fs=2.0).notes[0]
+
+
+def test_cells_in_a_file_of_their_own(tmp_path):
+    cells = LENGTH_A * (1 + 0.01 * np.sin(np.arange(FRAMES)))[:, None, None] * np.eye(3)
+    scaled = POSITIONS / LENGTH_A
+    text = "".join(cp2k(scaled @ cells))
+    head = "#   Step   Time [fs]  Ax [Angstrom] ...  Volume [Angstrom^3]\n"
+    rows = [f"{50 * k} {INTERVAL_FS * k} {' '.join(map(str, cells[k].ravel()))} 1000\n" for k in range(FRAMES)]
+    beside = tmp_path / "x-1.cell"
+    # A restart wrote the last two again.
+    beside.write_text(head + "".join(rows) + head + "".join(rows[-2:]))
+    with pytest.raises(InputError, match=r"has no cell.*beside it lies .*x-1\.cell"):
+        read_trajectory(_written(tmp_path / "x-pos-1.xyz", text))
+    found = read_trajectory(tmp_path / "x-pos-1.xyz", cell_A=given_cells(str(beside)))
+    assert_same(found, scaled @ cells.mean(axis=0))
+    beside.write_text(head + "".join(rows[:-2]))
+    with pytest.raises(InputError, match="no cell for step 300"):
+        read_trajectory(tmp_path / "x-pos-1.xyz", cell_A=given_cells(str(beside)))
+    beside.write_text(head + rows[0] + "50 garbage\n" + rows[1])
+    with pytest.raises(InputError, match=r"x-1\.cell: line 3 is not step"):
+        given_cells(str(beside))
+    write(tmp_path / "POSCAR", Atoms("Li", cell=[LENGTH_A] * 3, pbc=True))
+    assert_same(
+        read(tmp_path / "plain.xyz", "".join(cp2k()), interval_fs=None, cell_A=given_cells(str(tmp_path / "POSCAR")))
+    )
+
+
+def _written(path, text):
+    path.write_text(text)
+    return path
