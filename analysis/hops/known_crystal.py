@@ -34,6 +34,8 @@ def crystal_on_trajectory(
     InputError
         If it is another crystal; the message says what differs.
     """
+    if mobile not in crystal.symbols:
+        raise InputError(f"it has no {mobile}, whose places are to be the known sites; it has {crystal.symbols}")
     whole, how = in_cell_of(crystal, np.asarray(trajectory.cell_A), len(trajectory.symbols))
     notes = [how] if how else []
     symbols = np.array(trajectory.symbols)

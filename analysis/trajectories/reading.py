@@ -157,8 +157,11 @@ class Trajectory:
         """
         found = np.flatnonzero(np.array(self.symbols) == species)
         if not len(found):
-            present = ", ".join(sorted(set(self.symbols)))
-            raise InputError(f"the trajectory has no {species}; it has {present}")
+            present = sorted(set(self.symbols))
+            meant = f" (did you mean {species.capitalize()}?)" if species.capitalize() in present else ""
+            raise InputError(
+                f"the trajectory has no {species or 'species without name'}{meant}; it has {', '.join(present)}"
+            )
         return found
 
     def part(self, start: int = 0, stop: int | None = None) -> Trajectory:

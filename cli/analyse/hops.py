@@ -100,7 +100,11 @@ def hops(
     reference = frame_of_reference([trajectory], [species], framework=words(framework))
     if notes:
         typer.echo(f"{crystal}: {', '.join(notes)}.", err=True)
-    for note in (*trajectory.notes, *reference.notes):
+    lost = crystal is not None and not (analysis.sites.known & (analysis.occupancy > 0)).any()
+    unknown = (
+        (f"no site of {crystal} is visited: its {species} lie elsewhere, or it is another crystal",) if lost else ()
+    )
+    for note in (*trajectory.notes, *reference.notes, *unknown):
         typer.echo(f"Warning: {note}.", err=True)
 
 
@@ -123,7 +127,8 @@ def _distances(text: str, framework: set[str]) -> dict[str, float]:
                 f"--minimum-distances: {word!r} must be an element and a distance above 0 and up to "
                 f"{_LARGEST_MINIMUM_DISTANCE_A:g} Å, such as S:2.2"
             )
-        found[element] = distance
+        if found.setdefault(element, distance) != distance:
+            raise InputError(f"--minimum-distances: {element} is given twice, {found[element]:g} and {distance:g} Å")
     return found
 
 

@@ -222,7 +222,9 @@ def _read_single_frame(path: Path) -> Atoms:
             "geometry.in, with the extension that its format has."
         ) from error
     except Exception as error:  # boundary: a parser of any of ASE's formats may raise anything on a broken file
-        raise InputError(f"ASE cannot read {path}: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{path} is no structure that ASE can read: it is damaged, cut short, or not of the format of its name"
+        ) from error
     if len(frames) != 1:
         raise InputError(
             f"{path} holds {len(frames)} structures: give a file with exactly one, "

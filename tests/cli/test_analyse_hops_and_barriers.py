@@ -118,3 +118,21 @@ def test_ends_of_other_atoms_are_refused(app, ends, tmp_path, monkeypatch):
     found = CliRunner().invoke(app, ["barriers", ends[0], str(tmp_path / "other.extxyz"), "--model", "model"])
     assert isinstance(found.exception, InputError)
     assert "1 Au instead of 0" in str(found.exception)
+
+
+def test_a_crystal_that_is_none_is_refused_by_its_file(app, trajectory, tmp_path):
+    (tmp_path / "garbage.cif").write_text("garbage")
+    sulphur = read(trajectory.with_name("crystal.extxyz"))
+    del sulphur[sulphur.symbols == "Li"]
+    write(tmp_path / "sulphur.extxyz", sulphur)
+    for name, message in (("garbage.cif", "is no structure that ASE can read"), ("sulphur.extxyz", "it has no Li")):
+        arguments = ["hops", str(trajectory), "--timestep-fs", "50", "--crystal", str(tmp_path / name)]
+        found = CliRunner().invoke(app, arguments)
+        assert isinstance(found.exception, InputError)
+        assert f"--crystal {tmp_path / name}: " in str(found.exception)
+        assert message in str(found.exception)
+
+
+def test_a_distance_that_is_given_twice_is_refused(app, trajectory):
+    arguments = ["hops", str(trajectory), "--timestep-fs", "50", "--minimum-distances", "S:2.2,S:3"]
+    assert "given twice" in str(CliRunner().invoke(app, arguments).exception)

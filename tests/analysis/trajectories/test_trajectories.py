@@ -247,7 +247,10 @@ def test_replicas_are_of_one_system_and_not_the_same_run():
     refused = [
         (one(walks[0], "copy"), "the same 60 frames"),
         (one(walks[0][:, [3, 0, 4, 1, 2]], "reordered"), "the same 60 frames, of atoms in another order"),
+        (one(np.round(walks[0], 2), "rounded"), "the same 60 frames"),
+        (one(walks[0] + 2.0, "shifted"), "the same 60 frames, shifted by"),
         (one(walks[0][20:], "tail", 1000), "overlaps with whole from its frame 21 on"),
+        (one(walks[0][20:50, [3, 0, 4, 1, 2]], "part"), "from its frame 21 on, of atoms in another order"),
         (one(walks[0][59] + walks[1] - walks[1][0], "next", 50 * 59), "goes on where whole ends"),
         (one(walks[1], "larger", scale=1.1), "volumes reach"),
         (one(walks[1][:10], "short"), "10 frames"),
@@ -255,3 +258,5 @@ def test_replicas_are_of_one_system_and_not_the_same_run():
     for trajectory, message in refused:
         with pytest.raises(InputError, match=message):
             check_replicas([whole, trajectory], 20)
+    again = one(walks[0][59] + walks[1] - walks[1][1], "again")
+    assert "begins within a step of where whole ends" in check_replicas([whole, again], 20)[0]
