@@ -74,9 +74,10 @@ def check_replicas(trajectories: Sequence[Trajectory], fewest_frames: int) -> tu
     shapes = np.array([one.cell_A @ one.cell_A.T for one in trajectories])
     if np.abs(shapes - shapes[0]).max() > 2 * _LARGEST_SHAPE_DIFFERENCE * np.abs(shapes[0]).max():
         notes.append("the replicas' cells have different shapes: they are not repeats of one system in one cell")
-    runs = [_Run(one, name, _waves_of(one)) for one, name in zip(trajectories, names, strict=True)]
-    for one, other in combinations(runs if len(runs) > 1 else [], 2):
-        note = _compare(one, other)
+    waves = [_waves_of(one) for one in trajectories] if len(trajectories) > 1 else []
+    runs = [_Run(*one) for one in zip(trajectories, names, waves, strict=False)]
+    for early, late in combinations(runs, 2):
+        note = _compare(early, late)
         if note is not None:
             notes.append(note)
     return tuple(notes)

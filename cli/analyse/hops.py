@@ -113,7 +113,7 @@ def _distances(text: str, framework: set[str]) -> dict[str, float]:
     from ...core.errors import InputError
     from ...store.queries.record_kinds import unknown_value
 
-    found = {}
+    found: dict[str, float] = {}
     for word in filter(None, (part.strip() for part in text.split(","))):
         element, _, number = word.partition(":")
         if element not in framework:
