@@ -108,7 +108,7 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
 
 
 def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
-    from ..workflows.submission.cost import amount
+    from ..core.words import size_text
     from .console.environment import Status, worst
     from .console.terminal import make_console
     from .doctor import checks_table
@@ -121,8 +121,8 @@ def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: li
     console.print(checks_table(checks))
     if not cost.fits_in_memory:
         console.print(
-            f"[yellow]The largest fit may need {amount(cost.last_fit.memory_bytes)} of memory, "
-            f"{amount(cost.available_memory_bytes)} are free: lower stop.max_generations, selection.count, "
+            f"[yellow]The largest fit may need {size_text(cost.last_fit.memory_bytes)} of memory, "
+            f"{size_text(cost.available_memory_bytes)} are free: lower stop.max_generations, selection.count, "
             "gap.soap.n_max or l_max, or use a larger machine.[/]",
         )
     if worst(checks) is Status.FAILED:
@@ -146,7 +146,7 @@ def _analysis_text(cost: AnalysisCost) -> str:
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
-    from ..workflows.submission.cost import amount, duration
+    from ..core.words import rough_duration, size_text
 
     formula = " ".join(f"{symbol}{count}" for symbol, count in cost.composition.items())
     first, last = cost.first_fit, cost.last_fit
@@ -164,9 +164,9 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
         ),
         (
             "fits",
-            f"{cost.maximum_fits} at most; the first about {amount(first.memory_bytes)}, "
-            f"{duration(first.time_s)} on one core; the last about {amount(last.memory_bytes)}, "
-            f"{duration(last.time_s)}",
+            f"{cost.maximum_fits} at most; the first about {size_text(first.memory_bytes)}, "
+            f"{rough_duration(first.time_s)} on one core; the last about {size_text(last.memory_bytes)}, "
+            f"{rough_duration(last.time_s)}",
         ),
         (
             "dynamics",
@@ -174,7 +174,7 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
             f"{cost.maximum_dynamics_steps:,} at most",
         ),
         *((name, _analysis_text(one)) for name, one in cost.analyses.items()),
-        ("disk", f"about {amount(cost.disk_bytes)}"),
+        ("disk", f"about {size_text(cost.disk_bytes)}"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in rows:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import InputError
+from ..core.files import write_whole
 from .console.options import quoted
 
 FILE_NAME = "campaign.yaml"
@@ -48,22 +47,6 @@ def write_new_file(path: Path, text: str, *, force: bool) -> None:
         raise InputError(f"{path} exists already; use --force to overwrite it, or name another folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _umask() -> int:
-    """Return the process's umask: a temporary file ignores it, a campaign file should not."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

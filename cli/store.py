@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.words import size_text
 from .console.options import JsonOption, RootOption
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption =
     else:
         for name, count in found.counts.items():
             typer.echo(f"{name:<16} {count:>8}  {found.checksums.get(name, '')[:16]}")
-        typer.echo(f"{'files':<16} {found.files:>8}  {found.bytes / 2**20:.1f} MiB")
+        typer.echo(f"{'files':<16} {found.files:>8}  {size_text(found.bytes)}")
         for remark in found.remarks:
             typer.echo(f"note: {remark}")
         for problem in found.problems:
@@ -148,5 +149,5 @@ def _tell(report: CopyReport, as_json: bool, where: str) -> None:
             typer.echo(f"{name:<16} {one.copied:>8} copied {one.present:>8} there already  {one.checksum[:16]}")
     typer.echo(
         f"{report.documents_copied} of {report.documents} documents and {report.files_copied} files "
-        f"({report.bytes_copied / 2**20:.1f} MiB) were copied; all checksums agree {where}."
+        f"({size_text(report.bytes_copied)}) were copied; all checksums agree {where}."
     )

@@ -312,11 +312,11 @@ def _plan(
 
 def _write(out: Path, name: str, study: DataSizeStudy | ReferenceQualityStudy, section: ReportSection) -> None:
     """Write the study as JSON and as a page."""
-    from ..fitting.data_sets import write_text_durably
+    from ..core.files import write_whole
     from ..workflows.studies.results import study_page
 
-    write_text_durably(out / f"{name}.json", study.model_dump_json(indent=2) + "\n")
-    write_text_durably(out / f"{name}.html", study_page(section))
+    write_whole(out / f"{name}.json", study.model_dump_json(indent=2) + "\n")
+    write_whole(out / f"{name}.html", study_page(section))
 
 
 def _print_data_size(study: DataSizeStudy) -> None:

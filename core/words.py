@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-_MINUTE_S, _TEN_MINUTES_S, _HOUR_S, _DAY_S = 60, 600, 3600, 86400
-_KIBI = 1024.0
+_MINUTE_S, _TEN_MINUTES_S, _HOUR_S, _DAY_S = 60, 600, 3600, 86_400
 _LARGE = 1e5
 
 
@@ -25,13 +24,21 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
 
 
-def bytes_text(size: float) -> str:
-    """Return a number of bytes as a person reads it: 812 B, 4.1 KiB, 12 MiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < _KIBI:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
-        size /= _KIBI
-    return f"{size:.1f} GiB"
+def rough_duration(seconds: float) -> str:
+    """Return an estimate, good to two digits, as a person reads it: 5 s, 5 min, 2 h, 4.6 d."""
+    for limit, length, unit in ((120, 1, "s"), (7200, _MINUTE_S, "min"), (2 * _DAY_S, _HOUR_S, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
+    return f"{seconds / _DAY_S:.1f} d"
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a number of bytes as a person reads it, in the units of the settings: 812 B, 4.2 kB, 12 MB (10⁶ bytes)."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if round(size_bytes) < 1000 or unit == "TB":
+            break
+        size_bytes /= 1000.0
+    return f"{size_bytes:.0f} {unit}" if size_bytes >= 9.95 or unit == "B" else f"{size_bytes:.1f} {unit}"
 
 
 def moment(time: datetime | None) -> str:

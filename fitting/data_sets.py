@@ -8,7 +8,6 @@ ignores without a word.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from pydantic import ValidationError
 
 from ..core.errors import InputError
+from ..core.files import write_whole
 from .label_weights import WEIGHT_KEYS, read_weights, weight_columns, weight_entries
 from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation
@@ -353,20 +353,7 @@ def write_extxyz(path: Path, data_set: DataSet, keys: ExtxyzKeys = DEFAULT_KEYS)
         for symbol, energy in data_set.isolated_atom_energies.items()
     ]
     frames.extend(format_extxyz(configuration, keys) for configuration in data_set)
-    write_text_durably(path, "".join(frames))
-
-
-def write_text_durably(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, flush it to the disk and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, "".join(frames))
 
 
 def read_extxyz(

@@ -26,11 +26,12 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field, ValidationError
 
 from ..core.errors import InputError, IonloopError
+from ..core.files import flush, flush_folder, sha256_of, write_whole
 from ..core.processes import has_ended, process_name
 from .backends import fit_natively, foreign_calculator, gap_calculator
 from .calculators import EsGapCalculator
 from .cores import subtract_baseline
-from .data_sets import DataSet, write_extxyz, write_text_durably
+from .data_sets import DataSet, write_extxyz
 from .electrostatics.baseline import SlaterEwald
 from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
 from .native.sparse_fit.fit_errors import ErrorSummary
@@ -233,7 +234,7 @@ def _write_model(
         **_data_entries(inputs.data_set),
         **entries,
     )
-    write_text_durably(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    write_whole(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
@@ -406,8 +407,7 @@ def _publish(temporary: Path, folder: Path, manifest: ModelManifest) -> ModelMan
 
     A damaged model in its place makes way; one that another process finished meanwhile stays.
     """
-    for path in (*temporary.iterdir(), temporary):
-        _flush(path)
+    flush_folder(temporary)
     try:
         temporary.rename(folder)
     except OSError:
@@ -421,25 +421,12 @@ def _publish(temporary: Path, folder: Path, manifest: ModelManifest) -> ModelMan
         folder.rename(damaged)
         temporary.rename(folder)
         shutil.rmtree(damaged, ignore_errors=True)
-    _flush(folder.parent)
+    flush(folder.parent)
     return manifest
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _checksums(folder: Path) -> dict[str, str]:
-    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -448,7 +435,7 @@ def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             problems.append(f"{name} is missing")
-        elif _sha256(path) != checksum:
+        elif sha256_of(path) != checksum:
             problems.append(f"{name} has the wrong checksum")
     if problems:
         raise ModelError(f"the model in {folder} is damaged: {'; '.join(problems)}; fit it again")

@@ -15,6 +15,7 @@ from typing import Any
 from ase import Atoms
 
 from ..core.errors import IonloopError
+from ..core.files import write_whole
 from .outcome import LabelOutcome
 
 RESULT_FILE = "result.json"
@@ -122,16 +123,8 @@ class LabelScratch:
         return {"label": self._identity, "attempt": settings}
 
     def _write(self, path: Path, document: dict[str, Any]) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         with scratch_errors(self.folder):
-            try:
-                with open(temporary, "w", encoding="utf-8") as file:
-                    json.dump(document, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(path, json.dumps(document))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

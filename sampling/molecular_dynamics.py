@@ -24,7 +24,7 @@ from ..core.errors import InputError
 from .force_evaluation import ForceEvaluation
 from .integrators import CALCULATOR_FAILED, Langevin, StopReason, temperature_K
 from .molecular_dynamics_settings import MolecularDynamicsSettings
-from .trajectory import TrajectoryFile, exclusive, write_json_atomically
+from .trajectory import TrajectoryFile, exclusive, write_record
 
 __all__ = [
     "MolecularDynamicsOutcome",
@@ -143,7 +143,7 @@ def run_langevin(
                 ended["end"] = TrajectoryEnd.STOPPED if ended["reason"] else TrajectoryEnd.COMPLETED
         # The frames are on disk, synced, before the record claims an end.
         if ended != record:
-            write_json_atomically(record_path(trajectory), ended)
+            write_record(record_path(trajectory), ended)
     return _outcome(ended, file, len(atoms))
 
 
@@ -227,7 +227,7 @@ def _open_record(trajectory: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 " it): choose another path or move the file away"
             )
         record = {"version": RECORD_VERSION, "end": TrajectoryEnd.RUNNING, "reason": "", **identity}
-        write_json_atomically(path, record)
+        write_record(path, record)
         return record
     try:
         record = json.loads(path.read_text())

@@ -23,6 +23,7 @@ from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
 from ..core.errors import Busy, IonloopError
+from ..core.files import flush, replacement, write_whole
 
 __all__ = [
     "Frame",
@@ -31,7 +32,7 @@ __all__ = [
     "TrajectoryFile",
     "exclusive",
     "read_frames",
-    "write_json_atomically",
+    "write_record",
 ]
 
 # A kill of the process loses nothing that was written; only a power cut can take what was not yet synced.
@@ -178,13 +179,9 @@ class TrajectoryFile:
             self._take_in(frame)
         if len(self.kinetic_energies_eV) == _stored_count(self.path):
             return
-        temporary = self.path.with_name(f".{self.path.name}.repair")
-        temporary.unlink(missing_ok=True)
-        with _writer(temporary, "w") as writer:
+        with replacement(self.path, alone=True) as temporary, _writer(temporary, "w") as writer:
             for frame in _whole_frames(self.path):
                 frame.write_to(writer)
-        _sync(temporary)
-        temporary.replace(self.path)
 
     def append(self, frame: Frame) -> None:
         """Write one frame; after this call no kill of the process can take it back.
@@ -217,7 +214,7 @@ class TrajectoryFile:
         if error_type is None:
             with _explained(self.path):
                 self._writer.close()
-                _sync(self.path)
+                flush(self.path)
         else:
             # The writer's own close would seal a frame that is only half there.
             with suppress(OSError):
@@ -260,30 +257,16 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json_atomically(path: Path, document: dict[str, Any]) -> None:
-    """Replace ``path`` by ``document``: readers see the old text or the new, never half of one.
+def write_record(path: Path, document: dict[str, Any]) -> None:
+    """Replace what is written beside a trajectory, whose lock the caller holds.
 
     Raises
     ------
     TrajectoryError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
     with _explained(path):
-        with temporary.open("w") as file:
-            json.dump(document, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, json.dumps(document, indent=2, sort_keys=True) + "\n", alone=True)
 
 
 def read_frames(path: Path, start: int = 0, stride: int = 1) -> list[Atoms]:

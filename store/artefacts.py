@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError, IonloopError
+from ..core.errors import InputError
+from ..core.files import explain_os_error, sha256_of
 from .records import Artefact
-
-_CHUNK_BYTES = 1 << 20
-_OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of the file at ``path``."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    return hasher.hexdigest()
-
-
-def explain_os_error(error: OSError, path: Path) -> IonloopError:
-    """Return the error that tells a user what is wrong with the disk, from the system's own."""
-    if error.errno in _OUT_OF_ROOM:
-        return IonloopError(f"{path}: no space left; free some and run the same command again, nothing is lost")
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return InputError(f"{path}: not writable ({error.strerror}); choose another folder or change its rights")
-    if isinstance(error, IsADirectoryError):
-        return InputError(f"{path}: is a folder; name a file in it")
-    if isinstance(error, NotADirectoryError | FileExistsError):
-        return InputError(f"{path}: a part of it is a file, not a folder; choose another place")
-    return IonloopError(f"{path}: {error.strerror or error}")
 
 
 class ArtefactStore:
@@ -88,33 +59,6 @@ class ArtefactStore:
         """Return whether the file is there with the recorded size and checksum."""
         path = self.path(artefact.path)
         return path.is_file() and path.stat().st_size == artefact.size and sha256_of(path) == artefact.sha256
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success sync and rename it, on failure remove it.
-
-    Raises
-    ------
-    IonloopError
-        If the disk is full or the folder not writable, naming the path.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary = None
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def artefacts_in(value: Any) -> Iterator[Artefact]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from .artefacts import ArtefactStore, artefacts_in, atomic_file
+from ..core.files import atomic_file
+from .artefacts import ArtefactStore, artefacts_in
 
 COLLECTION = "home"
 MARK = ".ionloop-store"

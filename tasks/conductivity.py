@@ -24,8 +24,8 @@ from ..analysis.conductivity.transport import (
 )
 from ..analysis.conductivity.transport import UNITS as CONDUCTIVITY_UNITS
 from ..analysis.trajectories.reading import Trajectory, read_trajectory
+from ..core.files import atomic_file
 from ..sampling.molecular_dynamics import record_path
-from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord, TrajectoryRecord

@@ -37,7 +37,7 @@ from ..analysis.hops.hop_paths import (
 )
 from ..analysis.trajectories.reading import Trajectory, TrajectoryReadError, read_trajectory
 from ..core.errors import InputError
-from ..store.artefacts import atomic_file
+from ..core.files import atomic_file
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord

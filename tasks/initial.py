@@ -8,12 +8,12 @@ from ase import Atoms
 from ase.io import read, write
 from pydantic import Field
 
+from ..core.files import atomic_file
 from ..labelling.registry import make_calculator, reset_history
 from ..labelling.settings import EngineSettings
 from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
 from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
 from ..sampling.trajectory import read_frames
-from ..store.artefacts import atomic_file
 from ..store.identifiers import identifier
 from ..store.records import Origin
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters

@@ -31,6 +31,7 @@ from ..analysis.locality.curves import (
     locality_curves,
 )
 from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ..core.files import atomic_file
 from ..fitting.electrostatics.charges import (
     CentreResponse,
     ChargeProblem,
@@ -38,7 +39,6 @@ from ..fitting.electrostatics.charges import (
     fit_charges,
     scale_curve,
 )
-from ..store.artefacts import atomic_file
 from ..store.identifiers import configuration_hash, identifier
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters

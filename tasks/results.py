@@ -12,11 +12,11 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..core.files import atomic_file
 from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
 from ..labelling.registry import make_calculator
 from ..labelling.settings import CommonSettings, EngineSettings
-from ..store.artefacts import atomic_file
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, Outcome, TaskParameters

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
 
+from ..core.files import atomic_file
 from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
@@ -20,7 +21,6 @@ from ..sampling.selections.registry import SelectionSettings
 from ..sampling.selections.selecting import select
 from ..sampling.trajectory import read_frames
 from ..sampling.uncertainty import frame_variances
-from ..store.artefacts import atomic_file
 from ..store.identifiers import derive_seed, identifier
 from ..store.records import Artefact, ConfigurationRecord, Origin, ResultRecord, TrajectoryRecord
 from .base import IonloopTask, Outcome, TaskParameters

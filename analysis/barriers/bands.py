@@ -9,7 +9,6 @@ A band can be stopped anywhere: its checkpoint holds all that the optimiser need
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pydantic import Field
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from ...core.errors import InputError, IonloopError
+from ...core.files import OPEN, atomic_file
 from ...fitting.pair_lists import periodic_pairs
 from ...fitting.settings import FrozenSettings
 from ..fixed_cell_relaxation import FixedCellRelaxation
@@ -325,16 +325,11 @@ class _BandState:
     downhill: int = 0
 
     def save(self, checkpoint: Checkpoint, settings: BandSettings) -> None:
-        path = checkpoint.path
-        temporary = path.with_name(f".{path.name}.new")
         velocity = np.empty(0) if self.velocity is None else self.velocity
         numbers = np.array([self.climbing, self.steps, self.taken, self.timestep, self.mixing, self.downhill])
         made_by = json.dumps({"model": checkpoint.model, "settings": settings.model_dump()})
-        with temporary.open("wb") as stream:
+        with atomic_file(checkpoint.path, rights=OPEN, alone=True) as temporary, temporary.open("wb") as stream:
             np.savez(stream, positions=self.positions, velocity=velocity, numbers=numbers, made_by=np.array(made_by))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, ends: tuple[Atoms, Atoms], settings: BandSettings) -> _BandState:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...core.states import State
+from ...core.words import duration
 from .boundary import discard_output
 from .options import store_hint
 from .terminal import make_console
@@ -35,16 +36,6 @@ _STATE_STYLES = {
     State.CANCELLED: "yellow",
 }
 _LINE_INTERVAL_S = 30.0
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a person reads them: 42 s, 3 min 05 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def jobs_text(status: CampaignStatus) -> Text:

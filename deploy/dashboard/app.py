@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from ... import __version__
 from ...analysis import figures
 from ...core.errors import IonloopError
-from ...core.words import bytes_text, duration, moment, three_digits
+from ...core.words import duration, moment, size_text, three_digits
 from ...store.connection import Store
 from ...store.retrying import StoreUnreachable
 from ...workflows.analyses.sections import numeric_columns
@@ -53,7 +53,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
     app.jinja_env.autoescape = True
     app.jinja_env.filters.update(
         duration=duration,
-        size=bytes_text,
+        size=size_text,
         moment=moment,
         digits=three_digits,
         model_name=figures.model_name,

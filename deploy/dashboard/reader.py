@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 from ...analysis.errors.statistics import ParityData
 from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
-from ...store.artefacts import sha256_of
+from ...core.files import sha256_of
 from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord

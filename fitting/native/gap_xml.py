@@ -8,7 +8,6 @@ it can represent exactly and refuses the rest by name; the writer's files are re
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError, IonloopError
+from ...core.files import write_whole
 from .descriptor_strings import WITH_QUIPPY, Descriptor, TripletDescriptor, parse_descriptor, split_key_values
 from .glue import GluePotential, glue_lines, read_glue
 from .xml_elements import MalformedXml, attribute, integer, logical, only_child, real, reals, to_real
@@ -181,8 +181,8 @@ def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml
         text = (("%.16e\n" * len(values)) % values).encode()
         names.append(f"{file_name}.sparseX.{model.label}{number}")
         checksums.append(hashlib.md5(text, usedforsecurity=False).hexdigest())
-        _write_file(folder / names[-1], text)
-    _write_file(folder / file_name, "\n".join(_xml_lines(model, names, checksums)).encode())
+        write_whole(folder / names[-1], text)
+    write_whole(folder / file_name, "\n".join(_xml_lines(model, names, checksums)).encode())
     return folder / file_name
 
 
@@ -477,15 +477,3 @@ def _coordinate_lines(coordinate: Coordinate, label: str, file_attributes: str) 
         for index, (alpha, cutoff) in enumerate(weights, start=1)
     ]
     return [*lines, "    </gpCoordinates>"]
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

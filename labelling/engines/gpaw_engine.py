@@ -19,6 +19,7 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from ...core.files import write_whole
 from ..ase_evaluation import evaluate_with_calculator, one_line
 from ..engine import EngineFailure, EngineProbe
 from ..isolated import isolated_atom
@@ -52,7 +53,7 @@ class GpawEngine:
     def evaluate(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation:
         """Compute ``atoms`` and leave the result in ``folder``."""
         evaluation = evaluate_with_calculator(atoms, new_calculator(atoms, settings, folder / OUTPUT_FILE))
-        _write_whole(folder / RESULT_FILE, json.dumps(evaluation.to_document()))
+        write_whole(folder / RESULT_FILE, json.dumps(evaluation.to_document()))
         return evaluation
 
     def parse_finished(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation | None:
@@ -164,12 +165,3 @@ def _version_of(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

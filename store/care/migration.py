@@ -23,7 +23,8 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from ...core.errors import InputError, IonloopError
-from ..artefacts import ArtefactStore, artefacts_in, atomic_file, explain_os_error, sha256_of
+from ...core.files import atomic_file, explain_os_error, sha256_of
+from ..artefacts import ArtefactStore, artefacts_in
 from ..campaigns import find_campaign
 from ..connection import Store, open_store
 from ..home import COLLECTION as HOME

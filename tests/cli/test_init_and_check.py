@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -59,15 +58,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(InputError, match="No space left"):
         write_new_file(tmp_path / "campaign.yaml", "text", force=False)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_others_may_read_the_file_as_the_umask_says(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        write_new_file(tmp_path / "campaign.yaml", "text", force=False)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "campaign.yaml").stat().st_mode) == 0o640
 
 
 def test_check_tells_every_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

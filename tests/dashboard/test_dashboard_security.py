@@ -11,11 +11,11 @@ from dashboard_client import ClientOf
 from typer.testing import CliRunner
 
 from ionloop.core.errors import InputError
+from ionloop.core.files import sha256_of
 from ionloop.core.states import State
 from ionloop.deploy.dashboard import DashboardSettings
 from ionloop.deploy.dashboard.security import COOKIE, cookie_value
 from ionloop.deploy.dashboard.settings import TOKEN_VARIABLE, is_loopback, read_token
-from ionloop.store.artefacts import sha256_of
 from ionloop.store.connection import Store
 from ionloop.store.records import Artefact
 

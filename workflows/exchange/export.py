@@ -7,7 +7,6 @@ anything already is refused. Every folder has a README that says what it is and 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
@@ -27,12 +26,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ... import __version__
 from ...core.errors import InputError, IonloopError
+from ...core.files import explain_os_error, flush_folder, sha256_of
 from ...core.states import State
 from ...fitting.data_sets import DataSet, isolated_atom, write_extxyz
 from ...fitting.gap_fit import POTENTIAL_FILE
 from ...fitting.models import MANIFEST_FILE
 from ...fitting.settings import BaselineSettings
-from ...store.artefacts import explain_os_error, sha256_of
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, MODEL_KINDS, labelled, labels_by_configuration, unknown_value
@@ -314,8 +313,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         temporary.chmod(0o755)
         yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            _flush(path)
+        flush_folder(temporary)
         # A folder replaces an empty one in one step, and nothing else.
         temporary.replace(folder)
         temporary = None
@@ -331,11 +329,3 @@ def _refuse_occupied(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds something already" if folder.is_dir() else "is a file"
         raise InputError(f"{folder} {what}; name another folder with --output, or remove it")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import InputError
-from ...store.artefacts import atomic_file
+from ...core.files import atomic_file
 from ...store.connection import Store
 from ...store.server import CREDENTIALS_VARIABLE, KEY_PASSWORD_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
 from .cluster_profile import ClusterProfile
@@ -127,7 +127,6 @@ def _exports(profile: ClusterProfile) -> list[str]:
 
 def write_private(path: Path, text: str) -> Path:
     """Write a file that only its owner can read and run; return its path."""
-    with atomic_file(path) as temporary:
+    with atomic_file(path, rights=0o700) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(0o700)
     return path

@@ -20,9 +20,9 @@ from ...analysis.errors.statistics import ModelErrors, ParityData, parity_data
 from ...analysis.figures import ErrorSeries
 from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
+from ...core.files import atomic_file
 from ...core.states import State
 from ...fitting.models import load_model
-from ...store.artefacts import atomic_file
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.identifiers import identifier

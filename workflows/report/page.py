@@ -20,9 +20,9 @@ from ... import __version__
 from ...analysis import figures
 from ...analysis.errors.figures import magnitude_errors
 from ...analysis.locality.figures import add_locality_bounds
+from ...core.files import OPEN, atomic_file
 from ...core.states import State
-from ...core.words import bytes_text, duration, moment, three_digits
-from ...store.artefacts import atomic_file
+from ...core.words import duration, moment, size_text, three_digits
 from ...store.connection import Store
 from ..analyses.sections import numeric_columns
 from ..campaign.settings import Campaign
@@ -43,9 +43,8 @@ def write_report(store: Store, name: str | None, path: Path) -> Path:
         If there is no such campaign, or the file cannot be written.
     """
     page = render(store, collect(store, name))
-    with atomic_file(path) as temporary:
+    with atomic_file(path, rights=OPEN) as temporary:
         temporary.write_text(page, encoding="utf-8")
-        temporary.chmod(0o644)
     return path
 
 
@@ -59,7 +58,7 @@ def render(store: Store, data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        duration=duration, size=bytes_text, moment=moment, digits=three_digits, model_name=figures.model_name
+        duration=duration, size=size_text, moment=moment, digits=three_digits, model_name=figures.model_name
     )
     cited = citations(data.record.settings)
     return environment.get_template(TEMPLATE).render(

@@ -203,18 +203,3 @@ def _scaled(item: DescriptorCount, factor: int, settings: GapSettings) -> Descri
     wanted = (parts.get(item.name.partition(" ")[0]) or settings.soap).sparse_points
     derivatives = factor * item.derivatives
     return replace(item, instances=instances, derivatives=derivatives, sparse_points=min(wanted, instances))
-
-
-def amount(bytes_: float) -> str:
-    """Return a size for people."""
-    units = ("B", "kB", "MB", "GB", "TB", "PB")
-    power = min(len(units) - 1, int(math.log10(max(bytes_, 1.0)) // 3))
-    return f"{bytes_ / 1000**power:.3g} {units[power]}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people."""
-    for limit, length, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86_400:.1f} d"

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ....core.errors import InputError, IonloopError
+from ....core.files import write_whole
 from ...cores import core_of, without_core
-from ...data_sets import DataSet, LabelledConfiguration, write_text_durably
+from ...data_sets import DataSet, LabelledConfiguration
 from ...gap_fit import POTENTIAL_FILE, label_sigmas
 from ...preflight import check_data
 from ...settings import GapSettings
@@ -73,7 +74,7 @@ class NativeFit:
         layers = [
             [[list(key), len(points)] for key, points in layer.points.items()] for layer in self.sparse_points.layers
         ]
-        write_text_durably(Path(folder) / SPARSE_POINTS_FILE, json.dumps({"layers": layers}) + "\n")
+        write_whole(Path(folder) / SPARSE_POINTS_FILE, json.dumps({"layers": layers}) + "\n")
         return path
 
 

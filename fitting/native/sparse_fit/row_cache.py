@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import logging
 import os
 import shutil
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....core.errors import IonloopError
+from ....core.files import replacement
 
 FloatArray = NDArray[np.float64]
 
@@ -31,9 +31,8 @@ ROWS_VERSION = "1"
 DEFAULT_CACHE_LIMIT_MB = 10_000.0
 _FREE_BYTES = 5e8
 _DIGEST_BYTES = 32
-_SUFFIX, _PARTIAL_SUFFIX = ".rows", ".part"
+_SUFFIX = ".rows"
 _PARTIAL_LIFETIME_S = 86_400.0
-_counter = itertools.count()
 logger = logging.getLogger(__name__)
 
 
@@ -110,22 +109,16 @@ class RowCache:
             return
         path = self.path(key)
         content = np.ascontiguousarray(rows, dtype="<f8")
-        # Threads of one process write the same folder too.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_counter)}{_PARTIAL_SUFFIX}")
         try:
             path.parent.mkdir(exist_ok=True)
-            with open(temporary, "wb") as stream:
+            # Not flushed to the disk: the digest tells what a crash has left, and it is computed again.
+            with replacement(path, flushed=False) as temporary, open(temporary, "wb") as stream:
                 stream.write(hashlib.blake2b(content.data, digest_size=_DIGEST_BYTES).digest())
                 stream.write(content.data)
-                # Not flushed to the disk: the digest tells what a crash has left, and it is computed again.
-            temporary.replace(path)
             self._count(key, content.nbytes + _DIGEST_BYTES)
         except OSError as error:
             self._writable = False
             logger.warning("rows are not kept in %s any more: %s; later fits compute them again", self.folder, error)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def prune(self) -> None:
         """Remove files until the rest is within the limit and leaves the disk some room, the longest unused first."""
@@ -135,8 +128,9 @@ class RowCache:
             # Another process may remove it at the same time.
             with contextlib.suppress(OSError):
                 status = path.stat()
-                if path.suffix == _PARTIAL_SUFFIX and now - status.st_mtime > _PARTIAL_LIFETIME_S:
-                    path.unlink()
+                if path.name.startswith("."):
+                    if now - status.st_mtime > _PARTIAL_LIFETIME_S:
+                        path.unlink()
                 elif path.suffix == _SUFFIX:
                     found.append((status.st_mtime_ns, status.st_size, path))
         excess = max(sum(size for _, size, _ in found) - self._limit_bytes, self._lacking_bytes())

@@ -12,7 +12,6 @@ import pytest
 from ase.calculators.calculator import Calculator
 
 from ionloop.core.errors import InputError, IonloopError
-from ionloop.core.words import bytes_text, duration, three_digits
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
 from ionloop.workflows.report import data as report_data
@@ -210,35 +209,3 @@ def test_only_what_was_used_is_cited() -> None:
     assert names == {"GAP", "SOAP", "Langevin integrator", "FireWorks", "ASE"}
     names = {one.what for one in citations({"models": ["gap", "es-gap"], "reference": {"engine": "gfn1-xtb"}})}
     assert {"ES-GAP", "GFN1-xTB"} <= names
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.44, "0.4 s"),
-        (59.7, "1 min 00 s"),
-        (185, "3 min 05 s"),
-        (725, "12 min"),
-        (3599, "59 min"),
-        (7800, "2 h 10 min"),
-        (273600, "3 d 4 h"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_numbers_and_sizes() -> None:
-    assert [three_digits(value) for value in (0.01234, 12.34, 1234.5, 1.234e7, None)] == [
-        "0.0123",
-        "12.3",
-        "1234",
-        "1.23e+07",
-        "–",
-    ]
-    assert [bytes_text(size) for size in (812, 4200, 12 * 2**20, 3 * 2**30)] == [
-        "812 B",
-        "4.1 KiB",
-        "12 MiB",
-        "3.0 GiB",
-    ]

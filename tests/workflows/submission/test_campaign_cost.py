@@ -9,7 +9,7 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.workflows.campaign.settings import Campaign
-from ionloop.workflows.submission.cost import amount, campaign_cost, duration, fit_estimate
+from ionloop.workflows.submission.cost import campaign_cost, fit_estimate
 
 CRYSTAL = build_crystal("li7p3s11")
 
@@ -64,8 +64,3 @@ def test_the_fit_costs_what_its_preflight_will_say(copies: int) -> None:
     estimate = fit_estimate(CRYSTAL, settings, copies)
     assert estimate.memory_bytes == pytest.approx(expected.memory_bytes, rel=1e-12)
     assert estimate.time_s == pytest.approx(expected.time_s, rel=1e-12)
-
-
-def test_numbers_are_for_people() -> None:
-    assert [amount(0), amount(999), amount(3.3e9)] == ["0 B", "999 B", "3.3 GB"]
-    assert [duration(5), duration(300), duration(7200), duration(400_000)] == ["5 s", "5 min", "2 h", "4.6 d"]
