@@ -30,9 +30,10 @@ from urllib.parse import quote
 import numpy as np
 
 from ionloop.core.states import State
+from ionloop.core.structures import structure_hash
 from ionloop.labelling.settings import settings_hash
 from ionloop.store.connection import Store, open_store
-from ionloop.store.identifiers import configuration_hash, identifier
+from ionloop.store.identifiers import identifier
 from ionloop.store.records import (
     CampaignRecord,
     ConfigurationRecord,
@@ -116,7 +117,7 @@ def labelled(
     """Return a configuration and its label; one in fifty did not converge."""
     seed = (number * GENERATIONS + generation) * CONFIGURATIONS + index
     atoms = structure(seed)
-    content = configuration_hash(atoms)
+    content = structure_hash(atoms)
     record = ConfigurationRecord(
         id=identifier("config", name, content),
         campaign=name,

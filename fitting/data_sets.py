@@ -33,8 +33,6 @@ LABELLED_BY = "labelled_by"
 """Entry of a frame that names the engine and its settings."""
 STANDS_IN = "stands_in"
 """Entry of an isolated atom's frame whose energy is not a label, but a zero that the others count from."""
-POSITION_DECIMALS = 8
-"""Decimals (Å) to which two wrapped positions must agree for two structures to count as the same."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +150,6 @@ class LabelledConfiguration:
         if self.forces is None:
             return np.zeros(self.n_atoms, dtype=bool)
         return np.ones(self.n_atoms, dtype=bool) if unfitted is None else ~unfitted
-
-    def structure_key(self) -> bytes:
-        """Return a digest of elements, cell and wrapped positions, equal for equal structures."""
-        periodic = self.atoms.pbc
-        positions = self.atoms.get_positions(wrap=bool(periodic.any()), eps=10.0**-POSITION_DECIMALS)
-        digest = hashlib.sha256()
-        digest.update(self.atoms.numbers.astype("<i8").tobytes() + periodic.tobytes())
-        for array in (self.atoms.cell.array, positions):
-            # Adding zero turns -0.0 into 0.0, which compare equal but have other bytes.
-            digest.update((np.round(array, POSITION_DECIMALS) + 0.0).astype("<f8").tobytes())
-        return digest.digest()
 
     def content_digest(self) -> bytes:
         """Return a digest of everything that enters a fit, and of the identifier."""

@@ -14,6 +14,7 @@ from ase.neighborlist import neighbor_list
 from matscipy.neighbours import neighbour_list
 
 from ..core.errors import InputError
+from ..core.structures import structure_hash
 from .data_sets import DataSet, LabelledConfiguration
 from .gap_fit import FitLimits, TargetCounts, effective_regularisation, expected_counts, find_executable
 from .settings import GapSettings, SoapSettings
@@ -309,7 +310,7 @@ def _groups(data_set: DataSet, *, by_structure: bool) -> list[list[str]]:
     for configuration in data_set:
         if by_structure and not _is_finite(configuration):
             continue
-        key = configuration.structure_key() if by_structure else configuration.identifier
+        key = structure_hash(configuration.atoms) if by_structure else configuration.identifier
         groups[key].append(configuration.identifier)
     return [group for group in groups.values() if len(group) > 1]
 

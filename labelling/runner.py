@@ -13,7 +13,7 @@ from .outcome import Attempt, LabelOutcome
 from .process.engine_process import ask_engine
 from .process.messages import Answer, Request
 from .registry import engine_of
-from .scratch import LabelScratch, scratch_error, structure_hash
+from .scratch import LabelScratch, request_hash, scratch_error
 from .settings import CommonSettings, settings_hash
 
 
@@ -38,7 +38,7 @@ def label(atoms: Atoms, settings: CommonSettings, scratch: Path, *, keep_scratch
     EngineProcessError
         If the process for the engine cannot be started.
     """
-    folder = LabelScratch(scratch, structure_hash(atoms), settings_hash(settings))
+    folder = LabelScratch(scratch, request_hash(atoms), settings_hash(settings))
     known = folder.read_result()
     if known is not None and known.state is State.FINISHED:
         return _checked_again(atoms, known, settings)

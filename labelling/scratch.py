@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from ase import Atoms
 
 from ..core.errors import IonloopError
 from ..core.files import write_whole
+from ..core.structures import exact_hash, unsigned_zeros
 from .outcome import LabelOutcome
 
 RESULT_FILE = "result.json"
@@ -51,15 +50,10 @@ def scratch_error(folder: Path, number: int | None) -> ScratchError:
     )
 
 
-def structure_hash(atoms: Atoms) -> str:
-    """Return the SHA-256 of what an engine sees: species in order, exact positions, cell, pbc, magnetic moments."""
-    digest = hashlib.sha256()
-    digest.update(struct.pack(f"<{len(atoms)}q", *atoms.numbers.tolist()))
-    for values in (atoms.positions, atoms.cell.array, atoms.get_initial_magnetic_moments()):
-        # Adding zero makes -0.0, which compares equal, hash equal too.
-        digest.update((values.astype("<f8") + 0.0).tobytes())
-    digest.update(bytes(atoms.pbc.tolist()))
-    return digest.hexdigest()
+def request_hash(atoms: Atoms) -> str:
+    """Return the SHA-256 of what an engine sees: species in order, exact positions, cell, magnetic moments, pbc."""
+    lengths = (atoms.positions, atoms.cell.array, atoms.get_initial_magnetic_moments())
+    return exact_hash(atoms.numbers, *(unsigned_zeros(values.astype(float)) for values in lengths), atoms.pbc)
 
 
 class LabelScratch:

@@ -7,7 +7,6 @@ frame therefore repeats, bit for bit, what an undisturbed run computes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ..core.errors import InputError
+from ..core.structures import exact_hash
 from .force_evaluation import ForceEvaluation
 from .integrators import CALCULATOR_FAILED, Langevin, StopReason, temperature_K
 from .molecular_dynamics_settings import MolecularDynamicsSettings
@@ -206,13 +206,10 @@ def _check_pressure_can_act(atoms: Atoms, calculator: Calculator) -> None:
 
 def _identity(atoms: Atoms, settings: MolecularDynamicsSettings, seed: int) -> dict[str, Any]:
     """Return what must be equal for two runs to be one trajectory; its length may differ."""
-    digest = hashlib.sha256()
-    for array in (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, atoms.get_masses()):
-        digest.update(np.ascontiguousarray(array).tobytes())
     # What has no effect at constant volume is no part of it, and was unknown when older records were written.
     unused = {"pressure_GPa", "barostat"} if settings.pressure_GPa is None else set()
     return {
-        "start": digest.hexdigest(),
+        "start": exact_hash(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()),
         "seed": seed,
         "settings": settings.model_dump(mode="json", exclude={"steps", *unused}),
     }

@@ -10,10 +10,6 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
-from ase import Atoms
-
-POSITION_DECIMALS = 8
 _DIGITS = 20
 
 
@@ -31,21 +27,3 @@ def identifier(prefix: str, *parts: Any) -> str:
 def derive_seed(seed: int, *labels: str | int) -> int:
     """Return an independent 32-bit seed for the named purpose (so that jobs share no random stream)."""
     return int(digest(seed, *labels)[:8], 16)
-
-
-def configuration_hash(atoms: Atoms) -> str:
-    """Return the content hash of a structure: species, periodicity, cell and wrapped positions.
-
-    Positions are wrapped into the cell along periodic axes and rounded to 1e-8 Å, so that neither a
-    lattice translation of one atom nor a round trip through a file changes the hash.
-    """
-    positions = atoms.get_positions(wrap=bool(atoms.pbc.any()), eps=10.0**-POSITION_DECIMALS)
-    # Adding zero turns -0.0 into 0.0, which would otherwise hash differently.
-    content = [
-        np.round(np.asarray(values, dtype=float), POSITION_DECIMALS) + 0.0
-        for values in (atoms.numbers, atoms.pbc, atoms.cell.array, positions)
-    ]
-    hasher = hashlib.sha256()
-    for values in content:
-        hasher.update(values.tobytes())
-    return hasher.hexdigest()

@@ -7,13 +7,14 @@ from ase import Atoms
 
 from ..core.processes import host_name
 from ..core.states import State
+from ..core.structures import structure_hash
 from ..labelling.outcome import LabelOutcome
 from ..labelling.registry import engine_of
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import EngineSettings, settings_hash
 from ..labelling.versions import version_counts
 from ..store.connection import Store
-from ..store.identifiers import configuration_hash, identifier
+from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
 from ..store.reference_guard import check_version_here
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
@@ -34,7 +35,7 @@ def configuration_identifier(campaign: str, content_hash: str) -> str:
 
 def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin: Origin) -> ConfigurationRecord:
     """Store ``atoms`` as a configuration of the campaign and generation of ``place``."""
-    content_hash = configuration_hash(atoms)
+    content_hash = structure_hash(atoms)
     return store.configurations.add(
         ConfigurationRecord(
             id=configuration_identifier(place.campaign, content_hash),

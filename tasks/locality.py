@@ -32,6 +32,7 @@ from ..analysis.locality.curves import (
 )
 from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
 from ..core.files import atomic_file
+from ..core.structures import structure_hash
 from ..fitting.electrostatics.charges import (
     CentreResponse,
     ChargeProblem,
@@ -39,7 +40,7 @@ from ..fitting.electrostatics.charges import (
     fit_charges,
     scale_curve,
 )
-from ..store.identifiers import configuration_hash, identifier
+from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
@@ -148,7 +149,7 @@ class _PieceMaker:
 
     @cached_property
     def content(self) -> str:
-        return configuration_hash(self.cell)
+        return structure_hash(self.cell)
 
     @cached_property
     def calculator(self) -> Calculator:
@@ -306,7 +307,7 @@ class _Gathered:
         JobFailed
             If all centres are missing.
         """
-        content = configuration_hash(cell)
+        content = structure_hash(cell)
         gathered = cls([], [], [], [])
         for centre in centres:
             names = [test.piece(content, centre.index, radius) for radius in test.settings.radii_A]

@@ -19,11 +19,12 @@ from ionloop.analysis.errors.statistics import ErrorStatistics, ModelErrors
 from ionloop.analysis.locality.curves import LocalityCurve
 from ionloop.core.errors import InputError
 from ionloop.core.states import State
+from ionloop.core.structures import structure_hash
 from ionloop.fitting.gap_fit import POTENTIAL_LABEL
 from ionloop.fitting.quip import QuipState, find_quip
 from ionloop.labelling.settings import settings_hash
 from ionloop.store.connection import Store, open_store
-from ionloop.store.identifiers import configuration_hash, identifier
+from ionloop.store.identifiers import identifier
 from ionloop.store.records import (
     CampaignRecord,
     ConfigurationRecord,
@@ -122,7 +123,7 @@ class StoreBuilder:
         self.store.database.fireworks.insert_one({"fw_id": number, "state": state, "spec": spec, "launches": []})
 
     def add_configuration(self, atoms: Atoms, generation: int, sampler: str, index: int) -> ConfigurationRecord:
-        content = configuration_hash(atoms)
+        content = structure_hash(atoms)
         return self.store.configurations.add(
             ConfigurationRecord(
                 id=identifier("config", self.name, content),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.structures import structure_hash
 from ..data_sets import (
     DEFAULT_KEYS,
     ISOLATED_ATOM,
@@ -150,14 +151,13 @@ def read_structures(path: Path) -> tuple[BareConfiguration, ...]:
     InputError
         If the file cannot be read or holds no structures.
     """
-    found: dict[bytes, BareConfiguration] = {}
+    found: dict[str, BareConfiguration] = {}
     for frame in read_frames(path).frames:
         config_type = _entry(frame, _CONFIG_TYPE, "default")
         if judge(frame.atoms, config_type).isolated:
             continue
         bare = BareConfiguration(frame.atoms, _identifier(path, frame), config_type)
-        plain = LabelledConfiguration(frame.atoms, 0.0, None, None, bare.identifier)
-        found.setdefault(plain.structure_key(), bare)
+        found.setdefault(structure_hash(frame.atoms), bare)
     if not found:
         raise InputError(f"{path} holds no structures")
     return tuple(found.values())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ...core.structures import structure_hash
 from ..data_sets import LabelledConfiguration
 
 ENERGY_TOLERANCE_EV = 1e-5
@@ -34,14 +35,14 @@ class Merged:
 
 def merge_repeats(configurations: Sequence[LabelledConfiguration]) -> Merged:
     """Return which configurations to keep: the first of every structure, or the one of its copies with most labels."""
-    kept: dict[bytes, int] = {}
+    kept: dict[str, int] = {}
     repeated: list[int] = []
     contradicting: list[tuple[int, int, str]] = []
     for place, one in enumerate(configurations):
         if not (np.isfinite(one.atoms.positions).all() and np.isfinite(one.atoms.cell.array).all()):
-            kept[str(place).encode()] = place
+            kept[str(place)] = place
             continue
-        key = one.structure_key()
+        key = structure_hash(one.atoms)
         first = kept.setdefault(key, place)
         if first == place:
             continue

@@ -10,7 +10,7 @@ from pydantic import Field
 from ...core.citations import Citation
 from ..soap import SoapDescriptor, species_of
 from .base import Choice, DescriptorSelectionSettings, SelectionRequest
-from .fingerprints import SAME_STRUCTURE, distances, fingerprints, most_central
+from .fingerprints import SAME_FINGERPRINT, distances, fingerprints, most_central
 
 
 class FarthestPointSelection(DescriptorSelectionSettings):
@@ -74,7 +74,7 @@ def farthest_points(new: np.ndarray, known: np.ndarray, count: int) -> Choice:
         chosen, scores = [first], [float(np.sqrt(2.0))]
     while len(chosen) < min(count, len(new)):
         farthest = int(np.argmax(nearest))
-        if nearest[farthest] < SAME_STRUCTURE:
+        if nearest[farthest] < SAME_FINGERPRINT:
             return Choice(chosen, scores, "the others are known structures, moved or with atoms renumbered")
         chosen.append(farthest)
         scores.append(float(nearest[farthest]))

@@ -11,7 +11,7 @@ from ..soap import SoapDescriptor
 
 # Two fingerprints this close belong to the same structure: displacing the atoms of a 42-atom cell by 1e-5 Å
 # already changes more, while translating, rotating or permuting them changes less than 1e-12.
-SAME_STRUCTURE = 1e-6
+SAME_FINGERPRINT = 1e-6
 
 
 def fingerprints(structures: Sequence[Atoms], descriptor: SoapDescriptor) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from ...core.citations import Citation
 from ..soap import SoapDescriptor, species_of
 from .base import Choice, DescriptorSelectionSettings, SelectionRequest
-from .fingerprints import SAME_STRUCTURE, fingerprints
+from .fingerprints import SAME_FINGERPRINT, fingerprints
 
 # Directions weaker than this (relative to the strongest) are rounding errors of the fingerprints.
 RELATIVE_RANK = 1e-8
@@ -69,7 +69,7 @@ def highest_leverage(new: np.ndarray, known: np.ndarray, count: int) -> Choice:
     chosen: list[int] = []
     scores: list[float] = []
     while len(chosen) < min(count, len(new)):
-        alive = np.sqrt(np.clip(np.diag(gram), 0.0, None)) > SAME_STRUCTURE
+        alive = np.sqrt(np.clip(np.diag(gram), 0.0, None)) > SAME_FINGERPRINT
         if not alive.any():
             return Choice(chosen, scores, "the others add no direction to those that are known")
         last = len(gram) - 1

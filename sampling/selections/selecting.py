@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from ase import Atoms
 
 from ...core.errors import InputError
+from ...core.structures import structure_hash
 from .base import Choice, CommonSelectionSettings, SelectionRequest
 from .registry import SELECTIONS
 
@@ -97,20 +97,11 @@ def _check(choice: Choice, total: int, settings: CommonSelectionSettings) -> Non
 
 def _distinct(candidates: Sequence[Atoms], existing: Sequence[Atoms]) -> list[int]:
     """Return the indices of the candidates that are neither in ``existing`` nor repetitions."""
-    seen = {_exact_key(atoms) for atoms in existing}
+    seen = {structure_hash(atoms) for atoms in existing}
     distinct = []
     for index, atoms in enumerate(candidates):
-        key = _exact_key(atoms)
+        key = structure_hash(atoms)
         if key not in seen:
             seen.add(key)
             distinct.append(index)
     return distinct
-
-
-def _exact_key(atoms: Atoms) -> bytes:
-    """Return species, cell and wrapped positions to 1e-8 Å as bytes."""
-    positions = atoms.get_positions(wrap=bool(atoms.pbc.any()), eps=1e-9)
-    lengths = np.concatenate([atoms.cell[:].ravel(), positions.ravel()])
-    # Adding zero turns -0.0 into 0.0: they are the same place.
-    rounded = np.round(lengths, 8) + 0.0
-    return atoms.numbers.astype(np.int64).tobytes() + atoms.pbc.tobytes() + rounded.tobytes()

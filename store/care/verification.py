@@ -11,10 +11,10 @@ from typing import Any
 import bson
 
 from ...core.errors import InputError
+from ...core.structures import structure_hash
 from ..artefacts import artefacts_in
 from ..connection import MAX_DOCUMENT_BYTES, Store
 from ..embedded import EmbeddedClient
-from ..identifiers import configuration_hash
 from ..queries.refused_jobs import refused_jobs
 from ..records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
 from .migration import collection_checksum, content_hash
@@ -121,7 +121,7 @@ def _record_problems(record_type: type[Record], document: dict[str, Any]) -> Ite
     except RecordUnreadable as error:
         yield str(error).partition(f"{document['_id']!r} ")[2].removesuffix(": see `ionloop store verify`")
         return
-    if isinstance(record, ConfigurationRecord) and configuration_hash(record.atoms) != record.content_hash:
+    if isinstance(record, ConfigurationRecord) and structure_hash(record.atoms) != record.content_hash:
         yield "the structure is not the one that was stored: its content hash differs"
 
 

@@ -195,15 +195,6 @@ def test_identifiers_that_files_cannot_hold_are_refused(lithium_sulfide: DataSet
         replace(lithium_sulfide.configurations[0], identifier=identifier)
 
 
-def test_structure_key_ignores_lattice_translations_only(lithium_sulfide: DataSet) -> None:
-    configuration = lithium_sulfide.configurations[0]
-    image, moved = configuration.atoms.copy(), configuration.atoms.copy()
-    image.positions[3] += image.cell[1] - 2 * image.cell[0]
-    moved.positions[3] += 1e-6
-    assert replace(configuration, atoms=image).structure_key() == configuration.structure_key()
-    assert replace(configuration, atoms=moved).structure_key() != configuration.structure_key()
-
-
 def test_mean_energy_per_atom_is_given_to_every_element() -> None:
     configurations = [
         LabelledConfiguration(Atoms(symbols, positions=np.zeros((n, 3))), n * energy, np.zeros((n, 3)), None, "x")

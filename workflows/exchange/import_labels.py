@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from ...core.errors import InputError
 from ...core.states import State
+from ...core.structures import structure_hash
 from ...fitting.consistency import check_one_reference, version_in
 from ...fitting.data_sets import DataSet, LabelledConfiguration
 from ...fitting.reading import FileUnits, LabelFile, LabelKeys, LabelRequest, read_labels
@@ -21,7 +22,6 @@ from ...labelling.checks import result_objection, structure_objection
 from ...labelling.outcome import Evaluation
 from ...labelling.settings import CommonSettings, EngineSettings, ImportedSettings, physics_of, settings_hash
 from ...store.connection import Store
-from ...store.identifiers import configuration_hash
 from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
 from ...store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ...store.reference_guard import check_one_setting, differing_settings
@@ -234,7 +234,7 @@ def _sampler(one: LabelledConfiguration, path: Path) -> str:
 
 
 def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: ImportRequest) -> _Entry:
-    content_hash = configuration_hash(atoms)
+    content_hash = structure_hash(atoms)
     settings = request.engine.model_dump(mode="json")
     label = LabelRecord(
         id=label_identifier(content_hash, request.engine),

@@ -31,6 +31,7 @@ from ...analysis.studies.studies import (
 from ...analysis.trajectories.reading import Trajectory, read_trajectory
 from ...core.errors import InputError
 from ...core.states import State
+from ...core.structures import structure_hash
 from ...fitting.consistency import reference_name
 from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ...fitting.gap_fit import FitLimits
@@ -38,7 +39,7 @@ from ...fitting.models import ModelManifest, fit_model, load_model
 from ...fitting.settings import BaselineSettings, GapSettings, ModelKind
 from ...labelling.registry import engine_of
 from ...labelling.runner import label
-from ...labelling.scratch import structure_hash
+from ...labelling.scratch import request_hash
 from ...labelling.settings import CommonSettings, settings_hash
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ...sampling.molecular_dynamics import TrajectoryEnd, run_langevin
@@ -237,8 +238,8 @@ def common_configurations(first: DataSet, second: DataSet) -> tuple[DataSet, Dat
     InputError
         If there are none.
     """
-    others = {one.structure_key(): one for one in second.configurations}
-    pairs = [(one, others[key]) for one in first.configurations if (key := one.structure_key()) in others]
+    others = {structure_hash(one.atoms): one for one in second.configurations}
+    pairs = [(one, others[key]) for one in first.configurations if (key := structure_hash(one.atoms)) in others]
     if not pairs:
         raise InputError(
             "the two sets have no structure in common: the study compares two labels of the same structures"
@@ -275,7 +276,7 @@ def relabel(
     name = settings_hash(engine)[:12]
     for number, one in enumerate(structures, start=1):
         progress(f"label {number} of {len(structures)}")
-        outcome = label(one.atoms, engine, folder / f"{name}-{structure_hash(one.atoms)[:20]}")
+        outcome = label(one.atoms, engine, folder / f"{name}-{request_hash(one.atoms)[:20]}")
         if outcome.state is not State.FINISHED or outcome.energy is None or outcome.forces is None:
             reason = reason or f"{outcome.state.value}: {outcome.reason}"
             progress(f"left out {one.identifier}, {outcome.state.value}: {outcome.reason}")
