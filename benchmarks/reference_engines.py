@@ -28,7 +28,9 @@ from rich.table import Table
 from ionloop.core.states import State
 from ionloop.labelling import Gfn1XtbSettings, LabelOutcome, engine_of, label, stop_engine_process
 from ionloop.labelling.common_settings import CommonSettings
-from ionloop.labelling.engines.dft_settings import Cp2kSettings, DftSettings, GpawSettings, at_gamma, k_grid_shape
+from ionloop.labelling.engines.cp2k_settings import Cp2kSettings
+from ionloop.labelling.engines.dft_settings import DftSettings, k_grid_shape
+from ionloop.labelling.engines.gpaw_engine import GpawSettings
 from ionloop.labelling.smoke import smoke_atoms
 from ionloop.sampling.structures.crystals import build_crystal
 
@@ -99,7 +101,7 @@ def time_labels(names: list[str], threads: list[int], console: Console) -> None:
     atoms = build_crystal("li7p3s11")
     for name in names:
         for number in threads:
-            outcome, cost = measured_label(atoms, at_gamma(SETTINGS[name]), number)
+            outcome, cost = measured_label(atoms, SETTINGS[name].at_gamma(), number)
             row = [name, outcome.engine_version, str(number), outcome.state.value]
             row += [f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{cost.memory_MB:.0f}", f"{cost.load_before:.1f}"]
             table.add_row(*row)
@@ -112,7 +114,7 @@ def compare_forces(names: list[str], structures: list[Atoms], gamma: bool, threa
     for atoms in structures:
         reference = atoms.arrays["REF_forces"]
         for name in names:
-            settings = at_gamma(SETTINGS[name]) if gamma else SETTINGS[name]
+            settings = SETTINGS[name].at_gamma() if gamma else SETTINGS[name]
             outcome, cost = measured_label(Atoms(atoms), settings, threads)
             row = [name, str(atoms.symbols), k_points(atoms, settings), outcome.state.value, f"{cost.cpu_s:.0f}"]
             if outcome.state is State.FINISHED and outcome.forces is not None:

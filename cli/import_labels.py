@@ -14,7 +14,7 @@ from .console.options import JsonOption, RootOption, StoreOption
 
 if TYPE_CHECKING:
     from ..fitting.reading import LabelRequest
-    from ..labelling.settings import EngineSettings
+    from ..labelling.registry import EngineSettings
     from ..workflows.exchange.import_labels import ImportSummary
 
 DEFAULT_CAMPAIGN_PREFIX = "imported-"
@@ -83,7 +83,7 @@ def _engine(engine: str | None, method: str, reference: Path | None) -> EngineSe
     from pydantic import ValidationError
 
     from ..core.errors import InputError
-    from ..labelling.settings import ImportedSettings
+    from ..labelling.engines.imported import ImportedSettings
     from ..workflows.submission.campaign_file import read_hyperparameters
 
     if (engine is None) == (reference is None):

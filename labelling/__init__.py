@@ -5,15 +5,23 @@ from typing import TYPE_CHECKING
 from ..core.lazy_imports import lazy_exports
 
 if TYPE_CHECKING:
-    from .engine import EngineProbe
-    from .engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
-    from .engines.licensed_settings import AimsSettings, VaspSettings
+    from .calculator import make_calculator, reset_history
+    from .engine import Engine, EngineProbe
+    from .engines.aims import AimsSettings
+    from .engines.command import CommandSettings
+    from .engines.cp2k_settings import Cp2kSettings
+    from .engines.dft_settings import KGrid
+    from .engines.espresso import EspressoSettings
+    from .engines.gfn1_xtb import Gfn1XtbSettings
+    from .engines.gpaw_engine import GpawSettings
+    from .engines.imported import ImportedSettings
+    from .engines.vasp import VaspSettings
     from .outcome import Attempt, LabelOutcome
     from .process.engine_process import EngineProcessError, stop_engine_process
-    from .registry import ENGINES, engine_of, make_calculator, probe_engines, reset_history
+    from .registry import ENGINES, EngineSettings, engine_of, probe_engines
     from .runner import isolated_atom_energy, label
     from .scratch import ScratchError
-    from .settings import CommandSettings, EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
+    from .settings import settings_hash
 
 __all__ = [
     "ENGINES",
@@ -21,6 +29,7 @@ __all__ = [
     "Attempt",
     "CommandSettings",
     "Cp2kSettings",
+    "Engine",
     "EngineProbe",
     "EngineProcessError",
     "EngineSettings",
@@ -45,43 +54,42 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "engines.dft_settings": (
-            "Cp2kSettings",
-            "EspressoSettings",
-            "GpawSettings",
-            "KGrid",
+        "calculator": (
+            "make_calculator",
+            "reset_history",
         ),
-        "engine": ("EngineProbe",),
-        "process.engine_process": (
-            "EngineProcessError",
-            "stop_engine_process",
+        "engine": (
+            "Engine",
+            "EngineProbe",
         ),
-        "engines.licensed_settings": (
-            "AimsSettings",
-            "VaspSettings",
-        ),
+        "engines.aims": ("AimsSettings",),
+        "engines.command": ("CommandSettings",),
+        "engines.cp2k_settings": ("Cp2kSettings",),
+        "engines.dft_settings": ("KGrid",),
+        "engines.espresso": ("EspressoSettings",),
+        "engines.gfn1_xtb": ("Gfn1XtbSettings",),
+        "engines.gpaw_engine": ("GpawSettings",),
+        "engines.imported": ("ImportedSettings",),
+        "engines.vasp": ("VaspSettings",),
         "outcome": (
             "Attempt",
             "LabelOutcome",
         ),
+        "process.engine_process": (
+            "EngineProcessError",
+            "stop_engine_process",
+        ),
         "registry": (
             "ENGINES",
+            "EngineSettings",
             "engine_of",
-            "make_calculator",
             "probe_engines",
-            "reset_history",
         ),
         "runner": (
             "isolated_atom_energy",
             "label",
         ),
         "scratch": ("ScratchError",),
-        "settings": (
-            "CommandSettings",
-            "EngineSettings",
-            "Gfn1XtbSettings",
-            "ImportedSettings",
-            "settings_hash",
-        ),
+        "settings": ("settings_hash",),
     },
 )

@@ -9,12 +9,13 @@ from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from ..core.states import State
+from .common_settings import CommonSettings
 from .engine import Engine
 from .process.engine_process import ask_engine
 from .process.messages import Request
 from .process.temporary import temporary_folder
+from .registry import engine_of
 from .scratch import scratch_error
-from .settings import CommonSettings
 
 
 class EngineCalculator(Calculator):
@@ -65,3 +66,26 @@ class EngineCalculator(Calculator):
             raise CalculationFailed(f"{self._engine.name}: {answer.state.value}: {answer.reason}")
         values = {**vars(answer.evaluation), "free_energy": answer.evaluation.energy}
         self.results = {key: value for key, value in values.items() if value is not None}
+
+
+def make_calculator(settings: CommonSettings) -> Calculator:
+    """Return a new ASE calculator of the reference engine, for dynamics and relaxation.
+
+    It asks the same process as ``label`` and gives the same bits, whatever it computed before and whatever else
+    this process has imported: a run continued from a file follows the uninterrupted one.
+    """
+    return EngineCalculator(settings, engine_of(settings))
+
+
+def reset_history(calculator: Calculator) -> None:
+    """Make ``calculator`` forget what it computed, so that its next result depends on the atoms alone.
+
+    Those of :func:`make_calculator` only have their last result to forget. Other self-consistent calculators
+    start from their last wave function, which a run that is continued from a file does not have.
+    """
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+    if type(calculator).__module__ == "tblite.ase":
+        # Its reset() keeps both the wave function and the interface object.
+        calculator._res = None
+        calculator._xtb = None

@@ -7,8 +7,8 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from ..core.states import State
+from .common_settings import CommonSettings
 from .outcome import Evaluation
-from .settings import CommonSettings
 
 # Below this a cell is taken for flat: no crystal has 0.01 Å³.
 _SMALLEST_VOLUME_A3 = 0.01

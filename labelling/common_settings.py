@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 CHANGES_RESULT = "changes_result"
 """Key of a field's extra schema that says whether the field counts as physics; it does where nothing is said."""
@@ -10,11 +23,19 @@ CHANGES_RESULT = "changes_result"
 NOT_PHYSICS: dict[str, JsonValue] = {CHANGES_RESULT: False}
 """Extra schema of a field that does not change what a label means: left out of ``settings_hash``."""
 
+SINCE = "since"
+"""Key of a field's extra schema: the release that brought it, where that is not the one that brought the engine.
+
+At its default such a field is left out of documents, so that labels of earlier releases keep their hashes.
+"""
+
 
 class CommonSettings(BaseModel):
     """What every engine has: limits of a run and bounds of what passes for a label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    engine: str = Field(description="Name of the engine (name)")
 
     wall_time_limit_s: PositiveFloat = Field(
         3600.0, description="Wall time after which one attempt is killed (s)", json_schema_extra=NOT_PHYSICS
@@ -49,3 +70,27 @@ class CommonSettings(BaseModel):
         description="A result whose atomic charges add up to more than this is rejected (e)",
         json_schema_extra=NOT_PHYSICS,
     )
+
+    @property
+    def process_environment(self) -> Mapping[str, str]:
+        """Environment variables of the process that the engine runs in."""
+        return {}
+
+    def at_gamma(self) -> Self:
+        """Return these settings with Γ as the only k-point; unchanged where the engine knows no k-points."""
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialise(self)
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and SINCE in extra and getattr(self, name) == field.default:
+                values.pop(name, None)
+        return values
+
+
+class UnknownEngineSettings(CommonSettings):
+    """What a store says of an engine that is not installed here: to be read, not to be computed with."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)

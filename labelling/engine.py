@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from ase import Atoms
 
+from ..core.citations import Citation
 from ..core.states import State
+from .common_settings import CommonSettings
+from .isolated import isolated_atom
 from .outcome import Evaluation
-from .settings import CommonSettings
 
 
 class EngineFailure(Exception):
@@ -46,23 +50,39 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 
 class Engine(Protocol[SettingsT]):
-    """A reference engine.
+    """A reference engine: a kind of the group "ionloop.engines".
 
+    Inherit from it: what is not abstract has a default that suits an engine without files, citations or ladder.
     ``evaluate`` and ``parse_finished`` run in a process of their own that may be killed at any moment; the
-    rest runs in the caller's process and must not start anything heavy.
+    rest runs in the caller's process and must not start anything heavy. The module of an engine loads its code
+    inside functions.
+
+    Attributes
+    ----------
+    rank
+        Place in lists among the engines of its package.
+    packages
+        Distributions whose versions a campaign's record keeps, where they are installed.
+    counting_version
+        Finds in ``version`` the code and the part of its number that change the labels' numbers with the same
+        settings, as two groups; None where the settings decide all of them (see `labelling.versions`).
     """
 
+    rank: ClassVar[int] = 0
+    packages: ClassVar[tuple[str, ...]] = ()
+    counting_version: ClassVar[re.Pattern[str] | None] = None
+
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the engine, the value of ``engine`` in its settings."""
 
     @property
+    @abstractmethod
     def settings_type(self) -> type[SettingsT]:
         """Type of the engine's settings."""
 
-    def objection(self, atoms: Atoms, settings: SettingsT) -> str | None:
-        """Say in one line why the engine cannot compute ``atoms``, or return None."""
-
+    @abstractmethod
     def evaluate(self, atoms: Atoms, settings: SettingsT, folder: Path) -> Evaluation:
         """Compute ``atoms`` in the fresh ``folder``, which is the working directory too.
 
@@ -74,23 +94,51 @@ class Engine(Protocol[SettingsT]):
             If there is no result for another reason.
         """
 
+    @abstractmethod
+    def version(self, settings: SettingsT) -> str:
+        """Return what identifies the engine's code; 'unknown' where it does not say."""
+
+    @abstractmethod
+    def probe(self, settings: SettingsT | None = None) -> EngineProbe:
+        """Look whether the engine is there, without running it; where it needs settings to know, say so."""
+
+    def objection(self, atoms: Atoms, settings: SettingsT) -> str | None:
+        """Say in one line why the engine cannot compute ``atoms``, or return None."""
+        return None
+
     def parse_finished(self, atoms: Atoms, settings: SettingsT, folder: Path) -> Evaluation | None:
         """Return the result if an interrupted run left finished output of these atoms in ``folder``.
 
         None if there is none, or any doubt. Raises as ``evaluate`` does.
         """
+        return None
 
     def recovery_ladder(self, settings: SettingsT) -> tuple[SettingsT, ...]:
         """Return the settings to try after unconverged attempts, in order.
 
         They change the way to the answer (mixing, cycles, first guess), never the answer.
         """
+        return ()
 
     def isolated_atom(self, symbol: str, settings: SettingsT) -> Atoms:
         """Return one atom as the engine wants it, with its unpaired electrons as initial magnetic moment."""
+        return isolated_atom(symbol)
 
-    def version(self, settings: SettingsT) -> str:
-        """Return what identifies the engine's code; 'unknown' where it does not say."""
+    def smoke_settings(self) -> SettingsT | None:
+        """Return cheap settings with which it computes two atoms of silicon in seconds (`labelling.smoke`).
 
-    def probe(self, settings: SettingsT | None = None) -> EngineProbe:
-        """Look whether the engine is there, without running it; where it needs settings to know, say so."""
+        None if it cannot run without settings of the user's.
+        """
+        return None
+
+    def labelled_by(self, settings: SettingsT) -> str:
+        """Return the name that labels are recorded under: that of the code which computed them."""
+        return self.name
+
+    def methods(self, settings: SettingsT) -> str:
+        """Return a sentence for a paper's methods section: code, method and what its numbers depend on."""
+        return ""
+
+    def citations(self, settings: SettingsT) -> tuple[Citation, ...]:
+        """Return the works to cite for labels with these settings: the code, the method, the functional."""
+        return ()

@@ -1,66 +1,71 @@
-"""The engines that there are, by name: a new one is a settings type in the union and a line here."""
+"""The reference engines that are installed, and the settings of all of them as one type."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from ase.calculators.calculator import Calculator
+from pydantic import TypeAdapter
 
-from .calculator import EngineCalculator
+from ..core.kinds import Registry, SettingsOf
+from .common_settings import CommonSettings, UnknownEngineSettings
 from .engine import Engine, EngineProbe
-from .engines.aims import AimsEngine
-from .engines.command import CommandEngine
-from .engines.cp2k import Cp2kEngine
-from .engines.espresso import EspressoEngine
-from .engines.gfn1_xtb import Gfn1XtbEngine
-from .engines.gpaw_engine import GpawEngine
-from .engines.imported import ImportedEngine
-from .engines.vasp import VaspEngine
-from .settings import CommonSettings
 
-ENGINES: dict[str, Engine[Any]] = {
-    engine.name: engine
-    for engine in (
-        Gfn1XtbEngine(),
-        GpawEngine(),
-        Cp2kEngine(),
-        EspressoEngine(),
-        AimsEngine(),
-        VaspEngine(),
-        CommandEngine(),
-        ImportedEngine(),
-    )
-}
+ENGINES: Registry[Engine[Any]] = Registry("ionloop.engines", "engine", Engine)
+
+DEFAULT_ENGINE = "gfn1-xtb"
+"""The engine of a campaign file that names none: the one that runs wherever ionloop does."""
+
+EngineSettings = Annotated[CommonSettings, SettingsOf(lambda: ENGINES, "engine")]
+"""Settings of any engine that is installed, told apart by ``engine``."""
 
 
 def engine_of(settings: CommonSettings) -> Engine[Any]:
-    """Return the engine that the settings are for."""
-    return next(engine for engine in ENGINES.values() if isinstance(settings, engine.settings_type))
+    """Return the engine that the settings are for.
+
+    Raises
+    ------
+    UnknownKind
+        If it is not installed here.
+    """
+    return ENGINES.get(settings.engine)
+
+
+def default_settings() -> CommonSettings:
+    """Return the settings of a campaign that names no engine."""
+    return read_settings({"engine": DEFAULT_ENGINE})
+
+
+def read_settings(document: Any) -> CommonSettings:
+    """Return the settings that a document holds.
+
+    Raises
+    ------
+    ValidationError
+        If they are not those of an engine that is installed here.
+    """
+    return _adapter().validate_python(document)
+
+
+def stored_settings(document: Mapping[str, Any]) -> CommonSettings:
+    """Return the settings that a store holds, also of an engine that is not installed here: to be shown.
+
+    Raises
+    ------
+    ValidationError
+        If they are none.
+    """
+    if document.get("engine") in ENGINES:
+        return read_settings(document)
+    return UnknownEngineSettings.model_validate(document)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[CommonSettings]:
+    return TypeAdapter(EngineSettings)
 
 
 def probe_engines() -> tuple[EngineProbe, ...]:
     """Return for every engine whether it is there, without running one."""
-    return tuple(engine.probe() for engine in ENGINES.values())
-
-
-def make_calculator(settings: CommonSettings) -> Calculator:
-    """Return a new ASE calculator of the reference engine, for dynamics and relaxation.
-
-    It asks the same process as ``label`` and gives the same bits, whatever it computed before and whatever else
-    this process has imported: a run continued from a file follows the uninterrupted one.
-    """
-    return EngineCalculator(settings, engine_of(settings))
-
-
-def reset_history(calculator: Calculator) -> None:
-    """Make ``calculator`` forget what it computed, so that its next result depends on the atoms alone.
-
-    Those of :func:`make_calculator` only have their last result to forget. Other self-consistent calculators
-    start from their last wave function, which a run that is continued from a file does not have.
-    """
-    if hasattr(calculator, "reset"):
-        calculator.reset()
-    if type(calculator).__module__ == "tblite.ase":
-        # Its reset() keeps both the wave function and the interface object.
-        calculator._res = None
-        calculator._xtb = None
+    return tuple(engine.probe() for engine in ENGINES.kinds)

@@ -9,12 +9,13 @@ from ase import Atoms
 
 from ..core.states import State
 from .checks import result_objection, structure_objection
+from .common_settings import CommonSettings
 from .outcome import Attempt, LabelOutcome
 from .process.engine_process import ask_engine
 from .process.messages import Answer, Request
 from .registry import engine_of
 from .scratch import LabelScratch, request_hash, scratch_error
-from .settings import CommonSettings, settings_hash
+from .settings import settings_hash
 
 
 def label(atoms: Atoms, settings: CommonSettings, scratch: Path, *, keep_scratch: bool = False) -> LabelOutcome:

@@ -15,19 +15,18 @@ engine whose version counts are of a version that is not known, unless their fil
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from .registry import ENGINES
 
 NOT_KNOWN = "version not known"
 """Stands for the version where it counts and a label does not say it."""
 
-# Major and minor: patch releases do not change the method.
-_COUNTING: Mapping[str, re.Pattern[str]] = {"gfn1-xtb": re.compile(r"\b(tblite) (\d+\.\d+)")}
-
 
 def version_counts(engine: str) -> bool:
-    """Say whether labels of different versions of that engine are labels of different references."""
-    return engine in _COUNTING
+    """Say whether labels of different versions of that engine are labels of different references.
+
+    Not of an engine that is not installed here: what its versions change is not known.
+    """
+    return engine in ENGINES and ENGINES.get(engine).counting_version is not None
 
 
 def version_that_counts(engine: str, engine_version: str) -> str:
@@ -35,7 +34,8 @@ def version_that_counts(engine: str, engine_version: str) -> str:
 
     Empty for engines whose version does not count, and `NOT_KNOWN` where it does and is not said.
     """
-    if not version_counts(engine):
+    pattern = ENGINES.get(engine).counting_version if engine in ENGINES else None
+    if pattern is None:
         return ""
-    said = _COUNTING[engine].search(engine_version)
+    said = pattern.search(engine_version)
     return NOT_KNOWN if said is None else " ".join(said.groups())

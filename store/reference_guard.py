@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ..core.states import State
 from ..fitting.consistency import MixedReferencesError, reference_name
-from ..labelling.settings import EngineSettings, physics_of
+from ..labelling.registry import EngineSettings, read_settings
+from ..labelling.settings import physics_of
 from ..labelling.versions import NOT_KNOWN, version_counts, version_that_counts
 from .connection import Store
 from .records import LabelRecord
 
 _SHOWN = 3
-_SETTINGS: TypeAdapter[EngineSettings] = TypeAdapter(EngineSettings)
 
 
 def check_one_setting(labels: Sequence[LabelRecord], mix_versions: Collection[str] = ()) -> None:
@@ -139,6 +139,6 @@ def _physics(label: LabelRecord) -> dict[str, Any]:
     if not label.attempts:
         return {"engine": label.engine}
     try:
-        return physics_of(_SETTINGS.validate_python(label.attempts[-1].get("settings")))
+        return physics_of(read_settings(label.attempts[-1].get("settings")))
     except ValidationError:
         return {"engine": label.engine}

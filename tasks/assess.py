@@ -9,7 +9,7 @@ from pydantic import Field
 from ..analysis.errors.agreement import Agreement
 from ..core.states import State
 from ..fitting.settings import EvaluateBackend
-from ..labelling.settings import EngineSettings
+from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from ..labelling.engines.dft_settings import at_gamma
-from ..labelling.settings import CommonSettings, EngineSettings, settings_hash
+from ..labelling.common_settings import CommonSettings
+from ..labelling.registry import read_settings
+from ..labelling.settings import settings_hash
 from ..store.connection import Store
 
 PROGRESS_INTERVAL_S = 1.0
@@ -90,16 +91,15 @@ def engine_of_today(store: Store, campaign: str, engine: CommonSettings) -> Comm
     if settings is None:
         return engine
     try:
-        reference = _ENGINE.validate_python(settings)
+        reference = read_settings(settings)
     except ValidationError:
         return engine
-    for others in (reference, at_gamma(reference)):
+    for others in (reference, reference.at_gamma()):
         if type(others) is type(engine) and settings_hash(others) == settings_hash(engine):
             return others
     return engine
 
 
-_ENGINE: TypeAdapter[CommonSettings] = TypeAdapter(EngineSettings)
 _current: ContextVar[TaskContext] = ContextVar("ionloop_task_context")
 
 

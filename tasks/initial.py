@@ -9,8 +9,8 @@ from ase.io import read, write
 from pydantic import Field
 
 from ..core.files import atomic_file
-from ..labelling.registry import make_calculator, reset_history
-from ..labelling.settings import EngineSettings
+from ..labelling.calculator import make_calculator, reset_history
+from ..labelling.registry import EngineSettings
 from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
 from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
 from ..sampling.trajectory import read_frames

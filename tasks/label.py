@@ -9,9 +9,9 @@ from ..core.processes import host_name
 from ..core.states import State
 from ..core.structures import structure_hash
 from ..labelling.outcome import LabelOutcome
-from ..labelling.registry import engine_of
+from ..labelling.registry import EngineSettings, engine_of
 from ..labelling.runner import isolated_atom_energy, label
-from ..labelling.settings import EngineSettings, settings_hash
+from ..labelling.settings import settings_hash
 from ..labelling.versions import version_counts
 from ..store.connection import Store
 from ..store.identifiers import identifier

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..core.files import atomic_file
 from ..fitting.models import load_model
 from ..fitting.settings import EvaluateBackend
-from ..labelling.registry import make_calculator
-from ..labelling.settings import CommonSettings, EngineSettings
+from ..labelling.calculator import make_calculator
+from ..labelling.common_settings import CommonSettings
+from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, Outcome, TaskParameters

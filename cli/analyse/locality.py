@@ -86,13 +86,14 @@ def _tell(done: int, total: int) -> None:
 def _potential(model: Path | None, engine: str | None) -> tuple[Calculator, str]:
     from ...core.errors import InputError
     from ...fitting.models import load_model
-    from ...labelling.registry import make_calculator
-    from ...labelling.settings import EngineSettings
+    from ...labelling.calculator import make_calculator
+    from ...labelling.registry import ENGINES, EngineSettings
 
     if (model is None) == (engine is None):
         raise InputError("give either --model (a fitted potential) or --engine (a reference engine)")
     if model is not None:
         return load_model(model, backend="native"), str(model)
+    ENGINES.get(str(engine))
     return make_calculator(_validated(EngineSettings, {"engine": engine})), str(engine)
 
 

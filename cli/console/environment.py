@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError, IonloopError
 
 if TYPE_CHECKING:
+    from ...labelling.common_settings import CommonSettings
     from ...labelling.engine import EngineProbe
-    from ...labelling.settings import CommonSettings
 
 GIBIBYTE = 2**30
 MIN_MEMORY_GIB = 4.0

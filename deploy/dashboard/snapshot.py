@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from ...core.kinds import UnknownKind
 from ...core.states import UNSUCCESSFUL, State
 from ...store.jobs.refusals import REFUSAL
 from ...store.queries.rows import engine_hash
@@ -174,6 +175,10 @@ class Snapshot:
         for record in self.campaigns.values():
             try:
                 found[record.id] = engine_hash(record)
+            except UnknownKind:
+                # What the labels say, which an engine that is not installed here gave.
+                labels = (label for label in self._values("labels") if label.campaign == record.id)
+                found[record.id] = next((label.settings_hash for label in labels), "")
             except (RecordUnreadable, ValidationError, KeyError):
                 # Of a later version, or not ours: its labels cannot be told from others'.
                 continue

@@ -13,22 +13,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io import ParseError
 from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk, write_aims, write_control
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from ...core.citations import Citation
 from ..ase_evaluation import one_line, stress_of
+from ..common_settings import NOT_PHYSICS
 from ..convergence import LastChange, check_numbers, printed_number
 from ..engine import EngineFailure, EngineProbe, NotConverged
-from ..isolated import isolated_atom
 from ..outcome import Evaluation, optional_array
-from .dft_settings import is_spin_polarised, k_grid_shape
+from .dft_engine import DftEngine
+from .dft_settings import KGrid, ParallelSettings, is_spin_polarised, k_grid_shape
 from .executable import command_line, find_command, last_line, read_text, run_program
-from .licensed_settings import AimsSettings
 from .program_output import out_of_memory, printed_elsewhere
 
 CONTROL_FILE = "control.in"
@@ -49,11 +51,67 @@ _REMEDY = (
 _POSITION_TOLERANCE_A = 1e-4
 
 
-class AimsEngine:
+class AimsSettings(ParallelSettings):
+    """FHI-aims: Blum et al., Comput. Phys. Commun. 2009, 180, 2175 (10.1016/j.cpc.2009.06.022).
+
+    PBE, "light" settings and the first tier of basis functions, as the reference of Staacke et al., ACS Appl. Energy
+    Mater. 2021, 4, 12562 (10.1021/acsaem.1c02363). That work used 2x2x2 k-points for 42 atoms of Li7P3S11, a cell
+    with one short edge: ``k_grid: {spacing_per_A: [0.55, 0.28, 0.28]}``, which its supercells share.
+    """
+
+    COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_AIMS_COMMAND"
+    DEFAULT_COMMAND: ClassVar[str] = "aims.x"
+
+    engine: Literal["aims"] = Field("aims", description="Name of the engine (name)")
+    basis: Literal["light", "intermediate", "tight", "really_tight"] = Field(
+        "light", description="Numerical settings and basis set of every element (name)"
+    )
+    tier: NonNegativeInt | None = Field(
+        1,
+        le=4,
+        description="Tiers of basis functions that are switched on; null leaves the species files as they are (count)",
+    )
+    species_folder: str | None = Field(
+        None,
+        description="Folder that holds light, tight and so on; if missing, AIMS_SPECIES_DIR (path)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    species_defaults: str = Field(
+        "defaults_2020", min_length=1, description="Which release of species files the folder holds (name)"
+    )
+    relativistic: Literal["none", "atomic_zora scalar"] = Field(
+        "atomic_zora scalar", description="Scalar relativistic treatment (name)"
+    )
+    smearing_eV: PositiveFloat = Field(0.05, description="Width of the Fermi-Dirac occupation (eV)")
+    density_convergence_e_per_a03: PositiveFloat = Field(
+        1e-5, description="Change of the density at which the cycles end (e/a0³)"
+    )
+    force_convergence_eV_per_A: PositiveFloat = Field(
+        1e-4, description="Change of the forces at which the cycles end (eV/Å)"
+    )
+    mixing_fraction: PositiveFloat = Field(
+        0.2, le=1.0, description="Part of the new density in each step (no unit)", json_schema_extra=NOT_PHYSICS
+    )
+    mixing_history: PositiveInt = Field(
+        8, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
+    )
+
+
+class AimsEngine(DftEngine[AimsSettings]):
     """FHI-aims with numeric atom-centred orbitals."""
 
     name = "aims"
     settings_type = AimsSettings
+    rank = 50
+    code = "FHI-aims"
+    code_citations = (
+        Citation(
+            "FHI-aims",
+            "V. Blum, R. Gehrke, F. Hanke, P. Havu, V. Havu, X. Ren, K. Reuter, M. Scheffler, "
+            "Comput. Phys. Commun. 2009, 180, 2175",
+            "10.1016/j.cpc.2009.06.022",
+        ),
+    )
 
     def objection(self, atoms: Atoms, settings: AimsSettings) -> str | None:
         """Refuse slabs and wires: FHI-aims knows crystals and molecules."""
@@ -89,9 +147,15 @@ class AimsEngine:
         }
         return settings.model_copy(update=smaller), settings.model_copy(update=longer)
 
-    def isolated_atom(self, symbol: str, settings: AimsSettings) -> Atoms:
-        """Return one atom in open space."""
-        return isolated_atom(symbol)
+    def smoke_settings(self) -> AimsSettings:
+        """Return the defaults at Γ."""
+        return AimsSettings(k_grid=KGrid(gamma=True))
+
+    def basis(self, settings: AimsSettings) -> str:
+        """Return basis and relativistic treatment."""
+        tiers = "" if settings.tier is None else f" and {settings.tier} tier(s) of basis functions"
+        relativity = "no relativistic terms" if settings.relativistic == "none" else settings.relativistic
+        return f'"{settings.basis}" settings ({settings.species_defaults}){tiers}, {relativity}'
 
     def version(self, settings: AimsSettings) -> str:
         """Return the command: FHI-aims tells its version only where it computes."""
@@ -106,6 +170,9 @@ class AimsEngine:
         except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=f"{one_line(error)}; {_REMEDY}")
         return EngineProbe(self.name, found=True, version=f"{self.version(settings)}, species in {folder}", remedy="")
+
+
+AIMS = AimsEngine()
 
 
 def species_folder(settings: AimsSettings) -> Path:

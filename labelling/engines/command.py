@@ -11,27 +11,29 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import ase
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_str_to_dict
+from pydantic import Field, JsonValue, PositiveFloat, model_validator
 
 from ..ase_evaluation import evaluate_with_calculator, exit_failure, one_line, stress_of
+from ..common_settings import NOT_PHYSICS, CommonSettings
 from ..convergence import check_files
-from ..engine import EngineFailure, EngineProbe, NotConverged
+from ..engine import Engine, EngineFailure, EngineProbe, NotConverged
 from ..isolated import isolated_atom
 from ..outcome import Evaluation, FloatArray, optional_array
-from ..settings import CommandSettings
 from .executable import read_text
-from .licensed_settings import VaspSettings
-from .vasp import check_convergence, electronic_loops
+from .vasp import VaspSettings, check_convergence, electronic_loops
 
 INPUT_FILE = "input.extxyz"
 ARGUMENTS_FILE = "arguments.json"
@@ -40,13 +42,79 @@ OUTPUT_FILE = "output.extxyz"
 DONE_FILE = "exit-status-0"
 # Extended XYZ is text: a structure that comes back may differ by the digits that the writer left out.
 _POSITION_TOLERANCE_A = 1e-4
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-class CommandEngine:
+class CommandSettings(CommonSettings):
+    """Any ASE calculator by its import path, or any executable that reads and writes extended XYZ."""
+
+    engine: Literal["command"] = Field("command", description="Name of the engine (name)")
+    calculator: str | None = Field(
+        None, description="Import path of an ASE calculator, 'module:Class' (name); or give `executable`"
+    )
+    executable: str | None = Field(
+        None,
+        description="Command line that reads input.extxyz and arguments.json and writes output.extxyz in the "
+        "folder where it runs, without a shell (command); or give `calculator`",
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Keyword arguments of the calculator, or the content of the executable's arguments.json "
+        "(units of the calculator)",
+    )
+    recovery: tuple[dict[str, JsonValue], ...] = Field(
+        (),
+        description="Arguments that replace those of `arguments` after an unconverged attempt, one set per "
+        "attempt; they must lead to the same answer (units of the calculator)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables of the engine's process; what changes the physics belongs into "
+        "`arguments` (text)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    elements: tuple[str, ...] | None = Field(
+        None,
+        description="Elements that the engine has data for; others are rejected (chemical symbols)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    requires_stress: bool = Field(
+        False,
+        description="Whether a label of a crystal fails without a stress (yes or no); a calculator that lists a "
+        "stress among its properties must give it in any case",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    isolated_atom_box_A: PositiveFloat = Field(15.0, description="Edge of the cubic cell around an isolated atom (Å)")
+    isolated_atom_periodic: bool = Field(
+        False, description="Whether an isolated atom's cell is periodic, as plane-wave codes want it (yes or no)"
+    )
+
+    @property
+    def process_environment(self) -> Mapping[str, str]:
+        """Environment variables of the process that the engine runs in."""
+        return self.environment
+
+    @model_validator(mode="after")
+    def _one_way_to_compute(self) -> Self:
+        if (self.calculator is None) == (self.executable is None):
+            raise ValueError("give either calculator ('module:Class') or executable (a command line), not both")
+        if self.calculator is not None and not _IMPORT_PATH.fullmatch(self.calculator):
+            raise ValueError(
+                f"calculator {self.calculator!r} is not an import path; write 'module:Class', "
+                "for example 'ase.calculators.emt:EMT'"
+            )
+        if self.executable is not None and not self.executable.strip():
+            raise ValueError("executable is empty; write the command line that computes a label")
+        return self
+
+
+class CommandEngine(Engine[CommandSettings]):
     """Any ASE calculator, or any executable."""
 
     name = "command"
     settings_type = CommandSettings
+    rank = 90
 
     def objection(self, atoms: Atoms, settings: CommandSettings) -> str | None:
         """Refuse elements beyond ``elements``."""
@@ -83,6 +151,10 @@ class CommandEngine:
         """Return one atom in the middle of the box of the settings."""
         return isolated_atom(symbol, settings.isolated_atom_box_A, settings.isolated_atom_periodic)
 
+    def methods(self, settings: CommandSettings) -> str:
+        """Name the calculator or the executable: nothing more is known of it here."""
+        return f"The reference is {settings.calculator or settings.executable}."
+
     def version(self, settings: CommandSettings) -> str:
         """Return the command line, or the class and its package's version if that is loaded or cheap to ask."""
         if settings.executable is not None:
@@ -107,6 +179,9 @@ class CommandEngine:
         except EngineFailure as error:
             return EngineProbe(self.name, found=False, version="unknown", remedy=one_line(error))
         return EngineProbe(self.name, found=True, version=self.version(settings), remedy="")
+
+
+COMMAND = CommandEngine()
 
 
 def _check_outputs(folder: Path) -> None:

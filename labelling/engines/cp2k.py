@@ -15,11 +15,14 @@ from pathlib import Path
 from ase import Atoms
 from ase.units import kB
 
+from ...core.citations import Citation
 from ..engine import EngineFailure, EngineProbe
 from ..isolated import isolated_atom
 from ..outcome import Evaluation, FloatArray
 from .cp2k_output import FINISHED_MARK, read_output
-from .dft_settings import Cp2kSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
+from .cp2k_settings import Cp2kSettings
+from .dft_engine import DftEngine
+from .dft_settings import KGrid, is_spin_polarised, k_grid_shape, unpaired_electrons
 from .executable import command_line, find_command, read_text, run_and_say, run_program
 
 INPUT_FILE = "cp2k.inp"
@@ -29,11 +32,26 @@ _VERSION = re.compile(r"CP2K version\s+(\S+)")
 _REMEDY = "on Debian: apt install cp2k cp2k-data; on a cluster load its module and set IONLOOP_CP2K_COMMAND"
 
 
-class Cp2kEngine:
+class Cp2kEngine(DftEngine[Cp2kSettings]):
     """CP2K's Quickstep with Gaussians and plane waves."""
 
     name = "cp2k"
     settings_type = Cp2kSettings
+    rank = 30
+    code = "CP2K"
+    code_citations = (
+        Citation("CP2K", "T. D. Kühne et al., J. Chem. Phys. 2020, 152, 194103", "10.1063/5.0007045"),
+        Citation(
+            "GTH pseudopotentials",
+            "S. Goedecker, M. Teter, J. Hutter, Phys. Rev. B 1996, 54, 1703",
+            "10.1103/PhysRevB.54.1703",
+        ),
+        Citation(
+            "MOLOPT basis sets",
+            "J. VandeVondele, J. Hutter, J. Chem. Phys. 2007, 127, 114105",
+            "10.1063/1.2770708",
+        ),
+    )
 
     def objection(self, atoms: Atoms, settings: Cp2kSettings) -> str | None:
         """Refuse slabs, wires and molecules: the Poisson equation is solved for crystals here."""
@@ -67,6 +85,23 @@ class Cp2kEngine:
         """Return one atom in the middle of a periodic box."""
         return isolated_atom(symbol, settings.isolated_atom_box_A, periodic=True)
 
+    def smoke_settings(self) -> Cp2kSettings:
+        """Return a low cutoff at Γ."""
+        return Cp2kSettings(cutoff_Ry=200, k_grid=KGrid(gamma=True), added_orbitals=4)
+
+    def basis(self, settings: Cp2kSettings) -> str:
+        """Return basis set, pseudopotential and cutoffs."""
+        return (
+            f"{settings.basis_set} basis sets, {settings.potential} pseudopotentials, a grid of "
+            f"{settings.cutoff_Ry:g} Ry ({settings.relative_cutoff_Ry:g} Ry relative)"
+        )
+
+    def citations(self, settings: Cp2kSettings) -> tuple[Citation, ...]:
+        """Return the works of the code, of the functional and, where they are used, of potentials and basis sets."""
+        unused = [word for word in ("GTH", "MOLOPT") if word not in f"{settings.potential} {settings.basis_set}"]
+        cited = super().citations(settings)
+        return tuple(one for one in cited if not any(one.what.startswith(word) for word in unused))
+
     def version(self, settings: Cp2kSettings) -> str:
         """Return CP2K's version, asked once in each process."""
         said = _VERSION.search(run_and_say([*find_command(settings), "--version"]))
@@ -89,6 +124,9 @@ class Cp2kEngine:
             remedy = f"{version} has no {' and no '.join(missing)} in {folder}; {_REMEDY}, or set CP2K_DATA_DIR"
             return EngineProbe(self.name, found=False, version=version, remedy=remedy)
         return EngineProbe(self.name, found=True, version=f"{version}, data in {folder}", remedy="")
+
+
+CP2K = Cp2kEngine()
 
 
 def data_folder(settings: Cp2kSettings) -> Path | None:

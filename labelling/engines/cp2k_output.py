@@ -22,7 +22,7 @@ from ..ase_evaluation import stress_of
 from ..convergence import LastChange, check_numbers, printed_number
 from ..engine import EngineFailure, NotConverged
 from ..outcome import Evaluation, FloatArray
-from .dft_settings import Cp2kSettings
+from .cp2k_settings import Cp2kSettings
 from .executable import last_line
 
 FINISHED_MARK = "PROGRAM ENDED AT"

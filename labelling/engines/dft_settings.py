@@ -8,7 +8,8 @@ the structure carries magnetic moments.
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from ase import Atoms
@@ -81,13 +82,6 @@ def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
     return first, second, third
 
 
-def at_gamma(settings: CommonSettings) -> CommonSettings:
-    """Return an engine's settings with Γ as the only k-point, unchanged where the engine knows no k-points."""
-    if not isinstance(settings, DftSettings):
-        return settings
-    return settings.model_copy(update={"k_grid": KGrid(gamma=True)})
-
-
 def is_spin_polarised(atoms: Atoms) -> bool:
     """Say whether the structure carries magnetic moments to start from; only then is the spin treated."""
     return bool(np.any(atoms.get_initial_magnetic_moments()))
@@ -120,6 +114,10 @@ class DftSettings(CommonSettings):
         12.0, description="Edge of the periodic cubic cell around an isolated atom (Å)"
     )
 
+    def at_gamma(self) -> Self:
+        """Return these settings with Γ as the only k-point."""
+        return self.model_copy(update={"k_grid": KGrid(gamma=True)})
+
 
 class ExecutableSettings(DftSettings):
     """What engines share that are programs of their own."""
@@ -141,111 +139,17 @@ class ExecutableSettings(DftSettings):
         json_schema_extra=NOT_PHYSICS,
     )
 
+    @property
+    def process_environment(self) -> Mapping[str, str]:
+        """Environment variables of the process that the engine runs in."""
+        return self.environment
 
-class GpawSettings(DftSettings):
-    """GPAW with plane waves: Mortensen et al., J. Chem. Phys. 2024, 160, 092503 (10.1063/5.0182685)."""
 
-    engine: Literal["gpaw"] = Field("gpaw", description="Name of the engine (name)")
-    cutoff_eV: PositiveFloat = Field(400.0, description="Kinetic-energy cutoff of the plane waves (eV)")
-    mixer_weight: PositiveFloat = Field(
-        0.05,
-        le=1.0,
-        description="Part of the new density in each step of the mixing (no unit)",
+class ParallelSettings(ExecutableSettings):
+    """Codes that run on a whole node: what they use is counted over all their processes."""
+
+    memory_limit_MB: PositiveFloat = Field(
+        64_000.0,
+        description="Resident memory of the engine and its processes on this node above which it is killed (MB)",
         json_schema_extra=NOT_PHYSICS,
     )
-    mixer_history: PositiveInt = Field(
-        5, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
-    )
-    eigensolver: Literal["davidson", "rmm-diis"] = Field(
-        "davidson", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
-    )
-    eigensolver_steps: PositiveInt = Field(
-        2, description="Improvements of the orbitals in each cycle (count)", json_schema_extra=NOT_PHYSICS
-    )
-    density_convergence_e: PositiveFloat = Field(
-        1e-5, description="Change of the density per valence electron at which the cycles end (e)"
-    )
-
-
-class Cp2kSettings(ExecutableSettings):
-    """CP2K's Quickstep: Kühne et al., J. Chem. Phys. 2020, 152, 194103 (10.1063/5.0007045).
-
-    With more than Γ it needs diagonalisation, which is what runs here in any case.
-    """
-
-    COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_CP2K_COMMAND"
-    DEFAULT_COMMAND: ClassVar[str] = "cp2k.psmp"
-
-    engine: Literal["cp2k"] = Field("cp2k", description="Name of the engine (name)")
-    basis_set: str = Field("DZVP-MOLOPT-SR-GTH", min_length=1, description="Basis set of every element (name)")
-    basis_set_file: str = Field("BASIS_MOLOPT", min_length=1, description="File of the basis sets (name)")
-    potential: str = Field("GTH-PBE", min_length=1, description="Pseudopotential of every element (name)")
-    potential_file: str = Field("GTH_POTENTIALS", min_length=1, description="File of the pseudopotentials (name)")
-    data_folder: str | None = Field(
-        None,
-        description="Folder of CP2K's data files; if missing, CP2K_DATA_DIR or CP2K's own (path)",
-        json_schema_extra=NOT_PHYSICS,
-    )
-    cutoff_Ry: PositiveFloat = Field(400.0, description="Cutoff of the finest real-space grid (Ry)")
-    relative_cutoff_Ry: PositiveFloat = Field(50.0, description="Cutoff that a Gaussian maps to a grid by (Ry)")
-    energy_convergence_Ha: PositiveFloat = Field(
-        1e-6, description="EPS_SCF: largest change of the density matrix at the end (Ha)"
-    )
-    added_orbitals: PositiveInt = Field(
-        30, description="Empty orbitals for the smearing; fewer where the basis has fewer (count)"
-    )
-    mixing_fraction: PositiveFloat = Field(
-        0.1, le=1.0, description="ALPHA of the density mixing (no unit)", json_schema_extra=NOT_PHYSICS
-    )
-    mixing_method: Literal["BROYDEN_MIXING", "PULAY_MIXING", "DIRECT_P_MIXING"] = Field(
-        "BROYDEN_MIXING", description="How densities are mixed (name)", json_schema_extra=NOT_PHYSICS
-    )
-    mixing_history: PositiveInt = Field(
-        12, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
-    )
-
-
-class EspressoSettings(ExecutableSettings):
-    """Quantum ESPRESSO's pw.x: Giannozzi et al., J. Chem. Phys. 2020, 152, 154105 (10.1063/5.0005082)."""
-
-    COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_ESPRESSO_COMMAND"
-    DEFAULT_COMMAND: ClassVar[str] = "pw.x"
-
-    engine: Literal["espresso"] = Field("espresso", description="Name of the engine (name)")
-    pseudopotentials: dict[ChemicalSymbol, str] = Field(
-        min_length=1,
-        description="File of each element's pseudopotential, for example {Si: Si.pbe-rrkj.UPF} (name)",
-    )
-    pseudopotential_folder: str | None = Field(
-        None,
-        description="Folder of the pseudopotentials; if missing, ESPRESSO_PSEUDO or /usr/share/espresso/pseudo (path)",
-        json_schema_extra=NOT_PHYSICS,
-    )
-    cutoff_Ry: PositiveFloat = Field(50.0, description="Kinetic-energy cutoff of the wave functions (Ry)")
-    density_cutoff_Ry: PositiveFloat = Field(
-        400.0, description="Cutoff of the density: 4 times cutoff_Ry for norm-conserving, 8 to 12 times for others (Ry)"
-    )
-    energy_convergence_Ry: PositiveFloat = Field(
-        1e-8, description="Estimated error of the energy of the cell at the end (Ry)"
-    )
-    mixing_fraction: PositiveFloat = Field(
-        0.4, le=1.0, description="Part of the new density in each step (no unit)", json_schema_extra=NOT_PHYSICS
-    )
-    mixing_mode: Literal["plain", "TF", "local-TF"] = Field(
-        "plain", description="How densities are mixed (name)", json_schema_extra=NOT_PHYSICS
-    )
-    mixing_history: PositiveInt = Field(
-        8, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
-    )
-    diagonalization: Literal["david", "cg"] = Field(
-        "david", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
-    )
-
-    @model_validator(mode="after")
-    def _density_needs_more_waves(self) -> Self:
-        if self.density_cutoff_Ry < 4 * self.cutoff_Ry:
-            raise ValueError(
-                f"density_cutoff_Ry {self.density_cutoff_Ry:g} is below 4 times cutoff_Ry {self.cutoff_Ry:g}; the "
-                "density is made of products of two waves and needs at least four times their cutoff"
-            )
-        return self

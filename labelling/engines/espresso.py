@@ -12,19 +12,23 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.units import Rydberg
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from ...core.citations import Citation
 from ..ase_evaluation import one_line, stress_of
+from ..common_settings import NOT_PHYSICS
 from ..convergence import LastChange, check_numbers, printed_number
 from ..engine import EngineFailure, EngineProbe, NotConverged
 from ..isolated import isolated_atom
 from ..outcome import Evaluation
-from .dft_settings import EspressoSettings, is_spin_polarised, k_grid_shape, unpaired_electrons
+from .dft_engine import DftEngine
+from .dft_settings import ChemicalSymbol, ExecutableSettings, KGrid, is_spin_polarised, k_grid_shape, unpaired_electrons
 from .executable import command_line, find_command, last_line, read_text, run_and_say, run_program
 
 INPUT_FILE = "espresso.pwi"
@@ -39,11 +43,62 @@ _VERSION = re.compile(r"Program PWSCF\s+v\.(\S+)")
 _REMEDY = "on Debian: apt install quantum-espresso; on a cluster load its module and set IONLOOP_ESPRESSO_COMMAND"
 
 
-class EspressoEngine:
+class EspressoSettings(ExecutableSettings):
+    """Quantum ESPRESSO's pw.x: Giannozzi et al., J. Chem. Phys. 2020, 152, 154105 (10.1063/5.0005082)."""
+
+    COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_ESPRESSO_COMMAND"
+    DEFAULT_COMMAND: ClassVar[str] = "pw.x"
+
+    engine: Literal["espresso"] = Field("espresso", description="Name of the engine (name)")
+    pseudopotentials: dict[ChemicalSymbol, str] = Field(
+        min_length=1,
+        description="File of each element's pseudopotential, for example {Si: Si.pbe-rrkj.UPF} (name)",
+    )
+    pseudopotential_folder: str | None = Field(
+        None,
+        description="Folder of the pseudopotentials; if missing, ESPRESSO_PSEUDO or /usr/share/espresso/pseudo (path)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    cutoff_Ry: PositiveFloat = Field(50.0, description="Kinetic-energy cutoff of the wave functions (Ry)")
+    density_cutoff_Ry: PositiveFloat = Field(
+        400.0, description="Cutoff of the density: 4 times cutoff_Ry for norm-conserving, 8 to 12 times for others (Ry)"
+    )
+    energy_convergence_Ry: PositiveFloat = Field(
+        1e-8, description="Estimated error of the energy of the cell at the end (Ry)"
+    )
+    mixing_fraction: PositiveFloat = Field(
+        0.4, le=1.0, description="Part of the new density in each step (no unit)", json_schema_extra=NOT_PHYSICS
+    )
+    mixing_mode: Literal["plain", "TF", "local-TF"] = Field(
+        "plain", description="How densities are mixed (name)", json_schema_extra=NOT_PHYSICS
+    )
+    mixing_history: PositiveInt = Field(
+        8, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
+    )
+    diagonalization: Literal["david", "cg"] = Field(
+        "david", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
+    )
+
+    @model_validator(mode="after")
+    def _density_needs_more_waves(self) -> Self:
+        if self.density_cutoff_Ry < 4 * self.cutoff_Ry:
+            raise ValueError(
+                f"density_cutoff_Ry {self.density_cutoff_Ry:g} is below 4 times cutoff_Ry {self.cutoff_Ry:g}; the "
+                "density is made of products of two waves and needs at least four times their cutoff"
+            )
+        return self
+
+
+class EspressoEngine(DftEngine[EspressoSettings]):
     """Quantum ESPRESSO's pw.x."""
 
     name = "espresso"
     settings_type = EspressoSettings
+    rank = 40
+    code = "Quantum ESPRESSO"
+    code_citations = (
+        Citation("Quantum ESPRESSO", "P. Giannozzi et al., J. Chem. Phys. 2020, 152, 154105", "10.1063/5.0005082"),
+    )
 
     def objection(self, atoms: Atoms, settings: EspressoSettings) -> str | None:
         """Refuse cells that are not periodic, and elements without a pseudopotential in the settings."""
@@ -86,6 +141,19 @@ class EspressoEngine:
         """Return one atom in the middle of a periodic box."""
         return isolated_atom(symbol, settings.isolated_atom_box_A, periodic=True)
 
+    def smoke_settings(self) -> EspressoSettings:
+        """Return low cutoffs at Γ, with a pseudopotential of silicon that is there."""
+        cutoffs = {"cutoff_Ry": 16, "density_cutoff_Ry": 64}
+        return EspressoSettings(pseudopotentials={"Si": _silicon_file()}, k_grid=KGrid(gamma=True), **cutoffs)
+
+    def basis(self, settings: EspressoSettings) -> str:
+        """Return cutoffs and files of the pseudopotentials."""
+        files = ", ".join(settings.pseudopotentials.values())
+        return (
+            f"the pseudopotentials {files}, plane waves up to {settings.cutoff_Ry:g} Ry "
+            f"({settings.density_cutoff_Ry:g} Ry for the density)"
+        )
+
     def version(self, settings: EspressoSettings) -> str:
         """Return pw.x's version, asked once in each process by an empty input."""
         said = _VERSION.search(run_and_say([*find_command(settings), "-in", os.devnull]))
@@ -107,6 +175,16 @@ class EspressoEngine:
         missing = missing_files(settings, set(settings.pseudopotentials))
         remedy = f"no pseudopotential {' and '.join(missing)} in {folder}" if missing else ""
         return EngineProbe(self.name, found=not missing, version=version, remedy=remedy)
+
+
+ESPRESSO = EspressoEngine()
+
+
+def _silicon_file() -> str:
+    folder = pseudopotential_folder(EspressoSettings(pseudopotentials={"Si": "unknown"}))
+    names = sorted(path.name for path in folder.glob("Si*.UPF")) if folder.is_dir() else []
+    # The engine says what is missing and where.
+    return next((name for name in names if "pbe" in name.lower()), names[0] if names else "Si.pbe-rrkj.UPF")
 
 
 def pseudopotential_folder(settings: EspressoSettings) -> Path:

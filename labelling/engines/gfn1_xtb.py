@@ -13,15 +13,17 @@ import importlib.metadata
 import importlib.util
 import re
 from pathlib import Path
+from typing import Literal
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from ...core.citations import Citation
 from ..ase_evaluation import evaluate_with_calculator
-from ..engine import EngineFailure, EngineProbe
-from ..isolated import isolated_atom
+from ..common_settings import NOT_PHYSICS, CommonSettings
+from ..engine import Engine, EngineFailure, EngineProbe
 from ..outcome import Evaluation
-from ..settings import Gfn1XtbSettings
 
 HEAVIEST_ATOMIC_NUMBER = 86
 _REMEDY = "install it with `pip install tblite`"
@@ -29,11 +31,44 @@ _REMEDY = "install it with `pip install tblite`"
 _FIRST_WITH_RIGHT_STRESS = (0, 7)
 
 
-class Gfn1XtbEngine:
+class Gfn1XtbSettings(CommonSettings):
+    """GFN1-xTB at the Γ point, by tblite: Grimme et al., J. Chem. Theory Comput. 2017, 13, 1989."""
+
+    engine: Literal["gfn1-xtb"] = Field("gfn1-xtb", description="Name of the engine (name)")
+    accuracy: PositiveFloat = Field(
+        1.0, le=1000.0, description="tblite's accuracy: scales all thresholds, smaller is tighter (no unit)"
+    )
+    electronic_temperature_K: PositiveFloat = Field(
+        300.0, description="Temperature of the Fermi occupation of the orbitals (K)"
+    )
+    max_iterations: PositiveInt = Field(
+        250,
+        description="Self-consistency cycles after which an attempt is unconverged (count)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    mixer_damping: PositiveFloat = Field(
+        0.4,
+        le=1.0,
+        description="Damping of the Broyden mixing of the charges (no unit)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    initial_guess: Literal["sad", "eeq"] = Field(
+        "sad",
+        description="Charges that the self-consistency starts from: neutral atoms, or electronegativity "
+        "equilibration (name)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+
+
+class Gfn1XtbEngine(Engine[Gfn1XtbSettings]):
     """tblite, in this process or in the labelling process."""
 
     name = "gfn1-xtb"
     settings_type = Gfn1XtbSettings
+    rank = 10
+    packages = ("tblite",)
+    # Major and minor: patch releases do not change the method.
+    counting_version = re.compile(r"\b(tblite) (\d+\.\d+)")
 
     def objection(self, atoms: Atoms, settings: Gfn1XtbSettings) -> str | None:
         """Refuse elements without parameters, and slabs and wires: tblite takes them for crystals."""
@@ -62,9 +97,26 @@ class Gfn1XtbEngine:
         }
         return settings.model_copy(update=damped), settings.model_copy(update=restarted)
 
-    def isolated_atom(self, symbol: str, settings: Gfn1XtbSettings) -> Atoms:
-        """Return one atom in open space."""
-        return isolated_atom(symbol)
+    def smoke_settings(self) -> Gfn1XtbSettings:
+        """Return the defaults."""
+        return Gfn1XtbSettings()
+
+    def methods(self, settings: Gfn1XtbSettings) -> str:
+        """Return method, code and electronic temperature."""
+        return (
+            "The reference is GFN1-xTB by tblite at the Γ point, with a Fermi-Dirac occupation of "
+            f"{settings.electronic_temperature_K:g} K and tblite's accuracy {settings.accuracy:g}."
+        )
+
+    def citations(self, settings: Gfn1XtbSettings) -> tuple[Citation, ...]:
+        """Return the method's work."""
+        return (
+            Citation(
+                "GFN1-xTB",
+                "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 2017, 13, 1989",
+                "10.1021/acs.jctc.7b00118",
+            ),
+        )
 
     def version(self, settings: Gfn1XtbSettings) -> str:
         """Return tblite's version, without loading it."""
@@ -84,6 +136,9 @@ class Gfn1XtbEngine:
         if objection is not None:
             return EngineProbe(self.name, found=False, version=version, remedy=objection)
         return EngineProbe(self.name, found=True, version=version, remedy="")
+
+
+GFN1_XTB = Gfn1XtbEngine()
 
 
 def _installed_version() -> str:

@@ -14,17 +14,21 @@ import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from ...core.citations import Citation
 from ...core.files import write_whole
 from ..ase_evaluation import evaluate_with_calculator, one_line
+from ..common_settings import NOT_PHYSICS
 from ..engine import EngineFailure, EngineProbe
 from ..isolated import isolated_atom
 from ..outcome import Evaluation
-from .dft_settings import GpawSettings, is_spin_polarised, k_grid_shape
+from .dft_engine import DftEngine
+from .dft_settings import DftSettings, KGrid, is_spin_polarised, k_grid_shape
 
 OUTPUT_FILE = "gpaw.txt"
 RESULT_FILE = "evaluation.json"
@@ -34,11 +38,43 @@ _INSTALL = (
 )
 
 
-class GpawEngine:
+class GpawSettings(DftSettings):
+    """GPAW with plane waves: Mortensen et al., J. Chem. Phys. 2024, 160, 092503 (10.1063/5.0182685)."""
+
+    engine: Literal["gpaw"] = Field("gpaw", description="Name of the engine (name)")
+    cutoff_eV: PositiveFloat = Field(400.0, description="Kinetic-energy cutoff of the plane waves (eV)")
+    mixer_weight: PositiveFloat = Field(
+        0.05,
+        le=1.0,
+        description="Part of the new density in each step of the mixing (no unit)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    mixer_history: PositiveInt = Field(
+        5, description="Earlier densities that the mixing looks at (count)", json_schema_extra=NOT_PHYSICS
+    )
+    eigensolver: Literal["davidson", "rmm-diis"] = Field(
+        "davidson", description="How the orbitals are improved in each cycle (name)", json_schema_extra=NOT_PHYSICS
+    )
+    eigensolver_steps: PositiveInt = Field(
+        2, description="Improvements of the orbitals in each cycle (count)", json_schema_extra=NOT_PHYSICS
+    )
+    density_convergence_e: PositiveFloat = Field(
+        1e-5, description="Change of the density per valence electron at which the cycles end (e)"
+    )
+
+
+class GpawEngine(DftEngine[GpawSettings]):
     """GPAW in the labelling process, on one core."""
 
     name = "gpaw"
     settings_type = GpawSettings
+    rank = 20
+    packages = ("gpaw", "gpaw-data")
+    code = "GPAW"
+    code_citations = (
+        Citation("GPAW", "J. J. Mortensen et al., J. Chem. Phys. 2024, 160, 092503", "10.1063/5.0182685"),
+        Citation("PAW", "P. E. Blöchl, Phys. Rev. B 1994, 50, 17953", "10.1103/PhysRevB.50.17953"),
+    )
 
     def objection(self, atoms: Atoms, settings: GpawSettings) -> str | None:
         """Refuse what plane waves cannot: cells that are not periodic, and elements without a PAW data set."""
@@ -82,6 +118,14 @@ class GpawEngine:
         """Return one atom in the middle of a periodic box."""
         return isolated_atom(symbol, settings.isolated_atom_box_A, periodic=True)
 
+    def smoke_settings(self) -> GpawSettings:
+        """Return a low cutoff at Γ."""
+        return GpawSettings(cutoff_eV=250, k_grid=KGrid(gamma=True))
+
+    def basis(self, settings: GpawSettings) -> str:
+        """Return the cutoff."""
+        return f"projector-augmented waves, plane waves up to {settings.cutoff_eV:g} eV"
+
     def version(self, settings: GpawSettings) -> str:
         """Return GPAW's version and that of its data sets, without loading it."""
         data = _version_of("gpaw-data")
@@ -102,6 +146,9 @@ class GpawEngine:
             return EngineProbe(self.name, found=False, version=version, remedy=remedy)
         where = ", ".join(str(folder) for folder in folders)
         return EngineProbe(self.name, found=True, version=f"{version}, in {where}", remedy="")
+
+
+GPAW = GpawEngine()
 
 
 def setup_folders() -> tuple[Path, ...]:

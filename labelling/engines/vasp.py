@@ -14,21 +14,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.config import ASEEnvDeprecationWarning
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from ...core.citations import Citation
 from ..ase_evaluation import one_line, stress_of
+from ..common_settings import NOT_PHYSICS
 from ..convergence import LastChange, check_numbers, printed_number
 from ..engine import EngineFailure, EngineProbe, NotConverged
 from ..isolated import isolated_atom
 from ..outcome import Evaluation
-from .dft_settings import is_spin_polarised, k_grid_shape
+from .dft_engine import DftEngine
+from .dft_settings import KGrid, ParallelSettings, is_spin_polarised, k_grid_shape
 from .executable import command_line, find_command, last_line, read_text, run_program
-from .licensed_settings import VaspSettings
 from .program_output import out_of_memory, printed_elsewhere
 
 OUTPUT_FILE = "vasp.out"
@@ -53,11 +56,58 @@ _REMEDY = (
 )
 
 
-class VaspEngine:
+class VaspSettings(ParallelSettings):
+    """VASP: Kresse, Furthmüller, Phys. Rev. B 1996, 54, 11169 (10.1103/PhysRevB.54.11169)."""
+
+    COMMAND_VARIABLE: ClassVar[str] = "IONLOOP_VASP_COMMAND"
+    DEFAULT_COMMAND: ClassVar[str] = "vasp_std"
+
+    engine: Literal["vasp"] = Field("vasp", description="Name of the engine (name)")
+    cutoff_eV: PositiveFloat = Field(520.0, description="ENCUT: kinetic-energy cutoff of the plane waves (eV)")
+    setups: Literal["minimal", "recommended", "materialsproject"] = Field(
+        "recommended", description="Choice of PAW potentials, as ASE names it: 'recommended' has Li_sv, P and S (name)"
+    )
+    potential_version: str = Field(
+        "", description="Release of the PAW potentials, for example '54' for potpaw_PBE.54; empty for potpaw_PBE (name)"
+    )
+    potential_folder: str | None = Field(
+        None,
+        description="Folder that holds potpaw_PBE; if missing, VASP_PP_PATH (path)",
+        json_schema_extra=NOT_PHYSICS,
+    )
+    energy_convergence_eV: PositiveFloat = Field(1e-6, description="EDIFF: change of the energy at the end (eV)")
+    precision: Literal["Normal", "Accurate"] = Field("Accurate", description="PREC: grids (name)")
+    real_space_projectors: bool = Field(
+        False, description="LREAL: fast approximate projectors for large cells (yes or no)"
+    )
+    algorithm: Literal["Normal", "Fast", "VeryFast", "All", "Damped"] = Field(
+        "Normal", description="ALGO: how the orbitals are improved (name)", json_schema_extra=NOT_PHYSICS
+    )
+    mixing_fraction: PositiveFloat = Field(
+        0.4, le=1.0, description="AMIX: part of the new density in each step (no unit)", json_schema_extra=NOT_PHYSICS
+    )
+    cores_per_band: PositiveInt | None = Field(
+        None, description="NCORE: cores that share one orbital (count)", json_schema_extra=NOT_PHYSICS
+    )
+    k_point_groups: PositiveInt | None = Field(
+        None, description="KPAR: groups of cores that share the k-points (count)", json_schema_extra=NOT_PHYSICS
+    )
+    isolated_atom_box_A: PositiveFloat = Field(
+        15.0, description="Shortest edge of the periodic cell around an isolated atom (Å)"
+    )
+
+
+class VaspEngine(DftEngine[VaspSettings]):
     """VASP with projector-augmented waves."""
 
     name = "vasp"
     settings_type = VaspSettings
+    rank = 60
+    code = "VASP"
+    code_citations = (
+        Citation("VASP", "G. Kresse, J. Furthmüller, Phys. Rev. B 1996, 54, 11169", "10.1103/PhysRevB.54.11169"),
+        Citation("PAW in VASP", "G. Kresse, D. Joubert, Phys. Rev. B 1999, 59, 1758", "10.1103/PhysRevB.59.1758"),
+    )
 
     def objection(self, atoms: Atoms, settings: VaspSettings) -> str | None:
         """Refuse whatever is not a crystal: VASP would take it for one."""
@@ -95,6 +145,14 @@ class VaspEngine:
         atoms.center()
         return atoms
 
+    def smoke_settings(self) -> VaspSettings:
+        """Return the defaults at Γ."""
+        return VaspSettings(k_grid=KGrid(gamma=True))
+
+    def basis(self, settings: VaspSettings) -> str:
+        """Return potentials and cutoff."""
+        return f"PAW potentials, plane waves up to {settings.cutoff_eV:g} eV (PREC {settings.precision})"
+
     def version(self, settings: VaspSettings) -> str:
         """Return the command: VASP tells its version only where it computes."""
         return f"VASP ({command_line(settings)})"
@@ -110,6 +168,9 @@ class VaspEngine:
         return EngineProbe(
             self.name, found=True, version=f"{self.version(settings)}, potentials in {folder}", remedy=""
         )
+
+
+VASP = VaspEngine()
 
 
 def potential_folder(settings: VaspSettings) -> Path:

@@ -18,8 +18,6 @@ from typing import IO
 from ...core.errors import IonloopError
 from ...core.states import State
 from ..ase_evaluation import exit_failure, one_line
-from ..engines.dft_settings import ExecutableSettings
-from ..settings import CommandSettings
 from .messages import READY, Answer, Request
 from .process_tree import kill_tree, resident_memory_MB
 
@@ -201,10 +199,9 @@ def ask_engine(request: Request) -> Answer:
         If the process cannot be started.
     """
     settings = request.settings
-    environment = settings.environment if isinstance(settings, CommandSettings | ExecutableSettings) else {}
     limits = Limits(settings.wall_time_limit_s, settings.memory_limit_MB)
     with _HOLDER.lock:
-        answer = _HOLDER.ready_for(environment).ask(request, limits)
+        answer = _HOLDER.ready_for(settings.process_environment).ask(request, limits)
     if answer.state is not State.FINISHED and _HOLDER.on_failure is not None:
         _HOLDER.on_failure()
     return answer

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from pydantic import TypeAdapter
 
 from ...core.states import State
+from ..common_settings import CommonSettings
 from ..outcome import Evaluation
-from ..settings import CommonSettings, EngineSettings
+from ..registry import read_settings
 
 # The first message of the labelling process: everything is imported.
 READY = b"ready"
-
-_SETTINGS: TypeAdapter[EngineSettings] = TypeAdapter(EngineSettings)
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Request:
         document = json.loads(message)
         return cls(
             atoms=_atoms_of(document["atoms"]),
-            settings=_SETTINGS.validate_python(document["settings"]),
+            settings=read_settings(document["settings"]),
             folder=Path(document["folder"]),
             only_parse=bool(document["only_parse"]),
         )

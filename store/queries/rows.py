@@ -13,16 +13,17 @@ from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from ase import Atoms
-from pydantic import TypeAdapter
 
 from ...core.errors import InputError
+from ...core.kinds import UnknownKind
 from ...core.states import State
 from ...fitting.consistency import reference_name
 from ...fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
 from ...fitting.label_weights import LabelWeights
 from ...fitting.settings import ModelKind, Regularisation
 from ...labelling.outcome import optional_array
-from ...labelling.settings import EngineSettings, settings_hash
+from ...labelling.registry import ENGINES, read_settings
+from ...labelling.settings import settings_hash
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ..campaigns import find_campaign
 from ..connection import Store
@@ -129,15 +130,34 @@ def _model_filter(store: Store, kind: RecordKind, model: str | None) -> dict[str
 
 
 def engine_hash(campaign: CampaignRecord) -> str:
-    """Return the hash of the settings of the campaign's reference engine, as its labels carry it."""
+    """Return the hash of the settings of the campaign's reference engine, as its labels carry it.
+
+    Raises
+    ------
+    UnknownKind
+        If the engine is not installed here: which of its settings count is its own knowledge.
+    """
     settings = campaign.settings["reference"]
-    return settings_hash(TypeAdapter(EngineSettings).validate_python(settings))
+    ENGINES.get(str(settings.get("engine")))
+    return settings_hash(read_settings(settings))
+
+
+def reference_hash(store: Store, campaign: CampaignRecord) -> str:
+    """Return what `engine_hash` does; of an engine that is not installed here, what the campaign's labels say.
+
+    Empty if it has none of its own.
+    """
+    try:
+        return engine_hash(campaign)
+    except UnknownKind:
+        label = store.database.labels.find_one({"campaign": campaign.id}, {"settings_hash": 1})
+        return "" if label is None else str(label["settings_hash"])
 
 
 def labels_by_configuration(store: Store, configurations: Sequence[ConfigurationRecord]) -> dict[str, LabelRecord]:
     """Return the labels by the campaigns' reference engines, by the identifier of their configuration."""
     names = {record.campaign for record in configurations}
-    engines = {name: engine_hash(store.campaigns[name]) for name in sorted(names)}
+    engines = {name: reference_hash(store, store.campaigns[name]) for name in sorted(names)}
     hashes = sorted({record.content_hash for record in configurations})
     found: dict[tuple[str, str], LabelRecord] = {}
     for label in store.labels.find({"content_hash": {"$in": hashes}}):

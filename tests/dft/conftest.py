@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.labelling import ENGINES
-from ionloop.labelling.engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid
+from ionloop.labelling import engine_of
+from ionloop.labelling.engines.cp2k_settings import Cp2kSettings
+from ionloop.labelling.engines.dft_settings import KGrid
+from ionloop.labelling.engines.espresso import EspressoSettings
+from ionloop.labelling.engines.gpaw_engine import GpawSettings
 
 P_S_BOND_A = 2.05
 LATTICE_CONSTANT_A = 5.5
@@ -21,7 +24,7 @@ DISPLACEMENT_A = 0.08
 
 def require(settings) -> None:
     """Skip the test if the engine of the settings is not there."""
-    engine = next(engine for engine in ENGINES.values() if isinstance(settings, engine.settings_type))
+    engine = engine_of(settings)
     probe = engine.probe(settings)
     if probe.found:
         return

@@ -9,7 +9,9 @@ import pytest
 from ase.build import bulk
 
 from ionloop.labelling.contract import EngineContract
-from ionloop.labelling.engines.dft_settings import EspressoSettings, GpawSettings, KGrid
+from ionloop.labelling.engines.dft_settings import KGrid
+from ionloop.labelling.engines.espresso import EspressoSettings
+from ionloop.labelling.engines.gpaw_engine import GpawSettings
 
 pytestmark = [pytest.mark.dft, pytest.mark.timeout(900)]
 

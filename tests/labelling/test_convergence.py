@@ -17,9 +17,8 @@ from ionloop.labelling.engines import aims as aims_code
 from ionloop.labelling.engines import cp2k as cp2k_code
 from ionloop.labelling.engines import espresso as espresso_code
 from ionloop.labelling.engines import vasp as vasp_code
-from ionloop.labelling.engines.command import CommandEngine
+from ionloop.labelling.engines.command import CommandEngine, CommandSettings
 from ionloop.labelling.engines.gfn1_xtb import Gfn1XtbEngine
-from ionloop.labelling.settings import CommandSettings
 
 OUTPUTS = Path(__file__).parent / "outputs"
 REACHED = "aborting loop because EDIFF is reached"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ionloop.labelling.engine import EngineFailure
 from ionloop.labelling.engines.cp2k_output import read_output
-from ionloop.labelling.engines.dft_settings import Cp2kSettings
+from ionloop.labelling.engines.cp2k_settings import Cp2kSettings
 
 ENERGY_EV = -213.609380291
 STRESS_XX_EV_PER_A3 = -0.0062415091

@@ -88,7 +88,7 @@ class TestRecoveryLadder:
 
     def test_tblite_ladder_never_changes_the_physics(self):
         settings = Gfn1XtbSettings()
-        ladder = ENGINES["gfn1-xtb"].recovery_ladder(settings)
+        ladder = ENGINES.get("gfn1-xtb").recovery_ladder(settings)
         assert len(ladder) == 2
         assert {settings_hash(rung) for rung in ladder} == {settings_hash(settings)}
         assert all(type(rung).model_validate(rung.model_dump()) == rung for rung in ladder)
@@ -312,7 +312,7 @@ class TestCalculatorForDynamics:
             """
             import sys
             from ionloop.labelling import ENGINES, Gfn1XtbSettings
-            assert ENGINES["gfn1-xtb"].version(Gfn1XtbSettings()).startswith("tblite ")
+            assert ENGINES.get("gfn1-xtb").version(Gfn1XtbSettings()).startswith("tblite ")
             assert "tblite" not in sys.modules
             """
         )
@@ -336,7 +336,7 @@ class TestProbes:
         probes = {probe.engine: probe for probe in probe_engines()}
         assert probes["gfn1-xtb"].found
         assert probes["gfn1-xtb"].version[0].isdigit()
-        assert set(probes) == set(ENGINES)
+        assert set(probes) == set(ENGINES.names)
 
     @pytest.mark.parametrize(
         ("settings", "found"),
@@ -348,7 +348,7 @@ class TestProbes:
         ],
     )
     def test_of_a_command_finds_it_or_says_what_to_do(self, settings, found):
-        probe = ENGINES["command"].probe(settings)
+        probe = ENGINES.get("command").probe(settings)
         assert probe.found is found
         assert bool(probe.remedy) is not found
 

@@ -20,9 +20,10 @@ from ionloop.labelling.engine import EngineFailure, NotConverged
 from ionloop.labelling.engines import cp2k as cp2k_module
 from ionloop.labelling.engines import espresso as espresso_module
 from ionloop.labelling.engines.cp2k import Cp2kEngine
-from ionloop.labelling.engines.dft_settings import Cp2kSettings, EspressoSettings, GpawSettings, KGrid, k_grid_shape
-from ionloop.labelling.engines.espresso import EspressoEngine
-from ionloop.labelling.engines.gpaw_engine import GpawEngine, calculator_parameters
+from ionloop.labelling.engines.cp2k_settings import Cp2kSettings
+from ionloop.labelling.engines.dft_settings import KGrid, k_grid_shape
+from ionloop.labelling.engines.espresso import EspressoEngine, EspressoSettings
+from ionloop.labelling.engines.gpaw_engine import GpawEngine, GpawSettings, calculator_parameters
 from ionloop.labelling.outcome import Evaluation
 from ionloop.sampling.structures.crystals import build_crystal
 

@@ -26,7 +26,7 @@ from ase.io import read
 from small_campaign import prepare
 
 from ionloop.core.states import State
-from ionloop.labelling.settings import CommandSettings
+from ionloop.labelling.engines.command import CommandSettings
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import CampaignRecord, Origin, Structure
 from ionloop.tasks.base import TaskParameters

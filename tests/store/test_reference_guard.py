@@ -6,8 +6,11 @@ import pytest
 
 from ionloop.core.states import State
 from ionloop.fitting.consistency import MixedReferencesError, version_in
-from ionloop.labelling.engines.dft_settings import Cp2kSettings
-from ionloop.labelling.settings import EngineSettings, Gfn1XtbSettings, ImportedSettings, settings_hash
+from ionloop.labelling.engines.cp2k_settings import Cp2kSettings
+from ionloop.labelling.engines.gfn1_xtb import Gfn1XtbSettings
+from ionloop.labelling.engines.imported import ImportedSettings
+from ionloop.labelling.registry import EngineSettings
+from ionloop.labelling.settings import settings_hash
 from ionloop.labelling.versions import NOT_KNOWN
 from ionloop.store.queries.rows import reference_of
 from ionloop.store.records import ConfigurationRecord, DataSetRecord, LabelRecord, Origin, Structure

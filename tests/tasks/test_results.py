@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.labelling.settings import Gfn1XtbSettings
+from ionloop.labelling.engines.gfn1_xtb import Gfn1XtbSettings
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import Potential, known_result, load_arrays, open_potential, save_arrays

@@ -39,7 +39,7 @@ from ...tasks.locality import (
 from ...tasks.results import CHARGES, REFERENCE, Potential
 from ..campaign.charges import UnknownChargesError, formal_charges, slater_exponent
 from ..campaign.problems import Problem
-from ..campaign.settings import Campaign
+from ..campaign.settings import Campaign, stored_campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Job
 from ..graph.plan import Plan
@@ -272,7 +272,7 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     record = latest_test(store, campaign)
     if record is None:
         return {}
-    settings = Campaign.model_validate(store.campaigns[campaign].settings)
+    settings = stored_campaign(store.campaigns[campaign].settings)
     cutoff, result = model_cutoff_A(settings.gap), result_of(record)
     bounds = {
         kind: result.bound(cutoff, baseline=kind == "es-gap") for kind in settings.models if OVERALL in result.before
@@ -289,7 +289,7 @@ def locality_section(store: Store, campaign: str) -> ReportSection | None:
     summary: list[str] = []
     blocks: list[Block] = []
     if test is not None:
-        settings = Campaign.model_validate(store.campaigns[campaign].settings)
+        settings = stored_campaign(store.campaigns[campaign].settings)
         blocks += _test_blocks(test, model_cutoff_A(settings.gap))
         summary.append(_test_summary(test, locality_bounds(store, campaign)))
     if fit is not None:

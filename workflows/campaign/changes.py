@@ -11,9 +11,10 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, get_args
+from typing import Any
 
-from ...labelling.settings import EngineSettings, is_physics
+from ...labelling.registry import ENGINES
+from ...labelling.settings import is_physics
 
 _LONG_TEXT = 500
 
@@ -114,8 +115,7 @@ def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
 @functools.cache
 def _harmless(engine: str) -> frozenset[str]:
     """Return the settings of an engine that `settings_hash` leaves out; with no name, those of any engine."""
-    (union, *_) = get_args(EngineSettings)
-    kinds = [one for one in get_args(union) if engine in ("", one.model_fields["engine"].default)]
+    kinds = [one.settings_type for one in ENGINES.kinds if engine in ("", one.name)]
     return frozenset(name for one in kinds for name in one.model_fields if not is_physics(one, name))
 
 

@@ -8,7 +8,7 @@ mode="json"))`` gives the same campaign back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -20,8 +20,8 @@ from ...analysis.energy_volume.curves import EnergyVolumeSettings
 from ...analysis.locality.curves import LocalitySettings
 from ...fitting.electrostatics.charges import ChargeFitSettings
 from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
-from ...labelling.engines.dft_settings import at_gamma
-from ...labelling.settings import CommonSettings, EngineSettings, Gfn1XtbSettings
+from ...labelling.common_settings import CommonSettings
+from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.lithium_monte_carlo import MonteCarloSettings
@@ -75,7 +75,7 @@ class InitialMolecularDynamics(Section):
 
     def engine(self, reference: CommonSettings) -> CommonSettings:
         """Return the settings of the reference engine in this trajectory."""
-        return at_gamma(reference) if self.k_points == "gamma" else reference
+        return reference.at_gamma() if self.k_points == "gamma" else reference
 
     @property
     def steps(self) -> int:
@@ -338,7 +338,7 @@ class Campaign(Section):
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number in the campaign (no unit)")
     reference: EngineSettings = Field(
-        default_factory=Gfn1XtbSettings, description="Reference engine, which computes every label"
+        default_factory=default_settings, description="Reference engine, which computes every label"
     )
     mix_versions: tuple[CodeVersion, ...] = Field(
         (),
@@ -436,3 +436,18 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
         )
         related = (("sampling",),)
         yield Problem(("selection", "count"), message, value=campaign.selection.count, related=related)
+
+
+def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
+    """Return the campaign that a store holds, to be shown: its engine need not be installed here.
+
+    Raises
+    ------
+    ValidationError
+        If the settings are none of this version's.
+    """
+    reference = stored_settings(settings["reference"])
+    if reference.engine in ENGINES:
+        return Campaign.model_validate(settings)
+    others = {key: value for key, value in settings.items() if key != "reference"}
+    return Campaign.model_validate(others).model_copy(update={"reference": reference})

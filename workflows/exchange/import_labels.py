@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from pydantic import TypeAdapter
 
 from ...core.errors import InputError
 from ...core.states import State
@@ -19,8 +18,10 @@ from ...fitting.reading import FileUnits, LabelFile, LabelKeys, LabelRequest, re
 from ...fitting.reading.labels import check_units
 from ...fitting.reading.repeats import ENERGY_TOLERANCE_EV, FORCE_TOLERANCE_EV_PER_A, STRESS_TOLERANCE_EV_PER_A3
 from ...labelling.checks import result_objection, structure_objection
+from ...labelling.common_settings import CommonSettings
 from ...labelling.outcome import Evaluation
-from ...labelling.settings import CommonSettings, EngineSettings, ImportedSettings, physics_of, settings_hash
+from ...labelling.registry import EngineSettings, engine_of, read_settings
+from ...labelling.settings import physics_of, settings_hash
 from ...store.connection import Store
 from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
 from ...store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
@@ -122,10 +123,6 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
     )
 
 
-def _engine_name(engine: EngineSettings) -> str:
-    return engine.source if isinstance(engine, ImportedSettings) else engine.engine
-
-
 def _usable(file: LabelFile, request: ImportRequest) -> tuple[list[LabelledConfiguration], list[str]]:
     """Return the configurations that pass the checks of computed labels, and a line for each that does not."""
     configurations = file.data_set.configurations
@@ -160,7 +157,7 @@ def _campaign(store: Store, request: ImportRequest, atoms: Atoms) -> CampaignRec
     known = store.campaigns.get(request.campaign)
     if known is not None:
         if engine_hash(known) != settings_hash(request.engine):
-            theirs = physics_of(TypeAdapter(EngineSettings).validate_python(known.settings["reference"]))
+            theirs = physics_of(read_settings(known.settings["reference"]))
             lines = differing_settings(theirs, physics_of(request.engine))
             raise InputError(
                 f"campaign {known.id!r} has another reference ({theirs['engine']}): labels of two references must not "
@@ -184,7 +181,7 @@ def _campaign(store: Store, request: ImportRequest, atoms: Atoms) -> CampaignRec
         file=str(request.path.resolve()),
         state=State.FINISHED,
         reason="imported data, no jobs",
-        versions=software_versions(),
+        versions=software_versions(campaign.model_dump(mode="json")),
     )
 
 
@@ -241,7 +238,7 @@ def _entry(atoms: Atoms, one: LabelledConfiguration, origin: Origin, request: Im
         campaign=request.campaign,
         content_hash=content_hash,
         configuration=configuration_identifier(request.campaign, content_hash),
-        engine=_engine_name(request.engine),
+        engine=engine_of(request.engine).labelled_by(request.engine),
         engine_version=_engine_version(one, request),
         settings_hash=settings_hash(request.engine),
         state=State.FINISHED,

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
-from pydantic import TypeAdapter
 
 from ...fitting.settings import BaselineSettings
-from ...labelling.settings import CommonSettings, EngineSettings
+from ...labelling.common_settings import CommonSettings
+from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
 from ...tasks.results import CHARGES
 from ..campaign.change_log import change_log
 from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.settings import Campaign
-
-_ENGINE: TypeAdapter[CommonSettings] = TypeAdapter(EngineSettings)
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,15 @@ class Plan:
 
 
 def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
-    """Return the plan of a campaign as it was submitted, for models that are fitted to ``data_set``."""
+    """Return the plan of a campaign as it was submitted, for models that are fitted to ``data_set``.
+
+    Raises
+    ------
+    UnknownKind
+        If its reference engine is not installed here.
+    """
     record = store.campaigns[name]
+    ENGINES.get(str(record.settings["reference"]["engine"]))
     campaign = Campaign.model_validate(record.settings)
     first = change_log(store, name).reference
     return Plan(
@@ -96,7 +101,7 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
         record.structure.to_atoms(),
         _fitted_charges(store, campaign, data_set),
         {} if data_set is None else _earlier_models(store, campaign, data_set),
-        None if first is None else _ENGINE.validate_python(first),
+        None if first is None else read_settings(first),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ...core.citations import Citation
+from ...labelling.registry import ENGINES
+from ...labelling.settings import is_physics
 from ...sampling.selections.registry import SELECTIONS
 from ..campaign.settings import Campaign
-from .text import Citation
 
 _REFERENCE = re.compile(
     r"(?P<author>.+), (?P<journal>[^,]+) (?P<year>\d{4}), (?P<volume>[^,]+), (?P<pages>[^,]+)", re.DOTALL
@@ -54,13 +56,19 @@ def methods_paragraph(campaign: Campaign, formula: str, versions: Mapping[str, s
 
 
 def _reference(campaign: Campaign, formula: str) -> str:
-    settings = campaign.reference.model_dump(mode="json", exclude_defaults=True, exclude={"engine"})
-    given = ", ".join(f"{key} {value}" for key, value in settings.items())
-    how = f" ({given}; defaults otherwise)" if given else " with default settings"
-    return (
-        f"Potentials for {formula} were trained by active learning on energies, forces and stresses of the engine "
-        f"{campaign.reference.engine}{how}."
+    reference = campaign.reference
+    settings = reference.model_dump(mode="json", exclude_defaults=True, exclude={"engine"})
+    kind = type(reference)
+    given = ", ".join(
+        f"{key} {value}" for key, value in settings.items() if key not in kind.model_fields or is_physics(kind, key)
     )
+    how = f" ({given}; defaults otherwise)" if given else " with default settings"
+    text = (
+        f"Potentials for {formula} were trained by active learning on energies, forces and stresses of the engine "
+        f"{reference.engine}{how}."
+    )
+    told = ENGINES.get(reference.engine).methods(reference) if reference.engine in ENGINES else ""
+    return f"{text} {told}".strip()
 
 
 def _initial(campaign: Campaign) -> str:

@@ -20,15 +20,17 @@ from ... import __version__
 from ...analysis import figures
 from ...analysis.errors.figures import magnitude_errors
 from ...analysis.locality.figures import add_locality_bounds
+from ...core.citations import Citation
 from ...core.files import OPEN, atomic_file
 from ...core.states import State
 from ...core.words import duration, moment, size_text, three_digits
+from ...labelling.registry import ENGINES, stored_settings
 from ...store.connection import Store
 from ..analyses.sections import numeric_columns
-from ..campaign.settings import Campaign
+from ..campaign.settings import stored_campaign
 from .data import ModelSummary, ReportData, collect, root_mean_square, verdict
 from .methods import bibtex, methods_paragraph
-from .text import CITATIONS, Citation
+from .text import CITATIONS
 
 TEMPLATE: Final = "report.html.j2"
 MILLI: Final = 1000.0
@@ -87,7 +89,7 @@ def render(store: Store, data: ReportData) -> str:
 def _methods(data: ReportData) -> str:
     formula = data.record.structure.to_atoms().get_chemical_formula()
     versions = {**data.record.versions, "ionloop": data.record.code_version}
-    text = methods_paragraph(Campaign.model_validate(data.record.settings), formula, versions)
+    text = methods_paragraph(stored_campaign(data.record.settings), formula, versions)
     return " ".join([text, *(f"Models of the kind {kind} were {why}." for kind, why in data.not_compared.items())])
 
 
@@ -107,9 +109,11 @@ def settings_yaml(settings: Mapping[str, Any]) -> str:
 
 def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     """Return the works that results of a campaign with these settings rest on."""
-    used = {"always", str(settings.get("reference", {}).get("engine", "")), *settings.get("models", ())}
+    used = {"always", *settings.get("models", ())}
     used |= {name for name, analysis in settings.get("analyses", {}).items() if analysis is not None}
-    return tuple(citation for citation in CITATIONS if citation.when in used)
+    reference = stored_settings(settings.get("reference", {}))
+    of_engine = ENGINES.get(reference.engine).citations(reference) if reference.engine in ENGINES else ()
+    return *(citation for citation in CITATIONS if citation.when in used), *of_engine
 
 
 def _all_figures(data: ReportData) -> dict[str, go.Figure]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core import citations
+
 
 @dataclass(frozen=True)
-class Citation:
-    """A work to cite: what for, the reference, its DOI, and when (always, an engine, a kind of model, an analysis)."""
+class Citation(citations.Citation):
+    """A work to cite, and when: always, of a kind of model, of an analysis."""
 
-    what: str
-    reference: str
-    doi: str
     when: str = "always"
 
 
@@ -32,12 +31,6 @@ CITATIONS: tuple[Citation, ...] = (
         "SOAP",
         "A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 2013, 87, 184115",
         "10.1103/PhysRevB.87.184115",
-    ),
-    Citation(
-        "GFN1-xTB",
-        "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 2017, 13, 1989",
-        "10.1021/acs.jctc.7b00118",
-        "gfn1-xtb",
     ),
     Citation(
         "Locality tests",

@@ -37,10 +37,11 @@ from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfigurati
 from ...fitting.gap_fit import FitLimits
 from ...fitting.models import ModelManifest, fit_model, load_model
 from ...fitting.settings import BaselineSettings, GapSettings, ModelKind
+from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import engine_of
 from ...labelling.runner import label
 from ...labelling.scratch import request_hash
-from ...labelling.settings import CommonSettings, settings_hash
+from ...labelling.settings import settings_hash
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ...sampling.molecular_dynamics import TrajectoryEnd, run_langevin
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
@@ -251,7 +252,7 @@ def common_configurations(first: DataSet, second: DataSet) -> tuple[DataSet, Dat
 
 
 def _reference(engine: CommonSettings, engine_version: str) -> str:
-    name = engine_of(engine).name
+    name = engine_of(engine).labelled_by(engine)
     version = version_that_counts(name, engine_version)
     return reference_name(name, settings_hash(engine), "" if version == NOT_KNOWN else version)
 

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ...core.states import State
-from ...labelling.settings import CommonSettings, physics_of
+from ...labelling.common_settings import CommonSettings
+from ...labelling.settings import physics_of
 from ...store.artefacts import artefacts_in
 from ...store.connection import Store
 from ...store.records import ResultRecord

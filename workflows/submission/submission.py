@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ...core.errors import InputError
 from ...core.states import State
+from ...labelling.registry import ENGINES
 from ...store.connection import Store
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
@@ -32,22 +33,27 @@ _VERSIONS_OF = (
     "numpy",
     "scipy",
     "quippy-ase",
-    "tblite",
     "FireWorks",
     "matscipy",
     "pymongo",
 )
 
 
-def software_versions() -> dict[str, str]:
-    """Return the versions of what the results depend on."""
+def software_versions(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of what the results of a campaign depend on: the packages of its own kinds among them."""
     versions = {"python": platform.python_version()}
-    for name in _VERSIONS_OF:
+    for name in (*_VERSIONS_OF, *_packages_of_kinds(settings)):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def _packages_of_kinds(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the packages that brought the kinds which a campaign uses, and those that these compute with."""
+    engine = ENGINES.get(settings["reference"]["engine"])
+    return ENGINES.package_of(engine.name)[0], *engine.packages
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def _record(settings: Mapping[str, Any], structure: Atoms, file: Path) -> Campai
         structure=Structure.from_atoms(structure),
         file=str(file.absolute()),
         state=State.READY,
-        versions=software_versions(),
+        versions=software_versions(settings),
     )
 
 

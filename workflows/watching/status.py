@@ -13,7 +13,7 @@ from ...core.states import UNSUCCESSFUL, State
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.jobs.refusals import REFUSAL, is_readable
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, reference_hash
 from ...store.records import CampaignRecord, as_utc
 from ..loop.error_history import error_history
 from ..queue.queue_jobs import count_by_state, queue_jobs
@@ -205,7 +205,7 @@ def _label_states(
     names = {document["content_hash"]: document["_id"] for document in configurations}
     # All labels of the reference: a question with thousands of values takes longer than its answer.
     fields = {"content_hash": 1, "state": 1, "campaign": 1}
-    documents = store.database.labels.find({"settings_hash": engine_hash(record)}, fields)
+    documents = store.database.labels.find({"settings_hash": reference_hash(store, record)}, fields)
     return {
         document["content_hash"]: state
         for document in documents

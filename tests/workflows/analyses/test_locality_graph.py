@@ -13,7 +13,7 @@ from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charges import ChargeFitSettings
 from ionloop.fitting.settings import GapSettings
-from ionloop.labelling.settings import CommandSettings
+from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.locality import LOCALITY_KIND

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from ionloop.labelling.settings import EngineSettings, is_physics
+from ionloop.labelling.registry import ENGINES
+from ionloop.labelling.settings import is_physics
 from ionloop.workflows.campaign.changes import RULES, Effect, Stage, changes, is_more, rule_of
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
 
-ENGINES = get_args(get_args(EngineSettings)[0])
 VASP = {"engine": "vasp"}
 
 
@@ -32,7 +32,7 @@ def test_every_key_of_the_file_has_a_rule_and_every_rule_a_key() -> None:
     assert {tuple(name.split(".")) for name in RULES} <= keys
 
 
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda one: one.model_fields["engine"].default)
+@pytest.mark.parametrize("engine", [one.settings_type for one in ENGINES.kinds], ids=ENGINES.names)
 def test_of_an_engine_exactly_that_may_change_which_no_label_depends_on(engine) -> None:
     name = engine.model_fields["engine"].default
     for field in engine.model_fields:

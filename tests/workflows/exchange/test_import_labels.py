@@ -19,9 +19,9 @@ from ionloop.core.states import State
 from ionloop.core.units import EnergyUnit, LengthUnit, StressSign, StressUnit
 from ionloop.fitting.data_sets import format_extxyz
 from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError, read_labels
+from ionloop.labelling.engines.imported import ImportedSettings
 from ionloop.labelling.registry import engine_of
 from ionloop.labelling.runner import label
-from ionloop.labelling.settings import ImportedSettings
 from ionloop.store.queries.rows import Query, frames, run_query
 from ionloop.tasks.fit import build_data_set
 from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels

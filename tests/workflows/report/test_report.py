@@ -16,6 +16,7 @@ from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
 from ionloop.workflows.report import data as report_data
 from ionloop.workflows.report.data import collect, model_parity, read_parity
+from ionloop.workflows.report.methods import bibtex
 from ionloop.workflows.report.page import citations, render, settings_yaml, write_report
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
@@ -205,7 +206,28 @@ def test_settings_are_a_campaign_file(builder: object) -> None:
 
 
 def test_only_what_was_used_is_cited() -> None:
-    names = {one.what for one in citations({"models": ["gap"], "reference": {"engine": "command"}})}
+    emt = {"engine": "command", "calculator": "ase.calculators.emt:EMT"}
+    names = {one.what for one in citations({"models": ["gap"], "reference": emt})}
     assert names == {"GAP", "SOAP", "Langevin integrator", "FireWorks", "ASE"}
     names = {one.what for one in citations({"models": ["gap", "es-gap"], "reference": {"engine": "gfn1-xtb"}})}
     assert {"ES-GAP", "GFN1-xTB"} <= names
+
+
+@pytest.mark.parametrize(
+    ("reference", "works"),
+    [
+        ({"engine": "gpaw"}, {"GPAW", "PAW", "PBE"}),
+        ({"engine": "cp2k"}, {"CP2K", "GTH pseudopotentials", "MOLOPT basis sets", "PBE"}),
+        ({"engine": "cp2k", "basis_set": "pob-TZVP", "potential": "ALL"}, {"CP2K", "PBE"}),
+        ({"engine": "espresso", "pseudopotentials": {"Si": "Si.UPF"}}, {"Quantum ESPRESSO", "PBE"}),
+        ({"engine": "aims"}, {"FHI-aims", "PBE"}),
+        ({"engine": "vasp"}, {"VASP", "PAW in VASP", "PBE"}),
+        ({"engine": "imported", "source": "vasp"}, set()),
+        ({"engine": "of-somebody-else"}, set()),
+    ],
+)
+def test_code_and_functional_of_the_reference_are_cited(reference, works) -> None:
+    always = {one.what for one in citations({"reference": {"engine": "imported"}})}
+    cited = citations({"reference": reference})
+    assert {one.what for one in cited} - always == works
+    assert bibtex(cited).isascii()

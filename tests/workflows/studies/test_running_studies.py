@@ -19,7 +19,7 @@ from ionloop.core.errors import InputError
 from ionloop.fitting.consistency import MixedReferencesError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, read_extxyz, write_extxyz
 from ionloop.fitting.settings import GapSettings
-from ionloop.labelling.settings import ImportedSettings
+from ionloop.labelling.engines.imported import ImportedSettings
 from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
 from ionloop.workflows.studies.results import campaign_data_set, record_data_size, study_page, study_sections
 from ionloop.workflows.studies.runs import (
