@@ -75,12 +75,17 @@ class Registry(Generic[KindT]):
         What one of them is called in messages: "engine".
     protocol
         What a kind must have: every public name of it.
+    what_is_wrong
+        Returns why a kind that has all that cannot be used, empty if it can; it may raise.
     """
 
-    def __init__(self, group: str, noun: str, protocol: type[Any]) -> None:
+    def __init__(
+        self, group: str, noun: str, protocol: type[Any], what_is_wrong: Callable[[Any], str] = lambda kind: ""
+    ) -> None:
         self.group = group
         self.noun = noun
         self._protocol = protocol
+        self._what_is_wrong = what_is_wrong
 
     @property
     def kinds(self) -> tuple[KindT, ...]:
@@ -160,17 +165,21 @@ class Registry(Generic[KindT]):
         """Return the kind, or None and why it cannot be used."""
         try:
             loaded = point.load()
+            reason = self._reason_against(loaded, point)
         # A package of somebody else may fail in any way, also by ending the process.
         except (Exception, SystemExit) as error:
             if _package(point) == OWN_PACKAGE:
                 raise
             return None, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        return (None, reason) if reason else (loaded, "")
+
+    def _reason_against(self, loaded: Any, point: EntryPoint) -> str:
         lacking = _lacking(loaded, self._protocol)
         if lacking:
-            return None, f"{point.value} is no {self.noun}: it lacks {', '.join(lacking)}"
+            return f"{point.value} is no {self.noun}: it lacks {', '.join(lacking)}"
         if loaded.name != point.name:
-            return None, f"{point.value} calls itself {loaded.name!r}"
-        return loaded, ""
+            return f"{point.value} calls itself {loaded.name!r}"
+        return self._what_is_wrong(loaded)
 
 
 class SettingsOf:

@@ -1,4 +1,4 @@
-"""All Firetasks, for those who admit them."""
+"""The Firetasks of the loop, for those who admit them; analyses bring their own."""
 
 from importlib import import_module
 
@@ -6,14 +6,8 @@ from .base import IonloopTask
 
 _MODULES = (
     "assess",
-    "barriers",
     "charges",
-    "conductivity",
-    "defect_results",
-    "defects",
-    "energy_volume",
     "fit",
-    "hops",
     "initial",
     "label",
     "locality",
@@ -29,4 +23,4 @@ def _tasks_of(name: str) -> list[type[IonloopTask]]:
 
 
 TASKS: tuple[type[IonloopTask], ...] = tuple(task for name in _MODULES for task in _tasks_of(name))
-"""Every Firetask of these modules: what a worker may run besides what extends graphs."""
+"""Every Firetask of these modules; charges are fitted to locality, so that its tasks are among them."""

@@ -79,6 +79,7 @@ class BandTask(ResultTask):
     """Relax the ends with the potential and find the minimum-energy path between them."""
 
     _fw_name = "ionloop.barrier-band"
+    resumable = True
     parameters_type = BandParameters
     measured_as = BAND_KIND
 

@@ -85,6 +85,13 @@ class IonloopTask(FiretaskBase):
     _fw_name = "ionloop.task"
     required_params: ClassVar[list[str]] = ["parameters"]
     parameters_type: ClassVar[type[TaskParameters]] = TaskParameters
+    resumable: ClassVar[bool] = False
+    """Whether it carries on from its last frame, image, field or displacement on disk wherever it was stopped."""
+
+    @classmethod
+    def kind(cls) -> str:
+        """Return the kind of its jobs, as their specifications name it."""
+        return cls._fw_name.removeprefix("ionloop.")
 
     @abstractmethod
     def execute(self, parameters: Any, context: TaskContext) -> Outcome:

@@ -82,6 +82,7 @@ class ConductivityRunTask(IonloopTask):
     """Run one long trajectory; one that is killed carries on from its last frame."""
 
     _fw_name = "ionloop.conductivity-run"
+    resumable = True
     parameters_type = ConductivityRunParameters
 
     def execute(self, parameters: ConductivityRunParameters, context: TaskContext) -> Outcome:

@@ -169,6 +169,7 @@ class FieldBranchTask(IonloopTask):
     """Follow the bulk or a pair from zero field outwards; every field is a record, so a kill costs one relaxation."""
 
     _fw_name = "ionloop.defect-field-branch"
+    resumable = True
     parameters_type = FieldBranchParameters
 
     def execute(self, parameters: FieldBranchParameters, context: TaskContext) -> Outcome:

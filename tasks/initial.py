@@ -41,6 +41,7 @@ class InitialDynamicsTask(IonloopTask):
     """Run the reference engine's dynamics and keep every n-th frame as a configuration."""
 
     _fw_name = "ionloop.initial-molecular-dynamics"
+    resumable = True
     parameters_type = InitialDynamicsParameters
 
     def execute(self, parameters: InitialDynamicsParameters, context: TaskContext) -> Outcome:

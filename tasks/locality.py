@@ -119,6 +119,7 @@ class LocalityCentreTask(IonloopTask):
     """Compute the forces that one centre feels for all radii and samples, and the tensors of the baseline."""
 
     _fw_name = "ionloop.locality-centre"
+    resumable = True
     parameters_type = CentreParameters
 
     def execute(self, parameters: CentreParameters, context: TaskContext) -> Outcome:

@@ -108,6 +108,7 @@ class SampleTask(IonloopTask):
     """Run molecular dynamics with the driving model; a trajectory that explodes keeps what came before."""
 
     _fw_name = "ionloop.sample"
+    resumable = True
     parameters_type = SampleParameters
 
     def execute(self, parameters: SampleParameters, context: TaskContext) -> Outcome:

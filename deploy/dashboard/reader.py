@@ -28,9 +28,10 @@ from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
 from ...store.retrying import StoreUnreachable
-from ...workflows.analyses import ANALYSES
-from ...workflows.analyses.locality import locality_bounds
+from ...workflows.analyses.locality.report import locality_bounds
+from ...workflows.analyses.registry import ANALYSES
 from ...workflows.analyses.sections import FigureBlock, ReportSection
+from ...workflows.campaign.stored import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.report.data import PARITY, read_parity
 from ...workflows.running.job_logs import job_log, label_log
@@ -206,8 +207,9 @@ class Reader:
         """Return what the campaign's analyses show, and what is wrong with those that cannot be shown."""
 
         def make() -> tuple[list[ReportSection], list[str]]:
-            found, problems = [], []
-            for analysis in ANALYSES:
+            asked = analyses_not_installed(snapshot.campaigns[campaign].settings)
+            found, problems = [], [f"{name}: this analysis is not installed here" for name in asked]
+            for analysis in ANALYSES.kinds:
                 try:
                     with self._store_lock:
                         section = analysis.section(self._store, campaign)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from ionloop.deploy.dashboard.server import make_server
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
-from ionloop.workflows.analyses import ANALYSES
 from ionloop.workflows.analyses.sections import FigureBlock, ReportSection
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
@@ -68,8 +68,8 @@ def marked_up_section(store: Store, campaign: str) -> ReportSection:
 @pytest.fixture
 def dashboard(browser: Any, finished_store: Store, builder: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A dashboard of a campaign that ran, one with a hostile name, an analysis, and a barrier's path."""
-    analysis = type(ANALYSES[0])(**{**vars(ANALYSES[0]), "section": marked_up_section})
-    monkeypatch.setattr(reader_module, "ANALYSES", (analysis,))
+    analysis = SimpleNamespace(name="locality", section=marked_up_section)
+    monkeypatch.setattr(reader_module, "ANALYSES", SimpleNamespace(kinds=(analysis,)))
     hostile = type(builder)(finished_store, "other")
     hostile.name = HOSTILE
     hostile.add_campaign()

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from ionloop.store.identifiers import identifier
 from ionloop.store.queries.record_kinds import Column
 from ionloop.store.records import ResultRecord
 from ionloop.tasks.results import save_arrays
-from ionloop.workflows.analyses import ANALYSES
 from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
 from ionloop.workflows.report.data import write_parity
 
@@ -123,9 +123,8 @@ def test_analyses_are_shown_and_one_that_fails_hides_no_other(
         ]
         return ReportSection("shown", "Shown <u>title</u>", "It came out.", blocks)
 
-    first, second = ANALYSES[:2]
-    fake = (type(first)(**{**vars(first), "section": broken}), type(second)(**{**vars(second), "section": shown}))
-    monkeypatch.setattr(reader_module, "ANALYSES", fake)
+    fake = [SimpleNamespace(name="first", section=broken), SimpleNamespace(name="second", section=shown)]
+    monkeypatch.setattr(reader_module, "ANALYSES", SimpleNamespace(kinds=fake))
     client = client_of(finished_store)
     page = client.get("/campaign?name=small").data.decode()
     seen = text(client, "/campaign", name="small")

@@ -1,25 +1,38 @@
-"""What the graph of an analysis is described from, and what an analysis is made of."""
+"""What an analysis is, and what its graph is described from.
+
+An analysis is a kind: an object of a class derived from `Analysis`, registered under its name by an entry point of
+the group ``ionloop.analyses``. Its module is read with every campaign file, so that it imports what is heavy (numbers,
+figures, tasks) inside its methods.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ase import Atoms
+from pydantic import BaseModel
 
-from ...store.connection import Store
-from ...tasks.results import REFERENCE, Potential
-from ..campaign.problems import Problem
-from ..campaign.settings import Campaign
-from ..graph.jobs import Job
-from ..graph.plan import Plan
-from .sections import ReportSection
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ...core.citations import Citation
+    from ...store.connection import Store
+    from ...tasks.base import IonloopTask
+    from ...tasks.results import Potential
+    from ..campaign.problems import Problem
+    from ..campaign.settings import Campaign
+    from ..graph.jobs import Job
+    from ..graph.plan import Plan
+    from .comparison import Comparison
+    from .sections import ReportSection
 
 FRAME_BYTES_PER_ATOM = 9 * 8
 """Positions, momenta and forces of an atom in a frame on disk."""
 PRIORITY = 20
 """Analyses run where no job of the loop waits."""
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class AnalysisPlan:
     models
         Identifiers of the final models, by kind.
     fits
-        Keys of the jobs after which they can be used, by kind.
+        Keys of the jobs after which they can be used, by kind; none of models that are there already.
     data_set
         What the models are fitted to; empty where an analysis is described without a campaign's end.
     """
@@ -61,13 +74,15 @@ class AnalysisPlan:
 
     def potential(self, kind: str) -> Potential:
         """Return the final model of that kind, or the reference engine for ``reference``."""
+        from ...tasks.results import REFERENCE, Potential
+
         if kind == REFERENCE:
             return Potential(kind=REFERENCE, engine=self.plan.reference)
         return Potential(kind=kind, model=self.models[kind], backend=self.campaign.evaluate.backend)
 
     def parents(self, *kinds: str) -> tuple[str, ...]:
         """Return the keys of the jobs that potentials of these kinds wait for; the reference waits for none."""
-        return tuple(dict.fromkeys(self.fits[kind] for kind in kinds if kind != REFERENCE))
+        return tuple(dict.fromkeys(self.fits[kind] for kind in kinds if kind in self.fits))
 
 
 @dataclass(frozen=True)
@@ -81,26 +96,73 @@ class AnalysisCost:
     disk_bytes: float = 0.0
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """One analysis of a campaign.
+class Analysis(Generic[SettingsT]):
+    """One analysis: a question that final models are asked.
+
+    A derived class gives what has no value here, and of the rest what it has something to say about.
 
     Attributes
     ----------
     name
-        Its key below ``analyses`` in the campaign file.
-    jobs
-        Its graph; the jobs that end it are parents of the campaign's conclusion.
-    cost
-        From the campaign and its structure (repeated as the campaign says).
-    problems
-        What in its settings does not fit the structure; keys are full keys of the campaign file.
-    section
-        Its section in the report, None where the store has nothing of it yet.
+        Its key below ``analyses`` in the campaign file, and the name of its entry point.
+    rank
+        Its place among those of its package: in the campaign file, the report and lists.
+    description
+        Its line in the campaign file's reference.
+    settings_type
+        Its settings, every one with a default: what the campaign file may hold below its key.
+    grows, free
+        Keys of its settings that may only become more, and that may change at any time, once a campaign is
+        submitted; a key stands for all below it, and what is not named stays.
+    commands
+        Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
+        without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
+    citations
+        Works to cite where it was made.
     """
 
-    name: str
-    jobs: Callable[[AnalysisPlan], list[Job]]
-    cost: Callable[[Campaign, Atoms], AnalysisCost]
-    problems: Callable[[Campaign, Atoms], Iterable[Problem]]
-    section: Callable[[Store, str], ReportSection | None]
+    name: ClassVar[str]
+    rank: ClassVar[int] = 0
+    description: ClassVar[str]
+    settings_type: type[SettingsT]
+    grows: ClassVar[tuple[str, ...]] = ()
+    free: ClassVar[tuple[str, ...]] = ()
+    commands: ClassVar[Mapping[str, str]] = {}
+    citations: ClassVar[tuple[Citation, ...]] = ()
+
+    def tasks(self) -> tuple[type[IonloopTask], ...]:
+        """Return the Firetasks that its jobs consist of: what a worker may run for it."""
+        raise NotImplementedError
+
+    def jobs(self, plan: AnalysisPlan) -> list[Job]:
+        """Return its graph; the jobs that end it are parents of the campaign's conclusion."""
+        raise NotImplementedError
+
+    def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
+        """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
+        raise NotImplementedError
+
+    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+        """Yield what in its settings does not fit the structure; keys are full keys of the campaign file."""
+        return ()
+
+    def section(self, store: Store, campaign: str) -> ReportSection | None:
+        """Return its section in the report, None where the store has nothing of it yet."""
+        raise NotImplementedError
+
+    def comparisons(self) -> Mapping[str, Comparison]:
+        """Return how results of its kinds are shown beside each other, by kind of result."""
+        return {}
+
+    def methods(self, settings: SettingsT) -> str:
+        """Return what was done, in a sentence or two for the methods of a paper; empty for none."""
+        return ""
+
+    def chosen_settings(self, campaign: Campaign) -> SettingsT | None:
+        """Return its settings in a campaign, None where that does not ask for it."""
+        found = getattr(campaign.analyses, self.name, None)
+        return found if isinstance(found, self.settings_type) else None
+
+    def settings(self, campaign: Campaign) -> SettingsT:
+        """Return its settings in a campaign, the defaults where that does not ask for it."""
+        return self.chosen_settings(campaign) or self.settings_type()

@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
+<<<<<<< HEAD
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
+=======
+from ...labelling.settings import EngineSettings, is_physics
+from .analyses import INSTALLED, AnalysisOfFile
+>>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 
 _LONG_TEXT = 500
 
@@ -57,7 +62,7 @@ class Rule:
 _FIXED = Rule(Effect.FIXED)
 _FREE = Rule(Effect.FREE)
 
-# One word stands for a key with all below it, unless a longer line says otherwise; * is any name.
+# One word stands for a key with all below it, unless a longer line says otherwise; an analysis tells its own.
 RULES: Mapping[str, Rule] = {
     "name": _FIXED,
     # A path: what counts is the structure that it names, which is compared as such.
@@ -82,18 +87,6 @@ RULES: Mapping[str, Rule] = {
     "stop": _FREE,
     "max_core_hours": _FREE,
     "analyses": Rule(Effect.FIXED, Stage.ANALYSES),
-    "analyses.conductivity.temperatures_K": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.conductivity.length_ps": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.conductivity.replicas": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.conductivity.models": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.conductivity.lengths": Rule(Effect.FREE, Stage.ANALYSES),
-    "analyses.conductivity.transport": Rule(Effect.FREE, Stage.ANALYSES),
-    "analyses.energy_volume.reference": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.barriers.reference": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.frenkel.reference": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.frenkel.axes": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.vacancy.reference": Rule(Effect.MORE, Stage.ANALYSES),
-    "analyses.vacancy.sites": Rule(Effect.MORE, Stage.ANALYSES),
 }
 WHOLE_ANALYSIS = Rule(Effect.FREE, Stage.ANALYSES)
 """An analysis that is added is made, and one that is taken out is made no more; its results stay."""
@@ -105,11 +98,23 @@ def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
         return _FREE if key[1] in _harmless(engine) else _FIXED
     if key[:1] == ("analyses",) and len(key) == 2:
         return WHOLE_ANALYSIS
+    if key[:1] == ("analyses",) and len(key) > 2 and key[1] in INSTALLED:
+        return _rule_of_analysis(INSTALLED.get(key[1]), key[2:])
     for length in range(len(key), 0, -1):
         found = RULES.get(".".join(key[:length]))
         if found is not None:
             return found
     return _FIXED
+
+
+def _rule_of_analysis(analysis: AnalysisOfFile, key: tuple[str, ...]) -> Rule:
+    for length in range(len(key), 0, -1):
+        name = ".".join(key[:length])
+        if name in analysis.grows:
+            return Rule(Effect.MORE, Stage.ANALYSES)
+        if name in analysis.free:
+            return Rule(Effect.FREE, Stage.ANALYSES)
+    return RULES["analyses"]
 
 
 @functools.cache

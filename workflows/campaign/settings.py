@@ -11,13 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from ...analysis.barriers.bands import BarrierSettings
-from ...analysis.conductivity.settings import ConductivitySettings
-from ...analysis.defects.formation import FrenkelSettings, VacancySettings
-from ...analysis.energy_volume.curves import EnergyVolumeSettings
-from ...analysis.locality.curves import LocalitySettings
 from ...fitting.electrostatics.charges import ChargeFitSettings
 from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
 from ...labelling.common_settings import CommonSettings
@@ -28,7 +23,9 @@ from ...sampling.lithium_monte_carlo import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.relaxation import RelaxationSettings
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
+from .analyses import AnalysesSection, no_analyses
 from .problems import CampaignInconsistency, Problem
+from .section import Section
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 
@@ -48,12 +45,6 @@ Budget = Annotated[
 ]
 ChargeCriterion = Literal["locality", "error"]
 InitialKPoints = Literal["gamma", "reference"]
-
-
-class Section(BaseModel):
-    """Frozen, no unknown keys, no infinite numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InitialMolecularDynamics(Section):
@@ -294,26 +285,11 @@ class Stop(Section):
     )
 
 
-class Analyses(Section):
-    """What the final models are asked; ``{}`` is an analysis with its defaults, a missing one is not made."""
-
-    locality: LocalitySettings | None = Field(None, description="How far forces reach: is a short range enough?")
-    energy_volume: EnergyVolumeSettings | None = Field(None, description="Energy against volume, bulk modulus")
-    conductivity: ConductivitySettings | None = Field(
-        None, description="Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
-    )
-    barriers: BarrierSettings | None = Field(None, description="Hops of the mobile ion and the barriers on their paths")
-    frenkel: FrenkelSettings | None = Field(None, description="Frenkel pairs, without and with an electric field")
-    vacancy: VacancySettings | None = Field(None, description="Neutral vacancies of the mobile ion")
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """Names of the analyses that the campaign makes."""
-        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
-
-
 class Campaign(Section):
     """From a crystal structure to converged potentials."""
+
+    # Kinds that have a section are looked up when the first file is read, by when everything is imported.
+    model_config = ConfigDict(defer_build=True)
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$",
@@ -365,7 +341,9 @@ class Campaign(Section):
         description="Core hours after which the campaign pauses and says so: of all together, or by engine and kind of "
         "work, e.g. {aims: 4000, fit: 200}; nothing: no limit (h)",
     )
-    analyses: Analyses = Field(Analyses(), description="Analyses with the final models; {} makes one with its defaults")
+    analyses: AnalysesSection = Field(
+        default_factory=no_analyses, description="Analyses with the final models; {} makes one with its defaults"
+    )
 
     @property
     def charge_criterion(self) -> ChargeCriterion | None:

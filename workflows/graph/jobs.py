@@ -58,7 +58,7 @@ class Job:
             "_priority": self.priority,
             "campaign": self.parameters.campaign,
             "generation": self.parameters.generation,
-            "kind": self.task._fw_name.removeprefix("ionloop."),
+            "kind": self.task.kind(),
             "key": self.key,
         }
         if self.runs_after_failures:

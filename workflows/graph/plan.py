@@ -16,6 +16,7 @@ from ...tasks.results import CHARGES
 from ..campaign.change_log import change_log
 from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.settings import Campaign
+from ..campaign.stored import installed_campaign
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,12 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
         If its reference engine is not installed here.
     """
     record = store.campaigns[name]
+<<<<<<< HEAD
     ENGINES.get(str(record.settings["reference"]["engine"]))
     campaign = Campaign.model_validate(record.settings)
+=======
+    campaign = installed_campaign(record.settings)
+>>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
     first = change_log(store, name).reference
     return Plan(
         campaign,

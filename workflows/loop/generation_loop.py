@@ -31,9 +31,9 @@ from ...tasks.initial import (
 from ...tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
 from ...tasks.locality import FitChargesParameters
 from ...tasks.sample import SAMPLED, SampleParameters, SampleTask, SelectParameters, SelectTask, trajectory_identifier
-from ..analyses import chosen_analyses
 from ..analyses.base import AnalysisPlan
-from ..analyses.locality import charge_fit_jobs
+from ..analyses.locality.graph import charge_fit_jobs
+from ..analyses.registry import chosen_analyses
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Graph, Job, missing_part

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from ...tasks.all_tasks import TASKS
 from ..campaign.problems import ABSENT, CampaignFileError, CampaignInconsistency, Key, Problem, closest
 from ..campaign.validation import key_in_data, value_at
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
+from ..loop.task_registry import job_tasks
 
 SchedulerName = Literal["slurm", "pbs", "lsf"]
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
@@ -38,7 +38,7 @@ Word = Annotated[str, Field(pattern=_WORD)]
 
 def task_kinds() -> tuple[str, ...]:
     """Return the kinds of job that a campaign can have, as its jobs' specifications name them."""
-    return tuple(sorted(task._fw_name.removeprefix("ionloop.") for task in TASKS))
+    return tuple(sorted(task.kind() for task in job_tasks().values()))
 
 
 def _single_line(text: str) -> str:

@@ -36,9 +36,10 @@ from ...store.records import (
     TrajectoryRecord,
 )
 from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
-from ..analyses import ANALYSES
-from ..analyses.locality import locality_bounds
+from ..analyses.locality.report import locality_bounds
+from ..analyses.registry import ANALYSES
 from ..analyses.sections import ReportSection
+from ..campaign.stored import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
@@ -205,10 +206,17 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
         not_compared=_not_compared(results),
         force_bounds=locality_bounds(store, record.id),
         sections=(
-            *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES)),
+            *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES.kinds)),
+            *(_not_installed(name) for name in analyses_not_installed(record.settings)),
             *study_sections(store, record.id),
         ),
     )
+
+
+def _not_installed(name: str) -> ReportSection:
+    title = name.replace("_", "-")
+    text = f"The analysis {name} is not installed here: its results are in the store, and nothing here can show them."
+    return ReportSection(f"not-installed-{title}", title, text)
 
 
 def _not_compared(results: list[ResultRecord]) -> dict[str, str]:

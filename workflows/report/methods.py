@@ -6,9 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ...core.citations import Citation
+<<<<<<< HEAD
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
+=======
+>>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 from ...sampling.selections.registry import SELECTIONS
+from ..analyses.registry import chosen_analyses
 from ..campaign.settings import Campaign
 
 _REFERENCE = re.compile(
@@ -18,20 +22,25 @@ _ACCENTS = str.maketrans({"á": "{\\'a}", "é": "{\\'e}", "ó": "{\\'o}", "ö": 
 
 
 def bibtex(citations: Sequence[Citation]) -> str:
-    """Return the works as BibTeX entries; the keys are what they are cited for."""
+    """Return the works as BibTeX entries; the keys are what they are cited for.
+
+    A reference that is not AUTHORS, JOURNAL YEAR, VOLUME, PAGES becomes a note, as it stands.
+    """
     return "\n\n".join(_entry(citation) for citation in citations)
 
 
 def _entry(citation: Citation) -> str:
+    key = re.sub(r"\W+", "-", citation.what.lower()).strip("-")
     found = _REFERENCE.fullmatch(citation.reference)
+    doi = [f"  doi = {{{citation.doi}}}"] if citation.doi else []
     if found is None:
-        raise ValueError(f"the reference of {citation.what} is not AUTHORS, JOURNAL YEAR, VOLUME, PAGES")
+        note = f"  note = {{{citation.what}: {citation.reference}}}".translate(_ACCENTS)
+        return "\n".join([f"@misc{{{key},", *(f"{line}," for line in [note, *doi]), "}"])
     fields = found.groupdict()
     authors = re.sub(r" et al\.$", ", others", fields["author"])
     fields["author"] = " and ".join(authors.split(", "))
     lines = [f"  {name} = {{{value.translate(_ACCENTS)}}}," for name, value in fields.items()]
-    key = re.sub(r"\W+", "-", citation.what.lower()).strip("-")
-    return "\n".join([f"@article{{{key},", *lines, f"  doi = {{{citation.doi}}}", "}"])
+    return "\n".join([f"@article{{{key},", *lines, *doi, "}"])
 
 
 def methods_paragraph(campaign: Campaign, formula: str, versions: Mapping[str, str]) -> str:
@@ -143,9 +152,14 @@ def _loop(campaign: Campaign) -> str:
 
 
 def _analyses(campaign: Campaign) -> str:
-    chosen = campaign.analyses.chosen
-    names = ", ".join(name.replace("_", "-") for name in chosen)
-    return f"Analyses with the final models: {names}, with the settings listed in this report." if chosen else ""
+    chosen = list(chosen_analyses(campaign))
+    if not chosen:
+        return ""
+    names = ", ".join(analysis.name.replace("_", "-") for analysis in chosen)
+    told = [analysis.methods(analysis.settings(campaign)) for analysis in chosen]
+    return " ".join(
+        [f"Analyses with the final models: {names}, with the settings listed in this report.", *filter(None, told)]
+    )
 
 
 def _software(versions: Mapping[str, str]) -> str:

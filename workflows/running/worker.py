@@ -34,14 +34,14 @@ from ...store.connection import Store
 from ...store.jobs.hearts import HEARTBEAT_S
 from ...store.retrying import StoreUnreachable
 from ...tasks.context import TaskContext, task_context
-from ..loop.task_registry import admit_registered_tasks
+from ..loop.task_registry import admit_registered_tasks, resumable_kinds
 from ..queue.schedulers.contract import QueueState
 from ..submission.continuation import is_remaking
 from ..submission.holds import Hold, all_controls, charge, control_of, enforce_budget
 from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts
 from .job_logs import own_log
 from .lost_jobs import Loss, busy_pause_s, put_back, put_back_as_busy, recover_lost_jobs
-from .worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, job_queries
+from .worker_limits import WorkerLimits, admitted_kinds, job_queries
 
 SERVER_PATIENCE_S = 12 * 3600.0
 """How long a worker with finished work waits for a server that is away."""
@@ -83,7 +83,7 @@ class CurrentJob:
     @property
     def is_resumable(self) -> bool:
         """Whether another worker carries on where this one stops."""
-        return self.kind in RESUMABLE_KINDS
+        return self.kind in resumable_kinds()
 
 
 def current_job(firework: Firework, launch: int) -> CurrentJob:

@@ -12,20 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from ...core.errors import IonloopError
+from ..loop.task_registry import resumable_kinds
 from ..queue.schedulers.commands import run_command
 from ..submission.holds import Control
-
-RESUMABLE_KINDS = frozenset(
-    {
-        "barrier-band",
-        "conductivity-run",
-        "defect-field-branch",
-        "initial-molecular-dynamics",
-        "locality-centre",
-        "sample",
-    }
-)
-"""Kinds that carry on from their last frame, image, field or displacement on disk wherever they were stopped."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,7 @@ def admitted_kinds(limits: WorkerLimits, moment: float, *, fresh: bool) -> froze
         return frozenset()
     if fresh or left_s >= limits.longest_s:
         return limits.kinds
-    return RESUMABLE_KINDS if limits.kinds is None else limits.kinds & RESUMABLE_KINDS
+    return resumable_kinds() if limits.kinds is None else limits.kinds & resumable_kinds()
 
 
 def job_queries(

@@ -31,7 +31,7 @@ from ...store.identifiers import identifier
 from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
 from ...store.records import ResultRecord
 from ...store.reference_guard import allowed_versions, check_one_setting
-from ..analyses.conductivity import show
+from ..analyses.conductivity.report import show
 from ..analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
 DATA_SIZE = "data-size"

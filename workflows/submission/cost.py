@@ -22,9 +22,9 @@ from ...fitting.preflight import (
     estimate_cost,
 )
 from ...fitting.settings import GapSettings
-from ..analyses import chosen_analyses
 from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
-from ..analyses.locality import charge_fit_cost
+from ..analyses.locality.graph import charge_fit_cost
+from ..analyses.registry import chosen_analyses
 from ..campaign.settings import Campaign
 
 BYTES_PER_REAL = 8

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ase import Atoms
 
 from ...fitting.settings import Regularisation
-from ..analyses import chosen_analyses
-from ..analyses.locality import charge_fit_problems
+from ..analyses.locality.graph import charge_fit_problems
+from ..analyses.registry import chosen_analyses
 from ..campaign.charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
 from ..campaign.problems import Problem
 from ..campaign.settings import Campaign

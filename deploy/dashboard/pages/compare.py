@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, request, url_for
 from ....analysis.figures import COMPARED_COLOURS
 from ....store.queries.record_tables import value_columns
 from ....store.records import ResultRecord
-from ....workflows.report.comparisons import COMPARISONS, TOLD_BY, looks, series_names
+from ....workflows.report.comparisons import TOLD_BY, comparisons, looks, series_names
 from ..asking import text_of
 from ..charts import Chart, compared_element_chart, compared_learning_charts
 from ..snapshot import ERRORS, NEW, Snapshot
@@ -23,8 +23,6 @@ MOST_COMPARED: Final = len(COMPARED_COLOURS)
 MOST_CAMPAIGNS: Final = 5
 MOST_VALUES: Final = 60
 ACROSS: Final = {"models": "models", "generations": "generations", "campaigns": "campaigns"}
-KINDS: Final = (ERRORS, *COMPARISONS)
-"""Kinds of results that have a figure, in the order of a page."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,10 @@ def compare_page(snapshot: Snapshot, asked: Asked) -> dict[str, Any]:
 
 
 def _kinds_of(records: Sequence[ResultRecord]) -> list[str]:
+    """Return the kinds of these results: first those that have a figure, in the order of a page."""
     found = dict.fromkeys(one.kind for one in records)
-    return [*(kind for kind in KINDS if kind in found), *(kind for kind in found if kind not in KINDS)]
+    with_figure = [kind for kind in (ERRORS, *comparisons()) if kind in found]
+    return list(dict.fromkeys([*with_figure, *found]))
 
 
 def chosen_results(snapshot: Snapshot, asked: Asked) -> list[ResultRecord]:
@@ -145,7 +145,7 @@ def results_of_campaign(snapshot: Snapshot, name: str) -> Iterator[ResultRecord]
     found = [
         one
         for one in snapshot.results_of.get(name, ())
-        if one.kind in COMPARISONS or (one.kind == ERRORS and one.values.get("subset") == NEW)
+        if one.kind in comparisons() or (one.kind == ERRORS and one.values.get("subset") == NEW)
     ]
     last = {kind: max(one.generation for one in found if one.kind == kind) for kind in {one.kind for one in found}}
     recent = [one for one in found if one.generation == last[one.kind]]

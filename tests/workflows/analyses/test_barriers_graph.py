@@ -20,8 +20,9 @@ from ionloop.tasks.barriers import BAND_KIND, BARRIER_KIND, POINTS_KIND
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.hops import ENDS_KIND, HOPS_KIND
 from ionloop.tasks.sample import trajectory_identifier
-from ionloop.workflows.analyses import barriers as barrier_graph
-from ionloop.workflows.analyses.barriers import BARRIERS, barrier_cost, barrier_jobs, barrier_section, slots
+from ionloop.workflows.analyses.barriers import graph as barrier_graph
+from ionloop.workflows.analyses.barriers.graph import barrier_cost, barrier_jobs, slots
+from ionloop.workflows.analyses.barriers.report import barrier_section
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import load_plan
@@ -335,7 +336,6 @@ def test_costs_count_every_slot(small):
     assert cost.model_atoms == 42
     larger = barrier_cost(SETTINGS.model_copy(update={"supercell": (1, 2, 1), "reference": "none"}), 2, 42)
     assert (larger.reference_evaluations, larger.reference_atoms, larger.model_atoms) == (0, 0, 84)
-    assert BARRIERS.name == "barriers"
 
 
 def test_a_campaign_without_results_has_no_section(small):

@@ -16,13 +16,8 @@ from ionloop.tasks import conductivity as conductivity_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND
 from ionloop.workflows.analyses.base import AnalysisPlan
-from ionloop.workflows.analyses.conductivity import (
-    CONDUCTIVITY,
-    conductivity_cost,
-    conductivity_jobs,
-    conductivity_problems,
-    conductivity_section,
-)
+from ionloop.workflows.analyses.conductivity.graph import conductivity_cost, conductivity_jobs, conductivity_problems
+from ionloop.workflows.analyses.conductivity.report import conductivity_section
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import load_plan
 
@@ -200,7 +195,6 @@ def test_costs_and_problems(small):
     [problem] = conductivity_problems(campaign, misnamed, crystal)
     assert (problem.key[-1], problem.allowed) == ("framework", "Li | P | S")
     assert "names Cl" in problem.message
-    assert CONDUCTIVITY.name == "conductivity"
 
 
 def test_settings_that_make_no_sense_are_refused():

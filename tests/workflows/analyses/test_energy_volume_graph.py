@@ -12,12 +12,8 @@ from ionloop.tasks import energy_volume as energy_volume_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.energy_volume import CURVE_KIND, POINT_KIND
 from ionloop.workflows.analyses.base import AnalysisPlan
-from ionloop.workflows.analyses.energy_volume import (
-    ENERGY_VOLUME,
-    energy_volume_cost,
-    energy_volume_jobs,
-    energy_volume_section,
-)
+from ionloop.workflows.analyses.energy_volume.graph import energy_volume_cost, energy_volume_jobs
+from ionloop.workflows.analyses.energy_volume.report import energy_volume_section
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import load_plan
 
@@ -162,7 +158,6 @@ def test_costs_count_what_the_reference_is_asked_for():
     assert single.model_evaluations > 2 * SETTINGS.points
     rigid = energy_volume_cost(SETTINGS.model_copy(update={"relax_ions": False}), 2, 42)
     assert rigid.model_evaluations == 2 * SETTINGS.points
-    assert ENERGY_VOLUME.name == "energy_volume"
 
 
 def test_a_campaign_without_results_has_no_section(small):

@@ -19,19 +19,17 @@ from ionloop.tasks.base import JobFailed
 from ionloop.tasks.locality import LOCALITY_KIND
 from ionloop.tasks.results import CHARGES
 from ionloop.workflows.analyses.base import AnalysisPlan
-from ionloop.workflows.analyses.locality import (
+from ionloop.workflows.analyses.locality.graph import (
     CHARGE_FIT,
     charge_fit_cost,
     charge_fit_jobs,
     charge_fit_problems,
-    locality_bounds,
     locality_cost,
     locality_jobs,
     locality_problems,
-    locality_section,
-    model_cutoff_A,
-    result_of,
 )
+from ionloop.workflows.analyses.locality.kind import LOCALITY
+from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoff_A, result_of
 from ionloop.workflows.campaign.charges import slater_exponent
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
@@ -297,7 +295,7 @@ def test_what_does_not_fit_the_structure_is_a_problem(small):
     atoms = plan_of(small).atoms
     wrong = {"radii_A": [3.0, 6.0], "supercell": [1, 1, 1]}
     campaign = Campaign.model_validate(small.settings(analyses={"locality": wrong}))
-    (problem,) = locality_problems(campaign, atoms)
+    (problem,) = locality_problems(campaign, LOCALITY.settings(campaign), atoms)
     assert problem.key == ("analyses", "locality", "supercell")
     assert "take [2, 2, 2]" in problem.message
     baseline = {"charges": "fit", "charge_fit": {"radius_A": 5.0, "supercell": [1, 1, 1], "transferable": True}}

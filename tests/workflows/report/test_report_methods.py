@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from ionloop.core.citations import Citation
+from ionloop.workflows.analyses.registry import ANALYSES
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.report.methods import bibtex, methods_paragraph
-from ionloop.workflows.report.text import CITATIONS, Citation
+from ionloop.workflows.report.text import CITATIONS
 
 MINIMAL = {"name": "demo", "structure": "li7p3s11"}
 
@@ -46,8 +48,9 @@ def test_a_short_range_model_has_no_baseline():
 
 
 def test_every_work_becomes_an_entry_with_all_fields():
-    entries = bibtex(CITATIONS).split("\n\n")
-    assert len(entries) == len(CITATIONS)
+    works = [*CITATIONS, *(one for analysis in ANALYSES.kinds for one in analysis.citations)]
+    entries = bibtex(works).split("\n\n")
+    assert len(entries) == len(works)
     keys = [re.match(r"@article{([\w-]+),", entry).group(1) for entry in entries]
     assert len(set(keys)) == len(keys)
     for entry in entries:
@@ -57,6 +60,6 @@ def test_every_work_becomes_an_entry_with_all_fields():
     assert "A. Jain and others" in bibtex(CITATIONS)
 
 
-def test_a_reference_of_another_form_is_told():
-    with pytest.raises(ValueError, match="AUTHORS"):
-        bibtex([Citation("x", "Somebody, somewhere", "10.1/1")])
+def test_a_reference_of_another_form_is_a_note():
+    entry = bibtex([Citation("My code", "Somebody, https://example.org")])
+    assert entry == "@misc{my-code,\n  note = {My code: Somebody, https://example.org},\n}"

@@ -13,11 +13,12 @@ from ionloop.core.processes import process_name
 from ionloop.core.states import State
 from ionloop.sampling.trajectory import read_frames
 from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.loop.task_registry import resumable_kinds
 from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, queue_jobs, reconcile, settled_facts
 from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState
 from ionloop.workflows.running.job_logs import lines_about
 from ionloop.workflows.running.lost_jobs import Loss, losses_by_cause, put_back, recover_lost_jobs
-from ionloop.workflows.running.worker_limits import RESUMABLE_KINDS, WorkerLimits, admitted_kinds, end_of_allocation
+from ionloop.workflows.running.worker_limits import WorkerLimits, admitted_kinds, end_of_allocation
 from ionloop.workflows.watching.ledger import failures, group_failures
 from ionloop.workflows.watching.status import campaign_status
 
@@ -192,7 +193,7 @@ def test_near_its_end_a_worker_takes_only_what_fits_or_can_carry_on_elsewhere(mo
 def test_without_a_choice_of_kinds_all_are_taken_and_near_the_end_the_resumable():
     anything = WorkerLimits(ends_at=1000.0, margin_s=100.0, longest_s=300.0)
     assert admitted_kinds(anything, 0.0, fresh=False) is None
-    assert admitted_kinds(anything, 700.0, fresh=False) == RESUMABLE_KINDS
+    assert admitted_kinds(anything, 700.0, fresh=False) == resumable_kinds()
     assert admitted_kinds(WorkerLimits(), 1e12, fresh=False) is None
 
 

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 
 from ase import Atoms
 
-from ...analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
-from ...analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
-from ...core.errors import InputError
-from ...store.identifiers import derive_seed
-from ...tasks.base import IonloopTask, TaskParameters
-from ...tasks.defect_results import (
-    FRENKEL_KIND,
-    VACANCY_KIND,
+from ....analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
+from ....analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
+from ....core.errors import InputError
+from ....store.identifiers import derive_seed
+from ....tasks.base import IonloopTask, TaskParameters
+from ....tasks.defect_results import (
     FrenkelFieldParameters,
     FrenkelFieldTask,
     FrenkelParameters,
@@ -21,7 +19,7 @@ from ...tasks.defect_results import (
     VacancyParameters,
     VacancyTask,
 )
-from ...tasks.defects import (
+from ....tasks.defects import (
     DefectRelaxationParameters,
     DefectRelaxationTask,
     DefectSinglePointParameters,
@@ -31,13 +29,12 @@ from ...tasks.defects import (
     MetalParameters,
     MetalTask,
 )
-from ...tasks.results import REFERENCE
-from ..campaign.charges import UnknownChargesError, baseline_settings, cell_charge
-from ..campaign.problems import Problem
-from ..campaign.settings import Campaign
-from ..graph.jobs import Job
-from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
-from .defect_sections import frenkel_section, vacancy_section
+from ....tasks.results import REFERENCE
+from ...campaign.charges import UnknownChargesError, baseline_settings, cell_charge
+from ...campaign.problems import Problem
+from ...campaign.settings import Campaign
+from ...graph.jobs import Job
+from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 
 EVALUATIONS_PER_RELAXATION = 200
 """Evaluations that relaxing the ions around a defect takes, estimated."""
@@ -316,27 +313,3 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
             f"needs a neutral cell; the baseline's charges add up to {total:+.4g} e",
             related=(("baseline", "charges"),),
         )
-
-
-def _frenkel_settings(campaign: Campaign) -> FrenkelSettings:
-    return campaign.analyses.frenkel or FrenkelSettings()
-
-
-def _vacancy_settings(campaign: Campaign) -> VacancySettings:
-    return campaign.analyses.vacancy or VacancySettings()
-
-
-FRENKEL = Analysis(
-    name=FRENKEL_KIND,
-    jobs=lambda plan: frenkel_jobs(plan, _frenkel_settings(plan.campaign)),
-    cost=lambda campaign, atoms: frenkel_cost(_frenkel_settings(campaign), campaign.models, len(atoms)),
-    problems=lambda campaign, atoms: frenkel_problems(campaign, atoms, _frenkel_settings(campaign)),
-    section=frenkel_section,
-)
-VACANCY = Analysis(
-    name=VACANCY_KIND,
-    jobs=lambda plan: vacancy_jobs(plan, _vacancy_settings(plan.campaign)),
-    cost=lambda campaign, atoms: vacancy_cost(_vacancy_settings(campaign), campaign.models, len(atoms)),
-    problems=lambda campaign, atoms: (),
-    section=vacancy_section,
-)

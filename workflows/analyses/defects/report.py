@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...analysis.defects.figures import FieldCurve, SeparationPoints, field_figure, separation_figure
-from ...analysis.figures import model_name
-from ...store.connection import Store
-from ...store.records import ResultRecord
-from ...tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
-from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from ....analysis.defects.figures import FieldCurve, SeparationPoints, field_figure, separation_figure
+from ....analysis.figures import model_name
+from ....store.connection import Store
+from ....store.records import ResultRecord
+from ....tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
+from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 _ORDER = ("gap", "es-gap")
 MAX_FIELD_FIGURES = 6

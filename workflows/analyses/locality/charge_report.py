@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...analysis.figures import model_name
-from ...analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
-from ...fitting.electrostatics.charge_errors import ChargesByError, ErrorCurve
-from ...fitting.electrostatics.charges import FittedCharges, ScaleCurve
-from ...store.records import ResultRecord
-from ...tasks.results import REFERENCE
-from .sections import Block, FigureBlock, TableBlock
+from ....analysis.figures import model_name
+from ....analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
+from ....fitting.electrostatics.charge_errors import ChargesByError, ErrorCurve
+from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
+from ....store.records import ResultRecord
+from ....tasks.results import REFERENCE
+from ..sections import Block, FigureBlock, TableBlock
 
 MILLI = 1000.0
 

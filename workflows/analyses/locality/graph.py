@@ -7,26 +7,18 @@ from typing import Any
 
 from ase import Atoms
 
-from ...analysis.figures import model_name
-from ...analysis.locality.curves import (
-    OVERALL,
+from ....analysis.locality.curves import (
     Centre,
-    LocalityBound,
-    LocalityResult,
     LocalitySettings,
     choose_centres,
     locality_cell,
     smallest_supercell,
 )
-from ...analysis.locality.figures import charge_scale_figure, locality_figure
-from ...core.errors import InputError
-from ...fitting.electrostatics.charges import ChargeFitSettings, FittedCharges, ScaleCurve
-from ...fitting.settings import GapSettings
-from ...store.connection import Store
-from ...store.identifiers import derive_seed
-from ...store.records import ResultRecord
-from ...tasks.charges import ERROR_CRITERION, FitChargesToErrorTask
-from ...tasks.locality import (
+from ....core.errors import InputError
+from ....fitting.electrostatics.charges import ChargeFitSettings
+from ....store.identifiers import derive_seed
+from ....tasks.charges import FitChargesToErrorTask
+from ....tasks.locality import (
     LOCALITY_KIND,
     CentreParameters,
     FitChargesParameters,
@@ -36,6 +28,7 @@ from ...tasks.locality import (
     LocalityTask,
     LocalityTest,
 )
+<<<<<<< HEAD
 from ...tasks.results import CHARGES, REFERENCE, Potential
 from ..campaign.charges import UnknownChargesError, formal_charges, slater_exponent
 from ..campaign.problems import Problem
@@ -46,6 +39,16 @@ from ..graph.plan import Plan
 from .base import PRIORITY, Analysis, AnalysisCost, AnalysisPlan
 from .charge_sections import by_error_summary, trade_off_blocks
 from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+=======
+from ....tasks.results import REFERENCE, Potential
+from ...campaign.charges import UnknownChargesError, formal_charges, slater_exponent
+from ...campaign.problems import Problem
+from ...campaign.settings import Campaign
+from ...graph.charge_jobs import charge_error_parameters
+from ...graph.jobs import Job
+from ...graph.plan import Plan
+from ..base import PRIORITY, AnalysisCost, AnalysisPlan
+>>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 
 CHARGE_FIT_PRIORITY = 65
 """Before labels and fits: the first ES-GAP waits for the charges."""
@@ -226,9 +229,10 @@ def _cell_problems(
         yield Problem(key, f"does not do: {error}", value=value, related=(other,))
 
 
-def locality_problems(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
+def locality_problems(campaign: Campaign, settings: LocalitySettings, atoms: Atoms) -> Iterator[Problem]:
     """Yield what in ``analyses.locality`` does not fit the structure."""
     key = ("analyses", LOCALITY_KIND)
+<<<<<<< HEAD
     yield from _cell_problems((*key, "radii_A"), (*key, "supercell"), _settings(campaign), atoms)
 
 
@@ -441,3 +445,6 @@ LOCALITY = Analysis(
     problems=locality_problems,
     section=locality_section,
 )
+=======
+    yield from _cell_problems((*key, "radii_A"), (*key, "supercell"), settings, atoms)
+>>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)

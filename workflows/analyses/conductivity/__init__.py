@@ -1,0 +1,1 @@
+"""Diffusivity, conductivity and Haven ratio from long trajectories."""

@@ -1,0 +1,73 @@
+"""The analysis of conductivity, as a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from ....analysis.conductivity.settings import ConductivitySettings
+from ..base import Analysis, AnalysisCost, AnalysisPlan
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ....store.connection import Store
+    from ....tasks.base import IonloopTask
+    from ...campaign.problems import Problem
+    from ...campaign.settings import Campaign
+    from ...graph.jobs import Job
+    from ..comparison import Comparison
+    from ..sections import ReportSection
+
+
+class Conductivity(Analysis[ConductivitySettings]):
+    """Long trajectories with a campaign's final models, and what they say of diffusion and conduction."""
+
+    name = "conductivity"
+    rank = 30
+    description = "Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
+    settings_type = ConductivitySettings
+    grows = ("temperatures_K", "length_ps", "replicas", "models")
+    free = ("lengths", "transport")
+    commands: ClassVar[Mapping[str, str]] = {"conductivity": "ionloop.cli.analyse.conductivity:conductivity"}
+
+    def tasks(self) -> tuple[type[IonloopTask], ...]:
+        from ....tasks.conductivity import ConductivityRunTask, ConductivityTask
+
+        return (ConductivityRunTask, ConductivityTask)
+
+    def jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import conductivity_jobs
+
+        return conductivity_jobs(plan, self.settings(plan.campaign))
+
+    def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
+        from .graph import conductivity_cost
+
+        return conductivity_cost(self.settings(campaign), campaign.models, len(atoms))
+
+    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+        from .graph import conductivity_problems
+
+        return conductivity_problems(campaign, self.settings(campaign), atoms)
+
+    def section(self, store: Store, campaign: str) -> ReportSection | None:
+        from .report import conductivity_section
+
+        return conductivity_section(store, campaign)
+
+    def comparisons(self) -> Mapping[str, Comparison]:
+        from .comparison import COMPARISONS
+
+        return COMPARISONS
+
+    def methods(self, settings: ConductivitySettings) -> str:
+        temperatures = ", ".join(f"{temperature:g}" for temperature in settings.temperatures_K)
+        return (
+            f"Diffusivities and conductivities were taken from {settings.replicas} trajectories of "
+            f"{settings.length_ps:g} ps at each of {temperatures} K, the first {settings.equilibration_ps:g} ps of "
+            "each left out; intervals are those of 95 % confidence."
+        )
+
+
+CONDUCTIVITY = Conductivity()

@@ -1,0 +1,193 @@
+"""What the report says of diffusion and conductivity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ....analysis.conductivity.arrhenius import ArrheniusResult
+from ....analysis.conductivity.diffusion import Estimate
+from ....analysis.conductivity.figures import (
+    ArrheniusSeries,
+    DisplacementSeries,
+    LengthSeries,
+    arrhenius_figure,
+    conductivity_length_figure,
+    displacement_figure,
+)
+from ....analysis.conductivity.transport import ConductivityResult
+from ....analysis.figures import model_name
+from ....core.words import three_digits
+from ....store.connection import Store
+from ....store.records import ResultRecord
+from ....tasks.conductivity import (
+    ARRHENIUS_KIND,
+    CONDUCTIVITY_KIND,
+    ESTIMATE_COLUMNS,
+    result_from_values,
+)
+from ....tasks.results import REFERENCE, known_result, load_arrays
+from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+
+_ORDER = ("gap", "es-gap", REFERENCE)
+_ARRHENIUS_FIELDS = tuple(ArrheniusResult.model_fields)
+
+
+def latest_results(store: Store, campaign: str) -> list[ResultRecord]:
+    """Return the latest conductivity of every potential and temperature, models first."""
+    latest: dict[tuple[str, float], ResultRecord] = {}
+    for record in store.results.find({"campaign": campaign, "kind": CONDUCTIVITY_KIND}):
+        key = (str(record.model_kind), float(record.values["temperature_K"]))
+        if key not in latest or _age(record) > _age(latest[key]):
+            latest[key] = record
+    return sorted(latest.values(), key=lambda record: (_rank(record), record.values["temperature_K"]))
+
+
+def _age(record: ResultRecord) -> tuple[int, Any]:
+    return record.generation, record.created
+
+
+def _rank(record: ResultRecord) -> int:
+    kind = str(record.model_kind)
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+
+
+def conductivity_section(store: Store, campaign: str) -> ReportSection | None:
+    """Return the section of the report: table, displacements, convergence, and Arrhenius where there is a line."""
+    records = [record for record in latest_results(store, campaign) if known_result(store, record.id)]
+    if not records:
+        return None
+    results = [result_from_values(record.values) for record in records]
+    lines = _lines(store, campaign, records)
+    at_K = _shown_temperature(results)
+    shown = [(record, one) for record, one in zip(records, results, strict=True) if one.temperature_K == at_K]
+    curves = [(str(record.model_kind), one, load_arrays(store, record.artefacts["curves"])) for record, one in shown]
+    blocks: list[Block] = [
+        _table(records, results),
+        FigureBlock("displacement", displacement_figure([displacement_series(*one) for one in curves]), _caption(at_K)),
+        FigureBlock(
+            "length",
+            conductivity_length_figure([length_series(kind, arrays) for kind, _, arrays in curves]),
+            f"Tracer conductivity at {at_K:g} K against the length of the {results[0].replicas} trajectories, with its "
+            "95 % band. Open symbols: ions have not moved far enough yet, only the upper end of the band counts.",
+        ),
+    ]
+    if len({one.temperature_K for one in results}) > 1:
+        figure = arrhenius_figure([arrhenius_series(kind, records, results, lines) for kind in _kinds(records)])
+        blocks.append(FigureBlock("arrhenius", figure, "Tracer diffusivities with 95 % intervals; open: extrapolated."))
+    if lines:
+        blocks.append(_arrhenius_table(lines))
+    blocks += [TextBlock(text) for text in _remarks(records, results)]
+    return ReportSection("conductivity", "Conductivity", _summary(records, results), tuple(blocks))
+
+
+def _kinds(records: list[ResultRecord]) -> list[str]:
+    return list(dict.fromkeys(str(record.model_kind) for record in records))
+
+
+def _lines(store: Store, campaign: str, records: list[ResultRecord]) -> dict[str, ArrheniusResult]:
+    """Return the activation energies that belong to these very conductivities, by potential."""
+    current = {record.id for record in records}
+    return {
+        str(record.model_kind): ArrheniusResult.model_validate(
+            {name: record.values[name] for name in _ARRHENIUS_FIELDS}
+        )
+        for record in store.results.find({"campaign": campaign, "kind": ARRHENIUS_KIND})
+        if current.issuperset(record.inputs)
+    }
+
+
+def _shown_temperature(results: list[ConductivityResult]) -> float:
+    """Return the temperature that most potentials have, the highest of them: there displacements are largest."""
+    temperatures = [one.temperature_K for one in results]
+    return max(set(temperatures), key=lambda temperature: (temperatures.count(temperature), temperature))
+
+
+def displacement_series(kind: str, result: ConductivityResult, arrays: dict[str, Any]) -> DisplacementSeries:
+    """Return the displacements that the arrays of a result hold."""
+    window = (result.window_start_ps, result.window_end_ps)
+    return DisplacementSeries(kind, arrays["lags_ps"], arrays["tracer_A2"], arrays["collective_A2"], window)
+
+
+def length_series(kind: str, arrays: dict[str, Any]) -> LengthSeries:
+    """Return the conductivity against length that the arrays of a result hold."""
+    column = {name: arrays["tracer_mS_per_cm"][:, index] for index, name in enumerate(ESTIMATE_COLUMNS)}
+    reliable = arrays["reliable"].astype(bool)
+    return LengthSeries(kind, arrays["length_ps"], column["value"], column["low"], column["high"], reliable)
+
+
+def arrhenius_series(
+    kind: str, records: list[ResultRecord], results: list[ConductivityResult], lines: dict[str, ArrheniusResult]
+) -> ArrheniusSeries:
+    """Return the reliable diffusivities of one potential, with its line if it has one."""
+    chosen = [one for record, one in zip(records, results, strict=True) if record.model_kind == kind and one.reliable]
+    return ArrheniusSeries(
+        kind,
+        tuple(one.temperature_K for one in chosen),
+        tuple(one.diffusivity_A2_per_ps for one in chosen),
+        lines.get(kind),
+    )
+
+
+def _caption(temperature_K: float) -> str:
+    return (
+        f"Mean squared displacement at {temperature_K:g} K, over all time origins, of the ions (solid) and of their "
+        "charge (dashed, divided by Σq²). Strong lines: the lags that are fitted."
+    )
+
+
+def _table(records: list[ResultRecord], results: list[ConductivityResult]) -> TableBlock:
+    rows = [
+        (
+            model_name(str(record.model_kind)),
+            f"{one.temperature_K:g}",
+            f"{one.replicas} × {one.length_ps:g} ps",
+            show(one.diffusivity_A2_per_ps, one.reliable),
+            show(one.tracer_conductivity_mS_per_cm, one.reliable),
+            show(one.collective_conductivity_mS_per_cm, one.reliable),
+            show(one.haven_ratio, one.reliable),
+        )
+        for record, one in zip(records, results, strict=True)
+    ]
+    columns = ("potential", "T, K", "length", "D*, Å²/ps", "σ tracer, mS/cm", "σ collective, mS/cm", "Haven ratio")
+    return TableBlock(columns, rows, "In brackets: 95 % intervals. Formal charges. ≤: upper bound, no diffusion seen.")
+
+
+def _arrhenius_table(lines: dict[str, ArrheniusResult]) -> TableBlock:
+    rows = [
+        (
+            model_name(kind),
+            show(line.activation_energy_eV),
+            f"{line.extrapolated_temperature_K:g}",
+            show(line.extrapolated_conductivity_mS_per_cm),
+        )
+        for kind, line in lines.items()
+    ]
+    return TableBlock(("potential", "activation energy, eV", "T, K", "σ extrapolated, mS/cm"), rows)
+
+
+def show(estimate: Estimate | None, reliable: bool = True) -> str:
+    """Return ``1.23 (1.10 to 1.40)``, the upper bound of what is not reliable, or a dash."""
+    if estimate is None:
+        return "–"
+    if not reliable:
+        return f"≤ {three_digits(estimate.high)}"
+    return f"{three_digits(estimate.value)} ({three_digits(estimate.low)} to {three_digits(estimate.high)})"
+
+
+def _remarks(records: list[ResultRecord], results: list[ConductivityResult]) -> Iterable[str]:
+    for record, one in zip(records, results, strict=True):
+        name = f"{model_name(str(record.model_kind))} at {one.temperature_K:g} K"
+        if record.values["missing_replicas"]:
+            yield f"{name}: {record.values['missing_replicas']} replicas failed or ended early and are left out."
+        for warning in one.warnings:
+            yield f"{name}: {warning}."
+
+
+def _summary(records: list[ResultRecord], results: list[ConductivityResult]) -> str:
+    parts = [
+        f"{model_name(str(record.model_kind))} {show(one.tracer_conductivity_mS_per_cm, one.reliable)} mS/cm at "
+        f"{one.temperature_K:g} K"
+        for record, one in zip(records, results, strict=True)
+    ]
+    return f"Tracer conductivity: {'; '.join(parts)}."

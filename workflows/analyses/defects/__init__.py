@@ -1,0 +1,1 @@
+"""Frenkel pairs, without and in an electric field, and vacancies."""

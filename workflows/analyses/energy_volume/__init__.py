@@ -1,0 +1,1 @@
+"""Energy against volume, and the bulk modulus."""

@@ -1,0 +1,1 @@
+"""How far forces reach, and charges that make them shorter."""

@@ -1,0 +1,224 @@
+"""What the report says of locality and of charges that were fitted to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....analysis.figures import model_name
+from ....analysis.locality.curves import (
+    OVERALL,
+    LocalityBound,
+    LocalityResult,
+)
+from ....analysis.locality.figures import charge_scale_figure, locality_figure
+from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
+from ....fitting.settings import GapSettings
+from ....store.connection import Store
+from ....store.records import ResultRecord
+from ....tasks.charges import ERROR_CRITERION
+from ....tasks.locality import (
+    LOCALITY_KIND,
+)
+from ....tasks.results import CHARGES, REFERENCE
+from ...campaign.stored import stored_campaign
+from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
+from .charge_report import by_error_summary, trade_off_blocks
+
+
+def latest_test(store: Store, campaign: str) -> ResultRecord | None:
+    """Return the campaign's last locality test."""
+    return max(store.results.find({"campaign": campaign, "kind": LOCALITY_KIND}), key=_age, default=None)
+
+
+def latest_charge_fit(store: Store, campaign: str) -> ResultRecord | None:
+    """Return the campaign's last fit of charges to locality."""
+    found = store.results.find({"campaign": campaign, "kind": CHARGES, "values.criterion": LOCALITY_KIND})
+    return max(found, key=_age, default=None)
+
+
+def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
+    """Return the campaign's last fit of charges to ES-GAP's leave-out error."""
+    found = store.results.find({"campaign": campaign, "kind": CHARGES, "values.criterion": ERROR_CRITERION})
+    return max(found, key=_age, default=None)
+
+
+def _age(record: ResultRecord) -> Any:
+    return record.generation, record.created
+
+
+def result_of(record: ResultRecord) -> LocalityResult:
+    """Return the curves that a record of the kind ``locality`` holds."""
+    return LocalityResult.model_validate({name: record.values[name] for name in LocalityResult.model_fields})
+
+
+def model_cutoff_A(gap: GapSettings) -> float:
+    """Return how far a GAP of these settings sees (Å)."""
+    return gap.cutoff_A
+
+
+def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
+    """Return the force error that each kind of model cannot fall below, for the learning curve.
+
+    From the campaign's last locality test, at the cutoff of its models: before the baseline is taken away for GAP,
+    after it for ES-GAP. Empty where there is no test, or its radii do not enclose the cutoff.
+    """
+    record = latest_test(store, campaign)
+    if record is None:
+        return {}
+    settings = stored_campaign(store.campaigns[campaign].settings)
+    cutoff, result = model_cutoff_A(settings.gap), result_of(record)
+    bounds = {
+        kind: result.bound(cutoff, baseline=kind == "es-gap") for kind in settings.models if OVERALL in result.before
+    }
+    return {kind: bound for kind, bound in bounds.items() if bound is not None}
+
+
+def locality_section(store: Store, campaign: str) -> ReportSection | None:
+    """Return the section of the report: locality against radius, the bounds, and the fit of the charges."""
+    test, fit = latest_test(store, campaign), latest_charge_fit(store, campaign)
+    by_error = latest_charges_by_error(store, campaign)
+    if test is None and fit is None and by_error is None:
+        return None
+    summary: list[str] = []
+    blocks: list[Block] = []
+    if test is not None:
+        settings = stored_campaign(store.campaigns[campaign].settings)
+        blocks += _test_blocks(test, model_cutoff_A(settings.gap))
+        summary.append(_test_summary(test, locality_bounds(store, campaign)))
+    if fit is not None:
+        blocks += _fit_blocks(fit)
+        summary.append(_fit_summary(fit))
+    if by_error is not None:
+        blocks += trade_off_blocks(by_error, fit, test)
+        summary.append(by_error_summary(by_error))
+    return ReportSection(LOCALITY_KIND, "Locality and charges", " ".join(summary), tuple(blocks))
+
+
+def _test_summary(record: ResultRecord, bounds: Mapping[str, LocalityBound]) -> str:
+    result = result_of(record)
+    largest = result.radii_A[-1]
+    curve = result.before.get(OVERALL)
+    text = ""
+    if curve is not None:
+        what = "induce a mean force of" if result.protocol == "displacement" else "make the force scatter by"
+        text = (
+            f"Atoms beyond {largest:g} Å {what} {curve.value_eV_per_A[-1]:.3f} ± {curve.error_eV_per_A[-1]:.3f} eV/Å "
+            f"({model_name(result.potential)})"
+        )
+        if result.after is not None:
+            after = result.after[OVERALL]
+            text += f", {after.value_eV_per_A[-1]:.3f} ± {after.error_eV_per_A[-1]:.3f} without the baseline's part"
+        text += "."
+    parts = [
+        f"{bound.force_eV_per_A:.3f} ± {bound.error_eV_per_A:.3f} eV/Å for {model_name(kind)}"
+        for kind, bound in bounds.items()
+    ]
+    if parts:
+        cutoff = next(iter(bounds.values())).cutoff_A
+        text += f" At a cutoff of {cutoff:g} Å force components cannot be predicted better than {', '.join(parts)}."
+    return text.strip()
+
+
+def _test_blocks(record: ResultRecord, cutoff_A: float) -> list[Block]:
+    result, values = result_of(record), record.values
+    if result.protocol == "displacement":
+        how = (
+            f"Mean change of the force on a centre when all atoms farther than r are displaced by "
+            f"{values['displacement_A']:g} Å along each axis (standard deviation), {values['samples']} times"
+        )
+    else:
+        how = (
+            f"Scatter of the force on the centre of a frozen sphere while everything outside moves at "
+            f"{values['temperature_K']:g} K, over {values['samples']} frames"
+        )
+    subtracted = "" if values["charges"] is None else f" Baseline: {_charge_text(values['charges'])}."
+    tested = model_name(result.potential)
+    caption = (
+        f"{how}; {tested}, {result.atoms} atoms. Bands: standard deviation; bars: standard error; dotted: the models' "
+        f"cutoff.{subtracted}"
+    )
+    if result.potential != REFERENCE:
+        caption += f" {tested} stands in for the reference here."
+    rows = [
+        (
+            "all" if symbol == OVERALL else symbol,
+            part,
+            f"{radius:g}",
+            f"{curve.value_eV_per_A[index]:.4f} ± {curve.error_eV_per_A[index]:.4f}",
+            f"{curve.deviation_eV_per_A[index]:.4f}",
+            f"{curve.component_rms_eV_per_A[index]:.4f} ± {curve.component_rms_error_eV_per_A[index]:.4f}",
+            str(curve.centres),
+        )
+        for part, curves in (("before", result.before), ("after", result.after or {}))
+        for symbol, curve in curves.items()
+        for index, radius in enumerate(result.radii_A)
+    ]
+    quantity = "mean, eV/Å" if result.protocol == "displacement" else "σf, eV/Å"
+    blocks: list[Block] = [
+        FigureBlock("radius", locality_figure(result, cutoff_A), caption),
+        TableBlock(
+            ("species", "baseline", "r, Å", quantity, "deviation, eV/Å", "component RMS, eV/Å", "centres"),
+            rows,
+            "before and after the forces of the baseline are taken away; the root-mean-square of a component is the "
+            "lower bound of a model's force error.",
+        ),
+    ]
+    return blocks + _missing(record)
+
+
+def _fit_summary(record: ResultRecord) -> str:
+    fitted = _fitted(record)
+    parts = [
+        f"{symbol} {fitted.charges[symbol]:+.3f} ± {fitted.uncertainties[symbol]:.3f}" for symbol in fitted.charges
+    ]
+    how = "formal charges scaled" if fitted.transferable else "charges free but neutral"
+    return (
+        f"Charges fitted to the reference's locality at {record.values['radius_A']:g} Å ({how}): {', '.join(parts)} e."
+    )
+
+
+def _fit_blocks(record: ResultRecord) -> list[Block]:
+    fitted, values = _fitted(record), record.values
+    curve = ScaleCurve.model_validate(values["curve"])
+    rows = [
+        (
+            symbol,
+            f"{fitted.charges[symbol]:+.4f} ± {fitted.uncertainties[symbol]:.4f}",
+            f"{fitted.before_eV_per_A[symbol]:.4f}",
+            f"{fitted.after_eV_per_A[symbol]:.4f}",
+        )
+        for symbol in fitted.charges
+    ]
+    blocks: list[Block] = [
+        FigureBlock(
+            "charges",
+            charge_scale_figure(curve, values["mobile"], fitted),
+            f"Induced force beyond {values['radius_A']:g} Å that remains when the baseline's charges are "
+            f"{_charge_text(curve.charges)}, scaled. Dotted line and band: the fitted charge of {values['mobile']} "
+            "with its standard deviation; stars: all fitted charges.",
+        ),
+        TableBlock(
+            ("species", "charge, e", "induced force, eV/Å", "with the baseline, eV/Å"),
+            rows,
+            f"± one standard deviation over bootstrap samples of the {values['centres']} centres; forces are "
+            "root-mean-square lengths.",
+        ),
+    ]
+    return blocks + _missing(record)
+
+
+def _fitted(record: ResultRecord) -> FittedCharges:
+    return FittedCharges.model_validate({name: record.values[name] for name in FittedCharges.model_fields})
+
+
+def _missing(record: ResultRecord) -> list[Block]:
+    missing = record.values["missing"]
+    if not missing:
+        return []
+    names = ", ".join(f"{centre['symbol']} {centre['index']}" for centre in missing)
+    return [TextBlock(f"The centres {names} failed and are left out.")]
+
+
+def _charge_text(charges: Mapping[str, float]) -> str:
+    return ", ".join(f"{symbol} {charge:+.3g}" for symbol, charge in charges.items()) + " e"

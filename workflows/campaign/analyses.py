@@ -1,0 +1,108 @@
+"""The section ``analyses`` of the campaign file: a key for every analysis that is installed."""
+
+from __future__ import annotations
+
+import functools
+import keyword
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Protocol
+
+from pydantic import (
+    BaseModel,
+    Field,
+    GetCoreSchemaHandler,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
+from pydantic_core import CoreSchema
+
+from ...core.kinds import OWN_PACKAGE, Registry
+from .section import Section
+
+_TAKEN: Final = {"chosen", "copy", "dict", "json", "schema", "construct", "validate", "from_orm", "parse_obj", "fields"}
+"""Names that the section has for other things."""
+
+
+class AnalysisOfFile(Protocol):
+    """What the campaign file must know of an analysis, and the names of the rest: `ionloop.workflows.analyses.base`."""
+
+    name: str
+    rank: int
+    description: str
+    settings_type: type[BaseModel]
+    grows: tuple[str, ...]
+    free: tuple[str, ...]
+    commands: Any
+    citations: Any
+    tasks: Callable[..., Any]
+    jobs: Callable[..., Any]
+    cost: Callable[..., Any]
+    problems: Callable[..., Any]
+    section: Callable[..., Any]
+    comparisons: Callable[..., Any]
+    methods: Callable[..., Any]
+    settings: Callable[..., Any]
+    chosen_settings: Callable[..., Any]
+
+
+def _what_is_wrong(analysis: AnalysisOfFile) -> str:
+    """Return why an analysis cannot have a key in the campaign file, empty if it can."""
+    name = analysis.name
+    if not name.isidentifier() or keyword.iskeyword(name) or name in _TAKEN or name.startswith(("_", "model_")):
+        return f"{name!r} can be no key of a campaign file: take lower-case letters and _"
+    if not (isinstance(analysis.settings_type, type) and issubclass(analysis.settings_type, BaseModel)):
+        return "its settings_type is no pydantic model"
+    without = [name for name, field in analysis.settings_type.model_fields.items() if field.is_required()]
+    return f"its settings have no default for {', '.join(without)}" if without else ""
+
+
+INSTALLED: Final[Registry[AnalysisOfFile]] = Registry("ionloop.analyses", "analysis", AnalysisOfFile, _what_is_wrong)
+"""The analyses as the campaign file sees them, in its order (`ionloop.workflows.analyses.registry`: all of them)."""
+
+
+class Analyses(Section):
+    """What the final models are asked; ``{}`` is an analysis with its defaults, a missing one is not made.
+
+    The type with the keys is `analyses_type`.
+    """
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of the analyses that the campaign makes."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @model_serializer(mode="wrap")
+    def _without_foreign_nothings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what another package's analysis was not asked: its name means nothing where it is not installed."""
+        return {name: value for name, value in serialise(self).items() if value is not None or name in _own_names()}
+
+
+@functools.cache
+def _own_names() -> frozenset[str]:
+    return frozenset(name for name in INSTALLED.names if INSTALLED.package_of(name)[0] == OWN_PACKAGE)
+
+
+@functools.cache
+def analyses_type() -> type[Analyses]:
+    """Return the section with the analyses that are installed."""
+    fields: dict[str, Any] = {
+        analysis.name: (analysis.settings_type | None, Field(None, description=analysis.description))
+        for analysis in INSTALLED.kinds
+    }
+    return create_model("Analyses", __base__=Analyses, __module__=__name__, __doc__=Analyses.__doc__, **fields)
+
+
+def no_analyses() -> Analyses:
+    """Return the section of a campaign that asks its models nothing."""
+    return analyses_type()()
+
+
+class _Installed:
+    """Validates the section as its type with keys."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(analyses_type())
+
+
+AnalysesSection = Annotated[Analyses, _Installed()]
