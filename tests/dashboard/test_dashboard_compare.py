@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from ionloop.deploy.dashboard.pages.compare import ACROSS, MOST_CAMPAIGNS, MOST_COMPARED
 from ionloop.store.connection import Store
 from ionloop.store.records import ResultRecord
-from ionloop.workflows.report.comparisons import COMPARISONS
+from ionloop.workflows.report.comparisons import comparisons
 
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",
@@ -57,7 +57,7 @@ def of_kind(results: list[ResultRecord], kind: str) -> list[str]:
     return [one.id for one in results if one.kind == kind]
 
 
-@pytest.mark.parametrize("kind", COMPARISONS)
+@pytest.mark.parametrize("kind", comparisons())
 def test_ticked_results_share_a_figure(client: FlaskClient, results: list[ResultRecord], kind: str) -> None:
     chosen = of_kind(results, kind)[:3]
     text = page(client, result=chosen)
@@ -109,7 +109,7 @@ def test_the_page_of_a_result_leads_to_those_like_it(
 
 
 def test_a_result_shows_its_own_figure(client: FlaskClient, results: list[ResultRecord]) -> None:
-    for kind in COMPARISONS:
+    for kind in comparisons():
         assert figures(page(client, "/result", id=of_kind(results, kind)[0])), kind
 
 
@@ -180,7 +180,7 @@ def test_hostile_names_are_shown_as_text(
     odd = hostile.add_result("frenkel", name, 2, values={"slot": name, name: name, "pairs": [{"separation_A": name}]})
     found.append(odd)
     addresses: list[dict[str, Any]] = [{"campaign": [name, "small"]}, {"result": [name, odd.id, found[0].id]}]
-    addresses += [{"result": [one.id for one in found if one.kind == kind]} for kind in COMPARISONS]
+    addresses += [{"result": [one.id for one in found if one.kind == kind]} for kind in comparisons()]
     addresses += [{"like": odd.id, "across": across} for across in ACROSS]
     for query in addresses:
         text = page(client, **query)
