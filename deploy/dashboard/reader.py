@@ -31,7 +31,7 @@ from ...store.retrying import StoreUnreachable
 from ...workflows.analyses.locality.report import locality_bounds
 from ...workflows.analyses.registry import ANALYSES
 from ...workflows.analyses.sections import FigureBlock, ReportSection
-from ...workflows.campaign.stored import analyses_not_installed
+from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.report.data import PARITY, read_parity
 from ...workflows.running.job_logs import job_log, label_log

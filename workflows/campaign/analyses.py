@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import keyword
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Protocol
 
 from pydantic import (
@@ -59,6 +59,16 @@ def _what_is_wrong(analysis: AnalysisOfFile) -> str:
 
 INSTALLED: Final[Registry[AnalysisOfFile]] = Registry("ionloop.analyses", "analysis", AnalysisOfFile, _what_is_wrong)
 """The analyses as the campaign file sees them, in its order (`ionloop.workflows.analyses.registry`: all of them)."""
+
+
+def asked_analyses(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the analyses that a stored campaign asks for, installed here or not."""
+    return tuple(name for name, given in (settings.get("analyses") or {}).items() if given is not None)
+
+
+def analyses_not_installed(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the analyses that a stored campaign asks for and that are not installed here."""
+    return tuple(name for name in asked_analyses(settings) if name not in INSTALLED)
 
 
 class Analyses(Section):

@@ -13,13 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
-<<<<<<< HEAD
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
-=======
-from ...labelling.settings import EngineSettings, is_physics
 from .analyses import INSTALLED, AnalysisOfFile
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 
 _LONG_TEXT = 500
 

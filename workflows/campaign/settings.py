@@ -23,7 +23,7 @@ from ...sampling.lithium_monte_carlo import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.relaxation import RelaxationSettings
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
-from .analyses import AnalysesSection, no_analyses
+from .analyses import AnalysesSection, analyses_not_installed, no_analyses
 from .problems import CampaignInconsistency, Problem
 from .section import Section
 
@@ -417,7 +417,7 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
-    """Return the campaign that a store holds, to be shown: its engine need not be installed here.
+    """Return the campaign that a store holds, to be shown: its engine and analyses need not be installed here.
 
     Raises
     ------
@@ -425,6 +425,10 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
         If the settings are none of this version's.
     """
     reference = stored_settings(settings["reference"])
+    unknown = analyses_not_installed(settings)
+    if unknown:
+        analyses = {name: given for name, given in settings["analyses"].items() if name not in unknown}
+        settings = {**settings, "analyses": analyses}
     if reference.engine in ENGINES:
         return Campaign.model_validate(settings)
     others = {key: value for key, value in settings.items() if key != "reference"}

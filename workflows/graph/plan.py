@@ -13,10 +13,10 @@ from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
 from ...tasks.results import CHARGES
+from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.change_log import change_log
 from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.settings import Campaign
-from ..campaign.stored import installed_campaign
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,13 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     Raises
     ------
     UnknownKind
-        If its reference engine is not installed here.
+        If its reference engine or one of its analyses is not installed here.
     """
     record = store.campaigns[name]
-<<<<<<< HEAD
     ENGINES.get(str(record.settings["reference"]["engine"]))
+    for analysis in asked_analyses(record.settings):
+        INSTALLED.get(analysis)
     campaign = Campaign.model_validate(record.settings)
-=======
-    campaign = installed_campaign(record.settings)
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
     first = change_log(store, name).reference
     return Plan(
         campaign,

@@ -39,7 +39,7 @@ from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARI
 from ..analyses.locality.report import locality_bounds
 from ..analyses.registry import ANALYSES
 from ..analyses.sections import ReportSection
-from ..campaign.stored import analyses_not_installed
+from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status

@@ -6,11 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ...core.citations import Citation
-<<<<<<< HEAD
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
-=======
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 from ...sampling.selections.registry import SELECTIONS
 from ..analyses.registry import chosen_analyses
 from ..campaign.settings import Campaign

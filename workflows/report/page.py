@@ -22,18 +22,14 @@ from ...analysis.errors.figures import magnitude_errors
 from ...analysis.locality.figures import add_locality_bounds
 from ...core.citations import Citation
 from ...core.files import OPEN, atomic_file
-from ...core.citations import Citation
 from ...core.states import State
 from ...core.words import duration, moment, size_text, three_digits
 from ...labelling.registry import ENGINES, stored_settings
 from ...store.connection import Store
 from ..analyses.registry import ANALYSES
 from ..analyses.sections import numeric_columns
-<<<<<<< HEAD
+from ..campaign.analyses import asked_analyses
 from ..campaign.settings import stored_campaign
-=======
-from ..campaign.stored import stored_campaign
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
 from .data import ModelSummary, ReportData, collect, root_mean_square, verdict
 from .methods import bibtex, methods_paragraph
 from .text import CITATIONS
@@ -114,21 +110,14 @@ def settings_yaml(settings: Mapping[str, Any]) -> str:
 
 
 def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
-<<<<<<< HEAD
-    """Return the works that results of a campaign with these settings rest on."""
+    """Return the works that results of a campaign with these settings rest on, each once."""
     used = {"always", *settings.get("models", ())}
-    used |= {name for name, analysis in settings.get("analyses", {}).items() if analysis is not None}
     reference = stored_settings(settings.get("reference", {}))
     of_engine = ENGINES.get(reference.engine).citations(reference) if reference.engine in ENGINES else ()
-    return *(citation for citation in CITATIONS if citation.when in used), *of_engine
-=======
-    """Return the works that results of a campaign with these settings rest on, each once."""
-    used = {"always", str(settings.get("reference", {}).get("engine", "")), *settings.get("models", ())}
-    chosen = {name for name, analysis in settings.get("analyses", {}).items() if analysis is not None}
-    found = [citation for citation in CITATIONS if citation.when in used]
+    chosen = asked_analyses(settings)
     of_analyses = [one for analysis in ANALYSES.kinds if analysis.name in chosen for one in analysis.citations]
-    return tuple({one.what: one for one in (*found, *of_analyses)}.values())
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
+    works = [*(citation for citation in CITATIONS if citation.when in used), *of_engine, *of_analyses]
+    return tuple({one.what: one for one in works}.values())
 
 
 def _all_figures(data: ReportData) -> dict[str, go.Figure]:

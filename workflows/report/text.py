@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-<<<<<<< HEAD
-from ...core import citations
-
-
-@dataclass(frozen=True)
-class Citation(citations.Citation):
-    """A work to cite, and when: always, of a kind of model, of an analysis."""
-=======
 from ...core.citations import Citation
 
 
 @dataclass(frozen=True)
 class CitationWhen(Citation):
-    """A work to cite, and when: always, an engine, a kind of model."""
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
+    """A work to cite, and when: always, of a kind of model."""
 
     when: str = "always"
 
@@ -41,29 +32,7 @@ CITATIONS: tuple[CitationWhen, ...] = (
         "A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 2013, 87, 184115",
         "10.1103/PhysRevB.87.184115",
     ),
-<<<<<<< HEAD
-    Citation(
-        "Locality tests",
-        "V. L. Deringer, G. Csányi, Phys. Rev. B 2017, 95, 094203",
-        "10.1103/PhysRevB.95.094203",
-        "locality",
-    ),
-    Citation(
-        "Climbing nudged elastic band",
-        "G. Henkelman, B. P. Uberuaga, H. Jónsson, J. Chem. Phys. 2000, 113, 9901",
-        "10.1063/1.1329672",
-        "barriers",
-    ),
-    Citation(
-=======
     CitationWhen(
-        "GFN1-xTB",
-        "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 2017, 13, 1989",
-        "10.1021/acs.jctc.7b00118",
-        "gfn1-xtb",
-    ),
-    CitationWhen(
->>>>>>> 2ca0917 (Analyses are kinds: registered by entry points, with settings, tasks, comparison figures, citations and methods of their own)
         "Langevin integrator",
         "B. Leimkuhler, C. Matthews, J. Chem. Phys. 2013, 138, 174102",
         "10.1063/1.4802990",

@@ -21,7 +21,7 @@ from ....tasks.locality import (
     LOCALITY_KIND,
 )
 from ....tasks.results import CHARGES, REFERENCE
-from ...campaign.stored import stored_campaign
+from ...campaign.settings import stored_campaign
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
 
