@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sys
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -403,6 +406,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for suite in SUITES:
             if f"tests/{suite}/" in item.path.as_posix():
                 item.add_marker(suite)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty folder in which all tests run: what one of them leaves does not get into the checkout."""
+    folder = tmp_path_factory.mktemp("workplace")
+    with contextlib.chdir(folder):
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_where_it_is_run(_workplace: Path) -> Iterator[None]:
+    # The last one may have gone elsewhere, as a worker does.
+    os.chdir(_workplace)
+    yield
+    left = sorted(_workplace.iterdir())
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert not left, f"left in the working directory: {', '.join(path.name for path in left)}"
 
 
 @pytest.fixture
