@@ -120,7 +120,7 @@ def json_text(data: dict[str, Any]) -> str:
 
 
 def _print_structures(opened: Store, selection: Selection, limit: int | None) -> None:
-    from ..store.queries.rows import frames
+    from ..store.queries.labelled import frames
 
     result = selection.result
     for frame in frames(opened, replace(result, records=result.records[:limit])):

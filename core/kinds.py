@@ -110,6 +110,8 @@ class Registry(Generic[KindT]):
         UnknownKind
             If none has it, with those that there are; if its package is broken, with the reason.
         """
+        if "_found" not in self.__dict__ and (own := self._own(name)) is not None:
+            return own
         for kind in self.kinds:
             if kind.name == name:
                 return kind
@@ -119,6 +121,12 @@ class Registry(Generic[KindT]):
         close = difflib.get_close_matches(name.lower(), self.names, n=1, cutoff=SIMILARITY)
         meant = f"; did you mean {close[0]}?" if close else ""
         raise UnknownKind(f"unknown {self.noun} {name!r}; installed are {', '.join(self.names)}{meant}")
+
+    def _own(self, name: str) -> KindT | None:
+        """Return the kind of that name if it is ionloop's own: who needs one does not wait for the import of all."""
+        points = (point for point in _entry_points(self.group) if point.name == name)
+        own = next((point for point in points if _package(point) == OWN_PACKAGE), None)
+        return None if own is None else self._load(own)[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self.names

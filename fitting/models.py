@@ -34,9 +34,10 @@ from .cores import subtract_baseline
 from .data_sets import DataSet, write_extxyz
 from .electrostatics.baseline import SlaterEwald
 from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
+from .model_kinds import ModelKind
 from .native.sparse_fit.fit_errors import ErrorSummary
 from .preflight import check_data, check_fit
-from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSettings, GapSettings, ModelKind
+from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSettings, GapSettings
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"

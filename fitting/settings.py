@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Self
 from ase.data import atomic_numbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-ModelKind = Literal["gap", "es-gap"]
 FitBackend = Literal["native", "gap_fit"]
 EvaluateBackend = Literal["native", "quippy"]
 ThreeBodyDescriptor = Literal["distance_Nb", "angle_3b"]

@@ -33,7 +33,7 @@ At its default such a field is left out of documents, so that labels of earlier 
 class CommonSettings(BaseModel):
     """What every engine has: limits of a run and bounds of what passes for a label."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     engine: str = Field(description="Name of the engine (name)")
 

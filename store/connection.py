@@ -11,18 +11,19 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import bson
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..core.errors import InputError, IonloopError
 from .artefacts import ArtefactStore
+from .clients import is_prepared, open_client, transaction_of
 from .document_keys import RULE, unstorable_keys
 from .embedded import EmbeddedClient
 from .home import check_root, remember, remembered_root
-from .jobs.launchpad import StoreLaunchPad, open_launchpad
 from .records import (
     RECORD_TYPES,
     CampaignRecord,
@@ -36,6 +37,9 @@ from .records import (
 )
 from .retrying import Patience, RetryingClient
 from .server import is_server, redacted
+
+if TYPE_CHECKING:
+    from .jobs.launchpad import StoreLaunchPad
 
 DEFAULT_STORE = "ionloop.db"
 STORE_VARIABLE = "IONLOOP_STORE"
@@ -159,8 +163,12 @@ class Store:
 
     Parameters
     ----------
-    launchpad
-        FireWorks' LaunchPad on the database that also holds the records.
+    client
+        The client of the database, the embedded store's or a server's.
+    address
+        What the client connects to.
+    database_name
+        The database that holds the records and what FireWorks keeps.
     root
         The folder of the store's files.
     location
@@ -169,12 +177,15 @@ class Store:
         Whether the store was opened to be read only.
     """
 
-    def __init__(self, launchpad: StoreLaunchPad, root: Path, location: str, *, is_read_only: bool = False) -> None:
-        self.launchpad = launchpad
+    def __init__(
+        self, client: Any, address: str, database_name: str, root: Path, location: str, *, is_read_only: bool = False
+    ) -> None:
+        self.client = client
+        self._address = address
         self.location = location
         self.is_read_only = is_read_only
         self.artefacts = ArtefactStore(root)
-        self.database = launchpad.db
+        self.database = client[database_name]
         self.campaigns = RecordCollection(self.database.campaigns, CampaignRecord)
         self.configurations = RecordCollection(self.database.configurations, ConfigurationRecord)
         self.labels = RecordCollection(self.database.labels, LabelRecord)
@@ -183,6 +194,13 @@ class Store:
         self.trajectories = RecordCollection(self.database.trajectories, TrajectoryRecord)
         self.results = RecordCollection(self.database.results, ResultRecord)
         self.workers = self.database.workers
+
+    @cached_property
+    def launchpad(self) -> StoreLaunchPad:
+        """FireWorks' LaunchPad on the same database; who only reads records need not wait for FireWorks' import."""
+        from .jobs.launchpad import launchpad_of
+
+        return launchpad_of(self.client, self._address, self.database.name)
 
     @property
     def root(self) -> Path:
@@ -200,7 +218,7 @@ class Store:
 
     def transaction(self) -> AbstractContextManager[Any]:
         """Return a context in which all writes happen or none (embedded store; a server has no need)."""
-        return self.launchpad.transaction()
+        return transaction_of(self.client)
 
     def ensure_indexes(self) -> None:
         """Create the indexes that queries use, once per store."""
@@ -223,12 +241,12 @@ class Store:
 
         The embedded store needs none: it waits for other processes by itself.
         """
-        if isinstance(self.launchpad.client, RetryingClient):
-            self.launchpad.client.patience = Patience(limit_s, give_up)
+        if isinstance(self.client, RetryingClient):
+            self.client.patience = Patience(limit_s, give_up)
 
     def note_worker(self, name: str, **fields: Any) -> None:
         """Set fields of a worker's document, if the server can be reached at once: the next note says more."""
-        client = self.launchpad.client
+        client = self.client
         with client.expendable() if isinstance(client, RetryingClient) else nullcontext(True) as reachable:
             if reachable:
                 self.workers.update_one({"_id": name}, {"$set": fields})
@@ -238,17 +256,17 @@ class Store:
     @property
     def last_outage_end(self) -> float:
         """When the server was last found to be back after an outage (s of ``time.monotonic``); -inf: never."""
-        client = self.launchpad.client
+        client = self.client
         return client.last_outage_end if isinstance(client, RetryingClient) else -math.inf
 
     def checkpoint(self) -> None:
         """Move what the embedded store's log holds into its one file; a server does that by itself."""
-        if isinstance(self.launchpad.client, EmbeddedClient):
-            self.launchpad.client.engine.checkpoint()
+        if isinstance(self.client, EmbeddedClient):
+            self.client.engine.checkpoint()
 
     def close(self) -> None:
         """Release the connection."""
-        self.launchpad.client.close()
+        self.client.close()
 
 
 def is_embedded(location: str) -> bool:
@@ -344,13 +362,17 @@ def open_store(
     location = plain_location(location or default_location())
     if is_embedded(location):
         location = str(_existing(Path(location).resolve(), must_exist or read_only))
-    launchpad = open_launchpad(location, read_only=read_only)
+    client, address, name = open_client(location, read_only=read_only)
     try:
         if root is None and use_environment and os.environ.get(ROOT_VARIABLE):
             root = Path(os.environ[ROOT_VARIABLE])
-        store = _with_its_files(launchpad, location, root, read_only=read_only, guess_root=guess_root)
+        beside = beside_of(location)
+        known = remembered_root(client[name], beside) if root is None and guess_root else None
+        where = root or known or (default_root(location) if beside is None else root_beside(location))
+        store = Store(client, address, name, where, location, is_read_only=read_only)
+        _prepare(store, beside, is_known=known is not None)
     except BaseException:
-        launchpad.client.close()
+        client.close()
         raise
     if read_only:
         return store
@@ -385,19 +407,17 @@ def _existing(path: Path, must_exist: bool) -> Path:
     return path
 
 
-def _with_its_files(
-    launchpad: StoreLaunchPad, location: str, root: Path | None, *, read_only: bool, guess_root: bool
-) -> Store:
-    beside = beside_of(location)
-    known = remembered_root(launchpad.db, beside) if root is None and guess_root else None
-    where = root or known or (default_root(location) if beside is None else root_beside(location))
-    store = Store(launchpad, where, location, is_read_only=read_only)
-    if known is None:
-        check_root(launchpad.db, store.root, beside, location)
-    if not read_only:
+def _prepare(store: Store, beside: Path | None, *, is_known: bool) -> None:
+    """See that the folder is the store's, and make what a new store lacks."""
+    if not store.is_read_only and not is_prepared(store.database):
+        from .jobs.launchpad import prepare
+
+        prepare(store.launchpad)
+    if not is_known:
+        check_root(store.database, store.root, beside, store.location)
+    if not store.is_read_only:
         try:
-            remember(launchpad.db, store.root, beside)
+            remember(store.database, store.root, beside)
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise
-    return store

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-from ase import Atoms
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .. import __version__
 from ..core.errors import InputError
 from ..core.states import State
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
 
 SCHEMA_VERSION = 1
 UNITS = {
@@ -69,6 +71,8 @@ class Structure(BaseModel):
 
     def to_atoms(self) -> Atoms:
         """Return the structure as a new `Atoms`."""
+        from ase import Atoms
+
         return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
 
 
@@ -89,7 +93,8 @@ class RecordUnreadable(InputError):
 class Record(BaseModel):
     """What every record has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Who looks at some records need not wait for the validators of all.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
     collection: ClassVar[str]
     # Fields that two runs of the same campaign may differ in: times, and what a machine's speed decides.
     volatile: ClassVar[frozenset[str]] = frozenset({"created", "code_version"})
@@ -319,6 +324,8 @@ def label_arrays(label: LabelRecord) -> tuple[float, np.ndarray, np.ndarray | No
     ValueError
         If the label is not finished: it must never be counted as data.
     """
+    import numpy as np
+
     if label.state is not State.FINISHED or label.energy is None or label.forces is None:
         raise ValueError(f"label {label.id} is {label.state.value}, it holds no data")
     stress = None if label.stress is None else np.array(label.stress)

@@ -11,12 +11,13 @@ from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, com
 from ..analysis.errors.statistics import evaluate_errors
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
+from ..fitting.model_kinds import ModelKind
 from ..fitting.models import fit_model, load_model
 from ..fitting.quip import QuipState, find_quip
-from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
+from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.queries.rows import labelled
+from ..store.queries.labelled import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS

@@ -232,7 +232,7 @@ def _check_store_file(path: Path) -> Check:
 def _check_server(location: str) -> Check:
     from pymongo.errors import PyMongoError
 
-    from ...store.jobs.launchpad import connect_to_server
+    from ...store.clients import connect_to_server
     from ...store.server import explain_server_error, redacted, server_address
 
     shown = redacted(location)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-import numpy as np
-from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from ..common_settings import NOT_PHYSICS, CommonSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 # Round-off must not add a k-point to a cell whose edge divides exactly.
 _ROUND_OFF = 1e-6
@@ -74,8 +75,10 @@ def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
     elif k_grid.spacing_per_A is None:
         shape = (1, 1, 1)
     else:
-        lengths_per_A = 2 * math.pi * np.linalg.norm(atoms.cell.complete().reciprocal().array, axis=1)
-        ratios = lengths_per_A / np.asarray(k_grid.spacing_per_A)
+        lengths_per_A = [2 * math.pi * math.hypot(*vector) for vector in atoms.cell.complete().reciprocal().array]
+        given = k_grid.spacing_per_A
+        spacings_per_A = given if isinstance(given, tuple) else (given, given, given)
+        ratios = (length / spacing for length, spacing in zip(lengths_per_A, spacings_per_A, strict=True))
         first, second, third = (max(1, math.ceil(ratio - _ROUND_OFF)) for ratio in ratios)
         shape = (first, second, third)
     first, second, third = (n if periodic else 1 for n, periodic in zip(shape, atoms.pbc, strict=True))
@@ -84,7 +87,7 @@ def k_grid_shape(atoms: Atoms, k_grid: KGrid) -> KGridShape:
 
 def is_spin_polarised(atoms: Atoms) -> bool:
     """Say whether the structure carries magnetic moments to start from; only then is the spin treated."""
-    return bool(np.any(atoms.get_initial_magnetic_moments()))
+    return bool(atoms.get_initial_magnetic_moments().any())
 
 
 def unpaired_electrons(atoms: Atoms) -> int:

@@ -86,7 +86,7 @@ def verify_store(store: Store) -> Verification:
 
 def _file_problems(store: Store) -> list[str]:
     """Return what is wrong with the file of an embedded store and what lies beside it."""
-    client = store.launchpad.client
+    client = store.client
     if not isinstance(client, EmbeddedClient):
         return []
     path = Path(store.location)

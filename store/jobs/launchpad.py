@@ -8,11 +8,9 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -25,18 +23,11 @@ from mongomock.gridfs import enable_gridfs_integration
 from pymongo.errors import PyMongoError
 
 from ...core.errors import InputError, IonloopError
+from ..clients import RefreshError, connect, is_prepared, open_client, transaction_of
 from ..embedded import EmbeddedClient
 from ..embedded.engine import Synchronous
-from ..retrying import RetryingClient, StoreUnreachable, is_passing
-from ..server import (
-    DATABASE_NAME,
-    SERVER_TIMEOUT_S,
-    client_options,
-    explain_server_error,
-    is_server,
-    read_credentials,
-    server_address,
-)
+from ..retrying import is_passing
+from ..server import SERVER_TIMEOUT_S
 from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown
 from .registered_tasks import ForbiddenTask
 from .workflow_lock import WorkflowLock, lock_of_this_process
@@ -88,42 +79,6 @@ _OPERATIONS = (
 """Every method of LaunchPad that writes. ``maintain`` and ``run_exists`` are loops over these."""
 
 
-class RefreshError(RuntimeError):
-    """A workflow could not be refreshed: its firework was marked FIZZLED, which stays."""
-
-
-def connect(host: Any = None, port: Any = None, **options: Any) -> Any:
-    """Return a client: embedded for an absolute path, pymongo's for everything else.
-
-    It stands in for ``MongoClient`` inside FireWorks, whose configurations then take a path as host; the client of
-    a server repeats what meets a lost connection.
-    """
-    if isinstance(host, str) and host.startswith("/") and not host.endswith(".sock"):
-        names = ("synchronous", "allow_network_file_system", "read_only")
-        ours = {name: options[name] for name in names if name in options}
-        return EmbeddedClient(host, **ours)
-    if isinstance(host, str) and is_server(host):
-        return connect_to_server(host, timeout_s=options.get("server_timeout_s", SERVER_TIMEOUT_S))
-    return pymongo.MongoClient(host, port, **options)
-
-
-def connect_to_server(location: str, *, timeout_s: float = SERVER_TIMEOUT_S) -> RetryingClient:
-    """Return a client of a server, with this process's credentials, which nobody else gets to see.
-
-    FireWorks writes what it knows of its connection into files and documents: it is told the address only.
-
-    Raises
-    ------
-    InputError
-        If the address or the credentials cannot be used.
-    """
-    address = server_address(location)
-    try:
-        return RetryingClient(address.uri, **client_options(address, read_credentials(), timeout_s=timeout_s))
-    except (PyMongoError, ValueError, OSError) as error:
-        raise explain_server_error(error, address) from None
-
-
 @functools.cache
 def install_client() -> None:
     """Let FireWorks in this process open embedded stores, and lock workflows by name: it takes both from names."""
@@ -150,22 +105,9 @@ class TransactionalLaunchPad(LaunchPad):
         """Whether the store is a file."""
         return isinstance(self.connection, EmbeddedClient)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Make everything inside one step on the embedded store; do nothing on a server."""
-        if not self.is_embedded:
-            yield
-            return
-        failure: RefreshError | None = None
-        with self.connection.transaction():
-            try:
-                yield
-            except RefreshError as error:
-                # FireWorks reports by this error that it marked a firework FIZZLED: rolling that back would hand
-                # the same firework to the next worker, for ever.
-                failure = error
-        if failure is not None:
-            raise failure
+        return transaction_of(self.connection)
 
     def _refresh_wf(self, fw_id: int) -> None:
         """Recompute the states of a workflow around one firework.
@@ -428,58 +370,40 @@ def open_launchpad(
     InputError
         If no store can be kept there, or the server does not answer.
     """
-    install_client()
-    rocket.ROCKET_STREAM_LOGLEVEL = strm_lvl
-    if is_server(location):
-        host = str(location)
-        return _open_on_server(host, database_name, server_timeout_s, strm_lvl)
-    host = os.path.realpath(Path(location).expanduser())
-    launchpad = StoreLaunchPad(
-        host=host,
-        name=database_name or DATABASE_NAME,
-        uri_mode=True,
-        mongoclient_kwargs={
-            "synchronous": synchronous,
-            "allow_network_file_system": allow_network_file_system,
-            "read_only": read_only,
-        },
-        strm_lvl=strm_lvl,
+    client, host, name = open_client(
+        location,
+        database_name=database_name,
+        synchronous=synchronous,
+        allow_network_file_system=allow_network_file_system,
+        read_only=read_only,
+        server_timeout_s=server_timeout_s,
     )
+    launchpad = launchpad_of(client, host, name, strm_lvl=strm_lvl)
     if read_only:
         return launchpad
     try:
-        _prepare(launchpad)
+        prepare(launchpad)
     except PyMongoError:
-        launchpad.client.close()
+        client.close()
         raise
     return launchpad
 
 
-def _open_on_server(location: str, database_name: str | None, timeout_s: float, strm_lvl: str) -> StoreLaunchPad:
-    address = server_address(location)
+def launchpad_of(client: Any, host: str, name: str, *, strm_lvl: str = "CRITICAL") -> StoreLaunchPad:
+    """Return the LaunchPad of a store that is open already; see `open_client`."""
+    install_client()
+    rocket.ROCKET_STREAM_LOGLEVEL = strm_lvl
     launchpad = StoreLaunchPad(
-        host=address.uri,
-        name=database_name or address.database,
-        uri_mode=True,
-        mongoclient_kwargs={"server_timeout_s": timeout_s},
-        strm_lvl=strm_lvl,
+        host=host, name=name, uri_mode=True, mongoclient_kwargs={"client": client}, strm_lvl=strm_lvl
     )
-    patience = launchpad.client.patience
-    try:
-        # Who names a wrong address is told at once; who has been connected waits.
-        launchpad.client.patience = replace(patience, limit_s=0.0)
-        _prepare(launchpad)
-        launchpad.client.patience = patience
-    except (PyMongoError, StoreUnreachable) as error:
-        launchpad.client.close()
-        cause = error.__cause__ if isinstance(error, StoreUnreachable) else error
-        raise explain_server_error(cause if isinstance(cause, Exception) else error, address) from None
+    # FireWorks writes what it knows of its connection into files.
+    launchpad.mongoclient_kwargs = {}
     return launchpad
 
 
-def _prepare(launchpad: StoreLaunchPad) -> None:
+def prepare(launchpad: StoreLaunchPad) -> None:
     """Make indexes and counters, once per store."""
-    if launchpad.fw_id_assigner.count_documents({}):
+    if is_prepared(launchpad.db):
         return
     with launchpad.transaction():
         launchpad.tuneup()

@@ -10,8 +10,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-import numpy as np
-
 from ...core.errors import InputError
 from ...core.states import State
 from ..records import (
@@ -133,7 +131,7 @@ def _field(name: str, path: str = "", unit: str = "", *, shown: bool = True) -> 
 def _largest_force(label: LabelRecord) -> float | None:
     if not label.forces:
         return None
-    return float(np.linalg.norm(np.array(label.forces), axis=1).max())
+    return max(math.hypot(*force) for force in label.forces)
 
 
 def _energy_per_atom(label: LabelRecord) -> float | None:

@@ -1,4 +1,4 @@
-"""Queries over the records: typed rows with units, for tables, CSV, JSON and extended XYZ.
+"""Queries over the records: typed rows with units, for tables, CSV and JSON; `labelled` has structures.
 
 Filters become plain equality conditions on known fields. What a user types is only ever a value, never part
 of the query itself, so that nothing typed can reach further than what is documented.
@@ -7,34 +7,20 @@ of the query itself, so that nothing typed can reach further than what is docume
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, get_args
-
-import numpy as np
-from ase import Atoms
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from ...core.errors import InputError
 from ...core.kinds import UnknownKind
-from ...core.states import State
-from ...fitting.consistency import reference_name
-from ...fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
-from ...fitting.label_weights import LabelWeights
-from ...fitting.settings import ModelKind, Regularisation
-from ...labelling.outcome import optional_array
-from ...labelling.registry import ENGINES, read_settings
-from ...labelling.settings import settings_hash
-from ...labelling.versions import NOT_KNOWN, version_that_counts
+from ...fitting.model_kinds import ModelKind
 from ..campaigns import find_campaign
 from ..connection import Store
-from ..records import CampaignRecord, ConfigurationRecord, DataSetRecord, LabelRecord, Record, label_arrays
+from ..records import CampaignRecord, ConfigurationRecord, LabelRecord, Record
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 ISOLATED_ATOM_SAMPLER = "isolated-atom"
-ISOLATED_ATOM_CELL_A = 20.0
-
-EXTXYZ_KINDS = ("configurations", "labels", "data-sets")
 
 
 @dataclass(frozen=True)
@@ -137,9 +123,13 @@ def engine_hash(campaign: CampaignRecord) -> str:
     UnknownKind
         If the engine is not installed here: which of its settings count is its own knowledge.
     """
+    # Who looks at records without this need not wait for an engine's import.
+    from ...labelling.registry import ENGINES
+    from ...labelling.settings import settings_hash
+
     settings = campaign.settings["reference"]
-    ENGINES.get(str(settings.get("engine")))
-    return settings_hash(read_settings(settings))
+    kind = ENGINES.get(str(settings.get("engine")))
+    return settings_hash(kind.settings_type.model_validate(settings))
 
 
 def reference_hash(store: Store, campaign: CampaignRecord) -> str:
@@ -183,102 +173,6 @@ def campaign_labels(store: Store, campaign: str, generation: int | None = None) 
         for record in configurations
         if record.id in labels
     ]
-
-
-def reference_of(label: LabelRecord) -> str:
-    """Return the name of the reference of a label, with its version where that counts and is known."""
-    version = version_that_counts(label.engine, label.engine_version)
-    return reference_name(label.engine, label.settings_hash, "" if version == NOT_KNOWN else version)
-
-
-def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> LabelledConfiguration:
-    """Return a configuration with the data of its finished label; the configuration type is its sampler.
-
-    Isolated atoms get a cell that readers need, zero forces and the type that fitting programs look for.
-
-    Raises
-    ------
-    ValueError
-        If the label is not finished.
-    """
-    if configuration.origin.sampler == ISOLATED_ATOM_SAMPLER and label.state is State.FINISHED:
-        atoms = configuration.atoms
-        atoms.set_cell(np.eye(3) * ISOLATED_ATOM_CELL_A)
-        return LabelledConfiguration(
-            atoms,
-            label.energy or 0.0,
-            np.zeros((1, 3)),
-            None,
-            label.id,
-            config_type=ISOLATED_ATOM,
-            labelled_by=reference_of(label),
-            **_weights(label),
-        )
-    energy, forces, stress = label_arrays(label)
-    return LabelledConfiguration(
-        configuration.atoms,
-        energy,
-        forces,
-        stress,
-        label.id,
-        config_type=configuration.origin.sampler,
-        labelled_by=reference_of(label),
-        **_weights(label),
-    )
-
-
-def _weights(label: LabelRecord) -> dict[str, Any]:
-    """Return what weighs a label, by the names of :class:`LabelledConfiguration`."""
-    return {
-        "weights": None if label.weights is None else LabelWeights.from_document(label.weights),
-        "regularisation": None if label.regularisation is None else Regularisation(**label.regularisation),
-    }
-
-
-Frame: TypeAlias = LabelledConfiguration | Atoms
-
-
-def frames(store: Store, result: QueryResult) -> Iterator[Frame]:
-    """Yield the structures of the records: with labels where those are finished, bare where not.
-
-    Raises
-    ------
-    InputError
-        If records of this kind hold no structures.
-    """
-    if result.kind.name not in EXTXYZ_KINDS:
-        raise InputError(f"{result.kind.name} hold no structures; extxyz is for {', '.join(EXTXYZ_KINDS)}")
-    for configuration, label in _pairs(store, result):
-        if label is not None and label.state is State.FINISHED:
-            charges, dipole = optional_array(label.charges), optional_array(label.dipole)
-            yield replace(labelled(configuration, label), charges=charges, dipole=dipole)
-        else:
-            yield _bare_frame(configuration, label)
-
-
-def _bare_frame(configuration: ConfigurationRecord, label: LabelRecord | None) -> Atoms:
-    atoms = configuration.atoms
-    atoms.info["config_type"] = configuration.origin.sampler
-    atoms.info["identifier"] = configuration.id
-    atoms.info["label_state"] = "none" if label is None else label.state.value
-    return atoms
-
-
-def _pairs(store: Store, result: QueryResult) -> Iterator[tuple[ConfigurationRecord, LabelRecord | None]]:
-    records = result.records
-    if result.kind.record_type is ConfigurationRecord:
-        configurations = [record for record in records if isinstance(record, ConfigurationRecord)]
-        labels = labels_by_configuration(store, configurations)
-        yield from ((record, labels.get(record.id)) for record in configurations)
-        return
-    wanted: dict[str, None] = {}
-    for record in records:
-        if isinstance(record, DataSetRecord):
-            wanted.update(dict.fromkeys(record.labels))
-    answers = [record for record in records if isinstance(record, LabelRecord)]
-    answers += store.labels.get_many(list(wanted))
-    structures = store.configurations.get_many([label.configuration for label in answers])
-    yield from zip(structures, answers, strict=True)
 
 
 def as_json(result: QueryResult, columns: Sequence[Column] = ()) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from ferretdb import FerretDB
 from secantusdb import SecantusDB
 from server_process import ServerProcess, free_port
 
+from ionloop.store.clients import connect_to_server
 from ionloop.store.connection import Store, open_store
-from ionloop.store.jobs.launchpad import connect_to_server
 
 URI_VARIABLE = "IONLOOP_TEST_MONGODB_URI"
 SERVER_VARIABLE = "IONLOOP_TEST_SERVER"

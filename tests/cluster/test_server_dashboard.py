@@ -17,8 +17,8 @@ from slurm import wait_until
 from ionloop.deploy.dashboard import reader as reader_module
 from ionloop.deploy.dashboard import source as source_module
 from ionloop.store.care.migration import copy_store
+from ionloop.store.clients import connect_to_server
 from ionloop.store.connection import Store
-from ionloop.store.jobs.launchpad import connect_to_server
 
 READING = {"find", "getMore", "aggregate", "killCursors", "hello", "ismaster", "isMaster", "ping", "endSessions"}
 

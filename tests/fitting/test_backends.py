@@ -13,10 +13,11 @@ from ionloop.fitting.backends import FitTimeError
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits
+from ionloop.fitting.model_kinds import ModelKind
 from ionloop.fitting.models import compute_inputs_hash, fit_model, load_model, read_manifest
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.preflight import PreflightError
-from ionloop.fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings, ModelKind
+from ionloop.fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings
 
 EVALUATION_TOLERANCE_eV_per_A = 1e-7
 SAME_MODEL_TOLERANCE_eV_per_A = 1e-10

@@ -19,10 +19,11 @@ from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, read_extxyz
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.gap_fit import LOG_FILE, POTENTIAL_FILE, GapFitError
+from ionloop.fitting.model_kinds import ModelKind
 from ionloop.fitting.models import MANIFEST_FILE, TRAINING_SET_FILE, ModelError, load_model, read_manifest
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.preflight import PreflightError
-from ionloop.fitting.settings import BaselineSettings, GapSettings, ModelKind, Regularisation
+from ionloop.fitting.settings import BaselineSettings, GapSettings, Regularisation
 
 FORCE_TOLERANCE_eV_per_A = 1e-10
 STRESS_TOLERANCE_eV_per_A3 = 1e-12

@@ -12,7 +12,7 @@ from ionloop.labelling.engines.imported import ImportedSettings
 from ionloop.labelling.registry import EngineSettings
 from ionloop.labelling.settings import settings_hash
 from ionloop.labelling.versions import NOT_KNOWN
-from ionloop.store.queries.rows import reference_of
+from ionloop.store.queries.labelled import reference_of
 from ionloop.store.records import ConfigurationRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ionloop.store.reference_guard import check_one_setting, check_version_here
 from ionloop.tasks.fit import build_data_set

@@ -12,8 +12,9 @@ from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, 
 
 from ionloop.core.errors import InputError
 from ionloop.store import retrying
+from ionloop.store.clients import connect, connect_to_server
 from ionloop.store.connection import MAX_DOCUMENT_BYTES, KeyNotStorable, RecordTooLarge
-from ionloop.store.jobs.launchpad import connect, connect_to_server, open_launchpad
+from ionloop.store.jobs.launchpad import open_launchpad
 from ionloop.store.records import ResultRecord
 from ionloop.store.retrying import (
     LONGEST_PAUSE_S,

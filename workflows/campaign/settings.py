@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ...fitting.electrostatics.charges import ChargeFitSettings
-from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings, ModelKind
+from ...fitting.model_kinds import ModelKind
+from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN

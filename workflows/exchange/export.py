@@ -34,7 +34,8 @@ from ...fitting.models import MANIFEST_FILE
 from ...fitting.settings import BaselineSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, MODEL_KINDS, labelled, labels_by_configuration, unknown_value
+from ...store.queries.labelled import labelled
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, MODEL_KINDS, labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 
 CHECKSUM_FILE = "SHA256SUMS"

@@ -23,7 +23,8 @@ from ...labelling.outcome import Evaluation
 from ...labelling.registry import EngineSettings, engine_of, read_settings
 from ...labelling.settings import physics_of, settings_hash
 from ...store.connection import Store
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash, reference_of
+from ...store.queries.labelled import reference_of
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash
 from ...store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ...store.reference_guard import check_one_setting, differing_settings
 from ...tasks.assess import data_set_identifier

@@ -26,7 +26,8 @@ from ...fitting.models import load_model
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.identifiers import identifier
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labelled, labels_by_configuration
+from ...store.queries.labelled import labelled
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labels_by_configuration
 from ...store.records import (
     CampaignRecord,
     ConfigurationRecord,

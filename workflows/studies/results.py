@@ -28,7 +28,8 @@ from ...fitting.reading.isolated import stand_in
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.identifiers import identifier
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, campaign_labels, labelled
+from ...store.queries.labelled import labelled
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, campaign_labels
 from ...store.records import ResultRecord
 from ...store.reference_guard import allowed_versions, check_one_setting
 from ..analyses.conductivity.report import show

@@ -35,8 +35,9 @@ from ...core.structures import structure_hash
 from ...fitting.consistency import reference_name
 from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ...fitting.gap_fit import FitLimits
+from ...fitting.model_kinds import ModelKind
 from ...fitting.models import ModelManifest, fit_model, load_model
-from ...fitting.settings import BaselineSettings, GapSettings, ModelKind
+from ...fitting.settings import BaselineSettings, GapSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import engine_of
 from ...labelling.runner import label

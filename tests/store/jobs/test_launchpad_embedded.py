@@ -10,8 +10,9 @@ from fireworks.core.launchpad import LockedWorkflowError, WFLock
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 
 from ionloop.core.errors import InputError
+from ionloop.store.clients import connect, is_server
 from ionloop.store.embedded import EmbeddedClient
-from ionloop.store.jobs.launchpad import _OPERATIONS, connect, is_server, open_launchpad
+from ionloop.store.jobs.launchpad import _OPERATIONS, open_launchpad
 from ionloop.store.jobs.registered_tasks import restricted_tasks
 
 FORK = multiprocessing.get_context("fork")

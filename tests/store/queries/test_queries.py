@@ -16,8 +16,9 @@ from ionloop.cli.query import frame_text
 from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import LabelledConfiguration
 from ionloop.store.connection import Store
+from ionloop.store.queries.labelled import EXTXYZ_KINDS, frames
 from ionloop.store.queries.record_kinds import RECORD_KINDS
-from ionloop.store.queries.rows import EXTXYZ_KINDS, Query, as_json, frames, run_query
+from ionloop.store.queries.rows import Query, as_json, run_query
 from ionloop.store.records import LabelRecord
 
 ROUNDTRIP = 1e-12

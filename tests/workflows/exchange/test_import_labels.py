@@ -22,7 +22,8 @@ from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearL
 from ionloop.labelling.engines.imported import ImportedSettings
 from ionloop.labelling.registry import engine_of
 from ionloop.labelling.runner import label
-from ionloop.store.queries.rows import Query, frames, run_query
+from ionloop.store.queries.labelled import frames
+from ionloop.store.queries.rows import Query, run_query
 from ionloop.tasks.fit import build_data_set
 from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
 
