@@ -1,47 +1,42 @@
 """The `ionloop` command.
 
 One module per command or group of commands; each has ``register(app)`` and imports what its work needs inside the
-command's body, so that ``ionloop --help`` answers at once.
+command's body, so that ``ionloop --help`` answers at once. Who asks for one command waits for its module only.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import (
-    analyse,
-    check,
-    control,
-    dashboard,
-    doctor,
-    export,
-    import_labels,
-    init,
-    launch,
-    potentials,
-    query,
-    report,
-    run,
-    status,
-    store,
-    study,
-)
 from .console.boundary import run_guarded
 from .console.label_options import typed_words
 
-app = typer.Typer(
-    name="ionloop",
-    help="Active learning of GAP and ES-GAP potentials for solid electrolytes.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "init": ("init",),
+    "check": ("check",),
+    "run": ("run", "submit", "worker"),
+    "status": ("status", "failures", "retry", "repair"),
+    "control": ("pause", "resume", "cancel", "priority"),
+    "launch": ("launch", "pilot"),
+    "query": ("query",),
+    "report": ("report",),
+    "dashboard": ("dashboard",),
+    "export": ("export",),
+    "import_labels": ("import",),
+    "potentials": ("fit", "evaluate"),
+    "analyse": ("analyse",),
+    "study": ("study",),
+    "store": ("store",),
+    "doctor": ("doctor",),
+}
+"""Which commands each module has, in the order of the help."""
+_COMPLETION = "_IONLOOP_COMPLETE"
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,7 +47,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
@@ -61,36 +55,46 @@ def _root(
     """Active learning of GAP and ES-GAP potentials for solid electrolytes."""
 
 
-for _module in (
-    init,
-    check,
-    run,
-    status,
-    control,
-    launch,
-    query,
-    report,
-    dashboard,
-    export,
-    import_labels,
-    potentials,
-    analyse,
-    study,
-    store,
-    doctor,
-):
-    _module.register(app)
+def application(modules: Iterable[str] = MODULES) -> typer.Typer:
+    """Return the application with the commands of some modules."""
+    made = typer.Typer(
+        name="ionloop",
+        help="Active learning of GAP and ES-GAP potentials for solid electrolytes.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_root)
+    for module in modules:
+        import_module(f".{module}", __name__).register(made)
+    return made
+
+
+def modules_for(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the modules that a command line needs: that of its first word, all where it names no command."""
+    word = next(iter(arguments), "")
+    found = tuple(module for module, commands in MODULES.items() if word in commands)
+    return found if found and _COMPLETION not in environment else tuple(MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return application()
 
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` without arguments) and return its exit status."""
-    typed_words.set(tuple(sys.argv[1:] if arguments is None else arguments))
-    return run_guarded(lambda: _command()(args=arguments, prog_name="ionloop"))
+    words = tuple(sys.argv[1:] if arguments is None else arguments)
+    typed_words.set(words)
+    return run_guarded(lambda: _command(modules_for(words))(args=arguments, prog_name="ionloop"))
 
 
-def _command() -> Any:
+def _command(modules: Iterable[str]) -> Any:
     """Return the command; its help shows no type for what takes no value."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application(modules))
     waiting: list[Any] = [command]
     while waiting:
         one = waiting.pop()

@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 _ENDED = {"Z", "X", "x"}
 """States of a process that has ended and of which only its status is left (proc(5))."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -61,7 +59,7 @@ def _proc_folder(pid: int) -> Path:
 
     Raises
     ------
-    psutil.NoSuchProcess
+    ProcessLookupError
         If there is no such process.
     """
     if _said_by(Path("/proc/self")) == str(os.getpid()):
@@ -74,7 +72,7 @@ def _proc_folder(pid: int) -> Path:
                 return folder
         except (OSError, StopIteration):
             continue
-    raise psutil.NoSuchProcess(pid)
+    raise ProcessLookupError(pid)
 
 
 def _status(pid: int) -> list[str]:
@@ -82,7 +80,7 @@ def _status(pid: int) -> list[str]:
     try:
         text = (_proc_folder(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        raise psutil.NoSuchProcess(pid) from None
+        raise ProcessLookupError(pid) from None
     # The command's name stands in parentheses and may hold anything.
     return text.rpartition(")")[2].split()
 
@@ -94,11 +92,16 @@ def process_start(pid: int) -> str:
 
     Raises
     ------
-    psutil.NoSuchProcess
+    ProcessLookupError
         If there is no such process.
     """
     if sys.platform != "linux":
-        return str(round(psutil.Process(pid).create_time()))
+        import psutil
+
+        try:
+            return str(round(psutil.Process(pid).create_time()))
+        except psutil.NoSuchProcess:
+            raise ProcessLookupError(pid) from None
     return _status(pid)[19]
 
 
@@ -107,7 +110,7 @@ def process_name(pid: int) -> str:
 
     Raises
     ------
-    psutil.NoSuchProcess
+    ProcessLookupError
         If there is no such process.
     """
     return f"{host_name()}-{process_place()}-{pid}-{process_start(pid)}"
@@ -157,5 +160,5 @@ def _is_gone(pid: str, start: str) -> bool | None:
             return True
         # One that nobody has waited for yet (a container's first process may never do so) does nothing any more.
         return sys.platform == "linux" and _status(int(pid))[0] in _ENDED
-    except psutil.NoSuchProcess:
+    except ProcessLookupError:
         return True

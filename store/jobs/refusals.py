@@ -8,11 +8,12 @@ database and starts further tasks in the background. ionloop's jobs need none of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from fireworks import FiretaskBase, Firework
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import IonloopError
+
+if TYPE_CHECKING:
+    from fireworks import Firework
 
 REFUSAL = "refusal"
 """The field of a job's document that says why it was refused."""
@@ -94,6 +95,9 @@ def check_tasks(firework: Firework) -> None:
     RefusedJob
         If one of its tasks is no task.
     """
+    # Who only shows refusals need not wait for FireWorks' import.
+    from fireworks import FiretaskBase
+
     for task in firework.tasks:
         if not isinstance(task, FiretaskBase):
             raise RefusedJob(f"its task {shown(task)} names no registered task")

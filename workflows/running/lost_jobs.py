@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import IonloopError
-from ...store.care.repair import repair
 from ...store.connection import Store
 from ..loop.task_registry import admit_registered_tasks
 from ..queue.schedulers.contract import QueueState
@@ -117,6 +116,8 @@ def mend_after_dead_workers(store: Store, known: Collection[str] = ()) -> None:
         if worker["_id"] in known or (worker_is_lost(store, worker) and not has_living_supervisor(store, worker["_id"]))
     ]
     if gone:
+        from ...store.care.repair import repair
+
         for line in repair(store.launchpad).lines():
             logger.warning("mended after a worker's death: %s", line)
         # Whoever is killed before this does it again.
