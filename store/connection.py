@@ -23,6 +23,7 @@ from .artefacts import ArtefactStore
 from .clients import is_prepared, open_client, transaction_of
 from .document_keys import RULE, unstorable_keys
 from .embedded import EmbeddedClient
+from .embedded.collection import EmbeddedCollection
 from .home import check_root, remember, remembered_root
 from .records import (
     RECORD_TYPES,
@@ -219,6 +220,20 @@ class Store:
     def transaction(self) -> AbstractContextManager[Any]:
         """Return a context in which all writes happen or none (embedded store; a server has no need)."""
         return transaction_of(self.client)
+
+    def digests(
+        self, collection: str, conditions: dict[str, Any], fields: dict[str, int], digest: Callable[[Any], Any]
+    ) -> tuple[Any, ...]:
+        """Return what a function makes of some fields of each document that passes, those of which it is None left out.
+
+        On the embedded store it is asked again only of what changed since the last time, so that whoever looks at
+        thousands of documents again and again pays for few; see `EmbeddedCollection.digests`.
+        """
+        documents = self.database[collection]
+        if isinstance(documents, EmbeddedCollection):
+            return documents.digests(conditions, fields, digest)
+        found = (digest(document) for document in documents.find(conditions, fields))
+        return tuple(one for one in found if one is not None)
 
     def ensure_indexes(self) -> None:
         """Create the indexes that queries use, once per store."""

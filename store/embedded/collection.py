@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain, islice
 from typing import Any
@@ -17,7 +17,7 @@ from .dates import process_pipeline
 from .documents import Documents, Stored
 from .keys import sort_key
 from .planner import lookups
-from .views import Part, own_copy
+from .views import Part, View, own_copy, plain_fields, taken_fields
 
 Document = dict[str, Any]
 
@@ -250,7 +250,34 @@ class EmbeddedCollection(Collection):
         if view is None:
             found = (self._part(documents.load(*one).document, spec, fields) for one in chain(first, revisions))
             return (one for one in found if one is not None)
-        return self._remembered(view, chain(first, revisions), spec, fields)
+        return self._remembered(view.parts, chain(first, revisions), spec, fields)
+
+    def digests(self, spec: Any, fields: Any, digest: Callable[[Document], Any]) -> tuple[Any, ...]:
+        """Return what a function makes of some fields of each document that passes, those of which it is None left out.
+
+        It is asked again only of what changed since the last time, and everybody gets the same objects: nobody may
+        change them. It must be a function of a module, which is the same every time.
+        """
+        with self._store.engine.read():
+            record = self._store.record
+            if record is None:
+                return ()
+            documents = self._store.documents_of_file
+            conditions = lookups(spec, record.fields)
+            view = documents.views.view(record.identifier, spec, fields, digest) or View()
+            state = documents.state(record, conditions)
+            if view.state != state:
+                parts: dict[int, Part] = {}
+                for identifier, revision in documents.revisions(record, conditions):
+                    known = view.parts.get(identifier)
+                    if known is None or known[0] != revision:
+                        part = self._part(documents.load(identifier, revision).document, spec, fields)
+                        known = (revision, None if part is None else digest(part))
+                    parts[identifier] = known
+                view.parts, view.state = parts, state
+                view.digests = tuple(part for _, part in parts.values() if part is not None)
+                documents.views.trim()
+            return view.digests
 
     def _remembered(
         self, view: dict[int, Part], revisions: Iterable[tuple[int, int]], spec: Any, fields: Any
@@ -268,6 +295,9 @@ class EmbeddedCollection(Collection):
     def _part(self, document: Document, spec: Any, fields: Any) -> Document | None:
         if not filter_applies(spec, document):
             return None
+        if isinstance(fields, Mapping) and (wanted := plain_fields(tuple(fields.items()))) is not None:
+            taken = taken_fields(document, wanted)
+            return {**taken, "_id": own_copy(document["_id"])} if "_id" in document else taken
         # mongomock changes the fields that it is given while it works.
         part: Document = self._copy_only_fields(document, dict(fields) if isinstance(fields, Mapping) else fields, dict)
         # It copies no identifier.

@@ -21,6 +21,8 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _CACHE_BYTES = 64 * 1024 * 1024
 _LARGEST_CACHED_BYTES = 1024 * 1024
 
+_LAST_BITS = 2**40 - 1
+"""Of so many bits, the sum of millions still fits into SQLite's numbers."""
 _FEW = 64
 """Up to so many candidates are cheaper to load and sort than to walk along the index of the sort field."""
 
@@ -118,6 +120,15 @@ class Documents:
         sql, parameters = self._select(record, conditions)
         rows: Iterator[Any] = self.engine.rows(f"{sql} ORDER BY 1", parameters)
         return rows
+
+    def state(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> tuple[int, ...]:
+        """Return a number of the same candidates and one that changes with each of them, without looking at each."""
+        sql, parameters = self._select(record, conditions)
+        # Revisions are drawn by chance: no two sets of them have the same sum of their last 40 bits.
+        (count, revisions) = self.engine.execute(
+            f"SELECT count(*), sum(revision & {_LAST_BITS}) FROM ({sql})", parameters
+        ).fetchone()
+        return count, revisions or 0
 
     def walk(
         self, record: CollectionRecord, conditions: Sequence[Lookup], sort_field: str, *, descending: bool

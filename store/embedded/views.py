@@ -6,8 +6,10 @@ be read for that: a document of the same revision gives the same answer.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import bson
@@ -18,18 +20,39 @@ _NOT_OF_THE_DOCUMENT_ALONE = (b"$expr", b"$where", b"$text")
 
 _CHANGEABLE = (dict, list)
 
-Part = tuple[int, dict[str, Any] | None]
+Part = tuple[int, Any]
 """The revision of a document and what a question takes of it; None where the filter does not let it pass."""
+
+
+@dataclass
+class View:
+    """What is known of one question.
+
+    Attributes
+    ----------
+    parts
+        The answers by the number of the document.
+    state
+        What told the state of all the documents at the last look.
+    digests
+        What was made of all answers then.
+    """
+
+    parts: dict[int, Part] = field(default_factory=dict)
+    state: tuple[int, ...] | None = None
+    digests: tuple[Any, ...] = ()
 
 
 class Views:
     """The answers to the latest questions, document by document."""
 
     def __init__(self) -> None:
-        self._views: OrderedDict[tuple[int, bytes], dict[int, Part]] = OrderedDict()
+        self._views: OrderedDict[tuple[int, bytes, Any], View] = OrderedDict()
 
-    def view(self, collection: int, conditions: Any, fields: Any) -> dict[int, Part] | None:
-        """Return what is known of a question by the number of the document; None where it cannot be remembered."""
+    def view(
+        self, collection: int, conditions: Any, fields: Any, digest: Callable[[Any], Any] | None = None
+    ) -> View | None:
+        """Return what is known of a question; None where it cannot be remembered."""
         if not fields or not isinstance(conditions, Mapping):
             return None
         try:
@@ -38,16 +61,55 @@ class Views:
             return None
         if len(question) > _LONGEST_QUESTION_BYTES or any(word in question for word in _NOT_OF_THE_DOCUMENT_ALONE):
             return None
-        known = self._views.setdefault((collection, question), {})
-        self._views.move_to_end((collection, question))
+        known = self._views.setdefault((collection, question, digest), View())
+        self._views.move_to_end((collection, question, digest))
         return known
 
     def trim(self) -> None:
         """Forget the questions that were not asked for longest, until few enough parts are left."""
-        parts = sum(len(view) for view in self._views.values())
+        parts = sum(len(view.parts) for view in self._views.values())
         while parts > _MOST_PARTS and len(self._views) > 1:
             _, oldest = self._views.popitem(last=False)
-            parts -= len(oldest)
+            parts -= len(oldest.parts)
+
+
+@functools.lru_cache(maxsize=64)
+def plain_fields(fields: tuple[tuple[str, Any], ...]) -> dict[str, Any] | None:
+    """Return the fields that a question takes, those within others nested; None where it asks for anything else.
+
+    mongomock works this out again for every document.
+    """
+    found: dict[str, Any] = {}
+    for path, wanted in fields:
+        if wanted is not True and wanted != 1:
+            return None
+        *above, last = path.split(".")
+        place = found
+        for name in above:
+            place = place.setdefault(name, {})
+            if place is None:
+                return None
+        if last in place or not last or last.startswith("$"):
+            return None
+        place[last] = None
+    found.pop("_id", None)
+    return found or None
+
+
+def taken_fields(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the wanted fields of a document as the caller's own."""
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        if name not in wanted:
+            continue
+        below = wanted[name]
+        if below is None:
+            found[name] = own_copy(value)
+        elif isinstance(value, dict):
+            found[name] = taken_fields(value, below)
+        elif isinstance(value, list):
+            found[name] = [taken_fields(one, below) for one in value]
+    return found
 
 
 def own_copy(value: Any) -> Any:

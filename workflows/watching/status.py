@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -107,23 +108,31 @@ class CampaignStatus(BaseModel):
         return held or self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
 
 
+_JOB_FIELDS = {
+    REFUSAL: 1,
+    "fw_id": 1,
+    "state": 1,
+    "launches": 1,
+    "archived_launches": 1,
+    "spec.key": 1,
+    "spec.kind": 1,
+    "spec.generation": 1,
+    "spec.crashes": 1,
+    "spec.given_up": 1,
+    "spec.loss": 1,
+}
+
+
 def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
-    """Return the campaign's jobs as FireWorks keeps them, without their tasks and those that cannot be read."""
-    fields = {
-        REFUSAL: 1,
-        "fw_id": 1,
-        "state": 1,
-        "launches": 1,
-        "archived_launches": 1,
-        "spec.key": 1,
-        "spec.kind": 1,
-        "spec.generation": 1,
-        "spec.crashes": 1,
-        "spec.given_up": 1,
-        "spec.loss": 1,
-    }
-    found = store.database.fireworks.find({"spec.campaign": campaign}, fields)
-    return [job for job in found if is_readable(job) and job["state"] in FIREWORKS_STATES]
+    """Return the campaign's jobs as FireWorks keeps them, without their tasks and those that cannot be read.
+
+    They are the same objects for everybody who asks: not to be changed.
+    """
+    return list(store.digests("fireworks", {"spec.campaign": campaign}, _JOB_FIELDS, _shown_job))
+
+
+def _shown_job(job: dict[str, Any]) -> dict[str, Any] | None:
+    return job if is_readable(job) and job["state"] in FIREWORKS_STATES else None
 
 
 def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
@@ -172,16 +181,38 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     )
 
 
-def _configurations(store: Store, campaign: str) -> list[dict[str, Any]]:
+class _Configuration(NamedTuple):
+    id: str
+    generation: int
+    content_hash: str
+    sampler: str
+
+
+class _Label(NamedTuple):
+    content_hash: str
+    state: State
+    campaign: str
+
+
+def _configuration(document: dict[str, Any]) -> _Configuration:
+    sampler = document["origin"]["sampler"]
+    return _Configuration(document["_id"], document["generation"], document["content_hash"], sampler)
+
+
+def _label(document: dict[str, Any]) -> _Label:
+    return _Label(document["content_hash"], State(document["state"]), document["campaign"])
+
+
+def _configurations(store: Store, campaign: str) -> tuple[_Configuration, ...]:
     fields = {"generation": 1, "content_hash": 1, "origin.sampler": 1}
-    return list(store.database.configurations.find({"campaign": campaign}, fields))
+    return store.digests("configurations", {"campaign": campaign}, fields, _configuration)
 
 
-def _by_generation(configurations: list[dict[str, Any]]) -> dict[int, list[str]]:
+def _by_generation(configurations: Iterable[_Configuration]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
-    for document in configurations:
-        if document["origin"]["sampler"] != ISOLATED_ATOM_SAMPLER:
-            found.setdefault(document["generation"], []).append(document["content_hash"])
+    for one in configurations:
+        if one.sampler != ISOLATED_ATOM_SAMPLER:
+            found.setdefault(one.generation, []).append(one.content_hash)
     return found
 
 
@@ -195,26 +226,23 @@ def answered_configurations(jobs: list[dict[str, Any]]) -> set[str]:
 
 
 def _label_states(
-    store: Store, record: CampaignRecord, configurations: list[dict[str, Any]], answered: set[str]
+    store: Store, record: CampaignRecord, configurations: Iterable[_Configuration], answered: set[str]
 ) -> dict[str, State]:
     """Return the state of each label by the content of its configuration.
 
     Finished labels that another campaign of the store computed count too: they are found by content. What another
     campaign failed at counts only where this one's own job has ended with it.
     """
-    names = {document["content_hash"]: document["_id"] for document in configurations}
+    names = {one.content_hash: one.id for one in configurations}
     # All labels of the reference: a question with thousands of values takes longer than its answer.
     fields = {"content_hash": 1, "state": 1, "campaign": 1}
-    documents = store.database.labels.find({"settings_hash": reference_hash(store, record)}, fields)
+    wanted = {"settings_hash": reference_hash(store, record)}
+    labels: tuple[_Label, ...] = store.digests("labels", wanted, fields, _label)
     return {
-        document["content_hash"]: state
-        for document in documents
-        if document["content_hash"] in names
-        and (
-            (state := State(document["state"])) not in UNSUCCESSFUL
-            or document["campaign"] == record.id
-            or names[document["content_hash"]] in answered
-        )
+        label.content_hash: label.state
+        for label in labels
+        if label.content_hash in names
+        and (label.state not in UNSUCCESSFUL or label.campaign == record.id or names[label.content_hash] in answered)
     }
 
 

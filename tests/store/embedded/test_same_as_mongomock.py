@@ -61,7 +61,9 @@ updates = st.one_of(
     st.builds(lambda value: {"$push": {"l": value}}, scalars),
 )
 sorts = st.lists(st.tuples(st.sampled_from([*FIELDS, "n", "_id"]), st.sampled_from([1, -1])), min_size=1, max_size=2)
-projections = st.sampled_from([None, {"a": 1}, {"a": 0}, ["b", "c.d"], {"_id": 0, "e": 1}])
+projections = st.sampled_from(
+    [None, {"a": 1}, {"a": 0}, ["b", "c.d"], {"_id": 0, "e": 1}, {"a": 1, "c.d": 1, "_id": 1}, {"c.d": True, "e.a": 1}]
+)
 identifiers = st.integers(0, 11)
 
 operations = st.one_of(

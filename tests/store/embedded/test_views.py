@@ -47,13 +47,25 @@ def as_read(collection):
     ]
 
 
-def test_an_answer_is_that_of_the_documents_as_they_are_now(jobs):
-    assert asked(jobs) == as_read(jobs)
+DIGESTED = []
+
+
+def note(job):
+    DIGESTED.append(job["_id"])
+    return None if job["state"] == "RUNNING" else job
+
+
+def change(jobs):
     jobs.update_one({"_id": 5}, {"$set": {"state": "RUNNING"}})
     jobs.update_one({"_id": 6}, {"$set": {"campaign": "other"}})
     jobs.update_one({"_id": 8}, {"$set": {"campaign": "small"}})
     jobs.delete_one({"_id": 7})
     jobs.insert_one({"_id": MANY, "campaign": "small", "state": "READY", "spec": {"key": "new"}, "launches": []})
+
+
+def test_an_answer_is_that_of_the_documents_as_they_are_now(jobs):
+    assert asked(jobs) == as_read(jobs)
+    change(jobs)
     found = asked(jobs)
     assert found == as_read(jobs)
     assert {5: "RUNNING", MANY: "READY"}.items() <= {one["_id"]: one["state"] for one in found}.items()
@@ -94,3 +106,17 @@ def test_documents_that_did_not_change_are_not_read_again(jobs, monkeypatch):
     )
     asked(jobs)
     assert len(read) == 1
+
+
+def test_only_what_changed_is_digested_again(jobs):
+    other = EmbeddedClient(jobs.database.client.path)
+    for changed in (range(MANY), [], [5, 8, MANY]):
+        DIGESTED.clear()
+        found = jobs.digests({"campaign": "small"}, FIELDS, note)
+        assert list(found) == [one for one in as_read(jobs) if one["state"] != "RUNNING"]
+        assert sorted(DIGESTED) == [number for number in changed if number % 4 or number in (8, MANY)]
+        assert jobs.digests({"campaign": "small"}, FIELDS, note) is found
+        if not changed:
+            # By another process, say.
+            change(other["ionloop"]["jobs"])
+    other.close()
