@@ -110,13 +110,13 @@ def test_documents_that_did_not_change_are_not_read_again(jobs, monkeypatch):
 
 def test_only_what_changed_is_digested_again(jobs):
     other = EmbeddedClient(jobs.database.client.path)
-    for changed in (range(MANY), [], [5, 8, MANY]):
+    for changed in ([number for number in range(MANY) if number % 4], [5, 8, MANY]):
         DIGESTED.clear()
         found = jobs.digests({"campaign": "small"}, FIELDS, note)
         assert list(found) == [one for one in as_read(jobs) if one["state"] != "RUNNING"]
-        assert sorted(DIGESTED) == [number for number in changed if number % 4 or number in (8, MANY)]
         assert jobs.digests({"campaign": "small"}, FIELDS, note) is found
-        if not changed:
-            # By another process, say.
+        assert sorted(DIGESTED) == changed
+        # As another process does.
+        if len(changed) > 3:
             change(other["ionloop"]["jobs"])
     other.close()
