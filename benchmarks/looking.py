@@ -130,9 +130,7 @@ def main() -> None:
         first, *others = looks_s(store, arguments.repeats + 1)
         print(f"a look, {size}: {first:.2f} s at first, {min(others):.3f} s then")
         # One more label: what changed is read again, nothing else.
-        add_label(
-            store, crystal(arguments.labels + 1), engine_hash(store.campaigns[NAME]), 0
-        )
+        add_label(store, crystal(arguments.labels + 1), engine_hash(store.campaigns[NAME]), 0)
         print(f"a look after one more label: {looks_s(store, 1)[0]:.3f} s")
         small = open_store(str(Path(folder) / "small.db"))
         fill(small, 10, 20)

@@ -6,13 +6,19 @@ of the query itself, so that nothing typed can reach further than what is docume
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from pymongo.errors import PyMongoError
+
+from ... import __version__
 from ...core.errors import InputError
-from ...core.kinds import UnknownKind
+from ...core.kinds import OWN_PACKAGE, UnknownKind
 from ...fitting.model_kinds import ModelKind
 from ..campaigns import find_campaign
 from ..connection import Store
@@ -21,6 +27,7 @@ from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, u
 
 MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 ISOLATED_ATOM_SAMPLER = "isolated-atom"
+_REMEMBERED = "reference_hashes"
 
 
 @dataclass(frozen=True)
@@ -135,13 +142,30 @@ def engine_hash(campaign: CampaignRecord) -> str:
 def reference_hash(store: Store, campaign: CampaignRecord) -> str:
     """Return what `engine_hash` does; of an engine that is not installed here, what the campaign's labels say.
 
-    Empty if it has none of its own.
+    Empty if it has none of its own. The store remembers it: an engine's import takes longer than most looks.
     """
+    text = json.dumps([__version__, campaign.settings["reference"]], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    known = store.database[_REMEMBERED].find_one({"_id": key})
+    if known is not None:
+        return str(known["hash"])
     try:
-        return engine_hash(campaign)
+        found = engine_hash(campaign)
     except UnknownKind:
         label = store.database.labels.find_one({"campaign": campaign.id}, {"settings_hash": 1})
         return "" if label is None else str(label["settings_hash"])
+    if not store.is_read_only and _is_own(campaign.settings["reference"]["engine"]):
+        # Who cannot write it works it out again.
+        with suppress(PyMongoError):
+            store.database[_REMEMBERED].update_one({"_id": key}, {"$set": {"hash": found}}, upsert=True)
+    return found
+
+
+def _is_own(engine: str) -> bool:
+    """Return whether an engine is of this version of ionloop: another package may change its own at any time."""
+    from ...labelling.registry import ENGINES
+
+    return ENGINES.package_of(engine)[0] == OWN_PACKAGE
 
 
 def labels_by_configuration(store: Store, configurations: Sequence[ConfigurationRecord]) -> dict[str, LabelRecord]:

@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.states import State
 from ...labelling.registry import ENGINES
 from ...store.connection import Store
+from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
 from ..campaign.changes import Change, Stage, changes
@@ -103,6 +104,8 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> Su
         # Without transactions a kill can leave the record without its jobs: they are added now.
         if graph.jobs:
             store.launchpad.add_wf(graph.to_workflow(campaign.name))
+    # So that whoever looks later need not ask the engine.
+    reference_hash(store, store.campaigns[campaign.name])
     carried_on = NOTHING if known is None else carry_on(store, campaign.name)
     return Submission(bool(graph.jobs), tuple(one.text for one in accepted), carried_on)
 
