@@ -50,7 +50,7 @@ def import_file(
 ) -> None:
     """Import labelled configurations into the store; importing a file twice changes nothing."""
     from ..store.connection import open_store
-    from ..workflows.exchange.import_labels import ImportRequest, import_labels
+    from ..workflows.exchange.import_labels import ImportRequest, import_labels, read_importable
 
     request = ImportRequest(
         path=file,
@@ -61,9 +61,11 @@ def import_file(
         skip_unusable=skip_unusable,
         check_units=reading.check_units,
     )
+    # What cannot be imported makes no store.
+    importable = read_importable(request)
     opened = open_store(store, root=root)
     try:
-        summary = import_labels(opened, request)
+        summary = import_labels(opened, importable)
     finally:
         opened.close()
     if as_json:

@@ -164,10 +164,15 @@ def reference_quality(
 ) -> None:
     """Compare labels of the same structures at two settings, the models fitted to them, and their transport."""
     from ..fitting.consistency import check_one_reference
+    from ..store.campaigns import find_campaign
     from ..workflows.studies.results import record_reference_quality, reference_quality_blocks
     from ..workflows.studies.runs import run_reference_quality_study
     from .potentials import MIX_REMEDY, names_to_mix
 
+    opened = None if campaign is None else existing_store(store, root)
+    if opened is not None:
+        # Before hours of fits, not after them.
+        find_campaign(opened, campaign)
     labels = _two_sets(out, (first, second, relabel or []), names, reading)
     for one in labels:
         check_one_reference(one.data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
@@ -175,12 +180,9 @@ def reference_quality(
     plan = _plan(out, labels[0].data_set, _ModelChoice(kind, settings, held_out, seed), run, start)
     study = run_reference_quality_study(*labels, plan)
     _write(out, "reference-quality", study, reference_quality_blocks(study))
-    if campaign is not None:
-        opened = existing_store(store, root)
-        try:
-            record_reference_quality(opened, campaign, study)
-        finally:
-            opened.close()
+    if opened is not None and campaign is not None:
+        record_reference_quality(opened, campaign, study)
+        opened.close()
     if as_json:
         typer.echo(study.model_dump_json(indent=2))
     else:

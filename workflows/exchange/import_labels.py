@@ -80,15 +80,42 @@ class ImportSummary:
     file: tuple[str, ...] = ()
 
 
-def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
-    """Bring a file of labels into the store; a second import of the same file changes nothing.
+@dataclass(frozen=True)
+class ImportableLabels:
+    """What a file holds that can be imported.
+
+    Attributes
+    ----------
+    request
+        What was asked for.
+    file
+        The file as read.
+    data_set
+        Its usable configurations.
+    skipped
+        A line for each that is left out.
+    entries
+        What becomes records.
+    repeated
+        How many configurations repeat others.
+    """
+
+    request: ImportRequest
+    file: LabelFile
+    data_set: DataSet
+    skipped: tuple[str, ...]
+    entries: tuple[_Entry, ...]
+    repeated: int
+
+
+def read_importable(request: ImportRequest) -> ImportableLabels:
+    """Read a file of labels and see that it can be imported.
 
     Raises
     ------
     InputError
-        If the file cannot be used: keys missing, units or signs doubtful, labels that no engine's would pass as,
-        one structure with two answers in the file, or another answer in the store, or a campaign with another
-        reference. Nothing is stored then.
+        If it cannot: keys missing, units or signs doubtful, labels that no engine's would pass as, or one structure
+        with two answers.
     """
     # Single labels are held against the engine's limits here, so that --skip-unusable can leave them out.
     file = read_labels(request.path, LabelRequest(request.keys, request.units, check_units=False, keep_unusable=True))
@@ -97,8 +124,22 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
     if request.check_units:
         check_units(request.path, data_set)
     check_one_reference(usable, [] if request.check_units else ["unnamed"])
+    entries, repeated = _records(usable, data_set, request)
+    return ImportableLabels(request, file, data_set, tuple(skipped), tuple(entries), repeated)
+
+
+def import_labels(store: Store, importable: ImportableLabels) -> ImportSummary:
+    """Bring labels into the store; a second import of the same file changes nothing.
+
+    Raises
+    ------
+    InputError
+        If the store has another answer for one of the structures, or the campaign another reference. Nothing is
+        stored then.
+    """
+    request, file, data_set = importable.request, importable.file, importable.data_set
+    labels, usable = importable.entries, data_set.configurations
     campaign = _campaign(store, request, usable[0].atoms)
-    labels, repeated = _records(usable, data_set, request)
     with store.transaction():
         new = _new_labels(store, labels)
         store.campaigns.add(campaign)
@@ -115,8 +156,8 @@ def import_labels(store: Store, request: ImportRequest) -> ImportSummary:
         frames=file.n_frames - len(file.isolated),
         new_labels=len(new),
         known_labels=len(labels) - len(new),
-        repeated=repeated + len(file.repeated),
-        skipped=tuple(skipped),
+        repeated=importable.repeated + len(file.repeated),
+        skipped=importable.skipped,
         isolated_atoms=tuple(str(one.atoms.symbols[0]) for one in data_set.isolated_atoms),
         with_stress=sum(one.stress is not None for one in usable),
         elements=data_set.elements,

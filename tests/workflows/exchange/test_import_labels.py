@@ -25,7 +25,7 @@ from ionloop.labelling.runner import label
 from ionloop.store.queries.labelled import frames
 from ionloop.store.queries.rows import Query, run_query
 from ionloop.tasks.fit import build_data_set
-from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
+from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels, read_importable
 
 VASP = ImportedSettings(source="vasp", method="PBE")
 DIGITS = 1e-10
@@ -71,7 +71,7 @@ def request_for(file):
 
 class TestRecords:
     def test_labels_come_back_as_they_were(self, store, request_for):
-        summary = import_labels(store, request_for)
+        summary = import_labels(store, read_importable(request_for))
         assert (summary.frames, summary.new_labels, summary.known_labels, summary.with_stress) == (10, 10, 0, 10)
         data_set = build_data_set(store, store.data_sets[summary.data_set])
         for one, atoms in zip(data_set.configurations, crystals(10), strict=True):
@@ -81,14 +81,14 @@ class TestRecords:
         assert summary.reference.startswith("vasp:")
 
     def test_a_query_of_the_campaign_gives_frames_that_name_their_reference(self, store, request_for):
-        summary = import_labels(store, request_for)
+        summary = import_labels(store, read_importable(request_for))
         found = list(frames(store, run_query(store, Query("labels", campaign="foreign"))))
         assert {one.labelled_by for one in found} == {summary.reference}
 
     def test_a_second_import_changes_nothing(self, store, request_for):
-        import_labels(store, request_for)
+        import_labels(store, read_importable(request_for))
         before = store.labels.count(), store.configurations.count(), store.data_sets.count()
-        again = import_labels(store, request_for)
+        again = import_labels(store, read_importable(request_for))
         assert (again.new_labels, again.known_labels) == (0, 10)
         assert (store.labels.count(), store.configurations.count(), store.data_sets.count()) == before
 
@@ -97,7 +97,7 @@ class TestRecords:
         free.info.update(REF_energy=-0.25, config_type="isolated_atom")
         free.arrays["REF_forces"] = np.zeros((1, 3))
         write(request_for.path, free, format="extxyz", append=True)
-        summary = import_labels(store, request_for)
+        summary = import_labels(store, read_importable(request_for))
         assert summary.isolated_atoms == ("Cu",)
         assert store.data_sets[summary.data_set].isolated_atom_energies == {"Cu": -0.25}
 
@@ -105,7 +105,7 @@ class TestRecords:
 class TestRefusals:
     def refused(self, store, request: ImportRequest, match: str) -> None:
         with pytest.raises(InputError, match=match):
-            import_labels(store, request)
+            import_labels(store, read_importable(request))
         assert store.labels.count() == store.configurations.count() == store.campaigns.count() == 0
 
     def change(self, path: Path, **changes) -> None:
@@ -129,7 +129,7 @@ class TestRefusals:
 
         self.change(request_for.path, at_2=spoil, at_4=enlarge)
         self.refused(store, request_for, "2 of 10 labels cannot be used(.|\n)*not finite(.|\n)*above maximum_force")
-        summary = import_labels(store, replace(request_for, skip_unusable=True))
+        summary = import_labels(store, read_importable(replace(request_for, skip_unusable=True)))
         assert (summary.new_labels, len(summary.skipped)) == (8, 2)
 
     def test_a_length_in_bohr_taken_for_angstrom(self, store, request_for):
@@ -145,7 +145,7 @@ class TestRefusals:
         write(request_for.path, [frame(one, stress_unit=-1.0) for one in crystals(10)], format="extxyz")
         self.refused(store, request_for, "wrong sign")
         right = replace(request_for, units=FileUnits(stress_sign=StressSign.OPPOSITE))
-        assert import_labels(store, right).new_labels == 10
+        assert import_labels(store, read_importable(right)).new_labels == 10
 
     def test_labels_of_two_codes_in_one_file(self, store, request_for):
         def shift(atoms):
@@ -155,20 +155,20 @@ class TestRefusals:
         self.refused(store, request_for, "two groups")
 
     def test_another_answer_in_the_store(self, store, request_for):
-        import_labels(store, request_for)
+        import_labels(store, read_importable(request_for))
 
         def shift(atoms):
             atoms.info["REF_energy"] += 0.5
 
         self.change(request_for.path, at_3=shift)
         with pytest.raises(InputError, match=r"the store has other(.|\n)*configuration 3: energies differ by 0\.5"):
-            import_labels(store, request_for)
+            import_labels(store, read_importable(request_for))
 
     def test_a_campaign_of_another_reference_names_what_differs(self, store, request_for):
-        import_labels(store, request_for)
+        import_labels(store, read_importable(request_for))
         other = replace(request_for, engine=ImportedSettings(source="vasp", method="PBEsol"))
         with pytest.raises(InputError, match="method: 'PBE' and 'PBEsol'"):
-            import_labels(store, other)
+            import_labels(store, read_importable(other))
 
 
 def test_units_and_keys_are_converted(tmp_path):
@@ -226,7 +226,7 @@ def test_weights_charges_and_dipoles_stay_with_the_label(tmp_path, store):
     free = Atoms("Cu", info={"REF_energy": -4.0, "energy_sigma": 0.002, "config_type": "isolated_atom"})
     write(path, [*written, free], format="extxyz")
     request = ImportRequest(path, VASP, "weighted")
-    summary = import_labels(store, request)
+    summary = import_labels(store, read_importable(request))
     read_back = tmp_path / "back.xyz"
     queried = list(frames(store, run_query(store, Query("labels", campaign="weighted"))))
     read_back.write_text("".join(map(format_extxyz, queried)))
@@ -244,13 +244,13 @@ def test_weights_charges_and_dipoles_stay_with_the_label(tmp_path, store):
     assert [one.weights.energy_eV for one in data_set] == pytest.approx([0.01, 0.02, 0.03])
     path.write_text(path.read_text().replace("energy_sigma=0.01 ", "energy_sigma=0.04 "))
     with pytest.raises(InputError, match="their weights differ"):
-        import_labels(store, request)
+        import_labels(store, read_importable(request))
 
 
 def test_an_energy_that_stands_in_for_an_isolated_atom_is_no_label(tmp_path, store):
     path = tmp_path / "fitted.xyz"
     free = Atoms("Cu", info={"REF_energy": -4.0, "config_type": "isolated_atom", "stands_in": True})
     write(path, [*(frame(atoms) for atoms in crystals(2)), free], format="extxyz")
-    summary = import_labels(store, ImportRequest(path, VASP, "fitted"))
+    summary = import_labels(store, read_importable(ImportRequest(path, VASP, "fitted")))
     assert summary.isolated_atoms == ()
     assert dict(store.data_sets[summary.data_set].isolated_atom_energies) == {}

@@ -20,7 +20,7 @@ from ionloop.fitting.consistency import MixedReferencesError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, mean_energy_per_atom, read_extxyz, write_extxyz
 from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.engines.imported import ImportedSettings
-from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels
+from ionloop.workflows.exchange.import_labels import ImportRequest, import_labels, read_importable
 from ionloop.workflows.studies.results import campaign_data_set, record_data_size, study_page, study_sections
 from ionloop.workflows.studies.runs import (
     NamedLabels,
@@ -130,7 +130,9 @@ class TestReferenceQuality:
 class TestResults:
     def test_a_study_of_a_campaign_is_a_section_of_its_report(self, store, plan, tmp_path):
         write_extxyz(tmp_path / "labels.xyz", DataSet(labels(8).configurations))
-        import_labels(store, ImportRequest(tmp_path / "labels.xyz", ImportedSettings(source="emt"), "emt"))
+        import_labels(
+            store, read_importable(ImportRequest(tmp_path / "labels.xyz", ImportedSettings(source="emt"), "emt"))
+        )
         data_set = campaign_data_set(store, "emt")
         assert len(data_set) == 8
         study = run_data_size_study(data_set, plan, smallest=3)
