@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..analysis.barriers.bands import (
     BarrierSettings,
-    Checkpoint,
-    CheckpointRefused,
     Profile,
     evaluate,
     profile,
     relax_band,
 )
+from ..analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
 from ..analysis.hops.hop_paths import together
 from ..store.connection import Store
 from ..store.identifiers import identifier

@@ -8,11 +8,8 @@ A band can be stopped anywhere: its checkpoint holds all that the optimiser need
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -27,11 +24,11 @@ from pydantic import Field
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from ...core.errors import InputError, IonloopError
-from ...core.files import OPEN, atomic_file
 from ...fitting.pair_lists import periodic_pairs
 from ...fitting.settings import FrozenSettings
 from ..fixed_cell_relaxation import FixedCellRelaxation
 from ..hops.detection import HopSettings
+from .checkpoints import BandOrigin, BandState, Checkpoint
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,16 +41,10 @@ _INTERPOLATION_CUTOFF_A = 5.0
 _INTERPOLATION_FORCE = 0.1
 _INTERPOLATION_STEPS = 100
 _SHORTEST_STEP_A = 1e-6
-SAME_END_A = 1e-3
-"""Ends that were relaxed again on another machine agree to this."""
 
 
 class BandFailed(IonloopError):
     """No path was found; the message says why."""
-
-
-class CheckpointRefused(InputError):
-    """A file holds no state of this band; the message says what it holds."""
 
 
 class BandSettings(FrozenSettings):
@@ -311,99 +302,6 @@ class _Remembering(Calculator):
         self.results = {"energy": energy, "forces": forces}
 
 
-@dataclass
-class _BandState:
-    """Where an optimisation stands; all that FIRE remembers is among it."""
-
-    positions: FloatArray
-    climbing: bool = False
-    steps: int = 0
-    taken: int = 0
-    velocity: FloatArray | None = None
-    timestep: float = 0.1
-    mixing: float = 0.1
-    downhill: int = 0
-
-    def save(self, checkpoint: Checkpoint, settings: BandSettings) -> None:
-        velocity = np.empty(0) if self.velocity is None else self.velocity
-        numbers = np.array([self.climbing, self.steps, self.taken, self.timestep, self.mixing, self.downhill])
-        made_by = json.dumps({"model": checkpoint.model, "settings": settings.model_dump()})
-        with atomic_file(checkpoint.path, rights=OPEN, alone=True) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, positions=self.positions, velocity=velocity, numbers=numbers, made_by=np.array(made_by))
-
-    @classmethod
-    def load(cls, checkpoint: Checkpoint, ends: tuple[Atoms, Atoms], settings: BandSettings) -> _BandState:
-        """Read a state, and refuse that of another band."""
-        path = checkpoint.path
-        try:
-            with path.open("rb") as stream, np.load(stream) as arrays:
-                positions, velocity, numbers = arrays["positions"], arrays["velocity"], arrays["numbers"]
-                made_by = json.loads(str(arrays["made_by"])) if "made_by" in arrays else {}
-            climbing, steps, taken, timestep, mixing, downhill = numbers.tolist()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, PermissionError):
-                raise
-            raise CheckpointRefused(f"{path} is no checkpoint of a band, or was cut short; remove it") from error
-        difference = _other_ends(positions, ends, settings.images) or _other_origin(made_by, checkpoint.model, settings)
-        if difference:
-            raise CheckpointRefused(
-                f"{path} is the checkpoint of another band: {difference}; name another file, or remove it"
-            )
-        return cls(
-            positions=positions,
-            climbing=bool(climbing),
-            steps=int(steps),
-            taken=int(taken),
-            velocity=velocity if velocity.size else None,
-            timestep=timestep,
-            mixing=mixing,
-            downhill=int(downhill),
-        )
-
-
-def _other_ends(positions: FloatArray, ends: tuple[Atoms, Atoms], images: int) -> str:
-    """Say how the images of a checkpoint do not belong to these ends, empty where they do."""
-    if positions.ndim != 3 or positions.shape[1:] != ends[0].positions.shape:
-        return f"its images have {positions.shape[1] if positions.ndim > 1 else 0} atoms, the ends {len(ends[0])}"
-    if len(positions) != images:
-        return f"it has {len(positions)} images, not {images}"
-    for name, image, end in (("start", positions[0], ends[0]), ("end", positions[-1], ends[1])):
-        distance = float(np.linalg.norm(image - end.positions, axis=1).max())
-        if distance > SAME_END_A:
-            return f"an atom of its {name} lies {distance:.3g} Å from where it is in this one"
-    return ""
-
-
-def _other_origin(made_by: Mapping[str, Any], model: str, settings: BandSettings) -> str:
-    """Say which model or setting of a checkpoint differs, empty where none does."""
-    if not model and not made_by:
-        # A campaign's own, of an earlier release: its name says what it belongs to.
-        return ""
-    if made_by.get("model") != model:
-        return "it was made with another model" if made_by else "it does not say which model it was made with"
-    theirs, ours = made_by["settings"], settings.model_dump()
-    return ", ".join(
-        f"{name} was {theirs.get(name)}, not {value}" for name, value in ours.items() if theirs.get(name) != value
-    )
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where the state of a band is kept between attempts.
-
-    Attributes
-    ----------
-    every
-        How often it is written (steps).
-    model
-        What tells the model from others; a state that another one made is refused.
-    """
-
-    path: Path
-    every: int = 10
-    model: str = ""
-
-
 def relax_band(
     initial: Atoms,
     final: Atoms,
@@ -420,12 +318,13 @@ def relax_band(
     BandFailed
         If the calculator fails, or energies or forces are not finite.
     CheckpointRefused
-        If the checkpoint is that of another band (ends, images, model, settings), or broken.
+        If the checkpoint is that of another band (atoms, cell, ends, images, model, settings), or broken.
     """
+    origin = BandOrigin(initial, final, settings.images, settings.model_dump())
     if checkpoint is not None and checkpoint.path.exists():
-        state = _BandState.load(checkpoint, (initial, final), settings)
+        state = BandState.load(checkpoint, origin)
     else:
-        state = _BandState(interpolated_path(initial, final, settings.images))
+        state = BandState(interpolated_path(initial, final, settings.images))
     images = [initial.copy() for _ in state.positions]
     for image, positions in zip(images, state.positions, strict=True):
         image.positions = positions
@@ -434,9 +333,9 @@ def relax_band(
         image.calc = _Remembering(calculator)
     band = NEB(images, k=settings.spring_eV_per_A2, method=_METHOD)
     if not state.climbing:
-        _optimise(band, state, settings, checkpoint, progress)
-        state = _BandState(band_positions(images), climbing=True, steps=state.steps)
-    largest = _optimise(band, state, settings, checkpoint, progress)
+        _optimise(band, state, settings, checkpoint, origin, progress)
+        state = BandState(band_positions(images), climbing=True, steps=state.steps)
+    largest = _optimise(band, state, settings, checkpoint, origin, progress)
     energies, forces = np.array(band.energies), np.array(band.real_forces)
     for end, (energy, force) in zip((0, -1), ends, strict=True):
         energies[end], forces[end] = energy, force
@@ -488,9 +387,10 @@ def evaluate(atoms: Atoms, calculator: Calculator) -> tuple[float, FloatArray]:
 
 def _optimise(
     band: NEB,
-    state: _BandState,
+    state: BandState,
     settings: BandSettings,
     checkpoint: Checkpoint | None,
+    origin: BandOrigin,
     progress: Callable[[int, int], None] | None,
 ) -> float:
     """Run one stage from ``state`` on, which is kept up to date; return the largest force at its end."""
@@ -508,5 +408,5 @@ def _optimise(
             state.positions = band_positions(band.images)
             state.velocity, state.downhill = optimizer.vel, optimizer.Nsteps
             state.timestep, state.mixing = optimizer.dt, optimizer.a
-            state.save(checkpoint, settings)
+            state.save(checkpoint, origin)
     return float(np.linalg.norm(band.get_forces(), axis=1).max())

@@ -41,6 +41,11 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
     difference = composition_difference(initial, final)
     if difference:
         raise InputError(f"the two ends of a path have different atoms: the other end has {difference}")
+    notes = []
+    if not np.allclose(initial.cell.array, final.cell.array, atol=SAME_CELL_A) and _is_turned(initial, final):
+        final = final.copy()
+        final.set_cell(initial.cell, scale_atoms=True)
+        notes.append("the other end was turned into the orientation of the first")
     if not np.allclose(initial.cell.array, final.cell.array, atol=SAME_CELL_A):
         lengths = [", ".join(f"{value:.4f}" for value in one.cell.cellpar()) for one in (initial, final)]
         raise InputError(
@@ -52,7 +57,6 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
         raise InputError("the elements of the two ends come in different orders, so that the order cannot be kept")
     given = displacements(initial, final) if same_elements else None
     found = given
-    notes = []
     if given is None or not keep_order:
         ordered = assign(initial, final)
         if given is None or _hopping(given) - _hopping(ordered) >= _FEWEST_REORDERED:
@@ -75,6 +79,15 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
     atoms = initial.copy()
     atoms.positions = initial.positions + found.displacements_A
     return PathEnd(atoms, tuple(notes))
+
+
+def _is_turned(initial: Atoms, final: Atoms) -> bool:
+    """Return whether the cells have the same lengths, angles and handedness."""
+    turn = np.linalg.inv(final.cell.array) @ initial.cell.array
+    same = np.allclose(
+        final.cell.array @ final.cell.array.T, initial.cell.array @ initial.cell.array.T, atol=SAME_CELL_A
+    )
+    return bool(same and np.linalg.det(turn) > 0)
 
 
 def _hopping(found: Assignment) -> int:

@@ -33,6 +33,7 @@ _STEPS_AT_SEAM = 50
 # Fewer atoms may come back to the same place by chance.
 _FEWEST_ATOMS_TO_TELL = 4
 _FIRST_GROWTH = 64
+_SAME_VECTORS = np.eye(3)
 # A frame that begins again goes on from an earlier one only if that is so much nearer than the one before.
 _MUCH_NEARER = 0.25
 
@@ -102,7 +103,7 @@ class FrameSequence:
         self._records: list[FrameRecord] = []
         self._first: RawFrame | None = None
         self._last: RawFrame | None = None
-        self._vectors = np.eye(3)
+        self._vectors = _SAME_VECTORS
         self._offset = 0.0
         self._torn: list[TornFrame] = []
         self._known: dict[int, int] = {}
@@ -218,18 +219,17 @@ class FrameSequence:
         if not self._cells:
             return cell
         before = self._cells[-1]
-        if cell is before or np.abs(cell - before).max() <= CELL_TOLERANCE_A:
-            return before
+        same = cell is before or np.abs(cell - before).max() <= CELL_TOLERANCE_A
         try:
-            vectors = change_of_vectors(before, cell)
+            vectors = _SAME_VECTORS if same else change_of_vectors(before, cell)
         except TrajectoryReadError as error:
             raise TrajectoryReadError(
                 f"{self.name}: between {self._records[-1].place} and {frame.place} {error}"
             ) from None
-        if not np.array_equal(vectors, self._vectors):
+        if vectors is not self._vectors and not np.array_equal(vectors, self._vectors):
             self._vectors = vectors
             self._say("flip", frame.place)
-        return np.asarray(vectors @ cell)
+        return before if same else np.asarray(vectors @ cell)
 
     def _say(self, kind: str, what: str) -> None:
         self._events.setdefault(kind, []).append(what)

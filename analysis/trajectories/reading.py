@@ -42,7 +42,7 @@ from .frames import (
 from .given_cells import GivenCells, cells_beside
 from .lammps_dump import read_lammps_dump
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
-from .vasp_times import ASE_FORMATS, interval_beside, step_of
+from .vasp_times import ASE_FORMATS, interval_beside, is_cut_short, step_of
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
 from .xyz_frames import read_xyz
 
@@ -370,7 +370,7 @@ def _frames(
                 yield from read_xdatcar(lines, notes)
     else:
         with _plain(path) as plain:
-            yield from _ase_frames(path, plain, None if file_format == "ase" else file_format)
+            yield from _ase_frames(path, plain, None if file_format == "ase" else file_format, notes)
 
 
 @contextmanager
@@ -417,10 +417,13 @@ def _is_joined(plain: Path) -> bool:
         return content.find(_ULM_TRAJECTORY, len(_ULM_TRAJECTORY)) >= 0
 
 
-def _ase_frames(path: Path, plain: Path, file_format: str | None) -> Iterator[RawFrame | TornFrame]:
+def _ase_frames(path: Path, plain: Path, file_format: str | None, notes: list[str]) -> Iterator[RawFrame | TornFrame]:
     shown = "as a trajectory of any known kind (name it by --format)" if file_format is None else f"as {file_format}"
     number = 0
-    step_fs = step_of(plain, str(path)) if _ase_format(plain, file_format) in ASE_FORMATS else None
+    known = _ase_format(plain, file_format)
+    step_fs = step_of(plain, str(path)) if known in ASE_FORMATS else None
+    if known == "vasp-xml" and is_cut_short(plain):
+        notes.append(f"{path} ends before its end, as that of a run that was killed; its whole steps are used")
     try:
         for atoms in iread(plain, index=":", format=file_format):
             number += 1

@@ -19,7 +19,15 @@ ASE_FORMATS = ("vasp-xml", "vasp-out")
 """What ASE calls the files that bear both frames and POTIM."""
 # POTIM stands behind the potentials' headers, of which there may be many.
 _START_BYTES = 2_000_000
+_END_BYTES = 1000
 _TAG = r"(?:<i[^>]*name=\"{0}\"[^>]*>|(?:^|;)[ \t]*{0}[ \t]*=)[ \t]*([-+.\deE]+)"
+
+
+def is_cut_short(path: Path) -> bool:
+    """Return whether a vasprun.xml ends before its end, as that of a run that was killed."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _END_BYTES))
+        return b"</modeling>" not in stream.read()
 
 
 def tags(path: Path) -> dict[str, float]:

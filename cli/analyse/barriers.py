@@ -36,7 +36,8 @@ def barriers(
     as_json: JsonOption = False,
 ) -> None:
     """Find the path between two minima by a climbing nudged elastic band."""
-    from ...analysis.barriers.bands import BandSettings, Checkpoint, profile, relax_band
+    from ...analysis.barriers.bands import BandSettings, profile, relax_band
+    from ...analysis.barriers.checkpoints import Checkpoint
     from ...analysis.barriers.path_ends import path_end
     from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
     from ...core.errors import InputError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,14 +17,13 @@ from ionloop.analysis.barriers.bands import (
     BandFailed,
     BandSettings,
     BarrierSettings,
-    Checkpoint,
-    CheckpointRefused,
     aligned_end,
     continuous_end,
     interpolated_path,
     profile,
     relax_band,
 )
+from ionloop.analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
 from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
 from ionloop.core.errors import InputError
 
@@ -181,14 +181,49 @@ def test_the_checkpoint_of_another_band_is_refused_by_what_differs(unfinished, e
         relax_band(*_minima(*ends), MullerBrown(), settings, checkpoint=Checkpoint(unfinished, model=model))
 
 
+def _with(**changes):
+    """Return a damage: an archive in which some arrays are others."""
+
+    def damage(data: bytes) -> bytes:
+        with np.load(io.BytesIO(data)) as arrays:
+            written = io.BytesIO()
+            np.savez(written, **{**arrays, **{name: change(arrays[name]) for name, change in changes.items()}})
+        return written.getvalue()
+
+    return damage
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[:100], lambda data: b"", lambda data: b"text", lambda data: data[:-50]]
+    "damage",
+    [
+        lambda data: data[:100],
+        lambda data: b"",
+        lambda data: b"text",
+        lambda data: data[:-50],
+        _with(velocity=lambda one: np.ones(5)),
+        _with(numbers=lambda one: np.full_like(one, np.nan)),
+        _with(positions=lambda one: np.full_like(one, np.nan)),
+        _with(made_by=lambda one: np.array('{"model": ""}')),
+        _with(made_by=lambda one: np.array("[1]")),
+    ],
 )
 def test_a_broken_checkpoint_is_named(unfinished, tmp_path, damage):
     broken = tmp_path / "band.npz"
     broken.write_bytes(damage(unfinished.read_bytes()))
     with pytest.raises(CheckpointRefused, match=r"band\.npz is no checkpoint of a band"):
         relax_band(*_minima(0, 1), MullerBrown(), BAND, checkpoint=Checkpoint(broken))
+
+
+def test_the_checkpoint_of_other_atoms_in_the_same_places_is_refused(unfinished):
+    for change, message in (
+        (lambda atoms: atoms.set_chemical_symbols(["Ar"] * len(atoms)), "was made of"),
+        (lambda atoms: atoms.set_cell(1.5 * atoms.cell), "another cell"),
+    ):
+        ends = _minima(0, 1)
+        for end in ends:
+            change(end)
+        with pytest.raises(CheckpointRefused, match=message):
+            relax_band(*ends, MullerBrown(), BAND, checkpoint=Checkpoint(unfinished, model="a"))
 
 
 def test_an_earlier_releases_checkpoint_of_a_campaign_still_goes_on(unfinished, tmp_path):

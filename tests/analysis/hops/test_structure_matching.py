@@ -146,6 +146,17 @@ def test_an_order_that_is_to_be_kept_is_kept():
     assert "several atoms hop" in found.notes[-1]
 
 
+def test_an_end_in_another_orientation_is_turned():
+    crystal = lithium_sulphide()
+    before, after = crystal.copy(), crystal.copy()
+    after.positions[0] += [0.3, 0.2, 0.1]
+    turned = after.copy()
+    turned.rotate(37, (1, 2, 3), rotate_cell=True)
+    found = path_end(before, turned)
+    np.testing.assert_allclose(found.atoms.positions, path_end(before, after).atoms.positions, atol=1e-6)
+    assert "turned into the orientation" in found.notes[0]
+
+
 def test_other_atoms_and_other_cells_are_refused_with_what_differs():
     start, end = vacancy_ends()
     with pytest.raises(InputError, match=f"{len(start) - 1} Cu instead of {len(start)}"):
