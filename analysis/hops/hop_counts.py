@@ -17,10 +17,14 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 CONFIDENCE = 0.95
-_BLOCKS = (6, 12, 24)
+_BLOCKS = (48, 12, 4)
 """In so many parts of time the hops are counted: bursts of any length have their greatest effect in one of them."""
+# Long parts need some hops in each; in short ones hops that coincide tell, however few they are.
 _FEWEST_PER_BLOCK = 3.0
-_SURELY = 0.95
+_SHORT = 48
+_FEWEST_HOPS = 8
+# Probability above which a longer part varies more than shorter ones say, by chance in the other cases.
+_LIKELY = 0.7
 
 
 def poisson_interval(count: float, exposure: float) -> tuple[float, float]:
@@ -34,8 +38,8 @@ def poisson_interval(count: float, exposure: float) -> tuple[float, float]:
 def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_sizes: IntArray) -> float:
     """Return by how much more a count of hops varies than that of independent ones, at least 1.
 
-    The larger of two estimates: from the sizes of the events (a compound Poisson process has Σ m² / Σ m), and from
-    counts in equal parts of time, where there are enough hops for that.
+    At least what the sizes of the events say (a compound Poisson process has Σ m² / Σ m); more where counts in equal
+    parts of time, from short ones to whole trajectories, vary more than that.
 
     Parameters
     ----------
@@ -49,11 +53,13 @@ def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_si
     count = sum(len(one) for one in times)
     if not count:
         return 1.0
-    found = [1.0, float(np.sum(event_sizes**2) / np.sum(event_sizes))]
+    found = max(1.0, float(np.sum(event_sizes**2) / np.sum(event_sizes)))
     total = sum(durations)
-    for blocks in _BLOCKS:
-        if count / blocks < _FEWEST_PER_BLOCK:
-            continue
+    scales = [
+        blocks for blocks in _BLOCKS if count >= (_FEWEST_HOPS if blocks >= _SHORT else _FEWEST_PER_BLOCK * blocks)
+    ]
+    # Whole trajectories are parts as well: replicas may differ.
+    for blocks in scales + [len(durations)] * (len(durations) > 1):
         pieces = [max(1, round(blocks * duration / total)) for duration in durations]
         counts = np.concatenate(
             [
@@ -64,11 +70,11 @@ def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_si
         lengths = np.concatenate([np.full(n, duration / n) for n, duration in zip(pieces, durations, strict=True)])
         rate, freedom = count / total, len(counts) - 1
         varies = float(np.sum(lengths * (counts - rate) ** 2) / (rate * freedom))
-        if varies > chi2.ppf(_SURELY, freedom) / freedom:
-            # It is known from a few parts of time only.
+        # What shorter parts tell is known better; longer ones, of which there are few, count where they tell more.
+        if varies > found * chi2.ppf(_LIKELY, freedom) / freedom:
             varies *= (t.ppf(0.5 + CONFIDENCE / 2, freedom) / norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
-        found.append(varies)
-    return max(found)
+        found = max(found, varies)
+    return found
 
 
 def rate_interval(count: int, exposure: float, dispersion: float) -> tuple[float, float]:
