@@ -109,6 +109,12 @@ def model_name(kind: str) -> str:
     return MODEL_NAMES.get(kind, kind)
 
 
+def model_place(kind: str) -> tuple[int, str]:
+    """Return a kind of model's place among others; what has none comes last, by name."""
+    known = tuple(MODEL_NAMES)
+    return known.index(kind) if kind in known else len(known), kind
+
+
 def model_colour(kind: str) -> str:
     """Return the colour of a kind of model, the same in all figures."""
     return MODEL_COLOURS.get(kind, NEUTRAL_COLOUR)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .console.boundary import run_guarded
+from .console.help import hide_types_of_flags
 from .console.label_options import typed_words
 
 MODULES: Mapping[str, tuple[str, ...]] = {
@@ -98,19 +99,11 @@ def _command(modules: Iterable[str]) -> Any:
     waiting: list[Any] = [command]
     while waiting:
         one = waiting.pop()
-        waiting += getattr(one, "commands", {}).values()
-        one.format_help = _without_types_of_flags(one)
+        hide_types_of_flags(one)
+        # What is installed is looked up when it is asked for.
+        if not getattr(one, "looks_commands_up", False):
+            waiting += getattr(one, "commands", {}).values()
     return command
-
-
-def _without_types_of_flags(command: Any) -> Callable[[Any, Any], None]:
-    def format_help(context: Any, formatter: Any) -> None:
-        for parameter in command.get_params(context):
-            if getattr(parameter, "is_flag", False):
-                parameter.metavar = ""
-        type(command).format_help(command, context, formatter)
-
-    return format_help
 
 
 def main() -> NoReturn:

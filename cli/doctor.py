@@ -56,6 +56,7 @@ def all_checks(store: str | None) -> list[Check]:
         *environment.check_packages(),
         environment.check_gap_fit(),
         *environment.check_engines(),
+        *environment.check_plug_ins(),
         *environment.check_machine(Path.cwd()),
         environment.check_store(location),
         *environment.check_server_safety(location),

@@ -1,4 +1,15 @@
-"""Kinds of results that more than one floor names."""
+"""Kinds of results: their names, and the types of their values with units, through which they are written and read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from .records import ResultRecord
 
 ERRORS = "errors"
 """Errors of a model on a set of labels."""
@@ -7,4 +18,93 @@ CROSS_CHECK = "cross-check"
 CROSS_CHECK_SKIPPED = "cross-check-skipped"
 """Why a model has no cross-check."""
 PARITY = "parity"
-"""Made by reports, not by jobs."""
+"""Predictions of a model beside the labels that it was assessed on."""
+
+_UNIT: Final = re.compile(r"\(([^()]*)\)$")
+_NO_QUANTITY: Final = {"number", "count", "integer", "yes or no", "text", "name", "names", "symbols"}
+"""What brackets at the end of a description say of values that have no unit."""
+
+
+class ResultValues(BaseModel):
+    """Values of a kind of result: every field's description ends with its unit, in brackets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+ValuesT = TypeVar("ValuesT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ResultKind(Generic[ValuesT]):
+    """A kind of result.
+
+    Attributes
+    ----------
+    name
+        What records call it.
+    values_type
+        Type of its values; with defaults for what earlier releases did not write.
+    """
+
+    name: str
+    values_type: type[ValuesT]
+
+    @property
+    def units(self) -> dict[str, str | dict[str, str]]:
+        """Units of its values as records have them."""
+        return units_of(self.values_type)
+
+    def document(self, values: ValuesT) -> dict[str, Any]:
+        """Return values as a record holds them.
+
+        Raises
+        ------
+        TypeError
+            If they are those of another kind.
+        """
+        if type(values) is not self.values_type:
+            raise TypeError(f"values of {self.name} are {self.values_type.__name__}, not {type(values).__name__}")
+        return self.values_type.model_validate(values.model_dump()).model_dump(mode="json")
+
+    def read(self, record: ResultRecord) -> ValuesT:
+        """Return the values of a record.
+
+        Raises
+        ------
+        RecordUnreadable
+            If they are none of this kind.
+        """
+        from .records import RecordUnreadable
+
+        try:
+            return self.values_type.model_validate(record.values)
+        except ValidationError as error:
+            places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:3])
+            raise RecordUnreadable(f"result {record.id!r} holds no {self.name} (wrong: {places})") from error
+
+
+def unit_in(description: str) -> str:
+    """Return the unit at the end of a description, "1" for a number without one, empty where nothing is measured."""
+    found = _UNIT.search(description)
+    unit = found.group(1) if found else ""
+    if unit == "no unit":
+        return "1"
+    return "" if unit in _NO_QUANTITY else unit
+
+
+def units_of(values_type: type[BaseModel]) -> dict[str, str | dict[str, str]]:
+    """Return the units of a type's fields, nested as records have them; fields without are left out."""
+    found: dict[str, str | dict[str, str]] = {}
+    for name, field in values_type.model_fields.items():
+        inner = [one for one in (field.annotation, *get_args(field.annotation)) if _is_model(one)]
+        if inner:
+            below = {key: unit for key, unit in units_of(inner[0]).items() if isinstance(unit, str)}
+            if below:
+                found[name] = below
+        elif unit := unit_in(field.description or ""):
+            found[name] = unit
+    return found
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 from pydantic import Field
 
 from ..analysis.energy_volume.curves import (
+    BirchMurnaghanFit,
     EnergyVolumePoint,
     EquationOfStateError,
     energy_volume_point,
@@ -21,26 +22,40 @@ from ..core.errors import InputError
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
+from ..store.result_kinds import ResultKind, ResultValues
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 
-CURVE_KIND = "energy-volume"
-POINT_KIND = "energy-volume-point"
-POINT_UNITS = {"strain": "1", "volume_A3": "Å³", "energy_eV": "eV"}
-CURVE_UNITS = {
-    "volumes_A3_per_atom": "Å³/atom",
-    "energies_eV_per_atom": "eV/atom",
-    "fit.energy_eV_per_atom": "eV/atom",
-    "fit.volume_A3_per_atom": "Å³/atom",
-    "fit.volume_standard_error_A3_per_atom": "Å³/atom",
-    "fit.bulk_modulus_GPa": "GPa",
-    "fit.bulk_modulus_standard_error_GPa": "GPa",
-    "fit.bulk_modulus_derivative": "1",
-    "fit.bulk_modulus_derivative_standard_error": "1",
-    "fit.residual_eV_per_atom": "eV/atom",
-}
+
+class PointValues(ResultValues):
+    """One cell of a curve."""
+
+    strain: float = Field(description="Relative change of the cell's lengths (no unit)")
+    volume_A3: float = Field(description="Volume of the cell (Å³)")
+    energy_eV: float = Field(description="Energy of the cell (eV)")
+    atoms: int = Field(description="Atoms in the cell (number)")
+    converged: bool = Field(description="Whether the ions' relaxation converged (yes or no)")
+    reason: str = Field(description="Why it did not (text)")
+
+
+class CurveValues(ResultValues):
+    """One potential's curve and its equation of state."""
+
+    volumes_A3_per_atom: tuple[float, ...] = Field(description="Volumes of the cells that are used (Å³/atom)")
+    energies_eV_per_atom: tuple[float, ...] = Field(description="Their energies (eV/atom)")
+    fit: BirchMurnaghanFit | None = Field(description="The equation of state; none where no curve fits")
+    reason: str = Field(description="Why there is no fit, or why it is doubtful (text)")
+    ions_relaxed_with: str | None = Field(description="Potential that relaxed the ions; none: scaled (name)")
+    unconverged: int = Field(description="Cells whose ions did not converge (number)")
+    missing: int = Field(description="Cells that failed (number)")
+
+
+CURVE = ResultKind("energy-volume", CurveValues)
+POINT = ResultKind("energy-volume-point", PointValues)
+CURVE_KIND = CURVE.name
+POINT_KIND = POINT.name
 
 
 class EnergyVolumePointParameters(TaskParameters):
@@ -90,7 +105,8 @@ class EnergyVolumePointTask(ResultTask):
         relaxed = _relaxed_or_fail(context.store, parameters.ions_of)
         point = single_point(_cell_of(context.store, relaxed, crystal), calculator, parameters.strain)
         # A cell that is not relaxed is no point of the curve, whoever computes its energy.
-        return replace(point, converged=relaxed.values["converged"], reason=relaxed.values["reason"])
+        origin = POINT.read(relaxed)
+        return replace(point, converged=origin.converged, reason=origin.reason)
 
 
 def _relaxed_or_fail(store: Store, name: str) -> ResultRecord:
@@ -106,18 +122,17 @@ def _point_record(store: Store, parameters: EnergyVolumePointParameters, point: 
     return new_result(
         parameters,
         name,
-        POINT_KIND,
+        POINT,
         parameters.potential,
         inputs=[name for name in (parameters.scaled_from, parameters.ions_of) if name is not None],
-        values={
-            "strain": point.strain,
-            "volume_A3": point.volume_A3,
-            "energy_eV": point.energy_eV,
-            "atoms": len(point.atoms),
-            "converged": point.converged,
-            "reason": point.reason,
-        },
-        units=POINT_UNITS,
+        values=PointValues(
+            strain=point.strain,
+            volume_A3=point.volume_A3,
+            energy_eV=point.energy_eV,
+            atoms=len(point.atoms),
+            converged=point.converged,
+            reason=point.reason,
+        ),
         artefacts={"cell": save_arrays(store, CURVE_KIND, name, arrays)},
     )
 
@@ -145,43 +160,44 @@ class EnergyVolumeTask(IonloopTask):
         """Record the curve; points that failed or did not converge are left out of it and counted."""
         store = context.store
         found = [record for name in parameters.points if (record := store.results.get(name)) is not None]
-        used = [record for record in found if record.values["converged"]]
+        points = {record.id: POINT.read(record) for record in found}
+        used = [name for name, point in points.items() if point.converged]
         name = identifier("result", CURVE_KIND, parameters.campaign, parameters.potential.identity, parameters.points)
-        values = _curve([record.values for record in used]) | {
-            "ions_relaxed_with": parameters.ions_relaxed_with,
-            "unconverged": len(found) - len(used),
-            "missing": len(parameters.points) - len(found),
-        }
+        fit, reason, volumes, energies = _curve([points[one] for one in used])
+        values = CurveValues(
+            volumes_A3_per_atom=volumes,
+            energies_eV_per_atom=energies,
+            fit=fit,
+            reason=reason,
+            ions_relaxed_with=parameters.ions_relaxed_with,
+            unconverged=len(found) - len(used),
+            missing=len(parameters.points) - len(found),
+        )
         record = new_result(
             parameters,
             name,
-            CURVE_KIND,
+            CURVE,
             parameters.potential,
-            inputs=[one.id for one in used],
+            inputs=used,
             values=values,
-            units=CURVE_UNITS,
         )
         store.results.replace(record)
-        return Outcome(reason=values["reason"], outputs={"result": name})
+        return Outcome(reason=values.reason, outputs={"result": name})
 
 
-def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return volumes and energies per atom, and the fit with the reason where there is none or it is doubtful."""
-    sizes = np.array([point["atoms"] for point in points], dtype=np.float64)
-    volumes = np.array([point["volume_A3"] for point in points]) / sizes
-    energies = np.array([point["energy_eV"] for point in points]) / sizes
+def _curve(
+    points: Sequence[PointValues],
+) -> tuple[BirchMurnaghanFit | None, str, tuple[float, ...], tuple[float, ...]]:
+    """Return the fit, why there is none or it is doubtful, and volumes and energies per atom."""
+    sizes = np.array([point.atoms for point in points], dtype=np.float64)
+    volumes = np.array([point.volume_A3 for point in points]) / sizes
+    energies = np.array([point.energy_eV for point in points]) / sizes
     fit, reason = None, ""
     try:
-        found = fit_birch_murnaghan(volumes, energies)
+        fit = fit_birch_murnaghan(volumes, energies)
     except (InputError, EquationOfStateError) as error:
         reason = str(error)
     else:
-        fit = found.model_dump(mode="json")
-        if not found.bracketed:
+        if not fit.bracketed:
             reason = "the minimum lies outside the volumes: raise analyses.energy_volume.strain"
-    return {
-        "volumes_A3_per_atom": volumes.tolist(),
-        "energies_eV_per_atom": energies.tolist(),
-        "fit": fit,
-        "reason": reason,
-    }
+    return fit, reason, tuple(volumes.tolist()), tuple(energies.tolist())

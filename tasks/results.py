@@ -20,6 +20,7 @@ from ..labelling.common_settings import CommonSettings
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
+from ..store.result_kinds import ResultKind
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext, current_context, engine_of_today
 
@@ -84,14 +85,26 @@ def known_result(store: Store, name: str) -> ResultRecord | None:
 
 
 def new_result(
-    place: TaskParameters, name: str, kind: str, potential: Potential | None = None, **fields: Any
+    place: TaskParameters,
+    name: str,
+    kind: str | ResultKind[Any],
+    potential: Potential | None = None,
+    *,
+    values: Any,
+    **fields: Any,
 ) -> ResultRecord:
-    """Return the result ``name`` of a job at ``place``, of ``potential`` if it has one; not yet in the store."""
+    """Return the result ``name`` of a job at ``place``, of ``potential`` if it has one; not yet in the store.
+
+    Values of a `ResultKind` are of its type, which knows their units.
+    """
+    if isinstance(kind, ResultKind):
+        values, fields, kind = kind.document(values), {"units": kind.units, **fields}, kind.name
     return ResultRecord(
         id=name,
         campaign=place.campaign,
         generation=place.generation,
         kind=kind,
+        values=values,
         model=None if potential is None else potential.model,
         model_kind=None if potential is None else potential.kind,
         **fields,

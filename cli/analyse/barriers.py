@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from ...analysis.barriers.bands import Band, Profile
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("barriers")(barriers)
-
-
 def barriers(
     start: Annotated[Path, typer.Argument(help="The structure before the hop.")],
     end: Annotated[Path, typer.Argument(help="The structure after it: the same atoms in the same cell.")],

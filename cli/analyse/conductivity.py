@@ -38,11 +38,6 @@ class Drift(StrEnum):
     NONE = "none"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("conductivity")(conductivity)
-
-
 def conductivity(
     files: Annotated[
         list[Path],

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from ...fitting.reading import LabelRequest
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("energy-volume")(with_label_options(energy_volume))
-
-
+@with_label_options
 def energy_volume(
     file: Annotated[
         Path,

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from ...analysis.defects.frenkel_study import PairStudy
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("frenkel")(frenkel)
-
-
 def frenkel(
     structure: Annotated[Path, typer.Argument(help="The crystal: a built-in name, or a file that ASE reads.")],
     model: Annotated[Path, typer.Option(help="Folder of a model; only an ES-GAP has charges for a field.")],

@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from ...analysis.hops.detection import HopAnalysis, HopSummary
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("hops")(hops)
-
-
 def hops(
     file: Annotated[Path, typer.Argument(help=f"A trajectory: {FILE_HELP}.")],
     species: Annotated[str, typer.Option(help="The mobile ions.")] = "Li",

@@ -24,11 +24,6 @@ class Protocol(StrEnum):
     FROZEN_SPHERE = "frozen-sphere"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
-    app.command("locality")(locality)
-
-
 def locality(
     structure: Annotated[str, typer.Argument(help="A built-in structure, or a file that ASE reads.")],
     model: Annotated[Path | None, typer.Option(help="Folder of a model, or the XML file of a GAP.")] = None,

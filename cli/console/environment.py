@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError, IonloopError
 
 if TYPE_CHECKING:
+    from ...core.kinds import Registry
     from ...labelling.common_settings import CommonSettings
     from ...labelling.engine import EngineProbe
 
@@ -81,6 +82,29 @@ def check_package(name: str) -> Check:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Check(name, Status.FAILED, f"{version}, cannot be imported: {reason}", f"{advice} --force-reinstall")
     return Check(name, Status.OK, version)
+
+
+def check_plug_ins() -> Iterator[Check]:
+    """What other packages bring: their kinds that can be used, and why others cannot."""
+    from ...core.kinds import OWN_PACKAGE
+    from ...labelling.registry import ENGINES
+    from ...sampling.selections.registry import SELECTIONS
+    from ...workflows.analyses.registry import ANALYSES
+    from ...workflows.loop.task_registry import tasks_of
+
+    registries: tuple[Registry[Any], ...] = (ENGINES, SELECTIONS, ANALYSES)
+    for registry in registries:
+        for name in registry.names:
+            package, version = registry.package_of(name)
+            if package == OWN_PACKAGE:
+                continue
+            problem = tasks_of(ANALYSES.get(name))[1] if registry is ANALYSES else ""
+            found = f"{registry.noun} of {package} {version}" + (f": its jobs cannot run: {problem}" if problem else "")
+            advice = f"mend or update {package}" if problem else ""
+            yield Check(name, Status.WARNING if problem else Status.OK, found, advice)
+        for one in registry.broken:
+            found = f"{registry.noun} of {one.package} that cannot be used: {one.reason}"
+            yield Check(one.name, Status.WARNING, found, f"mend, update or remove {one.package}")
 
 
 def check_quip(*, needed: bool = False) -> Check:

@@ -31,6 +31,12 @@ def install(site: Path, project: Mapping[str, object]) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
+@pytest.fixture
+def install_package() -> Callable[[Path, Mapping[str, object]], None]:
+    """Install a package's metadata in a folder: ``install_package(site, project)``."""
+    return install
+
+
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toy package as an installer would leave it."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from ionloop_toys.analysis import NEIGHBOURS_ANALYSIS
 from ionloop_toys.selection import ShortestBondSettings
 
 from ionloop.sampling.selections.contract import SelectionContract
+from ionloop.workflows.analyses.base import Analysis
+from ionloop.workflows.analyses.contract import AnalysisContract
 
 
 class TestShortestBond(SelectionContract):
     def settings(self, count: int) -> ShortestBondSettings:
         return ShortestBondSettings(count=count)
+
+
+class TestNeighbours(AnalysisContract):
+    def analysis(self) -> Analysis:
+        return NEIGHBOURS_ANALYSIS

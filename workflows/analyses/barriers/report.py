@@ -17,6 +17,7 @@ from ....analysis.barriers.figures import (
 )
 from ....analysis.figures import model_name
 from ....store.connection import Store
+from ....store.queries.latest import of_last_generation
 from ....store.records import ResultRecord
 from ....tasks.barriers import (
     BARRIER_KIND,
@@ -27,19 +28,13 @@ from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .graph import CROSSING
 
 
-def _latest(store: Store, campaign: str, kind: str) -> list[ResultRecord]:
-    """Return the campaign's results of that kind, those of its last generation only."""
-    found = list(store.results.find({"campaign": campaign, "kind": kind}))
-    last = max((record.generation for record in found), default=0)
-    return sorted((record for record in found if record.generation == last), key=lambda record: record.created)
-
-
 def barrier_section(store: Store, campaign: str) -> ReportSection | None:
     """Return the section of the report: hops, sites, and the energies along every path."""
-    hops = _latest(store, campaign, HOPS_KIND)[-1:]
-    ends = _latest(store, campaign, ENDS_KIND)[-1:]
+    hops = of_last_generation(store, campaign, HOPS_KIND)[-1:]
+    ends = of_last_generation(store, campaign, ENDS_KIND)[-1:]
     barriers = {
-        (record.values["slot"], str(record.model_kind)): record for record in _latest(store, campaign, BARRIER_KIND)
+        (record.values["slot"], str(record.model_kind)): record
+        for record in of_last_generation(store, campaign, BARRIER_KIND)
     }
     if not hops:
         return None

@@ -16,9 +16,10 @@ from ....analysis.conductivity.figures import (
     displacement_figure,
 )
 from ....analysis.conductivity.transport import ConductivityResult
-from ....analysis.figures import model_name
+from ....analysis.figures import model_name, model_place
 from ....core.words import three_digits
 from ....store.connection import Store
+from ....store.queries.latest import latest_by
 from ....store.records import ResultRecord
 from ....tasks.conductivity import (
     ARRHENIUS_KIND,
@@ -26,30 +27,16 @@ from ....tasks.conductivity import (
     ESTIMATE_COLUMNS,
     result_from_values,
 )
-from ....tasks.results import REFERENCE, known_result, load_arrays
+from ....tasks.results import known_result, load_arrays
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
-_ORDER = ("gap", "es-gap", REFERENCE)
 _ARRHENIUS_FIELDS = tuple(ArrheniusResult.model_fields)
 
 
 def latest_results(store: Store, campaign: str) -> list[ResultRecord]:
     """Return the latest conductivity of every potential and temperature, models first."""
-    latest: dict[tuple[str, float], ResultRecord] = {}
-    for record in store.results.find({"campaign": campaign, "kind": CONDUCTIVITY_KIND}):
-        key = (str(record.model_kind), float(record.values["temperature_K"]))
-        if key not in latest or _age(record) > _age(latest[key]):
-            latest[key] = record
-    return sorted(latest.values(), key=lambda record: (_rank(record), record.values["temperature_K"]))
-
-
-def _age(record: ResultRecord) -> tuple[int, Any]:
-    return record.generation, record.created
-
-
-def _rank(record: ResultRecord) -> int:
-    kind = str(record.model_kind)
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    found = latest_by(store, campaign, CONDUCTIVITY_KIND, lambda one: (one.model_kind, one.values["temperature_K"]))
+    return sorted(found.values(), key=lambda one: (model_place(str(one.model_kind)), one.values["temperature_K"]))
 
 
 def conductivity_section(store: Store, campaign: str) -> ReportSection | None:

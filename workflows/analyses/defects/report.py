@@ -8,11 +8,12 @@ from typing import Any
 from ....analysis.defects.figures import FieldCurve, SeparationPoints, field_figure, separation_figure
 from ....analysis.figures import model_name
 from ....store.connection import Store
+from ....store.queries.latest import latest_by_model
 from ....store.records import ResultRecord
 from ....tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
+from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
-_ORDER = ("gap", "es-gap")
 MAX_FIELD_FIGURES = 6
 NOT_LOWEST_EV = 0.05
 """A pair that is lower than the bulk by more than this says that the bulk is not at its lowest (eV)."""
@@ -21,15 +22,7 @@ NONE = "–"
 
 def latest_results(store: Store, campaign: str, kind: str) -> list[ResultRecord]:
     """Return the campaign's latest result of that kind for every model."""
-    latest: dict[str, ResultRecord] = {}
-    for record in store.results.find({"campaign": campaign, "kind": kind}):
-        model = str(record.model_kind)
-        if model not in latest or (record.generation, record.created) > (
-            latest[model].generation,
-            latest[model].created,
-        ):
-            latest[model] = record
-    return [latest[model] for model in _ORDER if model in latest]
+    return in_order_of_models(latest_by_model(store, campaign, kind))
 
 
 def frenkel_section(store: Store, campaign: str) -> ReportSection | None:

@@ -8,24 +8,19 @@ from ....analysis.energy_volume.curves import BirchMurnaghanFit
 from ....analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
 from ....analysis.figures import model_name
 from ....store.connection import Store
+from ....store.queries.latest import latest_by_model
 from ....store.records import ResultRecord
 from ....tasks.energy_volume import (
     CURVE_KIND,
 )
 from ....tasks.results import REFERENCE
+from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
-
-_ORDER = ("gap", "es-gap", REFERENCE)
 
 
 def curves_in_store(store: Store, campaign: str) -> list[ResultRecord]:
     """Return the campaign's latest curve of every potential, models first."""
-    latest: dict[str, ResultRecord] = {}
-    for record in store.results.find({"campaign": campaign, "kind": CURVE_KIND}):
-        kind = str(record.model_kind)
-        if kind not in latest or (record.generation, record.created) > (latest[kind].generation, latest[kind].created):
-            latest[kind] = record
-    return [latest[kind] for kind in _ORDER if kind in latest]
+    return in_order_of_models(latest_by_model(store, campaign, CURVE_KIND))
 
 
 def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ....analysis.figures import model_name
 from ....analysis.locality.curves import (
@@ -15,6 +14,7 @@ from ....analysis.locality.figures import charge_scale_figure, locality_figure
 from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ....fitting.settings import GapSettings
 from ....store.connection import Store
+from ....store.queries.latest import latest
 from ....store.records import ResultRecord
 from ....tasks.charges import ERROR_CRITERION
 from ....tasks.locality import (
@@ -28,23 +28,17 @@ from .charge_report import by_error_summary, trade_off_blocks
 
 def latest_test(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last locality test."""
-    return max(store.results.find({"campaign": campaign, "kind": LOCALITY_KIND}), key=_age, default=None)
+    return latest(store, campaign, LOCALITY_KIND)
 
 
 def latest_charge_fit(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last fit of charges to locality."""
-    found = store.results.find({"campaign": campaign, "kind": CHARGES, "values.criterion": LOCALITY_KIND})
-    return max(found, key=_age, default=None)
+    return latest(store, campaign, CHARGES, criterion=LOCALITY_KIND)
 
 
 def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last fit of charges to ES-GAP's leave-out error."""
-    found = store.results.find({"campaign": campaign, "kind": CHARGES, "values.criterion": ERROR_CRITERION})
-    return max(found, key=_age, default=None)
-
-
-def _age(record: ResultRecord) -> Any:
-    return record.generation, record.created
+    return latest(store, campaign, CHARGES, criterion=ERROR_CRITERION)
 
 
 def result_of(record: ResultRecord) -> LocalityResult:

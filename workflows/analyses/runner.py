@@ -1,0 +1,226 @@
+"""An analysis without a campaign: its graph, job by job in this process, on a store that is thrown away afterwards.
+
+The graph is that of a campaign, and so are the tasks; what a campaign has and a file has not (labels, a loop, other
+workers) is not there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Final
+
+from ase import Atoms
+from pydantic import BaseModel
+
+from ...core.errors import InputError
+from ...fitting.models import read_manifest
+from ...store.connection import Store, open_store
+from ...store.records import CampaignRecord, ModelRecord, ResultRecord, Structure
+from ...tasks.base import JobFailed
+from ...tasks.context import TaskContext, task_context
+from ...tasks.results import REFERENCE
+from ..campaign.settings import Campaign
+from ..graph.jobs import Job
+from ..graph.plan import load_plan
+from .base import Analysis, AnalysisPlan
+from .sections import ReportSection
+
+NAME: Final = "analyse"
+"""Name of the campaign in the store that is thrown away."""
+_GENERATION: Final = 1
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an analysis is asked.
+
+    Attributes
+    ----------
+    atoms
+        The crystal, not repeated.
+    models
+        Folders of models, or XML files of GAPs; one of each kind.
+    settings
+        Of the analysis.
+    reference
+        Settings of the reference engine as a campaign file has them; None: nothing may ask a reference.
+    campaign
+        What else a campaign file would say: ``mobile``, ``seed``, ``supercell``, ``baseline``.
+    """
+
+    atoms: Atoms
+    models: Sequence[Path]
+    settings: BaseModel
+    reference: Mapping[str, Any] | None = None
+    campaign: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out.
+
+    Attributes
+    ----------
+    results
+        Every result that was recorded, in its order.
+    failed
+        Why jobs failed, by their keys.
+    section
+        What a report would show, None where there is nothing to be shown.
+    """
+
+    results: tuple[ResultRecord, ...]
+    failed: Mapping[str, str]
+    section: ReportSection | None
+
+    def of_kind(self, kind: str) -> list[ResultRecord]:
+        """Return the results of a kind."""
+        return [record for record in self.results if record.kind == kind]
+
+    def only(self, kind: str) -> ResultRecord:
+        """Return the one result of a kind.
+
+        Raises
+        ------
+        InputError
+            If there is none, with the reasons of what failed.
+        """
+        found = self.of_kind(kind)
+        if not found:
+            raise InputError("; ".join(dict.fromkeys(self.failed.values())) or f"no result of the kind {kind} came out")
+        return found[0]
+
+
+def ask(analysis: Analysis[Any], question: Question, progress: Progress | None = None) -> Answer:
+    """Return what an analysis says of models and a crystal.
+
+    Parameters
+    ----------
+    progress
+        Called with the numbers of jobs done and in all, and the key of the last one.
+
+    Raises
+    ------
+    InputError
+        If a model cannot be read, the settings do not fit the crystal, or the analysis asks for a reference that
+        there is none of.
+    """
+    with _throw_away_store() as store:
+        models = dict(_add_model(store, path) for path in question.models)
+        if len(models) < len(question.models):
+            raise InputError("give one model of each kind: results are told apart by it")
+        campaign = _campaign(analysis, question, models)
+        crystal = question.atoms.repeat(campaign.supercell)
+        problems = list(analysis.problems(campaign, crystal))
+        if problems:
+            raise InputError("; ".join(f"{problem.key[-1]} {problem.message}" for problem in problems))
+        store.campaigns.add(
+            CampaignRecord(
+                id=NAME,
+                campaign=NAME,
+                settings=campaign.model_dump(mode="json"),
+                structure=Structure.from_atoms(crystal),
+                file="",
+            )
+        )
+        plan = AnalysisPlan(load_plan(store, NAME), _GENERATION, {kind: one.id for kind, one in models.items()}, {})
+        jobs = analysis.jobs(plan)
+        if question.reference is None and any(_asks_reference(job) for job in jobs):
+            raise InputError(f"{analysis.name} asks the reference here: name an engine, or choose settings without it")
+        failed = run_jobs(store, jobs, progress)
+        results = sorted(store.results.find({"campaign": NAME}), key=lambda record: record.created)
+        return Answer(tuple(results), failed, analysis.section(store, NAME))
+
+
+def run_jobs(store: Store, jobs: Sequence[Job], progress: Progress | None = None) -> dict[str, str]:
+    """Run the jobs of a graph one after the other in this process, and return why jobs failed, by their keys.
+
+    As in a campaign, a job whose parents failed is not run unless it says so.
+    """
+    by_key = {job.key: job for job in jobs}
+    order = TopologicalSorter({job.key: job.parents for job in jobs}).static_order()
+    ended: dict[str, bool] = {}
+    failed: dict[str, str] = {}
+    with task_context(TaskContext(store)):
+        for done, key in enumerate(order, start=1):
+            job = by_key[key]
+            if not all(ended[parent] for parent in job.parents) and not job.runs_after_failures:
+                ended[key] = False
+                continue
+            try:
+                job.task(parameters=job.parameters.model_dump(mode="json")).run_task({"key": key})
+            except JobFailed as error:
+                failed[key] = error.reason
+            ended[key] = key not in failed
+            if progress is not None:
+                progress(done, len(jobs), key)
+    return failed
+
+
+@contextmanager
+def _throw_away_store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="ionloop-analyse-") as folder:
+        store = open_store(str(Path(folder) / "analyse.db"), use_environment=False)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def _campaign(analysis: Analysis[Any], question: Question, models: Mapping[str, ModelRecord]) -> Campaign:
+    """Return the campaign that would ask this of its final models."""
+    document: dict[str, Any] = {
+        "name": NAME,
+        "structure": NAME,
+        "analyses": {analysis.name: question.settings},
+        **question.campaign,
+    }
+    if models:
+        document["models"] = list(models)
+    if question.reference is not None:
+        document["reference"] = dict(question.reference)
+    return Campaign.model_validate(document)
+
+
+def _add_model(store: Store, path: Path) -> tuple[str, ModelRecord]:
+    """Copy a model into the store; return its kind and its record."""
+    source, target = Path(path), store.artefacts.folder("models")
+    if source.is_file() and source.suffix == ".xml":
+        # The XML file of a GAP lies beside its sparse points and tells nothing of a baseline.
+        for file in (source, *source.parent.glob(f"{source.name}.sparseX*")):
+            shutil.copy2(file, target / file.name)
+        record = _model_record("gap", f"models/{source.name}", source.stem)
+    else:
+        folder = source.parent if source.is_file() else source
+        manifest = read_manifest(folder)
+        shutil.copytree(folder, target / manifest.inputs_hash)
+        record = _model_record(
+            manifest.kind,
+            f"models/{manifest.inputs_hash}",
+            manifest.inputs_hash,
+            hyperparameters=manifest.settings.model_dump(mode="json"),
+            baseline=None if manifest.baseline is None else manifest.baseline.model_dump(mode="json"),
+            training_set_hash=manifest.training_set_hash,
+            seed=manifest.seed,
+        )
+    store.models.add(record)
+    return record.kind, record
+
+
+def _model_record(kind: str, path: str, name: str, **known: Any) -> ModelRecord:
+    unknown: dict[str, Any] = {"hyperparameters": {}, "training_set_hash": "", "seed": 0}
+    place = {"id": f"model-{kind}-{name}", "campaign": NAME, "generation": _GENERATION, "data_set": ""}
+    return ModelRecord(kind=kind, path=path, files=[], **place, **{**unknown, **known})
+
+
+def _asks_reference(job: Job) -> bool:
+    potential = getattr(job.parameters, "potential", None)
+    return potential is not None and potential.kind == REFERENCE
