@@ -31,7 +31,7 @@ def examples(pattern: re.Pattern[str]) -> list:
 def test_every_python_example_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # An example may speak of `atoms` without saying where they came from.
-    exec(compile(code, "example", "exec"), {"atoms": build_crystal("gamma-li3ps4")})
+    exec(compile(code, "example", "exec", dont_inherit=True), {"atoms": build_crystal("gamma-li3ps4")})
 
 
 def command_lines() -> list[str]:

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 def run(*arguments: str):
     app = typer.Typer()
-    module.register(app)
+    app.command("conductivity")(module.conductivity)
 
     @app.callback()
     def _group() -> None: ...

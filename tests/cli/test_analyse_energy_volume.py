@@ -26,7 +26,7 @@ EMT_COPPER_MODULUS_GPA, EMT_TOLERANCE_GPA = 137.0, 10.0
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    energy_volume.register(app)
+    app.command("energy-volume")(energy_volume.energy_volume)
     return app
 
 

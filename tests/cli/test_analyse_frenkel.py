@@ -41,7 +41,7 @@ def app(tmp_path, monkeypatch) -> typer.Typer:
     write(tmp_path / "salt.extxyz", bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat((2, 2, 1)))
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
-    frenkel.register(app)
+    app.command("frenkel")(frenkel.frenkel)
     return app
 
 

@@ -23,8 +23,8 @@ FRAME_FS = 50
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    hops.register(app)
-    barriers.register(app)
+    app.command("hops")(hops.hops)
+    app.command("barriers")(barriers.barriers)
     return app
 
 

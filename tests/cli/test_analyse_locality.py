@@ -26,7 +26,7 @@ def app(monkeypatch) -> typer.Typer:
     model = SlaterEwald(CHARGES, {symbol: slater_exponent(symbol) for symbol in CHARGES})
     monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: model)
     app = typer.Typer()
-    locality.register(app)
+    app.command("locality")(locality.locality)
     return app
 
 
@@ -59,7 +59,7 @@ def test_a_frozen_sphere_is_measured_too(app):
     [
         ([], "either --model"),
         (["--model", "m", "--engine", "gfn1-xtb"], "either --model"),
-        (["--engine", "vasp-of-tomorrow"], "do not fit"),
+        (["--engine", "vasp-of-tomorrow"], "unknown engine"),
         (["--model", "m", "--radii", "3,x"], "not a list of numbers"),
         (["--model", "m", "--radii", "4,3"], "ascend"),
         (["--model", "m", "--radii", "5", "--supercell", "1,1,1"], "take"),
