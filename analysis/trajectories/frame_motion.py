@@ -16,7 +16,6 @@ from scipy.optimize import linear_sum_assignment
 
 from .frame_spacing import FrameRecord
 from .frames import TrajectoryReadError, listed
-from .unwrapping import image_steps_A
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -41,34 +40,30 @@ class _Exchange(NamedTuple):
     atoms: IntArray
 
 
-def without_standing(
-    positions_A: FloatArray, cells_A: FloatArray, records: Sequence[FrameRecord], name: str, notes: list[str]
-) -> tuple[FloatArray, FloatArray, list[FrameRecord]]:
-    """Drop frames that are the same as those before where a file has no counter; say where atoms jump.
-
-    Parameters
-    ----------
-    positions_A, cells_A
-        Shapes [n_frames, n_atoms, 3] and [n_frames, 3, 3] or [1, 3, 3] (Å).
-    """
-    steps = image_steps_A(positions_A, cells_A)
-    same = np.flatnonzero(steps == 0) + 1
-    usual = float(np.median(steps))
-    jumps = np.flatnonzero((steps > _JUMP * usual) & (steps > SEAM * np.quantile(steps, 0.95))) + 1
+def say_jumps(steps_A: FloatArray, records: Sequence[FrameRecord], name: str, notes: list[str]) -> None:
+    """Say where atoms move much farther than usual from one frame to the next, [n_frames - 1] (Å)."""
+    usual = float(np.median(steps_A))
+    jumps = np.flatnonzero((steps_A > _JUMP * usual) & (steps_A > SEAM * np.quantile(steps_A, 0.95))) + 1
     if usual > 0 and len(jumps):
         where = listed([records[index].place for index in jumps.tolist()])
         notes.append(
-            f"{name}: atoms jump farther than usual (by {steps.max():.1f} Å instead of {usual:.2f} Å) before"
+            f"{name}: atoms jump farther than usual (by {steps_A.max():.1f} Å instead of {usual:.2f} Å) before"
             f" {where}: frames may be missing there, or another run begins"
         )
+
+
+def moving(
+    steps_A: FloatArray, records: Sequence[FrameRecord], name: str, notes: list[str]
+) -> NDArray[np.bool_] | None:
+    """Return which frames are not the same as those before, of a file without counter; None where all are to stay."""
+    same = np.flatnonzero(steps_A == 0) + 1
     if not len(same) or len(same) > max(1, _MOST_STANDING * len(records)):
-        return positions_A, cells_A, list(records)
+        return None
     where = listed([records[index].place for index in same.tolist()])
     notes.append(f"{name}: frames that are the same as those before are dropped: {where}")
     mask = np.ones(len(records), dtype=bool)
     mask[same] = False
-    kept_cells = cells_A if len(cells_A) == 1 else cells_A[mask]
-    return positions_A[mask], kept_cells, [record for record, keep in zip(records, mask, strict=True) if keep]
+    return mask
 
 
 def say_strain(cells_A: FloatArray, name: str, notes: list[str]) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .frame_motion import SEAM, check_order, say_strain, without_standing
+from .frame_motion import SEAM, check_order, moving, say_jumps, say_strain
 from .frame_spacing import TIME_TOLERANCE, FrameRecord, Spacing
 from .frames import RawFrame, TornFrame, TrajectoryReadError, listed, listed_torn
 from .given_cells import GivenCells
@@ -344,8 +344,13 @@ class FrameSequence:
         kept = self._kept(chosen)
         positions, cells = self._taken(kept)
         records = [self._records[index * self.every] for index in kept]
-        if counters is None:
-            positions, cells, records = without_standing(positions, cells, records, self.name, self.notes)
+        if len(records) > 1:
+            steps = image_steps_A(positions, cells)
+            say_jumps(steps, records, self.name, self.notes)
+            mask = moving(steps, records, self.name, self.notes) if counters is None else None
+            if mask is not None:
+                positions, cells = positions[mask], cells if len(cells) == 1 else cells[mask]
+                records = [record for record, keep in zip(records, mask, strict=True) if keep]
         if len(records) < 2:
             raise TrajectoryReadError(self._holds(len(records)))
         say_strain(cells, self.name, self.notes)

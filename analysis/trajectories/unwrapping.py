@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import TrajectoryReadError
+from .frames import TrajectoryReadError, listed
 
 FloatArray = NDArray[np.float64]
 Coordinates = Literal["auto", "wrapped", "unwrapped"]
@@ -36,6 +36,8 @@ CELL_TOLERANCE_A = 1e-6
 """Cells that differ by less are the same (Å)."""
 # Unwrapped coordinates that jump by images in one frame only, this many times farther than atoms usually go.
 _JUMP = 5.0
+# Part of the cell vectors by which an atom that crosses a boundary may move besides.
+_CROSSING = 0.1
 _CHUNK_BYTES = 16 * 2**20
 
 Place = Callable[[int], str]
@@ -132,7 +134,7 @@ def _minimum_image(positions_A: FloatArray, cells_A: FloatArray, place: Place) -
 def _without_lost_images(positions_A: FloatArray, cells_A: FloatArray, place: Place) -> list[str]:
     """Take back jumps by whole images of unwrapped positions, as where a restart lost its image flags."""
     suspects, typical = _large_steps(positions_A, cells_A)
-    found = []
+    found, single = [], []
     for frame in suspects:
         before, after = (_scaled(positions_A, cells_A, slice(one, one + 1))[0] for one in (frame - 1, frame))
         cell = cells_A[0 if len(cells_A) == 1 else frame]
@@ -144,10 +146,28 @@ def _without_lost_images(positions_A: FloatArray, cells_A: FloatArray, place: Pl
                 if later.start < min(later.stop, len(positions_A)):
                     positions_A[later] -= images @ (cells_A if len(cells_A) == 1 else cells_A[later])
             found.append(frame)
-    if not found:
-        return []
-    listed = ", ".join(place(frame) for frame in found[:5]) + (", ..." if len(found) > 5 else "")
-    return [f"atoms jump by whole cell vectors before {listed}, as where a restart lost its image flags: taken back"]
+        elif _are_crossings(after - before, images, cell):
+            single.append(frame)
+    notes = []
+    if found:
+        where = listed([place(frame) for frame in found])
+        notes.append(
+            f"atoms jump by whole cell vectors before {where}, as where a restart lost its image flags: taken back"
+        )
+    if single:
+        where = listed([place(frame) for frame in single])
+        notes.append(
+            f"single atoms jump by whole cell vectors before {where}: positions that are taken as unwrapped seem to be"
+            " wrapped (--coordinates wrapped)"
+        )
+    return notes
+
+
+def _are_crossings(steps: FloatArray, images: FloatArray, cell_A: FloatArray) -> bool:
+    """Return whether scaled steps of atoms are whole cell vectors but for what atoms move anyway."""
+    crossed = images.any(axis=1)
+    rest = np.linalg.norm((steps - images)[crossed] @ cell_A, axis=1)
+    return bool(crossed.any() and rest.max() < _CROSSING * np.linalg.norm(images[crossed] @ cell_A, axis=1).min())
 
 
 def _large_steps(positions_A: FloatArray, cells_A: FloatArray) -> tuple[list[int], float]:

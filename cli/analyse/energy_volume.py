@@ -50,7 +50,7 @@ def energy_volume(
     used = [point for point in found if point.converged]
     try:
         fit = fit_points(used)
-    except EquationOfStateError as error:
+    except (EquationOfStateError, InputError) as error:
         raise InputError(f"{file}: {error}") from error
     if as_json:
         typer.echo(

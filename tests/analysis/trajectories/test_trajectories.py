@@ -260,3 +260,14 @@ def test_replicas_are_of_one_system_and_not_the_same_run():
             check_replicas([whole, trajectory], 20)
     again = one(walks[0][59] + walks[1] - walks[1][1], "again")
     assert "begins within a step of where whole ends" in check_replicas([whole, again], 20)[0]
+
+
+def test_wrapped_positions_that_are_called_unwrapped_are_said():
+    random = np.random.default_rng(8)
+    cells = 10.0 * np.eye(3)[None]
+    path = random.uniform(0, 10, (100, 3)) + np.cumsum(random.normal(0, 0.05, (30, 100, 3)), axis=0)
+    assert unwrap(path.copy(), cells, "unwrapped") == (0.0, [])
+    notes = unwrap(path % 10.0, cells, "unwrapped")[1]
+    assert "seem to be wrapped" in notes[0]
+    path[10:, 3, 0] += 7.0  # a long way, but no crossing
+    assert unwrap(path.copy(), cells, "unwrapped") == (0.0, [])

@@ -497,6 +497,14 @@ def test_cells_in_a_file_of_their_own(tmp_path):
     )
 
 
+def test_another_run_behind_a_counter_that_goes_on_is_said(tmp_path):
+    random = np.random.default_rng(7)
+    positions = 5.0 + np.cumsum(random.normal(0, 0.05, (40, 4, 3)), axis=0)
+    assert not read(tmp_path / "run.dump", "".join(lammps(positions))).notes
+    positions[20:] += random.uniform(-3, 3, (4, 3))
+    assert "before frame 21" in read(tmp_path / "run.dump", "".join(lammps(positions))).notes[0]
+
+
 def _written(path, text):
     path.write_text(text)
     return path
