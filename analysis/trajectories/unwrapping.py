@@ -140,13 +140,14 @@ def _without_lost_images(positions_A: FloatArray, cells_A: FloatArray, place: Pl
         cell = cells_A[0 if len(cells_A) == 1 else frame]
         images = np.rint(after - before)
         as_it_is, without = (root_mean_square((after - before - shift) @ cell) for shift in (0.0, images))
-        if as_it_is > _JUMP * typical >= without > 0:
+        whole = _are_crossings(after - before, images, cell)
+        if whole and as_it_is > _JUMP * typical >= without > 0:
             for chunk in _chunks(positions_A):
                 later = slice(max(frame, chunk.start), chunk.stop)
                 if later.start < min(later.stop, len(positions_A)):
                     positions_A[later] -= images @ (cells_A if len(cells_A) == 1 else cells_A[later])
             found.append(frame)
-        elif _are_crossings(after - before, images, cell):
+        elif whole:
             single.append(frame)
     notes = []
     if found:
@@ -164,10 +165,10 @@ def _without_lost_images(positions_A: FloatArray, cells_A: FloatArray, place: Pl
 
 
 def _are_crossings(steps: FloatArray, images: FloatArray, cell_A: FloatArray) -> bool:
-    """Return whether scaled steps of atoms are whole cell vectors but for what atoms move anyway."""
+    """Return whether most of the large scaled steps are whole cell vectors but for what atoms move anyway."""
     crossed = images.any(axis=1)
     rest = np.linalg.norm((steps - images)[crossed] @ cell_A, axis=1)
-    return bool(crossed.any() and rest.max() < _CROSSING * np.linalg.norm(images[crossed] @ cell_A, axis=1).min())
+    return bool(crossed.any() and np.median(rest) < _CROSSING * np.linalg.norm(images[crossed] @ cell_A, axis=1).min())
 
 
 def _large_steps(positions_A: FloatArray, cells_A: FloatArray) -> tuple[list[int], float]:
