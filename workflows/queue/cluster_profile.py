@@ -10,18 +10,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from ...core.kinds import UnknownKind
 from ..campaign.problems import ABSENT, CampaignFileError, CampaignInconsistency, Key, Problem, closest
 from ..campaign.validation import key_in_data, value_at
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
 from ..loop.task_registry import job_tasks
-
-SchedulerName = Literal["slurm", "pbs", "lsf"]
-SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
+from .schedulers.registry import SCHEDULERS, scheduler_of
 
 OTHER = "other"
 """In ``kinds``: every kind that no other class names."""
@@ -48,6 +47,16 @@ def _single_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_single_line)]
+
+
+def _registered(name: str) -> str:
+    try:
+        return scheduler_of(name).name
+    except UnknownKind as error:
+        raise PydanticCustomError("unknown_scheduler", "{reason}", {"reason": str(error)}) from None
+
+
+SchedulerName = Annotated[str, AfterValidator(_registered)]
 
 
 class _Section(BaseModel):
@@ -246,10 +255,11 @@ def _problems_of(details: ErrorDetails, data: Mapping[str, Any]) -> list[Problem
         names = list(_model_at(key).model_fields)
         suggestion = closest(str(key[-1]), names)
         return [Problem(key, "unknown key", suggestion=suggestion, allowed=", ".join(names))]
-    if details["type"] == "literal_error":
-        suggestion = closest(str(value), SCHEDULERS)
-        allowed = " | ".join(SCHEDULERS)
-        return [Problem(key, "is not one of the choices", value=value, allowed=allowed, suggestion=suggestion)]
+    if details["type"] == "unknown_scheduler":
+        broken = any(one.name == value for one in SCHEDULERS.broken)
+        message = details["msg"] if broken else "is not one of the choices"
+        suggestion = None if broken else closest(str(value), SCHEDULERS.names)
+        return [Problem(key, message, value=value, allowed=" | ".join(SCHEDULERS.names), suggestion=suggestion)]
     if details["type"] == "string_pattern_mismatch":
         return [
             Problem(key, "does not have the right form", value=value, allowed="letters, digits and _ . , : + @ / -")

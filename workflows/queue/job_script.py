@@ -21,7 +21,7 @@ from ...store.connection import Store
 from ...store.server import CREDENTIALS_VARIABLE, KEY_PASSWORD_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
 from .cluster_profile import ClusterProfile
 from .pilot_settings import PilotSettings
-from .schedulers.contract import Scheduler
+from .schedulers.base import Scheduler
 from .schedulers.registry import scheduler_of
 
 # The number of the job, %j, included.

@@ -39,7 +39,7 @@ from .queue_jobs import (
     reconcile,
     settle_submission,
 )
-from .schedulers.contract import COUNTED, QueueState, Scheduler, SchedulerError, UnclearSubmission
+from .schedulers.base import COUNTED, QueueState, Scheduler, SchedulerError, UnclearSubmission
 from .schedulers.registry import scheduler_of
 
 logger = logging.getLogger(__name__)

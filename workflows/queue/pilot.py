@@ -22,7 +22,7 @@ from ..running.lost_jobs import Loss, recover_lost_jobs
 from ..running.worker_process import WorkerProcess, end_workers, last_line, start_worker
 from .pilot_settings import ENDS_AT_VARIABLE, QUEUE_JOB_VARIABLE, PilotSettings
 from .queue_jobs import QueueJob, adopt_queue_job, note_pilot_end
-from .schedulers.contract import QueueState
+from .schedulers.base import QueueState
 
 POLL_S = 0.5
 GRACE_S = 20.0

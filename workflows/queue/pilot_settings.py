@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ...core.errors import InputError
 from ..running.worker_limits import WorkerLimits, end_of_allocation
 from .queue_jobs import queue_job_id
+from .schedulers.registry import scheduler_of
 
 ENDS_AT_VARIABLE = "IONLOOP_ALLOCATION_ENDS_AT"
 QUEUE_JOB_VARIABLE = "IONLOOP_QUEUE_JOB"
 """How a pilot tells its workers what the store calls their queue job."""
-_JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "lsf": "LSB_JOBID"}
 
 
 class PilotSettings(BaseModel):
@@ -41,13 +41,14 @@ class PilotSettings(BaseModel):
 
     def job(self, environment: Mapping[str, str] = os.environ) -> str:
         """Return the number that the scheduler gave to this process's job; empty outside of the queue."""
-        return environment.get(_JOB_VARIABLES[self.scheduler], "")
+        return environment.get(scheduler_of(self.scheduler).job_variable, "")
 
     def cluster(self, environment: Mapping[str, str] = os.environ) -> str:
         """Return the cluster that this process's job is on, where one was chosen."""
         if not self.clusters:
             return ""
-        return environment.get("SLURM_CLUSTER_NAME") or (self.clusters if "," not in self.clusters else "")
+        told = scheduler_of(self.scheduler).cluster_here(environment)
+        return told or (self.clusters if "," not in self.clusters else "")
 
     def queue_job(self, environment: Mapping[str, str] = os.environ) -> str:
         """Return the identifier of this process's queue job in the store; empty outside of the queue."""

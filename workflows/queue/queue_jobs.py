@@ -17,7 +17,7 @@ from ...store.connection import Store
 from ..running.heartbeat import ENVIRONMENT_EXIT, PROCESS_FIELDS, worker_is_lost
 from ..running.lost_jobs import Loss, recover_lost_jobs
 from ..running.worker_process import last_line, last_lines
-from .schedulers.contract import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler, SchedulerError
+from .schedulers.base import IN_QUEUE, TO_BLAME, QueueFacts, QueueState, Scheduler, SchedulerError
 
 _EXCEEDED_MEMORY = re.compile(r"exceeded (job |step )?memory limit", re.IGNORECASE)
 _LOG_LINES = 20

@@ -15,7 +15,7 @@ from typing import Any
 from ...core.errors import IonloopError
 from ...store.connection import Store
 from ..loop.task_registry import admit_registered_tasks
-from ..queue.schedulers.contract import QueueState
+from ..queue.schedulers.base import QueueState
 from .heartbeat import PROCESS_FIELDS, has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
 
 logger = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ from ...store.jobs.hearts import HEARTBEAT_S
 from ...store.retrying import StoreUnreachable
 from ...tasks.context import TaskContext, task_context
 from ..loop.task_registry import admit_registered_tasks, resumable_kinds
-from ..queue.schedulers.contract import QueueState
+from ..queue.schedulers.base import QueueState
 from ..submission.continuation import is_remaking
 from ..submission.holds import Hold, all_controls, charge, control_of, enforce_budget
 from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from ...core.errors import IonloopError
 from ..loop.task_registry import resumable_kinds
-from ..queue.schedulers.commands import run_command
+from ..queue.schedulers.registry import SCHEDULERS
 from ..submission.holds import Control
 
 
@@ -92,28 +89,10 @@ def job_queries(
 def end_of_allocation(wall_time_s: float | None, environment: Mapping[str, str] = os.environ) -> float | None:
     """Return when this process's allocation ends (s since the epoch), None if nothing says so.
 
-    SLURM says it in the environment since 22.05, else ``scontrol`` does; other schedulers are taken at the profile's
-    word, counted from now.
+    Schedulers that do not say it are taken at the profile's word, counted from now.
     """
-    moment = environment.get("SLURM_JOB_END_TIME", "")
-    if moment.isdigit():
-        return float(moment)
-    job = environment.get("SLURM_JOB_ID", "")
-    if job.isdigit():
-        asked = _ask_slurm(job)
-        if asked is not None:
-            return asked
+    for scheduler in SCHEDULERS.kinds:
+        ends_at = scheduler.ends_at(environment)
+        if ends_at is not None:
+            return ends_at
     return None if wall_time_s is None else time.time() + wall_time_s
-
-
-def parse_end_time(text: str) -> float | None:
-    """Return the end of a job (s since the epoch) from ``scontrol show job``, None if it is not there."""
-    match = re.search(r"\bEndTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
-    return datetime.fromisoformat(match.group(1)).timestamp() if match else None
-
-
-def _ask_slurm(job: str) -> float | None:
-    try:
-        return parse_end_time(run_command(["scontrol", "--oneliner", "show", "job", job]))
-    except IonloopError:
-        return None

@@ -8,7 +8,7 @@ from ...core.errors import InputError
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ..queue.queue_jobs import cancel_queue_jobs, check_reach
-from ..queue.schedulers.contract import Scheduler
+from ..queue.schedulers.base import Scheduler
 from ..queue.schedulers.registry import scheduler_of
 from ..submission.holds import Control, Hold, control_of, decide, over_budget
 

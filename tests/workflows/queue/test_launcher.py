@@ -11,7 +11,7 @@ from ionloop.workflows.queue.cluster_profile import ClusterProfile
 from ionloop.workflows.queue.launcher import Launcher, pause_after_trouble, wanted_jobs
 from ionloop.workflows.queue.pilot_settings import read_pilot_settings
 from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, note_pilot_end, queue_jobs, reconcile
-from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState, SchedulerError, UnclearSubmission
+from ionloop.workflows.queue.schedulers.base import QueueFacts, QueueState, SchedulerError, UnclearSubmission
 from ionloop.workflows.watching.control import cancel, pause
 from ionloop.workflows.watching.status import campaign_status
 

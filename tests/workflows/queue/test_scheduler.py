@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ionloop.core.errors import InputError
+from ionloop.workflows.queue.schedulers.base import QueueState, SchedulerError, UnclearSubmission
 from ionloop.workflows.queue.schedulers.commands import answer_of, job_in, run_command
-from ionloop.workflows.queue.schedulers.contract import QueueState, SchedulerError, UnclearSubmission
 from ionloop.workflows.queue.schedulers.lsf import Lsf, lsf_facts
 from ionloop.workflows.queue.schedulers.pbs import Pbs, parse_qstat, pbs_facts
 from ionloop.workflows.queue.schedulers.slurm import (

@@ -15,7 +15,7 @@ from ionloop.sampling.trajectory import read_frames
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.loop.task_registry import resumable_kinds
 from ionloop.workflows.queue.queue_jobs import QueueJob, adopt_queue_job, queue_jobs, reconcile, settled_facts
-from ionloop.workflows.queue.schedulers.contract import QueueFacts, QueueState
+from ionloop.workflows.queue.schedulers.base import QueueFacts, QueueState
 from ionloop.workflows.running.job_logs import lines_about
 from ionloop.workflows.running.lost_jobs import Loss, losses_by_cause, put_back, recover_lost_jobs
 from ionloop.workflows.running.worker_limits import WorkerLimits, admitted_kinds, end_of_allocation

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....core.errors import InputError
-from .contract import SchedulerError, UnclearSubmission
+from .base import SchedulerError, UnclearSubmission
 
 COMMAND_TIMEOUT_S = 60.0
 _LAST_WORDS_S = 2.0

@@ -1,114 +1,100 @@
-"""What a scheduler must be able to do, and what it says of jobs.
+"""What every scheduler must satisfy, as a test class to inherit.
 
-SLURM's commands (`.slurm`) are run against real daemons in tests/cluster. PBS and LSF follow their manuals and are
-tested on samples of their output only. The ways FireWorks has of its own were not fit: its adapters log a refused
-submission and return nothing, so that nobody learns of a misspelt partition; its rapid-fire waits five seconds after
-every submission; and neither ever asks the queue what became of a job.
+A test of a scheduler is a subclass in a pytest file that defines ``scheduler`` and, before each test, puts a queue
+behind its commands: the real one, or stand-ins on PATH that answer in the real one's words::
+
+    class TestMyScheduler(SchedulerContract):
+        scheduler = MY_SCHEDULER
+
+        @pytest.fixture(autouse=True)
+        def queue(self, tmp_path, monkeypatch):
+            ...
 """
+
+# The name of a test says what it checks.
+# ruff: noqa: D102
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
-from ....core.errors import IonloopError
+import pytest
 
+from .base import COUNTED, IN_QUEUE, Scheduler, SchedulerError
+from .registry import SCHEDULERS
 
-class QueueState(StrEnum):
-    """What became of a queue job."""
-
-    UNCLEAR = "maybe submitted"
-    REFUSED = "not submitted"
-    PENDING = "pending"
-    RUNNING = "running"
-    FINISHED = "finished"
-    CANCELLED = "cancelled"
-    PREEMPTED = "pre-empted"
-    NODE_FAILED = "node failed"
-    OUT_OF_MEMORY = "exceeded memory"
-    TIMED_OUT = "exceeded wall time"
-    SCRATCH_FULL = "scratch full"
-    FAILED = "failed"
-    VANISHED = "vanished"
+WANTED = {
+    "job_name": "ionloop-campaign-labels-1a2b3c4d",
+    "cores": "8",
+    "wall_time_min": "90",
+    "memory_MB": "16000",
+    "gpus": "2",
+    "partition": "short",
+    "account": "group",
+    "log": "/store/logs/labels-%j.log",
+}
 
 
-IN_QUEUE = frozenset({QueueState.PENDING, QueueState.RUNNING})
+class SchedulerContract:
+    """The life of a job in a queue: submitted, found by its name, asked about, cancelled, forgotten."""
 
-COUNTED = IN_QUEUE | {QueueState.UNCLEAR}
-"""What takes one of the places that the profile allows."""
+    scheduler: ClassVar[Scheduler]
+    unknown_job: ClassVar[str] = "987654"
+    """A reference that no job of the queue has."""
 
-TO_BLAME = frozenset({QueueState.OUT_OF_MEMORY, QueueState.TIMED_OUT})
-"""Ends that the job which ran may have caused itself: it is tried again only so often."""
+    def script(self, folder: Path, name: str = WANTED["job_name"], *further: str) -> Path:
+        """Return a job script of that name which waits, as a pilot does for work."""
+        wanted = {key: WANTED[key] for key in ("cores", "wall_time_min")}
+        asked = {**wanted, "job_name": name, "log": str(folder / "labels-%j.log")}
+        lines = ["#!/bin/bash", *self.scheduler.directives(asked, further), "sleep 300", ""]
+        path = folder / f"{name}.sh"
+        path.write_text("\n".join(lines))
+        return path
 
+    def test_is_registered_under_its_name(self) -> None:
+        assert SCHEDULERS.get(self.scheduler.name) is self.scheduler
 
-class SchedulerError(IonloopError):
-    """The scheduler did not do what it was asked."""
+    def test_a_script_asks_for_everything_that_is_wanted(self) -> None:
+        lines = self.scheduler.directives(WANTED, ["--further=option"])
+        assert all(line.startswith("#") and "\n" not in line for line in lines)
+        text = "\n".join(lines)
+        for word in ("8", "16000", "2", "short", "--further=option"):
+            assert word in text
+        assert "%j" not in text or "/store/logs/labels-%j.log" in text
 
+    def test_what_is_not_wanted_is_not_asked_for(self) -> None:
+        few = {key: WANTED[key] for key in ("job_name", "cores", "wall_time_min", "log")}
+        assert len(self.scheduler.directives(few, ())) < len(self.scheduler.directives(WANTED, ()))
+        assert "short" not in "\n".join(self.scheduler.directives(few, ()))
 
-class UnclearSubmission(SchedulerError):
-    """A submission was answered in a way that does not tell whether the job is in the queue.
+    def test_outside_of_a_job_nothing_is_known_of_one(self) -> None:
+        assert self.scheduler.job_variable
+        assert self.scheduler.cluster_here({}) == ""
+        assert self.scheduler.ends_at({}) is None
 
-    Parameters
-    ----------
-    message
-        What was answered.
-    job
-        What may be the job's identifier; empty if nothing looks like one.
-    """
+    def test_a_job_is_found_by_its_name_and_lasts_until_it_is_cancelled(self, tmp_path: Path) -> None:
+        other = self.scheduler.submit(self.script(tmp_path, "ionloop-campaign-labels-99999999"))
+        job = self.scheduler.submit(self.script(tmp_path))
+        try:
+            assert job not in ("", other)
+            assert self.scheduler.find(WANTED["job_name"]) == job
+            found = self.scheduler.ask([job, other])
+            assert {one.state for one in found.values()} <= IN_QUEUE
+            assert set(found) == {job, other}
+        finally:
+            self.scheduler.cancel([job])
+        after = self.scheduler.ask([job, other])
+        assert job not in after or after[job].state not in COUNTED
+        assert after[other].state in IN_QUEUE
+        self.scheduler.cancel([job, other])
 
-    def __init__(self, message: str, job: str = "") -> None:
-        super().__init__(message)
-        self.job = job
+    def test_a_job_that_nobody_knows_is_left_out_and_no_error(self) -> None:
+        assert self.scheduler.ask([self.unknown_job]) == {}
+        assert self.scheduler.ask([]) == {}
+        assert self.scheduler.find("ionloop-no-such-job-00000000") is None
+        self.scheduler.cancel([])
 
-
-@dataclass(frozen=True)
-class QueueFacts:
-    """What a scheduler says of one job: its state in our words, and its own words."""
-
-    state: QueueState
-    reason: str = ""
-
-
-class Scheduler(Protocol):
-    """What a scheduler must be able to do.
-
-    A job is referred to by its identifier, followed by a semicolon and its cluster where the site has several and the
-    scheduler names it.
-    """
-
-    name: str
-
-    def directives(self, wanted: Mapping[str, str], further: Sequence[str]) -> list[str]:
-        """Return the script's lines that ask for resources."""
-
-    def clusters(self, further: Sequence[str]) -> str:
-        """Return the clusters that these directives or the environment choose, separated by commas; mostly none."""
-
-    def submit(self, script: Path) -> str:
-        """Submit a script and return the job's reference.
-
-        Raises
-        ------
-        UnclearSubmission
-            If it cannot be told whether the job is in the queue.
-        SchedulerError
-            If it was refused.
-        """
-
-    def find(self, name: str, clusters: str = "") -> str | None:
-        """Return the reference of the job of that name, None if the queue has none.
-
-        Raises
-        ------
-        SchedulerError
-            If the queue does not say.
-        """
-
-    def ask(self, jobs: Iterable[str]) -> dict[str, QueueFacts]:
-        """Return what is known of these jobs; those that the scheduler has forgotten are left out."""
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel these jobs; those that have ended are no error."""
+    def test_what_is_refused_is_an_error_in_the_scheduler_s_words(self, tmp_path: Path) -> None:
+        with pytest.raises(SchedulerError, match=r"\w"):
+            self.scheduler.submit(tmp_path / "no-such-script.sh")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from .base import QueueFacts, QueueState, Scheduler, SchedulerError
 from .commands import answer_of, job_submitted, run_command
-from .contract import QueueFacts, QueueState, SchedulerError
 
 _LSF_STATES = {
     "PEND": QueueState.PENDING,
@@ -40,10 +40,12 @@ def lsf_facts(state: str, exit_reason: str) -> QueueFacts:
     return QueueFacts(QueueState.FAILED, reason)
 
 
-class Lsf:
+class Lsf(Scheduler):
     """LSF's commands; never run against real ones."""
 
     name = "lsf"
+    rank = 30
+    job_variable = "LSB_JOBID"
 
     def directives(self, wanted: Mapping[str, str], further: Sequence[str]) -> list[str]:
         """Return the ``#BSUB`` lines."""
@@ -60,10 +62,6 @@ class Lsf:
         options += [f"-q {wanted['partition']}"] if "partition" in wanted else []
         options += [f"-P {wanted['account']}"] if "account" in wanted else []
         return [f"#BSUB {option}" for option in (*options, *further)]
-
-    def clusters(self, further: Sequence[str]) -> str:
-        """Return nothing: jobs keep their numbers wherever LSF forwards them."""
-        return ""
 
     def submit(self, script: Path) -> str:
         """Submit by ``bsub``, which reads the script from its input."""
@@ -94,3 +92,6 @@ class Lsf:
         """Cancel by ``bkill``."""
         if jobs:
             run_command(["bkill", *jobs])
+
+
+LSF = Lsf()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .base import QueueFacts, QueueState, Scheduler, SchedulerError
 from .commands import answer_of, job_submitted
-from .contract import QueueFacts, QueueState, SchedulerError
 
 _PBS_SIGNALS = {-29: QueueState.TIMED_OUT, -10: QueueState.FAILED, -11: QueueState.NODE_FAILED}
 
@@ -103,10 +103,12 @@ def _number(job: str) -> str:
     return job.partition(".")[0]
 
 
-class Pbs:
+class Pbs(Scheduler):
     """The commands of PBS Professional and OpenPBS; never run against real ones."""
 
     name = "pbs"
+    rank = 20
+    job_variable = "PBS_JOBID"
 
     def directives(self, wanted: Mapping[str, str], further: Sequence[str]) -> list[str]:
         """Return the ``#PBS`` lines."""
@@ -126,10 +128,6 @@ class Pbs:
         options += [f"-q {wanted['partition']}"] if "partition" in wanted else []
         options += [f"-A {wanted['account']}"] if "account" in wanted else []
         return [f"#PBS {option}" for option in (*options, *further)]
-
-    def clusters(self, further: Sequence[str]) -> str:
-        """Return nothing: a job's identifier names its server."""
-        return ""
 
     def submit(self, script: Path) -> str:
         """Submit by ``qsub``."""
@@ -180,3 +178,6 @@ class Pbs:
                 r"unknown job|has finished|invalid state", answer.words, re.IGNORECASE
             ):
                 raise SchedulerError(answer.complaint)
+
+
+PBS = Pbs()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from .contract import Scheduler
-from .lsf import Lsf
-from .pbs import Pbs
-from .slurm import Slurm
+from ....core.kinds import Registry
+from .base import Scheduler
+
+SCHEDULERS: Registry[Scheduler] = Registry("ionloop.schedulers", "scheduler", Scheduler)
 
 
 def scheduler_of(name: str) -> Scheduler:
-    """Return the scheduler that a profile names."""
-    schedulers: tuple[Scheduler, ...] = (Slurm(), Pbs(), Lsf())
-    return next(one for one in schedulers if one.name == name)
+    """Return the scheduler that a profile names.
+
+    Raises
+    ------
+    UnknownKind
+        If it is not installed here.
+    """
+    return SCHEDULERS.get(name)

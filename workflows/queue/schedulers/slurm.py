@@ -6,12 +6,13 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from ....core.errors import InputError
+from ....core.errors import InputError, IonloopError
+from .base import IN_QUEUE, QueueFacts, QueueState, Scheduler, SchedulerError
 from .commands import answer_of, clean_environment, job_submitted, run_command
-from .contract import IN_QUEUE, QueueFacts, QueueState, SchedulerError
 
 _SLURM_STATES = {
     "PENDING": QueueState.PENDING,
@@ -153,10 +154,18 @@ def _reference(job: str, clusters: str) -> str:
     return f"{job};{clusters}" if is_one else job
 
 
-class Slurm:
+def parse_end_time(text: str) -> float | None:
+    """Return the end of a job (s since the epoch) from ``scontrol show job``, None if it is not there."""
+    match = re.search(r"\bEndTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    return datetime.fromisoformat(match.group(1)).timestamp() if match else None
+
+
+class Slurm(Scheduler):
     """SLURM's commands."""
 
     name = "slurm"
+    rank = 10
+    job_variable = "SLURM_JOB_ID"
     _options: ClassVar[dict[str, str]] = {
         "job_name": "--job-name={}",
         "partition": "--partition={}",
@@ -178,6 +187,22 @@ class Slurm:
         """Return what ``--clusters`` says, else the variables that do."""
         chosen = option_of(further, _CHOICES["SBATCH_CLUSTERS"])
         return chosen or os.environ.get("SBATCH_CLUSTERS") or os.environ.get("SLURM_CLUSTERS") or ""
+
+    def cluster_here(self, environment: Mapping[str, str]) -> str:
+        """Return what SLURM tells its jobs."""
+        return environment.get("SLURM_CLUSTER_NAME", "")
+
+    def ends_at(self, environment: Mapping[str, str]) -> float | None:
+        """Return what the environment says, since SLURM 22.05, else what ``scontrol`` does."""
+        moment, job = environment.get("SLURM_JOB_END_TIME", ""), environment.get(self.job_variable, "")
+        if moment.isdigit():
+            return float(moment)
+        if not job.isdigit():
+            return None
+        try:
+            return parse_end_time(run_command(["scontrol", "--oneliner", "show", "job", job]))
+        except IonloopError:
+            return None
 
     def submit(self, script: Path) -> str:
         """Submit by ``sbatch``."""
@@ -282,3 +307,6 @@ class Slurm:
         except (SchedulerError, InputError):
             return None
         return next((line.partition("|")[0] for line in lines if line.partition("|")[2] == name), None)
+
+
+SLURM = Slurm()
