@@ -61,15 +61,12 @@ class Engine(Protocol[SettingsT]):
     ----------
     rank
         Place in lists among the engines of its package.
-    packages
-        Distributions whose versions a campaign's record keeps, where they are installed.
     counting_version
         Finds in ``version`` the code and the part of its number that change the labels' numbers with the same
         settings, as two groups; None where the settings decide all of them (see `labelling.versions`).
     """
 
     rank: ClassVar[int] = 0
-    packages: ClassVar[tuple[str, ...]] = ()
     counting_version: ClassVar[re.Pattern[str] | None] = None
 
     @property
@@ -130,6 +127,10 @@ class Engine(Protocol[SettingsT]):
         None if it cannot run without settings of the user's.
         """
         return None
+
+    def packages(self, settings: SettingsT) -> tuple[str, ...]:
+        """Return the distributions that it computes with, whose versions a campaign's record keeps."""
+        return ()
 
     def labelled_by(self, settings: SettingsT) -> str:
         """Return the name that labels are recorded under: that of the code which computed them."""

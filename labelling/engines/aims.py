@@ -47,6 +47,12 @@ _REMEDY = (
     "build it from its source, which needs a licence (fhi-aims.org), load its module or set IONLOOP_AIMS_COMMAND, and "
     f"point {SPECIES_VARIABLE} at its species files"
 )
+# r²SCAN comes from libxc, of which FHI-aims warns unless it is told that one knows.
+_FUNCTIONALS: dict[str, dict[str, Any]] = {
+    "pbe": {"xc": "pbe"},
+    "pbesol": {"xc": "pbesol"},
+    "r2scan": {"override_warning_libxc": True, "xc": "libxc MGGA_X_R2SCAN+MGGA_C_R2SCAN"},
+}
 # The output has eight decimals of the positions.
 _POSITION_TOLERANCE_A = 1e-4
 
@@ -119,7 +125,7 @@ class AimsEngine(DftEngine[AimsSettings]):
             return "FHI-aims computes cells that are periodic in all three directions or in none"
         return None
 
-    def evaluate(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation:
+    def run_code(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation:
         """Run FHI-aims in ``folder`` and read its output."""
         words = find_command(settings)
         for name, text in input_files(atoms, settings).items():
@@ -127,7 +133,7 @@ class AimsEngine(DftEngine[AimsSettings]):
         failure = run_program(words, folder, OUTPUT_FILE)
         return read_output(read_text(folder / OUTPUT_FILE), atoms, settings, failure, printed_elsewhere(folder))
 
-    def parse_finished(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation | None:
+    def parse_code(self, atoms: Atoms, settings: AimsSettings, folder: Path) -> Evaluation | None:
         """Return what a run of these very inputs that came to its end left in ``folder``."""
         text = read_text(folder / OUTPUT_FILE)
         if not (_FINISHED_MARK in text or _UNCONVERGED.search(text)):
@@ -161,7 +167,7 @@ class AimsEngine(DftEngine[AimsSettings]):
         """Return the command: FHI-aims tells its version only where it computes."""
         return f"FHI-aims ({command_line(settings)})"
 
-    def probe(self, settings: AimsSettings | None = None) -> EngineProbe:
+    def probe_code(self, settings: AimsSettings | None = None) -> EngineProbe:
         """Look for the program and for its species files."""
         settings = settings or AimsSettings()
         try:
@@ -196,7 +202,7 @@ def species_folder(settings: AimsSettings) -> Path:
 def control_parameters(atoms: Atoms, settings: AimsSettings) -> dict[str, Any]:
     """Return the keywords of ``control.in``."""
     parameters: dict[str, Any] = {
-        "xc": settings.functional,
+        **_FUNCTIONALS[settings.functional],
         "relativistic": settings.relativistic,
         "spin": "collinear" if is_spin_polarised(atoms) else "none",
         "charge": 0,

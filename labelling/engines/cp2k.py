@@ -28,6 +28,19 @@ from .executable import command_line, find_command, read_text, run_and_say, run_
 INPUT_FILE = "cp2k.inp"
 OUTPUT_FILE = "cp2k.out"
 _DEBIAN_DATA_FOLDER = Path("/usr/share/cp2k")
+# r²SCAN comes from libxc, which CP2K calls by the names of its parts.
+_FUNCTIONALS = {
+    "pbe": ("&XC_FUNCTIONAL PBE", "&END XC_FUNCTIONAL"),
+    "pbesol": ("&XC_FUNCTIONAL", "  &PBE", "    PARAMETRIZATION PBESOL", "  &END PBE", "&END XC_FUNCTIONAL"),
+    "r2scan": (
+        "&XC_FUNCTIONAL",
+        "  &MGGA_X_R2SCAN",
+        "  &END MGGA_X_R2SCAN",
+        "  &MGGA_C_R2SCAN",
+        "  &END MGGA_C_R2SCAN",
+        "&END XC_FUNCTIONAL",
+    ),
+}
 _VERSION = re.compile(r"CP2K version\s+(\S+)")
 _REMEDY = "on Debian: apt install cp2k cp2k-data; on a cluster load its module and set IONLOOP_CP2K_COMMAND"
 
@@ -57,14 +70,14 @@ class Cp2kEngine(DftEngine[Cp2kSettings]):
         """Refuse slabs, wires and molecules: the Poisson equation is solved for crystals here."""
         return None if atoms.pbc.all() else "CP2K computes cells here that are periodic in all three directions"
 
-    def evaluate(self, atoms: Atoms, settings: Cp2kSettings, folder: Path) -> Evaluation:
+    def run_code(self, atoms: Atoms, settings: Cp2kSettings, folder: Path) -> Evaluation:
         """Run CP2K in ``folder`` and read its output."""
         words = find_command(settings)
         (folder / INPUT_FILE).write_text(input_text(atoms, settings), encoding="utf-8")
         failure = run_program([*words, "-i", INPUT_FILE], folder, OUTPUT_FILE)
         return read_output(read_text(folder / OUTPUT_FILE), len(atoms), settings, failure)
 
-    def parse_finished(self, atoms: Atoms, settings: Cp2kSettings, folder: Path) -> Evaluation | None:
+    def parse_code(self, atoms: Atoms, settings: Cp2kSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
         text = read_text(folder / OUTPUT_FILE)
         if FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
@@ -107,7 +120,7 @@ class Cp2kEngine(DftEngine[Cp2kSettings]):
         said = _VERSION.search(run_and_say([*find_command(settings), "--version"]))
         return f"CP2K {said.group(1)}" if said else "CP2K (version unknown)"
 
-    def probe(self, settings: Cp2kSettings | None = None) -> EngineProbe:
+    def probe_code(self, settings: Cp2kSettings | None = None) -> EngineProbe:
         """Look for the program and for its files of basis sets and pseudopotentials."""
         settings = settings or Cp2kSettings()
         try:
@@ -183,8 +196,7 @@ def _dft_section(atoms: Atoms, settings: Cp2kSettings) -> Iterator[str]:
         "    EPS_DEFAULT 1.0E-10",
         "  &END QS",
         "  &XC",
-        "    &XC_FUNCTIONAL PBE",
-        "    &END XC_FUNCTIONAL",
+        *(f"    {line}" for line in _FUNCTIONALS[settings.functional]),
         "  &END XC",
         *_k_points(atoms, settings),
         *_self_consistency(atoms, settings),

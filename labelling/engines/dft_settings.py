@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from ..common_settings import NOT_PHYSICS, CommonSettings
+from ..common_settings import NOT_PHYSICS, SINCE, CommonSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -98,9 +98,11 @@ def unpaired_electrons(atoms: Atoms) -> int:
 class DftSettings(CommonSettings):
     """What the density-functional engines share."""
 
-    # A pattern and not a Literal of one value: that is how the campaign file knows what tells engines apart.
-    functional: str = Field(
-        "pbe", pattern="^pbe$", description="Exchange-correlation functional, so far pbe alone (name)"
+    functional: Literal["pbe", "pbesol", "r2scan"] = Field("pbe", description="Exchange-correlation functional (name)")
+    dispersion: Literal["d3bj"] | None = Field(
+        None,
+        description="Dispersion added to it: d3bj, DFT-D3 with Becke-Johnson damping by the package dftd3 (name)",
+        json_schema_extra={SINCE: "0.2.0"},
     )
     k_grid: KGrid = Field(
         DEFAULT_K_GRID, description="Γ-centred k-points: spacing_per_A, grid, or gamma: true (no unit)"

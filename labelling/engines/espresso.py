@@ -39,6 +39,13 @@ _UNCONVERGED = re.compile(r"convergence NOT achieved", re.IGNORECASE)
 _CONVERGED = re.compile(r"convergence has been achieved in\s+(\d+)\s+iterations")
 _ACCURACY = re.compile(r"estimated scf accuracy\s*<\s*(\S+)\s+Ry")
 _FATAL = re.compile(r"Error in routine\s+(.+?)\n\s+(.+?)\n")
+_FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*([^\n(]+)")
+# Short name and parts, without blanks, as versions print them.
+_FUNCTIONALS = {
+    "pbe": ("PBE", "SLAPWPBEPBE", "SLAPWPBXPBC"),
+    "pbesol": ("PBESOL", "SLAPWPSXPSC"),
+    "r2scan": ("R2SCAN",),
+}
 _VERSION = re.compile(r"Program PWSCF\s+v\.(\S+)")
 _REMEDY = "on Debian: apt install quantum-espresso; on a cluster load its module and set IONLOOP_ESPRESSO_COMMAND"
 
@@ -109,7 +116,7 @@ class EspressoEngine(DftEngine[EspressoSettings]):
             return f"no pseudopotential for {', '.join(missing)}: name its file in `pseudopotentials`"
         return None
 
-    def evaluate(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation:
+    def run_code(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation:
         """Run pw.x in ``folder`` and read its output."""
         words = find_command(settings)
         missing = missing_files(settings, set(atoms.symbols))
@@ -119,7 +126,7 @@ class EspressoEngine(DftEngine[EspressoSettings]):
         failure = run_program([*words, "-in", INPUT_FILE], folder, OUTPUT_FILE)
         return read_output(read_text(folder / OUTPUT_FILE), atoms, settings, failure)
 
-    def parse_finished(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation | None:
+    def parse_code(self, atoms: Atoms, settings: EspressoSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
         text = read_text(folder / OUTPUT_FILE)
         if _FINISHED_MARK not in text or read_text(folder / INPUT_FILE) != input_text(atoms, settings):
@@ -159,7 +166,7 @@ class EspressoEngine(DftEngine[EspressoSettings]):
         said = _VERSION.search(run_and_say([*find_command(settings), "-in", os.devnull]))
         return f"Quantum ESPRESSO {said.group(1)}" if said else "Quantum ESPRESSO (version unknown)"
 
-    def probe(self, settings: EspressoSettings | None = None) -> EngineProbe:
+    def probe_code(self, settings: EspressoSettings | None = None) -> EngineProbe:
         """Look for the program and, with settings, for the pseudopotentials that they name."""
         asked = settings or EspressoSettings(pseudopotentials={"Si": "unknown"})
         try:
@@ -209,6 +216,8 @@ def input_data(atoms: Atoms, settings: EspressoSettings) -> dict[str, dict[str, 
         "occupations": "smearing" if smeared else "fixed",
         "nosym": True,
     }
+    if settings.functional != "pbe":
+        system["input_dft"] = settings.functional
     if smeared:
         system |= {"smearing": "fermi-dirac", "degauss": settings.smearing_eV / Rydberg}
     if is_spin_polarised(atoms):
@@ -278,6 +287,7 @@ def read_output(
         raise EngineFailure(f"{failure}{said}", failure.state)
     if _FINISHED_MARK not in text:
         raise EngineFailure(f"pw.x's output ends early, with: {last_line(text)}")
+    _check_functional(text, settings)
     _check_convergence(text, settings)
     try:
         answer = ase.io.read(io.StringIO(text), format="espresso-out")
@@ -294,6 +304,20 @@ def read_output(
         raise EngineFailure(f"pw.x's output has no {'energy' if energy is None else 'forces'}")
     stress = stress_of(results.get("stress"), "pw.x's output")
     return Evaluation(float(energy), np.asarray(forces, dtype=float), stress)
+
+
+def _check_functional(text: str, settings: EspressoSettings) -> None:
+    """Refuse an output of another functional: pw.x takes that of the pseudopotentials unless it is told.
+
+    Versions that do not know a name may take a part of it for another one's.
+    """
+    said = _FUNCTIONAL.search(text)
+    words = "" if said is None else "".join(said.group(1).upper().split())
+    if words and words not in _FUNCTIONALS[settings.functional]:
+        raise EngineFailure(
+            f"pw.x computed with the functional {' '.join(str(said and said.group(1)).split())}, not "
+            f"{settings.functional}: look at the pseudopotentials, and at whether this pw.x knows {settings.functional}"
+        )
 
 
 def _check_convergence(text: str, settings: EspressoSettings) -> None:

@@ -33,4 +33,21 @@ FUNCTIONALS: Mapping[str, Functional] = {
             "10.1103/PhysRevLett.77.3865",
         ),
     ),
+    "pbesol": Functional(
+        "PBEsol",
+        Citation(
+            "PBEsol",
+            "J. P. Perdew, A. Ruzsinszky, G. I. Csonka, O. A. Vydrov, G. E. Scuseria, L. A. Constantin, X. Zhou, "
+            "K. Burke, Phys. Rev. Lett. 2008, 100, 136406",
+            "10.1103/PhysRevLett.100.136406",
+        ),
+    ),
+    "r2scan": Functional(
+        "r²SCAN",
+        Citation(
+            "r2SCAN",
+            "J. W. Furness, A. D. Kaplan, J. Ning, J. P. Perdew, J. Sun, J. Phys. Chem. Lett. 2020, 11, 8208",
+            "10.1021/acs.jpclett.0c02405",
+        ),
+    ),
 }

@@ -66,7 +66,6 @@ class Gfn1XtbEngine(Engine[Gfn1XtbSettings]):
     name = "gfn1-xtb"
     settings_type = Gfn1XtbSettings
     rank = 10
-    packages = ("tblite",)
     # Major and minor: patch releases do not change the method.
     counting_version = re.compile(r"\b(tblite) (\d+\.\d+)")
 
@@ -100,6 +99,10 @@ class Gfn1XtbEngine(Engine[Gfn1XtbSettings]):
     def smoke_settings(self) -> Gfn1XtbSettings:
         """Return the defaults."""
         return Gfn1XtbSettings()
+
+    def packages(self, settings: Gfn1XtbSettings) -> tuple[str, ...]:
+        """Return tblite's."""
+        return ("tblite",)
 
     def methods(self, settings: Gfn1XtbSettings) -> str:
         """Return method, code and electronic temperature."""

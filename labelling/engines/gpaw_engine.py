@@ -32,6 +32,7 @@ from .dft_settings import DftSettings, KGrid, is_spin_polarised, k_grid_shape
 
 OUTPUT_FILE = "gpaw.txt"
 RESULT_FILE = "evaluation.json"
+_FUNCTIONALS = {"pbe": "PBE", "r2scan": "MGGA_X_R2SCAN+MGGA_C_R2SCAN"}
 _INSTALL = (
     "install it with `pip install gpaw gpaw-data`; this needs g++ and Python's headers, and without MPI a file with "
     "the lines `mpi = False` and `compiler = 'g++'` that the variable GPAW_CONFIG names"
@@ -42,6 +43,10 @@ class GpawSettings(DftSettings):
     """GPAW with plane waves: Mortensen et al., J. Chem. Phys. 2024, 160, 092503 (10.1063/5.0182685)."""
 
     engine: Literal["gpaw"] = Field("gpaw", description="Name of the engine (name)")
+    # Its data sets are of PBE, which it takes for meta-GGAs too; of PBEsol there are none.
+    functional: Literal["pbe", "r2scan"] = Field(
+        "pbe", description="Exchange-correlation functional; r2scan needs a GPAW that was built with libxc (name)"
+    )
     cutoff_eV: PositiveFloat = Field(400.0, description="Kinetic-energy cutoff of the plane waves (eV)")
     mixer_weight: PositiveFloat = Field(
         0.05,
@@ -69,7 +74,7 @@ class GpawEngine(DftEngine[GpawSettings]):
     name = "gpaw"
     settings_type = GpawSettings
     rank = 20
-    packages = ("gpaw", "gpaw-data")
+    code_packages = ("gpaw", "gpaw-data")
     code = "GPAW"
     code_citations = (
         Citation("GPAW", "J. J. Mortensen et al., J. Chem. Phys. 2024, 160, 092503", "10.1063/5.0182685"),
@@ -86,13 +91,13 @@ class GpawEngine(DftEngine[GpawSettings]):
             return f"GPAW has no PBE data set for {', '.join(missing)} in {', '.join(str(f) for f in folders)}"
         return None
 
-    def evaluate(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation:
+    def run_code(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation:
         """Compute ``atoms`` and leave the result in ``folder``."""
         evaluation = evaluate_with_calculator(atoms, new_calculator(atoms, settings, folder / OUTPUT_FILE))
         write_whole(folder / RESULT_FILE, json.dumps(evaluation.to_document()))
         return evaluation
 
-    def parse_finished(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation | None:
+    def parse_code(self, atoms: Atoms, settings: GpawSettings, folder: Path) -> Evaluation | None:
         """Return the result that an interrupted run left in ``folder``."""
         try:
             return Evaluation.from_document(json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
@@ -131,7 +136,7 @@ class GpawEngine(DftEngine[GpawSettings]):
         data = _version_of("gpaw-data")
         return f"GPAW {_version_of('gpaw') or 'not installed'}{f', data sets {data}' if data else ''}"
 
-    def probe(self, settings: GpawSettings | None = None) -> EngineProbe:
+    def probe_code(self, settings: GpawSettings | None = None) -> EngineProbe:
         """Look for the package, its compiled part and its PAW data sets."""
         version = self.version(settings or GpawSettings())
         if importlib.util.find_spec("gpaw") is None:
@@ -174,7 +179,7 @@ def calculator_parameters(atoms: Atoms, settings: GpawSettings) -> dict[str, Any
     spin_polarised = is_spin_polarised(atoms)
     return {
         "mode": {"name": "pw", "ecut": settings.cutoff_eV},
-        "xc": settings.functional.upper(),
+        "xc": _FUNCTIONALS[settings.functional],
         "kpts": {"size": k_grid_shape(atoms, settings.k_grid), "gamma": True},
         "symmetry": {"point_group": False},
         "spinpol": spin_polarised,
@@ -204,6 +209,10 @@ def new_calculator(atoms: Atoms, settings: GpawSettings, text_file: Path) -> Cal
         package = importlib.import_module("gpaw")
     except ImportError as error:
         raise EngineFailure(f"the package gpaw cannot be loaded ({one_line(error)}); {_INSTALL}") from error
+    if settings.functional != "pbe" and not package.libraries.get("libxc"):
+        raise EngineFailure(
+            f"functional {settings.functional} needs a GPAW that was built with libxc; this one was not"
+        )
     return package.GPAW(**calculator_parameters(atoms, settings), txt=str(text_file))
 
 

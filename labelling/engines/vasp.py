@@ -113,14 +113,14 @@ class VaspEngine(DftEngine[VaspSettings]):
         """Refuse whatever is not a crystal: VASP would take it for one."""
         return None if atoms.pbc.all() else "VASP computes cells that are periodic in all three directions"
 
-    def evaluate(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation:
+    def run_code(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation:
         """Run VASP in ``folder`` and read its output."""
         words = find_command(settings)
         write_inputs(atoms, settings, folder)
         failure = run_program(words, folder, OUTPUT_FILE)
         return read_output(atoms, settings, folder, failure)
 
-    def parse_finished(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation | None:
+    def parse_code(self, atoms: Atoms, settings: VaspSettings, folder: Path) -> Evaluation | None:
         """Return what a run that came to its end left in ``folder``."""
         if _FINISHED_MARK not in read_text(folder / "OUTCAR") or not (folder / _SORT_FILE).exists():
             return None
@@ -157,7 +157,7 @@ class VaspEngine(DftEngine[VaspSettings]):
         """Return the command: VASP tells its version only where it computes."""
         return f"VASP ({command_line(settings)})"
 
-    def probe(self, settings: VaspSettings | None = None) -> EngineProbe:
+    def probe_code(self, settings: VaspSettings | None = None) -> EngineProbe:
         """Look for the program and for its potentials."""
         settings = settings or VaspSettings()
         try:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ...core.errors import InputError
 from ...core.states import State
-from ...labelling.registry import ENGINES
+from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
 from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord, Structure
@@ -54,7 +54,7 @@ def software_versions(settings: Mapping[str, Any]) -> dict[str, str]:
 def _packages_of_kinds(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the packages that brought the kinds which a campaign uses, and those that these compute with."""
     engine = ENGINES.get(settings["reference"]["engine"])
-    return ENGINES.package_of(engine.name)[0], *engine.packages
+    return ENGINES.package_of(engine.name)[0], *engine.packages(read_settings(settings["reference"]))
 
 
 @dataclass(frozen=True)
