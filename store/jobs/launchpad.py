@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,7 +107,7 @@ class TransactionalLaunchPad(LaunchPad):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make everything inside one step on the embedded store; do nothing on a server."""
-        return transaction_of(self.connection)
+        return transaction_of(self.connection) if self.is_embedded else nullcontext()
 
     def _refresh_wf(self, fw_id: int) -> None:
         """Recompute the states of a workflow around one firework.

@@ -305,3 +305,39 @@ def test_a_queue_of_lsf_without_jobs_is_an_answer(commands):
     commands(bjobs="echo 'LSF is down. Please wait ...' >&2; exit 255")
     with pytest.raises(SchedulerError, match="LSF is down"):
         Lsf().ask(["7"])
+
+
+def test_jobs_that_have_ended_are_no_reason_not_to_cancel_the_others(commands):
+    commands(
+        scancel="exit 1",
+        bkill="echo 'Job <8> is being terminated'; echo 'Job <7>: Job has already finished' >&2; exit 255",
+    )
+    Slurm().cancel(["7", "8"])
+    Lsf().cancel(["7", "8"])
+    commands(
+        scancel="echo 'Access/permission denied' >&2; exit 1",
+        bkill="echo 'Job <7>: User permission denied' >&2; exit 255",
+    )
+    for scheduler in (Slurm(), Lsf()):
+        with pytest.raises(SchedulerError, match="permission denied"):
+            scheduler.cancel(["7"])
+
+
+def test_a_server_of_pbs_that_keeps_no_history_is_asked_without(commands):
+    refused = "*-x*) echo 'PBS is not configured to maintain job history' >&2; exit 35;;"
+    commands(
+        qstat=f"""case "$*" in {refused} *) echo '{{"Jobs":{{"101.pbs":{{"job_state":"R"}}}}}}';; esac""",
+        qselect=f'case "$*" in {refused} *) echo 102.pbs;; esac',
+    )
+    assert Pbs().ask(["101.pbs"])["101.pbs"].state is QueueState.RUNNING
+    assert Pbs().find("ionloop-small-gpu-0123abcd") == "102.pbs"
+
+
+def test_a_job_that_may_be_on_any_cluster_is_known_by_the_title_above_it(commands):
+    commands(
+        squeue="echo 'CLUSTER: near'; echo '7|RUNNING|None|n1|other'; echo 'CLUSTER: far'; echo '7|RUNNING|None|n1|x'"
+    )
+    assert Slurm().find("x", "all") == "7;far"
+    commands(squeue="exit 0", sacct="echo '9|x'")
+    assert Slurm().find("x") == "9"
+    assert "--starttime=now-2days" in commands.asked()[-1], "else accounting begins at midnight"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .base import QueueFacts, QueueState, Scheduler, SchedulerError
-from .commands import answer_of, job_submitted, run_command
+from .commands import answer_of, job_submitted
 
 _LSF_STATES = {
     "PEND": QueueState.PENDING,
@@ -19,6 +20,11 @@ _LSF_STATES = {
     "DONE": QueueState.FINISHED,
     "ZOMBI": QueueState.NODE_FAILED,
 }
+
+
+_NO_COMPLAINT = re.compile(
+    r"already finished|no matching job|is being terminated|being signaled|is not found", re.IGNORECASE
+)
 
 
 def lsf_facts(state: str, exit_reason: str) -> QueueFacts:
@@ -91,7 +97,11 @@ class Lsf(Scheduler):
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel by ``bkill``."""
         if jobs:
-            run_command(["bkill", *jobs])
+            answer = answer_of(["bkill", *jobs])
+            # It fails if one of them has ended, and kills the others.
+            complaints = [line for line in answer.words.splitlines() if line.strip() and not _NO_COMPLAINT.search(line)]
+            if answer.status is None or (answer.status and (complaints or not answer.words)):
+                raise SchedulerError(answer.complaint)
 
 
 LSF = Lsf()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import QueueFacts, QueueState, Scheduler, SchedulerError
-from .commands import answer_of, job_submitted
+from .commands import Answer, answer_of, job_submitted
 
 _PBS_SIGNALS = {-29: QueueState.TIMED_OUT, -10: QueueState.FAILED, -11: QueueState.NODE_FAILED}
 
@@ -103,6 +103,12 @@ def _number(job: str) -> str:
     return job.partition(".")[0]
 
 
+def _with_history(command: str, *options: str) -> Answer:
+    """Ask also for jobs that have ended, where the server keeps them (by default it does not)."""
+    answer = answer_of([command, "-x", *options])
+    return answer_of([command, *options]) if answer.complaint and "job history" in answer.words.lower() else answer
+
+
 class Pbs(Scheduler):
     """The commands of PBS Professional and OpenPBS; never run against real ones."""
 
@@ -135,7 +141,7 @@ class Pbs(Scheduler):
 
     def find(self, name: str, clusters: str = "") -> str | None:
         """Ask ``qselect`` for a job's name, finished ones included."""
-        answer = answer_of(["qselect", "-x", "-N", _short_name(name)])
+        answer = _with_history("qselect", "-N", _short_name(name))
         if answer.complaint:
             raise SchedulerError(answer.complaint)
         return next((line.strip() for line in answer.output.splitlines() if line.strip()[:1].isdigit()), None)
@@ -152,7 +158,7 @@ class Pbs(Scheduler):
 
     @staticmethod
     def _listed(jobs: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        answer = answer_of(["qstat", "-x", "-f", "-F", "json", *jobs])
+        answer = _with_history("qstat", "-f", "-F", "json", *jobs)
         unknown = re.search(r"unknown job", answer.errors, re.IGNORECASE)
         # Of several jobs of which it knows some it tells those, and fails.
         if answer.complaint and not unknown:
@@ -164,7 +170,7 @@ class Pbs(Scheduler):
         try:
             return parse_qstat(answer.output)
         except SchedulerError:
-            listed = parse_qstat_text(answer_of(["qstat", "-x", "-f", *jobs]).output)
+            listed = parse_qstat_text(_with_history("qstat", "-f", *jobs).output)
             if not listed:
                 raise
             return listed

@@ -59,18 +59,26 @@ def parse_squeue(text: str) -> dict[str, QueueFacts]:
 
 
 def job_of_name(text: str, name: str) -> str | None:
-    """Return the job of that name from the lines of ``squeue``, None if there is none.
+    """Return the job of that name, with the cluster under whose title it stands, from the lines of ``squeue``.
+
+    None if there is none.
 
     Raises
     ------
     SchedulerError
         If the lines hold no names.
     """
-    jobs = [cells for cells in (line.split("|", 4) for line in text.splitlines()) if cells[0].strip().isdigit()]
-    for cells in jobs:
-        if cells[-1].strip() == name:
-            return cells[0].strip()
-    if any(len(cells) < 5 for cells in jobs):
+    cluster, has_names = "", True
+    for line in text.splitlines():
+        if line.startswith("CLUSTER:"):
+            cluster = line.partition(":")[2].strip()
+        cells = [cell.strip() for cell in line.split("|", 4)]
+        if not cells[0].isdigit():
+            continue
+        if cells[-1] == name:
+            return _reference(cells[0], cluster)
+        has_names = has_names and len(cells) == 5
+    if not has_names:
         raise SchedulerError("squeue does not tell the names of jobs")
     return None
 
@@ -160,6 +168,9 @@ def parse_end_time(text: str) -> float | None:
     return datetime.fromisoformat(match.group(1)).timestamp() if match else None
 
 
+_GONE = re.compile(r"invalid job id|already (completing|completed|done)", re.IGNORECASE)
+
+
 class Slurm(Scheduler):
     """SLURM's commands."""
 
@@ -219,7 +230,7 @@ class Slurm(Scheduler):
             listed = run_command(["squeue", *self._listing(cluster), f"--name={name}"])
             job = job_of_name(listed, name) or self._find_in_accounting(name, cluster)
             if job:
-                return _reference(job, cluster)
+                return job if ";" in job else _reference(job, cluster)
         return None
 
     def ask(self, jobs: Iterable[str]) -> dict[str, QueueFacts]:
@@ -256,7 +267,10 @@ class Slurm(Scheduler):
             number, _, cluster = job.partition(";")
             by_cluster.setdefault(cluster, []).append(number)
         for cluster, numbers in by_cluster.items():
-            run_command(["scancel", "--quiet", *self._on(cluster), *numbers])
+            answer = answer_of(["scancel", "--quiet", *self._on(cluster), *numbers])
+            # Of one that has ended, or is known no more, it says nothing and fails.
+            if answer.status is None or (answer.status and answer.words and not _GONE.search(answer.words)):
+                raise SchedulerError(answer.complaint)
 
     @staticmethod
     def _on(cluster: str) -> list[str]:
@@ -301,7 +315,9 @@ class Slurm(Scheduler):
             return {}
 
     def _find_in_accounting(self, name: str, cluster: str) -> str | None:
-        options = ["--noheader", "--parsable2", "--allocations", "--format=JobIDRaw,JobName", f"--name={name}"]
+        # Where no job is named it begins with today's midnight.
+        since = "--starttime=now-2days"
+        options = ["--noheader", "--parsable2", "--allocations", "--format=JobIDRaw,JobName", f"--name={name}", since]
         try:
             lines = run_command(["sacct", *self._on(cluster), *options]).splitlines()
         except (SchedulerError, InputError):
