@@ -111,7 +111,7 @@ def evaluate(
     """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
     from ..analysis.errors.statistics import isolated_atom_errors, parity_data, virial_errors
     from ..fitting.models import load_model
-    from ..workflows.report.data import write_parity
+    from ..tasks.predictions import write_parity
 
     data_set = read_file(data, reading)
     calculator = load_model(model, backend=backend.value)

@@ -17,7 +17,7 @@ from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_settings
-from .fit import record_errors
+from .fit import NEW, record_errors
 from .label import ISOLATED_ATOM, label_identifier
 from .results import known_result
 
@@ -107,7 +107,7 @@ class AssessTask(IonloopTask):
             # A model whose fit failed is in the ledger of failures; the others are measured all the same.
             if model is not None:
                 with context.measure("assess"):
-                    record_errors(store, parameters, model, "new", finished, parameters.backend)
+                    record_errors(store, parameters, model, NEW, finished, parameters.backend)
         data_set = self._freeze(parameters, context)
         return Outcome(
             reason=f"{len(finished)} of {len(labelled)} labels finished",

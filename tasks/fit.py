@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
-from ..analysis.errors.statistics import evaluate_errors
+from ..analysis.errors.statistics import parity_data
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
 from ..fitting.model_kinds import ModelKind
@@ -23,7 +23,10 @@ from ..store.reference_guard import allowed_versions, check_one_setting
 from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
+from .predictions import record_predictions
 
+NEW = "new"
+"""Subset of the configurations that a model has not seen."""
 ROW_CACHE_FOLDER = "cache/rows"
 AGREEMENT_UNITS = {
     "energy_eV_per_atom": "eV/atom",
@@ -94,7 +97,7 @@ def record_errors(
     labels: list[str],
     backend: EvaluateBackend,
 ) -> ResultRecord:
-    """Measure ``model`` on ``labels`` and record the errors, overall and per element.
+    """Measure ``model`` on ``labels`` and record the errors, overall and per element; of new ones the predictions, too.
 
     ``subset`` says what the configurations are to the model: ``training`` or ``new``.
     """
@@ -103,7 +106,10 @@ def record_errors(
     if known is not None:
         return known
     calculator = load_model(store.artefacts.path(model.path), backend=backend)
-    errors = evaluate_errors(calculator, labelled_configurations(store, labels))
+    predicted = parity_data(calculator, labelled_configurations(store, labels))
+    if subset == NEW:
+        record_predictions(store, place, model, subset, labels, predicted)
+    errors = predicted.errors()
     return store.results.add(
         ResultRecord(
             id=name,

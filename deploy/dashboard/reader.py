@@ -25,15 +25,14 @@ from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
 from ...core.files import sha256_of
 from ...store.connection import Store
-from ...store.identifiers import identifier
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
 from ...store.retrying import StoreUnreachable
+from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ...workflows.analyses.locality.report import locality_bounds
 from ...workflows.analyses.registry import ANALYSES
 from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
-from ...workflows.report.data import PARITY, read_parity
 from ...workflows.running.job_logs import job_log, label_log
 from ...workflows.watching.ledger import LABEL_RECORD, FailureGroup, group_failures
 from .rows import JobRow, LabelRow
@@ -259,12 +258,12 @@ class Reader:
 
     def parity(self, errors: ResultRecord) -> ParityData | None:
         """Return predictions beside labels where the store has them: nothing is computed here."""
-        name = identifier("result", PARITY, errors.model, errors.inputs)
+        name = predictions_identifier(errors.model, errors.inputs)
         with self._store_lock:
             record = self._store.results.get(name)
         if record is None:
             return None
-        path = self._store.artefacts.path(Path(PARITY) / f"{name}.npz")
+        path = predictions_path(self._store, name)
         if not path.is_file():
             return None
 

@@ -24,9 +24,9 @@ from ionloop.store.connection import Store
 from ionloop.store.identifiers import identifier
 from ionloop.store.queries.record_kinds import Column
 from ionloop.store.records import ResultRecord
+from ionloop.tasks.predictions import write_parity
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
-from ionloop.workflows.report.data import write_parity
 
 OFFSET = np.array([0.3, 0.0, 0.0])
 

@@ -1,32 +1,26 @@
 """What a report of a campaign shows, gathered from the store: no page, no figures, only values.
 
 Everything may be missing: a campaign in its first minutes has neither labels nor models, a failed one may
-never get them. Parity needs predictions, which cost an evaluation of the model; they are computed for the
-last generation's models only, and kept in the store.
+never get them. Predictions were recorded when models were assessed: nothing is computed or written here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...analysis.errors.statistics import ModelErrors, ParityData, parity_data
+from ...analysis.errors.statistics import ModelErrors, ParityData
 from ...analysis.figures import ErrorSeries
 from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
-from ...core.files import atomic_file
 from ...core.states import State
-from ...fitting.models import load_model
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.identifiers import identifier
-from ...store.queries.labelled import labelled
 from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labels_by_configuration
 from ...store.records import (
     CampaignRecord,
@@ -36,7 +30,8 @@ from ...store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
+from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
+from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ..analyses.locality.report import locality_bounds
 from ..analyses.registry import ANALYSES
 from ..analyses.sections import ReportSection
@@ -165,13 +160,8 @@ def model_errors(result: ResultRecord) -> ModelErrors:
     return ModelErrors.model_validate(known)
 
 
-def collect(store: Store, name: str | None = None, *, predict: bool = True) -> ReportData:
+def collect(store: Store, name: str | None = None) -> ReportData:
     """Return all that a report of the campaign shows.
-
-    Parameters
-    ----------
-    predict
-        Evaluate the last generation's models for parity where the store does not have that yet.
 
     Raises
     ------
@@ -189,7 +179,7 @@ def collect(store: Store, name: str | None = None, *, predict: bool = True) -> R
     results = list(store.results.find({"campaign": record.id}))
     models = _model_summaries(store, record.id, results)
     trajectories = tuple(store.trajectories.find({"campaign": record.id}))
-    parity, problem = _parity(store, results, predict=predict)
+    parity, problem = _parity(store, results)
     return ReportData(
         status=campaign_status(store, record.id),
         record=record,
@@ -287,7 +277,7 @@ def _time_spent(
     return tuple(TimeSpent(kind, len(times), sum(times)) for kind, times in work.items())
 
 
-def _parity(store: Store, results: list[ResultRecord], *, predict: bool) -> tuple[tuple[ModelParity, ...], str]:
+def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParity, ...], str]:
     """Return the parity data of the last generation that was assessed, and what was in the way."""
     assessed = [result for result in results if result.kind == ERRORS and result.values["subset"] == NEW]
     last = max((result.generation for result in assessed), default=0)
@@ -297,83 +287,24 @@ def _parity(store: Store, results: list[ResultRecord], *, predict: bool) -> tupl
         if result.generation != last:
             continue
         try:
-            data = model_parity(store, result, predict=predict)
+            found.append(ModelParity(str(result.model_kind), last, model_parity(store, result)))
         except IonloopError as error:
             problems.append(f"{result.model_kind}: {error}")
-            continue
-        if data is not None:
-            found.append(ModelParity(str(result.model_kind), last, data))
     return tuple(found), "; ".join(problems)
 
 
-def model_parity(store: Store, errors: ResultRecord, *, predict: bool = True) -> ParityData | None:
+def model_parity(store: Store, errors: ResultRecord) -> ParityData:
     """Return labels and predictions of the model and the labels that ``errors`` was measured on.
 
-    They are computed once and kept in the store as a file with a record of the kind ``parity``; without
-    ``predict`` only what is there is returned.
-
     Raises
     ------
     IonloopError
-        If the model is damaged.
+        If they were not recorded (by an earlier release), or the file is gone or damaged.
     """
-    name = identifier("result", PARITY, errors.model, errors.inputs)
-    path = store.artefacts.path(Path(PARITY) / f"{name}.npz")
-    if store.results.get(name) is not None and path.is_file():
-        return read_parity(path)
-    if not predict or errors.model is None:
-        return None
-    labels = store.labels.get_many(errors.inputs)
-    configurations = store.configurations.get_many([label.configuration for label in labels])
-    pairs = [labelled(*pair) for pair in zip(configurations, labels, strict=True)]
-    data = parity_data(load_model(store.artefacts.path(store.models[errors.model].path)), pairs)
-    if store.is_read_only:
-        return data
-    try:
-        write_parity(path, data)
-        _record_parity(store, name, errors, path)
-    except IonloopError:
-        # A store that cannot be written to can still be reported on; the next report computes this again.
-        return data
-    return data
-
-
-def _record_parity(store: Store, name: str, errors: ResultRecord, path: Path) -> None:
-    store.results.replace(
-        ResultRecord(
-            id=name,
-            campaign=errors.campaign,
-            generation=errors.generation,
-            kind=PARITY,
-            model=errors.model,
-            model_kind=errors.model_kind,
-            inputs=errors.inputs,
-            values={"subset": NEW, "artefact": store.artefacts.register(path).model_dump()},
-            units={"energies": "eV/atom", "forces": "eV/Å"},
-        )
-    )
-
-
-def write_parity(path: Path, data: ParityData) -> None:
-    """Write parity data to a file of NumPy arrays, whole or not at all."""
-    arrays = {field.name: getattr(data, field.name) for field in fields(ParityData)}
-    with atomic_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-
-
-def read_parity(path: Path) -> ParityData:
-    """Return the parity data of a file.
-
-    Raises
-    ------
-    IonloopError
-        If the file is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return ParityData(**{field.name: arrays[field.name] for field in fields(ParityData)})
-    except (OSError, ValueError, KeyError) as error:
-        raise IonloopError(f"{path} is damaged: {error}; delete it and write the report again") from error
+    name = predictions_identifier(errors.model, errors.inputs)
+    if store.results.get(name) is None:
+        raise IonloopError("its predictions were not recorded when it was assessed")
+    return read_parity(predictions_path(store, name))
 
 
 def verdict(data: ReportData) -> str:

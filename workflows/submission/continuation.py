@@ -190,7 +190,7 @@ def _remakes(store: Store, name: str) -> tuple[Graph, tuple[str, ...]]:
 def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
     """Yield records of a campaign that lack a file, each with the key of the job that made it, if that is known so."""
     for collection in _WITH_FILES:
-        # What a report has drawn, the next one draws again.
+        # Predictions are shown, and nothing else needs them.
         for document in store.database[collection].find({"campaign": name, "kind": {"$ne": PARITY}}):
             if all(store.artefacts.is_there(one) for one in artefacts_in(document)):
                 continue

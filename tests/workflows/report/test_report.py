@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.calculators.calculator import Calculator
 
+from ionloop.analysis.errors.statistics import parity_data
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
-from ionloop.workflows.report import data as report_data
-from ionloop.workflows.report.data import collect, model_parity, read_parity
+from ionloop.store.queries.labelled import labelled
+from ionloop.tasks.base import TaskParameters
+from ionloop.tasks.predictions import read_parity, record_predictions
+from ionloop.workflows.report.data import collect, model_parity
 from ionloop.workflows.report.methods import bibtex
 from ionloop.workflows.report.page import citations, render, settings_yaml, write_report
 
@@ -45,16 +47,17 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture
-def predictions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Replace the models of the test store, which are no real fits; return what was loaded."""
-    loaded: list[Path] = []
-
-    def load(path: Path) -> Calculator:
-        loaded.append(path)
-        return SlaterEwald(CHARGES)
-
-    monkeypatch.setattr(report_data, "load_model", load)
-    return loaded
+def predictions(finished_store: Store) -> Store:
+    """The store with predictions of the last models, as if they had been made with the charges alone."""
+    for errors in list(finished_store.results.find({"kind": "errors", "generation": 2, "values.subset": "new"})):
+        labels = finished_store.labels.get_many(errors.inputs)
+        configurations = finished_store.configurations.get_many([label.configuration for label in labels])
+        pairs = [labelled(*pair) for pair in zip(configurations, labels, strict=True)]
+        place = TaskParameters(campaign=errors.campaign, generation=errors.generation)
+        model = finished_store.models[str(errors.model)]
+        data = parity_data(SlaterEwald(CHARGES), pairs)
+        record_predictions(finished_store, place, model, "new", errors.inputs, data)
+    return finished_store
 
 
 def _figures(page: str) -> dict[str, object]:
@@ -64,7 +67,7 @@ def _figures(page: str) -> dict[str, object]:
 
 
 def test_a_finished_campaign_has_every_section_and_figure(
-    finished_store: Store, predictions: list[Path], tmp_path: Path
+    finished_store: Store, predictions: Store, tmp_path: Path
 ) -> None:
     path = write_report(finished_store, "small", tmp_path / "report.html")
     page = path.read_text(encoding="utf-8")
@@ -84,19 +87,19 @@ def test_a_finished_campaign_has_every_section_and_figure(
     assert "before those join the training set" in page
 
 
-def test_every_figure_has_its_place_on_the_page(finished_store: Store, predictions: list[Path]) -> None:
+def test_every_figure_has_its_place_on_the_page(finished_store: Store, predictions: Store) -> None:
     page = render(finished_store, collect(finished_store, "small"))
     assert set(_figures(page)) <= _Page(page).ids
 
 
-def test_the_page_loads_nothing(finished_store: Store, predictions: list[Path]) -> None:
+def test_the_page_loads_nothing(finished_store: Store, predictions: Store) -> None:
     page = render(finished_store, collect(finished_store, "small"))
     assert _Page(page).loads == []
     assert page.count("plotly.js v") == 1
     assert "default-src 'none'" in page
 
 
-def test_what_engines_say_is_text_and_nothing_else(finished_store: Store, predictions: list[Path]) -> None:
+def test_what_engines_say_is_text_and_nothing_else(finished_store: Store, predictions: Store) -> None:
     page = render(finished_store, collect(finished_store, "small"))
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
@@ -129,41 +132,26 @@ def test_a_failed_campaign_says_what_failed(builder: object) -> None:
 def test_learning_curves_leave_the_final_models_out(builder: object) -> None:
     builder.add_loop()
     builder.conclude()
-    data = collect(builder.store, "small", predict=False)
+    data = collect(builder.store, "small")
     finals = [model for model in data.models if model.final]
     assert [model.record.kind for model in finals] == ["es-gap", "gap"]
     builder.add_errors(finals[0].record, "training", [], 9.0)
-    curves = collect(builder.store, "small", predict=False).error_series("force")
+    curves = collect(builder.store, "small").error_series("force")
     training = {curve.model_kind: curve.errors for curve in curves if curve.subset == "training"}
     assert training == {"gap": (0.1, 0.1), "es-gap": (0.1, 0.1)}
     new = {curve.model_kind: curve.errors for curve in curves if curve.subset == "new"}
     assert new == {"gap": (0.6, 0.3), "es-gap": (0.6, 0.3)}
 
 
-def test_predictions_are_made_once_and_only_for_the_last_generation(
-    finished_store: Store, predictions: list[Path]
-) -> None:
-    first = collect(finished_store, "small")
-    last = [model.id for model in finished_store.models.find({"generation": 2})]
-    assert len(predictions) == 2
-    assert {path.name for path in predictions} <= set(last)
-    second = collect(finished_store, "small")
-    assert len(predictions) == 2
-    for one, other in zip(first.parity, second.parity, strict=True):
-        np.testing.assert_array_equal(one.data.predicted_forces, other.data.predicted_forces)
+def test_a_report_writes_nothing(predictions: Store, tmp_path: Path) -> None:
+    files = sorted(path for path in predictions.artefacts.root.rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files], predictions.results.count()
+    write_report(predictions, "small", tmp_path / "report.html")
+    assert sorted(path for path in predictions.artefacts.root.rglob("*") if path.is_file()) == files
+    assert ([path.read_bytes() for path in files], predictions.results.count()) == before
 
 
-def test_parity_files_have_the_same_bytes_every_time(finished_store: Store, predictions: list[Path]) -> None:
-    collect(finished_store, "small")
-    record = next(iter(finished_store.results.find({"kind": "parity"})))
-    path = finished_store.artefacts.path(record.values["artefact"]["path"])
-    before = path.read_bytes()
-    path.unlink()
-    collect(finished_store, "small")
-    assert path.read_bytes() == before
-
-
-def test_predictions_belong_to_the_references(finished_store: Store, predictions: list[Path]) -> None:
+def test_predictions_belong_to_the_references(finished_store: Store, predictions: Store) -> None:
     errors = next(
         result
         for result in finished_store.results.find({"kind": "errors", "generation": 2})
@@ -177,7 +165,7 @@ def test_predictions_belong_to_the_references(finished_store: Store, predictions
     np.testing.assert_array_equal(data.predicted_forces[: len(atoms)], expected)
 
 
-def test_a_damaged_model_leaves_a_note_and_the_rest_of_the_report(finished_store: Store) -> None:
+def test_a_campaign_without_recorded_predictions_says_so_and_the_rest_of_the_report(finished_store: Store) -> None:
     page = render(finished_store, collect(finished_store, "small"))
     assert "Predictions are missing" in page
     assert "force_curve" in _figures(page)

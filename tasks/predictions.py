@@ -1,0 +1,72 @@
+"""Predictions of a model beside the labels that it was assessed on: recorded once, when it is assessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from ..analysis.errors.statistics import ParityData
+from ..core.errors import IonloopError
+from ..core.files import atomic_file
+from ..store.connection import Store
+from ..store.identifiers import identifier
+from ..store.records import ModelRecord, ResultRecord
+from ..store.result_kinds import PARITY
+from .base import TaskParameters
+
+
+def predictions_identifier(model: str | None, labels: Sequence[str]) -> str:
+    """Return the identifier of the predictions of a model for these labels."""
+    return identifier("result", PARITY, model, list(labels))
+
+
+def predictions_path(store: Store, name: str) -> Path:
+    """Return where the predictions of that identifier are."""
+    return store.artefacts.path(Path(PARITY) / f"{name}.npz")
+
+
+def record_predictions(
+    store: Store, place: TaskParameters, model: ModelRecord, subset: str, labels: list[str], data: ParityData
+) -> None:
+    """Write predictions to a file of the store, then their record."""
+    name = predictions_identifier(model.id, labels)
+    path = predictions_path(store, name)
+    write_parity(path, data)
+    store.results.replace(
+        ResultRecord(
+            id=name,
+            campaign=place.campaign,
+            generation=place.generation,
+            kind=PARITY,
+            model=model.id,
+            model_kind=model.kind,
+            inputs=labels,
+            values={"subset": subset, "artefact": store.artefacts.register(path).model_dump()},
+            units={"energies": "eV/atom", "forces": "eV/Å"},
+        )
+    )
+
+
+def write_parity(path: Path, data: ParityData) -> None:
+    """Write parity data to a file of NumPy arrays, whole or not at all."""
+    arrays = {field.name: getattr(data, field.name) for field in fields(ParityData)}
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def read_parity(path: Path) -> ParityData:
+    """Return the parity data of a file.
+
+    Raises
+    ------
+    IonloopError
+        If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ParityData(**{field.name: arrays[field.name] for field in fields(ParityData)})
+    except (OSError, ValueError, KeyError) as error:
+        raise IonloopError(f"{path} is damaged: {error}") from error
