@@ -12,11 +12,9 @@ from ..console.label_options import with_label_options
 from ..console.options import JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ase import Atoms
 
-    from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint
+    from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint, EnergyVolumeSettings
     from ...fitting.reading import LabelRequest
 
 
@@ -44,20 +42,17 @@ def energy_volume(
 
     if model is None:
         found = _points_in(file, reading)
+        try:
+            fit, used, unconverged = fit_points(found), len(found), 0
+        except (EquationOfStateError, InputError) as error:
+            raise InputError(f"{file}: {error}") from error
     else:
-        settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax)
-        found = _points_by(model, file, settings.strains, settings.relax_ions)
-    used = [point for point in found if point.converged]
-    try:
-        fit = fit_points(used)
-    except (EquationOfStateError, InputError) as error:
-        raise InputError(f"{file}: {error}") from error
+        settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax, reference="none")
+        fit, used, unconverged = _curve_by(model, file, settings)
     if as_json:
-        typer.echo(
-            json.dumps({"cells": len(used), "unconverged": len(found) - len(used), **fit.model_dump()}, indent=2)
-        )
+        typer.echo(json.dumps({"cells": used, "unconverged": unconverged, **fit.model_dump()}, indent=2))
     else:
-        _print(fit, used, len(found) - len(used))
+        _print(fit, used, unconverged)
 
 
 def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
@@ -139,25 +134,35 @@ def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
     return list(zip(frames, energies, strict=True))
 
 
-def _points_by(model: Path, structure: Path, strains: Sequence[float], relax: bool) -> list[EnergyVolumePoint]:
-    from ...analysis.energy_volume.curves import energy_volume_point
-    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-    from ...fitting.models import load_model
+def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> tuple[BirchMurnaghanFit, int, int]:
+    """Return the equation of state of a model's cells, how many are used and how many did not converge.
+
+    Raises
+    ------
+    InputError
+        If there is no equation of state.
+    """
+    from ...core.errors import InputError
     from ...sampling.structures.crystals import load_structure
+    from ...tasks.energy_volume import CURVE
+    from ...workflows.analyses.energy_volume.kind import ENERGY_VOLUME
+    from ...workflows.analyses.runner import Question, ask
 
-    atoms, calculator = load_structure(structure), load_model(model, backend="native")
-    relaxation = FixedCellRelaxation() if relax else None
-    if relaxation is not None:
-        atoms = relax_ions(atoms, calculator, relaxation).atoms
-    return [energy_volume_point(atoms, calculator, strain, relaxation) for strain in strains]
+    answer = ask(ENERGY_VOLUME, Question(load_structure(structure), [model], settings))
+    if answer.failed:
+        raise InputError(f"{structure}: {next(iter(answer.failed.values()))}")
+    curve = CURVE.read(answer.only(CURVE.name))
+    if curve.fit is None:
+        raise InputError(f"{structure}: {curve.reason}")
+    return curve.fit, len(curve.volumes_A3_per_atom), curve.unconverged
 
 
-def _print(fit: BirchMurnaghanFit, points: Sequence[EnergyVolumePoint], unconverged: int) -> None:
+def _print(fit: BirchMurnaghanFit, cells: int, unconverged: int) -> None:
     from rich.table import Table
 
     from ..console.terminal import make_console
 
-    table = Table(box=None, pad_edge=False, title=f"{len(points)} cells", title_justify="left", show_header=False)
+    table = Table(box=None, pad_edge=False, title=f"{cells} cells", title_justify="left", show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
     table.add_column(justify="left")

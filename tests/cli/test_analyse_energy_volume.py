@@ -91,17 +91,6 @@ def test_the_table_has_units(app, tmp_path):
     assert "Å³/atom" in found.stdout
 
 
-def test_a_model_computes_the_energies_itself(app, tmp_path, monkeypatch):
-    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
-    write(tmp_path / "cu.extxyz", bulk("Cu", a=3.6))
-    arguments = [str(tmp_path / "cu.extxyz"), "--model", "model", "--points", "7", "--json"]
-    found = CliRunner().invoke(app, arguments)
-    assert found.exit_code == 0, found.output
-    values = json.loads(found.stdout)
-    assert values["cells"] == 7
-    assert values["bulk_modulus_GPa"] == pytest.approx(EMT_COPPER_MODULUS_GPA, abs=EMT_TOLERANCE_GPA)
-
-
 @pytest.mark.parametrize("energies", [True, False])
 def test_what_cannot_be_used_is_refused_with_the_reason(app, tmp_path, energies):
     path = tmp_path / "cu.xyz"

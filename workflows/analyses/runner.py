@@ -114,9 +114,12 @@ def ask(analysis: Analysis[Any], question: Question, progress: Progress | None =
         there is none of.
     """
     with _throw_away_store() as store:
-        models = dict(_add_model(store, path) for path in question.models)
-        if len(models) < len(question.models):
-            raise InputError("give one model of each kind: results are told apart by it")
+        models: dict[str, ModelRecord] = {}
+        for path in question.models:
+            kind, record = _add_model(store, path)
+            if kind in models:
+                raise InputError("give one model of each kind: results are told apart by it")
+            models[kind] = record
         campaign = _campaign(analysis, question, models)
         crystal = question.atoms.repeat(campaign.supercell)
         problems = list(analysis.problems(campaign, crystal))
@@ -201,7 +204,7 @@ def _add_model(store: Store, path: Path) -> tuple[str, ModelRecord]:
     else:
         folder = source.parent if source.is_file() else source
         manifest = read_manifest(folder)
-        shutil.copytree(folder, target / manifest.inputs_hash)
+        shutil.copytree(folder, target / manifest.inputs_hash, dirs_exist_ok=True)
         record = _model_record(
             manifest.kind,
             f"models/{manifest.inputs_hash}",
@@ -211,7 +214,7 @@ def _add_model(store: Store, path: Path) -> tuple[str, ModelRecord]:
             training_set_hash=manifest.training_set_hash,
             seed=manifest.seed,
         )
-    store.models.add(record)
+    store.models.replace(record)
     return record.kind, record
 
 
