@@ -137,7 +137,7 @@ def test_a_campaign_asks_it_to_its_end(toys: Path, tmp_path: Path, run_with: Cal
     # Where it is not installed, what is there can be read, and nothing is done with it.
     assert "toy-neighbours" in ionloop("query", "kind=toy-neighbours", sites=())
     ionloop("status", sites=())
-    ionloop("report", "small", "--out", "again.html", sites=())
+    ionloop("report", "small", "--output", "again.html", sites=())
     assert f"The analysis {NAME} is not installed here" in (folder / "again.html").read_text()
     assert f"analyses.{NAME}: unknown key" in ionloop("run", "campaign.yaml", sites=(), status=2)
     shutil.rmtree(folder)
