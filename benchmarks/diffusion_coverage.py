@@ -190,8 +190,8 @@ KINDS: dict[str, Kind] = {
     "groups of 3": Kind(groups(2000, 12, 0.05, 3), of_hops(0.05), 1 / 3),
     "common bursts": Kind(bursts(6000, 14, 0.02), of_hops(0.02)),
     # Of these the correlation factor was measured over 20 runs of 20,000 frames.
-    "lattice gas, half full": Kind(lattice_gas(1500, (4, 4, 4), 32, 0.1), of_hops(0.1, 0.425), 0.425 / (32 / 63)),
-    "lattice gas, vacancies": Kind(lattice_gas(1500, (4, 4, 4), 56, 0.2), of_hops(0.2, 0.0907), 0.0907 / (8 / 63)),
+    "lattice gas, half full": Kind(lattice_gas(1500, (4, 4, 4), 32, 0.1), of_hops(0.1, 0.4371), 0.4371 / (32 / 63)),
+    "lattice gas, vacancies": Kind(lattice_gas(1500, (4, 4, 4), 56, 0.2), of_hops(0.2, 0.0912), 0.0912 / (8 / 63)),
     "no: t^0.5": Kind(fractional(2000, 14, 0.5)),
     "no: t^0.7": Kind(fractional(2000, 14, 0.7)),
     "no: t^0.9": Kind(fractional(2000, 14, 0.9)),

@@ -1,39 +1,48 @@
 """How displacements come to grow linearly: the slope at long times from slopes at all, with what that is unsure of.
 
-Vibrations, back-hops and crowding let the slope D(τ) of a mean squared displacement fall (or rise) towards its
-asymptote over times that nobody knows beforehand. A window that starts too early is biased, one that starts late is
-noisy, and the noise is what hides the bias. So no window is taken for granted: D(τ) = D [1 + Σ Aᵢ exp(-τ/θᵢ)] with
-none, one or two terms, times θ from a frame to a third of the longest lag and amplitudes A of all sizes is held
-against the slopes; every such model gives D by generalised least squares with its own error, and a weight by Bayes'
-rule (its evidence). The result is their mixture (Hoeting, Madigan, Raftery, Volinsky, Stat. Sci. 1999, 14, 382,
-10.1214/ss/1009212519): narrow where the slopes agree from the first frame on, as wide as the crossover leaves it
-where they do not, and with the share of models that the noise cannot exclude.
+Vibrations, back-hops and crowding let the slope D(τ) of a mean squared displacement fall towards its asymptote over
+times that nobody knows beforehand. A window that starts too early is biased, one that starts late is noisy, and the
+noise is what hides the bias. So no window is taken for granted: D(τ) = D [1 + Σ Aᵢ exp(-τ/θᵢ)] with none, one or two
+terms, times θ from a frame to a third of the longest lag and amplitudes A of all sizes is held against the slopes;
+every such model gives D by generalised least squares with its own error, and a weight by Bayes' rule (its evidence).
+The result is their mixture (Hoeting, Madigan, Raftery, Volinsky, Stat. Sci. 1999, 14, 382, 10.1214/ss/1009212519):
+narrow where the slopes agree from the first frame on, as wide as the crossover leaves it where they do not, and with
+the share of models that the noise cannot exclude.
 
-Collective displacements are noisier than those of single ions. They start from the tracer's curve, scaled: that their
-crossover is that of the tracer, or any part of it, or as it likes.
+Slopes of what is reversible in time and has no inertia can but fall (its velocity's correlation is negative at all
+times), so most models have A > 0; some have A < 0, for flights and hops that go on.
+
+Collective displacements and single axes are noisier than all ions together. They are fitted jointly with these
+(`joint_asymptote`): their crossover is that of the ions, any part of it, or as they like, and the noise that both have
+drops out of their ratio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from scipy.stats import chi2, gamma
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 # Shares of the models before any data: no crossover, one, two.
 _NONE, _ONE, _TWO = 0.3, 0.25, 0.45
-# Amplitudes over the asymptote: of one term; of the slower of two, whose faster one (vibrations) is of any size.
-_AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-_SLOW_AMPLITUDES = (0.1, 0.3, 1.0)
-_FAST_AMPLITUDE = 3.0
+# Amplitudes over the asymptote of one term, and of the slower of two; what is between them is within their spread.
+_AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_SLOW_AMPLITUDES = (0.1, 0.3, 1.0, 3.0)
+_SPREAD = 0.5  # of an amplitude, over it
+_RISING = (-0.1, -0.3, -0.7)
+_SLOW_RISING = (-0.3,)
+_RISING_SHARE = 0.05
+_FACTORS = 2  # of the covariance of a term: times and amplitudes between those of the grid
+_FAST_AMPLITUDES = (2.0, 20.0)  # of any sign: vibrations
 _FIRST_TIME = 0.7  # frames
 _LONGEST_TIME = 0.35  # of the longest lag: a slower crossover cannot be told from a change of the asymptote
-_TIMES = 10
+_TIMES = 8
 _SHADES = (-1.0, -0.5, 0.0, 0.5, 1.0)  # a term stands for all times up to halfway to the next: halves of steps
 # Memory of more than this many hops becomes rarer with its length.
 _HOPS_REMEMBERED = 4.0
@@ -42,67 +51,101 @@ _FEWEST_SCALES = 4
 _FIT_LEVEL = 0.999
 _LEAST_SLOPE = 1e-6  # of the largest: below it nothing moves
 _JITTER = 1e-12
-# Shares of a scaled tracer curve: its crossover taken over, or scaled by 1 ± 0.5, or 1 ± 1; the rest is free.
-_SCALED = ((0.0, 0.15), (0.5, 0.25), (1.0, 0.6))
-_FREE = 0.1
+# Mean, spread and share of the part of the ions' crossover that another curve of theirs has; the rest has its own.
+_COUPLINGS = ((1.0, 0.0, 0.5), (0.5, 0.5, 0.44))
+_OWN_SHARE = 0.06
+_OWN_AMPLITUDES = (0.3, 1.0, 3.0)
+_MOST_JOINT, _MOST_OWN = 40, 6
 _NEGLIGIBLE = 3e-3
 _GRID = np.linspace(-8.0, 8.0, 161)
 
 
 @dataclass(frozen=True)
 class CrossoverModels:
-    """Deviations of the slopes from their asymptote: covariances over its square, and shares before data.
+    """Deviations of the slopes from their asymptote, over it: means, covariances F Fᵀ, and shares before data.
 
     Attributes
     ----------
-    covariances
-        Shape [n_models, n_scales, n_scales] (no unit).
+    means
+        Shape [n_models, n_scales] (no unit).
+    factors
+        F, shape [n_models, n_scales, n_factors] (no unit).
     shares
         Shape [n_models], sum 1.
     """
 
-    covariances: FloatArray
+    means: FloatArray
+    factors: FloatArray
     shares: FloatArray
+
+    def __getitem__(self, chosen: slice | NDArray[np.int64]) -> CrossoverModels:
+        """Return some of the models, with the shares that they have among all."""
+        return CrossoverModels(self.means[chosen], self.factors[chosen], self.shares[chosen])
+
+    def from_scale(self, first: int) -> CrossoverModels:
+        """Return the models of the scales from ``first`` on."""
+        return CrossoverModels(self.means[:, first:], self.factors[:, first:], self.shares)
 
 
 @dataclass(frozen=True)
-class Asymptote:
-    """The slope at long times as a mixture over models.
+class Mixture:
+    """A slope as a mixture over models.
 
     Attributes
     ----------
     shares, values, variances
         Weight of each model, its slope and that slope's variance, shape [n_models] (Å² per frame, squared).
+    scale
+        Slope from which the variances were taken (Å² per frame).
+    """
+
+    shares: FloatArray
+    values: FloatArray
+    variances: FloatArray
+    scale: float
+
+    @property
+    def mean(self) -> float:
+        """Mean over the models (Å² per frame)."""
+        return float(self.shares @ self.values)
+
+
+@dataclass(frozen=True)
+class Asymptote:
+    """The slope at long times, and how the slopes come to it.
+
+    Attributes
+    ----------
+    mixture
+        The slope at long times.
     size
         Slopes from which the noise was taken, shape [n_scales] (Å² per frame).
     deviation
         Slope of each scale over the asymptote, less 1, shape [n_scales].
-    deviation_covariance
-        Covariance of these over the models, shape [n_scales, n_scales].
     bias
         Root-mean-square deviation of each scale over the models, shape [n_scales] (Å² per frame).
     first
         The first scale that was used.
     """
 
-    shares: FloatArray
-    values: FloatArray
-    variances: FloatArray
+    mixture: Mixture
     size: FloatArray
     deviation: FloatArray
-    deviation_covariance: FloatArray
     bias: FloatArray
     first: int
 
     @property
-    def scale(self) -> float:
-        """Size of the slope from which the noise of the longest scale was taken (Å² per frame)."""
-        return float(self.size[-1])
-
-    @property
     def mean(self) -> float:
         """Mean over the models (Å² per frame)."""
-        return float(self.shares @ self.values)
+        return self.mixture.mean
+
+
+@dataclass(frozen=True)
+class JointAsymptote:
+    """The asymptote of a second curve of the same ions, and its ratio to the first."""
+
+    asymptote: Asymptote
+    ratio: Mixture
 
 
 def _decays(lags: Sequence[int], times: FloatArray) -> FloatArray:
@@ -123,45 +166,46 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
     times = np.geomspace(_FIRST_TIME, max(_LONGEST_TIME * lags[-1], 1.0), _TIMES)
     step = np.sqrt(times[1] / times[0])
     shades = np.stack([_decays(lags, times * step**shade) for shade in _SHADES])
+    mean = shades.mean(axis=0)
     squares = np.einsum("sik,sil->ikl", shades, shades) / len(_SHADES)
+    free = _factors(squares)
+    spread = _factors((1.0 + _SPREAD**2) * squares - np.einsum("ik,il->ikl", mean, mean))
     rarer = np.ones(_TIMES)
     if hop_time is not None:
         rarer = np.minimum(1.0, max(_HOPS_REMEMBERED * hop_time, 1.0) / times) ** 1.5
-    n_scales = len(lags)
-    covariances, shares = [np.zeros((1, n_scales, n_scales))], [np.array([_NONE])]
-    # Large amplitudes are rarer than those below 1, by their size.
-    falling = 1.0 / np.maximum(_AMPLITUDES, 1.0)
-    one = np.outer(rarer / _TIMES, falling / falling.sum())
-    covariances.append((np.square(_AMPLITUDES)[None, :, None, None] * squares[:, None]).reshape(-1, n_scales, n_scales))
-    shares.append(_ONE * one.ravel())
-    fast, slow = np.triu_indices(_TIMES, 2)
-    both = _FAST_AMPLITUDE**2 * squares[fast][:, None]
-    both = both + np.square(_SLOW_AMPLITUDES)[None, :, None, None] * squares[slow][:, None]
-    covariances.append(both.reshape(-1, n_scales, n_scales))
-    shares.append(_TWO * np.repeat(rarer[slow], len(_SLOW_AMPLITUDES)) / (len(fast) * len(_SLOW_AMPLITUDES)))
+    nothing = np.zeros((1, len(lags), _FACTORS))
+    means, factors, shares = [np.zeros((1, len(lags)))], [np.concatenate([nothing, nothing], 2)], [np.array([_NONE])]
+
+    def add(amplitudes: Sequence[float], slow: IntArray, fast: FloatArray, share: FloatArray) -> None:
+        """Add a term of the times ``slow`` with all amplitudes, beside what ``fast`` leaves free."""
+        sizes = np.array(amplitudes)
+        # Large amplitudes are rarer than those below 1, by their size.
+        falling = 1.0 / np.maximum(np.abs(sizes), 1.0)
+        means.append((sizes[:, None, None] * mean[slow]).reshape(-1, len(lags)))
+        of_term = sizes[:, None, None, None] * spread[slow]
+        both = np.concatenate([of_term, np.broadcast_to(fast, of_term.shape)], axis=3)
+        factors.append(both.reshape(-1, len(lags), 2 * _FACTORS))
+        shares.append(np.outer(falling / falling.sum(), share).ravel())
+
+    every, (fast, slow) = np.arange(_TIMES), np.triu_indices(_TIMES, 2)
+    falls = 1.0 - _RISING_SHARE
+    for amplitudes, share in ((_AMPLITUDES, falls), (_RISING, _RISING_SHARE)):
+        add(amplitudes, every, 0.0 * free, share * _ONE * rarer / _TIMES)
+    for amplitudes, share in ((_SLOW_AMPLITUDES, falls), (_SLOW_RISING, _RISING_SHARE)):
+        weight = share * _TWO * rarer[slow] / len(slow) / len(_FAST_AMPLITUDES)
+        for amplitude in _FAST_AMPLITUDES:
+            add(amplitudes, slow, amplitude * free[fast], weight)
     weights = np.concatenate(shares)
-    return CrossoverModels(np.concatenate(covariances), weights / weights.sum())
+    return CrossoverModels(np.concatenate(means), np.concatenate(factors), weights / weights.sum())
 
 
-def scaled_models(asymptote: Asymptote, free: CrossoverModels) -> CrossoverModels:
-    """Return the models of a curve whose crossover resembles that of ``asymptote``; ``free`` are those of any."""
-    outer = np.outer(asymptote.deviation, asymptote.deviation)
-    few = slice(0, 1 + _TIMES * len(_AMPLITUDES))  # two free terms need not be tried where the curve is scaled
-    scaled = np.stack([asymptote.deviation_covariance + factor**2 * outer for factor, _ in _SCALED])
-    shares = (1.0 - _FREE) * np.array([share for _, share in _SCALED])
-    return CrossoverModels(
-        np.concatenate([scaled, free.covariances[few]]),
-        np.concatenate([shares, _FREE * free.shares[few] / free.shares[few].sum()]),
-    )
+def _factors(covariances: FloatArray) -> FloatArray:
+    """Return F of F Fᵀ close to covariances [n, n_scales, n_scales], shape [n, n_scales, _FACTORS]."""
+    values, vectors = np.linalg.eigh(covariances)
+    return np.asarray(vectors[:, :, -_FACTORS:] * np.sqrt(np.maximum(values[:, None, -_FACTORS:], 0.0)))
 
 
-def asymptotic_slope(
-    slopes: FloatArray,
-    covariance: FloatArray,
-    models: CrossoverModels,
-    deviation: FloatArray | None = None,
-    start: int = 0,
-) -> Asymptote:
+def asymptotic_slope(slopes: FloatArray, covariance: FloatArray, models: CrossoverModels) -> Asymptote:
     """Return the asymptote of slopes, of those scales from the first one on from which some model fits them.
 
     Parameters
@@ -170,116 +214,221 @@ def asymptotic_slope(
         Of every scale, shape [n_scales].
     covariance
         Relative covariance of their noise, shape [n_scales, n_scales].
-    deviation
-        Slopes over the asymptote, less 1, that are expected, shape [n_scales]; none: 0.
-    start
-        First scale that is tried.
     """
-    expected = np.ones(len(slopes)) if deviation is None else 1.0 + deviation
     least = _LEAST_SLOPE * float(np.abs(slopes).max())
-    for first in range(min(start, len(slopes) - 1), max(len(slopes) - _FEWEST_SCALES, start) + 1):
+    for first in range(max(len(slopes) - _FEWEST_SCALES, 0) + 1):
         kept = slice(first, None)
-        part = CrossoverModels(models.covariances[:, kept, kept], models.shares)
-        found, misfit = _asymptote_of(slopes[kept], expected[kept], covariance[kept, kept], part, least)
+        found, misfit = _asymptote_of(slopes[kept], covariance[kept, kept], models.from_scale(first), least)
         if misfit <= chi2.ppf(_FIT_LEVEL, max(len(slopes) - first - 1, 1)):
             break
-    # What fits no model (vibrations that swing, ballistic flight) is as it was measured.
-    missing = np.zeros((len(slopes), len(slopes)))
-    missing[kept, kept] = found.deviation_covariance
-    return replace(
-        found,
+    return _with_skipped(found, slopes, first, least)
+
+
+def _with_skipped(found: Asymptote, slopes: FloatArray, first: int, least: float) -> Asymptote:
+    """Return an asymptote with the scales before the first: what fits no model (flights, swings) is as measured."""
+    scale = max(found.mean, 0.1 * found.mixture.scale)
+    return Asymptote(
+        mixture=found.mixture,
         size=np.concatenate([np.maximum(np.abs(slopes[:first]), least), found.size]),
-        deviation=np.concatenate([slopes[:first] / max(found.mean, 0.1 * found.scale) - 1.0, found.deviation]),
-        deviation_covariance=missing,
+        deviation=np.concatenate([slopes[:first] / scale - 1.0, found.deviation]),
         bias=np.concatenate([np.full(first, np.inf), found.bias]),
         first=first,
     )
 
 
 def _asymptote_of(
-    slopes: FloatArray, expected: FloatArray, covariance: FloatArray, models: CrossoverModels, least: float
+    slopes: FloatArray, covariance: FloatArray, models: CrossoverModels, least: float
 ) -> tuple[Asymptote, float]:
     """Return the asymptote of slopes, and χ² of the model that fits best."""
-    size = _smoothed(slopes, expected, np.diag(covariance), least)
+    size = _smoothed(slopes, np.diag(covariance), least)
+    expected = 1.0 + models.means
     for last in (*(False,) * (_ROUNDS - 1), True):
         scale = float(size[-1])
-        deviations = models.covariances * scale**2
-        total = covariance * np.outer(size, size) + deviations
-        solved, precision, moment, evidence, misfit = _regressed(slopes, expected, total)
-        shares = np.exp(evidence - evidence.max()) * models.shares
-        shares /= shares.sum()
-        values = moment / precision
-        moved = np.einsum("pkl,pl->pk", deviations, solved[:, :, 1] - values[:, None] * solved[:, :, 0])
-        fitted = shares @ (np.maximum(values, 0.1 * scale)[:, None] * expected + moved)
+        found = _regressed(slopes, expected[:, :, None], covariance * np.outer(size, size), scale * models.factors)
+        shares = found.shares(models.shares)
+        values = found.values[:, 0]
+        fitted = shares @ (np.maximum(values, 0.1 * scale)[:, None] * expected + found.moved)
         if not last:
             # The noise of a slope goes with its true size: that of the smoothed curve, not of the noisy slope.
             size = np.maximum(fitted, np.maximum(0.2 * size, least))
-    mean = max(float(shares @ values), 0.1 * scale)
-    about = moved - shares @ moved
-    found = Asymptote(
-        shares=shares,
-        values=values,
-        variances=1.0 / precision,
+    mixture = Mixture(shares, values, found.covariances[:, 0, 0], scale)
+    asymptote = Asymptote(
+        mixture=mixture,
         size=size,
-        deviation=np.maximum(fitted / mean - 1.0, -0.9),
-        deviation_covariance=np.einsum("p,pk,pl->kl", shares, about, about) / mean**2,
-        bias=np.sqrt(shares @ (values[:, None] * (expected - 1.0) + moved) ** 2),
+        deviation=np.maximum(fitted / max(mixture.mean, 0.1 * scale) - 1.0, -0.9),
+        bias=np.sqrt(shares @ (values[:, None] * models.means + found.moved) ** 2),
         first=0,
     )
-    return found, float(misfit.min())
+    return asymptote, float(found.misfit.min())
 
 
-def _regressed(
-    slopes: FloatArray, expected: FloatArray, total: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return C⁻¹ [expected, slopes], precision and moment of the amplitude, log evidence and χ² of every model."""
-    size = np.sqrt(np.diagonal(total, axis1=1, axis2=2))
-    total = total + _JITTER * np.eye(len(slopes)) * size[:, None, :] ** 2
-    inverse = np.linalg.inv(np.linalg.cholesky(total))
-    halves = inverse @ np.stack([expected, slopes], 1)
-    solved = np.swapaxes(inverse, 1, 2) @ halves
-    precision, moment = np.sum(halves[:, :, 0] ** 2, 1), np.sum(halves[:, :, 0] * halves[:, :, 1], 1)
-    misfit = np.sum(halves[:, :, 1] ** 2, 1) - moment**2 / precision
-    half_determinant = -np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(1)
-    evidence = -half_determinant - 0.5 * (np.log(precision) + misfit)
-    return solved, precision, moment, evidence, misfit
+@dataclass(frozen=True)
+class _Regressed:
+    """Coefficients [n_models, n] and their covariances, log evidence, χ², and what the factors moved slopes by."""
+
+    values: FloatArray
+    covariances: FloatArray
+    evidence: FloatArray
+    misfit: FloatArray
+    moved: FloatArray
+
+    def shares(self, before: FloatArray) -> FloatArray:
+        """Return the shares of the models after data."""
+        found = np.exp(self.evidence - self.evidence.max()) * before
+        return np.asarray(found / found.sum())
+
+
+def _regressed(slopes: FloatArray, designs: FloatArray, noise: FloatArray, factors: FloatArray) -> _Regressed:
+    """Fit slopes [n_slopes] by designs [n_models, n_slopes, n], with the covariances ``noise`` + F Fᵀ (Woodbury)."""
+    scale = np.sqrt(np.diag(noise))
+    factor = np.linalg.cholesky(noise / np.outer(scale, scale) + _JITTER * np.eye(len(slopes)))
+    whiten = np.linalg.inv(factor) / scale
+    given = np.concatenate([designs, np.broadcast_to(slopes[:, None], (len(designs), len(slopes), 1))], axis=2)
+    spread, halves = whiten @ factors, whiten @ given
+    across = np.swapaxes(spread, 1, 2)
+    inner = np.eye(factors.shape[2]) + across @ spread
+    along = across @ halves
+    solved = np.linalg.solve(inner, along)
+    products = np.swapaxes(halves, 1, 2) @ halves - np.swapaxes(along, 1, 2) @ solved
+    precision, moment = products[:, :-1, :-1], products[:, :-1, -1]
+    covariances = np.linalg.inv(precision)
+    values = np.einsum("pij,pj->pi", covariances, moment)
+    misfit = products[:, -1, -1] - np.sum(values * moment, axis=1)
+    half_determinant = np.log(np.diag(factor) * scale).sum() + 0.5 * np.linalg.slogdet(inner)[1]
+    evidence = -half_determinant - 0.5 * (np.linalg.slogdet(precision)[1] + misfit)
+    rest = solved[:, :, -1] - np.einsum("pri,pi->pr", solved[:, :, :-1], values)
+    return _Regressed(values, covariances, evidence, misfit, np.einsum("pkr,pr->pk", factors, rest))
 
 
 def log_evidence(slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, models: CrossoverModels) -> float:
     """Return the logarithm of the probability of the last of the slopes under all models, up to a constant."""
     last = slice(-len(slopes), None)
-    size = asymptote.size[last]
-    noise = covariance[last, last] * np.outer(size, size)
-    total = noise + models.covariances[:, last, last] * asymptote.scale**2
-    evidence = _regressed(slopes, np.ones(len(slopes)), total)[3]
-    return float(logsumexp(evidence, b=models.shares))
+    noise = covariance[last, last] * np.outer(asymptote.size[last], asymptote.size[last])
+    designs = 1.0 + models.means[:, last, None]
+    found = _regressed(slopes, designs, noise, asymptote.mixture.scale * models.factors[:, last])
+    largest = found.evidence.max()
+    return float(largest + np.log(np.exp(found.evidence - largest) @ models.shares))
 
 
-def _smoothed(slopes: FloatArray, expected: FloatArray, variances: FloatArray, least: float) -> FloatArray:
+def _smoothed(slopes: FloatArray, variances: FloatArray, least: float) -> FloatArray:
     """Return a first guess of the true slopes: each the weighted mean of itself and all longer scales."""
     weights = 1.0 / variances
-    if np.any(expected != 1.0):
-        return np.asarray(expected * max(float(np.average(slopes / expected, weights=weights)), least))
     means = np.cumsum((weights * slopes)[::-1])[::-1] / np.cumsum(weights[::-1])[::-1]
     return np.maximum(means, least)
 
 
-def mixture_quantiles(asymptote: Asymptote, quantum: float, levels: Sequence[float]) -> FloatArray:
-    """Return quantiles of the confidence distribution of the asymptote (Å² per frame).
+def joint_asymptote(
+    ions: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray], found: Asymptote, models: CrossoverModels
+) -> JointAsymptote:
+    """Return the asymptote of another curve of the same ions, and its ratio to theirs.
+
+    The noise of the ions' slopes is in both: their mean is the best that independent ions allow, so what another curve
+    of theirs scatters by beyond that is independent of it.
+
+    Parameters
+    ----------
+    ions, other
+        Slopes of every scale, shape [n_scales], and the relative covariance of their noise, [n_scales, n_scales].
+    found, models
+        The ions' asymptote and the models that it is a mixture of.
+    """
+    slopes = other[0]
+    least = _LEAST_SLOPE * float(np.abs(slopes).max())
+    best = np.argsort(found.mixture.shares)[::-1][:_MOST_JOINT]
+    best = best[found.mixture.shares[best] > _NEGLIGIBLE * found.mixture.shares[best[0]]]
+    for first in range(found.first, max(len(slopes) - _FEWEST_SCALES, found.first) + 1):
+        kept = slice(first, None)
+        parts = tuple((one[0][kept], one[1][kept, kept]) for one in (ions, other))
+        of_ions, free = models[best].from_scale(first), _own(models.from_scale(first))
+        joint, misfit = _joint_of(parts[0], parts[1], found, of_ions, free, least)
+        if misfit <= chi2.ppf(_FIT_LEVEL, max(2 * (len(slopes) - first - 1), 1)):
+            break
+    return JointAsymptote(_with_skipped(joint.asymptote, slopes, first, least), joint.ratio)
+
+
+def _coupled(models: CrossoverModels, free: CrossoverModels) -> CrossoverModels:
+    """Return the models of the deviations of two curves of the same ions, [n_models, 2 n_scales]."""
+    means, factors, shares = [], [], []
+
+    def add(of: CrossoverModels, part: float, spread: float, own: FloatArray, own_factors: FloatArray, share: float):
+        none = np.zeros_like(of.factors)
+        own_factors = np.broadcast_to(own_factors, of.factors.shape)
+        beside = np.concatenate([part * of.factors, spread * of.factors, spread * of.means[:, :, None], own_factors], 2)
+        above = np.concatenate([of.factors, none, none[:, :, :1], none], axis=2)
+        factors.append(np.concatenate([above, beside], axis=1))
+        means.append(np.concatenate([of.means, part * of.means + own], axis=1))
+        shares.append(share * of.shares)
+
+    nothing = np.zeros_like(models.means[0]), np.zeros_like(models.factors[0])
+    for part, spread, share in _COUPLINGS:
+        add(models, part, spread, *nothing, share)
+    few = models[slice(0, _MOST_OWN)]
+    for own, own_factors, share in zip(free.means, free.factors, free.shares, strict=True):
+        add(few, 0.0, 0.0, own, own_factors, _OWN_SHARE * share)
+    return CrossoverModels(np.concatenate(means), np.concatenate(factors), np.concatenate(shares))
+
+
+def _own(models: CrossoverModels) -> CrossoverModels:
+    """Return some of the models: none, and one term of every second time."""
+    grid = 1 + np.arange(_TIMES * len(_AMPLITUDES)).reshape(len(_AMPLITUDES), _TIMES)
+    chosen = models[np.concatenate([[0], grid[[_AMPLITUDES.index(one) for one in _OWN_AMPLITUDES], ::2].ravel()])]
+    return CrossoverModels(chosen.means, chosen.factors, chosen.shares / chosen.shares.sum())
+
+
+def _joint_of(
+    ions: tuple[FloatArray, FloatArray],
+    other: tuple[FloatArray, FloatArray],
+    found: Asymptote,
+    models: CrossoverModels,
+    free: CrossoverModels,
+    least: float,
+) -> tuple[JointAsymptote, float]:
+    """Return the joint asymptote of all scales given, and χ² of the model that fits best."""
+    count = len(other[0])
+    coupled = _coupled(models, free)
+    size = found.size[-count:]
+    ratio = max(float(np.average(other[0] / size, weights=1.0 / np.diag(other[1]))), least / float(size.min()))
+    sizes = np.concatenate([size, ratio * size])
+    noise = np.block([[ions[1], ions[1]], [ions[1], other[1]]])
+    designs = np.zeros((*coupled.means.shape, 2))
+    designs[:, :count, 0], designs[:, count:, 1] = 1.0 + coupled.means[:, :count], 1.0 + coupled.means[:, count:]
+    for last in (*(False,) * (_ROUNDS - 1), True):
+        scales = sizes[[count - 1, -1]]
+        factors = np.repeat(scales, count)[:, None] * coupled.factors
+        fit = _regressed(np.concatenate([ions[0], other[0]]), designs, noise * np.outer(sizes, sizes), factors)
+        shares = fit.shares(coupled.shares)
+        lifted = np.maximum(fit.values, 0.1 * scales)
+        fitted = (shares @ (np.einsum("pki,pi->pk", designs, lifted) + fit.moved))[count:]
+        if not last:
+            sizes = np.concatenate([size, np.maximum(fitted, np.maximum(0.2 * sizes[count:], least))])
+    mixture = Mixture(shares, fit.values[:, 1], fit.covariances[:, 1, 1], float(scales[1]))
+    base = np.maximum(fit.values[:, 0], 0.1 * scales[0])
+    quotients = fit.values[:, 1] / base
+    gradient = np.stack([-quotients / base, 1.0 / base], axis=1)
+    spread = np.einsum("pi,pij,pj->p", gradient, fit.covariances, gradient)
+    deviation = np.maximum(fitted / max(mixture.mean, 0.1 * scales[1]) - 1.0, -0.9)
+    off = fit.values[:, 1, None] * coupled.means[:, count:] + fit.moved[:, count:]
+    asymptote = Asymptote(mixture, sizes[count:], deviation, np.sqrt(shares @ off**2), 0)
+    of_both = Mixture(shares, quotients, spread, float(scales[1] / scales[0]))
+    return JointAsymptote(asymptote, of_both), float(fit.misfit.min())
+
+
+def mixture_quantiles(mixture: Mixture, quantum: float, levels: Sequence[float]) -> FloatArray:
+    """Return quantiles of the confidence distribution of a slope (Å² per frame).
 
     An estimate of the true slope D has the variance g D² + k D: g of the model, which goes with the square, k the
     slope that one event (a hop) stands for, of which there are D/k. It is taken to follow a gamma distribution, which
     is χ² where k = 0 and close to Poisson's law where g = 0; the distribution is inverted for D (Garwood, Biometrika
     1936, 28, 437, 10.1093/biomet/28.3-4.437, who did so for counts).
     """
-    kept = asymptote.shares > _NEGLIGIBLE
-    shares = asymptote.shares[kept] / asymptote.shares[kept].sum()
-    values, variances = asymptote.values[kept], asymptote.variances[kept]
-    middle = max(float(shares @ values), 0.05 * asymptote.scale)
+    kept = mixture.shares > _NEGLIGIBLE * mixture.shares.max()
+    shares = mixture.shares[kept] / mixture.shares[kept].sum()
+    values, variances = mixture.values[kept], mixture.variances[kept]
+    middle = max(float(shares @ values), 0.05 * mixture.scale)
     spread = float(np.sqrt(shares @ (variances + (values - middle) ** 2) + quantum * middle)) / middle
     if spread < 1e-9:
         return np.full(len(levels), middle)
     true = middle * np.exp(_GRID * min(spread, 1.5))
-    shape = true / ((variances / asymptote.scale**2)[:, None] * true + quantum)
+    shape = true / ((variances / mixture.scale**2)[:, None] * true + quantum)
     below = shares @ gamma.sf(np.maximum(values, 0.0)[:, None], shape, scale=true / shape)
     return np.asarray(np.interp(levels, np.maximum.accumulate(below), true))

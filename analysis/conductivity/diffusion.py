@@ -16,7 +16,7 @@ Whether it is diffusion at all is asked in `ionloop.analysis.conductivity.linear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,15 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm, t
 
 from ...fitting.settings import FrozenSettings
-from .crossover import Asymptote, CrossoverModels, asymptotic_slope, crossover_models, mixture_quantiles, scaled_models
+from .crossover import (
+    Asymptote,
+    CrossoverModels,
+    Mixture,
+    asymptotic_slope,
+    crossover_models,
+    joint_asymptote,
+    mixture_quantiles,
+)
 from .displacement_scales import LONGEST_LAG, ScaleSlopes, scale_covariance, slope_matrix
 from .linearity import LinearityCheck, check_linearity, is_unfinished, power_law
 from .mean_squared_displacement import brownian_covariance
@@ -138,6 +146,8 @@ class Diffusion:
     check: LinearityCheck
     event: tuple[float, float]
     models: CrossoverModels | None
+    covariance: FloatArray | None = None
+    ratio: Mixture | None = None
 
 
 def find_window(
@@ -208,35 +218,31 @@ def diffusion(displacements: ScaleSlopes, settings: TransportSettings) -> Diffus
     slopes = displacements.slopes
     if not displacements.mean_A2.any():
         return _at_rest(displacements)
-    covariance = displacements.brownian * displacements.design_effect()
+    ratios = np.sqrt(displacements.scatter_ratios())
+    covariance = displacements.brownian * np.outer(ratios, ratios)
     hop_time = _hop_time(displacements)
     models = crossover_models(displacements.lags, hop_time)
     asymptote = asymptotic_slope(slopes, covariance, models)
     check = check_linearity(displacements, asymptote, covariance, models, settings.exponent_tolerance)
     window = _window(asymptote, covariance, displacements.lags, check.law.exponent, check.linear)
-    scale = displacements.lags.index(window.end)
-    event, widened = _event_variance(displacements, scale, float(covariance[scale, scale]), asymptote.mean)
-    of_events = displacements.common_variance()[:, 0]
-    least = float(min(np.median(of_events), of_events[min(scale, len(of_events) - 1)]))
-    least /= max(asymptote.mean, 1e-9 * abs(float(slopes[0]))) ** 2
-    event, widened = max(event, least), max(widened, least)
-    return _with_estimate(displacements, asymptote, window, check, (event, widened), models)
+    event = _event_variance(displacements, asymptote.mean)
+    return _with_estimate(displacements, asymptote, window, check, event, models, covariance)
 
 
-def alike(displacements: ScaleSlopes, ions: Diffusion) -> Diffusion:
-    """Return the diffusivity of displacements whose crossover likely is that of ``ions``: a sum of them, one axis."""
+def alike(displacements: ScaleSlopes, ions: Diffusion, of_ions: ScaleSlopes) -> Diffusion:
+    """Return the diffusivity of displacements of the same ions, fitted jointly: a sum of them, one axis."""
     if ions.asymptote is None or ions.models is None or not displacements.mean_A2.any():
         return _at_rest(displacements)
-    covariance = displacements.brownian
-    models = scaled_models(ions.asymptote, ions.models)
-    asymptote = asymptotic_slope(
-        displacements.slopes, covariance, models, ions.asymptote.deviation, ions.asymptote.first
+    apart = np.sqrt(of_ions.paired_ratios(displacements))
+    covariance = ions.covariance + (displacements.brownian - of_ions.brownian) * np.outer(apart, apart)
+    joint = joint_asymptote(
+        (of_ions.slopes, ions.covariance), (displacements.slopes, covariance), ions.asymptote, ions.models
     )
+    asymptote = joint.asymptote
     window = _window(asymptote, covariance, displacements.lags, ions.window.exponent, ions.window.diffusive)
-    scale = displacements.lags.index(window.end)
-    event, widened = _event_variance(displacements, scale, float(covariance[scale, scale]), asymptote.mean)
-    event, widened = max(event, ions.event[0]), max(widened, ions.event[1])
-    return _with_estimate(displacements, asymptote, window, ions.check, (event, widened), models)
+    # Their events are the ions'; by what else they scatter apart is in their covariance.
+    found = _with_estimate(displacements, asymptote, window, ions.check, ions.event, ions.models, covariance)
+    return replace(found, ratio=joint.ratio)
 
 
 def _at_rest(displacements: ScaleSlopes) -> Diffusion:
@@ -257,12 +263,16 @@ def _hop_time(displacements: ScaleSlopes) -> float:
     return displacements.paths * frames * variance / slope**2
 
 
-def _event_variance(displacements: ScaleSlopes, scale: int, brownian: float, slope: float) -> tuple[float, float]:
-    """Return the relative variance beyond Brownian motion, and the same times Student's widening squared."""
-    total, freedom = displacements.variance(scale)
+def _event_variance(displacements: ScaleSlopes, slope: float) -> tuple[float, float]:
+    """Return the relative variance that comes with events, and the same times Student's widening squared.
+
+    It is what the squares of single steps scatter by in blocks of time beyond Brownian motion, as far as the slope of a
+    longer scale goes along with it: all of it where every hop counts, a part where most hops are taken back.
+    """
+    variance, freedom, follows = displacements.events()
     if slope <= 0:
         return 0.0, 0.0
-    event = max(total / slope**2 - brownian, 0.0)
+    event = follows**2 * variance / slope**2
     return event, event * float(t.ppf(_LEVELS[2], freedom) / _NORMAL_QUANTILE) ** 2
 
 
@@ -273,14 +283,15 @@ def _with_estimate(
     check: LinearityCheck,
     event: tuple[float, float],
     models: CrossoverModels,
+    covariance: FloatArray,
 ) -> Diffusion:
     per_slope = 1.0 / (2 * len(displacements.axes))
     quantum = event[1] * max(asymptote.mean, 0.0)
-    middle, low, high = mixture_quantiles(asymptote, quantum, _LEVELS) * per_slope
+    middle, low, high = mixture_quantiles(asymptote.mixture, quantum, _LEVELS) * per_slope
     # That of the interval: a mixture has longer tails than its middle tells.
     error = float(high - low) / (2 * _NORMAL_QUANTILE)
     estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=error)
-    return Diffusion(estimate, asymptote, window, check, event, models)
+    return Diffusion(estimate, asymptote, window, check, event, models, covariance)
 
 
 def upper_bound(found: Diffusion, displacements: ScaleSlopes) -> Estimate:
@@ -303,26 +314,7 @@ def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
     Events are the same in both and drop out, but for those that only the second sees: what remains is the noise of
     the two models. The second is the noisier and χ²-like, so its inverse has the skewness of its own interval.
     """
-    top, bottom = first.estimate, second.estimate
-    if top.low <= 0 or bottom.low <= 0 or first.asymptote is None or second.asymptote is None:
+    if first.estimate.low <= 0 or second.estimate.low <= 0 or second.ratio is None:
         return None
-    variance = max(second.event[1] - first.event[1], 0.0)
-    joint = [_without_events(one) for one in (first, second)]
-    value = top.value / bottom.value
-    widths = np.array([[np.log(one[0] / one[1]), np.log(one[2] / one[0])] for one in joint])
-    more = _NORMAL_QUANTILE**2 * variance
-    down, up = (
-        np.sqrt(widths[0, 0] ** 2 + widths[1, 1] ** 2 + more),
-        np.sqrt(widths[0, 1] ** 2 + widths[1, 0] ** 2 + more),
-    )
-    return Estimate(
-        value=value,
-        low=float(value * np.exp(-down)),
-        high=float(value * np.exp(up)),
-        standard_error=float(value * 0.5 * (down + up) / _NORMAL_QUANTILE),
-    )
-
-
-def _without_events(one: Diffusion) -> FloatArray:
-    assert one.asymptote is not None
-    return np.maximum(mixture_quantiles(one.asymptote, 0.0, _LEVELS), np.finfo(float).tiny)
+    middle, high, low = 1.0 / np.maximum(mixture_quantiles(second.ratio, 0.0, _LEVELS), np.finfo(float).tiny)
+    return Estimate(value=float(middle), low=float(low), high=float(high), standard_error=float(high - low) / (2 * _NORMAL_QUANTILE))

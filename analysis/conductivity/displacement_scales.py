@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ MOST_BLOCKS = 32
 _FEWEST_BLOCKS = 4
 # Blocks of fewer lags than this share paths with their neighbours.
 _LAGS_PER_BLOCK = 2
+# Scales that are averaged where noise is taken from blocks, and blocks that speak for independent Brownian ions.
+_NEAR_SCALES = 1.0
+_PRIOR_BLOCKS = 4.0
+_LEAST_PAIRED = 0.02
+_EVENT_BLOCKS = 16
+_LEAST_SLOPE = 1e-3  # of the largest
 _DENSE_LAGS = 16
 _ORIGINS_PER_LAG = 8
 # Values (of 8 bytes) that one chunk of paths may hold.
@@ -84,7 +90,7 @@ class SquaredDisplacements:
         count = sum(lag <= longest for lag in self.lags)
         return SquaredDisplacements(self.lags[:count], self.n_frames, self.by_origin_A2[:count])
 
-    @property
+    @cached_property
     def mean_A2(self) -> FloatArray:
         """Mean over origins, shape [n_lags, 3] (Å²)."""
         return np.array([values.mean(axis=0) for values in self.by_origin_A2])
@@ -100,6 +106,18 @@ class SquaredDisplacements:
             slopes = (upper - lower) / (self.lags[scale] - self.lags[scale - 1])
         length = len(slopes) // blocks
         return slopes[: length * blocks].reshape(blocks, length, 3).mean(axis=1)
+
+    def block_excess(self, scale: int, blocks: int, part: float) -> FloatArray:
+        """Return `block_slopes` of a scale from 1 on less ``part`` of the squares of the single steps that it spans."""
+        lower, upper = self.lags[scale - 1], self.lags[scale]
+        values = self.by_origin_A2[scale]
+        ratio = origin_stride(upper) // origin_stride(lower)
+        shorter = self.by_origin_A2[scale - 1][::ratio][: len(values)]
+        running = np.concatenate([np.zeros((1, 3)), part * np.cumsum(self.by_origin_A2[0], axis=0)])
+        start = np.arange(len(values)) * origin_stride(upper)
+        excess = (values - shorter - running[start + upper] + running[start + lower]) / (upper - lower)
+        length = len(excess) // blocks
+        return np.asarray(excess[: length * blocks].reshape(blocks, length, 3).mean(axis=1))
 
 
 def squared_displacements(
@@ -133,7 +151,8 @@ def squared_displacements(
 def scale_covariance(n_frames: int, lags: tuple[int, ...]) -> FloatArray:
     """Return the covariance of the slopes of all scales for a Brownian path of slope 1, shape [n_scales, n_scales]."""
     weights = slope_matrix(lags)
-    return np.asarray(weights @ brownian_covariance(n_frames, np.array(lags, dtype=np.int64)) @ weights.T)
+    strides = np.array([origin_stride(lag) for lag in lags], dtype=np.int64)
+    return np.asarray(weights @ brownian_covariance(n_frames, np.array(lags, dtype=np.int64), strides) @ weights.T)
 
 
 def slope_matrix(lags: Sequence[int]) -> FloatArray:
@@ -207,18 +226,18 @@ class ScaleSlopes:
         total = sum(one.n_frames for one in self.replicas)
         return float(len(self.axes) * self.paths * total / self.n_frames)
 
-    @property
+    @cached_property
     def mean_A2(self) -> FloatArray:
         """Mean squared displacement, sum over axes, shape [n_lags] (Å²)."""
         curves = [one.mean_A2[:, list(self.axes)].sum(axis=1) for one in self.replicas]
         return np.asarray(np.average(curves, axis=0, weights=self.lengths))
 
-    @property
+    @cached_property
     def slopes(self) -> FloatArray:
         """Slope of each scale, sum over axes, shape [n_scales] (Å² per frame)."""
         return np.asarray(slope_matrix(self.lags) @ self.mean_A2)
 
-    @property
+    @cached_property
     def brownian(self) -> FloatArray:
         """Relative covariance of the slopes for Brownian motion of independent ions, shape [n_scales, n_scales]."""
         return scale_covariance(self.n_frames, self.lags) / self.n_series
@@ -258,23 +277,65 @@ class ScaleSlopes:
             found.append((max(total - brownian, 0.0), total))
         return np.array(found)
 
-    def design_effect(self) -> float:
-        """Return by how much more than of independent ions the differences between short scales vary, from 1 on.
+    def events(self) -> tuple[float, int, float]:
+        """Return the variance of the first slope that comes with events, its degrees of freedom, and which part follows.
 
-        1 for independent ions, k where k always move together: then only every k-th is a path of its own. Differences
-        between scales, because in them what the number of hops varies by drops out.
+        The variance (Å⁴ per frame²) is that of blocks in time beyond Brownian motion; the part is that of its
+        fluctuations which the slope of a scale of many frames shows too.
         """
-        slopes, ratios = self.slopes, []
-        for scale in range(len(self.lags) - 2):
-            longer = scale + 2
-            if self.lags[longer] > max(self.n_frames / (_LAGS_PER_BLOCK * MOST_BLOCKS), 4):
-                break
-            blocks = self.blocks(longer)
-            apart = self.block_slopes(scale, blocks) - self.block_slopes(longer, blocks)
-            found = float(np.sum(self.lengths**2 * apart.var(axis=1, ddof=1) / blocks))
-            model = self.brownian
-            expected = model[scale, scale] + model[longer, longer] - 2 * model[scale, longer]
-            expected *= max(slopes[scale], slopes[longer]) ** 2
-            if expected > 0:
-                ratios.append(found / expected)
-        return float(np.clip(np.median(ratios) if ratios else 1.0, 1.0, max(self.paths, 1)))
+        slopes = self.slopes
+        longest = self.n_frames / (_LAGS_PER_BLOCK * _EVENT_BLOCKS)
+        scale = max(sum(lag <= longest for lag in self.lags) - 1, 0)
+        blocks = min(_EVENT_BLOCKS, *(len(one.by_origin_A2[scale]) // 2 for one in self.replicas))
+        first, longer = (self.block_slopes(one, blocks) for one in (0, scale))
+        first, longer = (one - one.mean(axis=1, keepdims=True) for one in (first, longer))
+        weights = self.lengths[:, None] ** 2 / (blocks * (blocks - 1))
+        total = float(np.sum(weights * first**2))
+        least, most = sorted((max(float(slopes[scale] / slopes[0]), 0.0), 1.0))
+        follows = float(np.clip(np.sum(weights * first * longer) / total, least, most)) if total > 0 else most
+        beyond = max(total - float(self.brownian[0, 0] * slopes[0] ** 2), 0.0)
+        return beyond, len(first) * (blocks - 1), follows
+
+    def scatter_ratios(self) -> FloatArray:
+        """Return by how much more than of independent Brownian ions the slopes vary, common events aside, [n_scales].
+
+        1 for independent ions, k where k always move together; more where correlated hops are few. It is taken from
+        blocks in time of slopes less the squares of the single steps in them, in which what the number of hops varies
+        by drops out. Neighbouring scales are averaged, with some blocks' weight for 1, the least.
+        """
+        model, axes = self.brownian, list(self.axes)
+        slopes = np.maximum(self.slopes, _LEAST_SLOPE * np.abs(self.slopes).max())
+        ratios, freedom = np.ones(len(slopes)), np.zeros(len(slopes))
+        for scale in range(1, len(slopes)):
+            blocks, part = self.blocks(scale), float(slopes[scale] / slopes[0])
+            apart = np.stack([one.block_excess(scale, blocks, part)[:, axes].sum(axis=1) for one in self.replicas])
+            found = float(np.sum(self.lengths**2 * apart.var(axis=1, ddof=1) / blocks)) / slopes[scale] ** 2
+            expected = model[scale, scale] + model[0, 0] - 2 * model[scale, 0]
+            ratios[scale] = found / (expected * self.share(scale, blocks))
+            freedom[scale] = len(apart) * (blocks - 1)
+        return np.maximum(_smooth(ratios, freedom), 1.0)
+
+    def paired_ratios(self, other: ScaleSlopes) -> FloatArray:
+        """Return by how much more than expected slopes of another curve of the same ions vary apart from these."""
+        model, slopes = other.brownian - self.brownian, (self.slopes, other.slopes)
+        ratios, freedom = np.ones(len(self.lags)), np.zeros(len(self.lags))
+        for scale in range(len(self.lags)):
+            blocks = self.blocks(scale)
+            first, second = (
+                one.block_slopes(scale, blocks) / max(mean[scale], _LEAST_SLOPE * np.abs(mean).max())
+                for one, mean in zip((self, other), slopes, strict=True)
+            )
+            found = float(np.sum(self.lengths**2 * (second - first).var(axis=1, ddof=1) / blocks))
+            ratios[scale] = found / (model[scale, scale] * self.share(scale, blocks))
+            freedom[scale] = len(first) * (blocks - 1)
+        return np.maximum(_smooth(ratios, freedom), _LEAST_PAIRED)
+
+    def share(self, scale: int, blocks: int) -> float:
+        """Return which part of a Brownian slope's variance the scatter of its blocks shows."""
+        return _blocked_share(self.n_frames, self.lags[scale - 1] if scale else 0, self.lags[scale], blocks)
+
+
+def _smooth(ratios: FloatArray, freedom: FloatArray) -> FloatArray:
+    scales = np.arange(len(ratios))
+    weights = np.exp(-0.5 * (np.subtract.outer(scales, scales) / _NEAR_SCALES) ** 2) * freedom
+    return np.asarray((weights @ ratios + _PRIOR_BLOCKS) / (weights.sum(axis=1) + _PRIOR_BLOCKS))

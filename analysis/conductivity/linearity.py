@@ -39,6 +39,7 @@ _EXPONENTS = np.arange(0.02, 2.01, 0.02)
 _SURE = 9.0  # Δχ² of three standard deviations
 _DECADE = 10.0
 _LEAST_LOG_ODDS = 4.0
+_STARTS = 2  # scales between the beginnings that are tried
 # Part of the asymptote by which the slope may still differ from it at a third of the longest lag.
 _UNFINISHED = 0.25
 _UNFINISHED_SCALE = -4
@@ -125,7 +126,7 @@ def power_law(
     shapes /= shapes[:, -1:]
     linear = int(np.argmin(np.abs(_EXPONENTS - 1.0)))
     found: list[PowerLaw] = []
-    for first in range(max(len(lags) - 2, 1)):
+    for first in range(0, max(len(lags) - 2, 1), _STARTS):
         size, start = asymptote.size[first:], int(edges[first])
         if found and lags[-1] < _DECADE * max(start, 1):
             break

@@ -113,21 +113,29 @@ def spread_lags(longest: int, per_decade: int = 16) -> IntArray:
     return np.unique(np.geomspace(1, longest, max(count, 2)).round().astype(np.int64))
 
 
-def brownian_covariance(n_frames: int, lags: IntArray) -> FloatArray:
+def brownian_covariance(n_frames: int, lags: IntArray, strides: IntArray | None = None) -> FloatArray:
     """Return the covariance of the mean squared displacements of a one-dimensional Brownian path, [n_lags, n_lags].
 
     Steps between frames have variance 1. With Y_m(t) the displacement in m steps from origin t,
     cov(Y_m(t)², Y_n(t')²) = 2 o², o the number of steps that both contain; this is summed over all origins (Qian,
     Sheetz, Elson, Biophys. J. 1991, 60, 910, 10.1016/S0006-3495(91)82125-7, who do so for m = n).
+
+    Parameters
+    ----------
+    strides
+        Distances between the origins that are used at each lag, each a multiple of those before it; None uses all.
     """
     lags = np.asarray(lags, dtype=np.int64)
+    steps = np.ones_like(lags) if strides is None else np.asarray(strides, dtype=np.int64)
+    counts = (n_frames - lags + steps - 1) // steps
     covariance = np.empty((len(lags), len(lags)))
-    for i, m in enumerate(lags):
-        for j, n in enumerate(lags[: i + 1]):
+    for i, (m, coarse) in enumerate(zip(lags, steps, strict=True)):
+        for j, (n, fine) in enumerate(zip(lags[: i + 1], steps[: i + 1], strict=True)):
             # Origin t' = t + shift of the shorter lag n; only overlapping pairs count.
-            shift = np.arange(1 - n, m)
+            shift = fine * np.arange(-((n - 1) // fine), (m - 1) // fine + 1)
             overlap = np.minimum(m, shift + n) - np.maximum(0, shift)
-            pairs = np.minimum(n_frames - m, n_frames - n - shift) - np.maximum(0, -shift)
-            total = float(np.sum(overlap.astype(float) ** 2 * np.maximum(pairs, 0)))
-            covariance[i, j] = covariance[j, i] = 2.0 * total / (float(n_frames - m) * float(n_frames - n))
+            last = np.minimum(n_frames - m - 1, n_frames - n - 1 - shift) // coarse
+            first = -(np.minimum(shift, 0) // coarse)
+            total = float(np.sum(overlap.astype(float) ** 2 * np.maximum(last - first + 1, 0)))
+            covariance[i, j] = covariance[j, i] = 2.0 * total / (float(counts[i]) * float(counts[j]))
     return covariance

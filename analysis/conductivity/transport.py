@@ -229,7 +229,7 @@ def analyse_conductivity(
     tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
     ions = diffusion(tracer, settings)
     # The charge of one ion is where the ion is.
-    of_charge = ions if len(atoms) == 1 else alike(charged, ions)
+    of_charge = ions if len(atoms) == 1 else alike(charged, ions, tracer)
     length = tracer.n_frames - 1
     displacement = float(np.sqrt(2 * len(AXES) * ions.estimate.value * length))
     reliable = _is_reliable(ions, length, settings)
@@ -279,7 +279,7 @@ def _by_axis(
     found = {}
     for axis, name in enumerate(AXES):
         along = ScaleSlopes(tracer.replicas, n_ions, (axis,))
-        found[name] = _per_ps(alike(along, ions), along, interval_ps, reliable)
+        found[name] = _per_ps(alike(along, ions, tracer), along, interval_ps, reliable)
     return found
 
 
