@@ -26,11 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, gamma
 
+from .displacement_scales import SlopeNoise, smoothed
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 # Shares of the models before any data: no crossover, one, two.
-_NONE, _ONE, _TWO = 0.3, 0.25, 0.45
+_NONE, _ONE, _TWO = 0.5, 0.18, 0.32
 # Amplitudes over the asymptote of one term, and of the slower of two; what is between them is within their spread.
 _AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _SLOW_AMPLITUDES = (0.1, 0.3, 1.0, 3.0)
@@ -42,10 +44,12 @@ _FACTORS = 2  # of the covariance of a term: times and amplitudes between those 
 _FAST_AMPLITUDES = (2.0, 20.0)  # of any sign: vibrations
 _FIRST_TIME = 0.7  # frames
 _LONGEST_TIME = 0.35  # of the longest lag: a slower crossover cannot be told from a change of the asymptote
+# But back-hops last for a hop or more: that long, up to the longest lag, if hops are rare.
+_HOPS_OF_CROSSOVER = 1.5
 _TIMES = 8
 _SHADES = (-1.0, -0.5, 0.0, 0.5, 1.0)  # a term stands for all times up to halfway to the next: halves of steps
 # Memory of more than this many hops becomes rarer with its length.
-_HOPS_REMEMBERED = 4.0
+_HOPS_REMEMBERED = 3.0
 _ROUNDS = 2
 _FEWEST_SCALES = 4
 _FIT_LEVEL = 0.999
@@ -163,7 +167,8 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
     hop_time
         Time between two hops of an ion (frames), where known: much slower crossovers are rare.
     """
-    times = np.geomspace(_FIRST_TIME, max(_LONGEST_TIME * lags[-1], 1.0), _TIMES)
+    longest = float(np.clip(_HOPS_OF_CROSSOVER * (hop_time or 0.0), _LONGEST_TIME * lags[-1], lags[-1]))
+    times = np.geomspace(_FIRST_TIME, max(longest, 1.0), _TIMES)
     step = np.sqrt(times[1] / times[0])
     shades = np.stack([_decays(lags, times * step**shade) for shade in _SHADES])
     mean = shades.mean(axis=0)
@@ -205,20 +210,19 @@ def _factors(covariances: FloatArray) -> FloatArray:
     return np.asarray(vectors[:, :, -_FACTORS:] * np.sqrt(np.maximum(values[:, None, -_FACTORS:], 0.0)))
 
 
-def asymptotic_slope(slopes: FloatArray, covariance: FloatArray, models: CrossoverModels) -> Asymptote:
+def asymptotic_slope(slopes: FloatArray, noise: SlopeNoise, models: CrossoverModels) -> Asymptote:
     """Return the asymptote of slopes, of those scales from the first one on from which some model fits them.
 
     Parameters
     ----------
     slopes
         Of every scale, shape [n_scales].
-    covariance
-        Relative covariance of their noise, shape [n_scales, n_scales].
+    noise
+        Their noise.
     """
     least = _LEAST_SLOPE * float(np.abs(slopes).max())
     for first in range(max(len(slopes) - _FEWEST_SCALES, 0) + 1):
-        kept = slice(first, None)
-        found, misfit = _asymptote_of(slopes[kept], covariance[kept, kept], models.from_scale(first), least)
+        found, misfit = _asymptote_of(slopes[first:], noise.from_scale(first), models.from_scale(first), least)
         if misfit <= chi2.ppf(_FIT_LEVEL, max(len(slopes) - first - 1, 1)):
             break
     return _with_skipped(found, slopes, first, least)
@@ -237,14 +241,14 @@ def _with_skipped(found: Asymptote, slopes: FloatArray, first: int, least: float
 
 
 def _asymptote_of(
-    slopes: FloatArray, covariance: FloatArray, models: CrossoverModels, least: float
+    slopes: FloatArray, noise: SlopeNoise, models: CrossoverModels, least: float
 ) -> tuple[Asymptote, float]:
     """Return the asymptote of slopes, and χ² of the model that fits best."""
-    size = _smoothed(slopes, np.diag(covariance), least)
+    size = smoothed(slopes, np.diag(noise.brownian), least)
     expected = 1.0 + models.means
     for last in (*(False,) * (_ROUNDS - 1), True):
         scale = float(size[-1])
-        found = _regressed(slopes, expected[:, :, None], covariance * np.outer(size, size), scale * models.factors)
+        found = _regressed(slopes, expected[:, :, None], noise.covariance(size), scale * models.factors)
         shares = found.shares(models.shares)
         values = found.values[:, 0]
         fitted = shares @ (np.maximum(values, 0.1 * scale)[:, None] * expected + found.moved)
@@ -303,22 +307,14 @@ def _regressed(slopes: FloatArray, designs: FloatArray, noise: FloatArray, facto
 def log_evidence(slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, models: CrossoverModels) -> float:
     """Return the logarithm of the probability of the last of the slopes under all models, up to a constant."""
     last = slice(-len(slopes), None)
-    noise = covariance[last, last] * np.outer(asymptote.size[last], asymptote.size[last])
     designs = 1.0 + models.means[:, last, None]
-    found = _regressed(slopes, designs, noise, asymptote.mixture.scale * models.factors[:, last])
+    found = _regressed(slopes, designs, covariance[last, last], asymptote.mixture.scale * models.factors[:, last])
     largest = found.evidence.max()
     return float(largest + np.log(np.exp(found.evidence - largest) @ models.shares))
 
 
-def _smoothed(slopes: FloatArray, variances: FloatArray, least: float) -> FloatArray:
-    """Return a first guess of the true slopes: each the weighted mean of itself and all longer scales."""
-    weights = 1.0 / variances
-    means = np.cumsum((weights * slopes)[::-1])[::-1] / np.cumsum(weights[::-1])[::-1]
-    return np.maximum(means, least)
-
-
 def joint_asymptote(
-    ions: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray], found: Asymptote, models: CrossoverModels
+    ions: tuple[FloatArray, SlopeNoise], other: tuple[FloatArray, SlopeNoise], found: Asymptote, models: CrossoverModels
 ) -> JointAsymptote:
     """Return the asymptote of another curve of the same ions, and its ratio to theirs.
 
@@ -328,7 +324,7 @@ def joint_asymptote(
     Parameters
     ----------
     ions, other
-        Slopes of every scale, shape [n_scales], and the relative covariance of their noise, [n_scales, n_scales].
+        Slopes of every scale, shape [n_scales], and their noise; that of the other what it has besides the ions'.
     found, models
         The ions' asymptote and the models that it is a mixture of.
     """
@@ -337,8 +333,7 @@ def joint_asymptote(
     best = np.argsort(found.mixture.shares)[::-1][:_MOST_JOINT]
     best = best[found.mixture.shares[best] > _NEGLIGIBLE * found.mixture.shares[best[0]]]
     for first in range(found.first, max(len(slopes) - _FEWEST_SCALES, found.first) + 1):
-        kept = slice(first, None)
-        parts = tuple((one[0][kept], one[1][kept, kept]) for one in (ions, other))
+        parts = tuple((one[0][first:], one[1].from_scale(first)) for one in (ions, other))
         of_ions, free = models[best].from_scale(first), _own(models.from_scale(first))
         joint, misfit = _joint_of(parts[0], parts[1], found, of_ions, free, least)
         if misfit <= chi2.ppf(_FIT_LEVEL, max(2 * (len(slopes) - first - 1), 1)):
@@ -376,8 +371,8 @@ def _own(models: CrossoverModels) -> CrossoverModels:
 
 
 def _joint_of(
-    ions: tuple[FloatArray, FloatArray],
-    other: tuple[FloatArray, FloatArray],
+    ions: tuple[FloatArray, SlopeNoise],
+    other: tuple[FloatArray, SlopeNoise],
     found: Asymptote,
     models: CrossoverModels,
     free: CrossoverModels,
@@ -387,15 +382,17 @@ def _joint_of(
     count = len(other[0])
     coupled = _coupled(models, free)
     size = found.size[-count:]
-    ratio = max(float(np.average(other[0] / size, weights=1.0 / np.diag(other[1]))), least / float(size.min()))
+    ratio = max(float(np.average(other[0] / size, weights=1.0 / np.diag(other[1].brownian))), least / float(size.min()))
     sizes = np.concatenate([size, ratio * size])
-    noise = np.block([[ions[1], ions[1]], [ions[1], other[1]]])
+    shared = np.tile(ions[1].covariance(size) / np.outer(size, size), (2, 2))
     designs = np.zeros((*coupled.means.shape, 2))
     designs[:, :count, 0], designs[:, count:, 1] = 1.0 + coupled.means[:, :count], 1.0 + coupled.means[:, count:]
     for last in (*(False,) * (_ROUNDS - 1), True):
         scales = sizes[[count - 1, -1]]
         factors = np.repeat(scales, count)[:, None] * coupled.factors
-        fit = _regressed(np.concatenate([ions[0], other[0]]), designs, noise * np.outer(sizes, sizes), factors)
+        noise = shared * np.outer(sizes, sizes)
+        noise[count:, count:] += other[1].covariance(sizes[count:])
+        fit = _regressed(np.concatenate([ions[0], other[0]]), designs, noise, factors)
         shares = fit.shares(coupled.shares)
         lifted = np.maximum(fit.values, 0.1 * scales)
         fitted = (shares @ (np.einsum("pki,pi->pk", designs, lifted) + fit.moved))[count:]

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm, t
 
 from ...fitting.settings import FrozenSettings
@@ -34,15 +33,15 @@ from .crossover import (
     joint_asymptote,
     mixture_quantiles,
 )
-from .displacement_scales import LONGEST_LAG, ScaleSlopes, scale_covariance, slope_matrix
-from .linearity import LinearityCheck, check_linearity, is_unfinished, power_law
-from .mean_squared_displacement import brownian_covariance
+from .displacement_scales import ScaleSlopes, SlopeNoise, event_covariance
+from .linearity import LinearityCheck, check_linearity
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
+# Variances are taken from some twenty blocks: that of Student's t for as many degrees of freedom.
+_OF_FEW_BLOCKS = 1.13
 # Part of its noise by which the slope of the window may be off.
 _LARGEST_BIAS = 0.5
 _LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
@@ -86,17 +85,20 @@ class TransportSettings(FrozenSettings):
         3.0,
         ge=0,
         le=100,
-        description="Root-mean-square displacement by diffusion that the mobile ions must reach in the trajectory, a"
-        " hop or more; below it the result says nothing but an upper bound (Å)",
+        description="Root-mean-square displacement by diffusion, √(6 D t), that the mobile ions must reach in the"
+        " trajectory, a hop or more; below it the result says nothing but an upper bound (Å)",
     )
     bootstrap_samples: int = Field(
         2000,
         ge=100,
         le=1_000_000,
-        description="Without effect since intervals no longer need a bootstrap; kept for older files (number)",
+        description="Deprecated and without effect: intervals need no bootstrap (number)",
     )
     seed: int = Field(
-        1, ge=0, le=2**31 - 1, description="Without effect, as bootstrap_samples; kept for older files (no unit)"
+        1,
+        ge=0,
+        le=2**31 - 1,
+        description="Deprecated and without effect: intervals need no bootstrap (no unit)",
     )
 
 
@@ -119,10 +121,6 @@ class Window:
     diffusive: bool
     exponent: float
 
-    def chosen(self, lags: IntArray) -> NDArray[np.bool_]:
-        """Return which lags are in the window."""
-        return (lags >= self.start) & (lags <= self.end)
-
 
 @dataclass(frozen=True)
 class Diffusion:
@@ -138,6 +136,10 @@ class Diffusion:
         Variance that comes with events, over the square of the slope, and the same times Student's widening.
     models
         Models of the crossover.
+    noise
+        Noise of the slopes.
+    ratio
+        Of what was fitted jointly with the ions: its slope over theirs.
     """
 
     estimate: Estimate
@@ -146,71 +148,15 @@ class Diffusion:
     check: LinearityCheck
     event: tuple[float, float]
     models: CrossoverModels | None
-    covariance: FloatArray | None = None
+    noise: SlopeNoise | None = None
     ratio: Mixture | None = None
 
 
-def find_window(
-    lags: IntArray, displacements_A2: FloatArray, n_frames: int, n_series: float, settings: TransportSettings
-) -> Window:
-    """Return the shortest lags whose slope is free of bias as far as the noise can tell.
-
-    Parameters
-    ----------
-    lags
-        From `spread_lags` of half the trajectory (frames), shape [n_lags].
-    displacements_A2
-        Mean squared displacement there, shape [n_lags] (Å²).
-    n_series
-        Independent one-dimensional paths in the mean: axes times ions times replicas.
-    """
-    wanted = [1]
-    for lag in np.asarray(lags).tolist():
-        if lag >= max(wanted[-1] * 2**0.5 - 0.1, wanted[-1] + 1) and lag <= max(LONGEST_LAG * n_frames, 2):
-            wanted.append(int(lag))
-    scales = tuple(wanted)
-    curve = np.interp(scales, lags, displacements_A2)
-    slopes = slope_matrix(scales) @ curve
-    covariance = scale_covariance(n_frames, scales) / n_series
-    models = crossover_models(scales)
-    asymptote = asymptotic_slope(slopes, covariance, models)
-    law = power_law(slopes, asymptote, covariance, scales, models)
-    anomalous = law.deviates(settings.exponent_tolerance)
-    diffusive = not (anomalous or is_unfinished(asymptote, scales, float(curve[-1])))
-    return _window(asymptote, covariance, scales, law.exponent, diffusive)
-
-
-def _window(
-    asymptote: Asymptote, covariance: FloatArray, lags: tuple[int, ...], exponent: float, diffusive: bool
-) -> Window:
-    noise = np.sqrt(np.diag(covariance)) * max(asymptote.mean, 0.0)
-    free = np.flatnonzero(asymptote.bias <= _LARGEST_BIAS * noise)
+def _window(asymptote: Asymptote, noise: SlopeNoise, lags: tuple[int, ...], exponent: float, diffusive: bool) -> Window:
+    scatter = np.sqrt(np.diag(noise.covariance(np.full(len(lags), max(asymptote.mean, 0.0)))))
+    free = np.flatnonzero(asymptote.bias <= _LARGEST_BIAS * scatter)
     scale = int(free[0]) if len(free) and diffusive else len(lags) - 1
     return Window(lags[max(scale - 1, 0)], lags[scale], diffusive, exponent)
-
-
-def slope_weights(n_frames: int, lags: IntArray, n_series: float) -> tuple[FloatArray, float]:
-    """Return the weights that make MSDs a slope per frame, [n_lags], and the slope's relative variance per path.
-
-    Generalised least squares with offset, w = e₂ᵀ (XᵀC⁻¹X)⁻¹ XᵀC⁻¹, C the covariance of a Brownian path; through the
-    origin for a single lag. The variance is wᵀCw.
-
-    Parameters
-    ----------
-    n_series
-        One-dimensional paths in the mean.
-    """
-    lags = np.asarray(lags, dtype=np.int64)
-    covariance = brownian_covariance(n_frames, lags) / n_series
-    if len(lags) == 1:
-        return np.array([1.0 / lags[0]]), float(covariance[0, 0] * n_series / lags[0] ** 2)
-    scale = np.sqrt(np.diag(covariance))
-    # Scaled to unit variances: they span many orders of magnitude.
-    factor = cho_factor(covariance / np.outer(scale, scale))
-    design = np.stack([np.ones(len(lags)), lags.astype(float)], axis=1) / scale[:, None]
-    solved = cho_solve(factor, design)
-    weights = np.linalg.solve(design.T @ solved, solved.T)[1] / scale
-    return weights, float(weights @ covariance @ weights * n_series)
 
 
 def diffusion(displacements: ScaleSlopes, settings: TransportSettings) -> Diffusion:
@@ -218,30 +164,41 @@ def diffusion(displacements: ScaleSlopes, settings: TransportSettings) -> Diffus
     slopes = displacements.slopes
     if not displacements.mean_A2.any():
         return _at_rest(displacements)
-    ratios = np.sqrt(displacements.scatter_ratios())
-    covariance = displacements.brownian * np.outer(ratios, ratios)
-    hop_time = _hop_time(displacements)
-    models = crossover_models(displacements.lags, hop_time)
-    asymptote = asymptotic_slope(slopes, covariance, models)
-    check = check_linearity(displacements, asymptote, covariance, models, settings.exponent_tolerance)
-    window = _window(asymptote, covariance, displacements.lags, check.law.exponent, check.linear)
-    event = _event_variance(displacements, asymptote.mean)
-    return _with_estimate(displacements, asymptote, window, check, event, models, covariance)
+    noise, event = noise_of(displacements)
+    models = crossover_models(displacements.lags, _hop_time(displacements, event[0]))
+    asymptote = asymptotic_slope(slopes, noise, models)
+    check = check_linearity(
+        displacements, asymptote, noise.covariance(asymptote.size), models, settings.exponent_tolerance
+    )
+    window = _window(asymptote, noise, displacements.lags, check.law.exponent, check.linear)
+    return _with_estimate(displacements, asymptote, window, check, event, models, noise)
+
+
+def noise_of(displacements: ScaleSlopes) -> tuple[SlopeNoise, tuple[float, float]]:
+    """Return the noise of slopes of ions, and the relative variance that all scales have in common.
+
+    The latter comes with events; the second time it has Student's widening squared.
+    """
+    event, freedom = displacements.events()
+    at_ends = event * event_covariance(displacements.n_frames, displacements.lags)
+    # Counts of few events are skewed: their scatter is known half as well as that of normal ones.
+    widening = float(t.ppf(_LEVELS[2], 0.5 * freedom) / _NORMAL_QUANTILE)
+    noise = SlopeNoise(_OF_FEW_BLOCKS * displacements.brownian, displacements.excess(), at_ends)
+    return noise, (event, event * widening**2)
 
 
 def alike(displacements: ScaleSlopes, ions: Diffusion, of_ions: ScaleSlopes) -> Diffusion:
     """Return the diffusivity of displacements of the same ions, fitted jointly: a sum of them, one axis."""
-    if ions.asymptote is None or ions.models is None or not displacements.mean_A2.any():
+    if ions.asymptote is None or ions.models is None or ions.noise is None or not displacements.mean_A2.any():
         return _at_rest(displacements)
-    apart = np.sqrt(of_ions.paired_ratios(displacements))
-    covariance = ions.covariance + (displacements.brownian - of_ions.brownian) * np.outer(apart, apart)
-    joint = joint_asymptote(
-        (of_ions.slopes, ions.covariance), (displacements.slopes, covariance), ions.asymptote, ions.models
-    )
+    brownian = displacements.brownian - of_ions.brownian
+    apart = SlopeNoise(_OF_FEW_BLOCKS * brownian, of_ions.paired_excess(displacements), np.zeros_like(brownian))
+    joint = joint_asymptote((of_ions.slopes, ions.noise), (displacements.slopes, apart), ions.asymptote, ions.models)
     asymptote = joint.asymptote
-    window = _window(asymptote, covariance, displacements.lags, ions.window.exponent, ions.window.diffusive)
-    # Their events are the ions'; by what else they scatter apart is in their covariance.
-    found = _with_estimate(displacements, asymptote, window, ions.check, ions.event, ions.models, covariance)
+    noise = SlopeNoise(_OF_FEW_BLOCKS * displacements.brownian, apart.excess, apart.events)
+    window = _window(asymptote, noise, displacements.lags, ions.window.exponent, ions.window.diffusive)
+    # Their events are the ions'; by what else they scatter apart is in their noise.
+    found = _with_estimate(displacements, asymptote, window, ions.check, ions.event, ions.models, noise)
     return replace(found, ratio=joint.ratio)
 
 
@@ -251,29 +208,9 @@ def _at_rest(displacements: ScaleSlopes) -> Diffusion:
     return Diffusion(NOTHING, None, window, LinearityCheck.at_rest(), (0.0, 0.0), None)
 
 
-def _hop_time(displacements: ScaleSlopes) -> float:
-    """Return the time between events of an ion (frames) as the counting noise of short scales has it."""
-    found = displacements.common_variance()
-    if not len(found) or found[:, 1].min() <= 0:
-        return 0.0
-    # Sharp scales count most; vibrations only add to it, which keeps long crossovers possible.
-    variance = float(np.average(found[:, 0], weights=found[:, 1] ** -2.0))
-    slope = max(float(np.median(displacements.slopes)), 1e-9 * abs(float(displacements.slopes[0])))
-    frames = sum(one.n_frames for one in displacements.replicas)
-    return displacements.paths * frames * variance / slope**2
-
-
-def _event_variance(displacements: ScaleSlopes, slope: float) -> tuple[float, float]:
-    """Return the relative variance that comes with events, and the same times Student's widening squared.
-
-    It is what the squares of single steps scatter by in blocks of time beyond Brownian motion, as far as the slope of a
-    longer scale goes along with it: all of it where every hop counts, a part where most hops are taken back.
-    """
-    variance, freedom, follows = displacements.events()
-    if slope <= 0:
-        return 0.0, 0.0
-    event = follows**2 * variance / slope**2
-    return event, event * float(t.ppf(_LEVELS[2], freedom) / _NORMAL_QUANTILE) ** 2
+def _hop_time(displacements: ScaleSlopes, event: float) -> float:
+    """Return the time between events of an ion (frames) as the counting noise has it."""
+    return displacements.paths * sum(one.n_frames for one in displacements.replicas) * event
 
 
 def _with_estimate(
@@ -283,7 +220,7 @@ def _with_estimate(
     check: LinearityCheck,
     event: tuple[float, float],
     models: CrossoverModels,
-    covariance: FloatArray,
+    noise: SlopeNoise,
 ) -> Diffusion:
     per_slope = 1.0 / (2 * len(displacements.axes))
     quantum = event[1] * max(asymptote.mean, 0.0)
@@ -291,7 +228,7 @@ def _with_estimate(
     # That of the interval: a mixture has longer tails than its middle tells.
     error = float(high - low) / (2 * _NORMAL_QUANTILE)
     estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=error)
-    return Diffusion(estimate, asymptote, window, check, event, models, covariance)
+    return Diffusion(estimate, asymptote, window, check, event, models, noise)
 
 
 def upper_bound(found: Diffusion, displacements: ScaleSlopes) -> Estimate:
@@ -317,4 +254,6 @@ def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
     if first.estimate.low <= 0 or second.estimate.low <= 0 or second.ratio is None:
         return None
     middle, high, low = 1.0 / np.maximum(mixture_quantiles(second.ratio, 0.0, _LEVELS), np.finfo(float).tiny)
-    return Estimate(value=float(middle), low=float(low), high=float(high), standard_error=float(high - low) / (2 * _NORMAL_QUANTILE))
+    return Estimate(
+        value=float(middle), low=float(low), high=float(high), standard_error=float(high - low) / (2 * _NORMAL_QUANTILE)
+    )

@@ -37,7 +37,7 @@ _LAGS_PER_BLOCK = 2
 _NEAR_SCALES = 1.0
 _PRIOR_BLOCKS = 4.0
 _LEAST_PAIRED = 0.02
-_EVENT_BLOCKS = 16
+_EVENT_BLOCKS = 12
 _LEAST_SLOPE = 1e-3  # of the largest
 _DENSE_LAGS = 16
 _ORIGINS_PER_LAG = 8
@@ -46,10 +46,18 @@ _CHUNK_VALUES = 1_000_000
 
 
 def scale_lags(n_frames: int) -> tuple[int, ...]:
-    """Return the lags of the scales: 1, 2, 3, 4, then by factors of √2, up to an eighth of the trajectory."""
+    """Return the lags of the scales: 1, 2, 3, 4, then by factors of √2, up to an eighth of the trajectory.
+
+    They are multiples of the distance between origins, so that every step counts in as many displacements.
+    """
     longest = max(int(LONGEST_LAG * n_frames), 2)
-    grown = [round(4 * 2 ** (step / 2)) for step in range(1, 64)]
-    return tuple(lag for lag in (1, 2, 3, 4, *grown) if lag <= longest)
+    grown = [4 * 2 ** (step / 2) for step in range(1, 64)]
+    return tuple(lag for lag in (1, 2, 3, 4, *map(_multiple, grown)) if lag <= longest)
+
+
+def _multiple(lag: float) -> int:
+    stride = origin_stride(int(lag))
+    return stride * round(lag / stride)
 
 
 def curve_lags(n_frames: int) -> tuple[int, ...]:
@@ -57,7 +65,7 @@ def curve_lags(n_frames: int) -> tuple[int, ...]:
     scales, found = scale_lags(n_frames), []
     longest = scales[-1] * 2**0.5
     while longest <= n_frames / 2:
-        found.append(round(longest))
+        found.append(_multiple(longest))
         longest *= 2**0.5
     return (*scales, *(lag for lag in found if lag > scales[-1]))
 
@@ -155,10 +163,30 @@ def scale_covariance(n_frames: int, lags: tuple[int, ...]) -> FloatArray:
     return np.asarray(weights @ brownian_covariance(n_frames, np.array(lags, dtype=np.int64), strides) @ weights.T)
 
 
+@lru_cache(maxsize=32)
+def event_covariance(n_frames: int, lags: tuple[int, ...]) -> FloatArray:
+    """Return by how much more than of one common factor events make the slopes vary, [n_scales, n_scales].
+
+    Every scale counts the frames with other weights: those within a lag of either end less.
+    """
+    frames = np.arange(1, n_frames)
+    counted = np.array([np.minimum(np.minimum(frames, n_frames - frames), min(lag, n_frames - lag)) for lag in lags])
+    weights = slope_matrix(lags) @ (counted / (n_frames - np.array(lags))[:, None])
+    weights = weights / weights.mean(axis=1, keepdims=True) - 1.0
+    return np.asarray(weights @ weights.T / len(frames))
+
+
 def slope_matrix(lags: Sequence[int]) -> FloatArray:
     """Return what makes mean squared displacements at ``lags`` the slopes of their scales, [n_scales, n_lags]."""
     steps = np.diff(np.array([0, *lags], dtype=float))
     return np.asarray((np.eye(len(lags)) - np.eye(len(lags), k=-1)) / steps[:, None])
+
+
+def smoothed(slopes: FloatArray, variances: FloatArray, least: float) -> FloatArray:
+    """Return a first guess of the true slopes: each the weighted mean of itself and all longer scales."""
+    weights = 1.0 / variances
+    means = np.cumsum((weights * slopes)[::-1])[::-1] / np.cumsum(weights[::-1])[::-1]
+    return np.asarray(np.maximum(means, least))
 
 
 @lru_cache(maxsize=512)
@@ -180,6 +208,35 @@ def _blocked_share(n_frames: int, lower: int, upper: int, blocks: int) -> float:
     length = len(range(0, n_frames - upper, stride)) // blocks
     whole = variance(length * blocks)
     return (variance(length) - whole) / (blocks - 1) / whole if whole > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class SlopeNoise:
+    """Covariance of the slopes of all scales.
+
+    Attributes
+    ----------
+    brownian
+        Of Brownian motion over the squares of the true slopes, shape [n_scales, n_scales].
+    excess
+        What is to be added to those squares, shape [n_scales] (Å⁴ per frame²).
+    events
+        What comes with events, over the squares of the true slopes, shape [n_scales, n_scales].
+    """
+
+    brownian: FloatArray
+    excess: FloatArray
+    events: FloatArray
+
+    def covariance(self, sizes: FloatArray) -> FloatArray:
+        """Return the covariance where the true slopes are ``sizes``, shape [n_scales, n_scales] (Å⁴ per frame²)."""
+        scatter = np.sqrt(np.maximum(sizes**2 + self.excess, _LEAST_PAIRED * sizes**2))
+        return np.asarray(self.brownian * np.outer(scatter, scatter) + self.events * np.outer(sizes, sizes))
+
+    def from_scale(self, first: int) -> SlopeNoise:
+        """Return that of the scales from ``first`` on."""
+        kept = slice(first, None)
+        return SlopeNoise(self.brownian[kept, kept], self.excess[kept], self.events[kept, kept])
 
 
 @dataclass(frozen=True)
@@ -242,6 +299,11 @@ class ScaleSlopes:
         """Relative covariance of the slopes for Brownian motion of independent ions, shape [n_scales, n_scales]."""
         return scale_covariance(self.n_frames, self.lags) / self.n_series
 
+    @property
+    def sizes(self) -> FloatArray:
+        """Return positive slopes from which the noise of these may be taken, shape [n_scales] (Å² per frame)."""
+        return smoothed(self.slopes, np.diag(self.brownian), _LEAST_SLOPE * float(np.abs(self.slopes).max()))
+
     def blocks(self, scale: int) -> int:
         """Return into how many blocks the shortest replica is cut at a scale."""
         lag = self.lags[scale]
@@ -252,36 +314,11 @@ class ScaleSlopes:
         """Return slopes of a scale in blocks, sum over axes, shape [n_replicas, n_blocks] (Å² per frame)."""
         return np.stack([one.block_slopes(scale, blocks)[:, list(self.axes)].sum(axis=1) for one in self.replicas])
 
-    def variance(self, scale: int) -> tuple[float, int]:
-        """Return the variance of a scale's mean slope (Å⁴ per frame²) and its degrees of freedom.
+    def events(self) -> tuple[float, int]:
+        """Return the relative variance that comes with events, and its degrees of freedom.
 
-        Never below that of Brownian motion of independent ions: nothing that moves at random is more regular.
-        """
-        blocks = self.blocks(scale)
-        values = self.block_slopes(scale, blocks)
-        of_replicas = values.var(axis=1, ddof=1) / blocks
-        scattered = float(np.sum(self.lengths**2 * of_replicas))
-        brownian = float(self.brownian[scale, scale] * values.mean() ** 2)
-        lower = self.lags[scale - 1] if scale else 0
-        share = _blocked_share(self.n_frames, lower, self.lags[scale], blocks)
-        return max(scattered + (1.0 - share) * brownian, brownian), len(values) * (blocks - 1)
-
-    def common_variance(self) -> FloatArray:
-        """Return what short scales vary by besides Brownian motion, and that of Brownian motion, [n, 2] (Å⁴/frame²)."""
-        found = []
-        for scale, lag in enumerate(self.lags):
-            if scale and lag > self.n_frames / (_LAGS_PER_BLOCK * MOST_BLOCKS):
-                break
-            brownian = float(self.brownian[scale, scale] * self.slopes[scale] ** 2)
-            total, _ = self.variance(scale)
-            found.append((max(total - brownian, 0.0), total))
-        return np.array(found)
-
-    def events(self) -> tuple[float, int, float]:
-        """Return the variance of the first slope that comes with events, its degrees of freedom, and which part follows.
-
-        The variance (Å⁴ per frame²) is that of blocks in time beyond Brownian motion; the part is that of its
-        fluctuations which the slope of a scale of many frames shows too.
+        It is what the squares of single steps scatter by in blocks of time beyond Brownian motion, as far as the slope
+        of a longer scale goes along with it: all of it where every hop counts, a part where most hops are taken back.
         """
         slopes = self.slopes
         longest = self.n_frames / (_LAGS_PER_BLOCK * _EVENT_BLOCKS)
@@ -294,17 +331,19 @@ class ScaleSlopes:
         least, most = sorted((max(float(slopes[scale] / slopes[0]), 0.0), 1.0))
         follows = float(np.clip(np.sum(weights * first * longer) / total, least, most)) if total > 0 else most
         beyond = max(total - float(self.brownian[0, 0] * slopes[0] ** 2), 0.0)
-        return beyond, len(first) * (blocks - 1), follows
+        size = max(float(slopes[scale]), _LEAST_SLOPE * float(np.abs(slopes).max()))
+        return beyond * (follows / size) ** 2, len(first) * (blocks - 1)
 
-    def scatter_ratios(self) -> FloatArray:
-        """Return by how much more than of independent Brownian ions the slopes vary, common events aside, [n_scales].
+    def excess(self) -> FloatArray:
+        """Return what the squares of slopes lack to have the noise that is seen, [n_scales] (Å⁴ per frame²).
 
-        1 for independent ions, k where k always move together; more where correlated hops are few. It is taken from
-        blocks in time of slopes less the squares of the single steps in them, in which what the number of hops varies
-        by drops out. Neighbouring scales are averaged, with some blocks' weight for 1, the least.
+        Nothing for independent Brownian ions, k - 1 times the square where k always move together; more where
+        correlated hops are few. It is taken from blocks in time of slopes less the squares of the single steps in them,
+        in which what the number of hops varies by drops out. Neighbouring scales are averaged, with some blocks' weight
+        for nothing.
         """
         model, axes = self.brownian, list(self.axes)
-        slopes = np.maximum(self.slopes, _LEAST_SLOPE * np.abs(self.slopes).max())
+        slopes = self.sizes
         ratios, freedom = np.ones(len(slopes)), np.zeros(len(slopes))
         for scale in range(1, len(slopes)):
             blocks, part = self.blocks(scale), float(slopes[scale] / slopes[0])
@@ -313,22 +352,21 @@ class ScaleSlopes:
             expected = model[scale, scale] + model[0, 0] - 2 * model[scale, 0]
             ratios[scale] = found / (expected * self.share(scale, blocks))
             freedom[scale] = len(apart) * (blocks - 1)
-        return np.maximum(_smooth(ratios, freedom), 1.0)
+        return (np.maximum(_smooth(ratios, freedom), 1.0) - 1.0) * slopes**2
 
-    def paired_ratios(self, other: ScaleSlopes) -> FloatArray:
-        """Return by how much more than expected slopes of another curve of the same ions vary apart from these."""
-        model, slopes = other.brownian - self.brownian, (self.slopes, other.slopes)
+    def paired_excess(self, other: ScaleSlopes) -> FloatArray:
+        """Return `excess` of what the slopes of another curve of the same ions vary by apart from these."""
+        model, sizes = other.brownian - self.brownian, (self.sizes, other.sizes)
         ratios, freedom = np.ones(len(self.lags)), np.zeros(len(self.lags))
         for scale in range(len(self.lags)):
             blocks = self.blocks(scale)
             first, second = (
-                one.block_slopes(scale, blocks) / max(mean[scale], _LEAST_SLOPE * np.abs(mean).max())
-                for one, mean in zip((self, other), slopes, strict=True)
+                one.block_slopes(scale, blocks) / size[scale] for one, size in zip((self, other), sizes, strict=True)
             )
             found = float(np.sum(self.lengths**2 * (second - first).var(axis=1, ddof=1) / blocks))
             ratios[scale] = found / (model[scale, scale] * self.share(scale, blocks))
             freedom[scale] = len(first) * (blocks - 1)
-        return np.maximum(_smooth(ratios, freedom), _LEAST_PAIRED)
+        return np.asarray((_smooth(ratios, freedom) - 1.0) * sizes[1] ** 2)
 
     def share(self, scale: int, blocks: int) -> float:
         """Return which part of a Brownian slope's variance the scatter of its blocks shows."""

@@ -2,14 +2,14 @@
 
 **Law.** A power of time, MSD ∝ τ^β, is fitted to the slopes over a decade of lags or more. Where β differs from 1 by
 more than chance allows (three standard deviations), and the law is 50 times as likely as all crossovers to linear
-growth together (by their evidence), the displacement is sub- or superdiffusive at all times that were seen, and has no
-diffusivity; a crossover is bent in logarithms and no such law (Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys.
-2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still falls at a third of the longest lag, nobody knows its
-asymptote.
+growth together (by their evidence; 12 times where β is more than 0.25 from 1), the displacement is sub- or
+superdiffusive at all times that were seen, and has no diffusivity; a crossover is bent in logarithms and no such law
+(Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys. 2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still
+falls at a third of the longest lag, nobody knows its asymptote.
 
 **Time.** Slopes of a short scale in blocks of the trajectory: a trend, a difference of its thirds, or of its first
-sixth from the rest (F tests), means ions that freeze, melt or come from a start that was not
-equilibrated.
+twelfth or sixth from the rest (F tests, Bonferroni's level), means ions that freeze, melt or come from a start that was
+not equilibrated.
 
 **Replicas.** Their mean slopes against the scatter of the blocks within them (F).
 """
@@ -33,19 +33,21 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-SCATTER_LEVEL = 0.005
+SCATTER_LEVEL = 0.01
 """Probability with which equal parts or replicas would differ by more; below it they are held to differ."""
 _EXPONENTS = np.arange(0.02, 2.01, 0.02)
 _SURE = 9.0  # Δχ² of three standard deviations
 _DECADE = 10.0
+# Logarithm of the odds that are asked of a power law; less where it is far from linear, as crossovers seldom are.
 _LEAST_LOG_ODDS = 4.0
+_FAR, _LEAST_LOG_ODDS_FAR = 0.25, 2.5
 _STARTS = 2  # scales between the beginnings that are tried
 # Part of the asymptote by which the slope may still differ from it at a third of the longest lag.
-_UNFINISHED = 0.25
+_UNFINISHED = 0.35
 _UNFINISHED_SCALE = -4
 _TIME_BLOCKS = 12
 _FEWEST_TIME_BLOCKS = 6
-_START_BLOCKS = 2  # a sixth: what a start that was not equilibrated often spoils
+_START_BLOCKS = (1, 2)  # a twelfth, a sixth: what a start that was not equilibrated often spoils
 _BLOCKS_PER_LAG = 64
 _EQUAL = 1e-9
 _LEAST_GROWTH = 0.1
@@ -72,8 +74,9 @@ class PowerLaw:
 
     def deviates(self, tolerance: float) -> bool:
         """Return whether the displacement surely grows with another power than 1."""
-        different = self.excess > _SURE and abs(self.exponent - 1.0) >= tolerance
-        return different and self.log_odds > _LEAST_LOG_ODDS
+        apart = abs(self.exponent - 1.0)
+        least = _LEAST_LOG_ODDS_FAR if apart > _FAR else _LEAST_LOG_ODDS
+        return self.excess > _SURE and apart >= tolerance and self.log_odds > least
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class LinearityCheck:
 def power_law(
     slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, lags: Sequence[int], models: CrossoverModels
 ) -> PowerLaw:
-    """Return the power law of slopes with that relative covariance, from the scale on from which it is likeliest."""
+    """Return the power law of slopes with that covariance, from the scale on from which it is likeliest."""
     edges = np.array([0, *lags], dtype=float)
     shapes = np.diff(edges[None] ** _EXPONENTS[:, None], axis=1) / np.diff(edges)
     # The amplitude is that of the longest scale, as the asymptote is: so evidences can be compared.
@@ -130,7 +133,7 @@ def power_law(
         size, start = asymptote.size[first:], int(edges[first])
         if found and lags[-1] < _DECADE * max(start, 1):
             break
-        noise = covariance[first:, first:]
+        noise = covariance[first:, first:] / np.outer(size, size)
         # In units of each scale's size: slopes of one frame and of thousands share one matrix.
         inverse = np.linalg.inv(noise)
         scaled, model = slopes[first:] / size, shapes[:, first:] / size
@@ -190,8 +193,9 @@ def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
     within = values - values.mean(axis=1, keepdims=True)
     blocks = np.arange(count)
     thirds = np.minimum(blocks * 3 // count, 2)
-    patterns = (blocks[:, None], np.stack([thirds == 0, thirds == 1], 1), (blocks < _START_BLOCKS)[:, None])
-    return min(_chance(within, one.astype(float)) for one in patterns) < SCATTER_LEVEL, ratio
+    starts = [(blocks < start)[:, None] for start in _START_BLOCKS]
+    patterns = (blocks[:, None], np.stack([thirds == 0, thirds == 1], 1), *starts)
+    return len(patterns) * min(_chance(within, one.astype(float)) for one in patterns) < SCATTER_LEVEL, ratio
 
 
 def _chance(within: FloatArray, pattern: FloatArray) -> float:

@@ -7,8 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from ionloop.analysis.conductivity.diffusion import Estimate, TransportSettings, find_window, slope_weights
-from ionloop.analysis.conductivity.mean_squared_displacement import mean_squared_displacements, spread_lags
+from ionloop.analysis.conductivity.diffusion import Estimate, TransportSettings
 from ionloop.analysis.conductivity.transport import (
     UNITS,
     Carrier,
@@ -20,9 +19,11 @@ from ionloop.analysis.conductivity.transport import (
 from ionloop.analysis.trajectories.reading import Trajectory
 from ionloop.core.errors import InputError
 
-REPEATS = 30
-FEWEST_IN_INTERVAL = 26  # 95 % of 30 less two standard deviations
-WIDEST_OF_IDEAL = 1.6  # an interval that always holds the truth because it is wide is of no use
+REPEATS = 100
+# The promise; of 95 % there are fewer than 90 in one of a hundred such sets of seeds (binomial).
+FEWEST_IN_INTERVAL = 90
+FEWEST_RELIABLE = 95
+WIDEST_OF_IDEAL = 1.5  # an interval that always holds the truth because it is wide is of no use
 STEP_A = 2.0
 INTERVAL_FS = 1000.0
 # One step of length a along one of three axes in every frame: 6 D t = a² t.
@@ -54,38 +55,40 @@ def results(make, carrier: Carrier = LITHIUM, repeats: int = REPEATS) -> list[Co
     return [analyse_conductivity(make(seed), carrier).result for seed in range(repeats)]
 
 
+def held(found: list[ConductivityResult], name: str, truth: float) -> int:
+    return coverage([getattr(result, name) for result in found], truth)
+
+
 def test_a_lattice_walk_lies_within_its_own_interval():
     found = results(lambda seed: [trajectory(lattice_walk(seed))])
     for name in ("diffusivity_A2_per_ps", "collective_diffusivity_A2_per_ps"):
-        estimates = [getattr(result, name) for result in found]
-        assert coverage(estimates, TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+        assert held(found, name, TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
         # The best that increments of a random size allow: every step of this walk has the same.
         paths = 3 * 12 if name == "diffusivity_A2_per_ps" else 3
         ideal = 3.92 * TRUE_DIFFUSIVITY * np.sqrt(2.0 / (400 * paths))
-        assert np.median([estimate.high - estimate.low for estimate in estimates]) < WIDEST_OF_IDEAL * ideal
-    for axis in "xyz":
-        estimates = [result.diffusivity_by_axis_A2_per_ps[axis] for result in found]
-        assert coverage(estimates, TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+        widths = [getattr(result, name).high - getattr(result, name).low for result in found]
+        assert np.median(widths) < WIDEST_OF_IDEAL * ideal
+    by_axis = [coverage([one.diffusivity_by_axis_A2_per_ps[axis] for one in found], TRUE_DIFFUSIVITY) for axis in "xyz"]
+    assert min(by_axis) >= FEWEST_IN_INTERVAL
     ratios = [result.haven_ratio for result in found if result.haven_ratio]
-    assert coverage(ratios, 1.0) >= 0.88 * len(ratios)
-    assert len(ratios) >= FEWEST_IN_INTERVAL
+    assert len(ratios) >= FEWEST_RELIABLE
+    assert coverage(ratios, 1.0) >= 0.9 * len(ratios)
 
 
 def test_replicas_of_unequal_length_lie_within_their_interval():
     lengths = (200, 300, 400)
     found = results(lambda seed: [trajectory(lattice_walk(1000 * n + seed, n, ions=6)) for n in lengths])
     for name in ("diffusivity_A2_per_ps", "collective_diffusivity_A2_per_ps"):
-        assert coverage([getattr(result, name) for result in found], TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+        assert held(found, name, TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
 
 
 def test_ions_that_move_together_have_a_known_haven_ratio():
     together = 3
     found = results(lambda seed: [trajectory(lattice_walk(seed, together=together))])
-    tracer = [result.diffusivity_A2_per_ps for result in found]
-    collective = [result.collective_diffusivity_A2_per_ps for result in found]
     ratios = [result.haven_ratio for result in found if result.haven_ratio]
-    assert coverage(tracer, TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
-    assert coverage(collective, together * TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+    assert held(found, "diffusivity_A2_per_ps", TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+    assert held(found, "collective_diffusivity_A2_per_ps", together * TRUE_DIFFUSIVITY) >= FEWEST_IN_INTERVAL
+    assert len(ratios) >= FEWEST_RELIABLE
     assert coverage(ratios, 1.0 / together) >= 0.9 * len(ratios)
     assert np.median([ratio.value for ratio in ratios]) == pytest.approx(1.0 / together, rel=0.1)
 
@@ -105,12 +108,19 @@ def hops_in_cages(seed: int, frames: int = 1500, ions: int = 14) -> np.ndarray:
 
 
 def test_vibrations_in_cages_do_not_count():
-    found = results(lambda seed: [trajectory(hops_in_cages(seed))], repeats=25)
+    found = results(lambda seed: [trajectory(hops_in_cages(seed))], repeats=50)
     truth = 0.02 * 3.0**2 / 6.0
-    assert sum(result.reliable for result in found) >= 23
+    assert sum(result.reliable for result in found) >= 0.95 * len(found)
     assert np.median([result.window_start_ps for result in found]) > 2
-    assert coverage([result.diffusivity_A2_per_ps for result in found], truth) >= 22
-    assert coverage([result.collective_diffusivity_A2_per_ps for result in found], truth) >= 22
+    for name in ("diffusivity_A2_per_ps", "collective_diffusivity_A2_per_ps"):
+        assert held(found, name, truth) >= 0.9 * len(found)
+
+
+def test_settings_of_earlier_releases_still_load():
+    earlier = {"exponent_tolerance": 0.1, "minimum_displacement_A": 3.0, "bootstrap_samples": 500, "seed": 7}
+    assert TransportSettings.model_validate(earlier).minimum_displacement_A == 3.0
+    for name in ("bootstrap_samples", "seed"):
+        assert "without effect" in (TransportSettings.model_fields[name].description or "")
 
 
 def test_a_harmonic_crystal_does_not_diffuse_and_is_flagged():
@@ -212,28 +222,6 @@ def test_every_field_with_a_unit_in_its_name_has_it_in_the_table():
         name for name in ConductivityResult.model_fields if name.endswith(("_K", "_ps", "_fs", "_A", "_A3", "_cm"))
     }
     assert named <= set(UNITS)
-
-
-def test_the_weights_of_the_slope_are_unbiased_and_know_their_variance():
-    frames, lags = 300, spread_lags(30)
-    weights, variance = slope_weights(frames, lags, 60.0)
-    assert weights @ (0.7 * lags + 5.0) == pytest.approx(0.7)
-    paths = np.cumsum(np.random.default_rng(0).normal(size=(frames, 4000, 3)), axis=0)
-    slopes = np.tensordot(weights, mean_squared_displacements(paths, lags), axes=1)
-    assert np.var(slopes) == pytest.approx(variance, rel=0.06)
-
-
-def test_a_cage_between_flight_and_diffusion_is_not_the_window():
-    lags = spread_lags(50_000)
-    # Ballistic, bound, then diffusive: the exponent passes through 1 twice.
-    curve = 0.5 * (1 - np.exp(-((lags / 5.0) ** 2))) + 0.001 * lags
-    window = find_window(lags, curve, 100_000, 60.0, TransportSettings())
-    assert window.diffusive
-    chosen = window.chosen(lags)
-    weights, _ = slope_weights(100_000, lags[chosen], 60.0)
-    assert weights @ curve[chosen] == pytest.approx(0.001, rel=0.01)
-    bound = find_window(lags, 0.5 * (1 - np.exp(-((lags / 5.0) ** 2))), 100_000, 60.0, TransportSettings())
-    assert not bound.diffusive
 
 
 @pytest.mark.skipif(importlib.util.find_spec("kinisi") is None, reason="kinisi is not installed")
