@@ -1,10 +1,10 @@
 """Activation energies: ln D = ln D₀ - E_a/(k_B T), and diffusivity and conductivity at another temperature.
 
 Weighted least squares of ln D, whose variance is (σ_D/D)²; the intervals are those of a parametric bootstrap, which
-draws every ln D anew from its own uncertainty. That uncertainty is itself taken from few blocks, and the part of it that
-comes from the unknown crossover (back-hops) is alike at all temperatures and largest at the lowest: intervals are those
-of Student's t with `_FREEDOM` degrees of freedom, by which they hold what they say (the benchmark of coverage has
-activation energies and 300 K among its rows). Where the points scatter about the line by more than their errors
+draws every ln D anew from its own uncertainty. That is itself taken from few blocks, and the part of it that comes from
+the unknown crossover (back-hops) is alike at all temperatures and largest at the lowest: intervals are those of
+Student's t with `_FREEDOM` degrees of freedom (the benchmark of coverage has activation energies and 300 K among its
+rows). Where the points scatter about the line by more than their errors
 say, all errors are widened by the square root of the reduced χ² (Birge's ratio, Phys. Rev. 1932, 40, 207,
 10.1103/PhysRev.40.207); where no errors are given, the scatter is all there is, and Student's t takes the place of
 the normal distribution.
