@@ -34,6 +34,7 @@ HOP_A = 3.0
 INTERVAL_FS = 1000.0
 LARGEST_BIAS = 0.3
 NORMAL_WIDTH = 3.92
+EXACT = 1e-3  # where ions never hop in the same frame, the Haven ratio of single frames has no scatter
 Random = np.random.Generator
 
 
@@ -219,7 +220,6 @@ ROOM_K = 300.0
 ARRHENIUS: dict[str, tuple[float, dict[str, float]]] = {
     "E_a: rattling": (0.0, {"size_A": 0.25}),
     "E_a: back-hops 1/7": (1 / 7, {"size_A": 0.25}),
-    "E_a: back-hops 1/2": (1 / 2, {"size_A": 0.25}),
 }
 CARRIER = Carrier("Li", 800.0)
 
@@ -267,7 +267,8 @@ def best_ratio_scatter(tracer: np.ndarray, collective: np.ndarray, diffusivity: 
         return np.nan
     ratios = tracer[:, fair] / collective[:, fair]
     low, high = np.quantile(ratios, norm.cdf([-1.0, 1.0]), axis=0)
-    return float((high - low).min() / 2)
+    scatter = float((high - low).min() / 2)
+    return scatter if scatter > EXACT * haven else np.nan
 
 
 @dataclass(frozen=True)

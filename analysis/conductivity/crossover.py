@@ -59,7 +59,7 @@ _JITTER = 1e-12
 _COUPLINGS = ((1.0, 0.0, 0.5), (0.5, 0.5, 0.44))
 _OWN_SHARE = 0.06
 _OWN_AMPLITUDES = (0.3, 1.0, 3.0)
-_MOST_JOINT, _MOST_OWN = 40, 6
+_MOST_JOINT, _MOST_OWN = 20, 3
 _NEGLIGIBLE = 3e-3
 _GRID = np.linspace(-8.0, 8.0, 161)
 

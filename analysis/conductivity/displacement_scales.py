@@ -103,8 +103,18 @@ class SquaredDisplacements:
         """Mean over origins, shape [n_lags, 3] (Å²)."""
         return np.array([values.mean(axis=0) for values in self.by_origin_A2])
 
+    @cached_property
+    def _kept(self) -> dict[tuple[int, int], FloatArray]:
+        return {}
+
     def block_slopes(self, scale: int, blocks: int) -> FloatArray:
         """Return the slope of a scale in equal blocks of origins, shape [n_blocks, 3] (Å² per frame)."""
+        # Every axis and every check asks for them.
+        if (scale, blocks) not in self._kept:
+            self._kept[scale, blocks] = self._block_slopes(scale, blocks)
+        return self._kept[scale, blocks]
+
+    def _block_slopes(self, scale: int, blocks: int) -> FloatArray:
         upper = self.by_origin_A2[scale]
         if scale == 0:
             slopes = upper / self.lags[0]

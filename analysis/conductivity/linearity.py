@@ -147,9 +147,18 @@ def power_law(
     return max(found, key=lambda one: one.log_odds)
 
 
-def is_unfinished(asymptote: Asymptote, lags: Sequence[int], displacement_A2: float) -> bool:
-    """Return whether the slope still changes at long lags, or what grows is little beside what does not (a cage)."""
-    changes = abs(asymptote.deviation[_UNFINISHED_SCALE:][0]) > _UNFINISHED
+def is_unfinished(
+    asymptote: Asymptote, lags: Sequence[int], displacement_A2: float, variances: FloatArray | None = None
+) -> bool:
+    """Return whether the slope still changes at long lags, or what grows is little beside what does not (a cage).
+
+    Parameters
+    ----------
+    variances
+        Relative variance of the noise of each scale, shape [n_scales]: it alone is no change; None: there is none.
+    """
+    noise = 0.0 if variances is None else float(np.sqrt(variances[_UNFINISHED_SCALE:][0]))
+    changes = abs(asymptote.deviation[_UNFINISHED_SCALE:][0]) > _UNFINISHED + noise
     return bool(changes or asymptote.mean * lags[-1] < _LEAST_GROWTH * displacement_A2)
 
 
@@ -166,7 +175,9 @@ def check_linearity(
     return LinearityCheck(
         law=law,
         anomalous=law.deviates(tolerance),
-        unfinished=is_unfinished(asymptote, displacements.lags, float(displacements.mean_A2[-1])),
+        unfinished=is_unfinished(
+            asymptote, displacements.lags, float(displacements.mean_A2[-1]), np.diag(displacements.brownian)
+        ),
         changes=changes,
         later_over_earlier=later,
         scattered=_scattered(displacements),

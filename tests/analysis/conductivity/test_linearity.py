@@ -101,5 +101,5 @@ def test_replicas_that_differ_are_seen():
 
 
 def test_steady_hops_pass():
-    passed = [check_of([walk(seed, np.full(FRAMES, 0.03)) for seed in (2 * n, 2 * n + 1)]) for n in range(10)]
-    assert sum(one.steady and one.linear for one in passed) >= 9
+    passed = [check_of([walk(seed, np.full(FRAMES, 0.03)) for seed in (2 * n, 2 * n + 1)]) for n in range(20)]
+    assert sum(one.steady and one.linear for one in passed) >= 18
