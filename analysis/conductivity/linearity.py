@@ -200,7 +200,7 @@ def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
     count = values.shape[1]
     earlier, later = values[:, : count // 2].mean(), values[:, count - count // 2 :].mean()
     ratio = float(later / earlier) if earlier > 0 else np.inf
-    # Counts of few hops are skewed, their roots hardly (Bartlett, J. R. Stat. Soc. Suppl. 1936, 3, 68, 10.2307/2983678).
+    # Counts of few hops are skewed, their roots hardly (Bartlett, J. R. Stat. Soc. 1936, S3, 68, 10.2307/2983678).
     roots = np.sqrt(np.maximum(values, 0.0))
     # Replicas differ for other reasons: only what changes within each counts.
     within = roots - roots.mean(axis=1, keepdims=True)
