@@ -194,9 +194,11 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
 
     every, (fast, slow) = np.arange(_TIMES), np.triu_indices(_TIMES, 2)
     falls = 1.0 - _RISING_SHARE
-    for amplitudes, share in ((_AMPLITUDES, falls), (_RISING, _RISING_SHARE)):
+    of_one: tuple[tuple[Sequence[float], float], ...] = ((_AMPLITUDES, falls), (_RISING, _RISING_SHARE))
+    of_slow: tuple[tuple[Sequence[float], float], ...] = ((_SLOW_AMPLITUDES, falls), (_SLOW_RISING, _RISING_SHARE))
+    for amplitudes, share in of_one:
         add(amplitudes, every, 0.0 * free, share * _ONE * rarer / _TIMES)
-    for amplitudes, share in ((_SLOW_AMPLITUDES, falls), (_SLOW_RISING, _RISING_SHARE)):
+    for amplitudes, share in of_slow:
         weight = share * _TWO * rarer[slow] / len(slow) / len(_FAST_AMPLITUDES)
         for amplitude in _FAST_AMPLITUDES:
             add(amplitudes, slow, amplitude * free[fast], weight)
@@ -345,7 +347,9 @@ def _coupled(models: CrossoverModels, free: CrossoverModels) -> CrossoverModels:
     """Return the models of the deviations of two curves of the same ions, [n_models, 2 n_scales]."""
     means, factors, shares = [], [], []
 
-    def add(of: CrossoverModels, part: float, spread: float, own: FloatArray, own_factors: FloatArray, share: float):
+    def add(
+        of: CrossoverModels, part: float, spread: float, own: FloatArray, own_factors: FloatArray, share: float
+    ) -> None:
         none = np.zeros_like(of.factors)
         own_factors = np.broadcast_to(own_factors, of.factors.shape)
         beside = np.concatenate([part * of.factors, spread * of.factors, spread * of.means[:, :, None], own_factors], 2)
