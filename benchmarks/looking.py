@@ -21,10 +21,11 @@ from ase import Atoms
 from ase.build import bulk
 
 from ionloop.core.states import State
+from ionloop.core.structures import structure_hash
 from ionloop.labelling.registry import read_settings
 from ionloop.labelling.settings import settings_hash
 from ionloop.store.connection import Store, open_store
-from ionloop.store.identifiers import configuration_hash, identifier
+from ionloop.store.identifiers import identifier
 from ionloop.store.queries.rows import engine_hash
 from ionloop.store.records import CampaignRecord, ConfigurationRecord, LabelRecord, Origin, Structure
 from ionloop.workflows.campaign.settings import Campaign
@@ -74,7 +75,7 @@ def fill(store: Store, labels: int, jobs: int) -> None:
 
 
 def add_label(store: Store, atoms: Atoms, engine: str, index: int) -> None:
-    content, generation = configuration_hash(atoms), index // PER_GENERATION
+    content, generation = structure_hash(atoms), index // PER_GENERATION
     configuration = ConfigurationRecord(
         id=identifier("config", NAME, content),
         campaign=NAME,
