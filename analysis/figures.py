@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from ase.data import chemical_symbols
 from numpy.typing import ArrayLike, NDArray
+
+from ..core.looks import Look
+from .looks import model_look as model_look
+from .looks import model_name as model_name
+from .looks import model_place as model_place
 
 FloatArray = NDArray[np.float64]
 
-MODEL_COLOURS: Mapping[str, str] = {"gap": "#d55e00", "es-gap": "#0072b2", "reference": "#3d444b"}
-MODEL_SYMBOLS: Mapping[str, str] = {"gap": "square", "es-gap": "circle", "reference": "diamond"}
-MODEL_NAMES: Mapping[str, str] = {"gap": "GAP", "es-gap": "ES-GAP", "reference": "reference"}
 STATE_COLOURS: Mapping[str, str] = {
     "finished": "#009e73",
     "unconverged": "#e69f00",
@@ -46,8 +49,12 @@ DARK_COLOURS: Mapping[str, str] = {
     "#7a828a": "#9aa3ac",
     "#3d444b": "#d5dade",
     "#b4bac0": "#59616a",
+    "#7f5539": "#bd8b68",
+    "#6a4c93": "#a98bd0",
 }
 """What a colour becomes on a dark page, where it would be too dim."""
+_DARKEST = 0.30
+"""Relative luminance below which a colour is too dim for a dark page."""
 
 MAX_PARITY_POINTS = 3000
 MIN_BINS, MAX_BINS = 8, 60
@@ -69,26 +76,18 @@ COMPARED_COLOURS = (
     "#7a828a",
 )
 """Of results that are compared, in their order: as many as can be told apart."""
+WITH_BASELINE_COLOUR, WITHOUT_BASELINE_COLOUR = COMPARED_COLOURS[:2]
 _HIGHEST_LEGEND_PX = 800
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a series is told from the others of a figure: its name in the legend, its colour and its symbol."""
-
-    name: str
-    colour: str
-    symbol: str
-
-
-@dataclass(frozen=True)
 class ErrorSeries:
-    """Errors of one kind of model, generation by generation.
+    """Errors of one model, generation by generation.
 
     Attributes
     ----------
     model_kind
-        The kind: gap, es-gap.
+        The model's name.
     subset
         What the configurations were to the model: ``new`` or ``training``.
     generations, errors
@@ -104,30 +103,21 @@ class ErrorSeries:
     look: Look | None = None
 
 
-def model_name(kind: str) -> str:
-    """Return what a model of that kind is called in text."""
-    return MODEL_NAMES.get(kind, kind)
-
-
-def model_place(kind: str) -> tuple[int, str]:
-    """Return a kind of model's place among others; what has none comes last, by name."""
-    known = tuple(MODEL_NAMES)
-    return known.index(kind) if kind in known else len(known), kind
-
-
-def model_colour(kind: str) -> str:
-    """Return the colour of a kind of model, the same in all figures."""
-    return MODEL_COLOURS.get(kind, NEUTRAL_COLOUR)
-
-
-def model_look(kind: str) -> Look:
-    """Return the look of a kind of model, the same in all figures."""
-    return Look(model_name(kind), model_colour(kind), MODEL_SYMBOLS.get(kind, "diamond"))
+def dark_colour(colour: str) -> str:
+    """Return what a colour (#rrggbb) becomes on a dark page: of kinds that others bring, a lighter one if it is dim."""
+    if colour in DARK_COLOURS:
+        return DARK_COLOURS[colour]
+    parts = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255.0
+    luminance = float(parts**2.2 @ (0.2126, 0.7152, 0.0722))
+    if luminance >= _DARKEST:
+        return colour
+    lighter = 1.0 - (1.0 - parts) * (1.0 - _DARKEST) / (1.0 - luminance)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in lighter)
 
 
 def compared_look(name: str, kind: str, place: int) -> Look:
     """Return the look of one of several series that are compared: a colour by its place, the symbol of its model."""
-    return Look(plain_name(name), COMPARED_COLOURS[place % len(COMPARED_COLOURS)], MODEL_SYMBOLS.get(kind, "diamond"))
+    return Look(plain_name(name), COMPARED_COLOURS[place % len(COMPARED_COLOURS)], model_look(kind).symbol)
 
 
 def plain_name(name: str) -> str:
@@ -145,7 +135,7 @@ def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> g
             x=list(one.generations),
             y=list(one.errors),
             mode="lines+markers",
-            name=f"{look.name}, {'new' if new else 'training'}",
+            name=f"{look.label}, {'new' if new else 'training'}",
             line={"color": look.colour, "width": 2.5 if new else 1.5, "dash": "solid" if new else "dash"},
             marker={
                 "color": look.colour,
@@ -183,7 +173,7 @@ def element_errors(
         figure.add_bar(
             x=elements,
             y=[by_element.get(element) for element in elements],
-            name=look.name,
+            name=look.label,
             marker={"color": look.colour},
             hovertemplate=f"%{{x}}<br>%{{y:.4g}} {unit}",
         )
@@ -221,12 +211,13 @@ def parity(reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, qua
         figure.update_yaxes(range=[low, high])
     for index, name in enumerate(np.unique(names)):
         here = chosen[names[chosen] == name]
-        colour = MODEL_COLOURS.get(str(name), ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)])
+        look = model_look(str(name))
+        colour = ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)] if name in chemical_symbols else look.colour
         figure.add_scatter(
             x=x[here].tolist(),
             y=y[here].tolist(),
             mode="markers",
-            name=model_name(str(name)),
+            name=look.label,
             marker={"color": colour, "size": 5, "opacity": 0.55},
             hovertemplate=f"reference %{{x:.4g}}<br>model %{{y:.4g}} {unit}",
         )

@@ -166,7 +166,8 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
             "fits",
             f"{cost.maximum_fits} at most; the first about {size_text(first.memory_bytes)}, "
             f"{rough_duration(first.time_s)} on one core; the last about {size_text(last.memory_bytes)}, "
-            f"{rough_duration(last.time_s)}",
+            f"{rough_duration(last.time_s)}"
+            + (f"; of {', '.join(cost.unknown_fits)} it is not known" if cost.unknown_fits else ""),
         ),
         (
             "dynamics",

@@ -23,7 +23,11 @@ def export(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="gap, es-gap or a model's identifier. Default: es-gap if there is one."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name (gap, es-gap, ...) or identifier of a model. Default: es-gap, or the highest rank.",
+        ),
     ] = None,
     store: StoreOption = None,
     root: RootOption = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,32 +17,23 @@ if TYPE_CHECKING:
 
     from ..analysis.errors.statistics import ErrorStatistics, ModelErrors
     from ..fitting.data_sets import DataSet
+    from ..fitting.kinds.base import ModelKind
     from ..fitting.reading import LabelRequest
-    from ..fitting.settings import BaselineSettings, GapSettings
-
-
-class FitBackend(StrEnum):
-    """What fits."""
-
-    NATIVE = "native"
-    GAP_FIT = "gap_fit"
-
-
-class EvaluateBackend(StrEnum):
-    """What evaluates."""
-
-    NATIVE = "native"
-    QUIPPY = "quippy"
-
-
-class Kind(StrEnum):
-    """Kinds of models."""
-
-    GAP = "gap"
-    ES_GAP = "es-gap"
+    from ..fitting.settings import BaselineSettings, FrozenSettings
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--kind", "-k", help="Kind of model that is installed (gap, es-gap, ...), or a model in the file of settings."
+    ),
+]
+DEFAULT_KIND = "gap"
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with the sections gap, baseline and models of a campaign file, those that matter."),
+]
 MixOption = Annotated[
     str | None,
     typer.Option(
@@ -66,13 +57,11 @@ def register(app: typer.Typer) -> None:
 def fit(
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model; must not hold anything else.")],
-    kind: Annotated[Kind, typer.Option(help="Short-range GAP, or GAP on the electrostatic baseline.")] = Kind.GAP,
-    settings: Annotated[
-        Path | None, typer.Option(help="YAML file with the sections gap and baseline of a campaign file.")
-    ] = None,
+    kind: KindOption = DEFAULT_KIND,
+    settings: SettingsOption = None,
     backend: Annotated[
-        FitBackend, typer.Option(help="ionloop's own fitter, or QUIP's gap_fit: the same model.")
-    ] = FitBackend.NATIVE,
+        str | None, typer.Option(help="What fits, of a GAP ionloop's own fitter (native) or QUIP's (gap_fit).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of sparse points.")] = 1,
     mix: MixOption = None,
     *,
@@ -84,9 +73,11 @@ def fit(
 
     data_set = with_isolated_energies(read_file(data, reading))
     check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
-    gap, baseline = _hyperparameters(settings, data_set, kind, seed)
-    typer.echo(f"Fitting {kind.value} to {len(data_set)} configurations ...", err=True)
-    manifest = fit_model(kind.value, data_set, gap, baseline, out.resolve(), seed=seed, backend=backend.value)
+    model = chosen_model(settings, data_set, kind, seed)
+    typer.echo(f"Fitting {kind} to {len(data_set)} configurations ...", err=True)
+    manifest = fit_model(
+        model.kind.name, data_set, model.settings, model.baseline, out.resolve(), seed=seed, backend=backend
+    )
     typer.echo(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
@@ -98,8 +89,8 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a model, or the XML file of any GAP made by gap_fit.")],
     data: DataArgument,
     backend: Annotated[
-        EvaluateBackend, typer.Option(help="ionloop's own evaluator, or QUIP: the same numbers.")
-    ] = EvaluateBackend.NATIVE,
+        str | None, typer.Option(help="What evaluates, of a GAP ionloop's own evaluator (native) or QUIP's (quippy).")
+    ] = None,
     parity: Annotated[
         Path | None,
         typer.Option(help="Write references and predictions side by side to this file of NumPy arrays (.npz)."),
@@ -114,7 +105,7 @@ def evaluate(
     from ..tasks.predictions import write_parity
 
     data_set = read_file(data, reading)
-    calculator = load_model(model, backend=backend.value)
+    calculator = load_model(model, backend=backend)
     compared = parity_data(calculator, data_set.configurations)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
     isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
@@ -148,24 +139,49 @@ def with_isolated_energies(data_set: DataSet) -> DataSet:
     return completed
 
 
-def _hyperparameters(
-    path: Path | None, data_set: DataSet, kind: Kind, seed: int
-) -> tuple[GapSettings, BaselineSettings | None]:
+@dataclass(frozen=True)
+class ChosenModel:
+    """What is fitted: a kind with its settings and, where it needs one, the baseline under it."""
+
+    kind: ModelKind
+    settings: FrozenSettings
+    baseline: BaselineSettings | None
+
+
+def chosen_model(path: Path | None, data_set: DataSet, name: str, seed: int, *, matched: bool = True) -> ChosenModel:
+    """Return the model that ``--kind`` names, with the settings of a file, and say what charges were fitted.
+
+    Parameters
+    ----------
+    path
+        Of the file of settings; None: defaults.
+    name
+        A kind, or a model of the file.
+    matched
+        Whether all that the settings name must be in the data.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind, or the settings cannot be used.
+    """
     from ..workflows.campaign.charges import baseline_of_data
+    from ..workflows.campaign.models import model_called
     from ..workflows.campaign.settings import Campaign
     from ..workflows.campaign.settings_match import check_settings_match
     from ..workflows.submission.campaign_file import read_hyperparameters
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
-    if path is not None:
+    kind, settings = model_called(campaign, name)
+    if path is not None and matched:
         check_settings_match(path, campaign, data_set)
-    if kind is Kind.GAP:
-        return campaign.gap, None
-    baseline, charges = baseline_of_data(campaign, data_set, seed)
+    if not kind.needs_baseline:
+        return ChosenModel(kind, settings, None)
+    baseline, charges = baseline_of_data(campaign, data_set, seed, (kind, settings))
     if charges is not None:
         found = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in charges.items())
         typer.echo(f"Charges of the lowest leave-out error: {found} e", err=True)
-    return campaign.gap, baseline
+    return ChosenModel(kind, settings, baseline)
 
 
 def _print_errors(

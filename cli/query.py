@@ -56,7 +56,8 @@ def query(
         int | None, typer.Option("--generation", "-g", min=0, help="Only of this generation.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Only of this kind of model (gap, es-gap) or model.")
+        str | None,
+        typer.Option("--model", "-m", help="Only of models of this name (gap, ...) or this one."),
     ] = None,
     state: Annotated[str | None, typer.Option("--state", "-s", help="Only in this state.")] = None,
     columns: Annotated[

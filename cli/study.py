@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from .console.label_options import with_label_options
 from .console.options import JsonOption, RootOption, StoreOption, existing_store
+from .potentials import DEFAULT_KIND, KindOption, SettingsOption, chosen_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +28,11 @@ app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, a
 _SETS = ("first", "second")
 
 
-class Kind(StrEnum):
-    """Kinds of models."""
-
-    GAP = "gap"
-    ES_GAP = "es-gap"
-
-
 @dataclass(frozen=True)
 class _ModelChoice:
     """How models are fitted: kind, file of hyperparameters, part that is held out, seed; what for."""
 
-    kind: Kind
+    kind: str
     settings: Path | None
     held_out: float
     seed: int
@@ -48,10 +41,6 @@ class _ModelChoice:
 
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of models, trajectories, tables and the page.")]
-SettingsOption = Annotated[
-    Path | None, typer.Option(help="YAML file with the sections gap and baseline of a campaign file.")
-]
-KindOption = Annotated[Kind, typer.Option(help="Kind of model.")]
 HeldOutOption = Annotated[
     float, typer.Option(min=0.01, max=0.9, help="Part of every composition that no model is fitted to.")
 ]
@@ -85,7 +74,7 @@ def data_size(
     data: Annotated[Path | None, typer.Argument(help="Labelled configurations, an extended-XYZ file.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Take the labels of a campaign; the report shows it.")] = None,
     smallest: Annotated[int, typer.Option(min=1, help="Smallest training set (configurations).")] = 4,
-    kind: KindOption = Kind.GAP,
+    kind: KindOption = DEFAULT_KIND,
     settings: SettingsOption = None,
     held_out: HeldOutOption = 0.2,
     seed: SeedOption = 1,
@@ -144,7 +133,7 @@ def reference_quality(
         ),
     ] = None,
     names: Annotated[str, typer.Option(help="What the two settings are called (comma between).")] = "first,second",
-    kind: KindOption = Kind.GAP,
+    kind: KindOption = DEFAULT_KIND,
     settings: SettingsOption = None,
     held_out: HeldOutOption = 0.2,
     seed: SeedOption = 1,
@@ -287,23 +276,15 @@ def _plan(
     out: Path, data_set: DataSet, choice: _ModelChoice, run: TransportRun | None, start: Path | None
 ) -> StudyPlan:
     from ..sampling.structures.crystals import load_structure
-    from ..workflows.campaign.charges import baseline_of_data
-    from ..workflows.campaign.settings import Campaign
-    from ..workflows.campaign.settings_match import check_settings_match
     from ..workflows.studies.runs import StudyPlan
-    from ..workflows.submission.campaign_file import read_hyperparameters
 
-    path = choice.settings
-    campaign = Campaign(name="study", structure="none") if path is None else read_hyperparameters(path)
-    if path is not None and choice.from_file:
-        check_settings_match(path, campaign, data_set)
     # Charges are the same for all models of a study: only what it varies may tell them apart.
-    baseline = baseline_of_data(campaign, data_set, choice.seed)[0] if choice.kind is Kind.ES_GAP else None
+    model = chosen_model(choice.settings, data_set, choice.kind, choice.seed, matched=choice.from_file)
     return StudyPlan(
         folder=out.resolve(),
-        kind=choice.kind.value,
-        gap=campaign.gap,
-        baseline=baseline,
+        kind=model.kind.name,
+        settings=model.settings,
+        baseline=model.baseline,
         held_out_fraction=choice.held_out,
         seed=choice.seed,
         transport=run,

@@ -204,16 +204,25 @@ class SettingsOf:
         Field of the settings that holds the kind's name.
     default
         The kind of a document that names none; empty where it must name one.
+    settings_type
+        Returns the type of a kind's settings, where it is not ``settings_type`` itself.
     """
 
-    def __init__(self, registry: Callable[[], Registry[Any]], key: str, default: str = "") -> None:
+    def __init__(
+        self,
+        registry: Callable[[], Registry[Any]],
+        key: str,
+        default: str = "",
+        settings_type: Callable[[Any], type[BaseModel]] = lambda kind: kind.settings_type,
+    ) -> None:
         self._registry = registry
         self._key = key
         self._default = default
+        self._settings_type = settings_type
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         registry = self._registry()
-        choices = {kind.name: handler.generate_schema(kind.settings_type) for kind in registry.kinds}
+        choices = {kind.name: handler.generate_schema(self._settings_type(kind)) for kind in registry.kinds}
         discriminator = self._kind_of if self._default else self._key
         return core_schema.tagged_union_schema(choices, discriminator=discriminator)
 
@@ -222,6 +231,22 @@ class SettingsOf:
         if isinstance(value, Mapping):
             return value.get(self._key, self._default)
         return getattr(value, self._key, self._default)
+
+
+class NameOf:
+    """Pydantic's choice of the names of all kinds of a registry: ``Annotated[str, NameOf(lambda: MODELS)]``.
+
+    Parameters
+    ----------
+    registry
+        Returns the registry; asked when the schema is built.
+    """
+
+    def __init__(self, registry: Callable[[], Registry[Any]]) -> None:
+        self._registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(self._registry().names))
 
 
 def broken_plug_ins(registries: Iterable[Registry[Any]]) -> tuple[BrokenPlugIn, ...]:

@@ -33,5 +33,7 @@ class Look:
 def spare_look(name: str, label: str = "") -> Look:
     """Return a look for a kind that brings none: the same for the same name, in every process."""
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-    colour, symbol = SPARE_COLOURS[number % len(SPARE_COLOURS)], SPARE_SYMBOLS[number % len(SPARE_SYMBOLS)]
+    # By one remainder colour and symbol would go together, and names that share one could not be told apart.
+    number, place = divmod(number, len(SPARE_COLOURS))
+    colour, symbol = SPARE_COLOURS[place], SPARE_SYMBOLS[number % len(SPARE_SYMBOLS)]
     return Look(label or name, colour, symbol)

@@ -19,7 +19,7 @@ from .native.gap_xml import read_gap_xml
 from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit
 from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
 from .native.sparse_fit.sparse_points import SparsePoints
-from .settings import EvaluateBackend, GapSettings
+from .settings import GapSettings
 
 _DEFAULT_MEMORY_MB = 4000.0
 _SHARE_OF_AVAILABLE_MEMORY = 0.5
@@ -83,14 +83,14 @@ def native_resources(limits: FitLimits) -> FitResources:
     return FitResources(limits.threads, memory_MB, limits.cache_folder)
 
 
-def gap_calculator(path: Path, elements: Sequence[str], backend: EvaluateBackend) -> Calculator:
+def gap_calculator(path: Path, elements: Sequence[str], backend: str) -> Calculator:
     """Return a GAP as an ASE calculator; ``elements`` are those that it was fitted for."""
     if backend == "native":
         return NativeGapCalculator(path)
     return GapCalculator(path, elements)
 
 
-def foreign_calculator(path: Path, backend: EvaluateBackend) -> Calculator:
+def foreign_calculator(path: Path, backend: str) -> Calculator:
     """Return the GAP in an XML file as an ASE calculator, with the elements that the file names.
 
     Raises

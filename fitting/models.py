@@ -1,11 +1,8 @@
 """Fitted potentials as folders: fit, write, verify, load.
 
-A model folder holds everything that its potential needs and came from: ``gap.xml`` with its sparse points,
-the training set, what gap_fit was given, its log, and ``model.json`` with hyperparameters, baseline, hashes
-and checksums. Paths inside are relative: the folder can be moved.
-
-ES-GAP (Staacke et al., ACS Appl. Energy Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363) is a GAP fitted to
-reference minus electrostatic baseline, plus that baseline. Energies of isolated atoms stay with the GAP.
+A model folder holds everything that its potential needs and came from: the files of its kind (of a GAP ``gap.xml``
+with its sparse points, what gap_fit was given, its log), the training set, and ``model.json`` with hyperparameters,
+baseline, hashes and checksums. Paths inside are relative: the folder can be moved.
 """
 
 from __future__ import annotations
@@ -17,33 +14,30 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from ase.calculators.calculator import Calculator
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from ..core.errors import InputError, IonloopError
 from ..core.files import flush, flush_folder, sha256_of, write_whole
+from ..core.kinds import OWN_PACKAGE, UnknownKind
 from ..core.processes import has_ended, process_name
-from .backends import fit_natively, foreign_calculator, gap_calculator
-from .calculators import EsGapCalculator
-from .cores import subtract_baseline
+from .backends import foreign_calculator
 from .data_sets import DataSet, write_extxyz
-from .electrostatics.baseline import SlaterEwald
-from .gap_fit import POTENTIAL_FILE, FitLimits, GapFitRun, expected_counts, fit_gap
-from .model_kinds import ModelKind
+from .gap_fit import FitLimits, expected_counts
+from .kinds.base import NATIVE, FitReport, FitRequest, ModelKind
+from .kinds.gap import GAP
+from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
-from .preflight import check_data, check_fit
-from .settings import BaselineSettings, EvaluateBackend, FitBackend, FrozenSettings, GapSettings
+from .settings import BaselineSettings, FrozenSettings
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"
 SCHEMA_VERSION: Final = 1
-DEFAULT_FIT_BACKEND: Final[FitBackend] = "native"
-DEFAULT_EVALUATE_BACKEND: Final[EvaluateBackend] = "native"
 _TEMPORARY_SUFFIXES = (".partial", ".damaged")
 _PACKAGES = ("ionloop", "quippy-ase", "ase", "numpy")
 
@@ -56,9 +50,9 @@ class ModelManifest(FrozenSettings):
     """What a model folder says about itself (``model.json``)."""
 
     schema_version: int = Field(SCHEMA_VERSION, description="Version of this file's layout (count)")
-    kind: ModelKind = Field(description="Kind of potential (name)")
-    settings: GapSettings = Field(description="Hyperparameters (units in their names)")
-    baseline: BaselineSettings | None = Field(description="Electrostatic baseline; null for GAP (e, 1/Å)")
+    kind: str = Field(description="Kind of potential (name)")
+    settings: SerializeAsAny[FrozenSettings] = Field(description="Hyperparameters (units in their names)")
+    baseline: BaselineSettings | None = Field(description="Electrostatic baseline; null without one (e, 1/Å)")
     elements: tuple[str, ...] = Field(description="Elements that the model knows (symbols)")
     isolated_atom_energies_eV: dict[str, float] = Field(description="Energies of the isolated atoms (eV)")
     training_set_hash: str = Field(description="Content hash of the training set (SHA-256)")
@@ -69,8 +63,8 @@ class ModelManifest(FrozenSettings):
     target_forces: int = Field(description="Force components that the fit used (count)")
     target_virials: int = Field(description="Virial components that the fit used (count)")
     wall_time_s: float = Field(description="Wall time of the fit (s)")
-    backend: FitBackend = Field("gap_fit", description="What fitted the model (name)")
-    command: tuple[str, ...] = Field(description="gap_fit's command line (words); none for the native backend")
+    backend: str = Field("gap_fit", description="What fitted the model (name)")
+    command: tuple[str, ...] = Field(description="Command line of the program that fitted (words); none for our own")
     earlier_model: str | None = Field(
         None, description="Inputs' hash of the model whose sparse points were kept (SHA-256); null if none were"
     )
@@ -83,21 +77,19 @@ class ModelManifest(FrozenSettings):
     versions: dict[str, str] = Field(description="Versions of the packages that took part (names)")
     files: dict[str, str] = Field(description="Checksum of every file in the folder (SHA-256)")
 
-
-def baseline_calculator(baseline: BaselineSettings) -> Calculator:
-    """Return the electrostatic baseline as an ASE calculator."""
-    return SlaterEwald(
-        charges=dict(baseline.charges), exponents=dict(baseline.exponents) or None, accuracy=baseline.accuracy
-    )
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _of_their_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        return settings_of_kind(info.data.get("kind"), value)
 
 
 def compute_inputs_hash(
-    kind: ModelKind,
+    kind: str,
     data_set: DataSet,
-    settings: GapSettings,
+    settings: FrozenSettings,
     baseline: BaselineSettings | None,
     seed: int,
-    backend: FitBackend = DEFAULT_FIT_BACKEND,
+    backend: str = NATIVE,
     earlier_model: str | None = None,
 ) -> str:
     """Return a hash (SHA-256) of all that determines a model; dictionaries count without their order.
@@ -118,23 +110,23 @@ def compute_inputs_hash(
 
 
 def fit_model(
-    kind: ModelKind,
+    kind: str,
     data_set: DataSet,
-    settings: GapSettings,
+    settings: FrozenSettings,
     baseline: BaselineSettings | None,
     folder: Path,
     *,
     seed: int = 0,
     limits: FitLimits | None = None,
-    backend: FitBackend = DEFAULT_FIT_BACKEND,
+    backend: str | None = None,
     earlier_model: Path | None = None,
 ) -> ModelManifest:
     """Fit a potential and write it to ``folder``; a whole folder of the same inputs is returned at once.
 
     The folder is written beside its place under a temporary name, flushed to the disk and renamed: it is
-    there whole or not at all. A damaged model is fitted again. ``baseline`` is used for "es-gap" only.
-    ``earlier_model``, for the native backend, is the folder of a model whose sparse points are kept: rows that
-    were computed for it are found in ``limits.cache_folder`` again.
+    there whole or not at all. A damaged model is fitted again. ``baseline`` is used by kinds that need one only.
+    ``backend`` is one of the kind's, None its first. ``earlier_model``, for kinds that grow, is the folder of a model
+    whose sparse points are kept: rows that were computed for it are found in ``limits.cache_folder`` again.
 
     Raises
     ------
@@ -148,95 +140,98 @@ def fit_model(
         If the folder cannot be written.
     """
     folder = Path(folder).absolute()
-    inputs = _checked_inputs(kind, data_set, settings, baseline, seed, backend, earlier_model)
-    existing = _existing_model(folder, inputs.inputs_hash)
+    model, request = _checked_request(
+        kind,
+        FitRequest(data_set, settings, baseline, seed, backend or "", limits or FitLimits(), folder, earlier_model),
+    )
+    inputs_hash = compute_inputs_hash(
+        kind, data_set, settings, request.baseline, seed, request.backend, _inputs_hash_of(earlier_model)
+    )
+    existing = _existing_model(folder, inputs_hash, model.potential_file)
     if existing is not None:
         return existing
-    limits = limits or FitLimits()
-    _check_baseline_elements(data_set, inputs.baseline)
-    groups = _check_fit(data_set, settings, limits, backend)
+    _check_baseline_elements(data_set, request.baseline)
+    model.check(request)
     temporary = _temporary_folder(folder)
     try:
-        return _publish(temporary, folder, _write_model(temporary, inputs, limits, groups))
+        manifest = _write_model(model, replace(request, folder=temporary), inputs_hash)
+        return _publish(temporary, folder, manifest)
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _ModelInputs:
-    """All that determines a model, and where the earlier one is whose sparse points are kept."""
+def _checked_request(kind: str, request: FitRequest) -> tuple[ModelKind, FitRequest]:
+    """Return the kind, and the request with the kind's own fitter where none is named, and no needless baseline.
 
-    kind: ModelKind
-    data_set: DataSet
-    settings: GapSettings
-    baseline: BaselineSettings | None
-    seed: int
-    backend: FitBackend
-    earlier_model: Path | None
-    earlier_hash: str | None
-
-    @property
-    def inputs_hash(self) -> str:
-        return compute_inputs_hash(
-            self.kind, self.data_set, self.settings, self.baseline, self.seed, self.backend, self.earlier_hash
-        )
-
-
-def _checked_inputs(
-    kind: ModelKind,
-    data_set: DataSet,
-    settings: GapSettings,
-    baseline: BaselineSettings | None,
-    seed: int,
-    backend: FitBackend,
-    earlier_model: Path | None,
-) -> _ModelInputs:
-    if kind not in get_args(ModelKind):
-        raise InputError(f"unknown kind of model {kind!r}; allowed are {', '.join(get_args(ModelKind))}")
-    _check_backend(backend, earlier_model)
-    if kind == "es-gap" and baseline is None:
-        raise InputError("an es-gap needs a baseline: give the charges of its elements")
-    return _ModelInputs(
-        kind,
-        data_set,
-        settings,
-        baseline if kind == "es-gap" else None,
-        seed,
-        backend,
-        earlier_model,
-        None if earlier_model is None else read_manifest(earlier_model).inputs_hash,
-    )
+    Raises
+    ------
+    InputError
+        If the kind is unknown, or cannot be fitted so.
+    """
+    model = MODELS.get(kind)
+    backend = request.backend or model.fit_backends[0]
+    if backend not in model.fit_backends:
+        raise InputError(f"unknown backend {backend!r} for {kind}; allowed are {', '.join(model.fit_backends)}")
+    if not isinstance(request.settings, model.settings_type):
+        raise InputError(f"{kind} needs {model.settings_type.__name__}, not {type(request.settings).__name__}")
+    if request.earlier_model is not None and not model.grows(backend):
+        growing = [one for one in model.fit_backends if model.grows(one)]
+        if growing:
+            raise InputError(f"only the {growing[0]} backend keeps an earlier model's sparse points, not {backend}")
+        raise InputError(f"{kind} does not grow from an earlier model: it has no sparse points to keep")
+    if model.needs_baseline and request.baseline is None:
+        raise InputError(f"{kind} needs a baseline: give the charges of its elements")
+    baseline = request.baseline if model.needs_baseline else None
+    return model, replace(request, backend=backend, baseline=baseline)
 
 
-def _write_model(
-    temporary: Path, inputs: _ModelInputs, limits: FitLimits, groups: tuple[tuple[str, ...], ...]
-) -> ModelManifest:
+def _inputs_hash_of(folder: Path | None) -> str | None:
+    return None if folder is None else read_manifest(folder).inputs_hash
+
+
+def _write_model(kind: ModelKind, request: FitRequest, inputs_hash: str) -> ModelManifest:
     """Fit a model and write all of its files."""
-    write_extxyz(temporary / TRAINING_SET_FILE, inputs.data_set)
-    targets = inputs.data_set
-    if inputs.baseline is not None:
-        targets = subtract_baseline(targets, baseline_calculator(inputs.baseline))
-    if inputs.backend == "native":
-        entries = _native_entries(temporary, targets, inputs, limits)
-    else:
-        entries = _run_entries(fit_gap(temporary, targets, groups, inputs.settings, seed=inputs.seed, limits=limits))
+    data_set, folder = request.data_set, request.folder
+    write_extxyz(folder / TRAINING_SET_FILE, data_set)
+    start = time.monotonic()
+    report = kind.fit(request)
+    wall_time_s = time.monotonic() - start
+    if not (folder / kind.potential_file).is_file():
+        raise ModelError(f"the fit of {kind.name} wrote no {kind.potential_file}")
+    energies = data_set.isolated_atom_energies
     manifest = ModelManifest(
-        kind=inputs.kind,
-        settings=inputs.settings,
-        baseline=inputs.baseline,
-        inputs_hash=inputs.inputs_hash,
-        seed=inputs.seed,
-        backend=inputs.backend,
-        earlier_model=inputs.earlier_hash,
-        files=_checksums(temporary),
-        versions=_versions(),
-        **_data_entries(inputs.data_set),
-        **entries,
+        kind=kind.name,
+        settings=request.settings,
+        baseline=request.baseline,
+        elements=data_set.elements,
+        isolated_atom_energies_eV={element: energies[element] for element in data_set.elements},
+        training_set_hash=data_set.content_hash,
+        inputs_hash=inputs_hash,
+        seed=request.seed,
+        configurations=len(data_set),
+        wall_time_s=wall_time_s,
+        backend=request.backend,
+        earlier_model=_inputs_hash_of(request.earlier_model),
+        files=_checksums(folder),
+        versions=_versions(kind),
+        **_said_by_the_fit(report, data_set),
     )
-    write_whole(temporary / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    write_whole(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     return manifest
+
+
+def _said_by_the_fit(report: FitReport, data_set: DataSet) -> dict[str, Any]:
+    counts = report.counts or expected_counts(data_set)
+    return {
+        "target_energies": counts.energies,
+        "target_forces": counts.forces,
+        "target_virials": counts.virials,
+        "command": report.command,
+        "training_errors": report.training_errors,
+        "leave_out_errors": report.leave_out_errors,
+    }
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
@@ -246,6 +241,8 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
     ------
     ModelError
         If the folder, its manifest or a file is missing, damaged or of another version.
+    UnknownKind
+        If it is of a kind that is not installed here.
     """
     path = Path(folder) / MANIFEST_FILE
     try:
@@ -257,105 +254,62 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA_VERSION:
         raise ModelError(f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}")
-    if content.get("kind") not in get_args(ModelKind):
-        raise ModelError(
-            f"{path} is of the unknown kind {content.get('kind')!r}; known are {', '.join(get_args(ModelKind))}"
-        )
+    kind = _kind_in(path, content)
     try:
         manifest = ModelManifest.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise ModelError(f"{path} is damaged: {error}") from error
-    if manifest.kind == "es-gap" and manifest.baseline is None:
-        raise ModelError(f"{path} is damaged: an es-gap without baseline")
+    if kind.needs_baseline and manifest.baseline is None:
+        raise ModelError(f"{path} is damaged: {kind.name} without baseline")
     if verify:
         _verify_files(Path(folder), manifest.files)
     return manifest
 
 
-def load_model(path: Path, *, verify: bool = True, backend: EvaluateBackend | None = None) -> Calculator:
+def _kind_in(path: Path, content: dict[str, Any]) -> ModelKind:
+    name = content.get("kind")
+    try:
+        return MODELS.get(str(name))
+    except UnknownKind as error:
+        raise UnknownKind(f"{path}: {error}") from None
+
+
+def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -> Calculator:
     """Return a potential as an ASE calculator (energy, forces, stress).
 
     Parameters
     ----------
     path : a model folder, or the XML file of any GAP, whoever fitted it
     verify : compare the checksums of a folder first
-    backend : what evaluates the GAP, "native" or "quippy"; None takes the default
+    backend : what evaluates the model, one of the kind's evaluators ("native" or "quippy"); None takes the first
 
     Raises
     ------
     InputError
         If there is no such file, no such backend, or QUIP is asked for and not there.
+    UnknownKind
+        If a folder is of a kind that is not installed here.
     ModelError
         If a folder is not a whole model.
     IonloopError
         If a file is damaged, or the native backend does not have a feature of it; the message names it.
     """
     path = Path(path)
-    backend = DEFAULT_EVALUATE_BACKEND if backend is None else backend
-    if backend not in get_args(EvaluateBackend):
-        raise InputError(f"unknown backend {backend!r}; allowed are {', '.join(get_args(EvaluateBackend))}")
     if path.is_file() and path.name != MANIFEST_FILE:
-        return foreign_calculator(path, backend)
+        _check_evaluator(GAP, backend)
+        return foreign_calculator(path, backend or GAP.evaluators[0])
     folder = path.parent if path.name == MANIFEST_FILE else path
     manifest = read_manifest(folder, verify=verify)
-    if not (folder / POTENTIAL_FILE).is_file():
-        raise ModelError(f"{folder / POTENTIAL_FILE} is missing; fit the model again")
-    gap = gap_calculator(folder / POTENTIAL_FILE, manifest.elements, backend)
-    if manifest.baseline is None:
-        return gap
-    return EsGapCalculator(gap, baseline_calculator(manifest.baseline))
+    kind = MODELS.get(manifest.kind)
+    _check_evaluator(kind, backend)
+    if not (folder / kind.potential_file).is_file():
+        raise ModelError(f"{folder / kind.potential_file} is missing; fit the model again")
+    return kind.load(folder, manifest, backend or kind.evaluators[0])
 
 
-def _data_entries(data_set: DataSet) -> dict[str, Any]:
-    energies = data_set.isolated_atom_energies
-    return {
-        "elements": data_set.elements,
-        "isolated_atom_energies_eV": {element: energies[element] for element in data_set.elements},
-        "training_set_hash": data_set.content_hash,
-        "configurations": len(data_set),
-    }
-
-
-def _run_entries(run: GapFitRun) -> dict[str, Any]:
-    return {
-        "target_energies": run.counts.energies,
-        "target_forces": run.counts.forces,
-        "target_virials": run.counts.virials,
-        "wall_time_s": run.wall_time_s,
-        "command": run.command,
-    }
-
-
-def _native_entries(folder: Path, targets: DataSet, inputs: _ModelInputs, limits: FitLimits) -> dict[str, Any]:
-    """Fit, write the potential, and return what the manifest says about the fit."""
-    start = time.monotonic()
-    fit = fit_natively(
-        folder, targets, inputs.settings, seed=inputs.seed, limits=limits, earlier_model=inputs.earlier_model
-    )
-    run = GapFitRun((), expected_counts(targets), time.monotonic() - start)
-    return {
-        **_run_entries(run),
-        "training_errors": fit.training_errors.summary(),
-        "leave_out_errors": None if fit.leave_out_errors is None else fit.leave_out_errors.summary(),
-    }
-
-
-def _check_fit(
-    data_set: DataSet, settings: GapSettings, limits: FitLimits, backend: FitBackend
-) -> tuple[tuple[str, ...], ...]:
-    """Check that a fit can succeed; return the pairs and triplets of elements that gap_fit wants to know."""
-    if backend == "gap_fit":
-        cost = check_fit(data_set, settings, limits)
-        return (*cost.pairs, *cost.triplets)
-    check_data(data_set, settings)
-    return ()
-
-
-def _check_backend(backend: FitBackend, earlier_model: Path | None) -> None:
-    if backend not in get_args(FitBackend):
-        raise InputError(f"unknown backend {backend!r}; allowed are {', '.join(get_args(FitBackend))}")
-    if earlier_model is not None and backend != "native":
-        raise InputError(f"only the native backend keeps an earlier model's sparse points, not {backend}")
+def _check_evaluator(kind: ModelKind, backend: str | None) -> None:
+    if backend is not None and backend not in kind.evaluators:
+        raise InputError(f"unknown backend {backend!r} for {kind.name}; allowed are {', '.join(kind.evaluators)}")
 
 
 def _check_baseline_elements(data_set: DataSet, baseline: BaselineSettings | None) -> None:
@@ -369,11 +323,11 @@ def _check_baseline_elements(data_set: DataSet, baseline: BaselineSettings | Non
         )
 
 
-def _existing_model(folder: Path, inputs_hash: str) -> ModelManifest | None:
+def _existing_model(folder: Path, inputs_hash: str, potential_file: str) -> ModelManifest | None:
     """Return the whole model of these inputs that is there, None if there is none or a damaged one."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
-    if not folder.is_dir() or not any((folder / name).exists() for name in (MANIFEST_FILE, POTENTIAL_FILE)):
+    if not folder.is_dir() or not any((folder / name).exists() for name in (MANIFEST_FILE, potential_file)):
         raise InputError(f"{folder} exists and is not a model folder; choose another name")
     try:
         manifest = read_manifest(folder)
@@ -414,7 +368,7 @@ def _publish(temporary: Path, folder: Path, manifest: ModelManifest) -> ModelMan
     except OSError:
         if not folder.exists():
             raise
-        finished_meanwhile = _existing_model(folder, manifest.inputs_hash)
+        finished_meanwhile = _existing_model(folder, manifest.inputs_hash, MODELS.get(manifest.kind).potential_file)
         if finished_meanwhile is not None:
             return finished_meanwhile
         damaged = temporary.with_suffix(_TEMPORARY_SUFFIXES[1])
@@ -442,8 +396,9 @@ def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
         raise ModelError(f"the model in {folder} is damaged: {'; '.join(problems)}; fit it again")
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def _versions(kind: ModelKind) -> dict[str, str]:
+    package, package_version = MODELS.package_of(kind.name)
+    versions = {} if package == OWN_PACKAGE else {package: package_version}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)

@@ -234,8 +234,21 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
     return cost
 
 
+def check_labels(data_set: DataSet) -> None:
+    """Check what any model needs of its data: labels that are numbers, each once, and the isolated atoms.
+
+    Raises
+    ------
+    PreflightError
+        If it is not there; every reason is given.
+    """
+    problems = list(_data_problems(data_set))
+    if problems:
+        raise PreflightError(problems)
+
+
 def check_data(data_set: DataSet, settings: GapSettings) -> None:
-    """Check what any fit of these data needs, whatever computes it.
+    """Check what any fit of a GAP to these data needs, whatever computes it.
 
     Raises
     ------

@@ -32,6 +32,10 @@ class FrozenSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def identifying_values(self) -> dict[str, Any]:
+        """Return the values that the identity of what is made with them rests on."""
+        return self.model_dump(mode="json")
+
 
 class TwoBodySettings(FrozenSettings):
     """Pair part (``distance_2b``): squared-exponential kernel of the distance."""

@@ -225,12 +225,17 @@ class DataSetRecord(Record):
 
 
 class ModelRecord(Record):
-    """A fitted potential: what it was fitted to, how, and its files with checksums."""
+    """A fitted potential: what it was fitted to, how, and its files with checksums.
+
+    ``kind`` is what its campaign calls it: the name of its kind, unless the campaign gave it one of its own;
+    ``registered_kind`` is then its kind.
+    """
 
     collection: ClassVar[str] = "models"
     volatile: ClassVar[frozenset[str]] = Record.volatile | {"wall_time_s", "files"}
 
     kind: str
+    registered_kind: str | None = None
     data_set: str
     training_set_hash: str
     hyperparameters: dict[str, Any]
@@ -239,6 +244,11 @@ class ModelRecord(Record):
     path: str
     files: list[Artefact]
     wall_time_s: float = 0.0
+
+    @property
+    def kind_of_model(self) -> str:
+        """The name of its kind."""
+        return self.registered_kind or self.kind
 
 
 class TrajectoryRecord(Record):

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from ..analysis.errors.agreement import Agreement
 from ..core.states import State
-from ..fitting.settings import EvaluateBackend
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -64,7 +63,7 @@ def check_evaluators(store: Store, models: Mapping[str, str]) -> None:
     Raises
     ------
     JobFailed
-        Naming the kinds of the models.
+        Naming the models.
     """
     checks = store.results.find({"kind": CROSS_CHECK, "model": {"$in": sorted(models.values())}})
     wrong = [check.model_kind or "" for check in checks if not Agreement.model_validate(check.values).holds]
@@ -75,13 +74,13 @@ def check_evaluators(store: Store, models: Mapping[str, str]) -> None:
 class AssessParameters(TaskParameters):
     """The models of the generation and what counts as enough labels."""
 
-    models: dict[str, str] = Field(description="identifiers of the generation's models by kind; none at first")
+    models: dict[str, str] = Field(description="identifiers of the generation's models by name; none at first")
     charges: str | None = Field(default=None, description="identifier of the fitted charges that the next fit needs")
     species: list[str]
     planned: int | None = Field(default=None, description="configurations that were asked for, if fixed")
     engine: EngineSettings
     min_label_fraction: float
-    backend: EvaluateBackend
+    backend: str
 
 
 class AssessTask(IonloopTask):

@@ -1,24 +1,22 @@
-"""Charges of the baseline by the leave-out error of ES-GAP, on the training set of a generation."""
+"""Charges of the baseline by the leave-out error of the models on it, on the training set of a generation."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Any
 
-from ..fitting.backends import native_resources, sparse_points_of_model
-from ..fitting.electrostatics.charge_errors import (
-    DEFAULT_SCALES,
-    charge_error_curve,
-    fit_charges_to_error,
-    leave_out_tensors,
-)
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from ..fitting.electrostatics.charge_errors import DEFAULT_SCALES, charge_error_curve, fit_charges_to_error
 from ..fitting.electrostatics.charges import ChargeProblem
-from ..fitting.native.sparse_fit.fit_inputs import FitInputs
-from ..fitting.settings import GapSettings
+from ..fitting.kinds.base import NATIVE, FitRequest, ModelKind
+from ..fitting.kinds.registry import MODELS, settings_of_kind
+from ..fitting.settings import FrozenSettings
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
 from .base import JobFailed, TaskParameters
 from .context import TaskContext
-from .fit import build_data_set, earlier_model_folder, fit_limits
+from .fit import build_data_set, earlier_model_folder, fit_limits, settings_under_their_name
 from .results import CHARGES, ResultTask, charges_text, new_result
 
 ERROR_CRITERION = "error"
@@ -35,11 +33,18 @@ CHARGE_ERROR_UNITS = {
 }
 
 
+def _first_kind() -> ModelKind:
+    """Return the kind of the models in jobs of earlier releases, which do not name it."""
+    return next(kind for kind in MODELS.kinds if kind.needs_baseline and kind.gives_leave_out_errors(NATIVE))
+
+
 class FitChargesToErrorParameters(TaskParameters):
     """A data set, the hyperparameters of the models that will be fitted to it, and which charges are allowed."""
 
     data_set: str
-    gap: GapSettings
+    model_kind: str = Field(default_factory=lambda: _first_kind().name, description="kind of the models")
+    settings: SerializeAsAny[FrozenSettings]
+    backend: str = NATIVE
     seed: int
     composition: dict[str, int] = Field(min_length=1, description="atoms of each species in a cell that is neutral")
     mobile: str
@@ -50,18 +55,31 @@ class FitChargesToErrorParameters(TaskParameters):
         default=(1.0,), min_length=1, description="the exponents are scaled by whichever of these is best"
     )
     accuracy: float = 1e-6
-    earlier_model: str | None = Field(default=None, description="identifier of the model whose sparse points are kept")
+    earlier_model: str | None = Field(default=None, description="identifier of the model that the next one grows from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_releases(cls, data: Any) -> Any:
+        return settings_under_their_name(data)
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _of_their_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        return settings_of_kind(info.data.get("model_kind"), value)
 
     @property
     def identifier(self) -> str:
         """The identifier of the result."""
+        values = self.model_dump(mode="json", exclude={"campaign", "generation", "model_kind", "backend", "settings"})
+        # What is fitted to the section of the campaign file has the name that it had when there was nothing else.
+        section = MODELS.get(self.model_kind).section or self.model_kind
         return identifier(
-            "result", CHARGES, ERROR_CRITERION, self.model_dump(mode="json", exclude={"campaign", "generation"})
+            "result", CHARGES, ERROR_CRITERION, {**values, section: self.settings.model_dump(mode="json")}
         )
 
 
 class FitChargesToErrorTask(ResultTask):
-    """Fit the baseline's charges to what ES-GAP's GAP part does not learn."""
+    """Fit the baseline's charges to what the models on it do not learn."""
 
     _fw_name = "ionloop.fit-charges-to-error"
     parameters_type = FitChargesToErrorParameters
@@ -83,21 +101,24 @@ class FitChargesToErrorTask(ResultTask):
             mobile=parameters.mobile,
             proportions=parameters.formal_charges if parameters.transferable else None,
         )
-        task = FitInputs(
+        request = FitRequest(
             build_data_set(store, store.data_sets[parameters.data_set]),
-            parameters.gap,
+            parameters.settings,
+            None,
             parameters.seed,
-            earlier=sparse_points_of_model(earlier_model_folder(store, parameters.earlier_model)),
+            parameters.backend,
+            fit_limits(store),
+            Path(),
+            earlier_model_folder(store, parameters.earlier_model),
         )
         sets = [
             {symbol: factor * exponent for symbol, exponent in parameters.exponents.items()}
             for factor in parameters.exponent_factors
         ]
-        tensors = leave_out_tensors(
-            task,
+        tensors = MODELS.get(parameters.model_kind).leave_out_tensors(
+            request,
             problem,
             sets,
-            native_resources(fit_limits(store)),
             progress=lambda progress: context.report_progress(progress.done, progress.total),
             accuracy=parameters.accuracy,
         )
@@ -114,7 +135,7 @@ class FitChargesToErrorTask(ResultTask):
                 "criterion": ERROR_CRITERION,
                 "mobile": parameters.mobile,
                 "curve": curve.model_dump(mode="json"),
-                "configurations": len(task.data_set),
+                "configurations": len(request.data_set),
             },
             units=CHARGE_ERROR_UNITS,
         )

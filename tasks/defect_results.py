@@ -7,6 +7,8 @@ from typing import Any
 from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
 from ..analysis.defects.formation import Axis, Distribution, vacancy_formation_energy_eV
 from ..analysis.electric_field import dipole_difference_eA
+from ..analysis.looks import model_name
+from ..fitting.kinds.registry import MODELS
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
@@ -21,15 +23,15 @@ from .defects import (
     relaxed_atoms,
     surviving_pairs,
 )
-from .results import new_result
+from .results import Potential, new_result
 
 FRENKEL_KIND = "frenkel"
 FRENKEL_FIELD_KIND = "frenkel-field"
 VACANCY_KIND = "vacancy"
 AFTER_RECOMBINATION = "after recombination"
-NO_FIELD_FOR_GAP = (
-    "GAP takes part at zero field only: a field acts on charges, and GAP has none; only through the electrostatic "
-    "baseline does a potential know what a field pulls at"
+NO_FIELD = (
+    "{name} takes part at zero field only: a field acts on charges, and {name} has none; only through the "
+    "electrostatic baseline does a potential know what a field pulls at"
 )
 _ENERGY_UNITS = {"formation_energy_eV": "eV", "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å"}
 
@@ -59,6 +61,14 @@ class FrenkelParameters(DefectParameters):
     recombination_radius_A: float
 
 
+def _no_field(potential: Potential, store: Store) -> str:
+    """Return why a potential is not put in a field, nothing where it has charges."""
+    model = None if potential.model is None else store.models.get(potential.model)
+    if model is None or MODELS.get(model.kind_of_model).has_charges:
+        return ""
+    return NO_FIELD.format(name=model_name(model.kind))
+
+
 class FrenkelTask(IonloopTask):
     """Record the formation energies of one potential's pairs without a field."""
 
@@ -83,7 +93,7 @@ class FrenkelTask(IonloopTask):
             "reference_formation_energy_eV": _distribution([pair["reference_formation_energy_eV"] for pair in pairs]),
             "supercell": list(parameters.supercell),
             **{state: states.count(state) for state in ("intact", "recombined", "unconverged", "missing")},
-            "field": "" if parameters.potential.kind != "gap" else NO_FIELD_FOR_GAP,
+            "field": _no_field(parameters.potential, store),
         }
         record = _result(parameters, FRENKEL_KIND, parameters.relaxations, values)
         store.results.replace(record)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
 from ..analysis.errors.statistics import parity_data
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
-from ..fitting.model_kinds import ModelKind
+from ..fitting.kinds.registry import MODELS, settings_of_kind
 from ..fitting.models import fit_model, load_model
 from ..fitting.quip import QuipState, find_quip
-from ..fitting.settings import BaselineSettings, EvaluateBackend, FitBackend, GapSettings
+from ..fitting.settings import BaselineSettings, FrozenSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries.labelled import labelled
@@ -27,6 +28,8 @@ from .predictions import record_predictions
 
 NEW = "new"
 """Subset of the configurations that a model has not seen."""
+_SETTINGS_ONCE = "gap"
+"""What settings were called in the jobs of release 0.1."""
 ROW_CACHE_FOLDER = "cache/rows"
 AGREEMENT_UNITS = {
     "energy_eV_per_atom": "eV/atom",
@@ -44,22 +47,22 @@ ERROR_UNITS = {
 def model_identifier(
     kind: str,
     data_set: str,
-    gap: GapSettings,
+    settings: FrozenSettings,
     baseline: BaselineSettings | None,
     *,
     seed: int,
-    backend: FitBackend,
+    backend: str,
     earlier_model: str | None = None,
 ) -> str:
     """Return the identifier of the model that these inputs give (known before it is fitted).
 
-    ``earlier_model`` is the identifier of the model whose sparse points are kept.
+    ``earlier_model`` is the identifier of the model that it grows from.
     """
     return identifier(
         "model",
         kind,
         data_set,
-        gap.identifying_values(),
+        settings.identifying_values(),
         None if baseline is None else baseline.model_dump(mode="json"),
         seed,
         backend,
@@ -95,17 +98,19 @@ def record_errors(
     model: ModelRecord,
     subset: str,
     labels: list[str],
-    backend: EvaluateBackend,
+    backend: str,
 ) -> ResultRecord:
     """Measure ``model`` on ``labels`` and record the errors, overall and per element; of new ones the predictions, too.
 
-    ``subset`` says what the configurations are to the model: ``training`` or ``new``.
+    ``subset`` says what the configurations are to the model: ``training`` or ``new``. A model that ``backend`` cannot
+    evaluate is evaluated by its own.
     """
     name = identifier("result", ERRORS, model.id, subset, labels)
     known = store.results.get(name)
     if known is not None:
         return known
-    calculator = load_model(store.artefacts.path(model.path), backend=backend)
+    evaluator = MODELS.get(model.kind_of_model).evaluator(backend)
+    calculator = load_model(store.artefacts.path(model.path), backend=evaluator)
     predicted = parity_data(calculator, labelled_configurations(store, labels))
     if subset == NEW:
         record_predictions(store, place, model, subset, labels, predicted)
@@ -149,18 +154,36 @@ def earlier_model_folder(store: Store, name: str | None) -> Path | None:
     return store.artefacts.path(earlier.path)
 
 
+def settings_under_their_name(data: Any) -> Any:
+    """Return parameters of a job with ``settings``, which were called ``gap`` when there was nothing else."""
+    if isinstance(data, Mapping) and _SETTINGS_ONCE in data:
+        return {("settings" if name == _SETTINGS_ONCE else name): value for name, value in data.items()}
+    return data
+
+
 class FitParameters(TaskParameters):
     """A kind of model, the data set and the hyperparameters."""
 
     model: str
-    kind: ModelKind
+    kind: str
+    name: str | None = Field(default=None, description="what the campaign calls the model, where not by its kind")
     data_set: str
-    gap: GapSettings
+    settings: SerializeAsAny[FrozenSettings]
     baseline: BaselineSettings | None = None
     seed: int
-    backend: FitBackend
-    evaluate_backend: EvaluateBackend
-    earlier_model: str | None = Field(default=None, description="identifier of the model whose sparse points are kept")
+    backend: str
+    evaluate_backend: str
+    earlier_model: str | None = Field(default=None, description="identifier of the model that this one grows from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_releases(cls, data: Any) -> Any:
+        return settings_under_their_name(data)
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _of_their_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        return settings_of_kind(info.data.get("kind"), value)
 
 
 class FitTask(IonloopTask):
@@ -191,7 +214,7 @@ class FitTask(IonloopTask):
         manifest = fit_model(
             parameters.kind,
             data_set,
-            parameters.gap,
+            parameters.settings,
             parameters.baseline,
             store.artefacts.path(relative),
             seed=parameters.seed,
@@ -207,10 +230,11 @@ class FitTask(IonloopTask):
             id=parameters.model,
             campaign=parameters.campaign,
             generation=parameters.generation,
-            kind=parameters.kind,
+            kind=parameters.name or parameters.kind,
+            registered_kind=None if parameters.name in (None, parameters.kind) else parameters.kind,
             data_set=record.id,
             training_set_hash=data_set.content_hash,
-            hyperparameters=parameters.gap.model_dump(mode="json"),
+            hyperparameters=parameters.settings.model_dump(mode="json"),
             baseline=baseline,
             seed=parameters.seed,
             path=relative,

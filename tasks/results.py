@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.files import atomic_file
+from ..fitting.kinds.base import NATIVE
 from ..fitting.models import load_model
-from ..fitting.settings import EvaluateBackend
 from ..labelling.calculator import make_calculator
 from ..labelling.common_settings import CommonSettings
 from ..labelling.registry import EngineSettings
@@ -34,10 +34,10 @@ class Potential(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: str = Field(description="gap, es-gap or reference")
+    kind: str = Field(description="name of a model in its campaign, or reference")
     model: str | None = Field(default=None, description="identifier of the model; nothing for the reference")
     engine: EngineSettings | None = Field(default=None, description="the reference engine; nothing for a model")
-    backend: EvaluateBackend = "native"
+    backend: str = NATIVE
 
     @property
     def identity(self) -> Any:

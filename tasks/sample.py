@@ -13,8 +13,8 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..core.files import atomic_file
+from ..fitting.kinds.registry import MODELS
 from ..fitting.models import load_model
-from ..fitting.settings import EvaluateBackend
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
 from ..sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ..sampling.selections.registry import SelectionSettings
@@ -100,7 +100,7 @@ class SampleParameters(DynamicsParameters):
 
     model: str
     model_kind: str
-    backend: EvaluateBackend
+    backend: str
     replica: int
 
 
@@ -149,7 +149,7 @@ class SelectParameters(TaskParameters):
     trajectories: list[str] = Field(min_length=1)
     write_every: int
     model: str
-    backend: EvaluateBackend
+    backend: str
     settings: SelectionSettings
     seed: int
 
@@ -194,11 +194,11 @@ class SelectTask(IonloopTask):
     def _uncertainties(
         parameters: SelectParameters, record: TrajectoryRecord, frames: list[Atoms], context: TaskContext
     ) -> list[float]:
-        """Return the largest predicted variance in each frame and record mean and maximum; QUIP's are not asked."""
-        if parameters.backend != "native" or not frames:
-            return []
+        """Return the largest predicted variance in each frame and record mean and maximum, where one is predicted."""
         store = context.store
         model = store.models[parameters.model]
+        if not frames or not MODELS.get(model.kind_of_model).predicts_variance(parameters.backend):
+            return []
         name = identifier("result", VARIANCE, record.id, model.id)
         path = store.artefacts.folder(Path("variances")) / f"{name}.npz"
         known = store.results.get(name)
@@ -206,7 +206,8 @@ class SelectTask(IonloopTask):
             with np.load(path) as arrays:
                 return [float(value) for value in arrays["maximum_eV2"]]
         with context.measure("variance"):
-            variances = frame_variances(load_model(store.artefacts.path(model.path), backend="native"), frames)
+            calculator = load_model(store.artefacts.path(model.path), backend=parameters.backend)
+            variances = frame_variances(calculator, frames)
         with atomic_file(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, mean_eV2=variances[:, 0], maximum_eV2=variances[:, 1])
         store.results.replace(

@@ -9,7 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
-from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_look, new_figure
+from ...core.looks import Look
+from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..looks import model_look
 
 FloatArray = NDArray[np.float64]
 
@@ -27,7 +29,7 @@ class PathEnergies:
     Attributes
     ----------
     kind
-        Whose energies: gap, es-gap or reference.
+        Whose energies: a model's name, or reference.
     own
         Whether the path is this potential's own; single points otherwise.
     coordinate_A, energies_eV
@@ -51,8 +53,8 @@ class PathEnergies:
         """Name in the legend, colour and symbol: those of the potential, or of its path among others."""
         potential = model_look(self.kind)
         if self.look is None:
-            return replace(potential, name=f"{potential.name}, {'its path' if self.own else 'single points'}")
-        return self.look if self.own else replace(self.look, name=f"{self.look.name}: {potential.name} on its path")
+            return replace(potential, label=f"{potential.label}, {'its path' if self.own else 'single points'}")
+        return self.look if self.own else replace(self.look, label=f"{self.look.label}: {potential.label} on its path")
 
     def followed_by(self, other: PathEnergies) -> PathEnergies:
         """Return the energies along this path and then along ``other``, which begins where this one ends."""
@@ -73,12 +75,12 @@ def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
     for path in paths:
         look = path.shown_as
         # Of several paths each has one name; what is dashed, the caption says.
-        group = path.look.name if path.look else look.name
+        group = path.look.label if path.look else look.label
         figure.add_scatter(
             x=list(path.curve_coordinate_A),
             y=list(path.curve_energies_eV),
             mode="lines",
-            name=f"{look.name}, fit",
+            name=f"{look.label}, fit",
             legendgroup=group,
             showlegend=False,
             line={"color": look.colour, "width": 2.5 if path.own else 1.5, "dash": "solid" if path.own else "dash"},
@@ -88,7 +90,7 @@ def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
             x=list(path.coordinate_A),
             y=list(path.energies_eV),
             mode="markers",
-            name=look.name,
+            name=look.label,
             legendgroup=group,
             showlegend=path.look is None or path.own,
             marker={

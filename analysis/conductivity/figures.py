@@ -9,7 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..figures import NEUTRAL_COLOUR, Look, model_look, new_figure
+from ...core.looks import Look
+from ..figures import NEUTRAL_COLOUR, new_figure
+from ..looks import model_look
 from .arrhenius import ArrheniusResult
 from .diffusion import Estimate
 
@@ -70,12 +72,12 @@ def displacement_figure(series: Sequence[DisplacementSeries]) -> go.Figure:
         for values, label, dash in ((one.tracer_A2, "ions", "solid"), (one.collective_A2, "charge", "dash")):
             shown = values > 0
             # Of several results each has one name; what is dashed, the caption says.
-            group = look.name if one.look else f"{look.name} {label}"
+            group = look.label if one.look else f"{look.label} {label}"
             figure.add_scatter(
                 x=one.lags_ps[shown].tolist(),
                 y=values[shown].tolist(),
                 mode="lines",
-                name=f"{look.name}, {label}",
+                name=f"{look.label}, {label}",
                 legendgroup=group,
                 showlegend=one.look is None or dash == "solid",
                 line={"color": look.colour, "width": 1.2, "dash": dash},
@@ -85,7 +87,7 @@ def displacement_figure(series: Sequence[DisplacementSeries]) -> go.Figure:
                 x=one.lags_ps[shown & fitted].tolist(),
                 y=values[shown & fitted].tolist(),
                 mode="lines",
-                name=f"{look.name}, {label}, fitted",
+                name=f"{look.label}, {label}, fitted",
                 legendgroup=group,
                 showlegend=False,
                 line={"color": look.colour, "width": 3.5, "dash": dash},
@@ -127,8 +129,8 @@ def conductivity_length_figure(series: Sequence[LengthSeries]) -> go.Figure:
             fillcolor=look.colour,
             opacity=_BAND_OPACITY,
             line={"width": 0},
-            name=f"{look.name}, 95 % band",
-            legendgroup=look.name,
+            name=f"{look.label}, 95 % band",
+            legendgroup=look.label,
             showlegend=False,
             hoverinfo="skip",
         )
@@ -136,8 +138,8 @@ def conductivity_length_figure(series: Sequence[LengthSeries]) -> go.Figure:
             x=one.lengths_ps.tolist(),
             y=one.values_mS_per_cm.tolist(),
             mode="lines+markers",
-            name=look.name,
-            legendgroup=look.name,
+            name=look.label,
+            legendgroup=look.label,
             line={"color": look.colour, "width": 2},
             marker={
                 "color": look.colour,
@@ -173,8 +175,8 @@ def arrhenius_figure(series: Sequence[ArrheniusSeries]) -> go.Figure:
                 "color": look.colour,
             },
             mode="markers",
-            name=look.name,
-            legendgroup=look.name,
+            name=look.label,
+            legendgroup=look.label,
             marker={"color": look.colour, "size": 9, "symbol": look.symbol},
             hovertemplate="1000 K/T = %{x:.4g}<br>%{y:.3g} Å²/ps",
         )
@@ -192,8 +194,8 @@ def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
         x=(1000.0 * inverse).tolist(),
         y=[fit.diffusivity_A2_per_ps(1.0 / float(value)) for value in inverse],
         mode="lines",
-        name=f"{look.name}, fit",
-        legendgroup=look.name,
+        name=f"{look.label}, fit",
+        legendgroup=look.label,
         showlegend=False,
         line={"color": look.colour, "width": 1.5},
         hoverinfo="skip",
@@ -209,8 +211,8 @@ def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
             "color": look.colour,
         },
         mode="markers",
-        name=f"{look.name}, extrapolated",
-        legendgroup=look.name,
+        name=f"{look.label}, extrapolated",
+        legendgroup=look.label,
         showlegend=False,
         marker={"color": look.colour, "size": 9, "symbol": f"{look.symbol}-open"},
         hovertemplate=f"extrapolated to {fit.extrapolated_temperature_K:g} K<br>%{{y:.3g}} Å²/ps",

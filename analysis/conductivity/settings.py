@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,6 @@ from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, s
 from .diffusion import TransportSettings
 from .transport import FEWEST_FRAMES
 
-PotentialKind = Literal["gap", "es-gap", "reference"]
 MAX_STEPS = 1_000_000_000
 Repetitions = Annotated[int, Field(ge=1, le=50)]
 
@@ -39,8 +38,10 @@ class ConductivitySettings(FrozenSettings):
         le=10,
         description="Friction of the Langevin thermostat; above 1 it slows diffusion down (1/ps)",
     )
-    models: tuple[PotentialKind, ...] = Field(
-        (), description="Potentials that run; nothing: all models of the campaign (names)"
+    models: tuple[str, ...] = Field(
+        (),
+        description="Potentials that run; nothing: all models of the campaign (names)",
+        json_schema_extra={"allowed": "a list, each a model of the campaign | reference"},
     )
     charge_e: float | None = Field(
         None, ge=-8, le=8, description="Formal charge of the mobile ion; nothing: that of its common ion (e)"

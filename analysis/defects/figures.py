@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ..figures import NEUTRAL_COLOUR, Look, model_look, new_figure, panels
+from ...core.looks import Look
+from ..figures import NEUTRAL_COLOUR, new_figure, panels
+from ..looks import model_look
 
 AXIS_COLOURS: Mapping[str, str] = {"x": "#0072b2", "y": "#d55e00", "z": "#009e73"}
 RECOMBINED_SYMBOL = "x"
@@ -91,8 +93,8 @@ def _add_curve(figure: go.Figure, curve: FieldCurve, look: Look, *, showlegend: 
         x=list(curve.fields_V_per_A),
         y=list(curve.formation_energies_eV),
         mode="lines+markers",
-        name=look.name,
-        legendgroup=look.name,
+        name=look.label,
+        legendgroup=look.label,
         showlegend=showlegend,
         line={"color": look.colour, "width": 2},
         marker={
@@ -110,8 +112,8 @@ def _add_curve(figure: go.Figure, curve: FieldCurve, look: Look, *, showlegend: 
             x=[field for field, _ in gone],
             y=[energy for _, energy in gone],
             mode="markers",
-            name=f"{look.name}: recombined",
-            legendgroup=look.name,
+            name=f"{look.label}: recombined",
+            legendgroup=look.label,
             showlegend=False,
             marker={"color": look.colour, "size": 10, "symbol": RECOMBINED_SYMBOL},
             hovertemplate="recombined at %{x:g} V/Å",
@@ -139,7 +141,7 @@ def separation_figure(series: Sequence[SeparationPoints]) -> go.Figure:
             x=list(one.separations_A),
             y=list(one.formation_energies_eV),
             mode="markers",
-            name=look.name if one.look else one.label or look.name,
+            name=look.label if one.look else one.label or look.label,
             marker={"color": look.colour, "size": 9, "symbol": look.symbol + ("-open" if one.label else "")},
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ..figures import Look, model_look, new_figure
+from ...core.looks import Look
+from ..figures import new_figure
+from ..looks import model_look
 from .curves import BirchMurnaghanFit
 
 CURVE_POINTS = 101
@@ -21,7 +23,7 @@ class EnergyVolumeCurve:
     Attributes
     ----------
     kind
-        What computed the energies: gap, es-gap or reference.
+        What computed the energies: a model's name, or reference.
     volumes_A3_per_atom, energies_eV_per_atom
         Shape [n_points].
     fit
@@ -56,8 +58,8 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
                 x=smooth.tolist(),
                 y=fitted.tolist(),
                 mode="lines",
-                name=f"{look.name}, fit",
-                legendgroup=look.name,
+                name=f"{look.label}, fit",
+                legendgroup=look.label,
                 showlegend=False,
                 line={"color": look.colour, "width": 2},
                 hoverinfo="skip",
@@ -66,8 +68,8 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
             x=volumes.tolist(),
             y=energies.tolist(),
             mode="markers",
-            name=look.name,
-            legendgroup=look.name,
+            name=look.label,
+            legendgroup=look.label,
             marker={"color": look.colour, "size": 8, "symbol": look.symbol},
             hovertemplate="%{x:.3f} Å³/atom<br>%{y:.2f} meV/atom",
         )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from ..figures import ELEMENT_COLOURS, MODEL_SYMBOLS, PARITY_HEIGHT_PX, model_colour, model_name, new_figure
+from ..figures import ELEMENT_COLOURS, PARITY_HEIGHT_PX, new_figure
+from ..looks import model_look
 from .statistics import ForceBin
 
 _MAGNITUDE_TITLE = "Magnitude of the reference force (eV/Å)"
@@ -26,6 +27,7 @@ def magnitude_errors(bins: Mapping[str, Sequence[ForceBin]]) -> go.Figure:
     labels = _labels(bins.values())
     for kind, ranges in bins.items():
         by_label = {one.label: one for one in ranges}
+        look = model_look(kind)
         figure.add_scatter(
             x=labels,
             y=[_MILLI * by_label[label].errors.rmse if label in by_label else None for label in labels],
@@ -34,9 +36,9 @@ def magnitude_errors(bins: Mapping[str, Sequence[ForceBin]]) -> go.Figure:
                 for label in labels
             ],
             mode="lines+markers",
-            name=model_name(kind),
-            line={"color": model_colour(kind), "width": 2.5},
-            marker={"color": model_colour(kind), "size": 9, "symbol": MODEL_SYMBOLS.get(kind, "diamond")},
+            name=look.label,
+            line={"color": look.colour, "width": 2.5},
+            marker={"color": look.colour, "size": 9, "symbol": look.symbol},
             hovertemplate="%{x} eV/Å<br>%{y:.4g} meV/Å, %{customdata[0]:.1%}<br>%{customdata[1]} components",
         )
     _set_axes(figure, labels)

@@ -74,8 +74,10 @@ class LocalitySettings(FrozenSettings):
         default_factory=FrozenSphereSettings, description="Dynamics of the protocol frozen-sphere"
     )
     centres: int = Field(4, ge=1, le=10_000, description="Centres of each species (number)")
-    potential: Literal["reference", "es-gap", "gap"] = Field(
-        "reference", description="Potential that is tested: the reference engine, or a fitted model (name)"
+    potential: str = Field(
+        "reference",
+        description="Potential that is tested: the reference engine, or a fitted model (name)",
+        json_schema_extra={"allowed": "reference | a model of the campaign"},
     )
     supercell: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None,

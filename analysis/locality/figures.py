@@ -8,32 +8,41 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from ...core.looks import Look
 from ...fitting.electrostatics.charges import FittedCharges, ScaleCurve
-from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, Look, model_colour, model_name, new_figure, panels
+from ..figures import (
+    ELEMENT_COLOURS,
+    NEUTRAL_COLOUR,
+    WITH_BASELINE_COLOUR,
+    WITHOUT_BASELINE_COLOUR,
+    new_figure,
+    panels,
+)
+from ..looks import model_look, model_name
 from .curves import OVERALL, LocalityBound, LocalityCurve, LocalityResult
 
 _BAND_OPACITY = 0.16
 _HIGHEST = 1.8
 
 
-def locality_figure(result: LocalityResult, cutoff_A: float | None = None) -> go.Figure:
+def locality_figure(result: LocalityResult, cutoffs_A: Sequence[float] = ()) -> go.Figure:
     """Return induced force (or σ_f) against radius, one panel per species.
 
     Bands are standard deviations, error bars standard errors of the mean. What is left after the baseline is taken
-    away has the colour of ES-GAP, whose GAP part has to describe it; what was there before that of GAP.
+    away has the colour of models with one, which have to describe it; what was there before that of models without.
 
     Parameters
     ----------
-    cutoff_A
-        A model's cutoff, marked by a line.
+    cutoffs_A
+        The models' cutoffs, marked by lines.
     """
     name = model_name(result.potential)
     return _species_panels(
         [
-            _Curves(result, result.before, Look(name, model_colour("gap"), "circle")),
-            _Curves(result, result.after or {}, Look(f"{name} minus baseline", model_colour("es-gap"), "circle")),
+            _Curves(result, result.before, Look(name, WITHOUT_BASELINE_COLOUR, "circle")),
+            _Curves(result, result.after or {}, Look(f"{name} minus baseline", WITH_BASELINE_COLOUR, "circle")),
         ],
-        cutoff_A,
+        cutoffs_A,
         banded=True,
     )
 
@@ -54,9 +63,9 @@ def compared_localities_figure(series: Sequence[LocalitySeries]) -> go.Figure:
     """
     curves = []
     for one in series:
-        left = Look(f"{one.look.name}, minus baseline", one.look.colour, f"{one.look.symbol}-open")
-        curves.append(_Curves(one.result, one.result.before, one.look, group=one.look.name))
-        curves.append(_Curves(one.result, one.result.after or {}, left, dash="dash", group=one.look.name))
+        left = Look(f"{one.look.label}, minus baseline", one.look.colour, f"{one.look.symbol}-open")
+        curves.append(_Curves(one.result, one.result.before, one.look, group=one.look.label))
+        curves.append(_Curves(one.result, one.result.after or {}, left, dash="dash", group=one.look.label))
     return _species_panels(curves)
 
 
@@ -71,7 +80,7 @@ class _Curves:
     group: str = ""
 
 
-def _species_panels(series: Sequence[_Curves], cutoff_A: float | None = None, *, banded: bool = False) -> go.Figure:
+def _species_panels(series: Sequence[_Curves], cutoffs_A: Sequence[float] = (), *, banded: bool = False) -> go.Figure:
     species = sorted({symbol for one in series for symbol in one.by_species if symbol != OVERALL})
     figure = panels(species)
     displaced = all(one.result.protocol == "displacement" for one in series)
@@ -79,10 +88,10 @@ def _species_panels(series: Sequence[_Curves], cutoff_A: float | None = None, *,
     for column, symbol in enumerate(species, start=1):
         for one in series:
             if symbol in one.by_species:
-                group = one.group or one.look.name
+                group = one.group or one.look.label
                 _add_curve(figure, column, one, symbol, banded=banded, showlegend=group not in named)
                 named.add(group)
-        if cutoff_A is not None:
+        for cutoff_A in cutoffs_A:
             at = cutoff_A if displaced else 2 * cutoff_A
             figure.add_vline(x=at, line={"color": NEUTRAL_COLOUR, "width": 1, "dash": "dot"}, col=column, row=1)
     figure.update_xaxes(title_text="Radius r (Å)" if displaced else "Frozen radius 2 R<sub>cut</sub> (Å)")
@@ -95,7 +104,7 @@ def _add_curve(figure: go.Figure, column: int, one: _Curves, symbol: str, *, ban
     curve, look = one.by_species[symbol], one.look
     radii = np.array(one.result.radii_A)
     value, deviation = np.array(curve.value_eV_per_A), np.array(curve.deviation_eV_per_A)
-    common = {"legendgroup": one.group or look.name, "row": 1, "col": column}
+    common = {"legendgroup": one.group or look.label, "row": 1, "col": column}
     if banded:
         figure.add_scatter(
             x=np.concatenate([radii, radii[::-1]]).tolist(),
@@ -106,14 +115,14 @@ def _add_curve(figure: go.Figure, column: int, one: _Curves, symbol: str, *, ban
             fillcolor=_translucent(look.colour),
             hoverinfo="skip",
             showlegend=False,
-            name=f"{look.name}, standard deviation",
+            name=f"{look.label}, standard deviation",
             **common,
         )
     figure.add_scatter(
         x=radii.tolist(),
         y=value.tolist(),
         mode="lines+markers",
-        name=look.name,
+        name=look.label,
         showlegend=showlegend,
         line={"color": look.colour, "width": 2.5, "dash": one.dash},
         marker={"color": look.colour, "size": 7, "symbol": look.symbol},
@@ -143,7 +152,7 @@ def add_locality_bounds(figure: go.Figure, bounds: Mapping[str, LocalityBound], 
         figure.add_hrect(y0=0, y1=height, fillcolor=NEUTRAL_COLOUR, opacity=_BAND_OPACITY, layer="below", line_width=0)
         figure.add_hline(
             y=height,
-            line={"color": model_colour(kind), "width": 1.5, "dash": "dot"},
+            line={"color": model_look(kind).colour, "width": 1.5, "dash": "dot"},
             name=f"locality, {model_name(kind)}",
             showlegend=True,
         )

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 
 from ...fitting.electrostatics.charge_errors import ErrorCurve
 from ...fitting.electrostatics.charges import ScaleCurve
-from ..figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, WITH_BASELINE_COLOUR, WITHOUT_BASELINE_COLOUR, new_figure
+from ..looks import REFERENCE_LOOK
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def charge_trade_off_figure(
     by_error, by_locality
         Charges that were fitted to either.
     """
-    error_colour, locality_colour = MODEL_COLOURS["es-gap"], MODEL_COLOURS["reference"]
+    error_colour, locality_colour = WITH_BASELINE_COLOUR, REFERENCE_LOOK.colour
     figure = new_figure()
     _add_errors(figure, errors, mobile, error_colour)
     if locality is not None:
@@ -92,7 +93,7 @@ def _add_errors(figure: go.Figure, errors: ErrorCurve, mobile: str, colour: str)
         x=charges,
         y=list(errors.force_eV_per_A),
         mode="lines",
-        name="leave-out error of ES-GAP",
+        name="leave-out error with the baseline",
         line={"color": colour, "width": 2.5},
         hovertemplate="%{x:.3f} e<br>%{y:.4f} eV/Å",
     )
@@ -106,17 +107,17 @@ def _add_errors(figure: go.Figure, errors: ErrorCurve, mobile: str, colour: str)
             line={"color": ELEMENT_COLOURS[index % len(ELEMENT_COLOURS)], "width": 1.5},
             hovertemplate=f"{symbol}<br>%{{x:.3f}} e<br>%{{y:.4f}} eV/Å",
         )
-    colour = MODEL_COLOURS["gap"]
+    colour = WITHOUT_BASELINE_COLOUR
     figure.add_hline(
         y=_at_zero(errors),
         line={"color": colour, "width": 1, "dash": "dot"},
-        annotation={"text": "GAP", "font": {"color": colour}},
+        annotation={"text": "no baseline", "font": {"color": colour}},
     )
     figure.update_yaxes(title_text="Leave-out force error, RMS (eV/Å)")
 
 
 def _at_zero(errors: ErrorCurve) -> float:
-    """Return the error without charge, the error of GAP (eV/Å)."""
+    """Return the error without charge, that of the model without baseline (eV/Å)."""
     return errors.force_eV_per_A[int(np.argmin(np.abs(errors.scales)))]
 
 

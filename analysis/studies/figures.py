@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ..figures import ELEMENT_COLOURS, MODEL_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..figures import COMPARED_COLOURS, ELEMENT_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..looks import REFERENCE_LOOK
 from .studies import DataSizeStudy, ModelTransport, ReferenceQualityStudy, force_errors_by_element
 
 _MILLI = 1e3
@@ -23,8 +24,8 @@ def error_against_size(study: DataSizeStudy) -> go.Figure:
         y=[_MILLI * point.errors.forces.rmse for point in points],
         mode="lines+markers",
         name="all",
-        line={"color": MODEL_COLOURS["reference"], "width": 2.5},
-        marker={"color": MODEL_COLOURS["reference"], "size": 9},
+        line={"color": REFERENCE_LOOK.colour, "width": 2.5},
+        marker={"color": REFERENCE_LOOK.colour, "size": 9},
         hovertemplate="%{x} configurations<br>%{y:.4g} meV/Å",
     )
     for index, element in enumerate(force_errors_by_element(study.points[0].errors)):
@@ -53,7 +54,7 @@ def energy_error_against_size(study: DataSizeStudy) -> go.Figure:
         y=[_MILLI * point.errors.energy_eV_per_atom.rmse for point in points],
         mode="lines+markers",
         name="energy",
-        line={"color": MODEL_COLOURS["reference"], "width": 2.5},
+        line={"color": REFERENCE_LOOK.colour, "width": 2.5},
         hovertemplate="%{x} configurations<br>%{y:.4g} meV/atom",
         showlegend=False,
     )
@@ -135,7 +136,7 @@ def _add_estimates(
 
 
 def _colour(index: int) -> str:
-    return (MODEL_COLOURS["es-gap"], MODEL_COLOURS["gap"], *ELEMENT_COLOURS)[index % (2 + len(ELEMENT_COLOURS))]
+    return COMPARED_COLOURS[index % len(COMPARED_COLOURS)]
 
 
 def _set_size_axis(figure: go.Figure, sizes: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ...analysis.looks import in_order, model_name
 from ...core.states import State
 from ...core.words import duration
 from .boundary import discard_output
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 console = make_console()
 
-MODEL_NAMES = {"gap": "GAP", "es-gap": "ES-GAP"}
 _STATE_STYLES = {
     State.FINISHED: "green",
     State.RUNNING: "cyan",
@@ -50,12 +50,12 @@ def jobs_text(status: CampaignStatus) -> Text:
 
 def errors_table(status: CampaignStatus) -> Table:
     """Return the errors on new configurations, generation by generation."""
-    kinds = sorted({kind for generation in status.generations for kind in generation.force_rmse})
+    kinds = in_order(kind for generation in status.generations for kind in generation.force_rmse)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("generation", justify="right")
     table.add_column("labels", justify="right")
     for kind in kinds:
-        table.add_column(f"{MODEL_NAMES.get(kind, kind)} force\nmeV/Å", justify="right")
+        table.add_column(f"{model_name(kind)} force\nmeV/Å", justify="right")
         table.add_column("energy\nmeV/atom", justify="right")
     for generation in status.generations:
         cells = [str(generation.generation), f"{generation.labels_finished}/{generation.labels}"]
@@ -137,8 +137,7 @@ def _line_printer() -> Callable[[CampaignStatus], None]:
         assessed = [g for g in status.generations if g.force_rmse]
         if assessed:
             errors = ", ".join(
-                f"{MODEL_NAMES.get(kind, kind)} {1000 * error:.0f}"
-                for kind, error in sorted(assessed[-1].force_rmse.items())
+                f"{model_name(kind)} {1000 * error:.0f}" for kind, error in sorted(assessed[-1].force_rmse.items())
             )
             line.append(f"  force error in generation {assessed[-1].generation}: {errors} meV/Å")
         console.print(line, soft_wrap=True)
@@ -163,9 +162,9 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
         for kind, model in sorted(conclusion.values["models"].items()):
             path = store.artefacts.path(store.models[model].path)
             if not all(store.artefacts.is_there(artefact) for artefact in store.models[model].files):
-                console.print(f"{MODEL_NAMES.get(kind, kind):>8}: its files are gone", style="red", soft_wrap=True)
+                console.print(f"{model_name(kind):>8}: its files are gone", style="red", soft_wrap=True)
                 continue
-            console.print(f"{MODEL_NAMES.get(kind, kind):>8}: {path}", soft_wrap=True)
+            console.print(f"{model_name(kind):>8}: {path}", soft_wrap=True)
     unsuccessful = sum(
         count for state, count in status.jobs.items() if state in ("failed", "killed", "unconverged", "rejected")
     )

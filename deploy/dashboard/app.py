@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from ... import __version__
 from ...analysis import figures
+from ...analysis.looks import REFERENCE
 from ...core.errors import IonloopError
 from ...core.words import duration, moment, size_text, three_digits
 from ...store.connection import Store
@@ -69,6 +70,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
         app.register_blueprint(module.pages)
     app.add_url_rule("/revision", view_func=revision)
     app.add_url_rule("/plotly.js", view_func=plotly)
+    app.add_url_rule("/models.css", view_func=model_styles)
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(IonloopError, show_problem)
     for error_type in (*OUTAGES, StoreAway):
@@ -80,7 +82,7 @@ def warm_up(app: Flask) -> None:
     """Read the store and make what the first viewer would wait for: the list, and plotly takes a second to load."""
     with app.test_request_context("/"):
         app.view_functions["campaigns.campaign_list"]()
-    figures.learning_curve([figures.ErrorSeries("gap", "new", (1, 2), (1.0, 0.5))], "", "").to_json()
+    figures.learning_curve([figures.ErrorSeries(REFERENCE, "new", (1, 2), (1.0, 0.5))], "", "").to_json()
     _plotly_body()
 
 
@@ -97,6 +99,28 @@ def _static_tag(app: Flask) -> str:
 def revision() -> Response:
     """Return the store's revision: pages ask for it, and for themselves again when it has changed."""
     return jsonify(revision=reader().snapshot().revision)
+
+
+def model_styles() -> Response:
+    """Return the colours of all models of the store: pages may hold no styles, and kinds come with packages."""
+    response = Response(_styles(reader().snapshot().model_names), mimetype="text/css")
+    response.add_etag()
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
+
+
+@cache
+def _styles(names: tuple[str, ...]) -> str:
+    light: list[str] = []
+    dark: list[str] = []
+    for name in names:
+        colour, place = figures.model_look(name).colour, f"model-{slug(name)}"
+        for rules, shown in ((light, colour), (dark, figures.dark_colour(colour))):
+            rules.append(f".swatch.{place} {{ background: {shown}; }}")
+            rules.append(f".spark .{place} polyline {{ stroke: {shown}; }} .spark .{place} circle {{ fill: {shown}; }}")
+    lines = [*light, "@media screen and (prefers-color-scheme: dark) {", *(f"  {rule}" for rule in dark), "}"]
+    return "\n".join(lines) + "\n"
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +14,8 @@ from ...analysis import figures
 from ...analysis.errors.statistics import ParityData
 from ...analysis.locality.curves import LocalityBound
 from ...analysis.locality.figures import add_locality_bounds
+from ...analysis.looks import in_order
+from ...core.looks import Look
 from ...store.records import ModelRecord, ResultRecord
 from .rows import ConfigurationRow, LabelRow
 from .snapshot import NEW, Snapshot
@@ -63,10 +65,10 @@ def learning_charts(snapshot: Snapshot, campaign: str, bounds: Mapping[str, Loca
 
 
 def compared_learning_charts(
-    snapshot: Snapshot, records: Sequence[ResultRecord], looks: Sequence[figures.Look | None]
+    snapshot: Snapshot, records: Sequence[ResultRecord], looks: Sequence[Look | None]
 ) -> list[Chart]:
     """Return the learning curves that these errors are points of, in one figure for forces and one for energies."""
-    curves: dict[tuple[str, str, str], figures.Look | None] = {}
+    curves: dict[tuple[str, str, str], Look | None] = {}
     for record, look in zip(records, looks, strict=True):
         curves.setdefault((record.campaign, str(record.model_kind), str(record.values.get("subset"))), look)
     found = []
@@ -80,7 +82,7 @@ def compared_learning_charts(
             if one is not None:
                 # A curve goes through all generations, whichever were chosen.
                 called = figures.plain_name(f"{campaign} · {figures.model_name(kind)}")
-                series.append(replace(one, look=None if look is None else replace(look, name=called)))
+                series.append(replace(one, look=None if look is None else replace(look, label=called)))
         if series:
             figure = figures.learning_curve(series, name, unit)
             key = "force" if field.startswith("force") else "energy"
@@ -89,7 +91,7 @@ def compared_learning_charts(
     return found
 
 
-def compared_element_chart(records: Sequence[ResultRecord], looks: Sequence[figures.Look | None]) -> Chart | None:
+def compared_element_chart(records: Sequence[ResultRecord], looks: Sequence[Look | None]) -> Chart | None:
     """Return force errors by element, a bar for each of these errors."""
     by_result, look_of = {}, {}
     for record, look in zip(records, looks, strict=True):
@@ -103,7 +105,7 @@ def compared_element_chart(records: Sequence[ResultRecord], looks: Sequence[figu
 
 
 def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
-    return sorted({model.kind for model in snapshot.models.values() if model.campaign == campaign})
+    return in_order(model.kind for model in snapshot.models.values() if model.campaign == campaign)
 
 
 def _error_series(snapshot: Snapshot, campaign: str, kind: str, subset: str, field: str) -> figures.ErrorSeries | None:
@@ -208,7 +210,7 @@ def variance_chart(snapshot: Snapshot, model: ModelRecord) -> Chart | None:
     if not numbers:
         return None
     figure = figures.new_figure()
-    colour = figures.model_colour(model.kind)
+    colour = figures.model_look(model.kind).colour
     for field, name, symbol in (("mean_eV2", "mean", "circle"), ("maximum_eV2", "largest", "triangle-up-open")):
         figure.add_scatter(
             x=[one.generation for one in numbers],
@@ -234,18 +236,21 @@ def _whole_step(values: Sequence[float]) -> int | None:
     return 1 if whole and max(values) - min(values) <= MOST_TICKS else None
 
 
-def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str) -> Chart | None:
-    """Return values against another column, a line per group; ``x`` and ``y`` are headers with units."""
+def comparison_chart(
+    series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, models: Collection[str] = ()
+) -> Chart | None:
+    """Return values against another column, a line per group; ``x`` and ``y`` are headers with units.
+
+    A group whose name ends with that of one of the ``models`` has its look.
+    """
     figure = figures.new_figure(figures.PARITY_HEIGHT_PX)
-    kinds = (*figures.MODEL_COLOURS,)
+    single = len({name.rpartition(" · ")[2] for name in series}) == len(series)
     for index, (name, points) in enumerate(list(series.items())[:MOST_SERIES]):
-        kind = next((kind for kind in sorted(kinds, key=len, reverse=True) if name.endswith(f"· {kind}")), "")
-        single = len({one.rpartition(" · ")[2] for one in series}) == len(series)
-        colour = (
-            figures.model_colour(kind)
-            if kind and single
-            else figures.ELEMENT_COLOURS[index % len(figures.ELEMENT_COLOURS)]
-        )
+        model = name.rpartition(" · ")[2]
+        look = figures.model_look(model) if model in models else None
+        colour = figures.ELEMENT_COLOURS[index % len(figures.ELEMENT_COLOURS)]
+        if look is not None and single:
+            colour = look.colour
         ordered = sorted(points)
         figure.add_scatter(
             x=[point[0] for point in ordered],
@@ -253,7 +258,7 @@ def comparison_chart(series: Mapping[str, Sequence[tuple[float, float]]], x: str
             mode="lines+markers",
             name=figures.plain_name(name),
             line={"color": colour, "width": 2},
-            marker={"color": colour, "size": 8, "symbol": figures.MODEL_SYMBOLS.get(kind, "circle")},
+            marker={"color": colour, "size": 8, "symbol": "circle" if look is None else look.symbol},
             hovertemplate="%{x:.6g}<br>%{y:.6g}",
         )
     if not series:

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from ...analysis.looks import REFERENCE, in_order
 from ...core.kinds import UnknownKind
 from ...core.states import UNSUCCESSFUL, State
 from ...store.jobs.refusals import REFUSAL
@@ -194,6 +195,12 @@ class Snapshot:
         """Models by identifier, in the order of campaign, generation and kind."""
         found = sorted(self._values("models"), key=lambda one: (one.campaign, one.generation, one.kind, one.created))
         return {model.id: model for model in found}
+
+    @cached_property
+    def model_names(self) -> tuple[str, ...]:
+        """What the models of the store, and those that results are of, are called; with the reference."""
+        told = (one.model_kind for one in self.results.values() if one.model_kind)
+        return tuple(in_order((REFERENCE, *(model.kind for model in self.models.values()), *told)))
 
     @cached_property
     def data_sets(self) -> dict[str, DataSetRow]:

@@ -16,6 +16,7 @@ from scipy.special import erfc
 
 from ...core.errors import InputError
 from ..pair_lists import Pairs, open_pairs, periodic_pairs
+from ..settings import BaselineSettings
 from ..threads import default_threads
 from .ewald import (
     COMPILED_COSTS,
@@ -258,6 +259,13 @@ class SlaterEwald(Calculator):
             forces[:, axis] = np.bincount(pairs.first, pulls[:, axis], len(kinds))
             forces[:, axis] -= np.bincount(pairs.second, pulls[:, axis], len(kinds))
         return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls)
+
+
+def baseline_calculator(baseline: BaselineSettings) -> SlaterEwald:
+    """Return the baseline of these settings as an ASE calculator."""
+    return SlaterEwald(
+        charges=dict(baseline.charges), exponents=dict(baseline.exponents) or None, accuracy=baseline.accuracy
+    )
 
 
 def pair_energy_matrix(

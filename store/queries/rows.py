@@ -12,20 +12,19 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pymongo.errors import PyMongoError
 
 from ... import __version__
 from ...core.errors import InputError
 from ...core.kinds import OWN_PACKAGE, UnknownKind
-from ...fitting.model_kinds import ModelKind
+from ...fitting.kinds.registry import MODELS
 from ..campaigns import find_campaign
 from ..connection import Store
 from ..records import CampaignRecord, ConfigurationRecord, LabelRecord, Record
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
 
-MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 ISOLATED_ATOM_SAMPLER = "isolated-atom"
 _REMEMBERED = "reference_hashes"
 
@@ -113,12 +112,15 @@ def _model_filter(store: Store, kind: RecordKind, model: str | None) -> dict[str
     if not kind.model_kind_field:
         with_models = ", ".join(name for name, other in RECORD_KINDS.items() if other.model_kind_field)
         raise InputError(f"{kind.name} belong to no model; --model is for {with_models}")
-    if model in MODEL_KINDS:
+    # A store may hold models that its campaigns gave names of their own, or of kinds that are not installed here.
+    records = list(store.models.find())
+    names = tuple(dict.fromkeys((*MODELS.names, *sorted(record.kind for record in records))))
+    if model in names:
         return {kind.model_kind_field: model}
     if not kind.model_id_field:
-        raise unknown_value("model", model, MODEL_KINDS, of=kind.name)
-    if store.models.get(model) is None:
-        raise unknown_value("model", model, (*MODEL_KINDS, *(record.id for record in store.models.find())))
+        raise unknown_value("model", model, names, of=kind.name)
+    if all(record.id != model for record in records):
+        raise unknown_value("model", model, (*names, *(record.id for record in records)))
     return {kind.model_id_field: model}
 
 

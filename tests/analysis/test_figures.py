@@ -9,6 +9,9 @@ import pytest
 
 from ionloop.analysis import figures
 from ionloop.analysis.figures import ErrorSeries
+from ionloop.analysis.looks import REFERENCE_LOOK
+from ionloop.core.looks import SPARE_COLOURS
+from ionloop.fitting.kinds.registry import MODELS
 
 NORMALISED = 1e-9
 
@@ -23,9 +26,9 @@ def test_new_errors_are_solid_and_training_errors_dashed_in_the_models_colour() 
     figure = figures.learning_curve(CURVES, "Force RMSE", "meV/Å")
     dashes = [(trace.name, trace.line.dash, trace.line.color) for trace in figure.data]
     assert dashes == [
-        ("GAP, new", "solid", figures.MODEL_COLOURS["gap"]),
-        ("GAP, training", "dash", figures.MODEL_COLOURS["gap"]),
-        ("ES-GAP, new", "solid", figures.MODEL_COLOURS["es-gap"]),
+        ("GAP, new", "solid", figures.model_look("gap").colour),
+        ("GAP, training", "dash", figures.model_look("gap").colour),
+        ("ES-GAP, new", "solid", figures.model_look("es-gap").colour),
     ]
     assert figure.layout.yaxis.title.text == "Force RMSE (meV/Å)"
     assert list(figure.data[0].y) == [300.0, 200.0, 150.0]
@@ -96,7 +99,9 @@ def test_nothing_to_show_is_a_figure_all_the_same(figure: object) -> None:
 
 def test_every_colour_of_a_dark_page_replaces_one_that_is_used() -> None:
     used = {
-        *figures.MODEL_COLOURS.values(),
+        *(kind.look.colour for kind in MODELS.kinds),
+        *SPARE_COLOURS,
+        REFERENCE_LOOK.colour,
         *figures.STATE_COLOURS.values(),
         *figures.ELEMENT_COLOURS,
         figures.NEUTRAL_COLOUR,

@@ -11,9 +11,10 @@ import pytest
 from ionloop.core.errors import InputError
 from ionloop.fitting.cores import core_file_text, core_of, subtract_baseline, with_core_read, without_core
 from ionloop.fitting.data_sets import DataSet, isolated_atom
+from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.electrostatics.charge_errors import leave_out_tensors
 from ionloop.fitting.electrostatics.charges import ChargeProblem
-from ionloop.fitting.models import baseline_calculator, compute_inputs_hash, fit_model, load_model, read_manifest
+from ionloop.fitting.models import compute_inputs_hash, fit_model, load_model, read_manifest
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.native.sparse_fit.design import sparse_points_of

@@ -14,8 +14,8 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap
-from ionloop.fitting.models import baseline_calculator
 from ionloop.fitting.settings import BaselineSettings, GapSettings
 
 FORCE_TOLERANCE_eV_per_A = 1e-5

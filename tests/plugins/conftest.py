@@ -46,7 +46,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_with() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python with packages of the given folders beside ionloop: ``run_with(folders, *arguments, cwd=...)``."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ionloop_toys.analysis import NEIGHBOURS_ANALYSIS
+from ionloop_toys.model import PairSettings
 from ionloop_toys.selection import ShortestBondSettings
 
+from ionloop.fitting.kinds.contract import ModelContract
 from ionloop.sampling.selections.contract import SelectionContract
 from ionloop.workflows.analyses.base import Analysis
 from ionloop.workflows.analyses.contract import AnalysisContract
@@ -18,3 +20,10 @@ class TestShortestBond(SelectionContract):
 class TestNeighbours(AnalysisContract):
     def analysis(self) -> Analysis:
         return NEIGHBOURS_ANALYSIS
+
+
+class TestToyPair(ModelContract):
+    kind = "toy-pair"
+
+    def settings(self) -> PairSettings:
+        return PairSettings(cutoff_A=4.0, bumps=5)

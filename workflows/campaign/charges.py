@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
 from ...core.errors import InputError
-from ...fitting.backends import native_resources
 from ...fitting.data_sets import DataSet
-from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error, leave_out_tensors
+from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error
 from ...fitting.electrostatics.charges import ChargeProblem
 from ...fitting.electrostatics.species import FORMAL_CHARGES, SLATER_EXPONENTS
 from ...fitting.gap_fit import FitLimits
-from ...fitting.native.sparse_fit.fit_inputs import FitInputs
-from ...fitting.settings import BaselineSettings
+from ...fitting.kinds.base import FitRequest, ModelKind
+from ...fitting.settings import BaselineSettings, FrozenSettings
+from .models import has_leave_out_errors
 from .settings import Baseline, Campaign
+
+ModelWithSettings: TypeAlias = tuple[ModelKind, FrozenSettings]
 
 OTHER_OXIDATION_STATES: Mapping[str, tuple[float, ...]] = {
     "As": (5, 3),
@@ -125,13 +129,28 @@ def baseline_settings(
     return BaselineSettings(charges=charges, exponents=exponents, accuracy=baseline.accuracy)
 
 
+def first_on_baseline(campaign: Campaign) -> ModelWithSettings:
+    """Return the first model of the campaign that has a baseline, with its settings.
+
+    Raises
+    ------
+    InputError
+        If none has one.
+    """
+    names = campaign.models_on_baseline
+    if not names:
+        raise InputError("none of the models has an electrostatic baseline, whose charges could be fitted")
+    return campaign.kind_of(names[0]), campaign.settings_of(names[0])
+
+
 def baseline_of_data(
-    campaign: Campaign, data_set: DataSet, seed: int
+    campaign: Campaign, data_set: DataSet, seed: int, model: ModelWithSettings | None = None
 ) -> tuple[BaselineSettings, dict[str, float] | None]:
     """Return the baseline for a fit to a file of labels, and the charges (e) if they were fitted to its error.
 
-    Locality cannot be measured on a file of labels: where the settings say nothing, formal charges times
-    ``formal_fraction`` are taken.
+    ``model`` is what will be fitted, by default the campaign's first on a baseline: charges that are fitted to an error
+    are fitted to its own. Locality cannot be measured on a file of labels: where the settings say nothing, formal
+    charges times ``formal_fraction`` are taken.
 
     Raises
     ------
@@ -150,12 +169,14 @@ def baseline_of_data(
         baseline = baseline.model_copy(update={"charges": "formal"})
     if baseline.charge_criterion is None:
         return baseline_settings(baseline, symbols), None
-    fitted = _charges_by_error(campaign, data_set, symbols, seed)
+    fitted = _charges_by_error(campaign, model or first_on_baseline(campaign), data_set, symbols, seed)
     settings = baseline_settings(baseline, symbols, fitted.charges)
     return settings.model_copy(update={"exponents": fitted.exponents}), fitted.charges
 
 
-def _charges_by_error(campaign: Campaign, data_set: DataSet, symbols: Sequence[str], seed: int) -> ChargesByError:
+def _charges_by_error(
+    campaign: Campaign, model: ModelWithSettings, data_set: DataSet, symbols: Sequence[str], seed: int
+) -> ChargesByError:
     settings = campaign.baseline.charge_fit
     species = tuple(sorted(set(symbols)))
     mobile = campaign.mobile if campaign.mobile in species else species[0]
@@ -167,8 +188,12 @@ def _charges_by_error(campaign: Campaign, data_set: DataSet, symbols: Sequence[s
     )
     exponents = {symbol: campaign.baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
     sets = [{symbol: factor * one for symbol, one in exponents.items()} for factor in settings.exponent_factors]
-    task = FitInputs(data_set, campaign.gap, seed)
-    tensors = leave_out_tensors(task, problem, sets, native_resources(FitLimits()), accuracy=campaign.baseline.accuracy)
+    kind, hyperparameters = model
+    backend = kind.backend(campaign.fit.backend)
+    if not has_leave_out_errors(kind):
+        raise InputError(f"charges cannot be fitted to leave-out errors, which {kind.look.label} does not give")
+    request = FitRequest(data_set, hyperparameters, None, seed, backend, FitLimits(), Path())
+    tensors = kind.leave_out_tensors(request, problem, sets, accuracy=campaign.baseline.accuracy)
     return fit_charges_to_error(tensors, seed=seed)
 
 

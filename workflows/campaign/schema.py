@@ -13,6 +13,8 @@ from .settings import Campaign
 Schema = Mapping[str, Any]
 
 REQUIRED = "required"
+ANY_NAME = "<name>"
+"""Stands in a key for names that the file chooses."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,20 @@ def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str |
             is_section=bool(sections),
             variant=variant,
         )
+        yield from _walk_names(leaves, key)
         for section in sections:
             label = _variant_label(section, resolve(field)) if len(sections) > 1 else variant
             chosen = default if label == variant or _is_variant(section, default) else None
             yield from _walk(section, key, chosen, label)
+
+
+def _walk_names(leaves: Sequence[Schema], key: tuple[str, ...]) -> Iterator[FieldEntry]:
+    """Yield the keys below names that the file chooses: once for each choice, not where another section has them."""
+    for leaf in leaves:
+        union = leaf.get("additionalProperties")
+        for section in variants(union) if isinstance(union, Mapping) else ():
+            if section.get("properties") and "documented_in" not in section:
+                yield from _walk(section, (*key, ANY_NAME), None, _variant_label(section, resolve(union or {})))
 
 
 def _variant_label(section: Schema, union: Schema) -> str | None:

@@ -9,13 +9,22 @@ mode="json"))`` gives the same campaign back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_serializer,
+    model_validator,
+)
 
 from ...fitting.electrostatics.charges import ChargeFitSettings
-from ...fitting.model_kinds import ModelKind
-from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
+from ...fitting.kinds.base import ModelKind
+from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, FrozenSettings, GapSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
@@ -25,10 +34,20 @@ from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, s
 from ...sampling.relaxation import RelaxationSettings
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
 from .analyses import AnalysesSection, analyses_not_installed, no_analyses
-from .problems import CampaignInconsistency, Problem
+from .models import (
+    DEFAULT_MODELS,
+    REFERENCE,
+    Models,
+    default_driver,
+    kind_of,
+    model_inconsistencies,
+    models_not_installed,
+    settings_of,
+    with_kinds_and_sections,
+    without_models,
+)
+from .problems import CampaignInconsistency, Problem, closest
 from .section import Section
-
-MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 
 MAX_TIMESTEP_FS = 5.0
 MAX_STEPS = 10_000_000
@@ -218,8 +237,10 @@ class Evaluate(Section):
 class Sampling(Section):
     """Molecular dynamics with a fitted model, which finds the configurations of the next generation."""
 
-    driver: ModelKind | None = Field(
-        None, description="Model that drives the dynamics; nothing: es-gap if it is in models, else gap"
+    driver: str | None = Field(
+        None,
+        description="Model that drives the dynamics; nothing: the one of the highest rank, es-gap before gap",
+        json_schema_extra={"allowed": "a model of the campaign"},
     )
     temperature_K: Temperature = Field(800.0, description="Temperature of the thermostat (K)")
     length_ps: float = Field(5.0, gt=0, le=100_000, description="Length of each trajectory (ps)")
@@ -325,8 +346,10 @@ class Campaign(Section):
     )
     initial: Initial = Field(Initial(), description="Configurations before the first generation")
     baseline: Baseline = Field(Baseline(), description="Electrostatic baseline of ES-GAP")
-    models: tuple[ModelKind, ...] = Field(
-        ("gap", "es-gap"), min_length=1, description="Models that every generation fits, on identical data"
+    models: Models = Field(
+        DEFAULT_MODELS,
+        description="Models that every generation fits, on identical data: kinds, or names with a kind and its "
+        "settings, e.g. {gap: {}, small: {kind: gap, soap: {n_max: 6}}}",
     )
     gap: GapSettings = Field(default_factory=GapSettings, description="Hyperparameters of both models' GAP part")
     fit: Fit = Field(Fit(), description="What fits the models")
@@ -349,14 +372,35 @@ class Campaign(Section):
     @property
     def charge_criterion(self) -> ChargeCriterion | None:
         """What the baseline's charges are fitted to, None where no model has one or its charges are given."""
-        return self.baseline.charge_criterion if "es-gap" in self.models else None
+        return self.baseline.charge_criterion if self.models_on_baseline else None
 
     @property
-    def driver(self) -> ModelKind:
+    def models_on_baseline(self) -> tuple[str, ...]:
+        """The models that are fitted on top of the electrostatic baseline."""
+        return tuple(name for name in self.models if self.kind_of(name).needs_baseline)
+
+    @property
+    def driver(self) -> str:
         """The model that drives the sampling."""
-        if self.sampling.driver is not None:
-            return self.sampling.driver
-        return "es-gap" if "es-gap" in self.models else "gap"
+        return self.sampling.driver or default_driver(self)
+
+    def kind_of(self, name: str) -> ModelKind:
+        """Return the kind of the model of that name."""
+        return kind_of(self, name)
+
+    def settings_of(self, name: str) -> FrozenSettings:
+        """Return the hyperparameters of the model of that name."""
+        return settings_of(self, name)
+
+    # Not as a validator: of JSON its input would be Python's, and lists no tuples where nothing is converted.
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Return the campaign that plain data describe; models of the long form take what they leave out."""
+        return super().model_validate(with_kinds_and_sections(obj), **options)
+
+    @field_serializer("models", mode="wrap")
+    def _models_as_given(self, value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+        return list(value) if isinstance(value, tuple) else handler(value)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -367,17 +411,8 @@ class Campaign(Section):
 
 
 def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
-    models = campaign.models
-    if len(set(models)) < len(models):
-        yield Problem(("models",), "names a model twice", value=list(models), allowed=" | ".join(MODEL_KINDS))
-    if campaign.sampling.driver is not None and campaign.sampling.driver not in models:
-        yield Problem(
-            ("sampling", "driver"),
-            "is not among the models of this campaign",
-            value=campaign.sampling.driver,
-            allowed=" | ".join(models),
-            related=(("models",),),
-        )
+    yield from model_inconsistencies(campaign)
+    yield from _driver_inconsistencies(campaign)
     initial = campaign.initial.molecular_dynamics.count + campaign.initial.lithium_monte_carlo.count
     if initial < MIN_INITIAL_CONFIGURATIONS:
         message = f"asks for {initial} configurations in all; a first fit needs {MIN_INITIAL_CONFIGURATIONS} or more"
@@ -386,23 +421,57 @@ def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     yield from _analysis_inconsistencies(campaign)
 
 
+def _driver_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    driver, models = campaign.sampling.driver, tuple(campaign.models)
+    if driver is None:
+        return
+    problem = Problem(
+        ("sampling", "driver"),
+        "is not among the models of this campaign",
+        value=driver,
+        allowed=" | ".join(models),
+        suggestion=closest(driver, models),
+        related=(("models",),),
+    )
+    if driver not in models:
+        yield problem
+    elif not campaign.kind_of(driver).can_drive:
+        able = " | ".join(name for name in models if campaign.kind_of(name).can_drive)
+        yield replace(problem, message="cannot drive molecular dynamics", allowed=able, suggestion=None)
+
+
 def _analysis_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     for name in campaign.analyses.chosen:
         potential = getattr(getattr(campaign.analyses, name), "potential", None)
-        if potential in MODEL_KINDS and potential not in campaign.models:
+        if potential is not None and potential not in (REFERENCE, *campaign.models):
             yield Problem(
                 ("analyses", name, "potential"),
                 "is not among the models of this campaign",
                 value=potential,
-                allowed=" | ".join(("reference", *campaign.models)),
+                allowed=" | ".join((REFERENCE, *campaign.models)),
+                suggestion=closest(potential, (REFERENCE, *campaign.models)),
                 related=(("models",),),
             )
 
 
+def _variance_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    """Yield that a selection by variance has nobody who predicts one."""
+    driver = campaign.driver
+    if not SELECTIONS.get(campaign.selection.kind).needs_variance or driver not in campaign.models:
+        return
+    kind = campaign.kind_of(driver)
+    if kind.predicts_variance(kind.evaluator(campaign.evaluate.backend)):
+        return
+    able = [one for one in kind.evaluators if kind.predicts_variance(one)]
+    message = f"needs a variance, which the driver {driver} does not predict"
+    if able:
+        message = f"needs evaluate.backend: {able[0]}, which predicts variances"
+    related = (("evaluate",), ("sampling", "driver"))
+    yield Problem(("selection", "method"), message, value=campaign.selection.kind, related=related)
+
+
 def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
-    if SELECTIONS.get(campaign.selection.kind).needs_variance and campaign.evaluate.backend != "native":
-        message = "needs evaluate.backend: native, which predicts variances"
-        yield Problem(("selection", "method"), message, value=campaign.selection.kind, related=(("evaluate",),))
+    yield from _variance_inconsistencies(campaign)
     sampling = campaign.sampling
     if sampling.steps > MAX_STEPS:
         message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"
@@ -418,7 +487,7 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
-    """Return the campaign that a store holds, to be shown: its engine and analyses need not be installed here.
+    """Return the campaign that a store holds, to be shown: its engine, models and analyses need not be installed here.
 
     Raises
     ------
@@ -430,7 +499,12 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
     if unknown:
         analyses = {name: given for name, given in settings["analyses"].items() if name not in unknown}
         settings = {**settings, "analyses": analyses}
-    if reference.engine in ENGINES:
-        return Campaign.model_validate(settings)
-    others = {key: value for key, value in settings.items() if key != "reference"}
-    return Campaign.model_validate(others).model_copy(update={"reference": reference})
+    if reference.engine not in ENGINES:
+        settings = {key: value for key, value in settings.items() if key != "reference"}
+    unknown_models = models_not_installed(settings)
+    campaign = Campaign.model_validate(without_models(settings, unknown_models))
+    if unknown_models:
+        sampling = campaign.sampling.model_copy(update={"driver": settings["sampling"]["driver"]})
+        left = () if len(unknown_models) == len(settings["models"]) else campaign.models
+        campaign = campaign.model_copy(update={"models": left, "sampling": sampling})
+    return campaign if reference.engine in ENGINES else campaign.model_copy(update={"reference": reference})

@@ -5,10 +5,11 @@ In a running campaign a type may come with a later generation; a file is all the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ...fitting.data_sets import DataSet
+from ...fitting.settings import GapSettings
 from .problems import CampaignFileError, Key, Problem, closest
 from .settings import Campaign
 
@@ -22,22 +23,28 @@ def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> N
         With every one that is not.
     """
     types = sorted({one.config_type for one in (*data_set, *data_set.isolated_atoms)})
-    elements = data_set.elements
-    gap, baseline = campaign.gap, campaign.baseline
-    problems = [
-        _absent(("gap", "regularisation_by_config_type", name), "configuration", types)
-        for name in gap.regularisation_by_config_type
-        if name not in types
-    ]
+    elements, baseline = data_set.elements, campaign.baseline
+    problems: list[Problem] = []
     by_element: list[tuple[Key, Collection[str]]] = [
-        (("gap", "regularisation", "force_by_element_eV_per_A"), gap.regularisation.force_by_element_eV_per_A),
-        *(
-            (("gap", "regularisation_by_config_type", name, "force_by_element_eV_per_A"), one.force_by_element_eV_per_A)
-            for name, one in gap.regularisation_by_config_type.items()
-        ),
         (("baseline", "charges"), baseline.charges if isinstance(baseline.charges, dict) else ()),
         (("baseline", "exponents"), baseline.exponents),
     ]
+    for section, gap in _gap_settings(campaign):
+        problems += [
+            _absent((*section, "regularisation_by_config_type", name), "configuration", types)
+            for name in gap.regularisation_by_config_type
+            if name not in types
+        ]
+        by_element.append(
+            ((*section, "regularisation", "force_by_element_eV_per_A"), gap.regularisation.force_by_element_eV_per_A)
+        )
+        by_element += [
+            (
+                (*section, "regularisation_by_config_type", name, "force_by_element_eV_per_A"),
+                one.force_by_element_eV_per_A,
+            )
+            for name, one in gap.regularisation_by_config_type.items()
+        ]
     problems += [
         _absent((*key, symbol), "atom", elements)
         for key, symbols in by_element
@@ -46,6 +53,15 @@ def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> N
     ]
     if problems:
         raise CampaignFileError(path, problems)
+
+
+def _gap_settings(campaign: Campaign) -> Iterator[tuple[Key, GapSettings]]:
+    """Yield the hyperparameters of GAPs with their place in the file: the section, and models that differ from it."""
+    yield ("gap",), campaign.gap
+    for name in campaign.models:
+        settings = campaign.settings_of(name)
+        if isinstance(settings, GapSettings) and settings != campaign.gap:
+            yield ("models", name), settings
 
 
 def _absent(key: Key, thing: str, present: Collection[str]) -> Problem:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ...store.document_keys import RULE, unstorable_keys
+from .models import with_kinds_and_sections
 from .problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
 from .schema import allowed_at, allowed_keys, choices_at, choices_of_variant, suggest_key, variant_keys
 from .settings import Campaign
@@ -32,6 +33,7 @@ def validate_campaign(data: Mapping[str, Any]) -> tuple[Campaign, list[Problem]]
     found: list[Problem] = []
     for _ in range(3):
         try:
+            remaining = with_kinds_and_sections(remaining)
             campaign = Campaign.model_validate_json(json.dumps(remaining), strict=True)
         except ValidationError as error:
             problems = [p for details in error.errors() for p in problems_of(details, remaining)]
@@ -182,5 +184,6 @@ _WORDING = {
     "a valid dictionary": "a mapping (key: value)",
     "String should": "must",
     "Tuple should": "must",
+    "Dictionary should": "must",
     "List should": "must",
 }

@@ -30,12 +30,14 @@ from ...core.files import explain_os_error, flush_folder, sha256_of
 from ...core.states import State
 from ...fitting.data_sets import DataSet, isolated_atom, write_extxyz
 from ...fitting.gap_fit import POTENTIAL_FILE
+from ...fitting.kinds.base import ModelKind
+from ...fitting.kinds.registry import MODELS
 from ...fitting.models import MANIFEST_FILE
 from ...fitting.settings import BaselineSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.labelled import labelled
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, MODEL_KINDS, labels_by_configuration, unknown_value
+from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 
 CHECKSUM_FILE = "SHA256SUMS"
@@ -80,7 +82,7 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
     folder
         Where to; None: a folder of the campaign's and the target's name here.
     model
-        A kind of model or an identifier; None: the campaign's es-gap if it has one, else its gap.
+        A model's name or identifier; None: the one of the highest rank, an es-gap before a gap.
 
     Raises
     ------
@@ -102,10 +104,18 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
             _finish(temporary, "export_labels.md.j2", record, data_set=data_set, file=file, is_database=is_database)
         return place
     chosen = choose_model(store, record, model)
+    kind = MODELS.get(chosen.kind_of_model)
+    if not kind.is_quip_potential and target.value not in kind.exports:
+        able = ", ".join([*kind.exports, Target.EXTXYZ.value, Target.ASE_DATABASE.value])
+        raise InputError(f"models of the kind {kind.name} cannot be written for {target.value}; there are {able}")
     files = whole_files(store, chosen)
     with new_folder(place) as temporary:
-        write = _write_lammps if target is Target.LAMMPS else _write_quip
-        write(temporary, record, chosen, files)
+        if target.value in kind.exports:
+            _write_by_kind(temporary, record, store.artefacts.path(chosen.path), kind, target)
+        elif target is Target.LAMMPS:
+            _write_lammps(temporary, record, chosen, files)
+        else:
+            _write_quip(temporary, record, chosen, files)
     return place
 
 
@@ -132,7 +142,8 @@ def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> Mo
     by_id = {model.id: model for model in models}
     if wanted in by_id:
         return by_id[wanted]
-    kinds = [kind for kind in reversed(MODEL_KINDS) if any(model.kind == kind for model in models)]
+    ranks = {model.kind: _rank(model) for model in models}
+    kinds = sorted(ranks, key=lambda name: (-ranks[name], name))
     kind = kinds[0] if wanted is None else wanted
     if kind not in kinds:
         raise unknown_value("model", kind, [*kinds, *by_id])
@@ -141,6 +152,11 @@ def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> Mo
         if final in by_id:
             return by_id[final]
     return [model for model in models if model.kind == kind][-1]
+
+
+def _rank(model: ModelRecord) -> float:
+    """Return the rank of a model's kind, below all others where that is not installed here."""
+    return MODELS.get(model.kind_of_model).rank if model.kind_of_model in MODELS else -math.inf
 
 
 def whole_files(store: Store, model: ModelRecord) -> list[Path]:
@@ -224,6 +240,14 @@ def potential_label(potential: Path) -> str:
     return label
 
 
+def _write_by_kind(folder: Path, record: CampaignRecord, model: Path, kind: ModelKind, target: Target) -> None:
+    """Let a kind write its model, with what it says of its use as README."""
+    text = kind.export(target.value, model, record.structure.to_atoms(), folder)
+    title = f"# {kind.look.label} of the campaign {record.id}, for {target.value}"
+    (folder / README_FILE).write_text(f"{title}\n\n{text.strip()}\n", encoding="utf-8")
+    _write_checksums(folder)
+
+
 def _write_lammps(folder: Path, record: CampaignRecord, model: ModelRecord, files: list[Path]) -> None:
     """Write data file, input deck, potential and baseline; all beside one another, where LAMMPS is started."""
     for path in files:
@@ -292,6 +316,10 @@ def _render_to(path: Path, template: str, **values: Any) -> None:
 
 def _finish(folder: Path, readme: str, record: CampaignRecord, **values: Any) -> None:
     _render_to(folder / README_FILE, readme, record=record, version=__version__, **values)
+    _write_checksums(folder)
+
+
+def _write_checksums(folder: Path) -> None:
     lines = [f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / CHECKSUM_FILE).write_text("".join(lines), encoding="utf-8")
 

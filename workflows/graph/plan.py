@@ -30,7 +30,7 @@ class Plan:
     fitted_charges
         Charges of the baseline (e), where the campaign has them fitted and that has been done.
     earlier_models
-        Identifiers of the models, by kind, whose sparse points the next ones keep.
+        Identifiers of the models, by name, that the next ones grow from.
     first_reference
         The reference as first submitted, where its limits have changed since.
     """
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def baseline(self) -> BaselineSettings:
-        """The electrostatic baseline of ES-GAP."""
+        """The electrostatic baseline of the models that have one."""
         return baseline_settings(self.campaign.baseline, self.symbols, self.fitted_charges)
 
     @property
@@ -80,9 +80,17 @@ class Plan:
         """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
         return self.formal_charges or dict(self.baseline.charges)
 
-    def baseline_of(self, kind: str) -> BaselineSettings | None:
-        """Return the baseline of models of that kind, None if they have none."""
-        return self.baseline if kind == "es-gap" else None
+    def baseline_of(self, model: str) -> BaselineSettings | None:
+        """Return the baseline of the model of that name, None if it has none."""
+        return self.baseline if self.campaign.kind_of(model).needs_baseline else None
+
+    def backend_of(self, model: str) -> str:
+        """Return what fits the model of that name."""
+        return self.campaign.kind_of(model).backend(self.campaign.fit.backend)
+
+    def evaluator_of(self, model: str) -> str:
+        """Return what evaluates the model of that name."""
+        return self.campaign.kind_of(model).evaluator(self.campaign.evaluate.backend)
 
 
 def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
@@ -119,10 +127,17 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
 
 
 def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str, str]:
-    """Return the last model of each kind that was fitted to an earlier data set of the campaign."""
-    if campaign.fit.backend != "native":
+    """Return the last one of each model that grows, of those fitted to an earlier data set of the campaign."""
+    growing = {
+        name
+        for name in campaign.models
+        if campaign.kind_of(name).grows(campaign.kind_of(name).backend(campaign.fit.backend))
+    }
+    if not growing:
         return {}
     age = {record.id: record.generation for record in store.data_sets.find({"campaign": campaign.name})}
     last = age.get(data_set, 0)
     models = [model for model in store.models.find({"campaign": campaign.name}) if age.get(model.data_set, last) < last]
-    return {model.kind: model.id for model in sorted(models, key=lambda model: age[model.data_set])}
+    return {
+        model.kind: model.id for model in sorted(models, key=lambda one: age[one.data_set]) if model.kind in growing
+    }

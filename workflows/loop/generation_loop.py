@@ -7,6 +7,7 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -157,73 +158,82 @@ def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
 
 
 def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
-    """Return the identifiers of the models that the campaign fits to that data set, by kind."""
+    """Return the identifiers of the models that the campaign fits to that data set, by name."""
     campaign = plan.campaign
     return {
-        kind: model_identifier(
-            kind,
+        name: model_identifier(
+            campaign.kind_of(name).name,
             data_set,
-            campaign.gap,
-            plan.baseline_of(kind),
+            campaign.settings_of(name),
+            plan.baseline_of(name),
             seed=derive_seed(campaign.seed, "fit"),
-            backend=campaign.fit.backend,
-            earlier_model=plan.earlier_models.get(kind),
+            backend=plan.backend_of(name),
+            earlier_model=plan.earlier_models.get(name),
         )
-        for kind in campaign.models
+        for name in campaign.models
     }
 
 
 def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
-    """Return one job per model kind, all on the same data set."""
+    """Return one job per model, all on the same data set."""
     campaign = plan.campaign
     models = model_identifiers(plan, data_set)
     return [
         Job(
-            key=f"{stage}/fit/{kind}",
+            key=f"{stage}/fit/{name}",
             task=FitTask,
             parameters=FitParameters(
                 campaign=campaign.name,
                 generation=generation,
-                model=models[kind],
-                kind=kind,
+                model=models[name],
+                kind=campaign.kind_of(name).name,
+                name=None if campaign.kind_of(name).name == name else name,
                 data_set=data_set,
-                gap=campaign.gap,
-                baseline=plan.baseline_of(kind),
+                settings=campaign.settings_of(name),
+                baseline=plan.baseline_of(name),
                 seed=derive_seed(campaign.seed, "fit"),
-                backend=campaign.fit.backend,
-                evaluate_backend=campaign.evaluate.backend,
-                earlier_model=plan.earlier_models.get(kind),
+                backend=plan.backend_of(name),
+                evaluate_backend=plan.evaluator_of(name),
+                earlier_model=plan.earlier_models.get(name),
             ),
             # The driver's fit is what the sampling waits for.
-            priority=_PRIORITY["fit"] + (kind == campaign.driver),
+            priority=_PRIORITY["fit"] + (name == campaign.driver),
         )
-        for kind in campaign.models
+        for name in campaign.models
     ]
 
 
 def cross_check_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
-    """Return one job per model that evaluates it by both backends, if the campaign wants them."""
+    """Return one job per model that has two evaluators, which compares them, if the campaign wants that."""
     campaign = plan.campaign
     if not campaign.evaluate.cross_check:
         return []
     models = model_identifiers(plan, data_set)
     return [
         Job(
-            key=f"{stage}/cross-check/{kind}",
+            key=f"{stage}/cross-check/{name}",
             task=CrossCheckTask,
             parameters=CrossCheckParameters(
                 campaign=campaign.name,
                 generation=generation,
-                model=models[kind],
+                model=models[name],
                 data_set=data_set,
                 configurations=campaign.evaluate.cross_check,
             ),
-            parents=(f"{stage}/fit/{kind}",),
+            parents=(f"{stage}/fit/{name}",),
             # After the trajectories, beside the selection, which keeps one worker busy and the others idle.
             priority=_PRIORITY["cross-check"],
         )
-        for kind in campaign.models
+        for name in campaign.models
+        if len(campaign.kind_of(name).evaluators) > 1
     ]
+
+
+def ready_models(stage: str, campaign: Campaign, checks: list[Job]) -> dict[str, str]:
+    """Return the keys of the jobs after which models may be built on, by name: their check, or else their fit."""
+    checked = {job.key for job in checks}
+    keys = {name: f"{stage}/cross-check/{name}" for name in campaign.models}
+    return {name: key if key in checked else f"{stage}/fit/{name}" for name, key in keys.items()}
 
 
 def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
@@ -242,7 +252,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
                 **place,
                 model=models[campaign.driver],
                 model_kind=campaign.driver,
-                backend=campaign.evaluate.backend,
+                backend=plan.evaluator_of(campaign.driver),
                 dynamics=campaign.sampling.dynamics,
                 replica=replica,
                 seed=derive_seed(campaign.seed, "sample", generation, replica),
@@ -263,7 +273,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             ],
             write_every=campaign.sampling.write_every,
             model=models[campaign.driver],
-            backend=campaign.evaluate.backend,
+            backend=plan.evaluator_of(campaign.driver),
             settings=campaign.selection,
             seed=derive_seed(campaign.seed, "select", generation),
         ),
@@ -283,21 +293,21 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             min_label_fraction=campaign.stop.min_label_fraction,
             backend=campaign.evaluate.backend,
         ),
-        parents=(select.key, *(job.key for job in (checks or jobs))),
+        parents=(select.key, *ready_models(stage, campaign, checks).values()),
         grow=GrowGeneration(**place),
         runs_after_failures=True,
     )
     return Graph((*jobs, *checks, *samples, select, assess))
 
 
-def analysis_jobs(plan: Plan, generation: int, data_set: str, fits: list[Job], checks: list[Job]) -> list[Job]:
-    """Return the jobs of all analyses that the campaign asks for, with the models that ``fits`` gives."""
+def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str, str]) -> list[Job]:
+    """Return the jobs of all analyses that the campaign asks for, after the jobs that make the models ready."""
     with_models = AnalysisPlan(
         plan=plan,
         generation=generation,
         models=model_identifiers(plan, data_set),
         # A model whose evaluators disagree must not be analysed: where there is a check, it comes first.
-        fits={kind: job.key for kind, job in zip(plan.campaign.models, checks or fits, strict=True)},
+        fits=ready,
         data_set=data_set,
     )
     return [job for analysis in chosen_analyses(plan.campaign) for job in analysis.jobs(with_models)]
@@ -312,11 +322,12 @@ def final_stage(store: Store, name: str, generation: int) -> str:
 
 
 def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, stage: str = "final") -> Graph:
-    """Return the last jobs: both models on all data, the analyses, and the conclusion, whatever became of them."""
+    """Return the last jobs: all models on all data, the analyses, and the conclusion, whatever became of them."""
     campaign = plan.campaign
     jobs = fit_jobs(plan, generation, data_set, stage)
     checks = cross_check_jobs(plan, generation, data_set, stage)
-    analyses = analysis_jobs(plan, generation, data_set, jobs, checks)
+    ready = ready_models(stage, campaign, checks)
+    analyses = analysis_jobs(plan, generation, data_set, ready)
     if stage != FINAL:
         analyses = [_below(stage, job) for job in analyses]
     awaited = {parent for job in analyses for parent in job.parents}
@@ -331,7 +342,7 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, st
             models=model_identifiers(plan, data_set),
         ),
         parents=(
-            *(job.key for job in (checks or jobs)),
+            *ready.values(),
             *(job.key for job in analyses if job.key not in awaited),
         ),
         # A failed analysis is in the ledger; it does not keep the campaign from its end.
@@ -347,7 +358,7 @@ def _below(stage: str, job: Job) -> Job:
 
 
 def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
-    """Return the job that fits the baseline's charges to ES-GAP's leave-out error, before the models that use them."""
+    """Return the job that fits the baseline's charges to a leave-out error, before the models that use them."""
     campaign = plan.campaign
     return Job(
         key=f"generation-{generation + 1}/charges",

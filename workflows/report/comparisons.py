@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ...analysis.figures import Look, compared_look, model_name
+from ...analysis.figures import compared_look, model_name
 from ...core.errors import InputError, IonloopError
+from ...core.looks import Look
 from ...store.connection import Store
 from ...store.records import ResultRecord
 from ..analyses.comparison import Comparison

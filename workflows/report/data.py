@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...analysis.errors.statistics import ModelErrors, ParityData
 from ...analysis.figures import ErrorSeries
 from ...analysis.locality.curves import LocalityBound
+from ...analysis.looks import in_order
 from ...core.errors import IonloopError
 from ...core.states import State
 from ...store.campaigns import find_campaign
@@ -133,7 +134,7 @@ class ReportData:
     def error_series(self, quantity: str) -> list[ErrorSeries]:
         """Return the learning curves of ``energy`` (eV/atom) or ``force`` (eV/Å)."""
         series = []
-        for kind in sorted({model.record.kind for model in self.models}):
+        for kind in in_order(model.record.kind for model in self.models):
             loop = [model for model in self.models if model.record.kind == kind and not model.final]
             for subset in (NEW, TRAINING):
                 points = [
@@ -237,7 +238,8 @@ def _model_summaries(store: Store, campaign: str, results: list[ResultRecord]) -
                 training=measured.get((model.id, TRAINING)),
             )
         )
-    return tuple(sorted(summaries, key=lambda one: (one.record.generation, one.final, one.record.kind)))
+    places = in_order(one.record.kind for one in summaries)
+    return tuple(sorted(summaries, key=lambda one: (one.record.generation, one.final, places.index(one.record.kind))))
 
 
 def _label_counts(
@@ -283,7 +285,8 @@ def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParit
     last = max((result.generation for result in assessed), default=0)
     found: list[ModelParity] = []
     problems: list[str] = []
-    for result in sorted(assessed, key=lambda one: str(one.model_kind)):
+    places = in_order(str(one.model_kind) for one in assessed)
+    for result in sorted(assessed, key=lambda one: places.index(str(one.model_kind))):
         if result.generation != last:
             continue
         try:

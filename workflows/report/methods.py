@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ...analysis.looks import model_name
 from ...core.citations import Citation
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
@@ -95,28 +96,20 @@ def _initial(campaign: Campaign) -> str:
 
 
 def _models(campaign: Campaign) -> str:
-    gap, soap = campaign.gap, campaign.gap.soap
-    pairs = ""
-    if gap.two_body is not None:
-        two_body = gap.two_body
-        pairs = f"a pair kernel (cutoff {two_body.cutoff_A:g} Å, {two_body.sparse_points} sparse points) and "
-    if gap.three_body is not None:
-        three_body = gap.three_body
-        pairs += f"a triplet kernel (cutoff {three_body.cutoff_A:g} Å, {three_body.sparse_points} sparse points) and "
-    core = " on top of a fixed core potential" if gap.core is not None else ""
-    sigma = gap.regularisation
-    by_element = "".join(f", {value:g} for {symbol}" for symbol, value in sigma.force_by_element_eV_per_A.items())
-    text = (
-        f"GAP models{core} combined {pairs}SOAP (cutoff {soap.cutoff_A:g} Å, n_max {soap.n_max}, l_max {soap.l_max}, "
-        f"σ_atom {soap.atom_sigma_A:g} Å, ζ {soap.zeta}, {soap.sparse_points} sparse points per element in the first "
-        f"fit), regularised by {sigma.energy_eV_per_atom:g} eV/atom, {sigma.force_eV_per_A:g} eV/Å{by_element} and "
-        f"{sigma.virial_eV_per_atom:g} eV/atom for energies, forces and virials."
-    )
-    return f"{text} {_baseline(campaign)}".strip()
+    """Return what every model says of itself, once where several say the same, and the baseline of those on one."""
+    said: dict[str, list[str]] = {}
+    for name in campaign.models:
+        text = campaign.kind_of(name).methods(campaign.settings_of(name))
+        if text:
+            said.setdefault(text, []).append(name)
+    several = len(said) > 1
+    texts = [f"{', '.join(map(model_name, names))}: {text}" if several else text for text, names in said.items()]
+    return " ".join([*texts, _baseline(campaign)]).strip()
 
 
 def _baseline(campaign: Campaign) -> str:
-    if "es-gap" not in campaign.models:
+    names = campaign.models_on_baseline
+    if not names:
         return ""
     baseline = campaign.baseline
     match campaign.charge_criterion:
@@ -130,8 +123,8 @@ def _baseline(campaign: Campaign) -> str:
         case _:
             charges = f"with {baseline.formal_fraction:g} of the formal charges"
     return (
-        "ES-GAP adds the same GAP to an electrostatic baseline of Slater-distributed charges in an Ewald sum, "
-        f"{charges}."
+        f"{' and '.join(map(model_name, names))} {'adds' if len(names) == 1 else 'add'} the same to an electrostatic "
+        f"baseline of Slater-distributed charges in an Ewald sum, {charges}."
     )
 
 

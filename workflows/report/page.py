@@ -24,6 +24,8 @@ from ...core.citations import Citation
 from ...core.files import OPEN, atomic_file
 from ...core.states import State
 from ...core.words import duration, moment, size_text, three_digits
+from ...fitting.kinds.base import ModelKind
+from ...fitting.kinds.registry import MODELS
 from ...labelling.registry import ENGINES, stored_settings
 from ...store.connection import Store
 from ..analyses.registry import ANALYSES
@@ -73,9 +75,9 @@ def render(store: Store, data: ReportData) -> str:
         sections=data.sections,
         numeric_columns=numeric_columns,
         figures={name: json.loads(figure.to_json()) for name, figure in _all_figures(data).items()},
-        dark_colours=dict(figures.DARK_COLOURS),
+        dark_colours=_dark_colours(data),
         state_colours=dict(figures.STATE_COLOURS),
-        model_colours={kind: figures.model_colour(kind) for kind in figures.MODEL_COLOURS},
+        swatch_colours=_swatch_colours,
         structure=_structure(data),
         generations=_generation_rows(data),
         settings=settings_yaml(data.record.settings),
@@ -111,13 +113,32 @@ def settings_yaml(settings: Mapping[str, Any]) -> str:
 
 def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     """Return the works that results of a campaign with these settings rest on, each once."""
-    used = {"always", *settings.get("models", ())}
+    of_models = [one for kind in _installed_kinds(settings) for one in kind.citations]
     reference = stored_settings(settings.get("reference", {}))
     of_engine = ENGINES.get(reference.engine).citations(reference) if reference.engine in ENGINES else ()
     chosen = asked_analyses(settings)
     of_analyses = [one for analysis in ANALYSES.kinds if analysis.name in chosen for one in analysis.citations]
-    works = [*(citation for citation in CITATIONS if citation.when in used), *of_engine, *of_analyses]
+    works = [*of_models, *CITATIONS, *of_engine, *of_analyses]
     return tuple({one.what: one for one in works}.values())
+
+
+def _installed_kinds(settings: Mapping[str, Any]) -> list[ModelKind]:
+    """Return the kinds of a stored campaign's models, of those that are installed here, the last in rank first."""
+    models = settings.get("models") or ()
+    names = {entry["kind"] for entry in models.values()} if isinstance(models, Mapping) else set(models)
+    return sorted((MODELS.get(name) for name in names if name in MODELS), key=lambda kind: -kind.rank)
+
+
+def _swatch_colours(name: str) -> tuple[str, str]:
+    """Return the colours of a model on a light and on a dark page."""
+    colour = figures.model_look(name).colour
+    return colour, figures.dark_colour(colour)
+
+
+def _dark_colours(data: ReportData) -> dict[str, str]:
+    """Return what becomes of the colours of figures on a dark page, those of this campaign's models included."""
+    of_models = (figures.model_look(model.record.kind).colour for model in data.models)
+    return {**figures.DARK_COLOURS, **{colour: figures.dark_colour(colour) for colour in of_models}}
 
 
 def _all_figures(data: ReportData) -> dict[str, go.Figure]:

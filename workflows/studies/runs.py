@@ -35,9 +35,8 @@ from ...core.structures import structure_hash
 from ...fitting.consistency import reference_name
 from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ...fitting.gap_fit import FitLimits
-from ...fitting.model_kinds import ModelKind
 from ...fitting.models import ModelManifest, fit_model, load_model
-from ...fitting.settings import BaselineSettings, GapSettings
+from ...fitting.settings import BaselineSettings, FrozenSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import engine_of
 from ...labelling.runner import label
@@ -86,8 +85,8 @@ class StudyPlan:
     """
 
     folder: Path
-    kind: ModelKind
-    gap: GapSettings
+    kind: str
+    settings: FrozenSettings
     baseline: BaselineSettings | None = None
     held_out_fraction: float = 0.2
     seed: int = 1
@@ -100,7 +99,7 @@ class StudyPlan:
         (self.folder / "models").mkdir(parents=True, exist_ok=True)
         path = self.folder / "models" / name
         limits = FitLimits(cache_folder=self.folder / "rows")
-        manifest = fit_model(self.kind, data_set, self.gap, self.baseline, path, seed=self.seed, limits=limits)
+        manifest = fit_model(self.kind, data_set, self.settings, self.baseline, path, seed=self.seed, limits=limits)
         return manifest, load_model(path)
 
 

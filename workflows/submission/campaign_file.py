@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
-from ...core.errors import InputError, IonloopError
+from ...core.errors import IonloopError
+from ...fitting.kinds.base import ModelKind, UnusableFile
+from ...fitting.kinds.registry import MODELS
+from ...fitting.settings import FrozenSettings
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
 from ..campaign.settings import Campaign
 from ..campaign.validation import touches, validate_campaign
@@ -32,7 +36,7 @@ def read_campaign(path: str | Path) -> Campaign:
         problems = document.problems or [Problem((), _not_a_campaign(document))]
         raise CampaignFileError(path, problems)
     campaign, problems = validate_campaign(document.data)
-    campaign, more = _with_core_read(campaign, path.parent)
+    campaign, more = _with_files_read(campaign, path.parent)
     problems += more
     spoiled = {problem.key for problem in document.problems}
     problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
@@ -58,7 +62,7 @@ def read_hyperparameters(path: str | Path) -> Campaign:
     if not isinstance(document.data, Mapping):
         raise CampaignFileError(path, document.problems or [Problem((), _not_a_campaign(document))])
     campaign, problems = validate_campaign({"name": "fit", "structure": "none", **document.data})
-    campaign, more = _with_core_read(campaign, path.parent)
+    campaign, more = _with_files_read(campaign, path.parent)
     problems = document.problems + problems + more
     if problems:
         raise CampaignFileError(path, [_with_line(problem, document) for problem in problems])
@@ -78,22 +82,36 @@ def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
     return load_structure(campaign.structure, Path(folder))
 
 
-def _with_core_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
-    """Return the campaign with the content of its core instead of the file, or with no core and what is wrong."""
-    core = campaign.gap.core
-    if core is None:
-        return campaign, []
-    # Compiled code, which campaigns without a core need not load.
-    from ...fitting.cores import with_core_read
+def _with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
+    """Return the campaign with the content of the files that its models' settings name, and what is wrong with them.
 
-    problems = []
+    Settings of which a file cannot be used come back as they were; they must not be used further.
+    """
+    update: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for kind in MODELS.kinds:
+        if kind.section is not None and kind.section not in update:
+            section = getattr(campaign, kind.section)
+            update[kind.section], found = _read(kind, section, folder, (kind.section,))
+            problems += found
+    if isinstance(campaign.models, Mapping):
+        models = {}
+        for name, entry in campaign.models.items():
+            models[name], found = _read(campaign.kind_of(name), entry, folder, ("models", name))
+            problems += [one for one in found if all(one.message != other.message for other in problems)]
+        update["models"] = models
+    return campaign.model_copy(update=update), problems
+
+
+def _read(kind: ModelKind, settings: FrozenSettings, folder: Path, key: Key) -> tuple[FrozenSettings, list[Problem]]:
     try:
-        gap = with_core_read(campaign.gap, folder)
-    except InputError as error:
-        gap = campaign.gap.model_copy(update={"core": None})
-        key, value = ("file", core.file) if core.file is not None else ("glue", ABSENT)
-        problems.append(Problem(("gap", "core", key), f"cannot be used: {error}", value=value))
-    return campaign.model_copy(update={"gap": gap}), problems
+        return kind.with_files_read(settings, folder), []
+    except UnusableFile as error:
+        (name, *_) = error.key
+        default = type(settings).model_fields[name].get_default(call_default_factory=True)
+        value = error.file or ABSENT
+        problem = Problem((*key, *error.key), f"cannot be used: {error}", value=value)
+        return settings.model_copy(update={name: default}), [problem]
 
 
 def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ...core.kinds import UnknownKind
 from ...core.states import State
 from ...labelling.common_settings import CommonSettings
 from ...labelling.settings import physics_of
@@ -139,7 +140,7 @@ def _parameters(document: Mapping[str, Any]) -> BaseModel | None:
     kind: Any = registered_tasks().get(task.get("_fw_name"))
     try:
         return kind.parameters_type.model_validate(task["parameters"]) if kind else None
-    except (ValidationError, KeyError):
+    except (ValidationError, KeyError, UnknownKind):
         return None
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ase import Atoms
 
-from ...fitting.settings import Regularisation
 from ..analyses.locality.graph import charge_fit_problems
 from ..analyses.registry import chosen_analyses
 from ..campaign.charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
-from ..campaign.problems import Problem
+from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.settings import Campaign
 
 MAX_ATOMS = 20_000
@@ -29,8 +29,7 @@ def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
         message = f"does not occur in the structure {campaign.structure}"
         problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
     problems += _charges(campaign, symbols)
-    problems += _regularisation(campaign, species)
-    problems += _core(campaign, species)
+    problems += _models(campaign, species)
     if not problems:
         # Analyses may take for granted that the cell is sound and the mobile species in it.
         supercell = atoms.repeat(campaign.supercell)
@@ -64,7 +63,7 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
     given = campaign.baseline.charges
     example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
     if not isinstance(given, dict):
-        in_baseline = given == "formal" and "es-gap" in campaign.models
+        in_baseline = given == "formal" and bool(campaign.models_on_baseline)
         if not in_baseline and campaign.initial.lithium_monte_carlo.count == 0:
             return
         try:
@@ -90,32 +89,24 @@ def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
             yield Problem(key, message, value=given, related=related)
 
 
-def _core(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
-    """Yield elements that the core under the GAP has nothing for."""
-    if campaign.gap.core is None:
-        return
-    # Compiled code, which campaigns without a core need not load.
-    from ...fitting.cores import core_of, unknown_to_core
+def _models(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
+    """Yield what in the models' settings does not fit the structure's elements, once for each place in the file."""
+    told: set[Key] = set()
+    for name in campaign.models:
+        kind, settings = campaign.kind_of(name), campaign.settings_of(name)
+        section = None if kind.section is None else getattr(campaign, kind.section)
+        of_section = [] if section is None else list(kind.objections(section, species))
+        for below, message in kind.objections(settings, species):
+            in_section = kind.section is not None and (below, message) in of_section
+            key: Key = (kind.section, *below) if in_section and kind.section else ("models", name, *below)
+            if key not in told:
+                told.add(key)
+                value, allowed = _plain_value(settings, below), " | ".join(species)
+                yield Problem(key, message, value=value, allowed=allowed, related=(("structure",),))
 
-    core = core_of(campaign.gap)
-    unknown = [] if core is None else unknown_to_core(core, species)
-    if unknown:
-        message = f"has nothing for {', '.join(unknown)}; add a per_type_data of each, and its pairs"
-        yield Problem(("gap", "core"), message, related=(("structure",),))
 
-
-def _regularisation(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
-    """Yield force errors of elements that the fit would never meet."""
-    sections: dict[tuple[str, ...], Regularisation] = {("gap", "regularisation"): campaign.gap.regularisation}
-    for name, regularisation in campaign.gap.regularisation_by_config_type.items():
-        sections["gap", "regularisation_by_config_type", name] = regularisation
-    for key, regularisation in sections.items():
-        by_element = regularisation.force_by_element_eV_per_A
-        for symbol in sorted(set(by_element) - set(species)):
-            yield Problem(
-                (*key, "force_by_element_eV_per_A", symbol),
-                f"is not in the structure {campaign.structure}",
-                value=by_element[symbol],
-                allowed=" | ".join(species),
-                related=(("structure",),),
-            )
+def _plain_value(settings: Any, key: tuple[str, ...]) -> Any:
+    """Return the number or word at a key of settings, `ABSENT` for whole sections."""
+    for part in key:
+        settings = settings.get(part, ABSENT) if isinstance(settings, Mapping) else getattr(settings, part, ABSENT)
+    return settings if isinstance(settings, int | float | str) else ABSENT

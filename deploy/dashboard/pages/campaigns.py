@@ -12,6 +12,7 @@ from flask import Blueprint, Response, url_for
 from markupsafe import Markup
 from pydantic import ValidationError
 
+from ....analysis.looks import in_order
 from ....core.states import State
 from ....store.queries.rows import ISOLATED_ATOM_SAMPLER
 from ....store.records import CampaignRecord, ResultRecord
@@ -75,10 +76,12 @@ class CampaignSummary:
 @pages.get("/")
 def campaign_list() -> Response:
     """Show all campaigns of the store."""
-    return show(
-        "campaigns.html",
-        lambda snapshot: {"campaigns": [campaign_summary(snapshot, name) for name in snapshot.campaigns]},
-    )
+    return show("campaigns.html", _campaign_list)
+
+
+def _campaign_list(snapshot: Snapshot) -> dict[str, Any]:
+    summaries = [campaign_summary(snapshot, name) for name in snapshot.campaigns]
+    return {"campaigns": summaries, "models": in_order(model for one in summaries for model, _ in one.force_errors)}
 
 
 def campaign_summary(snapshot: Snapshot, name: str) -> CampaignSummary:
@@ -86,7 +89,7 @@ def campaign_summary(snapshot: Snapshot, name: str) -> CampaignSummary:
     record = snapshot.campaigns[name]
     state, reason = snapshot.standing(name)
     history = snapshot.error_history.get(name, [])
-    kinds = sorted({kind for one in history for kind in one.force})
+    kinds = in_order(kind for one in history for kind in one.force)
     series = {kind: [one.force[kind] for one in history if kind in one.force] for kind in kinds}
     control = snapshot.controls.get(name)
     counts = snapshot.job_counts(name)
@@ -176,14 +179,15 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
 def last_assessed(snapshot: Snapshot, name: str) -> list[ResultRecord]:
     """Return the errors on new configurations of the last model of each kind."""
     new = [one for one in snapshot.results_of.get(name, ()) if one.kind == "errors" and one.values["subset"] == "new"]
-    return sorted({one.model_kind: one for one in new}.values(), key=lambda one: str(one.model_kind))
+    last = {str(one.model_kind): one for one in new}
+    return [last[name] for name in in_order(last)]
 
 
 def _curve_numbers(snapshot: Snapshot, name: str) -> list[tuple[int, str, float, float]]:
     return [
         (one.generation, kind, MILLI * one.force[kind], MILLI * one.energy[kind])
         for one in snapshot.error_history.get(name, ())
-        for kind in sorted(one.force)
+        for kind in in_order(one.force)
         if kind in one.energy
     ]
 
@@ -206,7 +210,7 @@ def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
         verdict = stop_verdict(history, settings)
     except (KeyError, TypeError, ValueError, ValidationError):
         return None
-    kinds = sorted(history[-1].force)
+    kinds = in_order(history[-1].force)
     improved = tuple(
         (
             kind,

@@ -133,7 +133,7 @@ def compare(records: list[ResultRecord], columns: dict[str, Column], question: Q
         if isinstance(across, int | float) and isinstance(up, int | float):
             parts = [record.campaign, str(record.values.get("subset") or ""), record.model_kind or ""]
             series.setdefault(" · ".join(filter(None, parts)), []).append((float(across), float(up)))
-    return comparison_chart(series, x.header, y.header)
+    return comparison_chart(series, x.header, y.header, {record.model_kind for record in records if record.model_kind})
 
 
 @pages.get("/result")

@@ -7,7 +7,7 @@ import pytest
 
 from ionloop.analysis.errors.figures import element_and_magnitude_errors, magnitude_errors
 from ionloop.analysis.errors.statistics import ForceBin, force_bins
-from ionloop.analysis.figures import MODEL_COLOURS
+from ionloop.analysis.looks import model_look
 
 SMALL, LARGE, HUGE = [0.1, 0.0, 0.0], [0.0, 0.0, 3.0], [10.0, 0.0, 0.0]
 
@@ -24,7 +24,7 @@ def test_models_share_the_ranges_and_keep_their_colours() -> None:
     gap, es_gap = figure.data
     assert gap.y == pytest.approx((200.0, None, 200.0))
     assert es_gap.y == pytest.approx((None, 100.0, None))
-    assert gap.line.color == MODEL_COLOURS["gap"]
+    assert gap.line.color == model_look("gap").colour
     assert es_gap.customdata[1][0] == pytest.approx(0.1 / np.sqrt(3))
 
 

@@ -30,7 +30,7 @@ LOCALITY = ScaleCurve(
 def test_both_criteria_are_drawn_against_the_same_charge() -> None:
     figure = charge_trade_off_figure(ERRORS, LOCALITY, "Li")
     traces = {trace.name: trace for trace in figure.data}
-    error, locality = traces["leave-out error of ES-GAP"], traces["induced force that remains"]
+    error, locality = traces["leave-out error with the baseline"], traces["induced force that remains"]
     assert list(error.x) == [0.0, 0.25, 0.5]
     assert list(locality.x) == [0.0, 0.5, 1.0]
     assert (error.yaxis, locality.yaxis) == (None, "y2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.analysis.figures import ErrorSeries, learning_curve, model_colour
+from ionloop.analysis.figures import ErrorSeries, learning_curve, model_look
 from ionloop.analysis.locality.curves import OVERALL, LocalityBound, LocalityCurve, LocalityResult
 from ionloop.analysis.locality.figures import add_locality_bounds, charge_scale_figure, locality_figure
 from ionloop.fitting.electrostatics.charges import FittedCharges, ScaleCurve
@@ -38,7 +38,7 @@ def test_every_species_has_a_panel_with_a_curve_and_a_band_before_and_after():
     assert len(figure.data) == 2 * 2 * 2
     lines = [trace for trace in figure.data if trace.fill is None]
     assert [(trace.xaxis, trace.line.color) for trace in lines] == [
-        (axis, model_colour(kind)) for axis in ("x", "x2") for kind in ("gap", "es-gap")
+        (axis, model_look(kind).colour) for axis in ("x", "x2") for kind in ("gap", "es-gap")
     ]
     assert [trace.name for trace in lines if trace.showlegend] == ["reference", "reference minus baseline"]
     assert list(lines[0].error_y.array) == pytest.approx([0.04, 0.02])
@@ -59,7 +59,7 @@ def test_axes_say_what_they_are_and_differ_between_protocols():
 
 @pytest.mark.parametrize(("protocol", "at"), [("displacement", 5.0), ("frozen-sphere", 10.0)])
 def test_the_cutoff_is_marked_where_the_bound_is_read(protocol, at):
-    figure = locality_figure(result(protocol=protocol), cutoff_A=5.0)
+    figure = locality_figure(result(protocol=protocol), cutoffs_A=(5.0,))
     assert [shape.x0 for shape in figure.layout.shapes] == [at, at]
 
 

@@ -10,6 +10,7 @@ import pytest
 from ionloop.core.errors import InputError
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.electrostatics.charge_errors import (
     LeaveOutTensors,
     charge_error_curve,
@@ -17,7 +18,6 @@ from ionloop.fitting.electrostatics.charge_errors import (
     leave_out_tensors,
 )
 from ionloop.fitting.electrostatics.charges import ChargeProblem
-from ionloop.fitting.models import baseline_calculator
 from ionloop.fitting.native.sparse_fit.fit import run_fit
 from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.settings import BaselineSettings, GapSettings

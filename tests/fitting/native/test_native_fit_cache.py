@@ -14,7 +14,7 @@ import pytest
 from ionloop.core.errors import IonloopError
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet
-from ionloop.fitting.models import baseline_calculator
+from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.native.sparse_fit.fit import NativeFit, fit_native, run_fit
 from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ionloop.fitting.native.sparse_fit.row_cache import RowCache, digest_of

@@ -12,10 +12,11 @@ from ase import Atoms
 from ionloop.fitting.calculators import GapCalculator
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, LabelWeights, isolated_atom, read_extxyz
+from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.electrostatics.charge_errors import leave_out_tensors
 from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.fitting.gap_fit import POTENTIAL_FILE, FitLimits, fit_gap, run_gap_fit
-from ionloop.fitting.models import baseline_calculator, fit_model, load_model
+from ionloop.fitting.models import fit_model, load_model
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.sparse_fit.design import sparse_points_of

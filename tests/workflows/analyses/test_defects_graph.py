@@ -261,12 +261,11 @@ def test_parameters_survive_the_database(small, opened):
 
 
 def test_costs_and_problems_are_told_before_a_campaign_runs(small, opened):
-    models = ("gap", "es-gap")
-    without = frenkel_cost(FRENKEL_SETTINGS.model_copy(update={"fields_V_per_A": ()}), models, 14)
-    with_field = frenkel_cost(FRENKEL_SETTINGS, models, 14)
+    without = frenkel_cost(FRENKEL_SETTINGS.model_copy(update={"fields_V_per_A": ()}), 2, 1, 14)
+    with_field = frenkel_cost(FRENKEL_SETTINGS, 2, 1, 14)
     assert with_field.model_evaluations > without.model_evaluations
-    assert frenkel_cost(_without_reference(), models, 14).reference_evaluations == 0
-    assert vacancy_cost(VACANCY_SETTINGS, models, 14).reference_evaluations == 6
+    assert frenkel_cost(_without_reference(), 2, 1, 14).reference_evaluations == 0
+    assert vacancy_cost(VACANCY_SETTINGS, 2, 14).reference_evaluations == 6
     campaign, atoms = small.campaign, plan_of(small).atoms
     assert list(frenkel_problems(campaign, atoms, FRENKEL_SETTINGS)) == []
     far = FRENKEL_SETTINGS.model_copy(update={"minimum_separation_A": 50.0})

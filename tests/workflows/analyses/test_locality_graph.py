@@ -12,7 +12,6 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charges import ChargeFitSettings
-from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed
@@ -274,8 +273,9 @@ def test_the_bounds_of_the_learning_curve_are_read_at_the_cutoff(small, referenc
 
 
 def test_a_model_sees_as_far_as_its_widest_descriptor():
-    assert model_cutoff_A(GapSettings(two_body={"cutoff_A": 6.5})) == 6.5
-    assert model_cutoff_A(GapSettings(two_body=None, soap={"cutoff_A": 4.5})) == 4.5
+    for gap, cutoff_A in ({"two_body": {"cutoff_A": 6.5}}, 6.5), ({"two_body": None, "soap": {"cutoff_A": 4.5}}, 4.5):
+        campaign = Campaign.model_validate({"name": "a", "structure": "li7p3s11", "models": ["gap"], "gap": gap})
+        assert model_cutoff_A(campaign, "gap") == cutoff_A
 
 
 def test_costs_are_evaluations_and_the_atoms_of_the_larger_cell(small):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
+from ionloop.fitting.fit_cost import fit_estimate
 from ionloop.fitting.preflight import estimate_cost
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.workflows.campaign.settings import Campaign
-from ionloop.workflows.submission.cost import campaign_cost, fit_estimate
+from ionloop.workflows.submission.cost import campaign_cost
 
 CRYSTAL = build_crystal("li7p3s11")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from ase import Atoms
@@ -85,7 +85,7 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
     return [*jobs, gather]
 
 
-def conductivity_cost(settings: ConductivitySettings, models: tuple[str, ...], atoms: int) -> AnalysisCost:
+def conductivity_cost(settings: ConductivitySettings, models: Collection[str], atoms: int) -> AnalysisCost:
     """Return what the trajectories ask for, ``atoms`` in the campaign's structure."""
     chosen = settings.models or models
     each = len(settings.temperatures_K) * settings.replicas * settings.steps

@@ -9,6 +9,7 @@ from ase import Atoms
 from ....analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
 from ....analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
 from ....core.errors import InputError
+from ....fitting.kinds.registry import MODELS
 from ....store.identifiers import derive_seed
 from ....tasks.base import IonloopTask, TaskParameters
 from ....tasks.defect_results import (
@@ -38,8 +39,6 @@ from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 
 EVALUATIONS_PER_RELAXATION = 200
 """Evaluations that relaxing the ions around a defect takes, estimated."""
-FIELD_MODEL = "es-gap"
-"""The model that has charges for a field to act on."""
 NEUTRAL_TOLERANCE_E = 1e-3
 
 
@@ -172,7 +171,7 @@ def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
         )
         end = made.gather("", FrenkelTask, parameters, relaxations + references)
         jobs += [*relaxations, *references, end]
-        if kind == FIELD_MODEL and settings.branches:
+        if plan.campaign.kind_of(kind).has_charges and settings.branches:
             jobs += _field_jobs(made, settings, pairs, relaxations)
     return jobs
 
@@ -258,14 +257,15 @@ def _metal_job(plan: AnalysisPlan, settings: VacancySettings) -> Job | None:
     return Job(key="analysis/vacancy/metal", task=MetalTask, parameters=parameters, priority=PRIORITY)
 
 
-def frenkel_cost(settings: FrenkelSettings, models: tuple[str, ...], atoms: int) -> AnalysisCost:
-    """Return what pairs and fields ask for; a relaxation counts as `EVALUATIONS_PER_RELAXATION`."""
+def frenkel_cost(settings: FrenkelSettings, models: int, in_field: int, atoms: int) -> AnalysisCost:
+    """Return what pairs and fields ask for; a relaxation counts as `EVALUATIONS_PER_RELAXATION`.
+
+    ``in_field``: models that a field acts on.
+    """
     size = atoms * settings.supercell[0] * settings.supercell[1] * settings.supercell[2]
-    relaxations = len(models) * (1 + settings.tried)
-    if FIELD_MODEL in models:
-        fields = sum(len(branch) for branch in settings.branches.values())
-        relaxations += len(settings.axes) * fields * (1 + settings.pairs)
-    reference = len(models) * (1 + settings.tried) if settings.reference else 0
+    fields = sum(len(branch) for branch in settings.branches.values())
+    relaxations = models * (1 + settings.tried) + in_field * len(settings.axes) * fields * (1 + settings.pairs)
+    reference = models * (1 + settings.tried) if settings.reference else 0
     return AnalysisCost(
         reference_evaluations=reference,
         reference_atoms=size if reference else 0,
@@ -274,10 +274,10 @@ def frenkel_cost(settings: FrenkelSettings, models: tuple[str, ...], atoms: int)
     )
 
 
-def vacancy_cost(settings: VacancySettings, models: tuple[str, ...], atoms: int) -> AnalysisCost:
+def vacancy_cost(settings: VacancySettings, models: int, atoms: int) -> AnalysisCost:
     """Return what the vacancies ask for, the metal not counted: it is one small calculation."""
     size = atoms * settings.supercell[0] * settings.supercell[1] * settings.supercell[2]
-    relaxations = len(models) * (1 + settings.sites)
+    relaxations = models * (1 + settings.sites)
     return AnalysisCost(
         reference_evaluations=relaxations if settings.reference else 0,
         reference_atoms=size if settings.reference else 0,
@@ -295,10 +295,12 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
         yield Problem(key, f"cannot be made: {error}")
     if not settings.branches:
         return
-    if FIELD_MODEL not in campaign.models:
+    if not models_in_field(campaign):
+        able = " or ".join(kind.name for kind in MODELS.kinds if kind.has_charges)
+        none = ", ".join(campaign.models)
         yield Problem(
             (*key, "fields_V_per_A"),
-            "needs the model es-gap: a field acts on charges, and GAP has none; add es-gap, or set it to []",
+            f"needs a model with charges, which a field acts on, and {none} has none; add {able}, or set it to []",
             related=(("models",),),
         )
         return
@@ -313,3 +315,8 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
             f"needs a neutral cell; the baseline's charges add up to {total:+.4g} e",
             related=(("baseline", "charges"),),
         )
+
+
+def models_in_field(campaign: Campaign) -> tuple[str, ...]:
+    """Return the models that have charges for a field to act on."""
+    return tuple(name for name in campaign.models if campaign.kind_of(name).has_charges)

@@ -42,9 +42,10 @@ class Frenkel(Analysis[FrenkelSettings]):
         return frenkel_jobs(plan, self.settings(plan.campaign))
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
-        from .graph import frenkel_cost
+        from .graph import frenkel_cost, models_in_field
 
-        return frenkel_cost(self.settings(campaign), campaign.models, len(atoms))
+        in_field = len(models_in_field(campaign))
+        return frenkel_cost(self.settings(campaign), len(campaign.models), in_field, len(atoms))
 
     def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
         from .graph import frenkel_problems
@@ -94,7 +95,7 @@ class Vacancies(Analysis[VacancySettings]):
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import vacancy_cost
 
-        return vacancy_cost(self.settings(campaign), campaign.models, len(atoms))
+        return vacancy_cost(self.settings(campaign), len(campaign.models), len(atoms))
 
     def section(self, store: Store, campaign: str) -> ReportSection | None:
         from .report import vacancy_section

@@ -30,6 +30,7 @@ from ....tasks.locality import (
 )
 from ....tasks.results import REFERENCE, Potential
 from ...campaign.charges import UnknownChargesError, formal_charges, slater_exponent
+from ...campaign.models import model_of_charges
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.charge_jobs import charge_error_parameters
@@ -111,8 +112,11 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
 
 
 def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
-    """Return the job that gives the other side of the charges: ES-GAP's leave-out error on all data."""
-    if "es-gap" not in plan.models or not plan.data_set or plan.campaign.fit.backend != "native":
+    """Return the job that gives the other side of the charges: the leave-out error, on all data, of models on them."""
+    model = model_of_charges(plan.campaign)
+    if model is None or not plan.data_set:
+        return []
+    if not plan.campaign.kind_of(model).gives_leave_out_errors(plan.plan.backend_of(model)):
         return []
     return [
         Job(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ....analysis.figures import model_name
 from ....analysis.locality.curves import (
@@ -12,7 +12,6 @@ from ....analysis.locality.curves import (
 )
 from ....analysis.locality.figures import charge_scale_figure, locality_figure
 from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
-from ....fitting.settings import GapSettings
 from ....store.connection import Store
 from ....store.queries.latest import latest
 from ....store.records import ResultRecord
@@ -21,7 +20,7 @@ from ....tasks.locality import (
     LOCALITY_KIND,
 )
 from ....tasks.results import CHARGES, REFERENCE
-from ...campaign.settings import stored_campaign
+from ...campaign.settings import Campaign, stored_campaign
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
 
@@ -46,26 +45,36 @@ def result_of(record: ResultRecord) -> LocalityResult:
     return LocalityResult.model_validate({name: record.values[name] for name in LocalityResult.model_fields})
 
 
-def model_cutoff_A(gap: GapSettings) -> float:
-    """Return how far a GAP of these settings sees (Å)."""
-    return gap.cutoff_A
+def model_cutoff_A(campaign: Campaign, model: str) -> float | None:
+    """Return how far the short-ranged part of a model sees (Å), None where that is not known."""
+    return campaign.kind_of(model).cutoff_A(campaign.settings_of(model))
+
+
+def _cutoffs_A(campaign: Campaign) -> list[float]:
+    """Return the cutoffs of the campaign's models (Å), each once."""
+    found = (model_cutoff_A(campaign, name) for name in campaign.models)
+    return sorted({cutoff for cutoff in found if cutoff is not None})
 
 
 def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     """Return the force error that each kind of model cannot fall below, for the learning curve.
 
-    From the campaign's last locality test, at the cutoff of its models: before the baseline is taken away for GAP,
-    after it for ES-GAP. Empty where there is no test, or its radii do not enclose the cutoff.
+    From the campaign's last locality test, at the cutoff of its models: before the baseline is taken away for those
+    without one, after it for those with. Empty where there is no test, or its radii do not enclose the cutoff.
     """
     record = latest_test(store, campaign)
     if record is None:
         return {}
     settings = stored_campaign(store.campaigns[campaign].settings)
-    cutoff, result = model_cutoff_A(settings.gap), result_of(record)
-    bounds = {
-        kind: result.bound(cutoff, baseline=kind == "es-gap") for kind in settings.models if OVERALL in result.before
-    }
-    return {kind: bound for kind, bound in bounds.items() if bound is not None}
+    result = result_of(record)
+    bounds: dict[str, LocalityBound] = {}
+    for name in settings.models if OVERALL in result.before else ():
+        cutoff_A = model_cutoff_A(settings, name)
+        on_baseline = settings.kind_of(name).needs_baseline
+        bound = None if cutoff_A is None else result.bound(cutoff_A, baseline=on_baseline)
+        if bound is not None:
+            bounds[name] = bound
+    return bounds
 
 
 def locality_section(store: Store, campaign: str) -> ReportSection | None:
@@ -78,7 +87,7 @@ def locality_section(store: Store, campaign: str) -> ReportSection | None:
     blocks: list[Block] = []
     if test is not None:
         settings = stored_campaign(store.campaigns[campaign].settings)
-        blocks += _test_blocks(test, model_cutoff_A(settings.gap))
+        blocks += _test_blocks(test, _cutoffs_A(settings))
         summary.append(_test_summary(test, locality_bounds(store, campaign)))
     if fit is not None:
         blocks += _fit_blocks(fit)
@@ -104,17 +113,17 @@ def _test_summary(record: ResultRecord, bounds: Mapping[str, LocalityBound]) -> 
             after = result.after[OVERALL]
             text += f", {after.value_eV_per_A[-1]:.3f} ± {after.error_eV_per_A[-1]:.3f} without the baseline's part"
         text += "."
-    parts = [
-        f"{bound.force_eV_per_A:.3f} ± {bound.error_eV_per_A:.3f} eV/Å for {model_name(kind)}"
-        for kind, bound in bounds.items()
-    ]
-    if parts:
-        cutoff = next(iter(bounds.values())).cutoff_A
+    for cutoff in sorted({bound.cutoff_A for bound in bounds.values()}):
+        parts = [
+            f"{bound.force_eV_per_A:.3f} ± {bound.error_eV_per_A:.3f} eV/Å for {model_name(name)}"
+            for name, bound in bounds.items()
+            if bound.cutoff_A == cutoff
+        ]
         text += f" At a cutoff of {cutoff:g} Å force components cannot be predicted better than {', '.join(parts)}."
     return text.strip()
 
 
-def _test_blocks(record: ResultRecord, cutoff_A: float) -> list[Block]:
+def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block]:
     result, values = result_of(record), record.values
     if result.protocol == "displacement":
         how = (
@@ -150,7 +159,7 @@ def _test_blocks(record: ResultRecord, cutoff_A: float) -> list[Block]:
     ]
     quantity = "mean, eV/Å" if result.protocol == "displacement" else "σf, eV/Å"
     blocks: list[Block] = [
-        FigureBlock("radius", locality_figure(result, cutoff_A), caption),
+        FigureBlock("radius", locality_figure(result, cutoffs_A), caption),
         TableBlock(
             ("species", "baseline", "r, Å", quantity, "deviation, eV/Å", "component RMS, eV/Å", "centres"),
             rows,

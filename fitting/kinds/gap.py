@@ -1,0 +1,216 @@
+"""GAP: sparse Gaussian-process regression on pairs, triplets and SOAP environments.
+
+Bartók, Payne, Kondor, Csányi, Phys. Rev. Lett. 2010, 104, 136403 (10.1103/PhysRevLett.104.136403).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from ...core.citations import Citation
+from ...core.errors import InputError
+from ...core.looks import Look
+from ..settings import FrozenSettings, GapSettings, Regularisation
+from .base import NATIVE, FitEstimate, FitReport, FitRequest, ModelKind, UnusableFile
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+    from ..electrostatics.charge_errors import LeaveOutTensors
+    from ..electrostatics.charges import ChargeProblem
+    from ..models import ModelManifest
+    from ..native.sparse_fit.fit_inputs import ProgressCallback
+
+GAP_FIT: Final = "gap_fit"
+QUIPPY: Final = "quippy"
+GAP_CITATION = Citation(
+    "GAP",
+    "A. P. Bartók, M. C. Payne, R. Kondor, G. Csányi, Phys. Rev. Lett. 2010, 104, 136403",
+    "10.1103/PhysRevLett.104.136403",
+)
+SOAP_CITATION = Citation(
+    "SOAP",
+    "A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 2013, 87, 184115",
+    "10.1103/PhysRevB.87.184115",
+)
+
+
+class GapKind(ModelKind):
+    """The short-ranged GAP."""
+
+    name = "gap"
+    rank = 10
+    look = Look("GAP", "#d55e00", "square")
+    settings_type = GapSettings
+    section = "gap"
+    potential_file = "gap.xml"
+    citations: ClassVar[tuple[Citation, ...]] = (GAP_CITATION, SOAP_CITATION)
+    fit_backends = (NATIVE, GAP_FIT)
+    evaluators = (NATIVE, QUIPPY)
+    has_posterior = True
+    gives_atom_energies = True
+    is_quip_potential = True
+
+    def predicts_variance(self, evaluator: str) -> bool:
+        """Only our evaluator does; QUIP's is not asked."""
+        return evaluator == NATIVE
+
+    def gives_leave_out_errors(self, backend: str) -> bool:
+        """Only our fitter keeps what they follow from."""
+        return backend == NATIVE
+
+    def leave_out_tensors(
+        self,
+        request: FitRequest,
+        problem: ChargeProblem,
+        exponents: Sequence[Mapping[str, float]],
+        *,
+        accuracy: float = 1e-6,
+        progress: ProgressCallback | None = None,
+    ) -> list[LeaveOutTensors]:
+        """Fit reference and baseline together."""
+        from ..backends import native_resources, sparse_points_of_model
+        from ..electrostatics.charge_errors import leave_out_tensors
+        from ..native.sparse_fit.fit_inputs import FitInputs
+
+        earlier = sparse_points_of_model(request.earlier_model)
+        task = FitInputs(request.data_set, _gap(request.settings), request.seed, earlier=earlier)
+        resources = native_resources(request.limits)
+        return leave_out_tensors(task, problem, exponents, resources, progress=progress, accuracy=accuracy)
+
+    def grows(self, backend: str) -> bool:
+        """Only our fitter keeps sparse points."""
+        return backend == NATIVE
+
+    def cutoff_A(self, settings: FrozenSettings) -> float:
+        """Return the longest cutoff of all parts (Å)."""
+        return _gap(settings).cutoff_A
+
+    def check(self, request: FitRequest) -> None:
+        """Check data and settings and, for gap_fit, that it is there and has the memory and the time."""
+        from ..preflight import check_data, check_fit
+
+        if request.backend == GAP_FIT:
+            check_fit(request.data_set, _gap(request.settings), request.limits)
+        else:
+            check_data(request.data_set, _gap(request.settings))
+
+    def estimate(
+        self, atoms: Atoms, settings: FrozenSettings, backend: str, configurations: int, *, grown: bool = False
+    ) -> FitEstimate:
+        """Return what a fit takes; gap_fit's own estimate of its memory, less for our own fitter."""
+        from ..fit_cost import fit_estimate, native_estimate
+
+        by_gap_fit = fit_estimate(atoms, _gap(settings), configurations)
+        return by_gap_fit if backend == GAP_FIT else native_estimate(by_gap_fit, len(atoms), grown=grown)
+
+    def objections(self, settings: FrozenSettings, elements: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield elements that the core has nothing for, and force errors of elements that are not there."""
+        gap = _gap(settings)
+        yield from _core_objections(gap, elements)
+        sections: dict[tuple[str, ...], Regularisation] = {("regularisation",): gap.regularisation}
+        for name, one in gap.regularisation_by_config_type.items():
+            sections["regularisation_by_config_type", name] = one
+        for key, regularisation in sections.items():
+            for symbol in sorted(set(regularisation.force_by_element_eV_per_A) - set(elements)):
+                yield (*key, "force_by_element_eV_per_A", symbol), "is not in the structure"
+
+    def with_files_read(self, settings: FrozenSettings, folder: Path) -> GapSettings:
+        """Return the settings with the content of the core's file."""
+        gap = _gap(settings)
+        if gap.core is None:
+            return gap
+        # Compiled code, which settings without a core need not load.
+        from ..cores import with_core_read
+
+        try:
+            return with_core_read(gap, folder)
+        except InputError as error:
+            part = "glue" if gap.core.file is None else "file"
+            raise UnusableFile(("core", part), gap.core.file, str(error)) from error
+
+    def fit(self, request: FitRequest) -> FitReport:
+        """Fit to what the baseline, if there is one, leaves; ``gap.xml`` and its files appear."""
+        return _fit_with_gap_fit(request) if request.backend == GAP_FIT else _fit_natively(request)
+
+    def load(self, folder: Path, manifest: ModelManifest, evaluator: str) -> Calculator:
+        """Return the GAP, evaluated by us or by QUIP."""
+        from ..backends import gap_calculator
+
+        return gap_calculator(folder / self.potential_file, manifest.elements, evaluator)
+
+    def methods(self, settings: FrozenSettings) -> str:
+        """Return descriptors, cutoffs, sparse points and regularisation."""
+        gap = _gap(settings)
+        soap, sigma = gap.soap, gap.regularisation
+        parts = ""
+        for part, name in ((gap.two_body, "pair"), (gap.three_body, "triplet")):
+            if part is not None:
+                parts += f"a {name} kernel (cutoff {part.cutoff_A:g} Å, {part.sparse_points} sparse points) and "
+        core = " on top of a fixed core potential" if gap.core is not None else ""
+        by_element = "".join(f", {value:g} for {symbol}" for symbol, value in sigma.force_by_element_eV_per_A.items())
+        return (
+            f"GAP models{core} combined {parts}SOAP (cutoff {soap.cutoff_A:g} Å, n_max {soap.n_max}, l_max "
+            f"{soap.l_max}, σ_atom {soap.atom_sigma_A:g} Å, ζ {soap.zeta}, {soap.sparse_points} sparse points per "
+            f"element in the first fit), regularised by {sigma.energy_eV_per_atom:g} eV/atom, "
+            f"{sigma.force_eV_per_A:g} eV/Å{by_element} and {sigma.virial_eV_per_atom:g} eV/atom for energies, forces "
+            "and virials."
+        )
+
+
+GAP: Final = GapKind()
+
+
+def _gap(settings: FrozenSettings) -> GapSettings:
+    if not isinstance(settings, GapSettings):
+        raise InputError(f"a GAP needs GapSettings, not {type(settings).__name__}")
+    return settings
+
+
+def _core_objections(gap: GapSettings, elements: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if gap.core is None:
+        return
+    # Compiled code, which settings without a core need not load.
+    from ..cores import core_of, unknown_to_core
+
+    core = core_of(gap)
+    unknown: Any = [] if core is None else unknown_to_core(core, elements)
+    if unknown:
+        yield ("core",), f"has nothing for {', '.join(unknown)}; add a per_type_data of each, and its pairs"
+
+
+def _fit_with_gap_fit(request: FitRequest) -> FitReport:
+    from ..gap_fit import fit_gap
+    from ..preflight import check_fit
+
+    gap = _gap(request.settings)
+    cost = check_fit(request.data_set, gap, request.limits)
+    run = fit_gap(
+        request.folder,
+        request.targets,
+        (*cost.pairs, *cost.triplets),
+        gap,
+        seed=request.seed,
+        limits=request.limits,
+    )
+    return FitReport(run.counts, run.command)
+
+
+def _fit_natively(request: FitRequest) -> FitReport:
+    from ..backends import fit_natively
+
+    fit = fit_natively(
+        request.folder,
+        request.targets,
+        _gap(request.settings),
+        seed=request.seed,
+        limits=request.limits,
+        earlier_model=request.earlier_model,
+    )
+    left_out = fit.leave_out_errors
+    return FitReport(
+        training_errors=fit.training_errors.summary(), leave_out_errors=None if left_out is None else left_out.summary()
+    )

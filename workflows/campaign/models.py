@@ -1,0 +1,260 @@
+"""The models of a campaign: kinds by name, or names of its own, each with a kind and that kind's settings.
+
+``models: [gap, es-gap]`` is the short form: kinds, each with the settings of its section (``gap``) or its defaults.
+In the long form, ``models: {gap: {}, small: {kind: gap, soap: {n_max: 6}}}``, every model has a name and settings;
+those of its kind's section hold where it gives none, and a name that is a kind's means that kind.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, ValidationError, create_model
+
+from ...core.errors import InputError
+from ...core.kinds import NameOf, SettingsOf
+from ...fitting.kinds.base import ModelKind
+from ...fitting.kinds.registry import MODELS
+from ...fitting.settings import FrozenSettings
+from .problems import ABSENT, Problem
+
+if TYPE_CHECKING:
+    from .settings import Campaign
+
+REFERENCE = "reference"
+KIND = "kind"
+DEFAULT_MODELS = ("gap", "es-gap")
+_LONGEST_NAME = 40
+_WHOLE = frozenset({"core"})
+"""Sections that a model gives as a whole: two halves of two cores are none."""
+
+_NAME = re.compile(rf"[A-Za-z0-9]([A-Za-z0-9-]{{0,{_LONGEST_NAME - 2}}}[A-Za-z0-9])?")
+
+
+def _usable_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"is no name for a model: 1 to {_LONGEST_NAME} letters, digits and -, not - at an end")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_usable_name)]
+
+
+@functools.cache
+def entry_type(kind: ModelKind) -> type[BaseModel]:
+    """Return the settings of a kind with a field that names it, as they stand in the long form."""
+    described = f"Kind of model; the model's name if that is one (name){_as_in_section(kind)}"
+    fields: dict[str, Any] = {KIND: (Literal[kind.name], Field(kind.name, description=described))}
+    extra: Any = {} if kind.section is None else {"documented_in": kind.section}
+    found: type[BaseModel] = create_model(f"{type(kind).__name__}Entry", __base__=kind.settings_type, **fields)
+    found.model_config = {**found.model_config, "json_schema_extra": extra}
+    found.model_rebuild(force=True)
+    return found
+
+
+def _as_in_section(kind: ModelKind) -> str:
+    return "" if kind.section is None else f"; its settings are those of {kind.section}, which hold where it gives none"
+
+
+def _form(value: Any) -> str:
+    return "table" if isinstance(value, Mapping) else "list"
+
+
+ModelsSetting: TypeAlias = (
+    Annotated[tuple[Annotated[str, NameOf(lambda: MODELS)], ...], Field(min_length=1), Tag("list")]
+    | Annotated[
+        dict[ModelName, Annotated[FrozenSettings, SettingsOf(lambda: MODELS, KIND, settings_type=entry_type)]],
+        Field(min_length=1),
+        Tag("table"),
+    ]
+)
+Models = Annotated[ModelsSetting, Discriminator(_form)]
+
+
+def with_kinds_and_sections(data: Any) -> Any:
+    """Return a campaign's plain data with every model's kind, and the values of its section that it leaves alone."""
+    models = data.get("models") if isinstance(data, Mapping) else None
+    if not isinstance(models, Mapping):
+        return data
+    return {**data, "models": {name: _whole_entry(name, entry, data) for name, entry in models.items()}}
+
+
+def _whole_entry(name: Any, entry: Any, data: Mapping[str, Any]) -> Any:
+    if isinstance(entry, BaseModel) or not isinstance(entry, Mapping | None):
+        return entry
+    given = dict(entry or {})
+    if KIND not in given and name in MODELS:
+        given[KIND] = name
+    kind = given.get(KIND)
+    if not isinstance(kind, str) or kind not in MODELS:
+        return given
+    section = _section(MODELS.get(kind), data)
+    return _merged(section, given)
+
+
+def _section(kind: ModelKind, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the campaign gives in a kind's section; nothing where that is wrong, which is told there."""
+    given = None if kind.section is None else data.get(kind.section)
+    if isinstance(given, BaseModel):
+        return given.model_dump(mode="json", exclude_unset=True)
+    try:
+        kind.settings_type.model_validate_json(json.dumps(given or {}), strict=True)
+    except (ValidationError, TypeError, ValueError):
+        return {}
+    return given or {}
+
+
+def _merged(section: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        name: _merged(section[name], value)
+        for name, value in given.items()
+        if name not in _WHOLE and isinstance(value, Mapping) and isinstance(section.get(name), Mapping)
+    }
+    return {**section, **given, **both}
+
+
+def kind_of(campaign: Campaign, name: str) -> ModelKind:
+    """Return the kind of the campaign's model of that name."""
+    if isinstance(campaign.models, Mapping):
+        return MODELS.get(getattr(campaign.models[name], KIND))
+    return MODELS.get(name)
+
+
+def settings_of(campaign: Campaign, name: str) -> FrozenSettings:
+    """Return the settings of the campaign's model of that name.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If its kind has settings without a default, and the campaign gives none.
+    """
+    kind = kind_of(campaign, name)
+    if isinstance(campaign.models, Mapping):
+        # With what was given only, so that what is written down of it stays as short as it was.
+        given = campaign.models[name].model_dump(exclude_unset=True, exclude={KIND})
+        return kind.settings_type.model_validate(given)
+    if kind.section is not None:
+        section: FrozenSettings = getattr(campaign, kind.section)
+        return section
+    return kind.settings_type()
+
+
+def models_not_installed(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the models of a campaign, as a store holds it, that are of kinds which are not installed here."""
+    models = settings["models"]
+    kinds = {name: models[name][KIND] if isinstance(models, Mapping) else name for name in models}
+    return tuple(name for name, kind in kinds.items() if kind not in MODELS)
+
+
+def without_models(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return plain data of a campaign without some of its models, and without what names them; for those who show it.
+
+    Where none is left those of the default stand in, for whoever checks it.
+    """
+    if not names:
+        return dict(settings)
+    models = settings["models"]
+    left = [name for name in models if name not in names]
+    kept = {name: models[name] for name in left} if isinstance(models, Mapping) and left else left or DEFAULT_MODELS
+    sampling, analyses = dict(settings["sampling"]), dict(settings["analyses"])
+    if sampling["driver"] not in left:
+        sampling["driver"] = None
+    for name, given in analyses.items():
+        if isinstance(given, Mapping) and given.get("potential") in names:
+            analyses[name] = {**given, "potential": REFERENCE}
+    return {**settings, "models": kept, "sampling": sampling, "analyses": analyses}
+
+
+def model_called(campaign: Campaign, name: str) -> tuple[ModelKind, FrozenSettings]:
+    """Return kind and settings of the model that somebody calls so: a model of the campaign, or a kind.
+
+    A kind has the settings of the campaign's only model of it, else those of its section, else its defaults.
+
+    Raises
+    ------
+    InputError
+        If there is no such model and no such kind, if several models of the campaign are of it, or if it has settings
+        without a default.
+    """
+    if isinstance(campaign.models, Mapping):
+        if name in campaign.models:
+            return kind_of(campaign, name), settings_of(campaign, name)
+        of_kind = [one for one in campaign.models if kind_of(campaign, one).name == name]
+        if len(of_kind) > 1:
+            raise InputError(f"several models are of the kind {name}: say which one, {' or '.join(of_kind)}")
+        if of_kind:
+            return kind_of(campaign, of_kind[0]), settings_of(campaign, of_kind[0])
+    kind = MODELS.get(name)
+    try:
+        return kind, getattr(campaign, kind.section) if kind.section is not None else kind.settings_type()
+    except ValidationError as error:
+        raise InputError(f"{name} {_needs(kind, error)}") from None
+
+
+def _needs(kind: ModelKind, error: ValidationError) -> str:
+    missing = ", ".join(f"{'.'.join(map(str, one['loc']))}: ..." for one in error.errors())
+    return f"has settings without a default: give models: {{{kind.name}: {{{missing}}}}}"
+
+
+def model_of_charges(campaign: Campaign) -> str | None:
+    """Return the first model on a baseline that charges can be fitted to by its leave-out error, None if none can."""
+    able = (name for name in campaign.models_on_baseline if has_leave_out_errors(kind_of(campaign, name)))
+    return next(able, None)
+
+
+def has_leave_out_errors(kind: ModelKind) -> bool:
+    """Return whether any fitter of a kind gives leave-out errors."""
+    return any(kind.gives_leave_out_errors(backend) for backend in kind.fit_backends)
+
+
+def default_driver(campaign: Campaign) -> str:
+    """Return the model of the highest rank that can drive dynamics, the first of equals."""
+    names = tuple(campaign.models)
+    if not names:
+        return ""
+    able = [name for name in names if kind_of(campaign, name).can_drive] or names
+    return max(able, key=lambda name: kind_of(campaign, name).rank)
+
+
+def model_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    """Yield what is wrong with the models together, and with those that the sampling names."""
+    if isinstance(campaign.models, Mapping):
+        yield from _naming_problems(campaign, campaign.models)
+    elif len(set(campaign.models)) < len(campaign.models):
+        allowed = " | ".join(MODELS.names)
+        yield Problem(("models",), "names a model twice", value=list(campaign.models), allowed=allowed)
+    else:
+        for name in campaign.models:
+            try:
+                settings_of(campaign, name)
+            except ValidationError as error:
+                yield Problem(("models",), _needs(kind_of(campaign, name), error), value=name)
+                return
+    if campaign.charge_criterion == "error" and model_of_charges(campaign) is None:
+        names = ", ".join(campaign.models_on_baseline)
+        message = f"cannot be fitted to leave-out errors, which {names} does not give; take locality, or numbers"
+        yield Problem(("baseline", "charges"), message, related=(("models",),))
+    if not any(kind_of(campaign, name).can_drive for name in campaign.models):
+        yield Problem(("models",), "has none that can drive the molecular dynamics", value=list(campaign.models))
+
+
+def _naming_problems(campaign: Campaign, models: Mapping[str, FrozenSettings]) -> Iterator[Problem]:
+    known: dict[str, str] = {}
+    folded: dict[str, str] = {}
+    for name in models:
+        kind = kind_of(campaign, name)
+        key = ("models", name)
+        if name.lower() == REFERENCE:
+            yield Problem(key, "is the name of the reference engine; give the model another one")
+        if name in MODELS and name != kind.name:
+            yield Problem((*key, KIND), f"must be {name}, or the model have another name", value=kind.name)
+        first = folded.setdefault(name.lower(), name)
+        if first != name:
+            yield Problem(key, f"differs from {first} in capitals only; give the model another name")
+        same = known.setdefault(f"{kind.name} {settings_of(campaign, name).model_dump_json()}", name)
+        if same != name:
+            yield Problem(key, f"is the same model as {same}: kind and settings are equal", value=ABSENT)
