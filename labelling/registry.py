@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import TypeAdapter
 
@@ -12,7 +12,18 @@ from ..core.kinds import Registry, SettingsOf
 from .common_settings import CommonSettings, UnknownEngineSettings
 from .engine import Engine, EngineProbe
 
-ENGINES: Registry[Engine[Any]] = Registry("ionloop.engines", "engine", Engine)
+
+def _what_is_wrong(engine: Engine[Any]) -> str:
+    """Return why an engine's settings cannot stand in the campaign file, empty if they can."""
+    kind = engine.settings_type
+    if not (isinstance(kind, type) and issubclass(kind, CommonSettings)):
+        return "its settings_type is no CommonSettings"
+    if get_args(kind.model_fields["engine"].annotation) != (engine.name,):
+        return f"its settings lack the constant field engine: Literal[{engine.name!r}]"
+    return ""
+
+
+ENGINES: Registry[Engine[Any]] = Registry("ionloop.engines", "engine", Engine, _what_is_wrong)
 
 DEFAULT_ENGINE = "gfn1-xtb"
 """The engine of a campaign file that names none: the one that runs wherever ionloop does."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from ..core.errors import Busy, IonloopError
 from ..core.states import State
@@ -68,6 +69,15 @@ class TaskParameters(BaseModel):
     generation: int
 
 
+def _words(problem: ErrorDetails) -> str:
+    """Return what is wrong with a parameter; of a kind that is not installed here, its name."""
+    if problem["type"] != "union_tag_invalid":
+        return problem["msg"]
+    context = problem["ctx"]
+    key = context["discriminator"].strip("'")
+    return f"unknown {key} {context['tag']!r}; installed are {context['expected_tags']}"
+
+
 class Outcome(BaseModel):
     """How a job ended, what it wants to say, and what the next Firetask of the same job needs to know."""
 
@@ -116,7 +126,7 @@ class IonloopTask(FiretaskBase):
         except JobFailed:
             raise
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_words(e)}" for e in error.errors())
             raise JobFailed(f"{self._fw_name}: wrong parameters: {problems}") from error
         except Exception as error:
             # The boundary between a job and the worker: one bad job must not stop a campaign. But where the

@@ -91,8 +91,9 @@ def check_plug_ins() -> Iterator[Check]:
     from ...sampling.selections.registry import SELECTIONS
     from ...workflows.analyses.registry import ANALYSES
     from ...workflows.loop.task_registry import tasks_of
+    from ...workflows.queue.schedulers.registry import SCHEDULERS
 
-    registries: tuple[Registry[Any], ...] = (ENGINES, SELECTIONS, ANALYSES)
+    registries: tuple[Registry[Any], ...] = (ENGINES, SELECTIONS, ANALYSES, SCHEDULERS)
     for registry in registries:
         for name in registry.names:
             package, version = registry.package_of(name)
@@ -141,10 +142,14 @@ def check_gap_fit(*, needed: bool = False) -> Check:
 
 def check_engines() -> Iterator[Check]:
     """Which reference engines are there; a campaign needs only its own."""
-    from ...labelling.registry import probe_engines
+    from ...labelling.registry import ENGINES
 
-    for probe in probe_engines():
-        yield _engine_check(probe, Status.WARNING)
+    for engine in ENGINES.kinds:
+        try:
+            yield _engine_check(engine.probe(), Status.WARNING)
+        except Exception as error:  # somebody else's engine may fail in any way
+            advice = f"it cannot be asked: {type(error).__name__}: {error}"
+            yield Check(f"engine {engine.name}", Status.WARNING, "not found", advice)
 
 
 def check_engine(settings: CommonSettings) -> Check:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ionloop_toys.analysis import NEIGHBOURS_ANALYSIS
+from ionloop_toys.engine import LennardJonesSettings
 from ionloop_toys.model import PairSettings
 from ionloop_toys.selection import ShortestBondSettings
 
 from ionloop.fitting.kinds.contract import ModelContract
+from ionloop.labelling.contract import EngineContract
 from ionloop.sampling.selections.contract import SelectionContract
 from ionloop.workflows.analyses.base import Analysis
 from ionloop.workflows.analyses.contract import AnalysisContract
@@ -27,3 +29,8 @@ class TestToyPair(ModelContract):
 
     def settings(self) -> PairSettings:
         return PairSettings(cutoff_A=4.0, bumps=5)
+
+
+class TestLennardJones(EngineContract):
+    def settings(self) -> LennardJonesSettings:
+        return LennardJonesSettings()

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ...labelling.registry import ENGINES
+from ...sampling.selections.registry import SELECTIONS
 from ...store.document_keys import RULE, unstorable_keys
 from .models import with_kinds_and_sections
 from .problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
@@ -142,11 +144,20 @@ def _not_a_choice(key: Key, data: Mapping[str, Any]) -> Problem:
     choices = choices_at(key, data)
     return Problem(
         key,
-        "is not one of the choices",
+        _broken_kind(value) or "is not one of the choices",
         value=value,
         allowed=allowed_at(key, data),
         suggestion=closest(value, choices) if isinstance(value, str) else None,
     )
+
+
+def _broken_kind(value: Any) -> str:
+    """Return why the kind of that name cannot be used, empty if none is broken."""
+    for registry in (ENGINES, SELECTIONS):
+        for one in registry.broken:
+            if one.name == value:
+                return f"is the {registry.noun} of {one.package}, which cannot be used: {one.reason}"
+    return ""
 
 
 def _message(details: ErrorDetails) -> str:
