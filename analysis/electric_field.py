@@ -17,11 +17,10 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..core.arrays import FloatArray
 from ..core.errors import InputError
-
-FloatArray = NDArray[np.float64]
 
 NEUTRAL_TOLERANCE_E = 1e-3
 """Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from ase.data import chemical_symbols
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..core.arrays import FloatArray, IntArray
 from ..core.looks import Look
+from ..core.names import NEW
 from .looks import model_look as model_look
 from .looks import model_name as model_name
 from .looks import model_place as model_place
-
-FloatArray = NDArray[np.float64]
 
 STATE_COLOURS: Mapping[str, str] = {
     "finished": "#009e73",
@@ -129,7 +129,7 @@ def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> g
     """Return errors against generation: solid on new configurations, dashed on the training set."""
     figure = new_figure()
     for one in series:
-        new = one.subset == "new"
+        new = one.subset == NEW
         look = one.look or model_look(one.model_kind)
         figure.add_scatter(
             x=list(one.generations),
@@ -226,7 +226,7 @@ def parity(reference: ArrayLike, predicted: ArrayLike, groups: ArrayLike, *, qua
     return figure
 
 
-def thinned(count: int, most: int) -> NDArray[np.int64]:
+def thinned(count: int, most: int) -> IntArray:
     """Return evenly spread indices of at most ``most`` of ``count`` values, shape [min(count, most)]."""
     if count <= most:
         return np.arange(count)

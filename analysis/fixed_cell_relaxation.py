@@ -13,7 +13,7 @@ from ase.optimize.optimize import Optimizer
 from pydantic import Field
 
 from ..core.errors import IonloopError
-from ..fitting.settings import FrozenSettings
+from ..core.settings import FrozenSettings
 
 OptimizerName = Literal["fire", "lbfgs", "bfgs-line-search"]
 _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..analysis.errors.statistics import ErrorStatistics, ModelErrors
+    from ..core.settings import FrozenSettings
     from ..fitting.data_sets import DataSet
     from ..fitting.kinds.base import ModelKind
     from ..fitting.reading import LabelRequest
-    from ..fitting.settings import BaselineSettings, FrozenSettings
+    from ..fitting.settings import BaselineSettings
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]

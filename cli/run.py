@@ -84,6 +84,7 @@ def run(
     from .console.signals import AskedToEnd, end_like_ctrl_c
 
     end_like_ctrl_c()
+
     opened, campaign, done = _open_and_submit(file, store, root)
     count = workers or len(os.sched_getaffinity(0))
     verb = "Starting" if done.is_new else "Carrying on with"
@@ -122,8 +123,10 @@ def default_report_path(file: Path, name: str) -> Path:
 
 def submit(file: FileArgument, store: StoreOption = None, root: RootOption = None) -> None:
     """Put a campaign's jobs into the store; workers run them."""
+    from ..store.jobs.queue import count_jobs, jobs_wanted
+
     opened, campaign, done = _open_and_submit(file, store, root)
-    count = opened.database.fireworks.count_documents({"spec.campaign": campaign.name})
+    count = count_jobs(opened, jobs_wanted(campaigns=[campaign.name]))
     _tell_continuation(done)
     if done.is_new:
         typer.echo(f"Submitted {campaign.name}: {count} jobs in {opened.location}.")

@@ -140,12 +140,13 @@ def _follow(opened: Store, record: CampaignRecord) -> None:
 def repair(store: StoreOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
     """Mend what a kill can leave in a store; safe at any time, also while workers run."""
     from ..store.care.repair import repair as repair_store
+    from ..store.jobs.rows import worker_of
     from ..workflows.loop.task_registry import admit_registered_tasks
-    from ..workflows.running.heartbeat import hopes_for_workers, launch_is_lost
+    from ..workflows.running.heartbeat import hopes_for_workers, is_lost
 
     opened = existing_store(store, root)
     admit_registered_tasks()
-    report = repair_store(opened.launchpad, dead_workers=lambda launch: launch_is_lost(opened, launch))
+    report = repair_store(opened.launchpad, dead_workers=lambda run: is_lost(opened, worker_of(run)))
     if as_json:
         typer.echo(json.dumps({"mended": report.total, "findings": report.lines()}, indent=2))
         return

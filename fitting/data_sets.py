@@ -23,12 +23,12 @@ from pydantic import ValidationError
 
 from ..core.errors import InputError
 from ..core.files import write_whole
+from ..core.names import ISOLATED_ATOM_CELL_A, ISOLATED_ATOM_TYPE
 from .label_weights import WEIGHT_KEYS, read_weights, weight_columns, weight_entries
 from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation
 
-ISOLATED_ATOM = "isolated_atom"
-ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM, "isolatedatom", "isolated", "isolated_atoms", "single_atom"})
+ISOLATED_SPELLINGS = frozenset({ISOLATED_ATOM_TYPE, "isolatedatom", "isolated", "isolated_atoms", "single_atom"})
 LABELLED_BY = "labelled_by"
 """Entry of a frame that names the engine and its settings."""
 STANDS_IN = "stands_in"
@@ -258,11 +258,13 @@ class DataSet:
 
 def isolated_atom(symbol: str, energy: float) -> LabelledConfiguration:
     """Return an isolated atom with its energy (eV), of the type ``isolated_atom``."""
-    return LabelledConfiguration(_in_open_space(symbol), energy, None, None, f"{ISOLATED_ATOM}-{symbol}", ISOLATED_ATOM)
+    return LabelledConfiguration(
+        _in_open_space(symbol), energy, None, None, f"{ISOLATED_ATOM_TYPE}-{symbol}", ISOLATED_ATOM_TYPE
+    )
 
 
 def _in_open_space(symbol: str) -> Atoms:
-    return Atoms([symbol], positions=np.zeros((1, 3)), cell=np.eye(3) * 20.0, pbc=False)
+    return Atoms([symbol], positions=np.zeros((1, 3)), cell=np.eye(3) * ISOLATED_ATOM_CELL_A, pbc=False)
 
 
 def mean_energy_per_atom(configurations: Sequence[LabelledConfiguration]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from ..core.errors import InputError, IonloopError
 from ..core.files import flush, flush_folder, sha256_of, write_whole
 from ..core.kinds import OWN_PACKAGE, UnknownKind
 from ..core.processes import has_ended, process_name
+from ..core.settings import FrozenSettings
 from .backends import foreign_calculator
 from .data_sets import DataSet, write_extxyz
 from .gap_fit import FitLimits, expected_counts
@@ -33,7 +34,7 @@ from .kinds.base import NATIVE, FitReport, FitRequest, ModelKind
 from .kinds.gap import GAP
 from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
-from .settings import BaselineSettings, FrozenSettings
+from .settings import BaselineSettings
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"

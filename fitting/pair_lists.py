@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from matscipy.neighbours import neighbour_list
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from ..core.arrays import FloatArray, IntArray
 
 # Measured: up to this size all images of all pairs beat matscipy's cell lists (5 times at 42 to 336 atoms).
 _DENSE_ATOMS = 1500

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from ase.data import atomic_numbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from ..core.settings import FrozenSettings
 
 FitBackend = Literal["native", "gap_fit"]
 EvaluateBackend = Literal["native", "quippy"]
@@ -25,16 +27,6 @@ def _known_element(symbol: str) -> str:
 
 
 ElementSymbol = Annotated[str, AfterValidator(_known_element)]
-
-
-class FrozenSettings(BaseModel):
-    """Base of all settings: immutable, unknown keys and non-finite numbers refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def identifying_values(self) -> dict[str, Any]:
-        """Return the values that the identity of what is made with them rests on."""
-        return self.model_dump(mode="json")
 
 
 class TwoBodySettings(FrozenSettings):

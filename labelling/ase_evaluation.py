@@ -11,9 +11,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, SCFError
 
+from ..core.arrays import FloatArray
 from ..core.states import State
 from .engine import EngineFailure, NotConverged
-from .outcome import Evaluation, FloatArray, optional_array
+from .outcome import Evaluation, optional_array
 
 # How codes and ASE's interfaces say it: "SCF not converged in 2 cycles" (tblite), KohnShamConvergenceError
 # (GPAW), "did not converge", "failed to converge", "convergence not achieved" (Quantum ESPRESSO).

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     JsonValue,
@@ -16,6 +15,8 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
+
+from ..core.settings import FrozenSettings
 
 CHANGES_RESULT = "changes_result"
 """Key of a field's extra schema that says whether the field counts as physics; it does where nothing is said."""
@@ -30,10 +31,10 @@ At its default such a field is left out of documents, so that labels of earlier 
 """
 
 
-class CommonSettings(BaseModel):
+class CommonSettings(FrozenSettings):
     """What every engine has: limits of a run and bounds of what passes for a label."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(defer_build=True)
 
     engine: str = Field(description="Name of the engine (name)")
 
@@ -93,4 +94,4 @@ class CommonSettings(BaseModel):
 class UnknownEngineSettings(CommonSettings):
     """What a store says of an engine that is not installed here: to be read, not to be computed with."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")

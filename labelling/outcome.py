@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from numpy.typing import ArrayLike
+from pydantic import Field, JsonValue
 
+from ..core.arrays import FloatArray
+from ..core.settings import FrozenModel
 from ..core.states import State
-
-FloatArray = NDArray[np.float64]
 
 LABEL_STATES = frozenset({State.FINISHED, State.UNCONVERGED, State.REJECTED, State.KILLED, State.FAILED})
 
 
-class Attempt(BaseModel):
+class Attempt(FrozenModel):
     """One run of the engine for a label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: dict[str, JsonValue] = Field(description="All settings of this attempt (units in their names)")
     state: State = Field(description="How the attempt ended (name)")

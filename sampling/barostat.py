@@ -16,12 +16,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from ase import units
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ..core.arrays import FloatArray
+from ..core.settings import FrozenSettings
 
 __all__ = ["BarostatSettings", "CellChange", "CellState", "StrainSampler", "deformation", "strain_sampler"]
 
-FloatArray = NDArray[np.float64]
 
 CellChange = Literal["isotropic", "flexible"]
 
@@ -29,10 +30,8 @@ CellChange = Literal["isotropic", "flexible"]
 _POWER_OF_VOLUME = 2.0
 
 
-class BarostatSettings(BaseModel):
+class BarostatSettings(FrozenSettings):
     """How the cell follows the pressure; none of these changes the mean volume or its fluctuations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell: CellChange = Field(
         default="isotropic",

@@ -8,7 +8,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from matscipy.neighbours import neighbour_list
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, field_validator
+
+from ..core.settings import FrozenSettings
 
 __all__ = ["ContactGuard", "ShortContact", "StepState", "TrajectoryGuard"]
 
@@ -29,10 +31,8 @@ class ShortContact(NamedTuple):
         return f"{self.first} and {self.second} are {self.distance_A:.2f} Å apart (at least {self.allowed_A:.2f})"
 
 
-class ContactGuard(BaseModel):
+class ContactGuard(FrozenSettings):
     """The shortest distance that two atoms may have, by pair of elements."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     covalent_fraction: float = Field(
         default=0.6,
@@ -108,10 +108,8 @@ class StepState(NamedTuple):
     degrees_of_freedom: int
 
 
-class TrajectoryGuard(BaseModel):
+class TrajectoryGuard(FrozenSettings):
     """Bounds that a healthy trajectory never leaves; the defaults are wide and chosen, not published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     contacts: ContactGuard = Field(
         default_factory=ContactGuard, description="Shortest distances allowed between atoms, unit Å."

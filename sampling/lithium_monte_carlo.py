@@ -15,16 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from ..core.arrays import BoolArray, FloatArray, IntArray
 from ..core.errors import InputError, IonloopError
+from ..core.settings import FrozenSettings
 from ..fitting.electrostatics.baseline import pair_energy_matrix
 from ..fitting.pair_lists import periodic_pairs
 from .structures.sites import CandidateSites, candidate_sites
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # Accuracy of the pair matrix for unit charges, eV/Å: far below any thermal energy, for any formal charges.
 _PAIR_ACCURACY = 1e-7
@@ -32,10 +30,8 @@ _PAIR_ACCURACY = 1e-7
 _MAX_ATTEMPTS = 50
 
 
-class MonteCarloSettings(BaseModel):
+class MonteCarloSettings(FrozenSettings):
     """How distributions of the mobile ions are drawn."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = Field(default=40, ge=1, description="Number of distinct distributions.")
     start_temperature_K: float = Field(default=3000.0, gt=0, description="First temperature, K.")
@@ -75,7 +71,7 @@ class LatticeGas:
 
     pair_energies: FloatArray
     site_energies: FloatArray
-    excluded: NDArray[np.bool_]
+    excluded: BoolArray
 
     def energy(self, occupied: IntArray) -> float:
         """Energy (eV) of ions on the sites of these indices, up to the constant of the frozen framework."""

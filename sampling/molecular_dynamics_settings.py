@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from ..core.settings import FrozenSettings
 from .barostat import BarostatSettings
 from .guard import TrajectoryGuard
 
 
-class MolecularDynamicsSettings(BaseModel):
+class MolecularDynamicsSettings(FrozenSettings):
     """A Langevin trajectory (NVT); ``friction_per_ps: 0`` makes it NVE, ``pressure_GPa`` NPT."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature_K: float = Field(
         gt=0, description="Temperature of the thermostat and of the initial velocities; unit K."
@@ -49,11 +48,7 @@ class MolecularDynamicsSettings(BaseModel):
 
     @model_validator(mode="after")
     def _pressure_needs_a_thermostat(self) -> Self:
-        if self.pressure_GPa is None:
-            return self
-        if not math.isfinite(self.pressure_GPa):
-            raise ValueError(f"pressure_GPa ({self.pressure_GPa}) must be a finite number, or None")
-        if self.friction_per_ps == 0:
+        if self.pressure_GPa is not None and self.friction_per_ps == 0:
             raise ValueError("pressure_GPa needs a thermostat: set friction_per_ps above 0, or pressure_GPa to None")
         return self
 

@@ -9,9 +9,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..core.errors import InputError, IonloopError
+from ..core.settings import FrozenSettings
 from .guard import ContactGuard
 
 __all__ = ["RelaxationError", "RelaxationSettings", "relax_and_rattle"]
@@ -29,10 +30,8 @@ class RelaxationError(IonloopError):
         self.reason = reason
 
 
-class RelaxationSettings(BaseModel):
+class RelaxationSettings(FrozenSettings):
     """A brief relaxation at fixed cell, followed by random displacements."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: OptimizerName = Field(default="fire", description="fire or lbfgs; no unit.")
     steps: int = Field(default=20, ge=0, description="Largest number of relaxation steps; no unit.")

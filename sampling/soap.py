@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..core.errors import InputError
+from ..core.settings import FrozenSettings
 from ..fitting.native.sparse_fit.design import Descriptors, Structure, soap_descriptors
 from ..fitting.settings import GapSettings, SoapSettings
 
 __all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
 
 
-class DescriptorSettings(BaseModel):
+class DescriptorSettings(FrozenSettings):
     """The SOAP descriptor of selection: coarser, and much cheaper, than that of a fit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_max: int = Field(default=6, ge=1, le=16, description="Number of radial functions; no unit.")
     l_max: int = Field(default=4, ge=0, le=16, description="Highest angular momentum; no unit.")

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .. import __version__
 from ..core.errors import InputError
+from ..core.settings import FrozenModel
 from ..core.states import State
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def as_utc(moment: datetime | str) -> datetime:
 Timestamp = Annotated[datetime, AfterValidator(as_utc)]
 
 
-class Structure(BaseModel):
+class Structure(FrozenModel):
     """A structure as a document: enough to rebuild the `Atoms` bit for bit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     numbers: list[int]
     positions: list[list[float]]
@@ -76,10 +75,8 @@ class Structure(BaseModel):
         return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
 
 
-class Artefact(BaseModel):
+class Artefact(FrozenModel):
     """A file of the store: path relative to the store's root, size in bytes, SHA-256."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     size: int
@@ -90,11 +87,11 @@ class RecordUnreadable(InputError):
     """A document is no record that this version can read."""
 
 
-class Record(BaseModel):
+class Record(FrozenModel):
     """What every record has."""
 
     # Who looks at some records need not wait for the validators of all.
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(populate_by_name=True, defer_build=True)
     collection: ClassVar[str]
     # Fields that two runs of the same campaign may differ in: times, and what a machine's speed decides.
     volatile: ClassVar[frozenset[str]] = frozenset({"created", "code_version"})
@@ -155,10 +152,8 @@ class CampaignRecord(Record):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-class Origin(BaseModel):
+class Origin(FrozenModel):
     """Where a configuration came from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sampler: str
     parent: str | None = None

@@ -8,27 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..core.settings import FrozenModel
+
 if TYPE_CHECKING:
     from .records import ResultRecord
-
-ERRORS = "errors"
-"""Errors of a model on a set of labels."""
-CROSS_CHECK = "cross-check"
-"""Largest differences of a model's two evaluators."""
-CROSS_CHECK_SKIPPED = "cross-check-skipped"
-"""Why a model has no cross-check."""
-PARITY = "parity"
-"""Predictions of a model beside the labels that it was assessed on."""
 
 _UNIT: Final = re.compile(r"\(([^()]*)\)$")
 _NO_QUANTITY: Final = {"number", "count", "integer", "yes or no", "text", "name", "names", "symbols"}
 """What brackets at the end of a description say of values that have no unit."""
 
 
-class ResultValues(BaseModel):
+class ResultValues(FrozenModel):
     """Values of a kind of result: every field's description ends with its unit, in brackets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
 
 ValuesT = TypeVar("ValuesT", bound=BaseModel)

@@ -7,20 +7,18 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from ..analysis.errors.agreement import Agreement
+from ..core.names import CONCLUSION, CROSS_CHECK, ISOLATED_ATOM, NEW
 from ..core.states import State
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
 from ..store.reference_guard import allowed_versions, check_one_setting
-from ..store.result_kinds import CROSS_CHECK
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_settings
-from .fit import NEW, record_errors
-from .label import ISOLATED_ATOM, label_identifier
+from .fit import record_errors
+from .label import label_identifier
 from .results import known_result
-
-CONCLUSION = "conclusion"
 
 
 def data_set_identifier(campaign: str, labels: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..analysis.barriers.bands import (
     BarrierSettings,
@@ -20,6 +20,8 @@ from ..analysis.barriers.bands import (
 )
 from ..analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
 from ..analysis.hops.hop_paths import together
+from ..core.arrays import FloatArray
+from ..core.settings import FrozenModel
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord
@@ -216,10 +218,8 @@ class PointsTask(ResultTask):
         )
 
 
-class PathParts(BaseModel):
+class PathParts(FrozenModel):
     """The results that one path's barriers are made of."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slot: str
     potential: Potential
@@ -292,10 +292,10 @@ def _values(store: Store, path: PathParts, band: ResultRecord) -> dict[str, Any]
     return values
 
 
-def _points(store: Store, names: list[str], images: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def _points(store: Store, names: list[str], images: int) -> tuple[FloatArray, FloatArray] | None:
     """Return energies [n_images] and forces of all images, None where some are missing."""
     energies: dict[int, float] = {}
-    forces: dict[int, NDArray[np.float64]] = {}
+    forces: dict[int, FloatArray] = {}
     for name in names:
         record = known_result(store, name)
         if record is None:

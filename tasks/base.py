@@ -8,10 +8,11 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..core.errors import Busy, IonloopError
+from ..core.settings import FrozenModel
 from ..core.states import State
 from ..labelling.scratch import ScratchError
 from .context import TaskContext, current_context
@@ -60,10 +61,8 @@ class JobFailed(IonloopError):
         return {"reason": self.reason, "state": self.state.value}
 
 
-class TaskParameters(BaseModel):
+class TaskParameters(FrozenModel):
     """What every job knows of its place."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     campaign: str
     generation: int
@@ -78,15 +77,13 @@ def _words(problem: ErrorDetails) -> str:
     return f"unknown {key} {context['tag']!r}; installed are {context['expected_tags']}"
 
 
-class Outcome(BaseModel):
+class Outcome(FrozenModel):
     """How a job ended, what it wants to say, and what the next Firetask of the same job needs to know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: State = State.FINISHED
     reason: str = ""
-    outputs: dict[str, Any] = {}
-    pass_on: dict[str, str] = {}
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    pass_on: dict[str, str] = Field(default_factory=dict)
 
 
 class IonloopTask(FiretaskBase):

@@ -7,17 +7,18 @@ from typing import Any
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
+from ..core.names import CHARGES
+from ..core.settings import FrozenSettings
 from ..fitting.electrostatics.charge_errors import DEFAULT_SCALES, charge_error_curve, fit_charges_to_error
 from ..fitting.electrostatics.charges import ChargeProblem
 from ..fitting.kinds.base import NATIVE, FitRequest, ModelKind
 from ..fitting.kinds.registry import MODELS, settings_of_kind
-from ..fitting.settings import FrozenSettings
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
 from .base import JobFailed, TaskParameters
 from .context import TaskContext
 from .fit import build_data_set, earlier_model_folder, fit_limits, settings_under_their_name
-from .results import CHARGES, ResultTask, charges_text, new_result
+from .results import ResultTask, charges_text, new_result
 
 ERROR_CRITERION = "error"
 CHARGE_ERROR_UNITS = {

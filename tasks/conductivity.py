@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..analysis.conductivity.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
 from ..analysis.conductivity.arrhenius import UNITS as ARRHENIUS_UNITS
@@ -24,7 +23,9 @@ from ..analysis.conductivity.transport import (
 )
 from ..analysis.conductivity.transport import UNITS as CONDUCTIVITY_UNITS
 from ..analysis.trajectories.reading import Trajectory, read_trajectory
+from ..core.arrays import FloatArray
 from ..core.files import atomic_file
+from ..core.settings import FrozenModel
 from ..sampling.molecular_dynamics import record_path
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -124,10 +125,8 @@ def begin_with_shorter(store: Store, parameters: ConductivityRunParameters) -> N
             shutil.copyfile(origin, temporary)
 
 
-class TemperatureRuns(BaseModel):
+class TemperatureRuns(FrozenModel):
     """The trajectories at one temperature."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature_K: float
     trajectories: list[str] = Field(min_length=1)
@@ -224,9 +223,7 @@ def load_trajectory(store: Store, name: str, equilibration_frames: int) -> Traje
     return read_trajectory(path).part(start=equilibration_frames)
 
 
-def curve_arrays(
-    analysis: ConductivityAnalysis, by_length: Sequence[ConductivityAtLength]
-) -> dict[str, NDArray[np.float64]]:
+def curve_arrays(analysis: ConductivityAnalysis, by_length: Sequence[ConductivityAtLength]) -> dict[str, FloatArray]:
     """Return what the figures need: displacements [n_lags], and estimates [n_lengths, 4] as `ESTIMATE_COLUMNS`."""
     return {
         **vars(analysis.curves),

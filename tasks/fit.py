@@ -10,24 +10,23 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
 from ..analysis.errors.statistics import parity_data
+from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, NEW, TRAINING
+from ..core.settings import FrozenSettings
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.gap_fit import FitLimits
 from ..fitting.kinds.registry import MODELS, settings_of_kind
 from ..fitting.models import fit_model, load_model
 from ..fitting.quip import QuipState, find_quip
-from ..fitting.settings import BaselineSettings, FrozenSettings
+from ..fitting.settings import BaselineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries.labelled import labelled
 from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import allowed_versions, check_one_setting
-from ..store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .predictions import record_predictions
 
-NEW = "new"
-"""Subset of the configurations that a model has not seen."""
 _SETTINGS_ONCE = "gap"
 """What settings were called in the jobs of release 0.1."""
 ROW_CACHE_FOLDER = "cache/rows"
@@ -202,7 +201,7 @@ class FitTask(IonloopTask):
                 model = self._fit(parameters, data_set, context)
             store.models.replace(model)
         with context.measure("fit"):
-            errors = record_errors(store, parameters, model, "training", data_set.labels, parameters.evaluate_backend)
+            errors = record_errors(store, parameters, model, TRAINING, data_set.labels, parameters.evaluate_backend)
         return Outcome(outputs={"model": model.id, "errors": errors.id})
 
     @staticmethod

@@ -36,6 +36,7 @@ from ..analysis.hops.hop_paths import (
     together,
 )
 from ..analysis.trajectories.reading import Trajectory, TrajectoryReadError, read_trajectory
+from ..core.arrays import FloatArray
 from ..core.errors import InputError
 from ..core.files import atomic_file
 from ..store.connection import Store
@@ -383,7 +384,7 @@ def _paths_of(store: Store, hops: ResultRecord) -> list[HopPath]:
         return []
     arrays = load_arrays(store, hops.artefacts["paths"])
 
-    def atoms(positions: NDArray[np.float64]) -> Atoms:
+    def atoms(positions: FloatArray) -> Atoms:
         return Atoms(numbers=arrays["numbers"], positions=positions, cell=arrays["cell"], pbc=True)
 
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from ..core.names import ISOLATED_ATOM
 from ..core.processes import host_name
 from ..core.states import State
 from ..core.structures import structure_hash
@@ -19,8 +20,6 @@ from ..store.records import ConfigurationRecord, LabelRecord, Origin, Structure
 from ..store.reference_guard import check_version_here
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, engine_of_today
-
-ISOLATED_ATOM = "isolated-atom"
 
 
 def label_identifier(content_hash: str, engine: EngineSettings) -> str:

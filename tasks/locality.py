@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..analysis.locality.curves import (
     Centre,
     Displacements,
-    FloatArray,
     LocalityResult,
     LocalitySettings,
     forces_of,
@@ -31,7 +30,10 @@ from ..analysis.locality.curves import (
     locality_curves,
 )
 from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ..core.arrays import FloatArray
 from ..core.files import atomic_file
+from ..core.names import CHARGES
+from ..core.settings import FrozenModel
 from ..core.structures import structure_hash
 from ..fitting.electrostatics.charges import (
     CentreResponse,
@@ -45,7 +47,7 @@ from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import CHARGES, Potential, ResultTask, charges_text, new_result, open_potential, save_arrays
+from .results import Potential, ResultTask, charges_text, new_result, open_potential, save_arrays
 
 LOCALITY_KIND = "locality"
 CURVE_UNITS = {
@@ -72,10 +74,8 @@ CHARGE_SCALES = tuple(round(0.05 * step, 2) for step in range(21))
 _SAVE_EVERY_S = 2.0
 
 
-class LocalityTest(BaseModel):
+class LocalityTest(FrozenModel):
     """A locality test of one potential, without its centres."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     potential: Potential
     supercell: tuple[int, int, int] = Field(description="Repetitions of the campaign's cell (number)")

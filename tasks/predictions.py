@@ -11,10 +11,10 @@ import numpy as np
 from ..analysis.errors.statistics import ParityData
 from ..core.errors import IonloopError
 from ..core.files import atomic_file
+from ..core.names import PARITY
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ModelRecord, ResultRecord
-from ..store.result_kinds import PARITY
 from .base import TaskParameters
 
 

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..core.files import atomic_file
+from ..core.settings import FrozenModel
 from ..fitting.kinds.base import NATIVE
 from ..fitting.models import load_model
 from ..labelling.calculator import make_calculator
@@ -24,15 +25,9 @@ from ..store.result_kinds import ResultKind
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext, current_context, engine_of_today
 
-REFERENCE = "reference"
-CHARGES = "charges"
-"""Results of this kind hold fitted charges of the baseline."""
 
-
-class Potential(BaseModel):
+class Potential(FrozenModel):
     """A potential by name: a fitted model of the store, or a reference engine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str = Field(description="name of a model in its campaign, or reference")
     model: str | None = Field(default=None, description="identifier of the model; nothing for the reference")

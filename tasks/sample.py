@@ -13,6 +13,7 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..core.files import atomic_file
+from ..core.names import ISOLATED_ATOM
 from ..fitting.kinds.registry import MODELS
 from ..fitting.models import load_model
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
@@ -25,7 +26,7 @@ from ..store.identifiers import derive_seed, identifier
 from ..store.records import Artefact, ConfigurationRecord, Origin, ResultRecord, TrajectoryRecord
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext
-from .label import ISOLATED_ATOM, add_configuration
+from .label import add_configuration
 
 SAMPLED = "molecular-dynamics"
 VARIANCE = "variance"

@@ -19,19 +19,16 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.geometry import find_mic
 from ase.mep import NEB
 from ase.optimize import FIRE, MDMin
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError, IonloopError
+from ...core.settings import FrozenSettings
 from ...fitting.pair_lists import periodic_pairs
-from ...fitting.settings import FrozenSettings
 from ..fixed_cell_relaxation import FixedCellRelaxation
 from ..hops.detection import HopSettings
 from .checkpoints import BandOrigin, BandState, Checkpoint
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 Repeats = Annotated[int, Field(ge=1, le=20)]
 

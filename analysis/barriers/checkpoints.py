@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...core.files import OPEN, atomic_file
-
-FloatArray = NDArray[np.float64]
 
 SAME_END_A = 1e-3
 """Ends that were relaxed again on another machine agree to this; so do lattice vectors."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.looks import Look
 from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, new_figure
 from ..looks import model_look
-
-FloatArray = NDArray[np.float64]
 
 NETWORK_HEIGHT_PX = 420
 _KNOWN_COLOUR, _FOUND_COLOUR = ELEMENT_COLOURS[2], ELEMENT_COLOURS[0]
@@ -126,10 +125,10 @@ class SiteNetwork:
     """
 
     positions_A: FloatArray
-    known: NDArray[np.bool_]
+    known: BoolArray
     occupancy: FloatArray
     cell_A: FloatArray
-    from_site: NDArray[np.int64]
+    from_site: IntArray
     jumps_A: FloatArray
 
 

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.units import kB
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import norm
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from .diffusion import CONFIDENCE, Estimate
 from .transport import conductivity_mS_per_cm
-
-FloatArray = NDArray[np.float64]
 
 FEWEST_TEMPERATURES = 3
 ROOM_TEMPERATURE_K = 300.0
@@ -53,10 +52,8 @@ class ChargeCarriers:
     volume_A3: float
 
 
-class ArrheniusResult(BaseModel):
+class ArrheniusResult(FrozenModel):
     """The fitted line and what it says at another temperature; `UNITS` has the units of all fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperatures_K: tuple[float, ...]
     activation_energy_eV: Estimate

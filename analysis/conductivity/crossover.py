@@ -23,13 +23,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2, gamma
 
+from ...core.arrays import FloatArray, IntArray
 from .displacement_scales import SlopeNoise, smoothed
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # Shares of the models before any data: no crossover, one, two.
 _NONE, _ONE, _TWO = 0.5, 0.18, 0.32
@@ -82,7 +79,7 @@ class CrossoverModels:
     factors: FloatArray
     shares: FloatArray
 
-    def __getitem__(self, chosen: slice | NDArray[np.int64]) -> CrossoverModels:
+    def __getitem__(self, chosen: slice | IntArray) -> CrossoverModels:
         """Return some of the models, with the shares that they have among all."""
         return CrossoverModels(self.means[chosen], self.factors[chosen], self.shares[chosen])
 

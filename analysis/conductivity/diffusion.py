@@ -19,11 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import norm, t
 
-from ...fitting.settings import FrozenSettings
+from ...core.settings import FrozenModel, FrozenSettings
 from .crossover import (
     Asymptote,
     CrossoverModels,
@@ -36,8 +35,6 @@ from .crossover import (
 from .displacement_scales import ScaleSlopes, SlopeNoise, event_covariance
 from .linearity import LinearityCheck, check_linearity
 
-FloatArray = NDArray[np.float64]
-
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
 # Variances are taken from some twenty blocks: that of Student's t for as many degrees of freedom.
@@ -48,10 +45,8 @@ _LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 _NORMAL_QUANTILE = float(norm.ppf(_LEVELS[2]))
 
 
-class Estimate(BaseModel):
+class Estimate(FrozenModel):
     """A value with its 95 % interval and standard error; the name of the field that holds it has the unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float
     low: float

@@ -20,12 +20,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .mean_squared_displacement import brownian_covariance
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 LONGEST_LAG = 0.125
 """Part of the trajectory that the longest lag covers: beyond it noise hides what the longest scale says."""

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
+from ...core.arrays import BoolArray, FloatArray
 from ...core.looks import Look
 from ..figures import NEUTRAL_COLOUR, new_figure
 from ..looks import model_look
 from .arrhenius import ArrheniusResult
 from .diffusion import Estimate
-
-FloatArray = NDArray[np.float64]
 
 _BAND_OPACITY = 0.18
 _LINE_POINTS = 50
@@ -48,7 +46,7 @@ class LengthSeries:
     values_mS_per_cm: FloatArray
     low_mS_per_cm: FloatArray
     high_mS_per_cm: FloatArray
-    reliable: NDArray[np.bool_]
+    reliable: BoolArray
     look: Look | None = None
 
 

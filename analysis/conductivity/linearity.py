@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import f as f_distribution
 
+from ...core.arrays import FloatArray
 from .crossover import Asymptote, CrossoverModels, log_evidence
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from .displacement_scales import ScaleSlopes
 
-FloatArray = NDArray[np.float64]
 
 SCATTER_LEVEL = 0.01
 """Probability with which equal parts or replicas would differ by more; below it they are held to differ."""

@@ -16,8 +16,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from ...core.arrays import FloatArray, IntArray
 
 # Values (of 8 bytes) that one chunk of series may hold: some ten times this is in memory at once.
 _CHUNK_VALUES = 4_000_000

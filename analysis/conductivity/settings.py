@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ...fitting.settings import FrozenSettings
+from ...core.settings import FrozenSettings
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from .diffusion import TransportSettings

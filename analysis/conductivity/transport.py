@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.units import _e, _k
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ...fitting.electrostatics.species import FORMAL_CHARGES
 from ..trajectories.framework import DriftReference, FrameOfReference, frame_of_reference
 from ..trajectories.reading import Trajectory
@@ -27,9 +28,6 @@ from ..trajectories.replicas import check_replicas, mean_volume_A3
 from .diffusion import Diffusion, Estimate, TransportSettings, alike, diffusion, ratio, upper_bound
 from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
 from .linearity import SCATTER_LEVEL
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 AXES = ("x", "y", "z")
 FEWEST_FRAMES = 20
@@ -123,14 +121,12 @@ def conductivity_mS_per_cm(
     return float(diffusivity_A2_per_ps * density * _SI_PER_A2_PS_A3 * _MS_CM_PER_S_M)
 
 
-class ConductivityResult(BaseModel):
+class ConductivityResult(FrozenModel):
     """Transport of one species at one temperature; `UNITS` has the units of all fields.
 
     Where ``reliable`` is false, displacements are too small, not linear in time, or differ between parts of the
     trajectories: intervals then reach from zero to an upper bound, and `warnings` says why.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     species: str
     temperature_K: float

@@ -10,22 +10,19 @@ import numpy as np
 import spglib
 from ase import Atoms
 from ase.geometry import find_mic, get_distances
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ...sampling.structures.sites import candidate_sites
-
-FloatArray = NDArray[np.float64]
 
 SYMMETRY_PRECISION_A = 0.01
 
 
-class FrenkelPair(BaseModel):
+class FrenkelPair(FrozenModel):
     """A mobile ion that leaves its crystal site for an empty one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["frenkel"] = "frenkel"
     ion: int = Field(description="Index of the ion that is moved (number)")
@@ -33,10 +30,8 @@ class FrenkelPair(BaseModel):
     separation_A: float = Field(description="Distance from its crystal site (Å)")
 
 
-class Vacancy(BaseModel):
+class Vacancy(FrozenModel):
     """A mobile ion that is taken out, as a neutral atom."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["vacancy"] = "vacancy"
     ion: int = Field(description="Index of the ion that is removed (number)")
@@ -98,9 +93,7 @@ def sample_frenkel_pairs(
     return pairs
 
 
-def _spread(
-    allowed: NDArray[np.int64], separations: FloatArray, count: int, random: np.random.Generator
-) -> NDArray[np.int64]:
+def _spread(allowed: IntArray, separations: FloatArray, count: int, random: np.random.Generator) -> IntArray:
     """Return rows of ``allowed``, one from each part of the range of separations where there is one."""
     edges = np.linspace(separations.min(), separations.max(), count + 1)
     part = np.clip(np.searchsorted(edges, separations, side="right") - 1, 0, count - 1)
@@ -113,9 +106,7 @@ def _spread(
     return random.permutation(np.array(chosen))
 
 
-def _choose(
-    chosen: list[int], members: NDArray[np.int64], allowed: NDArray[np.int64], random: np.random.Generator
-) -> None:
+def _choose(chosen: list[int], members: IntArray, allowed: IntArray, random: np.random.Generator) -> None:
     if not len(members):
         return
     taken = allowed[chosen]
@@ -143,7 +134,7 @@ def sample_vacancies(atoms: Atoms, mobile: str, count: int, *, seed: int) -> lis
     ]
 
 
-def _equivalent_atoms(atoms: Atoms) -> NDArray[np.int64]:
+def _equivalent_atoms(atoms: Atoms) -> IntArray:
     """Return a label for every atom, equal where a symmetry of the crystal relates two, shape [n_atoms]."""
     crystal = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     with warnings.catch_warnings():

@@ -18,10 +18,11 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from numpy.typing import ArrayLike
+from pydantic import Field, field_validator, model_validator
 
-from ...fitting.settings import FrozenSettings
+from ...core.arrays import FloatArray
+from ...core.settings import FrozenModel, FrozenSettings
 from ..electric_field import FieldCalculator, dipole_difference_eA
 from ..fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
 from .defect_sites import DefectState, farthest_from_sites_A, farthest_hop_A
@@ -246,8 +247,8 @@ def field_branch(
 def _released_eV(
     before: Atoms,
     relaxed: Relaxed,
-    field_before: NDArray[np.float64],
-    field_after: NDArray[np.float64],
+    field_before: FloatArray,
+    field_after: FloatArray,
     surroundings: FieldSurroundings,
 ) -> float:
     """Return what relaxing gave beyond ½ (P' - P)·(E' - E), which is all that a harmonic basin gives (eV)."""
@@ -271,10 +272,8 @@ def _state(
     return DefectState.INTACT
 
 
-class Distribution(BaseModel):
+class Distribution(FrozenModel):
     """Values over defects."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(description="Defects (number)")
     mean: float = Field(description="Mean (unit of the quantity)")

@@ -18,15 +18,14 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.eos import EquationOfState, birchmurnaghan
 from ase.units import GPa
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.optimize import OptimizeWarning, curve_fit
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
-from ...fitting.settings import FrozenSettings
+from ...core.settings import FrozenModel, FrozenSettings
 from ..fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-
-FloatArray = NDArray[np.float64]
 
 PARAMETERS = 4
 """Parameters of the equation of state: energy, volume, bulk modulus and its derivative."""
@@ -90,14 +89,12 @@ class EnergyVolumePoint:
         return float(self.atoms.get_volume())
 
 
-class BirchMurnaghanFit(BaseModel):
+class BirchMurnaghanFit(FrozenModel):
     """Parameters of the equation of state, per atom, with standard errors.
 
     The standard errors follow from the covariance of the least-squares fit: they measure how well the points
     agree with Birch's form, not how far a potential is from nature.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     energy_eV_per_atom: float = Field(description="Energy at the minimum (eV/atom)")
     volume_A3_per_atom: float = Field(description="Volume at the minimum (Å³/atom)")

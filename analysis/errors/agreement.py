@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ...core.settings import FrozenModel
 
 FORCE_TOLERANCE_EV_PER_A = 1e-5
 """Two evaluators of one potential must agree to this, or one of them is wrong."""
 
 
-class Agreement(BaseModel):
+class Agreement(FrozenModel):
     """The largest differences between two calculators over some configurations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     energy_eV_per_atom: float = Field(description="Largest difference of the energy per atom (eV/atom)")
     force_eV_per_A: float = Field(description="Largest difference of a force component (eV/Å)")

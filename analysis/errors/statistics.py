@@ -10,11 +10,11 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
-
-FloatArray = NDArray[np.float64]
+from ...core.settings import FrozenModel
 
 FORCE_BIN_EDGES_eV_per_A = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Where the ranges of force magnitudes begin (eV/Å); the last one has no end."""
@@ -40,10 +40,8 @@ class Labelled(Protocol):
         """Whether the force on each atom is one to compare with, shape [n_atoms]: neither missing nor masked."""
 
 
-class ErrorStatistics(BaseModel):
+class ErrorStatistics(FrozenModel):
     """Size of a set of errors, in the unit of the quantity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rmse: float = Field(description="Root of the mean squared error (unit of the quantity)")
     mae: float = Field(description="Mean absolute error (unit of the quantity)")
@@ -70,10 +68,8 @@ class ErrorStatistics(BaseModel):
         )
 
 
-class ForceBin(BaseModel):
+class ForceBin(FrozenModel):
     """Errors of the forces on atoms whose reference force lies in one range of magnitudes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lower_eV_per_A: float = Field(description="Smallest magnitude of the reference force, included (eV/Å)")
     upper_eV_per_A: float | None = Field(description="Largest magnitude, excluded (eV/Å); null: no limit")
@@ -94,10 +90,8 @@ class ForceBin(BaseModel):
         return self.errors.rmse / self.reference_rms_eV_per_A if self.reference_rms_eV_per_A else float("inf")
 
 
-class ModelErrors(BaseModel):
+class ModelErrors(FrozenModel):
     """Errors of a potential on a set of configurations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     energy_eV_per_atom: ErrorStatistics = Field(description="Error of the energy per atom (eV/atom)")
     force_eV_per_A: ErrorStatistics | None = Field(

@@ -22,16 +22,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError
-from ...fitting.settings import FrozenSettings
+from ...core.settings import FrozenSettings
 from ...sampling.structures.sites import candidate_sites
 from ..trajectories.framework import drift
 from ..trajectories.reading import Trajectory
 from .hop_counts import dispersion, rate_interval
 from .site_map import PeriodicTree, SiteMap, refined_sites
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _FRAMES_AT_ONCE = 20_000
 # Cores of neighbouring sites keep this share of their distance each, so that they never touch.
@@ -184,7 +182,7 @@ def find_sites(
     mobile: str,
     settings: HopSettings,
     *,
-    is_mobile: NDArray[np.bool_] | None = None,
+    is_mobile: BoolArray | None = None,
     minimum_distances: Mapping[str, float] | None = None,
 ) -> SiteMap:
     """Return the crystal sites and holes of ``atoms``, moved to where the mobile ions' density is.

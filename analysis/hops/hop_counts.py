@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2, norm, t
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from ...core.arrays import FloatArray, IntArray
 
 CONFIDENCE = 0.95
 _BLOCKS = (48, 12, 4)

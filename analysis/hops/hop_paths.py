@@ -14,15 +14,12 @@ from itertools import zip_longest
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ...sampling.structures.sites import candidate_sites
 from .detection import HopAnalysis, Hops, net_displacements
 from .hop_counts import poisson_interval
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # A net displacement of this share of the period has crossed the cell: sites are not exactly periodic at work.
 _CROSSING_SHARE = 0.9

@@ -11,14 +11,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from ...core.arrays import BoolArray, FloatArray, IntArray
 
 # Positions that decide where the density is: more change no site by more than a few hundredths of an Å.
 _MOST_SAMPLES = 20_000

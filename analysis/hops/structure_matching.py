@@ -14,13 +14,10 @@ import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
 from ase.geometry import find_mic
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 MOST_STRAIN = 0.05
 """Largest strain between a crystal's cell and that of a trajectory at temperature."""

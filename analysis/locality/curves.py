@@ -21,13 +21,13 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.geometry import minkowski_reduce
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from numpy.typing import ArrayLike
+from pydantic import Field, PositiveInt, model_validator
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-from ...fitting.settings import FrozenSettings
+from ...core.settings import FrozenModel, FrozenSettings
 
-FloatArray = NDArray[np.float64]
 Protocol = Literal["displacement", "frozen-sphere"]
 Evaluate = Callable[[Atoms], FloatArray]
 """Gives forces, or anything of the shape [..., n_atoms, 3], of a structure."""
@@ -275,14 +275,12 @@ def induced_response(
     return found
 
 
-class LocalityCurve(BaseModel):
+class LocalityCurve(FrozenModel):
     """Locality of one species, one value for each radius.
 
     The value is the mean of |F^k - F^0| over centres and samples (protocol i), or the mean of σ_f over centres
     (protocol ii), with the standard deviation of the same; the error is that of the value.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value_eV_per_A: tuple[float, ...] = Field(description="Mean induced force, or σ_f (eV/Å)")
     deviation_eV_per_A: tuple[float, ...] = Field(description="Standard deviation (eV/Å)")
@@ -294,10 +292,8 @@ class LocalityCurve(BaseModel):
     centres: int = Field(description="Centres (number)")
 
 
-class LocalityBound(BaseModel):
+class LocalityBound(FrozenModel):
     """Force error that no model of a cutoff can fall below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cutoff_A: float = Field(description="Cutoff of the model (Å)")
     force_eV_per_A: float = Field(description="Root-mean-square error of a force component, all atoms (eV/Å)")
@@ -305,10 +301,8 @@ class LocalityBound(BaseModel):
     by_element_eV_per_A: dict[str, float] = Field(description="The same for each element (eV/Å)")
 
 
-class LocalityResult(BaseModel):
+class LocalityResult(FrozenModel):
     """A locality test, before and after the forces of a baseline are taken away."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Protocol = Field(description="displacement or frozen-sphere (name)")
     potential: str = Field(description="Potential that was tested (name)")
@@ -405,11 +399,11 @@ def _curve(squares: Sequence[FloatArray], protocol: Protocol, generator: np.rand
     )
 
 
-def _resample(n_samples: int, protocol: Protocol, generator: np.random.Generator) -> NDArray[np.int64]:
+def _resample(n_samples: int, protocol: Protocol, generator: np.random.Generator) -> IntArray:
     """Return indices of samples drawn with replacement, shape [n_samples]; frames, which are alike, in runs."""
     run = 1 if protocol == "displacement" else math.ceil(math.sqrt(n_samples))
     starts = generator.integers(n_samples, size=math.ceil(n_samples / run))
-    indices: NDArray[np.int64] = (starts[:, np.newaxis] + np.arange(run)).ravel()[:n_samples] % n_samples
+    indices: IntArray = (starts[:, np.newaxis] + np.arange(run)).ravel()[:n_samples] % n_samples
     return indices
 
 

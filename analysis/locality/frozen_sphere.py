@@ -15,8 +15,9 @@ from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.md.langevin import Langevin
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
-from .curves import FloatArray, FrozenSphereSettings, distances_A
+from .curves import FrozenSphereSettings, distances_A
 
 _MOST_FORCE_EV_PER_A = 1e4
 

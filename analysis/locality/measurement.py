@@ -8,9 +8,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from ...core.arrays import FloatArray
 from .curves import (
     Displacements,
-    FloatArray,
     LocalityResult,
     LocalitySettings,
     choose_centres,

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ..conductivity.diffusion import Estimate
 from ..errors.statistics import ErrorStatistics, Labelled, ModelErrors
 
@@ -28,11 +29,7 @@ UNITS: dict[str, str] = {
 }
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelTransport(_Result):
+class ModelTransport(FrozenModel):
     """Transport of one model at one temperature; without a diffusivity, ``remark`` says why."""
 
     temperature_K: float = Field(description="Temperature (K)")
@@ -43,7 +40,7 @@ class ModelTransport(_Result):
     remark: str = Field("", description="Why there is no diffusivity, or what to know about it (text)")
 
 
-class SizePoint(_Result):
+class SizePoint(FrozenModel):
     """One size of the training set."""
 
     configurations: int = Field(description="Configurations in the training set (count)")
@@ -53,7 +50,7 @@ class SizePoint(_Result):
     transport: tuple[ModelTransport, ...] = Field((), description="Transport, one entry per temperature")
 
 
-class DataSizeStudy(_Result):
+class DataSizeStudy(FrozenModel):
     """Errors, and transport where it was asked for, against the size of the training set, largest first."""
 
     model_kind: str = Field(description="Kind of model (name)")
@@ -62,7 +59,7 @@ class DataSizeStudy(_Result):
     skipped: tuple[str, ...] = Field((), description="Sizes that were left out, and why (text)")
 
 
-class LabelDifferences(_Result):
+class LabelDifferences(FrozenModel):
     """Second minus first labels of the same configurations."""
 
     configurations: int = Field(description="Configurations that have both labels (count)")
@@ -76,7 +73,7 @@ class LabelDifferences(_Result):
     )
 
 
-class QualityModel(_Result):
+class QualityModel(FrozenModel):
     """A model that was fitted to one of the two sets of labels."""
 
     fitted_to: str = Field(description="Name of the labels it was fitted to (name)")
@@ -87,7 +84,7 @@ class QualityModel(_Result):
     transport: tuple[ModelTransport, ...] = Field((), description="Transport, one entry per temperature")
 
 
-class ReferenceQualityStudy(_Result):
+class ReferenceQualityStudy(FrozenModel):
     """The same configurations at two settings: labels, models and transport."""
 
     model_kind: str = Field(description="Kind of model (name)")

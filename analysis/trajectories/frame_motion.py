@@ -11,14 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ...core.arrays import BoolArray, FloatArray, IntArray
 from .frame_spacing import FrameRecord
 from .frames import TrajectoryReadError, listed
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 SEAM = 3.0
 """A run goes on where atoms move no farther than this many times their usual step."""
@@ -52,9 +49,7 @@ def say_jumps(steps_A: FloatArray, records: Sequence[FrameRecord], name: str, no
         )
 
 
-def moving(
-    steps_A: FloatArray, records: Sequence[FrameRecord], name: str, notes: list[str]
-) -> NDArray[np.bool_] | None:
+def moving(steps_A: FloatArray, records: Sequence[FrameRecord], name: str, notes: list[str]) -> BoolArray | None:
     """Return which frames are not the same as those before, of a file without counter; None where all are to stay."""
     same = np.flatnonzero(steps_A == 0) + 1
     if not len(same) or len(same) > max(1, _MOST_STANDING * len(records)):

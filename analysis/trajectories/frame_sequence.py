@@ -16,16 +16,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .frame_motion import SEAM, check_order, moving, say_jumps, say_strain
 from .frame_spacing import TIME_TOLERANCE, FrameRecord, Spacing
 from .frames import RawFrame, TornFrame, TrajectoryReadError, listed, listed_torn
 from .given_cells import GivenCells
 from .unwrapping import CELL_TOLERANCE_A, change_of_vectors, image_distance_A, image_distances_A, image_steps_A
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 SAME_FRAME_A = 2e-3
 """Root-mean-square distance below which two frames are the same: the precision of positions in text (Å)."""

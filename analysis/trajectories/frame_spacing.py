@@ -12,12 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from ase.units import fs
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .frames import RawFrame, TornFrame, TrajectoryReadError, listed, listed_torn, place
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # Two intervals are equal if they differ by less than this part, or by the rounding of times in text (fs).
 TIME_TOLERANCE = 1e-3

@@ -19,11 +19,9 @@ from typing import IO, Any, NamedTuple, Self, cast
 
 import numpy as np
 from ase.data import atomic_numbers
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
-
-FloatArray = NDArray[np.float64]
 
 # First bytes of compressed files; suffixes are not believed, and `cat` of such files is one of them again.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

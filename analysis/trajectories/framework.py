@@ -18,13 +18,11 @@ from typing import Literal
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from .reading import Trajectory
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 DriftReference = Literal["framework", "all", "none"]
 
 RESTING_A = 1.5

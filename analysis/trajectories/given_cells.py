@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 from ase.geometry import cellpar_to_cell
 from ase.io import read
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from .frames import RawFrame, TrajectoryReadError
 from .unwrapping import CELL_TOLERANCE_A
-
-FloatArray = NDArray[np.float64]
 
 _CP2K_HEADER = "step"
 _CP2K_COLUMNS = 12

@@ -16,11 +16,10 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.units import Bohr
 from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, shown, wrong_line
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 # In the order of preference: unwrapped before wrapped.
 _COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
 _IMAGES = ("ix", "iy", "iz")

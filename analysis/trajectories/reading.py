@@ -21,8 +21,8 @@ from ase import Atoms
 from ase.io import iread
 from ase.io.formats import filetype, ioformats
 from ase.io.trajectory import TrajectoryReader
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ...sampling.trajectory import Frame
 from .frame_sequence import FrameSequence, OrderedFrames
@@ -45,9 +45,6 @@ from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
 from .vasp_times import ASE_FORMATS, interval_beside, is_cut_short, step_of
 from .xdatcar_frames import CONFIGURATION, read_xdatcar
 from .xyz_frames import read_xyz
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "lammps-dump": ("lammps-dump-text",),

@@ -8,16 +8,13 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from .frame_spacing import TIME_TOLERANCE
 from .reading import Trajectory
 from .unwrapping import image_distance_A
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 LARGEST_VOLUME_DIFFERENCE = 0.05
 """Part by which mean volumes of replicas may differ: at constant pressure they do, by less than that."""

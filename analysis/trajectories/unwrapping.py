@@ -18,11 +18,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from .frames import TrajectoryReadError, listed
 
-FloatArray = NDArray[np.float64]
 Coordinates = Literal["auto", "wrapped", "unwrapped"]
 COORDINATES: tuple[str, ...] = get_args(Coordinates)
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, wrong_line
-
-FloatArray = NDArray[np.float64]
 
 CONFIGURATION = re.compile(rb"(?:(direct|cartesian)\s+configuration|konfig)\s*=\s*(\d+|\*+)?", re.IGNORECASE)
 # Lines of a header behind its title: scale, three vectors, symbols, counts.

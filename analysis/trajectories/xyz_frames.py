@@ -14,14 +14,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
 from ase.units import Bohr
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .frame_times import FrameTime, frame_time
 from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, shown, wrong_line
 from .lammps_dump import of_types
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # Keys may bear a unit in brackets.
 _PAIR = re.compile(r"""([A-Za-z_][\w-]*(?:\s?[\[(]\w+[\])])?)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s,]+)""")

@@ -284,6 +284,7 @@ def _check_server_doors(location: str) -> Iterator[Check]:
     import pymongo
     from pymongo.errors import OperationFailure, PyMongoError
 
+    from ...store.jobs.rows import JOBS
     from ...store.server import Credentials, client_options, server_address, without_authentication
 
     try:
@@ -291,7 +292,7 @@ def _check_server_doors(location: str) -> Iterator[Check]:
         options = client_options(address, Credentials(), timeout_s=SERVER_TIMEOUT_MS / 1000)
         stranger: pymongo.MongoClient[dict[str, Any]]
         with pymongo.MongoClient(without_authentication(address.uri), **options) as stranger:
-            stranger[address.database].command("count", "fireworks")
+            stranger[address.database].command("count", JOBS)
     except OperationFailure:
         yield Check("authentication", Status.OK, "the server asks for it")
     except (PyMongoError, InputError, ValueError):

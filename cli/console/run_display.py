@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...analysis.looks import in_order, model_name
+from ...core.names import CONCLUSION
 from ...core.states import State
 from ...core.words import duration
 from .boundary import discard_output
@@ -158,7 +159,7 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))
     console.print()
-    for conclusion in store.results.find({"campaign": status.name, "kind": "conclusion"}):
+    for conclusion in store.results.find({"campaign": status.name, "kind": CONCLUSION}):
         for kind, model in sorted(conclusion.values["models"].items()):
             path = store.artefacts.path(store.models[model].path)
             if not all(store.artefacts.is_there(artefact) for artefact in store.models[model].files):

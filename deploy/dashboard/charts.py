@@ -16,12 +16,12 @@ from ...analysis.locality.curves import LocalityBound
 from ...analysis.locality.figures import add_locality_bounds
 from ...analysis.looks import in_order
 from ...core.looks import Look
+from ...core.names import NEW, TRAINING
 from ...store.records import ModelRecord, ResultRecord
 from .rows import ConfigurationRow, LabelRow
-from .snapshot import NEW, Snapshot
+from .snapshot import Snapshot
 
 MILLI: Final = 1000.0
-TRAINING: Final = "training"
 _SYMBOLS = np.array(chemical_symbols)
 MOST_SERIES: Final = 12
 MOST_TICKS: Final = 15

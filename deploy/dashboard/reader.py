@@ -25,6 +25,7 @@ from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
 from ...core.files import sha256_of
 from ...store.connection import Store
+from ...store.jobs.rows import JobRow
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
 from ...store.retrying import StoreUnreachable
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
@@ -34,8 +35,9 @@ from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.running.job_logs import job_log, label_log
-from ...workflows.watching.ledger import LABEL_RECORD, FailureGroup, group_failures
-from .rows import JobRow, LabelRow
+from ...workflows.watching.ledger import FailureGroup, group_failures
+from ...workflows.watching.standing import LABEL_KIND
+from .rows import LabelRow
 from .snapshot import MAKERS, Snapshot, read_snapshot
 from .source import open_source
 
@@ -189,9 +191,9 @@ class Reader:
         last = group.failures[-1]
         try:
             with self._store_lock:
-                label = self._store.labels.get(last.id) if last.kind == LABEL_RECORD else None
+                label = self._store.labels.get(last.id) if last.kind == LABEL_KIND else None
                 job = None if label is not None or not last.id.isdigit() else snapshot.jobs.get(int(last.id))
-                log = label_log(self._store, label) if label else job_log(self._store, job.document) if job else []
+                log = label_log(self._store, label) if label else job_log(self._store, job) if job else []
         except _UNREADABLE:
             log = []
         failures = [*group.failures[:-1], last.model_copy(update={"log": log})]
@@ -200,7 +202,7 @@ class Reader:
     def job_log(self, job: JobRow) -> list[str]:
         """Return the last lines that a worker wrote about a job."""
         with self._store_lock:
-            return job_log(self._store, job.document)
+            return job_log(self._store, job)
 
     def sections(self, snapshot: Snapshot, campaign: str) -> tuple[list[ReportSection], list[str]]:
         """Return what the campaign's analyses show, and what is wrong with those that cannot be shown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,59 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.states import State
-from ...store.jobs.refusals import REFUSAL, is_readable
+from ...store.jobs.rows import RunRow, run_row
 from ...store.records import as_utc
-from .standing import job_state
 
 Document = Mapping[str, Any]
 
 _HEARTBEAT_STEP_S = 60.0
 _SHOWN_REASON = 2000
-_SPEC_FIELDS = ("key", "kind", "generation", "crashes", "given_up", "loss")
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job; ``document`` has of FireWorks' what status and ledger read."""
-
-    number: int
-    campaign: str
-    key: str
-    kind: str
-    generation: int
-    state: State
-    updated: datetime | None
-    document: dict[str, Any]
-
-    @property
-    def launches(self) -> list[int]:
-        """Numbers of its launches, the last one last."""
-        return [*self.document["archived_launches"], *self.document["launches"]]
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchRow:
-    """One run of a job by a worker; times in seconds since the epoch.
-
-    ``outcome`` is how the job's own task said that it ended, None where it did not say.
-    """
-
-    number: int
-    job: int
-    worker: str
-    host: str
-    state: str
-    started: float | None
-    ended: float | None
-    reason: str
-    outcome: State | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowRow:
-    """The children of every job of one graph, by number."""
-
-    links: Mapping[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,63 +88,10 @@ class UsageRow:
     core_seconds: float
 
 
-def job_row(document: Document) -> JobRow | None:
-    """Return the job, None where the document cannot be read as one."""
-    spec = document.get("spec")
-    state = job_state(document)
-    if not is_readable(document) or state is None or not isinstance(spec, Mapping):
-        return None
-    campaign = spec.get("campaign")
-    kept = {
-        "fw_id": document["fw_id"],
-        "state": document["state"],
-        "launches": list(document["launches"]),
-        "archived_launches": list(document.get("archived_launches", ())),
-        "spec": {name: spec[name] for name in _SPEC_FIELDS if name in spec},
-    }
-    if REFUSAL in document:
-        kept[REFUSAL] = str(document[REFUSAL])
-    return JobRow(
-        number=document["fw_id"],
-        campaign=campaign if isinstance(campaign, str) else "",
-        key=spec["key"],
-        kind=spec["kind"],
-        generation=spec["generation"],
-        state=state,
-        updated=as_utc(document["updated_on"]) if document.get("updated_on") else None,
-        document=kept,
-    )
-
-
-def launch_row(document: Document) -> LaunchRow:
-    """Return the launch."""
-    history = {str(one.get("state")): one.get("created_on") for one in document.get("state_history") or ()}
-    action = document.get("action") or {}
-    stored = action.get("stored_data") or {}
-    exception = stored.get("_exception") or {}
-    details = exception.get("_details") or {}
-    trace = str(exception.get("_stacktrace", "")).strip().splitlines()
-    reason = details.get("reason") or stored.get("reason") or (trace[-1] if trace else "")
-    return LaunchRow(
-        number=int(document["launch_id"]),
-        job=int(document["fw_id"]),
-        worker=str((document.get("fworker") or {}).get("name", "")),
-        host=str(document.get("host") or ""),
-        state=str(document.get("state")),
-        started=_seconds(history.get("RUNNING")),
-        ended=_seconds(document.get("time_end") or history.get("COMPLETED") or history.get("FIZZLED")),
-        reason=str(reason)[:_SHOWN_REASON],
-        outcome=State(details["state"]) if "state" in details else None,
-    )
-
-
-def _seconds(moment: datetime | str | None) -> float | None:
-    return as_utc(moment).timestamp() if moment else None
-
-
-def workflow_row(document: Document) -> WorkflowRow:
-    """Return the graph."""
-    return WorkflowRow({int(job): tuple(map(int, children)) for job, children in document["links"].items()})
+def shown_run(document: Document) -> RunRow:
+    """Return a run of a job, its reason no longer than a page shows."""
+    run = run_row(document)
+    return replace(run, reason=run.reason[:_SHOWN_REASON])
 
 
 def worker_row(document: Document) -> WorkerRow:

@@ -10,7 +10,9 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from ase.data.colors import jmol_colors
 from markupsafe import Markup
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from ...core.arrays import FloatArray
 
 MOST_ATOMS: Final = 5000
 _DIGITS: Final = 4
@@ -69,7 +71,7 @@ def scene(
     }
 
 
-def _hexadecimal(colour: NDArray[np.float64]) -> str:
+def _hexadecimal(colour: FloatArray) -> str:
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour)
 
 

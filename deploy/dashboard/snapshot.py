@@ -14,25 +14,23 @@ from pydantic import ValidationError
 
 from ...analysis.looks import REFERENCE, in_order
 from ...core.kinds import UnknownKind
+from ...core.names import ERRORS, NEW
 from ...core.states import UNSUCCESSFUL, State
-from ...store.jobs.refusals import REFUSAL
+from ...store.jobs.rows import GRAPHS, JOBS, RUNS, GraphRow, JobRow, RunRow, failure_of, graph_row, job_row
 from ...store.queries.rows import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
-from ...store.result_kinds import ERRORS
 from ...workflows.loop.stop_rule import GenerationErrors
 from ...workflows.queue.queue_jobs import QueueJob
 from ...workflows.submission.holds import Control
-from ...workflows.watching.ledger import LABEL_RECORD
+from ...workflows.watching.standing import LABEL_KIND, count_states, state_of_campaign
 from ...workflows.watching.status import FailedJob
 from . import rows
-from .rows import ConfigurationRow, DataSetRow, JobRow, LabelRow, LaunchRow, UsageRow, WorkerRow, WorkflowRow
+from .rows import ConfigurationRow, DataSetRow, LabelRow, UsageRow, WorkerRow
 from .source import Source
-from .standing import campaign_state, count_states, crash_reason
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 
-NEW: Final = "new"
 
 _log = logging.getLogger(__name__)
 
@@ -77,9 +75,9 @@ def _readable_row(make: Callable[[Mapping[str, Any]], Row | None], document: Map
 MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = MappingProxyType(
     {
         "campaigns": lambda document: CampaignRecord.from_document(dict(document)),
-        "fireworks": rows.job_row,
-        "launches": rows.launch_row,
-        "workflows": rows.workflow_row,
+        JOBS: job_row,
+        RUNS: rows.shown_run,
+        GRAPHS: graph_row,
         "workers": rows.worker_row,
         "configurations": rows.configuration_row,
         "labels": rows.label_row,
@@ -125,23 +123,23 @@ class Snapshot:
     @cached_property
     def jobs_of(self) -> dict[str, list[JobRow]]:
         """Jobs by campaign."""
-        return _grouped(self._values("fireworks"), lambda job: job.campaign)
+        return _grouped(self._values(JOBS), lambda job: job.campaign)
 
     @cached_property
     def jobs(self) -> dict[int, JobRow]:
         """Jobs by number."""
-        return {job.number: job for job in self._values("fireworks")}
+        return {job.number: job for job in self._values(JOBS)}
 
     @cached_property
-    def launches(self) -> dict[int, LaunchRow]:
-        """Launches by number."""
-        return {launch.number: launch for launch in self._values("launches")}
+    def runs(self) -> dict[int, RunRow]:
+        """Runs of jobs by number."""
+        return {run.number: run for run in self._values(RUNS)}
 
     @cached_property
     def links(self) -> dict[int, tuple[int, ...]]:
         """Children of every job."""
-        workflows: list[WorkflowRow] = self._values("workflows")
-        return {job: children for workflow in workflows for job, children in workflow.links.items()}
+        graphs: list[GraphRow] = self._values(GRAPHS)
+        return {job: children for graph in graphs for job, children in graph.links.items()}
 
     @cached_property
     def workers(self) -> dict[str, WorkerRow]:
@@ -277,9 +275,9 @@ class Snapshot:
     @cached_property
     def _standings(self) -> dict[str, tuple[State, str]]:
         return {
-            name: campaign_state(
+            name: state_of_campaign(
                 record,
-                [job.document for job in self.jobs_of.get(name, ())],
+                self.jobs_of.get(name, []),
                 self.controls.get(name) or Control(campaign=name),
             )
             for name, record in self.campaigns.items()
@@ -298,7 +296,7 @@ class Snapshot:
                 for one in self.configurations_of.get(name, ())
                 if (label := self.label_of(one)) is not None
             }
-            found[name] = count_states([job.document for job in self.jobs_of.get(name, ())], labels)
+            found[name] = dict(count_states(self.jobs_of.get(name, ()), labels))
         return found
 
     def job_counts(self, campaign: str) -> dict[State, int]:
@@ -318,41 +316,21 @@ class Snapshot:
             FailedJob(
                 id=label.id,
                 key=f"generation-{one.generation}/label/{one.id}",
-                kind=LABEL_RECORD,
+                kind=LABEL_KIND,
                 generation=one.generation,
                 state=label.state,
                 reason=label.reason,
             )
             for one, label in self._failed_labels(campaign)
         ]
-        found += [
-            FailedJob(
-                id=str(job.number),
-                key=job.key,
-                kind=job.kind,
-                generation=job.generation,
-                state=self._outcome(job),
-                reason=self._why(job),
-            )
-            for job in self.jobs_of.get(campaign, ())
-            if job.state in UNSUCCESSFUL
-        ]
+        found += [self._failed_job(job) for job in self.jobs_of.get(campaign, ()) if job.state in UNSUCCESSFUL]
         return sorted(found, key=lambda failure: (failure.generation, failure.key))
 
-    def _last_launch(self, job: JobRow) -> LaunchRow | None:
-        numbers = job.document["launches"]
-        return self.launches.get(numbers[-1]) if numbers else None
-
-    def _outcome(self, job: JobRow) -> State:
-        launch = self._last_launch(job)
-        is_told = job.state is State.FAILED and REFUSAL not in job.document and launch is not None
-        return (launch.outcome or job.state) if is_told and launch is not None else job.state
-
-    def _why(self, job: JobRow) -> str:
-        launch = self._last_launch(job)
-        said = launch.reason if launch is not None else "" if job.document["launches"] else "it was never started"
-        refused = f"refused: {job.document[REFUSAL]}" if REFUSAL in job.document else ""
-        return crash_reason(job.document) or refused or said or "it ended without saying why"
+    def _failed_job(self, job: JobRow) -> FailedJob:
+        state, reason = failure_of(job, self.runs.get(job.runs[-1]) if job.runs else None)
+        return FailedJob(
+            id=str(job.number), key=job.key, kind=job.kind, generation=job.generation, state=state, reason=reason
+        )
 
     def failure_signature(self, campaign: str) -> Hashable:
         """Return what changes when the campaign's failures do."""

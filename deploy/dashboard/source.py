@@ -19,6 +19,7 @@ from bson.codec_options import CodecOptions
 from pymongo.errors import PyMongoError
 
 from ...store.connection import Store
+from ...store.jobs.rows import STAMPS
 
 Key = Hashable
 Document = Mapping[str, Any]
@@ -32,9 +33,7 @@ _PATIENCE_S = 10.0
 
 # What changes in documents of these collections; in all others whole documents are replaced.
 _STAMP_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "fireworks": ("state", "updated_on", "launches", "refusal", "spec.crashes", "spec.given_up"),
-    "launches": ("state", "time_end"),
-    "workflows": ("updated_on",),
+    **STAMPS,
     "labels": ("state", "created", "retries"),
     "workers": ("state", "progress", "heartbeat"),
     "usage": ("core_seconds",),

@@ -11,9 +11,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfc
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ..pair_lists import Pairs, open_pairs, periodic_pairs
 from ..settings import BaselineSettings
@@ -45,8 +46,6 @@ __all__ = [
     "slater_coulomb",
 ]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Atoms closer than this (Å) are one atom twice.
 SHORTEST_DISTANCE_A = 1e-3

@@ -17,10 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from numpy.typing import ArrayLike
+from pydantic import Field
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ..cores import core_of, without_core
 from ..data_sets import LabelledConfiguration
 from ..native.sparse_fit.fit import errors_of, open_workshop, row_source, scaled_targets
@@ -38,8 +40,6 @@ from .charges import (
     charge_products,
     lowest_charges,
 )
-
-FloatArray = NDArray[np.float64]
 
 DEFAULT_SCALES: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(17))
 """Parts of the formal charges at which errors are shown."""
@@ -107,10 +107,8 @@ class LeaveOutTensors:
         return found
 
 
-class ErrorCurve(BaseModel):
+class ErrorCurve(FrozenModel):
     """Leave-out errors of ES-GAP against the scale of given charges; all have one value per scale."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     charges: dict[str, float] = Field(description="Charges at scale 1 (e)")
     scales: tuple[float, ...] = Field(description="Factors of those charges (no unit)")
@@ -119,10 +117,8 @@ class ErrorCurve(BaseModel):
     energy_eV_per_atom: tuple[float, ...] = Field(description="Root-mean-square error of energies (eV/atom)")
 
 
-class ChargesByError(BaseModel):
+class ChargesByError(FrozenModel):
     """Charges with which ES-GAP's leave-out force error is lowest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     charges: dict[str, float] = Field(description="Charge of each species (e)")
     uncertainties: dict[str, float] = Field(

@@ -15,16 +15,15 @@ from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from numpy.typing import ArrayLike
+from pydantic import Field, PositiveInt
 from scipy.linalg import null_space
 from scipy.optimize import least_squares
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
-from ..settings import FrozenSettings
+from ...core.settings import FrozenModel, FrozenSettings
 from .baseline import SlaterEwald
-
-FloatArray = NDArray[np.float64]
 
 RESAMPLES = 200
 """Bootstrap samples behind an uncertainty."""
@@ -200,14 +199,12 @@ class QuadraticForm:
         )
 
 
-class FittedCharges(BaseModel):
+class FittedCharges(FrozenModel):
     """Charges that take most of the induced forces away.
 
     ``before`` and ``after``: root of the mean squared induced force on each species, without and with the
     baseline; its squares add up to the criterion.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     charges: dict[str, float] = Field(description="Charge of each species (e)")
     uncertainties: dict[str, float] = Field(
@@ -382,13 +379,11 @@ def _product_derivatives(charges: FloatArray) -> FloatArray:
     return derivatives
 
 
-class ScaleCurve(BaseModel):
+class ScaleCurve(FrozenModel):
     """Locality against the scale of given charges.
 
     ``mean`` and ``rms`` are of the induced force that remains, by species; all have one value per scale.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     charges: dict[str, float] = Field(description="Charges at scale 1 (e)")
     scales: tuple[float, ...] = Field(description="Factors of those charges (no unit)")

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-
-FloatArray = NDArray[np.float64]
 
 #: e²/(4πε₀) in eV Å.
 COULOMB_CONSTANT_EV_A = 14.399645478
@@ -148,9 +147,9 @@ class ReciprocalLattice:
     volume: float
     alpha: float
     inverse_cell: FloatArray
-    h: NDArray[np.int64]
-    k: NDArray[np.int64]
-    l_range: NDArray[np.int64]
+    h: IntArray
+    k: IntArray
+    l_range: IntArray
     vectors: FloatArray
     prefactors: FloatArray
 

@@ -29,12 +29,9 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .ewald import COULOMB_CONSTANT_EV_A, ChargedCell, Contribution, Costs, Splitting, candidate_alphas, real_cutoffs
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # Even orders only: the transform of an odd spline vanishes at the edge of the zone, by which it is divided.
 _ORDERS = (4, 6, 8, 10, 12)

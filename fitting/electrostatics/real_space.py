@@ -10,12 +10,11 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 from scipy.special import erfc
 
+from ...core.arrays import FloatArray, IntArray
 from ..threads import in_threads
 from .ewald import COULOMB_CONSTANT_EV_A, Contribution
 from .slater import SlaterPairTable
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 KindArray = NDArray[np.uint32]
 
 _DEGREE = 7

@@ -29,12 +29,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # At |d| = NEARLY_EQUAL * s the neglected h⁶ and the closed form's rounding are both near 1e-11.
 NEARLY_EQUAL = 0.01

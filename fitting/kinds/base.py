@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...core.citations import Citation
 from ...core.errors import InputError
 from ...core.looks import Look
-from ..settings import BaselineSettings, FrozenSettings
+from ...core.settings import FrozenSettings
+from ..settings import BaselineSettings
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -26,10 +26,11 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.lj import LennardJones
 
 from ...core.errors import InputError
+from ...core.settings import FrozenSettings
 from .. import models
 from ..data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..models import compute_inputs_hash, fit_model, load_model, read_manifest
-from ..settings import BaselineSettings, FrozenSettings
+from ..settings import BaselineSettings
 from .base import ModelKind
 from .registry import MODELS
 

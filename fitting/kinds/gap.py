@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ...core.citations import Citation
 from ...core.errors import InputError
 from ...core.looks import Look
-from ..settings import FrozenSettings, GapSettings, Regularisation
+from ...core.settings import FrozenSettings
+from ..settings import GapSettings, Regularisation
 from .base import NATIVE, FitEstimate, FitReport, FitRequest, ModelKind, UnusableFile
 
 if TYPE_CHECKING:

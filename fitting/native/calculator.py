@@ -13,9 +13,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError, IonloopError
 from ..threads import default_threads
 from .descriptor_strings import TripletDescriptor
@@ -28,8 +28,6 @@ from .soap_term import VARIANCE_REGULARISATION, Precision, SoapTerm
 from .three_body.terms import TripletTerm
 from .two_body import PairTerm
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Task = TypeVar("Task")
 
 # More atoms per task bring nothing to the matrix products; fewer leave the work of threads uneven.
@@ -189,7 +187,7 @@ class Evaluator:
         self,
         positions: FloatArray,
         cell: FloatArray,
-        pbc: NDArray[np.bool_],
+        pbc: BoolArray,
         numbers: IntArray,
         *,
         variance: bool = False,
@@ -285,7 +283,7 @@ class Evaluator:
 
     def _planned_rounds(self, numbers: IntArray) -> list[list[tuple[SoapTerm, IntArray]]]:
         rounds: list[list[tuple[SoapTerm, IntArray]]] = []
-        taken: list[NDArray[np.bool_]] = []
+        taken: list[BoolArray] = []
         for term in self._soap_terms:
             atoms = term.basis.central_atoms(numbers)
             place = next((index for index, used in enumerate(taken) if not used[atoms].any()), len(rounds))

@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .descriptor_strings import SoapDescriptor, channel_widths
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _LEHMER_MULTIPLIER = 16807
 _LEHMER_MODULUS = 2**31 - 1

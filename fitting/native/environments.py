@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from ..compiler import numba
 from .descriptor_strings import SoapDescriptor
 from .neighbours import NeighbourPairs, neighbour_pairs
 from .radial_bases import radial_table
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

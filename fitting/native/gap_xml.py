@@ -16,15 +16,13 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
 from ...core.files import write_whole
 from .descriptor_strings import WITH_QUIPPY, Descriptor, TripletDescriptor, parse_descriptor, split_key_values
 from .glue import GluePotential, glue_lines, read_glue
 from .xml_elements import MalformedXml, attribute, integer, logical, only_child, real, reals, to_real
-
-FloatArray = NDArray[np.float64]
 
 #: How a GAP coordinate compares descriptors.
 Covariance = Literal["ard_se", "dot_product"]

@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import IonloopError
 from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY
 from .neighbours import NeighbourPairs
 from .xml_elements import MalformedXml, integer, logical, only_child, real, to_real
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: A slope of this size or more means: no curvature at that end.
 NATURAL_SLOPE = 1e30

@@ -11,13 +11,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError
 from ..compiler import numba
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Atoms closer than this (Å) are one atom twice.
 SHORTEST_DISTANCE_A = 1e-6
@@ -53,7 +50,7 @@ class NeighbourPairs:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
 
-def neighbour_pairs(positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_], cutoff_A: float) -> NeighbourPairs:
+def neighbour_pairs(positions: FloatArray, cell: FloatArray, pbc: BoolArray, cutoff_A: float) -> NeighbourPairs:
     """All ordered pairs within a cutoff.
 
     Args:
@@ -81,7 +78,7 @@ class NeighbourList:
         self.skin_A = float(skin_A)
         self._kept: _KeptList | None = None
 
-    def update(self, positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -> NeighbourPairs:
+    def update(self, positions: FloatArray, cell: FloatArray, pbc: BoolArray) -> NeighbourPairs:
         """The pairs of a structure; arguments and errors as :func:`neighbour_pairs`."""
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         periodic = np.array(pbc, dtype=np.bool_)
@@ -111,12 +108,12 @@ class _KeptList:
 
     positions: FloatArray
     cell: FloatArray
-    pbc: NDArray[np.bool_]
+    pbc: BoolArray
     starts: IntArray
     second: IntArray
     shifts: IntArray
 
-    def covers(self, positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_], skin_A: float) -> bool:
+    def covers(self, positions: FloatArray, cell: FloatArray, pbc: BoolArray, skin_A: float) -> bool:
         if (
             skin_A <= 0
             or positions.shape != self.positions.shape
@@ -129,7 +126,7 @@ class _KeptList:
         return bool(np.einsum("ij,ij->i", moves, moves).max(initial=0.0) < (0.5 * skin_A) ** 2)
 
 
-def _find_candidates(positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_], reach: float) -> _KeptList:
+def _find_candidates(positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float) -> _KeptList:
     if not np.all(np.isfinite(positions)) or not np.all(np.isfinite(cell)):
         raise InputError("the structure holds positions that are not finite numbers: has a trajectory exploded?")
     n_atoms = len(positions)
@@ -163,7 +160,7 @@ def _find_candidates(positions: FloatArray, cell: FloatArray, pbc: NDArray[np.bo
     return _KeptList(positions.copy(), cell, pbc, starts, second[:n_pairs].copy(), shifts[:n_pairs].copy())
 
 
-def _spanning_lattice(cell: FloatArray, pbc: NDArray[np.bool_]) -> FloatArray:
+def _spanning_lattice(cell: FloatArray, pbc: BoolArray) -> FloatArray:
     """Lattice vectors with those of directions that are not periodic replaced by unit normals."""
     lattice = np.zeros((3, 3))
     lattice[pbc] = cell[pbc]

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cholesky, qr, solve_triangular
 from scipy.special import erf, gammainc, gammaln, ive
 
+from ...core.arrays import FloatArray
 from ...core.errors import IonloopError
 from .descriptor_strings import RadialBasis, SoapDescriptor
-
-FloatArray = NDArray[np.float64]
 
 #: Pieces of the table per width σ of the Gaussians: the interpolation error of forces stays near 1e-10 eV/Å.
 _PIECES_PER_SIGMA = 20

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray, IntArray
 from .compression import Products, channel_products, mixing_matrices
 from .descriptor_strings import SoapDescriptor
 from .neighbours import NeighbourPairs
@@ -28,9 +28,6 @@ from .soap_kernels import (
     symmetric_power_spectrum,
     symmetric_spectrum_adjoint,
 )
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _ALL_NUMBERS = 120
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ..compiler import numba
 
 # Contraction and reassociation vectorise sums; infinities and NaN keep their meaning. Loops that sum do not store:
@@ -23,7 +23,7 @@ from ..compiler import numba
 _FAST = {"contract", "reassoc", "nsz"}
 
 
-def harmonic_prefactors(l_max: int) -> NDArray[np.float64]:
+def harmonic_prefactors(l_max: int) -> FloatArray:
     """sqrt((2l+1)/(4π) (l-m)!/(l+m)!), times sqrt(2) for m > 0. Shape [(l_max + 1)²], at l² + l + m, m ≥ 0."""
     prefactors = np.zeros((l_max + 1) ** 2)
     for degree in range(l_max + 1):

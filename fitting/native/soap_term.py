@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import IonloopError
 from .descriptor_strings import WITH_QUIPPY, SoapDescriptor
 from .gap_xml import Coordinate
@@ -18,8 +19,6 @@ from .soap import soap_basis
 from .soap_kernels import dot_product_covariance
 from .sparse_products import SparseProducts, is_supported
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Precision = Literal["float64", "float32"]
 
 #: g of the predicted variance, eV, as QUIP's ``gap_variance_regularisation``.

@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]  # ships no type information
-from numpy.typing import NDArray
 
+from ...core.arrays import FloatArray
 from ..compiler import numba
 from .scratch import Scratch, aligned_empty
 
 types, intrinsic = numba.types, numba.extending.intrinsic
 
-FloatArray = NDArray[np.float64]
 
 _FAST = {"contract", "reassoc", "nsz"}
 # Measured: blocks that the second-level cache of a core holds until they are used again; if the descriptor is too

@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, solve_triangular
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import IonloopError
 from ..compiler import numba
 from .descriptor_strings import WITH_QUIPPY, Distance2bDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
 from .soap_kernels import cutoff_function
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _NODES_PER_LENGTH_SCALE = 80
 _LONGEST_STEP_A = 0.02

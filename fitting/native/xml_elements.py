@@ -6,9 +6,8 @@ import math
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from ...core.arrays import FloatArray
 
 
 class MalformedXml(Exception):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.names import ISOLATED_ATOM_TYPE
 from ...core.structures import structure_hash
 from ..data_sets import (
     DEFAULT_KEYS,
-    ISOLATED_ATOM,
     LABELLED_BY,
     STANDS_IN,
     BareConfiguration,
@@ -345,7 +345,7 @@ def _data_set(reading: _Reading) -> DataSet:
     energies = {**{symbol: one.energy for symbol, one in labels.items()}, **reading.standing_in}
     # Their own type stays, by which the settings may name them.
     atoms = tuple(
-        replace(one, config_type=ISOLATED_ATOM) if one.config_type == "default" else one for one in labels.values()
+        replace(one, config_type=ISOLATED_ATOM_TYPE) if one.config_type == "default" else one for one in labels.values()
     )
     return DataSet(tuple(reading.configurations), energies, atoms)
 

@@ -26,12 +26,13 @@ from ase import Atoms
 from ase.io.extxyz import key_val_str_to_dict
 from pydantic import Field, JsonValue, PositiveFloat, model_validator
 
+from ...core.arrays import FloatArray
 from ..ase_evaluation import evaluate_with_calculator, exit_failure, one_line, stress_of
 from ..common_settings import NOT_PHYSICS, CommonSettings
 from ..convergence import check_files
 from ..engine import Engine, EngineFailure, EngineProbe, NotConverged
 from ..isolated import isolated_atom
-from ..outcome import Evaluation, FloatArray, optional_array
+from ..outcome import Evaluation, optional_array
 from .executable import read_text
 from .vasp import VaspSettings, check_convergence, electronic_loops
 

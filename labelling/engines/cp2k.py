@@ -15,10 +15,11 @@ from pathlib import Path
 from ase import Atoms
 from ase.units import kB
 
+from ...core.arrays import FloatArray
 from ...core.citations import Citation
 from ..engine import EngineFailure, EngineProbe
 from ..isolated import isolated_atom
-from ..outcome import Evaluation, FloatArray
+from ..outcome import Evaluation
 from .cp2k_output import FINISHED_MARK, read_output
 from .cp2k_settings import Cp2kSettings
 from .dft_engine import DftEngine

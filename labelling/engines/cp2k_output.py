@@ -18,10 +18,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from ase.units import Bohr, Debye, GPa, Hartree, Pascal, Rydberg, bar, eV
 
+from ...core.arrays import FloatArray
 from ..ase_evaluation import stress_of
 from ..convergence import LastChange, check_numbers, printed_number
 from ..engine import EngineFailure, NotConverged
-from ..outcome import Evaluation, FloatArray
+from ..outcome import Evaluation
 from .cp2k_settings import Cp2kSettings
 from .executable import last_line
 

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from ...core.settings import FrozenSettings
 from ..common_settings import NOT_PHYSICS, SINCE, CommonSettings
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ KGridShape = tuple[int, int, int]
 ChemicalSymbol = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
 
 
-class KGrid(BaseModel):
+class KGrid(FrozenSettings):
     """Γ-centred k-points: by spacing, as an explicit grid, or Γ alone; exactly one of them.
 
     A spacing belongs to a data set of cells of many sizes: each cell gets the coarsest grid that is at least that
     dense (see :func:`k_grid_shape`). A grid belongs to one cell.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     spacing_per_A: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
         None,

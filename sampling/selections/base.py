@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...core.citations import Citation
+from ...core.settings import FrozenSettings
 from ..soap import DescriptorSettings
 
 
-class CommonSelectionSettings(BaseModel):
+class CommonSelectionSettings(FrozenSettings):
     """What the settings of every kind of selection have; a constant field ``method`` holds the kind's name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(default=40, ge=1, description="Largest number of frames to select; no unit.")
 

@@ -9,19 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.geometry import get_distances
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Voronoi, cKDTree
 from scipy.spatial.distance import squareform
 
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ...fitting.electrostatics.ewald import checked_cell
 from ...fitting.pair_lists import periodic_pairs
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Holes closer together than this (Å), or to a crystal site, are one site.
 MERGE_RADIUS_A = 0.9

@@ -10,18 +10,17 @@ import numpy as np
 from ase import Atoms
 
 from ...core.errors import InputError
+from ...core.names import ISOLATED_ATOM, ISOLATED_ATOM_CELL_A, ISOLATED_ATOM_TYPE
 from ...core.states import State
 from ...fitting.consistency import reference_name
-from ...fitting.data_sets import ISOLATED_ATOM, LabelledConfiguration
+from ...fitting.data_sets import LabelledConfiguration
 from ...fitting.label_weights import LabelWeights
 from ...fitting.settings import Regularisation
 from ...labelling.outcome import optional_array
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ..connection import Store
 from ..records import ConfigurationRecord, DataSetRecord, LabelRecord, label_arrays
-from .rows import ISOLATED_ATOM_SAMPLER, QueryResult, labels_by_configuration
-
-ISOLATED_ATOM_CELL_A = 20.0
+from .rows import QueryResult, labels_by_configuration
 
 EXTXYZ_KINDS = ("configurations", "labels", "data-sets")
 
@@ -42,7 +41,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
     ValueError
         If the label is not finished.
     """
-    if configuration.origin.sampler == ISOLATED_ATOM_SAMPLER and label.state is State.FINISHED:
+    if configuration.origin.sampler == ISOLATED_ATOM and label.state is State.FINISHED:
         atoms = configuration.atoms
         atoms.set_cell(np.eye(3) * ISOLATED_ATOM_CELL_A)
         return LabelledConfiguration(
@@ -51,7 +50,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
             np.zeros((1, 3)),
             None,
             label.id,
-            config_type=ISOLATED_ATOM,
+            config_type=ISOLATED_ATOM_TYPE,
             labelled_by=reference_of(label),
             **_weights(label),
         )

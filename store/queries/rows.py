@@ -25,7 +25,6 @@ from ..connection import Store
 from ..records import CampaignRecord, ConfigurationRecord, LabelRecord, Record
 from .record_kinds import RECORD_KINDS, Cell, Column, RecordKind, record_kind, unknown_value
 
-ISOLATED_ATOM_SAMPLER = "isolated-atom"
 _REMEMBERED = "reference_hashes"
 
 

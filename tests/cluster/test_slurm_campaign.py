@@ -22,9 +22,9 @@ from cluster_run import (
     submitted_run,
 )
 
+from ionloop.core.names import ISOLATED_ATOM
 from ionloop.store.connection import Store, open_store
 from ionloop.tasks.initial import INITIAL_DYNAMICS
-from ionloop.tasks.label import ISOLATED_ATOM
 
 # Labels with EMT; waits while a file `hold` lies beside it, so that a fault meets a label in the middle of its work,
 # and the first that finds a file `hungry` then takes more memory than its queue job has.

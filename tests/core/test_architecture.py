@@ -45,6 +45,17 @@ WORKFLOW_ROOMS = (
     "exchange",
 )
 """From the bottom to the top of the workflows' floor."""
+BEHIND_THE_DOOR = frozenset(
+    {
+        *("fireworks", "launches", "workflows"),
+        *("FIZZLED", "DEFUSED", "COMPLETED", "RUNNING", "READY", "WAITING", "RESERVED", "ARCHIVED", "PAUSED"),
+        *("fw_id", "launch_id", "archived_launches", "state_history", "fworker", "fw_states", "links", "nodes"),
+        *("spec", "_tasks", "_priority", "_allow_fizzled_parents", "_fizzled_parents", "_exception_details"),
+    }
+)
+"""FireWorks' names of collections, states and keys; only `store` knows them."""
+SPEAK_OF_OTHERS = frozenset({"ionloop.workflows.queue.schedulers.slurm"})
+"""SLURM has states of the same names."""
 MOST_FILES_OF_A_FOLDER = 20
 MOST_LINES_OF_A_FILE = 600
 
@@ -194,6 +205,46 @@ def test_every_folder_is_a_room_that_is_installed(house):
     below = {name for name in packages if name.startswith(f"{PACKAGE}.workflows.")}
     # A room may have folders of its own.
     assert [name for name in sorted(below) if not any(f"{name}.".startswith(f"{room}.") for room in placed)] == []
+
+
+def names_of_fireworks(tree: ast.Module) -> Iterator[str]:
+    """Yield the names behind the door that a file uses, as a text or as an attribute of a database or a Firework."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value in BEHIND_THE_DOOR or node.value.startswith("spec."):
+                yield f"{node.value!r} (line {node.lineno})"
+        elif isinstance(node, ast.Attribute) and (
+            (node.attr in BEHIND_THE_DOOR and ast.unparse(node.value).endswith(("database", "launchpad")))
+            or (node.attr == "spec" and ast.unparse(node.value).endswith(("firework", "fw", "job")))
+        ):
+            yield f"{ast.unparse(node)} (line {node.lineno})"
+
+
+def test_fireworks_stands_behind_the_stores_door(house):
+    above = ("tasks", "workflows", "deploy", "cli")
+    told = {
+        name: found
+        for name, file in house.items()
+        if name.split(".")[1:2] and name.split(".")[1] in above and name not in SPEAK_OF_OTHERS
+        if (found := list(names_of_fireworks(parsed(file))))
+    }
+    assert told == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ('store.database.fireworks.find({"spec.campaign": name})', 2),
+        ('store.database["launches"]', 1),
+        ('job["state"] == "FIZZLED"', 1),
+        ("firework.spec['kind']", 1),
+        ("# FIZZLED, spec.key", 0),
+        ("from fireworks import Firework", 0),
+        ("self.workflows.append(1)", 0),
+    ],
+)
+def test_names_behind_the_door_are_seen(line, count):
+    assert len(list(names_of_fireworks(ast.parse(line)))) == count
 
 
 def test_no_folder_holds_more_files_than_one_overlooks():

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from ionloop.core.settings import FrozenSettings
 from ionloop.fitting.settings import (
     BaselineSettings,
-    FrozenSettings,
     GapSettings,
     Regularisation,
     SoapSettings,

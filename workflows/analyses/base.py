@@ -74,7 +74,8 @@ class AnalysisPlan:
 
     def potential(self, kind: str) -> Potential:
         """Return the final model of that kind, or the reference engine for ``reference``."""
-        from ...tasks.results import REFERENCE, Potential
+        from ...core.names import REFERENCE
+        from ...tasks.results import Potential
 
         if kind == REFERENCE:
             return Potential(kind=REFERENCE, engine=self.plan.reference)

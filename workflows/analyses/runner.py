@@ -19,12 +19,12 @@ from ase import Atoms
 from pydantic import BaseModel
 
 from ...core.errors import InputError
+from ...core.names import REFERENCE
 from ...fitting.models import read_manifest
 from ...store.connection import Store, open_store
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, Structure
 from ...tasks.base import JobFailed
 from ...tasks.context import TaskContext, task_context
-from ...tasks.results import REFERENCE
 from ..campaign.settings import Campaign
 from ..graph.jobs import Job
 from ..graph.plan import load_plan

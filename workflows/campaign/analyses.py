@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from ...core.kinds import OWN_PACKAGE, Registry
-from .section import Section
+from ...core.settings import FrozenSettings
 
 _TAKEN: Final = {"chosen", "copy", "dict", "json", "schema", "construct", "validate", "from_orm", "parse_obj", "fields"}
 """Names that the section has for other things."""
@@ -71,7 +71,7 @@ def analyses_not_installed(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in asked_analyses(settings) if name not in INSTALLED)
 
 
-class Analyses(Section):
+class Analyses(FrozenSettings):
     """What the final models are asked; ``{}`` is an analysis with its defaults, a missing one is not made.
 
     The type with the keys is `analyses_type`.

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ... import __version__
+from ...core.settings import FrozenModel
 from ...store.connection import Store
 from ...store.records import now
 from .changes import Change
 
 
-class ChangeLog(BaseModel):
+class ChangeLog(FrozenModel):
     """The changes of one campaign.
 
     Attributes
@@ -28,11 +29,11 @@ class ChangeLog(BaseModel):
         Whether another generation is wanted although the loop had ended.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     campaign: str = Field(alias="_id")
     reference: dict[str, Any] | None = None
-    changes: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = Field(default_factory=list)
     is_pending: bool = False
     explores: bool = False
 

@@ -12,13 +12,14 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
 from ...core.errors import InputError
+from ...core.settings import FrozenSettings
 from ...fitting.data_sets import DataSet
 from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error
 from ...fitting.electrostatics.charges import ChargeProblem
 from ...fitting.electrostatics.species import FORMAL_CHARGES, SLATER_EXPONENTS
 from ...fitting.gap_fit import FitLimits
 from ...fitting.kinds.base import FitRequest, ModelKind
-from ...fitting.settings import BaselineSettings, FrozenSettings
+from ...fitting.settings import BaselineSettings
 from .models import has_leave_out_errors
 from .settings import Baseline, Campaign
 

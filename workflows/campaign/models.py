@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, Valid
 
 from ...core.errors import InputError
 from ...core.kinds import NameOf, SettingsOf
+from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
-from ...fitting.settings import FrozenSettings
 from .problems import ABSENT, Problem
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from pydantic import (
     model_validator,
 )
 
+from ...core.settings import FrozenSettings
 from ...fitting.electrostatics.charges import ChargeFitSettings
 from ...fitting.kinds.base import ModelKind
-from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, FrozenSettings, GapSettings
+from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
@@ -47,7 +48,6 @@ from .models import (
     without_models,
 )
 from .problems import CampaignInconsistency, Problem, closest
-from .section import Section
 
 MAX_TIMESTEP_FS = 5.0
 MAX_STEPS = 10_000_000
@@ -67,7 +67,7 @@ ChargeCriterion = Literal["locality", "error"]
 InitialKPoints = Literal["gamma", "reference"]
 
 
-class InitialMolecularDynamics(Section):
+class InitialMolecularDynamics(FrozenSettings):
     """Initial configurations from a short Langevin trajectory with the reference engine."""
 
     count: Count = Field(40, description="Configurations taken from the trajectory (number)")
@@ -106,7 +106,7 @@ class InitialMolecularDynamics(Section):
         )
 
 
-class InitialLithiumMonteCarlo(Section):
+class InitialLithiumMonteCarlo(FrozenSettings):
     """Initial configurations from Monte Carlo over crystal and interstitial sites of the mobile ion."""
 
     count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
@@ -146,7 +146,7 @@ class InitialLithiumMonteCarlo(Section):
         return self
 
 
-class Initial(Section):
+class Initial(FrozenSettings):
     """The configurations that the first models are fitted to."""
 
     molecular_dynamics: InitialMolecularDynamics = Field(
@@ -157,7 +157,7 @@ class Initial(Section):
     )
 
 
-class ChargesFromFit(Section):
+class ChargesFromFit(FrozenSettings):
     """Charges that are fitted, and to what."""
 
     model_config = ConfigDict(json_schema_extra={"allowed": "{fit: locality} | {fit: error}"})
@@ -183,7 +183,7 @@ Charges = Annotated[
 ]
 
 
-class Baseline(Section):
+class Baseline(FrozenSettings):
     """The electrostatic baseline of ES-GAP: fixed charges, each a Slater s density, in an Ewald sum."""
 
     charges: Charges = Field(
@@ -211,7 +211,7 @@ class Baseline(Section):
         return self.charges.fit if isinstance(self.charges, ChargesFromFit) else None
 
 
-class Fit(Section):
+class Fit(FrozenSettings):
     """How models are fitted."""
 
     backend: FitBackend = Field(
@@ -219,7 +219,7 @@ class Fit(Section):
     )
 
 
-class Evaluate(Section):
+class Evaluate(FrozenSettings):
     """How models are evaluated."""
 
     backend: EvaluateBackend = Field(
@@ -234,7 +234,7 @@ class Evaluate(Section):
     )
 
 
-class Sampling(Section):
+class Sampling(FrozenSettings):
     """Molecular dynamics with a fitted model, which finds the configurations of the next generation."""
 
     driver: str | None = Field(
@@ -275,7 +275,7 @@ class Sampling(Section):
         return self.steps // self.write_every
 
 
-class Stop(Section):
+class Stop(FrozenSettings):
     """When the loop ends."""
 
     patience: int = Field(
@@ -307,7 +307,7 @@ class Stop(Section):
     )
 
 
-class Campaign(Section):
+class Campaign(FrozenSettings):
     """From a crystal structure to converged potentials."""
 
     # Kinds that have a section are looked up when the first file is read, by when everything is imported.

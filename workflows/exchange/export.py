@@ -27,6 +27,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ... import __version__
 from ...core.errors import InputError, IonloopError
 from ...core.files import explain_os_error, flush_folder, sha256_of
+from ...core.names import CONCLUSION, ISOLATED_ATOM
 from ...core.states import State
 from ...fitting.data_sets import DataSet, isolated_atom, write_extxyz
 from ...fitting.gap_fit import POTENTIAL_FILE
@@ -37,7 +38,7 @@ from ...fitting.settings import BaselineSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.labelled import labelled
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labels_by_configuration, unknown_value
+from ...store.queries.rows import labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 
 CHECKSUM_FILE = "SHA256SUMS"
@@ -147,7 +148,7 @@ def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> Mo
     kind = kinds[0] if wanted is None else wanted
     if kind not in kinds:
         raise unknown_value("model", kind, [*kinds, *by_id])
-    for conclusion in store.results.find({"campaign": record.id, "kind": "conclusion"}):
+    for conclusion in store.results.find({"campaign": record.id, "kind": CONCLUSION}):
         final = conclusion.values["models"].get(kind)
         if final in by_id:
             return by_id[final]
@@ -205,7 +206,7 @@ def finished_labels(store: Store, record: CampaignRecord) -> DataSet:
 
 
 def _is_isolated(configuration: ConfigurationRecord) -> bool:
-    return configuration.origin.sampler == ISOLATED_ATOM_SAMPLER
+    return configuration.origin.sampler == ISOLATED_ATOM
 
 
 def coulomb_part(baseline: BaselineSettings) -> Coulomb:

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from ...core.errors import InputError
+from ...core.names import ISOLATED_ATOM
 from ...core.states import State
 from ...core.structures import structure_hash
 from ...fitting.consistency import check_one_reference, version_in
@@ -24,7 +25,7 @@ from ...labelling.registry import EngineSettings, engine_of, read_settings
 from ...labelling.settings import physics_of, settings_hash
 from ...store.connection import Store
 from ...store.queries.labelled import reference_of
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, engine_hash
+from ...store.queries.rows import engine_hash
 from ...store.records import CampaignRecord, DataSetRecord, LabelRecord, Origin, Structure
 from ...store.reference_guard import check_one_setting, differing_settings
 from ...tasks.assess import data_set_identifier
@@ -263,7 +264,7 @@ def _records(
     for atom in data_set.isolated_atoms:
         free = replace(atom, forces=np.zeros((1, 3)), labelled_by=atom.labelled_by or configurations[0].labelled_by)
         bare = Atoms(str(atom.atoms.symbols[0]))
-        entry = _entry(bare, free, Origin(sampler=ISOLATED_ATOM_SAMPLER), request)
+        entry = _entry(bare, free, Origin(sampler=ISOLATED_ATOM), request)
         entries[entry.label.id] = entry
     return list(entries.values()), repeated
 
@@ -352,7 +353,7 @@ def _new_labels(store: Store, entries: Sequence[_Entry]) -> list[_Entry]:
 
 def _freeze(store: Store, request: ImportRequest, entries: Sequence[_Entry], data_set: DataSet) -> DataSetRecord:
     """Record the data set of the file, without its isolated atoms."""
-    records = [one.label for one in entries if one.origin.sampler != ISOLATED_ATOM_SAMPLER]
+    records = [one.label for one in entries if one.origin.sampler != ISOLATED_ATOM]
     check_one_setting(records)
     names = [label.id for label in records]
     return store.data_sets.add(

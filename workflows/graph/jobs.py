@@ -6,13 +6,12 @@ extends the graph twice (after a kill, or on a server without transactions) adds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fireworks import FiretaskBase, Firework, Workflow
 
 from ...store.connection import Store
+from ...store.jobs.queue import job_specification, jobs_wanted, keys_entered
 from ...tasks.base import IonloopTask, TaskParameters
 
 
@@ -54,17 +53,15 @@ class Job:
         tasks: list[FiretaskBase] = [self.task(parameters=self.parameters.model_dump(mode="json"))]
         if self.grow is not None:
             tasks.append(self.grow)
-        spec: dict[str, Any] = {
-            "_priority": self.priority,
-            "campaign": self.parameters.campaign,
-            "generation": self.parameters.generation,
-            "kind": self.task.kind(),
-            "key": self.key,
-        }
-        if self.runs_after_failures:
-            spec["_allow_fizzled_parents"] = True
-        if self.remakes:
-            spec["remakes"] = True
+        spec = job_specification(
+            campaign=self.parameters.campaign,
+            generation=self.parameters.generation,
+            kind=self.task.kind(),
+            key=self.key,
+            priority=self.priority,
+            runs_after_failures=self.runs_after_failures,
+            remakes=self.remakes,
+        )
         return Firework(tasks, spec=spec, name=self.key, fw_id=fw_id)
 
 
@@ -106,20 +103,7 @@ class Graph:
         return Workflow(fireworks, links, name=name)
 
 
-def known_keys(store: Store, campaign: str, keys: Sequence[str]) -> set[str]:
-    """Return which of ``keys`` the campaign's graph has already."""
-    documents = store.database.fireworks.find(
-        {"spec.campaign": campaign, "spec.key": {"$in": list(keys)}}, {"fw_id": 1, "spec.key": 1}
-    )
-    found = {document["fw_id"]: document["spec"]["key"] for document in documents}
-    if store.is_embedded or not found:
-        return set(found.values())
-    # On a server a kill can leave jobs that are in no workflow: they never run, `repair` removes them.
-    workflows = store.database.workflows.find({"nodes": {"$in": list(found)}}, {"nodes": 1})
-    entered = {node for workflow in workflows for node in workflow["nodes"]}
-    return {key for number, key in found.items() if number in entered}
-
-
 def missing_part(store: Store, campaign: str, graph: Graph) -> Graph:
     """Return the part of ``graph`` that the campaign does not have yet."""
-    return graph.without(known_keys(store, campaign, [job.key for job in graph.jobs]))
+    wanted = jobs_wanted(campaigns=[campaign], keys=[job.key for job in graph.jobs])
+    return graph.without(keys_entered(store, wanted))

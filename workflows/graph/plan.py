@@ -8,11 +8,11 @@ from typing import Any
 
 from ase import Atoms
 
+from ...core.names import CHARGES
 from ...fitting.settings import BaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
-from ...tasks.results import CHARGES
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.change_log import change_log
 from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent

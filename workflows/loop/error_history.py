@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.names import ERRORS, NEW
 from ...store.connection import Store
-from ...store.result_kinds import ERRORS
 from .stop_rule import GenerationErrors
 
 
 def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
     """Return the errors on new configurations, generation by generation."""
     by_generation: dict[int, list[Any]] = {}
-    for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": "new"}):
+    for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW}):
         by_generation.setdefault(result.generation, []).append(result)
     return [
         GenerationErrors(

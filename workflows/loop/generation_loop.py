@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
+from ...core.names import ISOLATED_ATOM
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
+from ...store.jobs.queue import find_jobs, jobs_wanted
 from ...tasks.assess import AssessParameters, AssessTask, ConcludeParameters, ConcludeTask
 from ...tasks.charges import FitChargesToErrorTask
 from ...tasks.context import current_context
@@ -48,7 +50,7 @@ FINAL = "final"
 _PRIORITY = {
     "initial-dynamics": 90,
     "monte-carlo": 80,
-    "isolated-atom": 70,
+    ISOLATED_ATOM: 70,
     "fit": 60,
     "sample": 50,
     "select": 48,
@@ -66,7 +68,7 @@ def initial_graph(plan: Plan) -> Graph:
             key=f"generation-0/isolated-atom/{symbol}",
             task=IsolatedAtomTask,
             parameters=IsolatedAtomParameters(**place, species=symbol, engine=campaign.reference),
-            priority=_PRIORITY["isolated-atom"],
+            priority=_PRIORITY[ISOLATED_ATOM],
         )
         for symbol in plan.species
     ]
@@ -315,10 +317,8 @@ def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str
 
 def final_stage(store: Store, name: str, generation: int) -> str:
     """Return what the keys of the last jobs begin with: a campaign may end again after it was carried on."""
-    first = store.database.fireworks.find_one(
-        {"spec.campaign": name, "spec.key": f"{FINAL}/conclude"}, {"spec.generation": 1}
-    )
-    return FINAL if first is None or first["spec"]["generation"] == generation else f"{FINAL}-{generation}"
+    ends = find_jobs(store, jobs_wanted(campaigns=[name], keys=[f"{FINAL}/conclude"]))
+    return FINAL if not ends or ends[0].generation == generation else f"{FINAL}-{generation}"
 
 
 def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, stage: str = "final") -> Graph:

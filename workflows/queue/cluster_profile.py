@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ...core.kinds import UnknownKind
+from ...core.settings import FrozenSettings
 from ..campaign.problems import ABSENT, CampaignFileError, CampaignInconsistency, Key, Problem, closest
 from ..campaign.validation import key_in_data, value_at
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
@@ -59,11 +60,7 @@ def _registered(name: str) -> str:
 SchedulerName = Annotated[str, AfterValidator(_registered)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Resources(_Section):
+class Resources(FrozenSettings):
     """What one queue job asks for, and which kinds of task it runs.
 
     A queue job is a pilot: its workers run jobs of these kinds one after the other until none is ready, so that
@@ -117,7 +114,7 @@ class Resources(_Section):
         return self
 
 
-class ClusterProfile(_Section):
+class ClusterProfile(FrozenSettings):
     """How jobs reach a cluster's queue."""
 
     scheduler: SchedulerName = Field(description="Kind of scheduler")

@@ -21,8 +21,10 @@ from pymongo.errors import DuplicateKeyError
 
 from ...core.errors import InputError, IonloopError
 from ...core.processes import has_ended, has_rebooted, process_document, process_name
+from ...core.states import State
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
+from ...store.jobs.queue import count_jobs, jobs_wanted
 from ..running.lost_jobs import recover_lost_jobs
 from ..submission.holds import Hold, all_controls, enforce_budget
 from .cluster_profile import ClusterProfile
@@ -297,8 +299,7 @@ class Launcher:
 
     def _ready(self, campaign: str, name: str) -> int:
         kinds = list(self.profile.kinds_of(name))
-        wanted = {"spec.campaign": campaign, "state": "READY", "spec.kind": {"$in": kinds}}
-        return int(self.store.database.fireworks.count_documents(wanted))
+        return count_jobs(self.store, jobs_wanted(campaigns=[campaign], kinds=kinds, states={State.READY}))
 
     def _submit(self, campaign: str, name: str) -> str | None:
         """Submit one queue job; return its identifier, None if it was refused or that is unclear."""
@@ -389,11 +390,7 @@ class Launcher:
 
     def _unfinished(self) -> int:
         """Return how many jobs of campaigns that are not held may still run."""
-        wanted: dict[str, Any] = {
-            "spec.campaign": {"$in": self._campaigns()},
-            "state": {"$in": ["READY", "RESERVED", "RUNNING"]},
-        }
-        return int(self.store.database.fireworks.count_documents(wanted))
+        return count_jobs(self.store, jobs_wanted(campaigns=self._campaigns(), states={State.READY, State.RUNNING}))
 
     def take_lease(self) -> None:
         """Make sure that no other launcher feeds this store: two would submit everything twice.

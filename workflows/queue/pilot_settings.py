@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ..running.worker_limits import WorkerLimits, end_of_allocation
 from .queue_jobs import queue_job_id
 from .schedulers.registry import scheduler_of
@@ -18,10 +19,8 @@ QUEUE_JOB_VARIABLE = "IONLOOP_QUEUE_JOB"
 """How a pilot tells its workers what the store calls their queue job."""
 
 
-class PilotSettings(BaseModel):
+class PilotSettings(FrozenModel):
     """What a queue job runs, and within which limits; times in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: str
     root: str

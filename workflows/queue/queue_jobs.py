@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pymongo.errors import DuplicateKeyError
 
 from ...core.errors import IonloopError
+from ...core.settings import FrozenModel
 from ...store.connection import Store
 from ..running.heartbeat import ENVIRONMENT_EXIT, PROCESS_FIELDS, worker_is_lost
 from ..running.lost_jobs import Loss, recover_lost_jobs
@@ -28,7 +29,7 @@ UNCLEAR_LIMIT_S = 24 * 3600.0
 """How long what may have been submitted is counted where the queue does not say."""
 
 
-class QueueJob(BaseModel):
+class QueueJob(FrozenModel):
     """One job in a scheduler's queue: a pilot that runs workers.
 
     ``name`` is what only this job is called in the queue, ``cluster`` the one of several that it is on (where the
@@ -36,7 +37,7 @@ class QueueJob(BaseModel):
     (s since the epoch), ``is_unwanted`` says that somebody cancelled it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     id: str = Field(alias="_id")
     scheduler: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,22 @@ from ...analysis.errors.statistics import ModelErrors, ParityData
 from ...analysis.figures import ErrorSeries
 from ...analysis.locality.curves import LocalityBound
 from ...analysis.looks import in_order
+from ...core.arrays import FloatArray
 from ...core.errors import IonloopError
+from ...core.names import (
+    CONCLUSION,
+    CROSS_CHECK,
+    CROSS_CHECK_SKIPPED,
+    ERRORS,
+    ISOLATED_ATOM,
+    NEW,
+    NOT_LABELLED,
+    TRAINING,
+)
 from ...core.states import State
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, labels_by_configuration
+from ...store.queries.rows import labels_by_configuration
 from ...store.records import (
     CampaignRecord,
     ConfigurationRecord,
@@ -31,7 +41,6 @@ from ...store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ...store.result_kinds import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ..analyses.locality.report import locality_bounds
 from ..analyses.registry import ANALYSES
@@ -40,11 +49,6 @@ from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
-
-CONCLUSION: Final = "conclusion"
-NEW: Final = "new"
-TRAINING: Final = "training"
-NOT_LABELLED: Final = "none"
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class ReportData:
     conclusion: ResultRecord | None
     label_counts: dict[int, dict[str, int]]
     reused_labels: int
-    reference_forces: NDArray[np.float64]
+    reference_forces: FloatArray
     elements: NDArray[np.str_]
     failures: tuple[FailedJob, ...]
     trajectories: tuple[TrajectoryRecord, ...]
@@ -173,7 +177,7 @@ def collect(store: Store, name: str | None = None) -> ReportData:
     configurations = [
         configuration
         for configuration in store.configurations.find({"campaign": record.id})
-        if configuration.origin.sampler != ISOLATED_ATOM_SAMPLER
+        if configuration.origin.sampler != ISOLATED_ATOM
     ]
     labels = labels_by_configuration(store, configurations)
     forces, elements = _reference_forces(configurations, labels)
@@ -255,7 +259,7 @@ def _label_counts(
 
 def _reference_forces(
     configurations: list[ConfigurationRecord], labels: dict[str, LabelRecord]
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+) -> tuple[FloatArray, NDArray[np.str_]]:
     forces, elements = [np.zeros((0, 3))], [np.zeros(0, dtype=np.str_)]
     for configuration in configurations:
         label = labels.get(configuration.id)

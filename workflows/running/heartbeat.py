@@ -13,6 +13,8 @@ from typing import Any
 from ...core.processes import has_ended
 from ...store.connection import Store
 from ...store.jobs.hearts import SILENCE_S, is_dead
+from ...store.jobs.queue import job_of
+from ...store.jobs.runs import held_runs
 
 PROCESS_FIELDS = {"host": 1, "pid": 1, "machine": 1, "boot": 1, "heartbeat": 1}
 """What must be known of a worker to tell whether it lives."""
@@ -20,9 +22,9 @@ ENVIRONMENT_EXIT = 75
 """Exit status of a worker, or of a pilot, whose machine is at fault: a full disk, lost rights, a lost server."""
 
 
-def launch_is_lost(store: Store, launch: Mapping[str, Any]) -> bool:
-    """Return whether the worker that a launch belongs to is unknown or dead."""
-    worker = store.workers.find_one({"_id": worker_of(launch)})
+def is_lost(store: Store, name: str) -> bool:
+    """Return whether the worker of that name is unknown or dead."""
+    worker = store.workers.find_one({"_id": name})
     return worker is None or worker_is_lost(store, worker)
 
 
@@ -40,23 +42,17 @@ def look_at_hearts(store: Store) -> None:
 def hopes_for_workers(store: Store) -> list[str]:
     """Return, in words for people, which running jobs are waited for although nothing here can tell if they run."""
     said = []
-    for launch in store.database.launches.find({"state": "RUNNING"}, {"fw_id": 1, "fworker": 1}):
-        name = worker_of(launch)
-        worker = store.workers.find_one({"_id": name}, PROCESS_FIELDS)
-        if worker is None or has_ended(name) is not None or worker_is_lost(store, worker):
+    for run in held_runs(store):
+        worker = store.workers.find_one({"_id": run.worker}, PROCESS_FIELDS)
+        if worker is None or has_ended(run.worker) is not None or worker_is_lost(store, worker):
             continue
-        firework = store.database.fireworks.find_one({"fw_id": launch["fw_id"]}, {"spec.key": 1}) or {}
+        job = job_of(store, run.job)
         said.append(
-            f"{firework.get('spec', {}).get('key', launch['fw_id'])} is held by process {worker['pid']} of "
+            f"{job.key if job else run.job} is held by process {worker['pid']} of "
             f"{worker['host']}, which cannot be looked at from here: it is run again only once the heart of that one "
             f"has been silent for {SILENCE_S:.0f} s"
         )
     return said
-
-
-def worker_of(launch: Mapping[str, Any]) -> str:
-    """Return the name of the worker that a launch belongs to."""
-    return str((launch.get("fworker") or {}).get("name", ""))
 
 
 def has_living_supervisor(store: Store, worker_id: str) -> bool:

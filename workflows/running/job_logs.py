@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...core.errors import InputError
 from ...store.connection import Store
+from ...store.jobs.queue import last_run
+from ...store.jobs.rows import JobRow
 from ...store.records import LabelRecord
-from .heartbeat import worker_of
 
 LINES = 5
 _TAIL_BYTES = 65_536
@@ -47,13 +47,12 @@ def _tail(path: Path) -> list[str]:
         return []
 
 
-def job_log(store: Store, job: dict[str, Any]) -> list[str]:
-    """Return what the worker of a job's last launch wrote about it."""
-    launches = [*job.get("archived_launches", ()), *job.get("launches", ())]
-    launch = store.database.launches.find_one({"launch_id": launches[-1]}, {"fworker": 1}) if launches else None
-    worker = store.workers.find_one({"_id": worker_of(launch)}, {"log": 1}) if launch else None
+def job_log(store: Store, job: JobRow) -> list[str]:
+    """Return what the worker of a job's last run wrote about it."""
+    run = last_run(store, job)
+    worker = store.workers.find_one({"_id": run.worker}, {"log": 1}) if run else None
     named = (worker or {}).get("log", "")
-    return lines_about(_tail(Path(named)), job["spec"]["key"]) if _is_ours(store, named) else []
+    return lines_about(_tail(Path(named)), job.key) if _is_ours(store, named) else []
 
 
 def label_log(store: Store, label: LabelRecord) -> list[str]:

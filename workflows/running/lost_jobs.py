@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ...core.errors import IonloopError
 from ...store.connection import Store
+from ...store.jobs.runs import ClaimedRun, claim_run, close_run, held_runs, note_busy, note_crashes
 from ..loop.task_registry import admit_registered_tasks
 from ..queue.schedulers.base import QueueState
-from .heartbeat import PROCESS_FIELDS, has_living_supervisor, launch_is_lost, worker_is_lost, worker_of
+from .heartbeat import PROCESS_FIELDS, has_living_supervisor, is_lost, worker_is_lost
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +81,15 @@ def recover_lost_jobs(
     admit_registered_tasks()
     known = dict.fromkeys(crashed, WORKER_CRASHED) | dict(losses or {})
     recovered = []
-    launches = store.database.launches.find({"state": "RUNNING"}, {"launch_id": 1, "fw_id": 1, "fworker": 1})
-    for launch in list(launches):
-        name = worker_of(launch)
-        if name not in known and (not launch_is_lost(store, launch) or has_living_supervisor(store, name)):
+    for run in held_runs(store):
+        name = run.worker
+        if name not in known and (not is_lost(store, name) or has_living_supervisor(store, name)):
             continue
         try:
-            key = put_back(store, launch["launch_id"], known.get(name, WORKER_GONE), max_crashes=max_crashes)
+            key = put_back(store, run.number, known.get(name, WORKER_GONE), max_crashes=max_crashes)
         except (IonloopError, ValueError, KeyError, RuntimeError) as error:
             # One document that cannot be read must not keep all other jobs from being recovered.
-            logger.warning("launch %s cannot be put back: %s", launch["launch_id"], error)
+            logger.warning("launch %s cannot be put back: %s", run.number, error)
             continue
         if key is not None:
             recovered.append(key)
@@ -127,28 +126,21 @@ def mend_after_dead_workers(store: Store, known: Collection[str] = ()) -> None:
 def put_back(store: Store, launch_id: int, loss: Loss, *, max_crashes: int | None = None) -> str | None:
     """Run the job of a launch again, or give it up; return its key, None if somebody else has dealt with it."""
     with store.transaction():
-        launch = _claim(store, launch_id)
-        if launch is None:
+        run = claim_run(store, launch_id, CLAIM_S)
+        if run is None:
             return None
-        firework = store.database.fireworks.find_one({"fw_id": launch["fw_id"]}, {"spec": 1, "launches": 1})
-        if firework is None:
-            raise IonloopError(f"launch {launch_id} belongs to no job; run `ionloop repair`")
-        spec = firework["spec"]
-        if launch_id in firework["launches"]:
-            crashes = int(spec.get("crashes", 0)) + loss.blame
-            given_up = crashes >= (max_crashes or _allowed_crashes(store, spec.get("campaign", "")))
-            last = {"cause": str(loss.cause), "reason": loss.reason}
-            noted = {"spec.crashes": crashes, "spec.given_up": given_up, **({"spec.loss": last} if loss.blame else {})}
-            store.database.fireworks.update_one({"fw_id": launch["fw_id"]}, {"$set": noted})
+        if run.is_present:
+            crashes = run.crashes + loss.blame
+            given_up = crashes >= (max_crashes or _allowed_crashes(store, run.campaign))
+            cause = {"cause": str(loss.cause), "reason": loss.reason}
+            note_crashes(store, run.job, crashes, is_given_up=given_up, loss=cause if loss.blame else None)
             if given_up:
-                store.launchpad.mark_fizzled(launch_id)
+                store.launchpad.mark_fizzled(run.number)
             else:
-                store.launchpad.rerun_fw(launch["fw_id"])
-            _note(store, spec, launch, loss)
-        # A rerun alone would leave the old launch RUNNING for ever.
-        closed = {"$set": {"state": "FIZZLED"}, "$unset": {"claimed": ""}}
-        store.database.launches.update_one({"launch_id": launch_id, "state": "RUNNING"}, closed)
-    return str(spec.get("key", launch["fw_id"]))
+                store.launchpad.rerun_fw(run.job)
+            _note(store, run, loss)
+        close_run(store, run.number)
+    return run.key
 
 
 def put_back_as_busy(store: Store, launch_id: int, reason: str) -> int:
@@ -159,13 +151,9 @@ def put_back_as_busy(store: Store, launch_id: int, reason: str) -> int:
     How often that has happened to it, 0 if it has for too long: then its failure counts.
     """
     with store.transaction():
-        firework = store.database.fireworks.find_one({"launches": launch_id}, {"fw_id": 1, "spec.busy": 1}) or {}
-        busy = firework.get("spec", {}).get("busy") or {"times": 0, "since": time.time()}
-        if not firework or time.time() - busy["since"] > BUSY_LIMIT_S:
+        times = note_busy(store, launch_id, BUSY_LIMIT_S)
+        if not times:
             return 0
-        times = int(busy["times"]) + 1
-        noted = {"spec.busy": {"times": times, "since": busy["since"]}}
-        store.database.fireworks.update_one({"fw_id": firework["fw_id"]}, {"$set": noted})
         return times if put_back(store, launch_id, Loss("busy", reason)) is not None else 0
 
 
@@ -174,28 +162,19 @@ def busy_pause_s(times: int) -> float:
     return min(LONGEST_BUSY_PAUSE_S, FIRST_BUSY_PAUSE_S * 2.0 ** min(times - 1, 10))
 
 
-def _claim(store: Store, launch_id: int) -> dict[str, Any] | None:
-    """Take a running launch for ourselves; None if it ended or somebody else is at it."""
-    free = [{"claimed": {"$exists": False}}, {"claimed": {"$lt": time.time() - CLAIM_S}}]
-    found: dict[str, Any] | None = store.database.launches.find_one_and_update(
-        {"launch_id": launch_id, "state": "RUNNING", "$or": free}, {"$set": {"claimed": time.time()}}
-    )
-    return found
-
-
 def _allowed_crashes(store: Store, campaign: str) -> int:
     record = store.campaigns.get(campaign)
     return int(record.settings["stop"]["max_attempts"]) if record else MAX_CRASHES
 
 
-def _note(store: Store, spec: Mapping[str, Any], launch: Mapping[str, Any], loss: Loss) -> None:
+def _note(store: Store, run: ClaimedRun, loss: Loss) -> None:
     store.database.losses.insert_one(
         {
-            "campaign": spec.get("campaign", ""),
-            "key": spec.get("key", ""),
+            "campaign": run.campaign,
+            "key": run.key,
             "cause": str(loss.cause),
             "reason": loss.reason,
-            "worker": worker_of(launch),
+            "worker": run.worker,
             "at": time.time(),
         }
     )

@@ -28,10 +28,13 @@ from pymongo.errors import PyMongoError
 
 from ...core.errors import Busy, IonloopError
 from ...core.processes import process_document, process_name
+from ...core.states import State
 from ...labelling.process.engine_process import on_engine_failure
 from ...labelling.process.temporary import remove_leftovers
 from ...store.connection import Store
 from ...store.jobs.hearts import HEARTBEAT_S
+from ...store.jobs.queue import is_any_job, jobs_wanted, taken_job
+from ...store.jobs.rows import COMPLETED, FAILED
 from ...store.retrying import StoreUnreachable
 from ...tasks.context import TaskContext, task_context
 from ..loop.task_registry import admit_registered_tasks, resumable_kinds
@@ -88,15 +91,11 @@ class CurrentJob:
 
 def current_job(firework: Firework, launch: int) -> CurrentJob:
     """Return what a worker notes of a job; the engine is the reference engine, or the kind of task without one."""
-    spec = firework.spec
-    kind = str(spec.get("kind", ""))
-    engine = None
-    for task in firework.tasks[:1]:
-        parameters = task.get("parameters")
-        settings = parameters.get("engine") if isinstance(parameters, Mapping) else None
-        engine = settings.get("engine") if isinstance(settings, Mapping) else None
-    campaign, remakes = str(spec.get("campaign", "")), spec.get("remakes") is True
-    return CurrentJob(launch, firework.fw_id, campaign, kind, str(engine or kind or "unknown"), remakes=remakes)
+    job = taken_job(firework)
+    settings = job.parameters.get("engine") if isinstance(job.parameters, Mapping) else None
+    engine = settings.get("engine") if isinstance(settings, Mapping) else None
+    name = str(engine or job.kind or "unknown")
+    return CurrentJob(launch, job.number, job.campaign, job.kind, name, remakes=job.remakes)
 
 
 class _WatchedLaunchPad:
@@ -127,11 +126,11 @@ class _WatchedLaunchPad:
             self._taken(firework, launch)
         return firework, launch
 
-    def complete_launch(self, launch_id: int, action: Any = None, state: str = "COMPLETED") -> Any:
-        if state == "FIZZLED":
+    def complete_launch(self, launch_id: int, action: Any = None, state: str = COMPLETED) -> Any:
+        if state == FAILED:
             self._about_to_fail()
         with self._delivery():
-            if state == "FIZZLED" and self._has_put_back():
+            if state == FAILED and self._has_put_back():
                 return None
             try:
                 return self._launchpad.complete_launch(launch_id, action, state)
@@ -263,7 +262,7 @@ class Worker:
         if kinds is not None and not kinds:
             self._stop.set()
             return False
-        others = {"fw_id": {"$nin": self._jobs_left_alone()}} if self._left_alone else {}
+        others = jobs_wanted(not_numbers=self._jobs_left_alone())
         for query in job_queries(all_controls(self.store), self.campaign, kinds):
             # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
             if launch_rocket(self._launchpad, FWorker(name=self.name, query={**query, **others}), strm_lvl="CRITICAL"):
@@ -308,9 +307,9 @@ class Worker:
 
     def _others_run(self) -> bool:
         """Return whether a job runs elsewhere: its end may make others ready."""
-        active = {"state": {"$in": ["RUNNING", "RESERVED", "READY"]}}
+        active = jobs_wanted(states={State.RUNNING, State.READY})
         return any(
-            self.store.database.fireworks.find_one({**query, **active}, {"_id": 1}) is not None
+            is_any_job(self.store, {**query, **active})
             for query in job_queries(all_controls(self.store), self.campaign, None)
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...store.jobs.queue import jobs_wanted
 from ..loop.task_registry import resumable_kinds
 from ..queue.schedulers.registry import SCHEDULERS
 from ..submission.holds import Control
@@ -71,19 +72,18 @@ def job_queries(
     controls: Mapping[str, Control], campaign: str | None, kinds: frozenset[str] | None
 ) -> list[dict[str, Any]]:
     """Return the queries for jobs to take, those to be tried first in front; none for campaigns that are held."""
-    wanted: dict[str, Any] = {} if kinds is None else {"spec.kind": {"$in": sorted(kinds)}}
     held = sorted(name for name, control in controls.items() if control.hold is not None)
     if campaign is not None:
-        return [] if campaign in held else [{"spec.campaign": campaign, **wanted}]
+        return [] if campaign in held else [jobs_wanted(campaigns=[campaign], kinds=kinds)]
     levels: dict[int, list[str]] = {}
     for name, control in controls.items():
         if control.hold is None and control.priority:
             levels.setdefault(control.priority, []).append(name)
     # Campaigns that nobody said anything about are of priority 0.
-    named = sorted(held + [name for names in levels.values() for name in names])
-    rest = {"spec.campaign": {"$nin": named}, **wanted} if named else dict(wanted)
-    queries = {level: {"spec.campaign": {"$in": sorted(names)}, **wanted} for level, names in levels.items()}
-    return [query for _, query in sorted({**queries, 0: rest}.items(), reverse=True)]
+    named = held + [name for names in levels.values() for name in names]
+    queries = {level: jobs_wanted(campaigns=names, kinds=kinds) for level, names in levels.items()}
+    queries[0] = jobs_wanted(other_than=named, kinds=kinds)
+    return [query for _, query in sorted(queries.items(), reverse=True)]
 
 
 def end_of_allocation(wall_time_s: float | None, environment: Mapping[str, str] = os.environ) -> float | None:

@@ -22,14 +22,15 @@ from ...analysis.studies.studies import (
     force_errors_by_element,
 )
 from ...core.errors import InputError
+from ...core.names import ISOLATED_ATOM, ISOLATED_ATOM_TYPE
 from ...core.states import State
-from ...fitting.data_sets import ISOLATED_ATOM, DataSet, isolated_atom
+from ...fitting.data_sets import DataSet, isolated_atom
 from ...fitting.reading.isolated import stand_in
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.queries.labelled import labelled
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, campaign_labels
+from ...store.queries.rows import campaign_labels
 from ...store.records import ResultRecord
 from ...store.reference_guard import allowed_versions, check_one_setting
 from ..analyses.conductivity.report import show
@@ -65,7 +66,7 @@ def campaign_data_set(store: Store, campaign: str) -> DataSet:
     atoms, configurations = {}, []
     for structure, label in zip(structures, labels, strict=True):
         one = labelled(structure, label)
-        if structure.origin.sampler == ISOLATED_ATOM_SAMPLER or one.config_type == ISOLATED_ATOM:
+        if structure.origin.sampler == ISOLATED_ATOM or one.config_type == ISOLATED_ATOM_TYPE:
             atoms[structure.formula] = one.energy
         else:
             configurations.append(one)

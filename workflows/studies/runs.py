@@ -13,7 +13,7 @@ from pathlib import Path
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.formula import Formula
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from ...analysis.conductivity.transport import FEWEST_FRAMES, Carrier, analyse_conductivity
 from ...analysis.errors.statistics import evaluate_errors
@@ -30,13 +30,14 @@ from ...analysis.studies.studies import (
 )
 from ...analysis.trajectories.reading import Trajectory, read_trajectory
 from ...core.errors import InputError
+from ...core.settings import FrozenModel, FrozenSettings
 from ...core.states import State
 from ...core.structures import structure_hash
 from ...fitting.consistency import reference_name
 from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ...fitting.gap_fit import FitLimits
 from ...fitting.models import ModelManifest, fit_model, load_model
-from ...fitting.settings import BaselineSettings, FrozenSettings
+from ...fitting.settings import BaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import engine_of
 from ...labelling.runner import label
@@ -55,10 +56,8 @@ def _silent(_: str) -> None:
     """Say nothing."""
 
 
-class TransportRun(BaseModel):
+class TransportRun(FrozenModel):
     """Molecular dynamics by which the transport of the models is compared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperatures_K: tuple[PositiveFloat, ...] = Field((800.0,), min_length=1, description="Temperatures (K)")
     length_ps: PositiveFloat = Field(20.0, description="Length of each trajectory (ps)")

@@ -10,9 +10,9 @@ from typing import Any
 from ase import Atoms
 
 from ...core.errors import IonloopError
+from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
-from ...fitting.settings import FrozenSettings
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
 from ..campaign.settings import Campaign
 from ..campaign.validation import touches, validate_campaign

@@ -13,13 +13,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ...core.kinds import UnknownKind
-from ...core.states import State
+from ...core.names import PARITY
+from ...core.states import ACTIVE, State
 from ...labelling.common_settings import CommonSettings
 from ...labelling.settings import physics_of
 from ...store.artefacts import artefacts_in
 from ...store.connection import Store
+from ...store.jobs.queue import find_jobs, first_tasks_of, is_any_job, jobs_of, jobs_wanted, outputs_of, parents_of
+from ...store.jobs.rows import JobRow
 from ...store.records import ResultRecord
-from ...store.result_kinds import PARITY
 from ...tasks.assess import ConcludeTask
 from ...tasks.base import IonloopTask
 from ...tasks.sample import VARIANCE
@@ -33,7 +35,6 @@ AGAIN = "again"
 _REMAKE_PRIORITY = 100
 """Before all others: they may need the files."""
 _WITH_FILES = ("trajectories", "models", "results")
-_OVER = ("COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED")
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def carry_on(store: Store, name: str) -> CarriedOn:
 
 def is_remaking(store: Store, name: str) -> bool:
     """Return whether lost files of a campaign are still being made again: a job that fails may have needed them."""
-    waiting = {"spec.campaign": name, "spec.remakes": True, "state": {"$nin": list(_OVER)}}
-    return store.database.fireworks.find_one(waiting, {"_id": 1}) is not None
+    return is_any_job(store, jobs_wanted(campaigns=[name], states=ACTIVE, remakes=True))
 
 
 # -- what the settings ask for -----------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def is_remaking(store: Store, name: str) -> bool:
 
 def _further(store: Store, name: str, *, explores: bool) -> Graph:
     """Return the jobs that follow the end of the loop by today's settings and that the campaign does not have."""
-    ended = max((job["spec"]["generation"] for job in _jobs(store, name, _CONCLUDED)), default=None)
+    ended = max((job.generation for job in _concluded(store, name)), default=None)
     if ended is None:
         return Graph()
     *_, data_set = store.data_sets.find({"campaign": name, "generation": ended})
@@ -112,14 +112,16 @@ def _changed(store: Store, name: str, graph: Graph) -> Graph:
 
     The last job, which ends the campaign, is always among them.
     """
-    known: dict[str, list[Mapping[str, Any]]] = {}
-    for document in _jobs(store, name, {}):
-        known.setdefault(document["spec"]["key"].partition(f"/{AGAIN}-")[0], []).append(document)
+    known: dict[str, list[BaseModel | None]] = {}
+    jobs = jobs_of(store, name)
+    tasks = first_tasks_of(store, [job.number for job in jobs])
+    for one in jobs:
+        known.setdefault(one.key.partition(f"/{AGAIN}-")[0], []).append(_parameters(*tasks[one.number]))
     renamed: dict[str, str] = {}
     for job in graph.jobs:
         variants = known.get(job.key, [])
         asked = _essence(job.parameters)
-        if job is graph.jobs[-1] or all(_essence(_parameters(one)) != asked for one in variants):
+        if job is graph.jobs[-1] or all(_essence(one) != asked for one in variants):
             renamed[job.key] = f"{job.key}/{AGAIN}-{len(variants)}" if variants else job.key
     return Graph(
         tuple(
@@ -134,13 +136,12 @@ def _changed(store: Store, name: str, graph: Graph) -> Graph:
     )
 
 
-def _parameters(document: Mapping[str, Any]) -> BaseModel | None:
-    """Return the parameters of a job of the store, None where this version cannot read them."""
-    task = document["spec"]["_tasks"][0]
-    kind: Any = registered_tasks().get(task.get("_fw_name"))
+def _parameters(task: str, parameters: Any) -> BaseModel | None:
+    """Return the parameters of a task of the store, None where this version cannot read them."""
+    kind: Any = registered_tasks().get(task)
     try:
-        return kind.parameters_type.model_validate(task["parameters"]) if kind else None
-    except (ValidationError, KeyError, UnknownKind):
+        return kind.parameters_type.model_validate(parameters) if kind else None
+    except (ValidationError, UnknownKind):
         return None
 
 
@@ -165,19 +166,21 @@ def _remakes(store: Store, name: str) -> tuple[Graph, tuple[str, ...]]:
     lost = list(lost_records(store, name))
     if not lost:
         return Graph(), ()
-    jobs = _jobs(store, name, {})
-    done = {one["fw_id"]: one for one in jobs if one["state"] == "COMPLETED"}
+    jobs = jobs_of(store, name)
+    done = {one.number: one for one in jobs if one.state is State.FINISHED}
     makers = _makers(store, done)
     found = {identifier: makers.get(identifier) or makers.get(key) for identifier, key in lost}
-    keys = {number: _next_key(jobs, str(done[number]["spec"]["key"])) for number in set(found.values()) if number}
-    wanted = {number: key for number, key in keys.items() if key and _parameters(done[number]) is not None}
+    tasks = first_tasks_of(store, {number for number in found.values() if number})
+    parameters = {number: _parameters(*task) for number, task in tasks.items()}
+    keys = {number: _next_key(jobs, done[number].key) for number in tasks}
+    wanted = {number: key for number, key in keys.items() if key and parameters[number] is not None}
     ancestors = _ancestors(store, wanted)
     graph = Graph(
         tuple(
             Job(
                 key=key,
-                task=_task(done[number]),
-                parameters=_parameters(done[number]),  # type: ignore[arg-type]
+                task=_task(tasks[number][0]),
+                parameters=parameters[number],  # type: ignore[arg-type]
                 parents=tuple(wanted[one] for one in ancestors[number]),
                 priority=_REMAKE_PRIORITY,
                 remakes=True,
@@ -200,17 +203,14 @@ def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
             yield document["_id"], f"generation-{document['generation']}/select" if is_variance else ""
 
 
-def _makers(store: Store, documents: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+def _makers(store: Store, jobs: Mapping[int, JobRow]) -> dict[str, int]:
     """Return the job that made a record, by the record's identifier, and every job by its key; the first one counts."""
     found: dict[str, int] = {}
-    fields = {"fw_id": 1, "action.stored_data.outputs": 1}
-    launches = store.database.launches.find({"fw_id": {"$in": list(documents)}, "state": "COMPLETED"}, fields)
-    for launch in sorted(launches, key=lambda one: one["fw_id"]):
-        outputs = ((launch.get("action") or {}).get("stored_data") or {}).get("outputs") or {}
+    for number, outputs in outputs_of(store, jobs):
         for identifier in _texts(outputs.values()):
-            found.setdefault(identifier, launch["fw_id"])
-    for number, document in sorted(documents.items()):
-        found.setdefault(str(document["spec"]["key"]), number)
+            found.setdefault(identifier, number)
+    for number, job in sorted(jobs.items()):
+        found.setdefault(job.key, number)
     return found
 
 
@@ -224,11 +224,7 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
 
 def _ancestors(store: Store, chosen: Mapping[int, Any]) -> dict[int, list[int]]:
     """Return which of the chosen jobs come before each of them in the campaign's graph."""
-    parents: dict[int, set[int]] = {}
-    for workflow in store.database.workflows.find({"nodes": {"$in": list(chosen)}}, {"links": 1}):
-        for parent, children in workflow["links"].items():
-            for child in children:
-                parents.setdefault(int(child), set()).add(int(parent))
+    parents = parents_of(store, chosen)
     found = {}
     for number in chosen:
         seen: set[int] = set()
@@ -242,32 +238,39 @@ def _ancestors(store: Store, chosen: Mapping[int, Any]) -> dict[int, list[int]]:
     return found
 
 
-def _next_key(jobs: Sequence[Mapping[str, Any]], key: str) -> str | None:
+def _next_key(jobs: Sequence[JobRow], key: str) -> str | None:
     """Return the key under which a job is done again, None where it is about to be."""
-    variants = [one for one in jobs if one["spec"]["key"].startswith(f"{key}/{AGAIN}-")]
-    if any(one["state"] not in _OVER for one in variants):
+    variants = [one for one in jobs if one.key.startswith(f"{key}/{AGAIN}-")]
+    if any(one.state in ACTIVE for one in variants):
         return None
     return f"{key}/{AGAIN}-{len(variants) + 1}"
 
 
-def _task(document: Mapping[str, Any]) -> type[IonloopTask]:
-    found: Any = registered_tasks()[document["spec"]["_tasks"][0]["_fw_name"]]
+def _task(name: str) -> type[IonloopTask]:
+    found: Any = registered_tasks()[name]
     return found
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
 
-_CONCLUDED = {"spec.kind": ConcludeTask._fw_name.removeprefix("ionloop."), "state": "COMPLETED"}
+
+def _concluded(store: Store, name: str) -> list[JobRow]:
+    """Return the jobs that have ended a campaign, the last one last."""
+    kind = ConcludeTask._fw_name.removeprefix("ionloop.")
+    return find_jobs(store, jobs_wanted(campaigns=[name], kinds=[kind], states={State.FINISHED}))
 
 
 def _conclusion_again(store: Store, name: str, graph: Graph) -> tuple[Job, ...]:
     """Return the job that ends a campaign, once more, after the jobs of a graph."""
-    concluded = list(_jobs(store, name, _CONCLUDED))
-    parameters = _parameters(concluded[-1]) if concluded else None
+    concluded = _concluded(store, name)
+    if not concluded:
+        return ()
+    last = concluded[-1]
+    parameters = _parameters(*first_tasks_of(store, [last.number])[last.number])
     if parameters is None:
         return ()
-    key = str(concluded[-1]["spec"]["key"]).partition(f"/{AGAIN}-")[0]
-    known = sum(str(one["spec"]["key"]).partition(f"/{AGAIN}-")[0] == key for one in concluded)
+    key = last.key.partition(f"/{AGAIN}-")[0]
+    known = sum(one.key.partition(f"/{AGAIN}-")[0] == key for one in concluded)
     return (
         Job(
             key=f"{key}/{AGAIN}-{known}",
@@ -283,10 +286,3 @@ def _after(graph: Graph, first: Graph) -> Graph:
     """Return both graphs as one, whose second part waits for the first."""
     keys = tuple(job.key for job in first.jobs)
     return Graph((*first.jobs, *(replace(job, parents=(*keys, *job.parents)) for job in graph.jobs)))
-
-
-def _jobs(store: Store, name: str, filters: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    fields = {"fw_id": 1, "state": 1, "spec.key": 1, "spec.generation": 1, "spec._tasks": 1}
-    found = store.database.fireworks.find({"spec.campaign": name, **filters}, fields)
-    readable = (one for one in found if isinstance(one.get("spec"), Mapping) and "key" in one["spec"])
-    return sorted(readable, key=lambda one: one["fw_id"])

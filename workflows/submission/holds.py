@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from ...core.settings import FrozenModel
 from ...store.connection import Store
 
 _BUDGET = "budget:"
@@ -25,10 +26,10 @@ class Hold(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Control(BaseModel):
+class Control(FrozenModel):
     """What was decided about one campaign."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     campaign: str = Field(alias="_id")
     hold: Hold | None = None

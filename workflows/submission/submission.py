@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.states import State
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
+from ...store.jobs.queue import forget_jobs, is_untouched, jobs_of
 from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
@@ -123,16 +124,8 @@ def _record(settings: Mapping[str, Any], structure: Atoms, file: Path) -> Campai
 
 
 def _is_untouched(store: Store, name: str) -> bool:
-    """Return whether no job of a campaign has ever been started."""
-    jobs = list(store.database.fireworks.find({"spec.campaign": name}, {"state": 1, "launches": 1}))
-    waits = all(job["state"] in ("READY", "WAITING") and not job.get("launches") for job in jobs)
-    return waits and store.database.configurations.find_one({"campaign": name}, {"_id": 1}) is None
-
-
-def _forget(store: Store, name: str) -> None:
-    """Remove the jobs of a campaign of which none was started."""
-    while (job := store.database.fireworks.find_one({"spec.campaign": name}, {"fw_id": 1})) is not None:
-        store.launchpad.delete_wf(job["fw_id"])
+    """Return whether nothing of a campaign has been done yet."""
+    return is_untouched(store, name) and store.database.configurations.find_one({"campaign": name}, {"_id": 1}) is None
 
 
 def accept_changes(
@@ -147,7 +140,7 @@ def accept_changes(
     """
     found, refused = _judged(store, known, settings, structure)
     if refused and _may_begin_anew(store, known, file):
-        _forget(store, known.id)
+        forget_jobs(store, known.id)
         store.campaigns.replace(_record(settings, structure, file))
         return found
     if refused:
@@ -226,10 +219,10 @@ def refusal(file: Path, name: str, refused: Sequence[str]) -> str:
 
 def stage_of(store: Store, name: str) -> Stage:
     """Return the last part of a campaign of which there are jobs."""
-    jobs = list(store.database.fireworks.find({"spec.campaign": name}, {"spec.generation": 1, "spec.key": 1}))
-    if any(str(job["spec"]["key"]).startswith(FINAL) for job in jobs):
+    jobs = jobs_of(store, name)
+    if any(job.key.startswith(FINAL) for job in jobs):
         return Stage.ANALYSES
-    return Stage.GENERATIONS if any(job["spec"]["generation"] for job in jobs) else Stage.START
+    return Stage.GENERATIONS if any(job.generation for job in jobs) else Stage.START
 
 
 def _with_new_keys(stored: dict[str, Any]) -> dict[str, Any]:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
+from ...core.settings import FrozenModel
 from ...core.states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.jobs.refusals import REFUSAL
+from ...store.jobs.queue import find_jobs, is_any_job, job_of, jobs_of, jobs_wanted, last_run, run_again
+from ...store.jobs.rows import JobRow, failure_of
 from ...store.queries.refused_jobs import refused_jobs
 from ...store.queries.rows import campaign_labels
 from ...store.records import LabelRecord
 from ..loop.task_registry import admit_registered_tasks
 from ..running.job_logs import job_log, label_log
-from .status import FailedJob, answered_configurations, job_documents
+from .standing import LABEL_KIND, answered_configurations
+from .status import FailedJob
 
-LABEL_RECORD = "label"
 REFUSED_KIND = "refused"
 # Hexadecimal identifiers and numbers.
 _VARIABLE_PART = re.compile(r"\b[0-9a-f]{8,}\b|[-+]?\d+(\.\d+)?")
 
 
-class FailureGroup(BaseModel):
+class FailureGroup(FrozenModel):
     """Failures of one kind with the same state and reason; the last one's reason and log stand for all."""
-
-    model_config = ConfigDict(frozen=True)
 
     state: State
     kind: str
@@ -40,14 +37,14 @@ class FailureGroup(BaseModel):
 def failures(store: Store, name: str | None = None) -> list[FailedJob]:
     """Return the campaign's unsuccessful labels and jobs, in the order of generations."""
     campaign = find_campaign(store, name).id
-    jobs = job_documents(store, campaign)
+    jobs = jobs_of(store, campaign)
     answered = answered_configurations(jobs)
     own = {one["_id"] for one in store.database.labels.find({"campaign": campaign}, {"_id": 1})}
     found = [
         FailedJob(
             id=label.id,
             key=f"generation-{label.generation}/label/{label.configuration}",
-            kind=LABEL_RECORD,
+            kind=LABEL_KIND,
             generation=label.generation,
             state=label.state,
             reason=label.reason,
@@ -57,7 +54,7 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
         # What another campaign failed at is this one's failure only where its own job ended with it.
         if label.state in UNSUCCESSFUL and (label.id in own or label.configuration in answered)
     ]
-    found.extend(_failed_job(store, job) for job in jobs if job["state"] == "FIZZLED")
+    found.extend(_failed_job(store, job) for job in jobs if job.state in UNSUCCESSFUL)
     found.extend(_unreadable_jobs(store, campaign))
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
 
@@ -79,41 +76,19 @@ def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
     ]
 
 
-def _failed_job(store: Store, job: dict[str, Any]) -> FailedJob:
-    if job["spec"].get("given_up"):
-        state, reason = State.KILLED, crash_reason(job["spec"], job["spec"]["crashes"])
-    else:
-        state, reason = _launch_failure(store, job)
+def _failed_job(store: Store, job: JobRow) -> FailedJob:
+    # Of a job that was refused or given up, no run says more.
+    run = None if job.refusal or job.is_given_up else last_run(store, job)
+    state, reason = failure_of(job, run)
     return FailedJob(
-        id=str(job["fw_id"]),
-        key=job["spec"]["key"],
-        kind=job["spec"]["kind"],
-        generation=job["spec"]["generation"],
+        id=str(job.number),
+        key=job.key,
+        kind=job.kind,
+        generation=job.generation,
         state=state,
         reason=reason,
         log=job_log(store, job),
     )
-
-
-def crash_reason(spec: dict[str, Any], crashes: int) -> str:
-    """Return what a job that was given up did to its workers, in words."""
-    loss = spec.get("loss") or {"cause": "worker crashed", "reason": "out of memory?"}
-    return f"{loss['cause']}: {loss['reason']}; given up after {crashes} times"
-
-
-def _launch_failure(store: Store, job: dict[str, Any]) -> tuple[State, str]:
-    if REFUSAL in job:
-        return State.FAILED, f"refused: {job[REFUSAL]}"
-    if not job["launches"]:
-        return State.FAILED, "its document cannot be read"
-    launch = store.database.launches.find_one({"launch_id": job["launches"][-1]})
-    stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
-    exception = stored.get("_exception") or {}
-    details = exception.get("_details") or {}
-    if "reason" in details:
-        return State(details["state"]), details["reason"]
-    lines = str(exception.get("_stacktrace", "")).strip().splitlines()
-    return State.FAILED, lines[-1] if lines else "it ended without saying why"
 
 
 def group_failures(found: Sequence[FailedJob]) -> list[FailureGroup]:
@@ -175,22 +150,18 @@ def retry(
         # Labels first: running one again sets a failed assessment back to wait for it.
         labels = {label.id: label for label in campaign_labels(store, record.id)}
         for failure in chosen:
-            if failure.kind == LABEL_RECORD:
+            if failure.kind == LABEL_KIND:
                 _retry_label(store, record.id, labels[failure.id])
         for failure in chosen:
-            if failure.kind != LABEL_RECORD:
+            if failure.kind != LABEL_KIND:
                 _retry_job(store, int(failure.id))
     return [failure.key for failure in chosen]
 
 
-def _retry_job(store: Store, fw_id: int) -> None:
-    jobs = store.database.fireworks
-    failed = jobs.find_one({"fw_id": fw_id, "state": "FIZZLED"}, {REFUSAL: 1})
-    if failed is not None and REFUSAL in failed:
-        store.launchpad.readmit(fw_id)
-    elif failed is not None:
-        jobs.update_one({"fw_id": fw_id}, {"$unset": {"spec.crashes": "", "spec.given_up": "", "spec.loss": ""}})
-        store.launchpad.rerun_fw(fw_id)
+def _retry_job(store: Store, number: int) -> None:
+    job = job_of(store, number)
+    if job is not None and job.state in UNSUCCESSFUL:
+        run_again(store, job)
 
 
 def _retry_label(store: Store, campaign: str, label: LabelRecord) -> None:
@@ -199,14 +170,12 @@ def _retry_label(store: Store, campaign: str, label: LabelRecord) -> None:
     FireWorks runs everything after a job again with it. Where the assessment has succeeded that would be all
     later generations, so the label gets a new job outside the graph.
     """
-    jobs = store.database.fireworks
     attempt = label.retries + 1
-    source = {"spec.campaign": campaign, "spec.key": f"generation-{label.generation}/label/{label.configuration}"}
-    job = jobs.find_one(source, {"fw_id": 1})
-    assessed = {"spec.campaign": campaign, "spec.key": f"generation-{label.generation}/assess", "state": "COMPLETED"}
-    if job is not None and jobs.find_one(assessed, {"_id": 1}) is None:
-        jobs.update_one({"fw_id": job["fw_id"]}, {"$set": {"spec._tasks.0.parameters.retry": attempt}})
-        store.launchpad.rerun_fw(job["fw_id"])
+    stage = f"generation-{label.generation}"
+    jobs = find_jobs(store, jobs_wanted(campaigns=[campaign], keys=[f"{stage}/label/{label.configuration}"]))
+    assessed = jobs_wanted(campaigns=[campaign], keys=[f"{stage}/assess"], states={State.FINISHED})
+    if jobs and not is_any_job(store, assessed):
+        run_again(store, jobs[0], attempt=attempt)
         return
     # To look at failures loads none of what makes jobs.
     from ..graph.jobs import Graph, missing_part

@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from ...core.names import ISOLATED_ATOM
+from ...core.settings import FrozenModel
 from ...core.states import UNSUCCESSFUL, State
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.jobs.refusals import REFUSAL, is_readable
-from ...store.queries.rows import ISOLATED_ATOM_SAMPLER, reference_hash
-from ...store.records import CampaignRecord, as_utc
+from ...store.jobs.queue import jobs_of, running
+from ...store.jobs.rows import JobRow
+from ...store.queries.rows import reference_hash
+from ...store.records import CampaignRecord
 from ..loop.error_history import error_history
 from ..queue.queue_jobs import count_by_state, queue_jobs
 from ..running.lost_jobs import losses_by_cause
-from ..submission.holds import Control, Hold, budget_of, control_of, core_hours
-
-# FireWorks' states in ours. An archived or paused job will not run unless a person says so.
-FIREWORKS_STATES = {
-    "WAITING": State.WAITING,
-    "READY": State.READY,
-    "RESERVED": State.READY,
-    "RUNNING": State.RUNNING,
-    "COMPLETED": State.FINISHED,
-    "FIZZLED": State.FAILED,
-    "DEFUSED": State.CANCELLED,
-    "PAUSED": State.CANCELLED,
-    "ARCHIVED": State.CANCELLED,
-}
-LABEL_KIND = "label"
+from ..submission.holds import budget_of, control_of, core_hours
+from .standing import answered_configurations, count_states, state_of_campaign
 
 
-class RunningJob(BaseModel):
+class RunningJob(FrozenModel):
     """A job that runs now."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     kind: str
@@ -50,10 +37,8 @@ class RunningJob(BaseModel):
     seconds_left: float | None = None
 
 
-class FailedJob(BaseModel):
+class FailedJob(FrozenModel):
     """A job or a label that did not succeed, and why."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     key: str
@@ -61,30 +46,26 @@ class FailedJob(BaseModel):
     generation: int
     state: State
     reason: str
-    log: list[str] = []
+    log: list[str] = Field(default_factory=list)
 
 
-class GenerationSummary(BaseModel):
+class GenerationSummary(FrozenModel):
     """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind."""
-
-    model_config = ConfigDict(frozen=True)
 
     generation: int
     labels: int
     labels_finished: int
-    energy_rmse: dict[str, float] = {}
-    force_rmse: dict[str, float] = {}
+    energy_rmse: dict[str, float] = Field(default_factory=dict)
+    force_rmse: dict[str, float] = Field(default_factory=dict)
 
 
-class CampaignStatus(BaseModel):
+class CampaignStatus(FrozenModel):
     """Where a campaign stands.
 
     ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
     state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
     ``max_core_hours`` the budget by engine ("all": of all together).
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     state: State
@@ -96,43 +77,16 @@ class CampaignStatus(BaseModel):
     generations: list[GenerationSummary]
     seconds: float
     hold: str = ""
-    queue: dict[str, int] = {}
-    losses: dict[str, int] = {}
-    core_hours: dict[str, float] = {}
-    max_core_hours: dict[str, float] = {}
+    queue: dict[str, int] = Field(default_factory=dict)
+    losses: dict[str, int] = Field(default_factory=dict)
+    core_hours: dict[str, float] = Field(default_factory=dict)
+    max_core_hours: dict[str, float] = Field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
         """Whether no job will run without a person's doing."""
         held = bool(self.hold) and not self.jobs.get(State.RUNNING.value, 0)
         return held or self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
-
-
-_JOB_FIELDS = {
-    REFUSAL: 1,
-    "fw_id": 1,
-    "state": 1,
-    "launches": 1,
-    "archived_launches": 1,
-    "spec.key": 1,
-    "spec.kind": 1,
-    "spec.generation": 1,
-    "spec.crashes": 1,
-    "spec.given_up": 1,
-    "spec.loss": 1,
-}
-
-
-def job_documents(store: Store, campaign: str) -> list[dict[str, Any]]:
-    """Return the campaign's jobs as FireWorks keeps them, without their tasks and those that cannot be read.
-
-    They are the same objects for everybody who asks: not to be changed.
-    """
-    return list(store.digests("fireworks", {"spec.campaign": campaign}, _JOB_FIELDS, _shown_job))
-
-
-def _shown_job(job: dict[str, Any]) -> dict[str, Any] | None:
-    return job if is_readable(job) and job["state"] in FIREWORKS_STATES else None
 
 
 def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
@@ -144,7 +98,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         If there is no such campaign.
     """
     record = find_campaign(store, name)
-    jobs = job_documents(store, record.id)
+    jobs = jobs_of(store, record.id)
     configurations = _configurations(store, record.id)
     labels = _label_states(store, record, configurations, answered_configurations(jobs))
     states = count_states(jobs, labels)
@@ -167,7 +121,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         name=record.id,
         state=state,
         reason=reason,
-        generation=max((job["spec"]["generation"] for job in jobs), default=0),
+        generation=max((job.generation for job in jobs), default=0),
         max_generations=int(record.settings["stop"]["max_generations"]),
         jobs={state.value: count for state, count in states.items()},
         running=_running_jobs(store, jobs),
@@ -211,18 +165,9 @@ def _configurations(store: Store, campaign: str) -> tuple[_Configuration, ...]:
 def _by_generation(configurations: Iterable[_Configuration]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for one in configurations:
-        if one.sampler != ISOLATED_ATOM_SAMPLER:
+        if one.sampler != ISOLATED_ATOM:
             found.setdefault(one.generation, []).append(one.content_hash)
     return found
-
-
-def answered_configurations(jobs: list[dict[str, Any]]) -> set[str]:
-    """Return the configurations whose label jobs have come to their end."""
-    return {
-        job["spec"]["key"].split("/")[2]
-        for job in jobs
-        if job["spec"].get("kind") == LABEL_KIND and job["state"] == "COMPLETED" and job["spec"]["key"].count("/") > 1
-    }
 
 
 def _label_states(
@@ -246,71 +191,25 @@ def _label_states(
     }
 
 
-def count_states(jobs: list[dict[str, Any]], labels: dict[str, State]) -> Counter[State]:
-    """Count the jobs by state; a label job that ended counts as what its label is."""
-    counts = Counter(
-        FIREWORKS_STATES[job["state"]] if not job["spec"].get("given_up") else crashed_state(job) for job in jobs
-    )
-    unsuccessful = Counter(state for state in labels.values() if state in UNSUCCESSFUL)
-    counts[State.FINISHED] -= sum(unsuccessful.values())
-    return +(counts + unsuccessful)
-
-
-def crashed_state(job: dict[str, Any]) -> State:
-    """Return the state of a job that was given up after it took its workers down."""
-    state = FIREWORKS_STATES[job["state"]]
-    return State.KILLED if state is State.FAILED else state
-
-
-def state_of_campaign(record: CampaignRecord, jobs: list[dict[str, Any]], control: Control) -> tuple[State, str]:
-    """Return the state of a campaign and its reason, from its record, its jobs and what holds it."""
-    if record.state is State.FINISHED:
-        return record.state, record.reason
-    states = {FIREWORKS_STATES[job["state"]] for job in jobs}
-    if control.hold is Hold.CANCELLED:
-        return State.CANCELLED, control.reason
-    if control.hold is Hold.PAUSED and states & {State.RUNNING, State.READY}:
-        return (State.RUNNING if State.RUNNING in states else State.READY), f"paused: {control.reason}"
-    if State.RUNNING in states:
-        return State.RUNNING, ""
-    if State.READY in states:
-        return State.READY, ""
-    if State.CANCELLED in states:
-        return State.CANCELLED, "jobs were cancelled or paused"
-    failed = sorted(job["spec"]["key"] for job in jobs if job["state"] == "FIZZLED")
-    return State.FAILED, f"nothing is left to run; failed: {', '.join(failed) or 'no job, but none is ready'}"
-
-
-def _running_jobs(store: Store, jobs: list[dict[str, Any]]) -> list[RunningJob]:
-    running = {job["fw_id"]: job for job in jobs if job["state"] == "RUNNING"}
-    if not running:
-        return []
+def _running_jobs(store: Store, jobs: Sequence[JobRow]) -> list[RunningJob]:
     found = []
-    launches = store.database.launches.find({"fw_id": {"$in": list(running)}, "state": "RUNNING"})
-    for launch in launches:
-        job = running[launch["fw_id"]]
-        worker = (launch.get("fworker") or {}).get("name", "?")
-        started = as_utc(launch["state_history"][-1]["created_on"]).timestamp()
-        seconds = max(0.0, time.time() - started)
-        progress = (store.workers.find_one({"_id": worker}) or {}).get("progress")
-        found.append(_with_progress(job, worker, seconds, progress, started))
+    for job, run in running(store, jobs):
+        started = run.started or time.time()
+        progress = (store.workers.find_one({"_id": run.worker}) or {}).get("progress")
+        done = of = left = None
+        # A worker's progress may still be that of its job before.
+        if progress and progress["at"] >= started and progress["done"]:
+            done, of = progress["done"], progress["of"]
+            left = (progress["at"] - started) * (of - done) / done
+        found.append(
+            RunningJob(
+                key=job.key,
+                kind=job.kind,
+                worker=run.worker or "?",
+                seconds=max(0.0, time.time() - started),
+                done=done,
+                of=of,
+                seconds_left=left,
+            )
+        )
     return sorted(found, key=lambda job: job.key)
-
-
-def _with_progress(
-    job: dict[str, Any], worker: str, seconds: float, progress: dict[str, Any] | None, started: float
-) -> RunningJob:
-    done = of = left = None
-    # A worker's progress may still be that of its job before.
-    if progress and progress["at"] >= started and progress["done"]:
-        done, of = progress["done"], progress["of"]
-        left = (progress["at"] - started) * (of - done) / done
-    return RunningJob(
-        key=job["spec"]["key"],
-        kind=job["spec"]["kind"],
-        worker=worker,
-        seconds=seconds,
-        done=done,
-        of=of,
-        seconds_left=left,
-    )

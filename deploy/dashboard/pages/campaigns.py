@@ -13,14 +13,14 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from ....analysis.looks import in_order
+from ....core.names import ERRORS, ISOLATED_ATOM, NEW
 from ....core.states import State
-from ....store.queries.rows import ISOLATED_ATOM_SAMPLER
+from ....store.jobs.rows import JobRow
 from ....store.records import CampaignRecord, ResultRecord
 from ....workflows.loop.stop_rule import StopSettings, improves, stop_verdict
 from ....workflows.report.page import settings_yaml
 from ..charts import MILLI, element_chart, label_chart, learning_charts
 from ..drawing import GraphJob, Run, job_graph, sparkline, timeline
-from ..rows import JobRow
 from ..snapshot import Snapshot
 from .shared import missing, reader, show, wanted, wanted_number
 
@@ -138,7 +138,7 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
     if name not in snapshot.campaigns:
         missing("campaign", name)
     summary = campaign_summary(snapshot, name)
-    configurations = [one for one in snapshot.configurations_of.get(name, ()) if one.sampler != ISOLATED_ATOM_SAMPLER]
+    configurations = [one for one in snapshot.configurations_of.get(name, ()) if one.sampler != ISOLATED_ATOM]
     sections, problems = reader().sections(snapshot, name)
     jobs = snapshot.jobs_of.get(name, [])
     generations = sorted({job.generation for job in jobs})
@@ -178,7 +178,7 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
 
 def last_assessed(snapshot: Snapshot, name: str) -> list[ResultRecord]:
     """Return the errors on new configurations of the last model of each kind."""
-    new = [one for one in snapshot.results_of.get(name, ()) if one.kind == "errors" and one.values["subset"] == "new"]
+    new = [one for one in snapshot.results_of.get(name, ()) if one.kind == ERRORS and one.values["subset"] == NEW]
     last = {str(one.model_kind): one for one in new}
     return [last[name] for name in in_order(last)]
 
@@ -252,15 +252,15 @@ def timeline_of(snapshot: Snapshot, jobs: Sequence[JobRow]) -> Markup:
     moment = time.time()
     runs = []
     for job in jobs:
-        for number in job.launches:
-            launch = snapshot.launches.get(number)
-            if launch is None or launch.started is None:
+        for number in job.all_runs:
+            run = snapshot.runs.get(number)
+            if run is None or run.started is None:
                 continue
-            is_running = launch.state == "RUNNING" and job.state is State.RUNNING
-            end = launch.ended or (moment if is_running else launch.started)
-            state = job.state.value if number == job.launches[-1] else "killed"
-            title = f"{job.key} on {launch.worker}: {state}, {max(0.0, end - launch.started):.1f} s"
-            runs.append(Run(launch.worker, job.kind, state, launch.started, max(end, launch.started), title))
+            is_running = run.state is State.RUNNING and job.state is State.RUNNING
+            end = run.ended or (moment if is_running else run.started)
+            state = job.state.value if number == job.all_runs[-1] else "killed"
+            title = f"{job.key} on {run.worker}: {state}, {max(0.0, end - run.started):.1f} s"
+            runs.append(Run(run.worker, job.kind, state, run.started, max(end, run.started), title))
     return timeline(runs, "What each worker ran when")
 
 
@@ -281,17 +281,17 @@ def running_jobs(snapshot: Snapshot, jobs: Sequence[JobRow]) -> list[RunningJob]
     """Return the jobs that run, with their workers' progress."""
     found = []
     for job in jobs:
-        launch = snapshot.launches.get(job.launches[-1]) if job.state is State.RUNNING and job.launches else None
-        if launch is None or launch.started is None:
+        run = snapshot.runs.get(job.all_runs[-1]) if job.state is State.RUNNING and job.all_runs else None
+        if run is None or run.started is None:
             continue
-        worker = snapshot.workers.get(launch.worker)
+        worker = snapshot.workers.get(run.worker)
         # A worker's progress may still be that of its job before.
         done, of, left = None, None, None
-        if worker is not None and worker.done and worker.of and worker.at >= launch.started:
+        if worker is not None and worker.done and worker.of and worker.at >= run.started:
             done, of = worker.done, worker.of
-            left = (worker.at - launch.started) * (of - done) / done
-        started = datetime.fromtimestamp(launch.started, UTC)
-        found.append(RunningJob(job.number, job.key, launch.worker, started, done, of, left))
+            left = (worker.at - run.started) * (of - done) / done
+        started = datetime.fromtimestamp(run.started, UTC)
+        found.append(RunningJob(job.number, job.key, run.worker, started, done, of, left))
     return sorted(found, key=lambda one: one.key)
 
 
@@ -316,19 +316,18 @@ def job_page(snapshot: Snapshot, number: int) -> dict[str, Any]:
     children = [snapshot.jobs[one] for one in snapshot.links.get(number, ()) if one in snapshot.jobs]
     last = row.key.rpartition("/")[2]
     configuration = snapshot.configurations.get(last)
-    loss = row.document["spec"].get("loss") or {}
     return {
         "job": row,
         "state": _shown_state(snapshot, row),
-        "launches": [
-            (launch, datetime.fromtimestamp(launch.started, UTC) if launch.started else None)
-            for one in row.launches
-            if (launch := snapshot.launches.get(one)) is not None
+        "runs": [
+            (run, datetime.fromtimestamp(run.started, UTC) if run.started else None)
+            for one in row.all_runs
+            if (run := snapshot.runs.get(one)) is not None
         ],
         "parents": parents,
         "children": children,
         "configuration": configuration,
         "label": None if configuration is None else snapshot.label_of(configuration),
-        "loss": f"{loss.get('cause', '')}: {loss.get('reason', '')}" if isinstance(loss, dict) and loss else "",
+        "loss": row.loss,
         "log": reader().job_log(row),
     }

@@ -9,12 +9,13 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, request, url_for
 
 from ....analysis.figures import COMPARED_COLOURS
+from ....core.names import ERRORS, NEW
 from ....store.queries.record_tables import value_columns
 from ....store.records import ResultRecord
 from ....workflows.report.comparisons import TOLD_BY, comparisons, looks, series_names
 from ..asking import text_of
 from ..charts import Chart, compared_element_chart, compared_learning_charts
-from ..snapshot import ERRORS, NEW, Snapshot
+from ..snapshot import Snapshot
 from .shared import missing, reader, show
 
 pages = Blueprint("compare", __name__)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 from flask import Blueprint, Response, request, url_for
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ....core.errors import InputError
+from ....core.names import ERRORS, NEW, NOT_LABELLED
 from ....core.states import State
 from ....store.queries.record_kinds import Column
 from ....store.records import ConfigurationRecord, LabelRecord, ResultRecord
@@ -18,13 +19,10 @@ from ..asking import ask, split_filters
 from ..charts import MILLI, force_chart
 from ..rows import ConfigurationRow, LabelRow
 from ..scene import scene, scene_json
-from ..snapshot import ERRORS, NEW, Snapshot
+from ..snapshot import Snapshot
 from .shared import missing, page_settings, reader, show, wanted, wanted_number
 
 pages = Blueprint("configurations", __name__)
-
-NOT_LABELLED: Final = "none"
-"""Shown in place of a state where there is no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ class Prediction:
     model: str
     kind: str
     generation: int
-    deviations: NDArray[np.float64]
+    deviations: FloatArray
     energy_error: float
 
     @property

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, request, send_file
 
+from ....core.names import NEW, TRAINING
 from ....store.records import Artefact, ModelRecord, ResultRecord
-from ..charts import TRAINING, element_chart, parity_charts, variance_chart
-from ..snapshot import NEW, Snapshot
+from ..charts import element_chart, parity_charts, variance_chart
+from ..snapshot import Snapshot
 from .shared import missing, reader, show, wanted, wanted_number
 
 pages = Blueprint("models", __name__)

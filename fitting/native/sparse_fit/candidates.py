@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ...data_sets import DataSet
 from ...settings import GapSettings, SoapSettings, ThreeBodySettings, TwoBodySettings
 from ..three_body.triplets import components, find_triplets, triplet_keys
@@ -12,10 +12,6 @@ from .design import Descriptors, Structure, check_points, covariance, soap_descr
 from .fit_inputs import FitInputs, ParallelMap
 from .growth import growth_limit, most_new_points, uncovered_points
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, rows_not_in, select_points, thin
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
 
 # SOAP vectors of one element that are compared at once: 240 MB. Not a setting, since the choice depends on it.
 _MOST_CANDIDATE_NUMBERS = 30_000_000

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ....core.errors import InputError
 from ...gap_fit import descriptor_strings
 from ...settings import GapSettings, ThreeBodySettings, TwoBodySettings
@@ -35,9 +35,6 @@ from .rows import (
 )
 from .solve import PriorBlock
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def coordinate_name(key: CoordinateKey) -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ....core.arrays import FloatArray
 from ....core.errors import InputError, IonloopError
 from ....core.files import write_whole
 from ...cores import core_of, without_core
@@ -36,8 +36,6 @@ from .row_source import RowSource
 from .row_store import RowStore
 from .rows import N_VIRIAL_ROWS
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints
-
-FloatArray = NDArray[np.float64]
 
 SPARSE_POINTS_FILE = "sparse_points.json"
 _MEGABYTE = 1_000_000

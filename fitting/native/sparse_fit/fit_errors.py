@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import atomic_numbers
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ....core.errors import InputError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

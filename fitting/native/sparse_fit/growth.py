@@ -17,13 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
+from ....core.arrays import FloatArray, IntArray
 from .solve import SingularFitError
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 #: Covariances (eV²) of descriptors [n, n_dimensions] with others [m, n_dimensions]: [n, m].
 Covariance = Callable[[FloatArray, FloatArray], FloatArray]
 

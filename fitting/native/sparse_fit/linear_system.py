@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg.blas import dgemm
 from threadpoolctl import threadpool_limits
 
+from ....core.arrays import FloatArray, IntArray
 from ...data_sets import LabelledConfiguration
 from .design import RowBuilder
 from .fit_inputs import FitProgress, ParallelMap, ProgressCallback, Stage
@@ -25,9 +25,6 @@ from .row_source import RowCounts, RowSource
 from .row_store import RowStore
 from .rows import N_VIRIAL_ROWS
 from .solve import StreamingLeastSquares, leave_out_residuals, prior_factor
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _BYTES = 8
 _LARGEST_BLOCK_ROWS = 2048

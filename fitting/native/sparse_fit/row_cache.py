@@ -19,12 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ....core.errors import IonloopError
 from ....core.files import replacement
-
-FloatArray = NDArray[np.float64]
 
 #: Part of every key: rows computed with another version of the kernels are not found.
 ROWS_VERSION = "1"

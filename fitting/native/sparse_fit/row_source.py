@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ...data_sets import LabelledConfiguration
 from .design import RowBuilder
 from .row_cache import RowCache
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from types import TracebackType
 from typing import IO, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray
 from ....core.errors import IonloopError
-
-FloatArray = NDArray[np.float64]
 
 
 class RowStore:

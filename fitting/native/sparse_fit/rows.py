@@ -18,13 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ...compiler import numba
 from ..environments import Environments, power_spectra
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 N_VIRIAL_ROWS = 6
 #: Sparse points whose adjoints are in memory at once: with more, the second product waits for memory.

@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.linalg.lapack import dtpqrt
 
+from ....core.arrays import FloatArray, IntArray
 from ....core.errors import IonloopError
-
-FloatArray = NDArray[np.float64]
 
 _PANEL_COLUMNS = 32
 _LARGEST_CONDITION = 1e15
@@ -38,7 +36,7 @@ class PriorBlock:
     """
 
     name: str
-    columns: NDArray[np.int64]
+    columns: IntArray
     covariance: FloatArray
 
 

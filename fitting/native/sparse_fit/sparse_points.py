@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from ....core.arrays import FloatArray, IntArray
 from ....core.errors import InputError
 from ...settings import SparseMethod
 from .row_cache import digest_of
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 #: A coordinate of the model: the central element (z,), a pair of elements (z1, z2) with z1 <= z2, or a triplet: in
 #: ascending order, or the central element before the two others.
 CoordinateKey = tuple[int, ...]

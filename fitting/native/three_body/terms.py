@@ -7,9 +7,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
+from ....core.arrays import FloatArray, IntArray
 from ....core.errors import IonloopError
 from ...compiler import numba
 from ..descriptor_strings import WITH_QUIPPY, TripletDescriptor
@@ -31,9 +31,6 @@ from .triplets import (
     triplet_instances,
     weights_of_triplets,
 )
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Error of a table: that of the derivative of one triplet's energy along a distance, eV/Å, root mean square. Of an
 #: atom's force it is some 15 times that, since a few hundred triplets err independently.

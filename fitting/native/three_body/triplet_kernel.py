@@ -12,12 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ...compiler import numba
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class TripletKernel:

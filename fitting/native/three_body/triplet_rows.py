@@ -7,17 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ...compiler import numba
 from ..descriptor_strings import TripletDescriptor
 from ..neighbours import NeighbourPairs
 from .terms import chain_rule
 from .triplet_kernel import TripletKernel, kernel_row
 from .triplets import components, find_triplets, triplet_cutoff, triplet_instances
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

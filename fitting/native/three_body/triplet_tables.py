@@ -17,11 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ...compiler import numba
-
-FloatArray = NDArray[np.float64]
 
 _DEGREE = 7
 _ORDER = _DEGREE + 1
@@ -107,7 +105,7 @@ def _interpolation(n_nodes: int) -> FloatArray:
     return np.ascontiguousarray(inverse[:, half : half + n_nodes])
 
 
-def pieces(box: FloatArray, steps: FloatArray) -> NDArray[np.int64]:
+def pieces(box: FloatArray, steps: FloatArray) -> IntArray:
     """Return how many pieces each axis has."""
     return np.maximum(np.ceil((box[:, 1] - box[:, 0]) / steps), 1).astype(np.int64)
 

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ....core.arrays import FloatArray, IntArray
 from ...compiler import numba
 from ..descriptor_strings import TripletDescriptor, TripletForm
 from ..neighbours import NeighbourPairs
 from ..scratch import Scratch
 from ..soap_kernels import cutoff_function
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 COMPACT, CLUSTERS, ANGLE = 0, 1, 2
 _CODES: Mapping[TripletForm, int] = {"compact": COMPACT, "clusters": CLUSTERS, "angle": ANGLE}

@@ -17,10 +17,10 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from ionloop.core.citations import Citation
 from ionloop.core.errors import InputError
 from ionloop.core.looks import Look
+from ionloop.core.settings import FrozenSettings
 from ionloop.fitting.gap_fit import TargetCounts
 from ionloop.fitting.kinds.base import FitReport, FitRequest, ModelKind
 from ionloop.fitting.models import ModelManifest
-from ionloop.fitting.settings import FrozenSettings
 
 
 class PairSettings(FrozenSettings):

@@ -10,13 +10,13 @@ from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
+from ionloop.core.names import CHARGES
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charges import ChargeFitSettings
 from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.locality import LOCALITY_KIND
-from ionloop.tasks.results import CHARGES
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.analyses.locality.graph import (
     CHARGE_FIT,

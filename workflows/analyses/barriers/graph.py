@@ -13,6 +13,7 @@ from ase import Atoms
 
 from ....analysis.barriers.bands import BarrierSettings
 from ....analysis.conductivity.settings import ConductivitySettings
+from ....core.names import REFERENCE
 from ....tasks.barriers import (
     BandParameters,
     BandTask,
@@ -24,7 +25,6 @@ from ....tasks.barriers import (
 )
 from ....tasks.conductivity import ConductivityRunParameters
 from ....tasks.hops import HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
-from ....tasks.results import REFERENCE
 from ....tasks.sample import trajectory_identifier
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign

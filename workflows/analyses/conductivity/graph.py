@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ....analysis.conductivity.settings import ConductivitySettings
+from ....core.names import REFERENCE
 from ....fitting.electrostatics.species import FORMAL_CHARGES
 from ....store.identifiers import derive_seed
 from ....tasks.conductivity import (
@@ -18,7 +19,6 @@ from ....tasks.conductivity import (
     ConductivityTask,
     TemperatureRuns,
 )
-from ....tasks.results import REFERENCE
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job

@@ -9,6 +9,7 @@ from ase import Atoms
 from ....analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
 from ....analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
 from ....core.errors import InputError
+from ....core.names import REFERENCE
 from ....fitting.kinds.registry import MODELS
 from ....store.identifiers import derive_seed
 from ....tasks.base import IonloopTask, TaskParameters
@@ -30,7 +31,6 @@ from ....tasks.defects import (
     MetalParameters,
     MetalTask,
 )
-from ....tasks.results import REFERENCE
 from ...campaign.charges import UnknownChargesError, baseline_settings, cell_charge
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign

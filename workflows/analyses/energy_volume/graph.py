@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ....analysis.energy_volume.curves import EnergyVolumeSettings
+from ....core.names import REFERENCE
 from ....tasks.energy_volume import (
     CURVE_KIND,
     EnergyVolumeParameters,
@@ -10,7 +11,6 @@ from ....tasks.energy_volume import (
     EnergyVolumePointTask,
     EnergyVolumeTask,
 )
-from ....tasks.results import REFERENCE
 from ...graph.jobs import Job
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from ....analysis.energy_volume.curves import BirchMurnaghanFit
 from ....analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
 from ....analysis.figures import model_name
+from ....core.names import REFERENCE
 from ....store.connection import Store
 from ....store.queries.latest import latest_by_model
 from ....store.records import ResultRecord
 from ....tasks.energy_volume import (
     CURVE_KIND,
 )
-from ....tasks.results import REFERENCE
 from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 

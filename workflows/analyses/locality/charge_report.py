@@ -8,10 +8,10 @@ import numpy as np
 
 from ....analysis.figures import model_name
 from ....analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
+from ....core.names import REFERENCE
 from ....fitting.electrostatics.charge_errors import ChargesByError, ErrorCurve
 from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ....store.records import ResultRecord
-from ....tasks.results import REFERENCE
 from ..sections import Block, FigureBlock, TableBlock
 
 MILLI = 1000.0

@@ -15,6 +15,7 @@ from ....analysis.locality.curves import (
     smallest_supercell,
 )
 from ....core.errors import InputError
+from ....core.names import REFERENCE
 from ....fitting.electrostatics.charges import ChargeFitSettings
 from ....store.identifiers import derive_seed
 from ....tasks.charges import FitChargesToErrorTask
@@ -28,7 +29,7 @@ from ....tasks.locality import (
     LocalityTask,
     LocalityTest,
 )
-from ....tasks.results import REFERENCE, Potential
+from ....tasks.results import Potential
 from ...campaign.charges import UnknownChargesError, formal_charges, slater_exponent
 from ...campaign.models import model_of_charges
 from ...campaign.problems import Problem

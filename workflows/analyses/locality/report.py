@@ -11,6 +11,7 @@ from ....analysis.locality.curves import (
     LocalityResult,
 )
 from ....analysis.locality.figures import charge_scale_figure, locality_figure
+from ....core.names import CHARGES, REFERENCE
 from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ....store.connection import Store
 from ....store.queries.latest import latest
@@ -19,7 +20,6 @@ from ....tasks.charges import ERROR_CRITERION
 from ....tasks.locality import (
     LOCALITY_KIND,
 )
-from ....tasks.results import CHARGES, REFERENCE
 from ...campaign.settings import Campaign, stored_campaign
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
