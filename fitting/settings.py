@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from ase.data import atomic_numbers
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from ..core.settings import FrozenSettings
@@ -21,6 +20,9 @@ SparseMethod = Literal["uniform", "cur_points", "farthest_points", "random"]
 
 
 def _known_element(symbol: str) -> str:
+    # Here, for commands that only read look up kinds of models and load no physics.
+    from ase.data import atomic_numbers
+
     if atomic_numbers.get(symbol, 0) == 0:
         raise ValueError(f"{symbol!r} is not a chemical symbol; write for example 'Li'")
     return symbol

@@ -16,8 +16,8 @@ from fireworks import FiretaskBase, Firework, Workflow
 from pymongo import monitoring
 from server import DatabaseServer
 
+from ionloop.store import clients
 from ionloop.store.connection import Store
-from ionloop.store.jobs import launchpad
 from ionloop.store.jobs.registered_tasks import restricted_tasks
 from ionloop.workflows.running import worker
 
@@ -82,9 +82,9 @@ def is_served(index: list[str], equal: tuple[str, ...], sort: tuple[str, ...]) -
 @pytest.fixture
 def questions(monkeypatch: pytest.MonkeyPatch) -> Questions:
     listener = Questions()
-    options = launchpad.client_options
+    options = clients.client_options
     monkeypatch.setattr(
-        launchpad, "client_options", lambda *args, **kwargs: {**options(*args, **kwargs), "event_listeners": [listener]}
+        clients, "client_options", lambda *args, **kwargs: {**options(*args, **kwargs), "event_listeners": [listener]}
     )
     return listener
 
