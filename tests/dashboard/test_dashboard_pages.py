@@ -71,7 +71,7 @@ def test_a_campaign_shows_curves_stop_rule_failures_and_settings(client: FlaskCl
     assert "alert('label')" in shown
     assert "max_generations" in shown
     names = [trace["name"] for trace in data_of(client, "figure", "/campaign", name="small")[0]["data"]]
-    assert names == ["ES-GAP, new", "ES-GAP, training", "GAP, new", "GAP, training"]
+    assert names == ["GAP, new", "GAP, training", "ES-GAP, new", "ES-GAP, training"]
 
 
 def test_the_graph_is_that_of_the_generation_asked_for(client_of: ClientOf, builder: Any, store: Store) -> None:

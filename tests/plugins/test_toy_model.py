@@ -69,7 +69,7 @@ def test_commands_know_the_kind_where_it_is_installed(toys: Path, run_with, tmp_
 
 def test_a_campaign_is_driven_by_it_and_shows_it(toys: Path, run_with, campaign: Path):
     rows = json.loads(ask(run_with, [toys], campaign, "query", "models", "--model", "mine", "--format", "json"))
-    assert len(rows) == 2
+    assert len(rows["records"]) == 2
     ask(run_with, [toys], campaign, "report", "--output", "report.html")
     page = (campaign / "report.html").read_text()
     assert "Toy pair potentials had 6 bumps up to 4.5 Å" in page

@@ -45,7 +45,7 @@ def test_both_models_are_fitted_to_the_same_data_and_the_driver_samples(small):
     jobs = {job.key: job for job in generation_graph(plan_of(small), 1, "data-1").jobs}
     fits = [jobs[f"generation-1/fit/{kind}"].parameters for kind in ("gap", "es-gap")]
     assert {fit.data_set for fit in fits} == {"data-1"}
-    assert fits[0].gap == fits[1].gap
+    assert fits[0].settings == fits[1].settings
     assert [fit.baseline is None for fit in fits] == [True, False]
     sample = jobs["generation-1/sample/0"]
     assert sample.parents == ("generation-1/fit/es-gap",)

@@ -134,7 +134,7 @@ def test_learning_curves_leave_the_final_models_out(builder: object) -> None:
     builder.conclude()
     data = collect(builder.store, "small")
     finals = [model for model in data.models if model.final]
-    assert [model.record.kind for model in finals] == ["es-gap", "gap"]
+    assert [model.record.kind for model in finals] == ["gap", "es-gap"]
     builder.add_errors(finals[0].record, "training", [], 9.0)
     curves = collect(builder.store, "small").error_series("force")
     training = {curve.model_kind: curve.errors for curve in curves if curve.subset == "training"}

@@ -192,7 +192,8 @@ def test_a_job_that_fails_while_lost_files_are_made_again_waits_for_them(small, 
     task = ConcludeTask(parameters={"campaign": "small", "generation": 0, "models": {"gap": "model-lost"}})
     place = {"campaign": "small", "key": "asks", "generation": 0, "kind": "conclude"}
     small.store.launchpad.add_wf(Workflow([Firework(task, spec=place)]))
-    jobs.update_one({"spec.kind": "initial-molecular-dynamics"}, {"$set": {"spec.remakes": True}})
+    remade = {"spec.remakes": True, "state": "WAITING"}
+    jobs.update_one({"spec.kind": "initial-molecular-dynamics"}, {"$set": remade})
     monkeypatch.chdir(small.folder)
     Worker(small.store, "small", WorkerLimits(idle_s=0.2)).run()
     assert jobs.find_one({"spec.key": "asks"})["state"] == "READY"

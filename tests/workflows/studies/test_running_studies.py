@@ -61,7 +61,7 @@ def labels(count: int, noise: float = 0.0, offset: float = 0.0) -> DataSet:
 
 @pytest.fixture
 def plan(tmp_path) -> StudyPlan:
-    return StudyPlan(folder=tmp_path / "study", kind="gap", gap=GAP)
+    return StudyPlan(folder=tmp_path / "study", kind="gap", settings=GAP)
 
 
 class TestDataSize:
