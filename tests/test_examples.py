@@ -28,6 +28,7 @@ def test_the_campaign_of_the_paper_is_valid_and_what_init_writes():
     assert path.read_text() == starter_text("li7p3s11")
 
 
+@pytest.mark.slow
 def test_a_smaller_expected_error_for_lithium_makes_its_forces_better(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["per_element_regularisation.py"])
     runpy.run_path(str(EXAMPLES / "per_element_regularisation.py"), run_name="__main__")

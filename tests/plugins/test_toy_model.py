@@ -67,6 +67,7 @@ def test_commands_know_the_kind_where_it_is_installed(toys: Path, run_with, tmp_
     assert "unknown kind of model 'toy-pair'; installed are gap, es-gap" in gone.stderr
 
 
+@pytest.mark.slow
 def test_a_campaign_is_driven_by_it_and_shows_it(toys: Path, run_with, campaign: Path):
     rows = json.loads(ask(run_with, [toys], campaign, "query", "models", "--model", "mine", "--format", "json"))
     assert len(rows["records"]) == 2
@@ -78,6 +79,7 @@ def test_a_campaign_is_driven_by_it_and_shows_it(toys: Path, run_with, campaign:
     assert (campaign / "exported" / "pairs.table").is_file()
 
 
+@pytest.mark.slow
 def test_the_store_can_be_read_where_the_kind_is_gone(run_with, campaign: Path):
     assert "mine" in ask(run_with, [], campaign, "query", "models", "--model", "mine")
     ask(run_with, [], campaign, "status")

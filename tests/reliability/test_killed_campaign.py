@@ -57,6 +57,7 @@ def count_records(file: Path) -> int:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kills_at_random_moments_change_no_record(tmp_path, runner):
     undisturbed = runner.prepare(tmp_path / "undisturbed")

@@ -19,6 +19,7 @@ def test_the_energy_volume_example_gives_the_bulk_modulus_of_copper(capsys):
     assert float(found[1]) == pytest.approx(COPPER_GPA, abs=TOLERANCE_GPA)
 
 
+@pytest.mark.slow
 def test_the_defect_example_follows_a_pair_in_the_field(capsys):
     runpy.run_path(str(EXAMPLES / "defects.py"), run_name="__main__")
     told = capsys.readouterr().out
