@@ -112,10 +112,16 @@ def unknown_value(what: str, value: str, allowed: Iterable[str], *, of: str = ""
 
 
 def attribute(name: str) -> Callable[[Any], Any]:
-    """Return the function that takes the field of that dotted name from a record, None if missing."""
+    """Return the function that takes the field of that dotted name from a record, None if missing.
+
+    Of results of several kinds one may hold a number where another holds more below the same name: ``energy`` and
+    ``energy.rmse``.
+    """
 
     def value(record: Any) -> Any:
         for part in name.split("."):
+            if isinstance(record, int | float | str):
+                return None
             record = record.get(part) if isinstance(record, dict) else getattr(record, part)
             if record is None:
                 return None

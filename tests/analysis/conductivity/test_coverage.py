@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def benchmark():
 def test_intervals_hold_what_they_say(benchmark, kind):
     for row in benchmark.measure(kind, SEEDS):
         assert row.coverage >= FEWEST_HELD, row
-        assert row.width_over_ideal < WIDEST_OF_IDEAL, row
+        # Where nothing scatters (the Haven ratio of ions that never hop together) there is no ideal.
+        assert math.isnan(row.width_over_ideal) or row.width_over_ideal < WIDEST_OF_IDEAL, row
         assert row.reliable > 1 - FALSE_ALARMS, row
 
 

@@ -13,7 +13,7 @@ from ionloop.workflows.analyses.base import PRIORITY, Analysis, AnalysisCost, An
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ionloop.analysis.figures import Look
+    from ionloop.core.looks import Look
     from ionloop.store.connection import Store
     from ionloop.store.records import ResultRecord
     from ionloop.tasks.base import IonloopTask
@@ -79,7 +79,7 @@ class Neighbours(Analysis[NeighbourSettings]):
             yield Problem(("analyses", self.name), "needs neighbours: the cell holds one atom")
 
     def section(self, store: Store, campaign: str) -> ReportSection | None:
-        from ionloop.analysis.figures import model_name
+        from ionloop.analysis.looks import model_name
         from ionloop.store.queries.latest import latest_by_model
         from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock
 
@@ -116,7 +116,7 @@ class Neighbours(Analysis[NeighbourSettings]):
 def _read(store: Store, record: ResultRecord, look: Look | None) -> tuple[str, tuple[float, ...]]:
     from .analysis_tasks import NEIGHBOURS
 
-    return look.name if look else str(record.model_kind), NEIGHBOURS.read(record).distances_A
+    return look.label if look else str(record.model_kind), NEIGHBOURS.read(record).distances_A
 
 
 def _draw(series: Sequence[tuple[str, tuple[float, ...]]]) -> Iterator[FigureBlock]:

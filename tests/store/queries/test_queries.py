@@ -35,6 +35,15 @@ def test_every_column_of_every_kind_gives_plain_data(finished_store: Store, kind
     json.dumps(as_json(result), allow_nan=False)
 
 
+def test_results_that_differ_in_what_lies_below_a_name_stand_in_one_table(finished_store: Store) -> None:
+    some = next(iter(finished_store.results.find({"kind": "errors"})))
+    values = {**some.values, "energy": 0.5}
+    finished_store.results.add(some.model_copy(update={"id": "result-flat", "kind": "flat", "values": values}))
+    result = run_query(finished_store, Query("results"))
+    rows = result.rows(result.columns([column.name for column in result.kind.columns]))
+    assert len(rows) == result.total
+
+
 def test_filters_combine(finished_store: Store) -> None:
     models = run_query(finished_store, Query("models", campaign="small", generation=2, model="es-gap"))
     assert {record.kind for record in models.records} == {"es-gap"}
