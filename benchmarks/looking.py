@@ -26,7 +26,7 @@ from ionloop.labelling.registry import read_settings
 from ionloop.labelling.settings import settings_hash
 from ionloop.store.connection import Store, open_store
 from ionloop.store.identifiers import identifier
-from ionloop.store.queries.rows import engine_hash
+from ionloop.store.queries.rows import engine_hash, reference_hash
 from ionloop.store.records import CampaignRecord, ConfigurationRecord, LabelRecord, Origin, Structure
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.watching.status import campaign_status
@@ -65,6 +65,8 @@ def fill(store: Store, labels: int, jobs: int) -> None:
                 file="/campaign.yaml",
             )
         )
+        # As a submission does: who reads then needs no engine.
+        reference_hash(store, store.campaigns[NAME])
         for index in range(labels):
             add_label(store, crystal(index + 1), engine, index)
         for number in range(jobs):
