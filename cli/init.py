@@ -27,12 +27,14 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a campaign file that is there.")] = False,
 ) -> None:
     """Write a commented campaign file: every key with its meaning, unit and default."""
+    from ..sampling.structures.crystals import unconfirmed
     from ..workflows.campaign.starter import starter_text
 
     text = starter_text(template)
     path = folder / FILE_NAME
     write_new_file(path, text, force=force)
     typer.echo(f"Wrote {path}. Next: ionloop check {quoted(path)}")
+    typer.echo(unconfirmed())
 
 
 def write_new_file(path: Path, text: str, *, force: bool) -> None:

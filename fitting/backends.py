@@ -42,14 +42,15 @@ def fit_natively(
 
     Parameters
     ----------
-    earlier_model : folder of a native model whose sparse points are kept; None selects all anew
+    earlier_model
+        Folder of a native model whose sparse points are kept; None selects all anew.
 
     Raises
     ------
     FitTimeError
         If the wall time runs out.
     IonloopError
-        As :func:`~ionloop.fitting.native.sparse_fit.fit.run_fit`.
+        As `ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
     deadline = None if limits.wall_time_s is None else time.monotonic() + limits.wall_time_s
 

@@ -27,8 +27,10 @@ class GapCalculator(Calculator):
 
     Parameters
     ----------
-    potential_file : the GAP's XML file; its sparse-point files lie beside it
-    elements : elements that the GAP was fitted for; QUIP takes atoms of others for absent and says nothing
+    potential_file
+        The GAP's XML file; its sparse-point files lie beside it.
+    elements
+        Elements that the GAP was fitted for; QUIP takes atoms of others for absent and says nothing.
 
     Raises
     ------

@@ -56,8 +56,10 @@ def check_one_reference(
 
     Parameters
     ----------
-    mix : names of references that may stand beside each other, as `references_of` gives them
-    remedy : what the user can do, beside naming them
+    mix
+        Names of references that may stand beside each other, as `references_of` gives them.
+    remedy
+        What the user can do, beside naming them.
 
     Raises
     ------

@@ -33,7 +33,8 @@ def with_core_read(settings: GapSettings, folder: Path) -> GapSettings:
 
     Parameters
     ----------
-    folder : where a relative path starts
+    folder
+        Where a relative path starts.
 
     Raises
     ------

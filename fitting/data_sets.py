@@ -54,7 +54,7 @@ DEFAULT_KEYS = ExtxyzKeys()
 
 @dataclass(frozen=True, eq=False)
 class BareConfiguration:
-    """One structure that is yet to be labelled, with the names of :class:`LabelledConfiguration`."""
+    """One structure that is yet to be labelled, with the names of `LabelledConfiguration`."""
 
     atoms: Atoms
     identifier: str
@@ -67,17 +67,28 @@ class LabelledConfiguration:
 
     Parameters
     ----------
-    atoms : structure; only elements, cell, periodicity and positions are kept
-    energy : total energy (eV)
-    forces : shape [n_atoms, 3] (eV/Å), or None where only the energy is known
-    stress : shape [6], ASE's sign and Voigt order (eV/Å³), or None
-    identifier : name used in messages and files; no spaces or quotes
-    config_type : group, by which the regularisation can differ
-    regularisation : expected errors of this configuration alone; None takes the settings'
-    labelled_by : name of the engine and its settings; None where it is not known. Not part of the content
-    charges : shape [n_atoms] (e), or None; written and read, never fitted, not part of the content
-    dipole : shape [3] (e Å), or None; as the charges
-    weights : standard deviations of single labels, which go before all others, and forces that are not fitted; or None
+    atoms
+        Structure; only elements, cell, periodicity and positions are kept.
+    energy
+        Total energy (eV).
+    forces
+        Shape [n_atoms, 3] (eV/Å), or None where only the energy is known.
+    stress
+        Shape [6], ASE's sign and Voigt order (eV/Å³), or None.
+    identifier
+        Name used in messages and files; no spaces or quotes.
+    config_type
+        Group, by which the regularisation can differ.
+    regularisation
+        Expected errors of this configuration alone; None takes the settings'.
+    labelled_by
+        Name of the engine and its settings; None where it is not known. Not part of the content.
+    charges
+        Shape [n_atoms] (e), or None; written and read, never fitted, not part of the content.
+    dipole
+        Shape [3] (e Å), or None; as the charges.
+    weights
+        Standard deviations of single labels, which go before all others, and forces that are not fitted; or None.
 
     Raises
     ------
@@ -178,11 +189,14 @@ class DataSet:
 
     Parameters
     ----------
-    configurations : labelled structures
-    isolated_atom_energies : energy by element (eV), the zero of the fit
-    isolated_atoms : isolated atoms whose energies are labels: they are fitted as all others are, so that a potential
+    configurations
+        Labelled structures.
+    isolated_atom_energies
+        Energy by element (eV), the zero of the fit.
+    isolated_atoms
+        Isolated atoms whose energies are labels: they are fitted as all others are, so that a potential
         gives them back. The energy of an element without one only stands in, as the mean of the data does. Each is
-        kept as one atom in open space: cell, forces and stress say nothing about it. :func:`isolated_atom` makes one
+        kept as one atom in open space: cell, forces and stress say nothing about it. `isolated_atom` makes one.
 
     Raises
     ------
@@ -352,13 +366,16 @@ def read_extxyz(
 ) -> DataSet:
     """Read a data set; one-atom frames of the type ``isolated_atom`` become its isolated atoms.
 
-    Frames may have an energy alone. Weights of labels are read as gap_fit does (:func:`.label_weights.read_weights`).
+    Frames may have an energy alone. Weights of labels are read as gap_fit does (`label_weights.read_weights`).
 
     Parameters
     ----------
-    path : extended-XYZ file
-    keys : names of the labels
-    isolated_atom_energies : energies (eV) that stand in the place of those of the file
+    path
+        extended-XYZ file.
+    keys
+        Names of the labels.
+    isolated_atom_energies
+        Energies (eV) that stand in the place of those of the file.
 
     Raises
     ------
@@ -545,7 +562,7 @@ def _regularisation_entries(regularisation: Regularisation) -> list[str]:
 
 
 def is_regularisation(key: str) -> bool:
-    """Say whether an entry gives its frame an expected error, as :func:`read_regularisation` takes it."""
+    """Say whether an entry gives its frame an expected error, as `read_regularisation` takes it."""
     element = key.removeprefix(_ELEMENT_PREFIX)
     return key in _SIGMA_FIELDS or (element != key and element in atomic_numbers)
 

@@ -46,11 +46,16 @@ class FitLimits:
 
     Attributes
     ----------
-    wall_time_s : gap_fit is killed after this time (s); None means no limit
-    memory_bytes : the preflight refuses fits that need more (bytes); None means what the machine has free
-    threads : OpenMP threads; with one, equal inputs give equal bytes
-    executable : the gap_fit program; None looks for it
-    cache_folder : where the native fitter keeps rows for later fits; None keeps none
+    wall_time_s
+        gap_fit is killed after this time (s); None means no limit.
+    memory_bytes
+        The preflight refuses fits that need more (bytes); None means what the machine has free.
+    threads
+        OpenMP threads; with one, equal inputs give equal bytes.
+    executable
+        The gap_fit program; None looks for it.
+    cache_folder
+        Where the native fitter keeps rows for later fits; None keeps none.
     """
 
     wall_time_s: float | None = None
@@ -150,9 +155,12 @@ class LabelSigmas:
 
     Attributes
     ----------
-    energy_eV : of the total energy (eV)
-    forces_eV_per_A : of the force components (eV/Å), shape [n_atoms, 3]
-    virial_eV : of the virial's components (eV), shape [3, 3]
+    energy_eV
+        Of the total energy (eV).
+    forces_eV_per_A
+        Of the force components (eV/Å), shape [n_atoms, 3].
+    virial_eV
+        Of the virial's components (eV), shape [3, 3].
     """
 
     energy_eV: float

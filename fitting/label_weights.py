@@ -39,7 +39,7 @@ _LOSS_WEIGHTS = frozenset(
     }
 )
 REFUSED_KEYS = _LOSS_WEIGHTS | frozenset(_UNUSABLE)
-"""Entries and columns that weigh labels elsewhere, and that :func:`read_weights` refuses with the reason."""
+"""Entries and columns that weigh labels elsewhere, and that `read_weights` refuses with the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,20 @@ class LabelWeights:
 
     Parameters
     ----------
-    energy_eV : of the total energy (eV); None takes the settings'
-    force_eV_per_A : of a force component (eV/Å); None takes the settings'
-    virial_eV : of a virial component (eV); None takes the settings'
-    atom_force_eV_per_A : of every force component (eV/Å), shape [n_atoms, 3]; goes before ``force_eV_per_A``
-    component_virial_eV : of every virial component (eV), shape [3, 3]; goes before ``virial_eV``. Those of xy and yx
-        count with their mean, as in gap_fit
-    unfitted_forces : shape [n_atoms], true where the force on an atom is not fitted; its standard deviation means
-        nothing, and becomes 1
+    energy_eV
+        Of the total energy (eV); None takes the settings'.
+    force_eV_per_A
+        Of a force component (eV/Å); None takes the settings'.
+    virial_eV
+        Of a virial component (eV); None takes the settings'.
+    atom_force_eV_per_A
+        Of every force component (eV/Å), shape [n_atoms, 3]; goes before ``force_eV_per_A``.
+    component_virial_eV
+        Of every virial component (eV), shape [3, 3]; goes before ``virial_eV``. Those of xy and yx
+        count with their mean, as in gap_fit.
+    unfitted_forces
+        Shape [n_atoms], true where the force on an atom is not fitted; its standard deviation means
+        nothing, and becomes 1.
 
     Raises
     ------
@@ -130,7 +136,7 @@ class LabelWeights:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Return the weights that :meth:`to_document` wrote."""
+        """Return the weights that `to_document` wrote."""
         return cls(**document)
 
 

@@ -280,9 +280,12 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
 
     Parameters
     ----------
-    path : a model folder, or the XML file of any GAP, whoever fitted it
-    verify : compare the checksums of a folder first
-    backend : what evaluates the model, one of the kind's evaluators ("native" or "quippy"); None takes the first
+    path
+        A model folder, or the XML file of any GAP, whoever fitted it.
+    verify
+        Compare the checksums of a folder first.
+    backend
+        What evaluates the model, one of the kind's evaluators ("native" or "quippy"); None takes the first.
 
     Raises
     ------

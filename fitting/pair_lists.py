@@ -44,10 +44,14 @@ def lattice_translations(cell: FloatArray, radius: float) -> FloatArray:
 def periodic_pairs(positions: FloatArray, cell: FloatArray, cutoff: float) -> Pairs:
     """All pairs within ``cutoff`` in a cell periodic in three directions.
 
-    Args:
-        positions: Å, wrapped or not. Shape [n_atoms, 3].
-        cell: rows are lattice vectors, Å; any triclinic cell, also smaller than the cutoff. Shape [3, 3].
-        cutoff: Å.
+    Parameters
+    ----------
+    positions
+        Å, wrapped or not. Shape [n_atoms, 3].
+    cell
+        Rows are lattice vectors, Å; any triclinic cell, also smaller than the cutoff. Shape [3, 3].
+    cutoff
+        Å.
     """
     if len(positions) <= _DENSE_ATOMS:
         return _dense_pairs(positions, cell, cutoff)

@@ -49,11 +49,16 @@ class DescriptorCount:
 
     Attributes
     ----------
-    name : what it describes
-    components : components of one descriptor
-    instances : descriptors in the data set
-    derivatives : derivatives of descriptors with respect to atomic coordinates
-    sparse_points : sparse points that the data allow
+    name
+        What it describes.
+    components
+        Components of one descriptor.
+    instances
+        Descriptors in the data set.
+    derivatives
+        Derivatives of descriptors with respect to atomic coordinates.
+    sparse_points
+        Sparse points that the data allow.
     """
 
     name: str

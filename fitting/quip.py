@@ -38,10 +38,14 @@ class Quip:
 
     Attributes
     ----------
-    state : whether it can be used
-    version : that of the package quippy-ase; empty if it is not installed
-    reason : why it cannot be used, in one line; empty if it can
-    potential : the class quippy.potential.Potential; None if it cannot be used
+    state
+        Whether it can be used.
+    version
+        That of the package quippy-ase; empty if it is not installed.
+    reason
+        Why it cannot be used, in one line; empty if it can.
+    potential
+        The class quippy.potential.Potential; None if it cannot be used.
     """
 
     state: QuipState

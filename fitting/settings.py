@@ -83,7 +83,7 @@ class CoreSettings(FrozenSettings):
     """Fixed spline potential under the GAP (QUIP's ``IP Glue``), which is fitted to the rest.
 
     A file names it in ``file``; where that is read, what it holds takes its place, so that settings, and the models
-    made with them, do not depend on a file that moves or changes (:func:`ionloop.fitting.cores.with_core_read`).
+    made with them, do not depend on a file that moves or changes (`ionloop.fitting.cores.with_core_read`).
     """
 
     file: str | None = Field(

@@ -93,8 +93,10 @@ def stress_of(values: Any, where: str) -> FloatArray:
 
     Parameters
     ----------
-    values : what an engine gave, in ASE's sign and units; None if it gave nothing
-    where : where it was looked for, for the message
+    values
+        What an engine gave, in ASE's sign and units; None if it gave nothing.
+    where
+        Where it was looked for, for the message.
 
     Raises
     ------

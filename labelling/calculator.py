@@ -26,8 +26,10 @@ class EngineCalculator(Calculator):
 
     Parameters
     ----------
-    settings : settings of the engine
-    engine : the engine
+    settings
+        Settings of the engine.
+    engine
+        The engine.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges", "dipole"]
@@ -80,7 +82,7 @@ def make_calculator(settings: CommonSettings) -> Calculator:
 def reset_history(calculator: Calculator) -> None:
     """Make ``calculator`` forget what it computed, so that its next result depends on the atoms alone.
 
-    Those of :func:`make_calculator` only have their last result to forget. Other self-consistent calculators
+    Those of `make_calculator` only have their last result to forget. Other self-consistent calculators
     start from their last wave function, which a run that is continued from a file does not have.
     """
     if hasattr(calculator, "reset"):

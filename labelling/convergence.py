@@ -37,10 +37,14 @@ class LastChange:
 
     Attributes
     ----------
-    quantity : what changed, for a message
-    unit : its unit
-    change : how much it changed; None if the output does not show it, nan if the code could not print it
-    criterion : the change at which the cycles end
+    quantity
+        What changed, for a message.
+    unit
+        Its unit.
+    change
+        How much it changed; None if the output does not show it, nan if the code could not print it.
+    criterion
+        The change at which the cycles end.
     """
 
     quantity: str
@@ -54,9 +58,12 @@ def check_numbers(code: str, iterations: int | None, limit: int, last: LastChang
 
     Parameters
     ----------
-    code : name of the code, for the message
-    iterations : how many iterations there were; None if the output does not show it
-    limit : how many there might be
+    code
+        Name of the code, for the message.
+    iterations
+        How many iterations there were; None if the output does not show it.
+    limit
+        How many there might be.
 
     Raises
     ------

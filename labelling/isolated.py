@@ -13,9 +13,12 @@ def isolated_atom(symbol: str, box_A: float | None = None, periodic: bool = Fals
 
     Parameters
     ----------
-    symbol : chemical symbol
-    box_A : edge of a cubic cell with the atom at its centre (Å); None for no cell
-    periodic : whether that cell is periodic
+    symbol
+        Chemical symbol.
+    box_A
+        Edge of a cubic cell with the atom at its centre (Å); None for no cell.
+    periodic
+        Whether that cell is periodic.
 
     Raises
     ------

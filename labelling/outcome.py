@@ -31,11 +31,16 @@ class Evaluation:
 
     Attributes
     ----------
-    energy : total energy consistent with the forces (eV); nan if the engine gave none
-    forces : forces (eV/Å), shape (n_atoms, 3) if all is well
-    stress : stress in ASE's sign and Voigt order xx, yy, zz, yz, xz, xy (eV/Å³), shape (6,), or None
-    charges : charges of the atoms (e), shape (n_atoms,), or None
-    dipole : dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None
+    energy
+        Total energy consistent with the forces (eV); nan if the engine gave none.
+    forces
+        Forces (eV/Å), shape (n_atoms, 3) if all is well.
+    stress
+        Stress in ASE's sign and Voigt order xx, yy, zz, yz, xz, xy (eV/Å³), shape (6,), or None.
+    charges
+        Charges of the atoms (e), shape (n_atoms,), or None.
+    dipole
+        Dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None.
     """
 
     energy: float
@@ -56,7 +61,7 @@ class Evaluation:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Return the evaluation that :meth:`to_document` wrote.
+        """Return the evaluation that `to_document` wrote.
 
         Raises
         ------
@@ -78,16 +83,26 @@ class LabelOutcome:
 
     Attributes
     ----------
-    state : finished, unconverged, rejected, killed or failed
-    reason : why, in one line; empty if finished
-    energy : total energy consistent with the forces (eV), or None
-    forces : forces (eV/Å), shape (n_atoms, 3), or None
-    stress : stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None
-    charges : charges of the atoms (e), shape (n_atoms,), or None
-    dipole : dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None
-    wall_time_s : wall time of all attempts (s)
-    attempts : every run of the engine, in order; empty if the structure was rejected before
-    engine_version : what the engine says of itself
+    state
+        Finished, unconverged, rejected, killed or failed.
+    reason
+        Why, in one line; empty if finished.
+    energy
+        Total energy consistent with the forces (eV), or None.
+    forces
+        Forces (eV/Å), shape (n_atoms, 3), or None.
+    stress
+        Stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None.
+    charges
+        Charges of the atoms (e), shape (n_atoms,), or None.
+    dipole
+        Dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None.
+    wall_time_s
+        Wall time of all attempts (s).
+    attempts
+        Every run of the engine, in order; empty if the structure was rejected before.
+    engine_version
+        What the engine says of itself.
     """
 
     state: State
@@ -134,7 +149,7 @@ class LabelOutcome:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Return the outcome that :meth:`to_document` wrote.
+        """Return the outcome that `to_document` wrote.
 
         Raises
         ------

@@ -23,10 +23,14 @@ def label(atoms: Atoms, settings: CommonSettings, scratch: Path, *, keep_scratch
 
     Parameters
     ----------
-    atoms : the structure; initial magnetic moments are passed on, initial charges are not
-    settings : settings of the engine
-    scratch : folder of this label and of no other; a finished result found there is returned, not recomputed
-    keep_scratch : keep the engine's files of a finished label; those of any other are always kept
+    atoms
+        The structure; initial magnetic moments are passed on, initial charges are not.
+    settings
+        Settings of the engine.
+    scratch
+        Folder of this label and of no other; a finished result found there is returned, not recomputed.
+    keep_scratch
+        Keep the engine's files of a finished label; those of any other are always kept.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def isolated_atom_energy(symbol: str, settings: CommonSettings, scratch: Path) -
     """Label one free atom of an element, with the unpaired electrons of its ground state.
 
     The engine decides how: GFN1-xTB in open space, ``command`` in the box of its settings. Parameters,
-    outcome and errors are those of :func:`label`.
+    outcome and errors are those of `label`.
 
     Raises
     ------

@@ -61,9 +61,12 @@ class LabelScratch:
 
     Parameters
     ----------
-    folder : the folder, unique to this label; made if missing
-    structure : hash of the structure
-    settings : hash of the settings that were asked for
+    folder
+        The folder, unique to this label; made if missing.
+    structure
+        Hash of the structure.
+    settings
+        Hash of the settings that were asked for.
     """
 
     def __init__(self, folder: Path, structure: str, settings: str) -> None:

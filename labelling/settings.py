@@ -1,6 +1,6 @@
 """What of an engine's settings decides the numbers of a label, and its hash.
 
-A field counts as physics, and so enters :func:`settings_hash`, unless it is marked otherwise: limits, sanity
+A field counts as physics, and so enters `settings_hash`, unless it is marked otherwise: limits, sanity
 bounds and the path that the self-consistency takes to its answer do not change what a label means.
 """
 

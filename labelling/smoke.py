@@ -45,6 +45,6 @@ def smoke_run(name: str, scratch: Path) -> LabelOutcome:
     Raises
     ------
     InputError
-        As :func:`smoke_settings` does.
+        As `smoke_settings` does.
     """
     return label(smoke_atoms(), smoke_settings(name), scratch)

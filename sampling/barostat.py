@@ -39,19 +39,19 @@ class BarostatSettings(FrozenSettings):
         " (for solids: a liquid's cell would flatten).",
     )
     time_fs: float = Field(
-        default=1000.0, gt=0, description="Time in which the volume relaxes if the compressibility is right; unit fs."
+        default=1000.0, gt=0, description="Time in which the volume relaxes if the compressibility is right (fs)"
     )
     compressibility_per_GPa: float = Field(
-        default=0.04, gt=0, description="Estimate of the isothermal compressibility; unit 1/GPa."
+        default=0.04, gt=0, description="Estimate of the isothermal compressibility (1/GPa)"
     )
     every: int = Field(
-        default=20, ge=1, description="Steps between two trial strains, each one more evaluation; no unit."
+        default=20, ge=1, description="Steps between two trial strains, each one more evaluation (number)"
     )
     maximum_volume_factor: float = Field(
         default=1.5,
         gt=1,
         description="The trajectory stops where the volume exceeds that of the first frame by this factor, or falls"
-        " below it by the same; no unit.",
+        " below it by the same (number)",
     )
 
 

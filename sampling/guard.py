@@ -43,7 +43,7 @@ class ContactGuard(FrozenSettings):
     )
     minimum_distances_A: dict[str, PositiveFloat] = Field(
         default_factory=dict,
-        description="Shortest distance allowed by pair of elements, such as {Li-S: 1.6}; unit Å. It goes"
+        description="Shortest distance allowed by pair of elements, such as {Li-S: 1.6} (Å). It goes"
         " before covalent_fraction.",
     )
 
@@ -112,7 +112,7 @@ class TrajectoryGuard(FrozenSettings):
     """Bounds that a healthy trajectory never leaves; the defaults are wide and chosen, not published."""
 
     contacts: ContactGuard = Field(
-        default_factory=ContactGuard, description="Shortest distances allowed between atoms, unit Å."
+        default_factory=ContactGuard, description="Shortest distances allowed between atoms (Å)"
     )
     maximum_temperature_factor: float = Field(
         default=3.0,
@@ -120,20 +120,20 @@ class TrajectoryGuard(FrozenSettings):
         description="Highest instantaneous temperature, as a multiple of the thermostat's; small cells,"
         " whose temperature scatters more, are given as much as their scatter needs. No unit.",
     )
-    maximum_force_eV_per_A: float = Field(default=100.0, gt=0, description="Largest force on any atom; unit eV/Å.")
+    maximum_force_eV_per_A: float = Field(default=100.0, gt=0, description="Largest force on any atom (eV/Å)")
     maximum_energy_jump_eV_per_atom: float = Field(
-        default=0.5, gt=0, description="Largest change of the potential energy in one step; unit eV/atom."
+        default=0.5, gt=0, description="Largest change of the potential energy in one step (eV/atom)"
     )
     maximum_energy_change_eV_per_atom: float = Field(
         default=2.0,
         gt=0,
-        description="Largest departure of the potential energy from that of the first frame; unit eV/atom.",
+        description="Largest departure of the potential energy from that of the first frame (eV/atom)",
     )
     maximum_energy_drift_eV_per_atom: float = Field(
         default=0.5,
         gt=0,
         description="Largest drift of the conserved energy (kinetic plus potential minus the heat that the"
-        " thermostat gave) since the first frame; unit eV/atom.",
+        " thermostat gave) since the first frame (eV/atom)",
     )
 
     def maximum_temperature_K(self, target_K: float, degrees_of_freedom: int) -> float:

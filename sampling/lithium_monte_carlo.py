@@ -34,12 +34,12 @@ class MonteCarloSettings(FrozenSettings):
     """How distributions of the mobile ions are drawn."""
 
     count: int = Field(default=40, ge=1, description="Number of distinct distributions.")
-    start_temperature_K: float = Field(default=3000.0, gt=0, description="First temperature, K.")
-    end_temperature_K: float = Field(default=800.0, gt=0, description="Last temperature, K.")
+    start_temperature_K: float = Field(default=3000.0, gt=0, description="First temperature (K).")
+    end_temperature_K: float = Field(default=800.0, gt=0, description="Last temperature (K).")
     temperature_steps: int = Field(default=20, ge=1, description="Temperatures, in geometric progression.")
     sweeps: int = Field(default=50, ge=1, description="Trial moves per ion at each temperature.")
     minimum_separation_A: float = Field(
-        default=2.0, ge=0, description="Two mobile ions never come closer than this, Å."
+        default=2.0, ge=0, description="Two mobile ions never come closer than this (Å)."
     )
     screening: float = Field(
         default=4.0,
@@ -92,15 +92,23 @@ def lattice_gas(
 ) -> LatticeGas:
     """Pair and site energies of the mobile ion in the frozen framework of a crystal.
 
-    Args:
-        atoms: the crystal; its atoms that are not mobile are the framework.
-        mobile: symbol of the mobile ion.
-        charges: e, by species; formal charges, as the energies are divided by the screening.
-        sites: candidate sites of the mobile ion.
-        settings: screening and minimum separation are used.
+    Parameters
+    ----------
+    atoms
+        The crystal; its atoms that are not mobile are the framework.
+    mobile
+        Symbol of the mobile ion.
+    charges
+        e, by species; formal charges, as the energies are divided by the screening.
+    sites
+        Candidate sites of the mobile ion.
+    settings
+        Screening and minimum separation are used.
 
-    Raises:
-        InputError: for a species without a charge.
+    Raises
+    ------
+    InputError
+        For a species without a charge.
     """
     missing = sorted(set(atoms.symbols) - set(charges))
     if missing:
@@ -126,14 +134,19 @@ def lattice_gas(
 
 
 class Chain:
-    """A Markov chain of occupations of a :class:`LatticeGas`.
+    """A Markov chain of occupations of a `LatticeGas`.
 
-    Args:
-        gas: the energies.
-        occupied: indices of the sites that hold an ion at the start. Shape [n_ions].
+    Parameters
+    ----------
+    gas
+        The energies.
+    occupied
+        Indices of the sites that hold an ion at the start. Shape [n_ions].
 
-    Raises:
-        InputError: where ions at the start exclude each other.
+    Raises
+    ------
+    InputError
+        Where ions at the start exclude each other.
     """
 
     def __init__(self, gas: LatticeGas, occupied: IntArray) -> None:
@@ -185,22 +198,32 @@ def sample_distributions(
     Each distribution is the end of its own chain, annealed from the crystal with its own stream of random
     numbers: the first ten of forty are the ten that a count of ten gives.
 
-    Args:
-        atoms: the crystal, periodic in three directions.
-        mobile: symbol of the mobile ion.
-        charges: e, by species; formal charges, as the energies are divided by the screening.
-        settings: count, temperatures, exclusion and screening.
-        seed: of the random numbers, ≥ 0.
+    Parameters
+    ----------
+    atoms
+        The crystal, periodic in three directions.
+    mobile
+        Symbol of the mobile ion.
+    charges
+        e, by species; formal charges, as the energies are divided by the screening.
+    settings
+        Count, temperatures, exclusion and screening.
+    seed
+        Of the random numbers, ≥ 0.
 
-    Returns:
-        ``settings.count`` copies of ``atoms`` in the same order of atoms, with the mobile ions moved, without
-        calculator; ``info`` holds ``monte_carlo_energy_eV`` (screened, relative to the given structure),
-        ``monte_carlo_seed`` and ``monte_carlo_stream``.
+    Returns
+    -------
+    ``settings.count`` copies of ``atoms`` in the same order of atoms, with the mobile ions moved, without
+    calculator; ``info`` holds ``monte_carlo_energy_eV`` (screened, relative to the given structure),
+    ``monte_carlo_seed`` and ``monte_carlo_stream``.
 
-    Raises:
-        InputError: for a species without a charge, a crystal without mobile ions, or one whose ions start
-            closer together than the minimum separation.
-        IonloopError: where the sites do not offer that many distinct distributions.
+    Raises
+    ------
+    InputError
+        For a species without a charge, a crystal without mobile ions, or one whose ions start
+        closer together than the minimum separation.
+    IonloopError
+        Where the sites do not offer that many distinct distributions.
     """
     sites = candidate_sites(atoms, mobile)
     gas = lattice_gas(atoms, mobile, charges, sites, settings)

@@ -98,7 +98,7 @@ def run_langevin(
     The centre of mass is held at rest by projecting its momentum out of the thermostat's update, which
     samples the canonical distribution conditioned on zero total momentum exactly; temperatures count 3N - 3
     degrees of freedom. Where a pressure is set, the cell follows it by strains that are accepted exactly
-    (:mod:`.barostat`), and frames carry cell and stress. A trajectory that has ended returns at once; a longer one
+    (`barostat`), and frames carry cell and stress. A trajectory that has ended returns at once; a longer one
     (more ``steps``, all else equal) carries on from where it ended, and so does one whose calculator failed.
 
     Parameters

@@ -15,20 +15,18 @@ from .guard import TrajectoryGuard
 class MolecularDynamicsSettings(FrozenSettings):
     """A Langevin trajectory (NVT); ``friction_per_ps: 0`` makes it NVE, ``pressure_GPa`` NPT."""
 
-    temperature_K: float = Field(
-        gt=0, description="Temperature of the thermostat and of the initial velocities; unit K."
-    )
-    timestep_fs: float = Field(default=1.0, gt=0, le=10, description="Length of one step; unit fs.")
-    steps: int = Field(ge=0, description="Number of steps, a multiple of write_every; no unit.")
-    write_every: int = Field(default=10, ge=1, description="Steps between two written frames; no unit.")
+    temperature_K: float = Field(gt=0, description="Temperature of the thermostat and of the initial velocities (K)")
+    timestep_fs: float = Field(default=1.0, gt=0, le=10, description="Length of one step (fs)")
+    steps: int = Field(ge=0, description="Number of steps, a multiple of write_every (number)")
+    write_every: int = Field(default=10, ge=1, description="Steps between two written frames (number)")
     friction_per_ps: float = Field(
         default=10.0,
         ge=0,
-        description="Friction of the thermostat; unit 1/ps. 10 thermalises within 0.1 ps, right for sampling;"
+        description="Friction of the thermostat (1/ps). 10 thermalises within 0.1 ps, right for sampling;"
         " use 1 or less where diffusion is measured; 0 switches the thermostat off.",
     )
     pressure_GPa: float | None = Field(
-        default=None, description="Pressure that the cell follows; unit GPa. None keeps the cell as it is."
+        default=None, description="Pressure that the cell follows (GPa). None keeps the cell as it is."
     )
     barostat: BarostatSettings = Field(
         default_factory=BarostatSettings, description="How the cell follows pressure_GPa; unused where that is None."

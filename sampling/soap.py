@@ -20,14 +20,14 @@ __all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "
 class DescriptorSettings(FrozenSettings):
     """The SOAP descriptor of selection: coarser, and much cheaper, than that of a fit."""
 
-    n_max: int = Field(default=6, ge=1, le=16, description="Number of radial functions; no unit.")
-    l_max: int = Field(default=4, ge=0, le=16, description="Highest angular momentum; no unit.")
-    cutoff_A: float = Field(default=5.0, gt=0, description="Radius of an environment; unit Å.")
+    n_max: int = Field(default=6, ge=1, le=16, description="Number of radial functions (number)")
+    l_max: int = Field(default=4, ge=0, le=16, description="Highest angular momentum (number)")
+    cutoff_A: float = Field(default=5.0, gt=0, description="Radius of an environment (Å)")
     transition_width_A: float = Field(
-        default=1.0, gt=0, description="Width over which neighbours fade out at the cutoff; unit Å."
+        default=1.0, gt=0, description="Width over which neighbours fade out at the cutoff (Å)"
     )
-    atom_sigma_A: float = Field(default=0.5, gt=0, description="Width of the atomic Gaussians; unit Å.")
-    zeta: int = Field(default=4, ge=1, description="Exponent of the kernel; no unit.")
+    atom_sigma_A: float = Field(default=0.5, gt=0, description="Width of the atomic Gaussians (Å)")
+    zeta: int = Field(default=4, ge=1, description="Exponent of the kernel (number)")
 
     @model_validator(mode="after")
     def _transition_fits(self) -> DescriptorSettings:

@@ -130,9 +130,12 @@ def force_bins(
 
     Parameters
     ----------
-    reference_forces, predicted_forces : eV/Å, shape [n_atoms, 3]
-    elements : chemical symbols, shape [n_atoms]
-    edges_eV_per_A : where ranges begin, ascending from 0 (eV/Å); the last one has no end
+    reference_forces, predicted_forces
+        eV/Å, shape [n_atoms, 3].
+    elements
+        Chemical symbols, shape [n_atoms].
+    edges_eV_per_A
+        Where ranges begin, ascending from 0 (eV/Å); the last one has no end.
 
     Raises
     ------
@@ -168,10 +171,13 @@ class ParityData:
 
     Attributes
     ----------
-    reference_energies, predicted_energies : energy per atom (eV/atom), shape [n_configurations]
-    reference_forces, predicted_forces : force on every atom that has one to compare with (eV/Å), shape [n_atoms, 3],
-        configuration by configuration
-    elements : chemical symbols of those atoms, shape [n_atoms]
+    reference_energies, predicted_energies
+        Energy per atom (eV/atom), shape [n_configurations].
+    reference_forces, predicted_forces
+        Force on every atom that has one to compare with (eV/Å), shape [n_atoms, 3],
+        configuration by configuration.
+    elements
+        Chemical symbols of those atoms, shape [n_atoms].
     """
 
     reference_energies: FloatArray
@@ -201,9 +207,12 @@ def collect_parity_data(
 
     Parameters
     ----------
-    configurations : structures with their labels
-    predicted_energies : total energy of each (eV), shape [n_configurations]
-    predicted_forces : forces of each (eV/Å), shape [n_configurations][n_atoms, 3]
+    configurations
+        Structures with their labels.
+    predicted_energies
+        Total energy of each (eV), shape [n_configurations].
+    predicted_forces
+        Forces of each (eV/Å), shape [n_configurations][n_atoms, 3].
 
     Raises
     ------

@@ -143,7 +143,8 @@ def locality_cell(atoms: Atoms, radius_A: float, supercell: Sequence[int] | None
 
     Parameters
     ----------
-    supercell : repetitions; None takes the smallest
+    supercell
+        Repetitions; None takes the smallest.
 
     Raises
     ------

@@ -36,9 +36,12 @@ class FrozenSphereFrames:
 
     Attributes
     ----------
-    positions : of all atoms in every frame, shape [n_frames, n_atoms, 3] (Å)
-    forces : on the centre in every frame, shape [n_frames, 3] (eV/Å)
-    momenta : of all atoms in the last frame, shape [n_atoms, 3] (ASE's units)
+    positions
+        Of all atoms in every frame, shape [n_frames, n_atoms, 3] (Å).
+    forces
+        On the centre in every frame, shape [n_frames, 3] (eV/Å).
+    momenta
+        Of all atoms in the last frame, shape [n_atoms, 3] (ASE's units).
     """
 
     positions: FloatArray
@@ -63,8 +66,10 @@ def run_frozen_sphere(
 
     Parameters
     ----------
-    known : what an interrupted run passed to ``on_frame`` last
-    on_frame : called after every frame
+    known
+        What an interrupted run passed to ``on_frame`` last.
+    on_frame
+        Called after every frame.
 
     Raises
     ------

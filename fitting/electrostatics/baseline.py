@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 
-#: Atoms closer than this (Å) are one atom twice.
 SHORTEST_DISTANCE_A = 1e-3
+"""Atoms closer than this (Å) are one atom twice."""
 # Part of `accuracy` that each truncated Ewald sum may leave as a root-mean-square error: the largest error
 # among thousands of components is some five times that.
 _SHARE = 0.12
@@ -56,10 +56,10 @@ _SHARE = 0.12
 _TAIL_SHARE = 0.03
 
 
-#: From this many atoms on the reciprocal sum goes over a mesh. Measured for Li7P3S11, time of the sum over
-#: that of the mesh: 0.63, 0.72, 0.96, 1.02, 1.15, 1.36 and 1.52 at 84, 336, 672, 1,008, 1,344, 2,016 and
-#: 2,688 atoms and an accuracy of 1e-6 eV/Å; they are equal near 600 atoms at 1e-4 and 1,300 at 1e-8.
 MESH_FROM_ATOMS = 1000
+"""From this many atoms on the reciprocal sum goes over a mesh. Measured for Li7P3S11, time of the sum over
+that of the mesh: 0.63, 0.72, 0.96, 1.02, 1.15, 1.36 and 1.52 at 84, 336, 672, 1,008, 1,344, 2,016 and
+2,688 atoms and an accuracy of 1e-6 eV/Å; they are equal near 600 atoms at 1e-4 and 1,300 at 1e-8."""
 
 Method = Literal["auto", "ewald", "mesh"]
 
@@ -86,27 +86,36 @@ class SlaterEwald(Calculator):
     images, its own included. The constant interaction of a cloud with itself is left out. Species without an
     exponent are point charges. Cells periodic in three directions, of any shape, give energy, forces and
     stress; without periodic boundaries all pairs are summed directly, and there is no stress. From
-    :data:`MESH_FROM_ATOMS` atoms on the reciprocal sum is done on a mesh, and the cost grows as N log N. The
+    `MESH_FROM_ATOMS` atoms on the reciprocal sum is done on a mesh, and the cost grows as N log N. The
     result depends on the atoms alone: equal positions give equal bits, whatever was evaluated before.
 
-    Args:
-        charges: charge of each species, e, by chemical symbol.
-        exponents: Slater exponent ζ of species, 1/Å; None or missing: a point charge.
-        accuracy: bound aimed at for the error of any force component, eV/Å: each truncated sum (real space,
-            reciprocal space) is extended until the root-mean-square error that it leaves in a force, as
-            estimated for these charges, is 0.12 of it, and the Slater correction until no pair left out
-            exerts more than 0.03 of it. The energy then errs by less than ``accuracy`` times 1 Å per atom.
-        alpha: splitting parameter, 1/Å; None takes the cheapest. The result depends on it only within
-            ``accuracy``.
-        method: "ewald" sums over reciprocal vectors, "mesh" is particle-mesh Ewald, of the same accuracy, down
-            to the rounding at some 3e-12 eV/Å; "auto" takes the faster by size.
-        workers: threads of the real-space sum and of the mesh's Fourier transforms; None takes OMP_NUM_THREADS,
-            or 1 where it is not set. The result does not depend on them.
+    Parameters
+    ----------
+    charges
+        Charge of each species, e, by chemical symbol.
+    exponents
+        Slater exponent ζ of species, 1/Å; None or missing: a point charge.
+    accuracy
+        Bound aimed at for the error of any force component, eV/Å: each truncated sum (real space,
+        reciprocal space) is extended until the root-mean-square error that it leaves in a force, as
+        estimated for these charges, is 0.12 of it, and the Slater correction until no pair left out
+        exerts more than 0.03 of it. The energy then errs by less than ``accuracy`` times 1 Å per atom.
+    alpha
+        Splitting parameter, 1/Å; None takes the cheapest. The result depends on it only within
+        ``accuracy``.
+    method
+        "ewald" sums over reciprocal vectors, "mesh" is particle-mesh Ewald, of the same accuracy, down
+        to the rounding at some 3e-12 eV/Å; "auto" takes the faster by size.
+    workers
+        Threads of the real-space sum and of the mesh's Fourier transforms; None takes OMP_NUM_THREADS,
+        or 1 where it is not set. The result does not depend on them.
 
-    Raises:
-        InputError: at construction for a charge, exponent or accuracy that makes no sense; in a calculation
-            for a species without a charge, a cell periodic in one or two directions, a cell without volume,
-            two atoms at the same place, or positions that are not numbers.
+    Raises
+    ------
+    InputError
+        At construction for a charge, exponent or accuracy that makes no sense; in a calculation
+        for a species without a charge, a cell periodic in one or two directions, a cell without volume,
+        two atoms at the same place, or positions that are not numbers.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -273,20 +282,28 @@ def pair_energy_matrix(
     """Matrix M of a periodic set of sites such that charges q on them have the energy E = ½ qᵀMq.
 
     It holds the Ewald pair energies, self images included (on the diagonal), the uniform background of
-    charged cells, and the Slater corrections: the same energy as :class:`SlaterEwald`, for any charges.
+    charged cells, and the Slater corrections: the same energy as `SlaterEwald`, for any charges.
 
-    Args:
-        positions: of the sites, Å. Shape [n_sites, 3].
-        cell: rows are lattice vectors, Å. Shape [3, 3].
-        exponents: Slater exponent of each site, 1/Å, ``math.inf`` for point charges; None: all points.
-            Shape [n_sites].
-        accuracy: as in :class:`SlaterEwald`, for unit charges.
+    Parameters
+    ----------
+    positions
+        Of the sites, Å. Shape [n_sites, 3].
+    cell
+        Rows are lattice vectors, Å. Shape [3, 3].
+    exponents
+        Slater exponent of each site, 1/Å, ``math.inf`` for point charges; None: all points.
+        Shape [n_sites].
+    accuracy
+        As in `SlaterEwald`, for unit charges.
 
-    Returns:
-        M in eV/e². Shape [n_sites, n_sites], symmetric.
+    Returns
+    -------
+    M in eV/e². Shape [n_sites, n_sites], symmetric.
 
-    Raises:
-        InputError: for a cell without volume or two sites at the same place.
+    Raises
+    ------
+    InputError
+        For a cell without volume or two sites at the same place.
     """
     sites = np.asarray(positions, dtype=float)
     n_sites = len(sites)

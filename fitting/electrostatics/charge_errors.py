@@ -54,9 +54,12 @@ class ConfigurationResiduals:
 
     Attributes
     ----------
-    configuration : the labelled configuration
-    reference : of a GAP without baseline, shape [n_rows]
-    tensors : of the baseline's part for each pair of directions i ≤ j, shape [n_pairs, n_rows] (per e²)
+    configuration
+        The labelled configuration.
+    reference
+        Of a GAP without baseline, shape [n_rows].
+    tensors
+        Of the baseline's part for each pair of directions i ≤ j, shape [n_pairs, n_rows] (per e²).
     """
 
     configuration: LabelledConfiguration
@@ -75,9 +78,12 @@ class LeaveOutTensors:
 
     Attributes
     ----------
-    problem : which charges are allowed
-    exponents : Slater exponent by species (1/Å)
-    configurations : of the training set
+    problem
+        Which charges are allowed.
+    exponents
+        Slater exponent by species (1/Å).
+    configurations
+        Of the training set.
     """
 
     problem: ChargeProblem
@@ -143,16 +149,19 @@ def leave_out_tensors(
 
     Parameters
     ----------
-    task : data set without baseline taken off, settings, seed, sparse points: all of them as for a GAP
-    exponents : sets of Slater exponents by species (1/Å); a species without one is a point charge
-    accuracy : truncation error of a force component for unit charges (eV/Å)
+    task
+        Data set without baseline taken off, settings, seed, sparse points: all of them as for a GAP.
+    exponents
+        Sets of Slater exponents by species (1/Å); a species without one is a point charge.
+    accuracy
+        Truncation error of a force component for unit charges (eV/Å).
 
     Raises
     ------
     InputError
         If a configuration is not neutral with the charges that the problem allows, or none has forces.
     IonloopError
-        As :func:`~ionloop.fitting.native.sparse_fit.fit.run_fit`.
+        As `ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
     check_data(task.data_set, task.settings)
     task = replace(task, data_set=without_core(task.data_set, core_of(task.settings)))
@@ -266,8 +275,10 @@ def fit_charges_to_error(
 
     Parameters
     ----------
-    tensors : for each set of exponents
-    seed : of the bootstrap
+    tensors
+        For each set of exponents.
+    seed
+        Of the bootstrap.
 
     Returns
     -------

@@ -70,7 +70,8 @@ def charge_products(charges: ArrayLike) -> FloatArray:
 
     Parameters
     ----------
-    charges : charge of each species (e), shape [..., n_species]
+    charges
+        Charge of each species (e), shape [..., n_species].
 
     Returns
     -------
@@ -87,9 +88,12 @@ class PairTensors:
 
     Attributes
     ----------
-    energy : shape [n_pairs] (eV/e²)
-    forces : shape [n_pairs, n_atoms, 3] (eV/Å/e²)
-    stress : ASE's sign and Voigt order, shape [n_pairs, 6] (eV/Å³/e²); None without periodic boundaries
+    energy
+        Shape [n_pairs] (eV/e²).
+    forces
+        Shape [n_pairs, n_atoms, 3] (eV/Å/e²).
+    stress
+        ASE's sign and Voigt order, shape [n_pairs, 6] (eV/Å³/e²); None without periodic boundaries.
     """
 
     energy: FloatArray
@@ -102,9 +106,12 @@ class PairTensorEvaluator:
 
     Parameters
     ----------
-    species : all species that occur
-    exponents : Slater exponent of species (1/Å); one without is a point charge
-    accuracy : truncation error of a force component for unit charges (eV/Å)
+    species
+        All species that occur.
+    exponents
+        Slater exponent of species (1/Å); one without is a point charge.
+    accuracy
+        Truncation error of a force component for unit charges (eV/Å).
     """
 
     def __init__(
@@ -147,9 +154,12 @@ class CentreResponse:
 
     Attributes
     ----------
-    symbol : species of the centre
-    reference : ΔF of the reference method, shape [n_samples, 3] (eV/Å)
-    tensors : ΔT of the same displacements, shape [n_samples, n_pairs, 3] (eV/Å/e²)
+    symbol
+        Species of the centre.
+    reference
+        ΔF of the reference method, shape [n_samples, 3] (eV/Å).
+    tensors
+        ΔT of the same displacements, shape [n_samples, n_pairs, 3] (eV/Å/e²).
     """
 
     symbol: str
@@ -221,10 +231,14 @@ class ChargeProblem:
 
     Attributes
     ----------
-    species : sorted; the order of the arrays over pairs
-    counts : atoms of each species in a cell that must be neutral
-    mobile : species whose charge is positive: forces cannot tell the sign of all charges together
-    proportions : charges up to one common factor, where only that is fitted
+    species
+        Sorted; the order of the arrays over pairs.
+    counts
+        Atoms of each species in a cell that must be neutral.
+    mobile
+        Species whose charge is positive: forces cannot tell the sign of all charges together.
+    proportions
+        Charges up to one common factor, where only that is fitted.
     """
 
     species: tuple[str, ...]
@@ -267,7 +281,8 @@ def fit_charges(
 
     Parameters
     ----------
-    seed : of the bootstrap
+    seed
+        Of the bootstrap.
 
     Returns
     -------

@@ -21,15 +21,21 @@ _compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmat
 def sort_into_bins(positions, inverse_cell, cell, bins):  # type: ignore[no-untyped-def]
     """Wrap atoms into the cell and sort them by bin, in the order of their index within one.
 
-    Args:
-        positions: Å. Shape [n_atoms, 3].
-        inverse_cell: of ``cell``. Shape [3, 3].
-        cell: rows are lattice vectors, Å. Shape [3, 3].
-        bins: number of bins along each lattice vector. Shape [3].
+    Parameters
+    ----------
+    positions
+        Å. Shape [n_atoms, 3].
+    inverse_cell
+        Of ``cell``. Shape [3, 3].
+    cell
+        Rows are lattice vectors, Å. Shape [3, 3].
+    bins
+        Number of bins along each lattice vector. Shape [3].
 
-    Returns:
-        The sorted atoms' indices [n_atoms], first place of each bin [n_bins + 1], coordinates in Å
-        [3, n_atoms] and fractional coordinates in [0, 1) [3, n_atoms], both sorted.
+    Returns
+    -------
+    The sorted atoms' indices [n_atoms], first place of each bin [n_bins + 1], coordinates in Å
+    [3, n_atoms] and fractional coordinates in [0, 1) [3, n_atoms], both sorted.
     """
     n_atoms = len(positions)
     fractions = np.empty((3, n_atoms))
@@ -185,19 +191,25 @@ def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignor
 def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
     """Σ q_i q_j ψ(r)/r over pairs, ψ tabulated per pair of kinds as polynomials of degree 7.
 
-    Args:
-        own: the first bin and the one after the last whose pairs are wanted, each pair belonging to one bin [2].
-        atoms: coordinates (Å) [3, n_atoms], kinds (unsigned: an index needs no check of its sign) [n_atoms],
-            charges (e) [n_atoms], all sorted, and the first atom of each bin [n_bins + 1].
-        grid: number of bins along each axis [3], cell (rows are lattice vectors, Å) [3, 3], and (dx, dy, first
-            dz, last dz) of the bins within reach, one half space of them [n_rows, 4].
-        potential: squared cutoffs (Å²) [n_kinds, n_kinds], which table a pair of kinds has [n_kinds, n_kinds],
-            coefficients of t⁰ ... t⁷, t in [-1, 1] across an interval [n_tables, n_intervals, 8], and
-            intervals per Å.
+    Parameters
+    ----------
+    own
+        The first bin and the one after the last whose pairs are wanted, each pair belonging to one bin [2].
+    atoms
+        Coordinates (Å) [3, n_atoms], kinds (unsigned: an index needs no check of its sign) [n_atoms],
+        charges (e) [n_atoms], all sorted, and the first atom of each bin [n_bins + 1].
+    grid
+        Number of bins along each axis [3], cell (rows are lattice vectors, Å) [3, 3], and (dx, dy, first
+        dz, last dz) of the bins within reach, one half space of them [n_rows, 4].
+    potential
+        Squared cutoffs (Å²) [n_kinds, n_kinds], which table a pair of kinds has [n_kinds, n_kinds],
+        coefficients of t⁰ ... t⁷, t in [-1, 1] across an interval [n_tables, n_intervals, 8], and
+        intervals per Å.
 
-    Returns:
-        Gradient [3, n_atoms] (e²/Å²), energy and strain derivative (Voigt order) [7] (e²/Å), the smallest
-        squared distance (Å²) and the places of the two atoms that have it.
+    Returns
+    -------
+    Gradient [3, n_atoms] (e²/Å²), energy and strain derivative (Voigt order) [7] (e²/Å), the smallest
+    squared distance (Å²) and the places of the two atoms that have it.
     """
     coordinates, kinds, start = atoms[0], atoms[1], atoms[3]
     bins, rows = grid[0], grid[2]
@@ -295,17 +307,25 @@ def _add_response(of_waves, index, cosines, sines, sums):  # type: ignore[no-unt
 def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # type: ignore[no-untyped-def]
     """½ Σ p(G) |S(G)|² over rows of vectors G = h b1 + k b2 + l b3, l = -l_max ... l_max.
 
-    Args:
-        fractions: fractional coordinates. Shape [3, n_atoms].
-        charges: e. Shape [n_atoms].
-        row_indices: h ≥ 0 and k of each row. Shape [2, n_rows].
-        prefactors: p, 0 outside the sphere. Shape [n_rows, 2 l_max + 1].
-        vectors: G, 1/Å. Shape [n_rows, 2 l_max + 1, 3].
-        alpha: 1/Å.
+    Parameters
+    ----------
+    fractions
+        Fractional coordinates. Shape [3, n_atoms].
+    charges
+        e. Shape [n_atoms].
+    row_indices
+        h ≥ 0 and k of each row. Shape [2, n_rows].
+    prefactors
+        p, 0 outside the sphere. Shape [n_rows, 2 l_max + 1].
+    vectors
+        G, 1/Å. Shape [n_rows, 2 l_max + 1, 3].
+    alpha
+        1/Å.
 
-    Returns:
-        Energy (unit of p times e²), its gradient by the fractional coordinates [3, n_atoms] and its strain
-        derivative [3, 3].
+    Returns
+    -------
+    Energy (unit of p times e²), its gradient by the fractional coordinates [3, n_atoms] and its strain
+    derivative [3, 3].
     """
     l_max = (prefactors.shape[1] - 1) // 2
     cosines, sines = np.ones((l_max + 1, len(charges))), np.zeros((l_max + 1, len(charges)))
@@ -410,18 +430,26 @@ def spread_charges(fractions, charges, shape, order, self_sums):  # type: ignore
 def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ignore[no-untyped-def]
     """Turn the transformed charges into the transformed potential, in place; sum up energy and strain.
 
-    Args:
-        waves: Fourier transform of the charges on the mesh. Shape [K1, K2, K3 // 2 + 1].
-        shape: of the mesh. Shape [3].
-        reciprocal: columns are reciprocal vectors with 2π, 1/Å. Shape [3, 3].
-        alpha: 1/Å.
-        factors: sums over the aliases U_m of each wave along each axis: 1/(Σ U_m)², Σ U_m²/(Σ U_m)² and
-            2 Σ U_m U_(m+1)/(Σ U_m)². Shape [3, 3, largest K].
-        sums: Σ q² and the three Σ q² cos(2πu). Shape [4].
+    Parameters
+    ----------
+    waves
+        Fourier transform of the charges on the mesh. Shape [K1, K2, K3 // 2 + 1].
+    shape
+        Of the mesh. Shape [3].
+    reciprocal
+        Columns are reciprocal vectors with 2π, 1/Å. Shape [3, 3].
+    alpha
+        1/Å.
+    factors
+        Sums over the aliases U_m of each wave along each axis: 1/(Σ U_m)², Σ U_m²/(Σ U_m)² and
+        2 Σ U_m U_(m+1)/(Σ U_m)². Shape [3, 3, largest K].
+    sums
+        Σ q² and the three Σ q² cos(2πu). Shape [4].
 
-    Returns:
-        Σ' exp(-G²/4α²)/G² times the power of each wave without its self-interaction, the strain derivative of
-        it [3, 3], and the amplitude of the self-interaction's first harmonic along each axis [3].
+    Returns
+    -------
+    Σ' exp(-G²/4α²)/G² times the power of each wave without its self-interaction, the strain derivative of
+    it [3, 3], and the amplitude of the self-interaction's first harmonic along each axis [3].
     """
     moduli, own, first_harmonic = factors[0], factors[1], factors[2]
     energy = 0.0
@@ -510,13 +538,18 @@ def gather_gradient(fractions, charges, potential, shape, order, amplitudes):  #
 def rows_within_reach(metric, reach, squared_cutoff):  # type: ignore[no-untyped-def]
     """Which bins hold a point within the cutoff of some point of the bin at the origin: one half space of them.
 
-    Args:
-        metric: scalar products of a bin's edges, Å². Shape [3, 3].
-        reach: largest index to consider along each axis. Shape [3].
-        squared_cutoff: Å².
+    Parameters
+    ----------
+    metric
+        Scalar products of a bin's edges, Å². Shape [3, 3].
+    reach
+        Largest index to consider along each axis. Shape [3].
+    squared_cutoff
+        Å².
 
-    Returns:
-        (dx, dy, first dz, last dz); the first row is (0, 0, 0, last dz). Shape [n_rows, 4].
+    Returns
+    -------
+    (dx, dy, first dz, last dz); the first row is (0, 0, 0, last dz). Shape [n_rows, 4].
     """
     rows = np.empty(((reach[0] + 1) * (2 * reach[1] + 1), 4), np.int64)
     count = 0

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 
-#: e²/(4πε₀) in eV Å.
 COULOMB_CONSTANT_EV_A = 14.399645478
+"""e²/(4πε₀) in eV Å."""
 
 _ROWS_PER_BLOCK_ELEMENTS = 4_000_000
 # α comes from a fixed grid, so that what is tabulated for it outlives small changes of the cell.
@@ -116,11 +116,16 @@ def choose_splitting(
 ) -> Splitting:
     """The cheapest splitting whose two truncation errors each stay at ``accuracy``.
 
-    Args:
-        charged: the cell and its ions.
-        accuracy: estimated root-mean-square error of a force from each sum, eV/Å.
-        alpha: use this α (1/Å) instead of the cheapest.
-        costs: of the loops that will run.
+    Parameters
+    ----------
+    charged
+        The cell and its ions.
+    accuracy
+        Estimated root-mean-square error of a force from each sum, eV/Å.
+    alpha
+        Use this α (1/Å) instead of the cheapest.
+    costs
+        Of the loops that will run.
     """
     alphas = candidate_alphas(alpha)
     near = real_cutoffs(charged, alphas, accuracy)
@@ -187,9 +192,12 @@ class ReciprocalLattice:
     def contribution(self, fractions: FloatArray, charges: FloatArray) -> Contribution:
         """Energy, forces and strain derivative of (2π/V) Σ exp(-G²/4α²) |S|²/G².
 
-        Args:
-            fractions: fractional coordinates. Shape [3, n_atoms].
-            charges: e. Shape [n_atoms].
+        Parameters
+        ----------
+        fractions
+            Fractional coordinates. Shape [3, n_atoms].
+        charges
+            e. Shape [n_atoms].
         """
         from . import coulomb_kernels as kernels
 
@@ -199,7 +207,7 @@ class ReciprocalLattice:
         return Contribution(energy, -(gradient.T @ self.inverse_cell.T), strain)
 
     def pair_matrix(self, positions: FloatArray) -> FloatArray:
-        """Matrix M with ½ qᵀMq the energy of :meth:`contribution` (eV/e²). Shape [n_atoms, n_atoms]."""
+        """Matrix M with ½ qᵀMq the energy of `contribution` (eV/e²). Shape [n_atoms, n_atoms]."""
         along_h, along_k, along_l = self._axis_phases(positions)
         k_max = (len(along_k) - 1) // 2
         n_atoms = len(positions)
@@ -226,8 +234,10 @@ def self_and_background(charges: FloatArray, volume: float, alpha: float) -> Con
 def checked_cell(cell: FloatArray) -> FloatArray:
     """The cell with its vectors shortened pairwise: the same lattice, but a skewed cell costs no more.
 
-    Raises:
-        InputError: where the three vectors do not span a volume.
+    Raises
+    ------
+    InputError
+        Where the three vectors do not span a volume.
     """
     cell = np.array(cell, dtype=float)
     lengths = np.linalg.norm(cell, axis=1)

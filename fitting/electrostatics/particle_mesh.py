@@ -60,12 +60,18 @@ def choose_mesh(
 ) -> MeshSplitting | None:
     """The cheapest mesh whose force error, as estimated, stays at ``accuracy``; None where no mesh reaches it.
 
-    Args:
-        charged: the cell and its ions.
-        cell: rows are lattice vectors, Å. Shape [3, 3].
-        accuracy: root-mean-square error of a force from each of the two sums, eV/Å.
-        alpha: use this α (1/Å) instead of the cheapest.
-        costs: of the real-space loop.
+    Parameters
+    ----------
+    charged
+        The cell and its ions.
+    cell
+        Rows are lattice vectors, Å. Shape [3, 3].
+    accuracy
+        root-mean-square error of a force from each of the two sums, eV/Å.
+    alpha
+        Use this α (1/Å) instead of the cheapest.
+    costs
+        Of the real-space loop.
     """
     alphas = candidate_alphas(alpha)
     near = real_cutoffs(charged, alphas, accuracy)
@@ -176,10 +182,14 @@ class ParticleMesh:
     def contribution(self, fractions: FloatArray, charges: FloatArray, workers: int = 1) -> Contribution:
         """Energy, forces and strain derivative of (2π/V) Σ exp(-G²/4α²) |S|²/G², on the mesh.
 
-        Args:
-            fractions: fractional coordinates in [0, 1), best sorted in space. Shape [3, n_atoms].
-            charges: e. Shape [n_atoms].
-            workers: threads of the Fourier transforms; the result does not depend on them.
+        Parameters
+        ----------
+        fractions
+            Fractional coordinates in [0, 1), best sorted in space. Shape [3, n_atoms].
+        charges
+            e. Shape [n_atoms].
+        workers
+            Threads of the Fourier transforms; the result does not depend on them.
         """
         from . import coulomb_kernels as kernels
 

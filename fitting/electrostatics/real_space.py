@@ -22,8 +22,8 @@ _DEGREE = 7
 _WIDTH = 0.2
 # erfc(x) oscillates in its high derivatives like an exponential with some three times its rate.
 _ERFC_RATE = 3.0
-#: Intervals beyond which tables no longer pay: Slater exponents so large that no ion has them.
 MOST_INTERVALS = 20_000
+"""Intervals beyond which tables no longer pay: Slater exponents so large that no ion has them."""
 # Measured: with 2 or 8 a sum takes up to a tenth longer.
 _ATOMS_PER_BIN = 4.0
 # Summed one by one, by however many threads: the order of the sum, and with it the last bit, stays.
@@ -153,12 +153,18 @@ def real_space(
 ) -> tuple[Contribution, ClosestPair]:
     """Energy, forces and strain derivative of k_e Σ q_i q_j ψ(r)/r, each pair within its kinds' cutoff.
 
-    Args:
-        atoms: sorted into the bins of ``cells``.
-        cells: its cutoff must be the largest of ``cutoffs``.
-        tables: must reach to the largest of ``cutoffs``.
-        cutoffs: Å, symmetric. Shape [n_kinds, n_kinds].
-        workers: threads; the result does not depend on them.
+    Parameters
+    ----------
+    atoms
+        Sorted into the bins of ``cells``.
+    cells
+        Its cutoff must be the largest of ``cutoffs``.
+    tables
+        Must reach to the largest of ``cutoffs``.
+    cutoffs
+        Å, symmetric. Shape [n_kinds, n_kinds].
+    workers
+        Threads; the result does not depend on them.
     """
     from . import coulomb_kernels as kernels
 

@@ -20,7 +20,7 @@ form loses digits as (s/d)³; there J is expanded in h = d/2 about the mean expo
                          + h⁴ (-1/(8m³) - R/(4m²) + R³/3 + 19mR⁴/60 + m²R⁵/10 + m³R⁶/105)] + O(h⁶)
 
 All of them are one form, correction = -exp(-2uR) p(R) - exp(-2vR) q(R), with polynomials p and q that start
-at 1/R: it is what :class:`SlaterPairTable` tabulates per pair of species and evaluates without branches.
+at 1/R: it is what `SlaterPairTable` tabulates per pair of species and evaluates without branches.
 """
 
 from __future__ import annotations
@@ -92,8 +92,10 @@ def _taylor_coefficients(form: _PairForm) -> FloatArray:
 class SlaterPairTable:
     """Correction J(R) - 1/R and its derivative for every pair of a few kinds of ion.
 
-    Args:
-        exponents: Slater exponent of each kind, 1/Å, ``math.inf`` for a point charge. Shape [n_kinds].
+    Parameters
+    ----------
+    exponents
+        Slater exponent of each kind, 1/Å, ``math.inf`` for a point charge. Shape [n_kinds].
     """
 
     def __init__(self, exponents: ArrayLike) -> None:
@@ -133,12 +135,16 @@ class SlaterPairTable:
     def correction(self, pair_index: IntArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """J - 1/R and J' + 1/R².
 
-        Args:
-            pair_index: rows from :meth:`pair_index`. Shape [n_pairs].
-            distances: R > 0 in Å. Shape [n_pairs].
+        Parameters
+        ----------
+        pair_index
+            Rows from `pair_index`. Shape [n_pairs].
+        distances
+            R > 0 in Å. Shape [n_pairs].
 
-        Returns:
-            The correction in 1/Å and its derivative in 1/Å². Shapes [n_pairs].
+        Returns
+        -------
+        The correction in 1/Å and its derivative in 1/Å². Shapes [n_pairs].
         """
         inverse = 1.0 / distances
         value = np.zeros_like(distances)
@@ -167,12 +173,16 @@ class SlaterPairTable:
     def cutoffs(self, strengths: FloatArray, threshold: float) -> FloatArray:
         """Distance beyond which the derivative of the scaled correction stays below a threshold.
 
-        Args:
-            strengths: factor in front of each pair's correction. Shape [n_kinds, n_kinds].
-            threshold: in the unit of ``strengths`` times 1/Å².
+        Parameters
+        ----------
+        strengths
+            Factor in front of each pair's correction. Shape [n_kinds, n_kinds].
+        threshold
+            In the unit of ``strengths`` times 1/Å².
 
-        Returns:
-            Cutoffs in Å, 0 where the correction is nowhere above it. Shape [n_kinds, n_kinds].
+        Returns
+        -------
+        Cutoffs in Å, 0 where the correction is nowhere above it. Shape [n_kinds, n_kinds].
         """
         cutoffs = np.zeros(self.n_kinds**2)
         for row, strength in enumerate(np.abs(strengths).ravel()):
@@ -191,16 +201,23 @@ class SlaterPairTable:
 def slater_coulomb(first_exponent: float, second_exponent: float, distance: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Coulomb interaction J(R) of two unit Slater s charge clouds, and its derivative.
 
-    Args:
-        first_exponent: ζ in 1/Å, > 0; ``math.inf`` for a point charge.
-        second_exponent: as ``first_exponent``.
-        distance: R in Å, ≥ 0, any shape.
+    Parameters
+    ----------
+    first_exponent
+        ζ in 1/Å, > 0; ``math.inf`` for a point charge.
+    second_exponent
+        As ``first_exponent``.
+    distance
+        R in Å, ≥ 0, any shape.
 
-    Returns:
-        J in 1/Å and J' in 1/Å², in the shape of ``distance``. Multiply by k_e q_i q_j for an energy.
+    Returns
+    -------
+    J in 1/Å and J' in 1/Å², in the shape of ``distance``. Multiply by k_e q_i q_j for an energy.
 
-    Raises:
-        InputError: for an exponent that is not positive, a negative distance, or two point charges at R = 0.
+    Raises
+    ------
+    InputError
+        For an exponent that is not positive, a negative distance, or two point charges at R = 0.
     """
     for exponent in (first_exponent, second_exponent):
         check_exponent(exponent)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from ...core.errors import InputError
 
-#: Charge of the common ion, e. Elements with several common ions are left out on purpose.
 FORMAL_CHARGES: dict[str, float] = {
     "H": 1.0,
     "Li": 1.0,
@@ -46,28 +45,31 @@ FORMAL_CHARGES: dict[str, float] = {
     "Br": -1.0,
     "I": -1.0,
 }
+"""Charge of the common ion, e. Elements with several common ions are left out on purpose."""
 
-#: Fraction of the formal charge that the baseline carries unless told otherwise: on PBE data of Li7P3S11 the
-#: largest that a GAP does not have to unlearn.
 DEFAULT_CHARGE_SCALE = 0.3
+"""Fraction of the formal charge that the baseline carries unless told otherwise: on PBE data of Li7P3S11 the
+largest that a GAP does not have to unlearn."""
 
 _BOHR_A = 0.529177210903
 
-#: Slater exponents in 1/Å: ζ = 0.4913 (2n+1)/(2R), n the principal quantum number of the valence shell and R
-#: the radius of the atom in bohr (2.943, 2.082, 1.979) of Rappé, Goddard, J. Phys. Chem. 1991, 95, 3358,
-#: 10.1021/j100161a070.
 SLATER_EXPONENTS: dict[str, float] = {
     "Li": 0.4174 / _BOHR_A,
     "P": 0.8257 / _BOHR_A,
     "S": 0.8690 / _BOHR_A,
 }
+"""Slater exponents in 1/Å: ζ = 0.4913 (2n+1)/(2R), n the principal quantum number of the valence shell and R
+the radius of the atom in bohr (2.943, 2.082, 1.979) of Rappé, Goddard, J. Phys. Chem. 1991, 95, 3358,
+10.1021/j100161a070."""
 
 
 def default_charges(species: Iterable[str], scale: float = DEFAULT_CHARGE_SCALE) -> dict[str, float]:
     """Baseline charges in e: ``scale`` times the formal charge of each element, sorted by symbol.
 
-    Raises:
-        InputError: for an element without one common ion; its charge must then be given.
+    Raises
+    ------
+    InputError
+        For an element without one common ion; its charge must then be given.
     """
     wanted = sorted(set(species))
     unknown = [symbol for symbol in wanted if symbol not in FORMAL_CHARGES]

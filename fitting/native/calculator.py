@@ -41,11 +41,16 @@ _TASK_PER_SHARE = 1.1
 class Evaluation:
     """One evaluation of a potential.
 
-    Attributes:
-        energies: of each atom, eV. Shape [n_atoms].
-        forces: eV/Å. Shape [n_atoms, 3].
-        virial: -dE/dε, eV. Shape [3, 3].
-        variances: predicted variance of each atom's energy, eV², or None. Shape [n_atoms].
+    Attributes
+    ----------
+    energies
+        Of each atom, eV. Shape [n_atoms].
+    forces
+        eV/Å. Shape [n_atoms, 3].
+    virial
+        -dE/dε, eV. Shape [3, 3].
+    variances
+        Predicted variance of each atom's energy, eV², or None. Shape [n_atoms].
     """
 
     energies: FloatArray
@@ -62,16 +67,24 @@ class NativeGapCalculator(Calculator):
     pure function of the atoms: equal positions give equal bits, whatever was evaluated before. May be copied and
     pickled; one instance serves one thread.
 
-    Args:
-        model: a potential, or the path of its XML file.
-        threads: how many threads share the work; None takes OMP_NUM_THREADS, or 1 where it is not set.
-        variance: compute local_variance in every evaluation, not only when asked for.
-        precision: of the matrix products; "float32" is faster and errs by up to some 1e-4 eV/Å.
-        skin_A: how much farther than the cutoff the kept neighbour list reaches, Å; 0 finds neighbours anew.
+    Parameters
+    ----------
+    model
+        A potential, or the path of its XML file.
+    threads
+        How many threads share the work; None takes OMP_NUM_THREADS, or 1 where it is not set.
+    variance
+        Compute local_variance in every evaluation, not only when asked for.
+    precision
+        Of the matrix products; "float32" is faster and errs by up to some 1e-4 eV/Å.
+    skin_A
+        How much farther than the cutoff the kept neighbour list reaches, Å; 0 finds neighbours anew.
 
-    Raises:
-        InputError, IonloopError: as :func:`~ionloop.fitting.native.gap_xml.read_gap_xml`; in a calculation
-            InputError for elements the potential does not know, and for structures that make no sense.
+    Raises
+    ------
+    InputError, IonloopError
+        As `ionloop.fitting.native.gap_xml.read_gap_xml`; in a calculation
+        InputError for elements the potential does not know, and for structures that make no sense.
     """
 
     implemented_properties: ClassVar[list[str]] = [
@@ -154,9 +167,12 @@ def _rebuild(model: GapModel, options: dict[str, Any]) -> NativeGapCalculator:
 class Evaluator:
     """Evaluates a potential for arrays; the calculator's work without ASE.
 
-    Args:
-        model: the potential.
-        threads, precision, skin_A: as in :class:`NativeGapCalculator`.
+    Parameters
+    ----------
+    model
+        The potential.
+    threads, precision, skin_A
+        As in `NativeGapCalculator`.
     """
 
     def __init__(
@@ -194,15 +210,23 @@ class Evaluator:
     ) -> Evaluation:
         """Energies, forces, virial and, if wanted, variances of a structure.
 
-        Args:
-            positions: Å. Shape [n_atoms, 3].
-            cell: rows are lattice vectors, Å. Shape [3, 3].
-            pbc: periodic directions. Shape [3].
-            numbers: atomic numbers. Shape [n_atoms].
-            variance: whether to predict variances.
+        Parameters
+        ----------
+        positions
+            Å. Shape [n_atoms, 3].
+        cell
+            Rows are lattice vectors, Å. Shape [3, 3].
+        pbc
+            Periodic directions. Shape [3].
+        numbers
+            Atomic numbers. Shape [n_atoms].
+        variance
+            Whether to predict variances.
 
-        Raises:
-            InputError: for an unknown element or a structure that makes no sense.
+        Raises
+        ------
+        InputError
+            For an unknown element or a structure that makes no sense.
         """
         numbers = np.ascontiguousarray(numbers, dtype=np.int64)
         self._check_elements(numbers)

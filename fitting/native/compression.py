@@ -26,11 +26,16 @@ _SINGLE_SQRT2 = float(np.sqrt(np.float32(2.0)))
 class Products:
     """The products Y1[A] Y2[B] that a power spectrum holds, as runs of consecutive B.
 
-    Attributes:
-        left: A of each run. Shape [n_runs].
-        right: first B of each run. Shape [n_runs].
-        lengths: how many consecutive B. Shape [n_runs].
-        weights: factor of each product. Shape [n_products].
+    Attributes
+    ----------
+    left
+        A of each run. Shape [n_runs].
+    right
+        First B of each run. Shape [n_runs].
+    lengths
+        How many consecutive B. Shape [n_runs].
+    weights
+        Factor of each product. Shape [n_products].
     """
 
     left: IntArray

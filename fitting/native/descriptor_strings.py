@@ -14,8 +14,8 @@ from typing import Literal
 
 from ...core.errors import IonloopError
 
-#: Radial bases of the SOAP expansion.
 RadialBasis = Literal["EQUISPACED_GAUSS", "GTO", "POLY"]
+"""Radial bases of the SOAP expansion."""
 
 _RADIAL_BASES: Mapping[str, RadialBasis] = {name: name for name in ("EQUISPACED_GAUSS", "GTO", "POLY")}
 # Before these versions of the file format the central atom counted for all species, and the power spectrum
@@ -31,23 +31,30 @@ _ALIASES: Mapping[str, str] = {
     "basis_error": "basis_error_exponent",
     "Z_center": "Z",
 }
-#: Appended to the refusal of what QUIP can evaluate and this code cannot.
 WITH_QUIPPY = "evaluate the potential with quippy (--backend quippy)"
-#: How triplets of atoms are counted, see :class:`TripletDescriptor`.
+"""Appended to the refusal of what QUIP can evaluate and this code cannot."""
 TripletForm = Literal["compact", "clusters", "angle"]
+"""How triplets of atoms are counted, see `TripletDescriptor`."""
 
 
 @dataclass(frozen=True)
 class Distance2bDescriptor:
     """Distance of two atoms, and which pairs count: ``distance_2b``, or ``distance_Nb`` of order 2.
 
-    Attributes:
-        text: the command line.
-        cutoff_A, transition_width_A: where the cutoff function ends, and over which width it falls, Å.
-        numbers: atomic numbers of the two atoms, in either order; 0 stands for any.
-        exponents: the descriptor is the distance (Å) raised to each of these.
-        tail_exponent, tail_range_per_A: the cutoff function is multiplied by (erf(a r)/r)^p; p = 0 leaves it.
-        instances_per_pair: how often a pair of atoms counts: in both orders, or once (compact_clusters=F).
+    Attributes
+    ----------
+    text
+        The command line.
+    cutoff_A, transition_width_A
+        Where the cutoff function ends, and over which width it falls, Å.
+    numbers
+        Atomic numbers of the two atoms, in either order; 0 stands for any.
+    exponents
+        The descriptor is the distance (Å) raised to each of these.
+    tail_exponent, tail_range_per_A
+        The cutoff function is multiplied by (erf(a r)/r)^p; p = 0 leaves it.
+    instances_per_pair
+        How often a pair of atoms counts: in both orders, or once (compact_clusters=F).
     """
 
     text: str
@@ -76,16 +83,21 @@ class Distance2bDescriptor:
 class TripletDescriptor:
     """Three numbers of three atoms, and which triplets count: ``distance_Nb`` of order 3, or ``angle_3b``.
 
-    Attributes:
-        text: the command line.
-        cutoff_A, transition_width_A: where the cutoff function of a distance ends, and over which width it falls, Å.
-        form: "compact": a central atom and two neighbours, components d(c,a), d(c,b), d(a,b), weighted by
-            f(d(c,a)) f(d(c,b)), a and b in the order of atomic number and index, each atom of a triplet being central
-            in turn. "clusters": every three atoms that two distances below the cutoff connect, once, in the order of
-            atomic number. "angle": as compact, with components d(c,a) + d(c,b), (d(c,a) - d(c,b))² and d(a,b), and
-            both orders of the neighbours.
-        numbers: atomic numbers: those of the three atoms in ascending order, or of the central atom and of both
-            neighbours for "angle". 0 stands for any; one 0 among those of distance_Nb makes all of them so, as in QUIP.
+    Attributes
+    ----------
+    text
+        The command line.
+    cutoff_A, transition_width_A
+        Where the cutoff function of a distance ends, and over which width it falls, Å.
+    form
+        "compact": a central atom and two neighbours, components d(c,a), d(c,b), d(a,b), weighted by
+        f(d(c,a)) f(d(c,b)), a and b in the order of atomic number and index, each atom of a triplet being central
+        in turn. "clusters": every three atoms that two distances below the cutoff connect, once, in the order of
+        atomic number. "angle": as compact, with components d(c,a) + d(c,b), (d(c,a) - d(c,b))² and d(a,b), and
+        both orders of the neighbours.
+    numbers
+        Atomic numbers: those of the three atoms in ascending order, or of the central atom and of both
+        neighbours for "angle". 0 stands for any; one 0 among those of distance_Nb makes all of them so, as in QUIP.
     """
 
     text: str
@@ -157,20 +169,34 @@ class SoapCompression:
 class SoapDescriptor:
     """Smooth overlap of atomic positions (Bartók, Kondor, Csányi, Phys. Rev. B 2013, 87, 184115).
 
-    Attributes:
-        text: the command line.
-        cutoff_A, transition_width_A: where the cutoff function ends, and over which width it falls, Å.
-        n_max, l_max: number of radial functions; highest angular momentum.
-        atom_sigma_A: width of the Gaussian on each neighbour, Å.
-        central_numbers: atomic numbers of the atoms that have this descriptor; (0,) means all.
-        species: atomic numbers of the neighbours, in the order of the channels; (0,) puts all into one.
-        central_weight: of the central atom in its own density.
-        central_in_all_species: whether the central atom counts for every species.
-        radial_basis, basis_error_exponent: the radial functions, and how far out they reach.
-        normalise: whether the power spectrum is divided by its norm.
-        covariance_sigma0: constant appended after normalisation.
-        power_normalised: whether the power spectrum has its factor 1/sqrt(2l+1) (all but old files).
-        compression: mixing of channels.
+    Attributes
+    ----------
+    text
+        The command line.
+    cutoff_A, transition_width_A
+        Where the cutoff function ends, and over which width it falls, Å.
+    n_max, l_max
+        Number of radial functions; highest angular momentum.
+    atom_sigma_A
+        Width of the Gaussian on each neighbour, Å.
+    central_numbers
+        Atomic numbers of the atoms that have this descriptor; (0,) means all.
+    species
+        Atomic numbers of the neighbours, in the order of the channels; (0,) puts all into one.
+    central_weight
+        Of the central atom in its own density.
+    central_in_all_species
+        Whether the central atom counts for every species.
+    radial_basis, basis_error_exponent
+        The radial functions, and how far out they reach.
+    normalise
+        Whether the power spectrum is divided by its norm.
+    covariance_sigma0
+        Constant appended after normalisation.
+    power_normalised
+        Whether the power spectrum has its factor 1/sqrt(2l+1) (all but old files).
+    compression
+        Mixing of channels.
     """
 
     text: str
@@ -260,12 +286,17 @@ Descriptor = Distance2bDescriptor | TripletDescriptor | SoapDescriptor
 def parse_descriptor(text: str, gap_version: int) -> Descriptor:
     """Parse a descriptor's command line.
 
-    Args:
-        text: the line, its first word the descriptor's name.
-        gap_version: format version of the file it stands in; old ones have other conventions.
+    Parameters
+    ----------
+    text
+        The line, its first word the descriptor's name.
+    gap_version
+        Format version of the file it stands in; old ones have other conventions.
 
-    Raises:
-        IonloopError: for a descriptor or an option that is not supported, or a value that makes no sense.
+    Raises
+    ------
+    IonloopError
+        For a descriptor or an option that is not supported, or a value that makes no sense.
     """
     words, keys = split_key_values(text)
     kind = words[0] if words else ""

@@ -25,14 +25,21 @@ from .radial_bases import radial_table
 class Environments:
     """Some atoms of one element with their neighbours, sorted by central atom, then by the neighbour's element.
 
-    Attributes:
-        centres: indices of the central atoms [n_centres].
-        coefficients: c [n_centres, n_angular, n_channels], n_angular = (l_max + 1)².
-        starts: first neighbour of each element, and the end [n_centres, n_elements + 1].
-        neighbours: indices of the neighbouring atoms [n_neighbours].
-        vectors: from the central atom to the neighbour, Å [n_neighbours, 3].
-        gradients: dc/dr of the neighbour in the channels of its element, 1/Å
-            [n_neighbours, 3, n_angular, n_max]; without rows if not wanted.
+    Attributes
+    ----------
+    centres
+        Indices of the central atoms [n_centres].
+    coefficients
+        c [n_centres, n_angular, n_channels], n_angular = (l_max + 1)².
+    starts
+        First neighbour of each element, and the end [n_centres, n_elements + 1].
+    neighbours
+        Indices of the neighbouring atoms [n_neighbours].
+    vectors
+        From the central atom to the neighbour, Å [n_neighbours, 3].
+    gradients
+        dc/dr of the neighbour in the channels of its element, 1/Å
+        [n_neighbours, 3, n_angular, n_max]; without rows if not wanted.
     """
 
     centres: IntArray
@@ -81,12 +88,18 @@ def environments(
 ) -> Environments:
     """Return the density coefficients of atoms of one element.
 
-    Args:
-        pairs: of the structure.
-        centres: the atoms' indices [n_centres].
-        element: their place among ``descriptor.species``, which are in ascending order.
-        descriptor: a plain SOAP of that element.
-        with_gradients: whether gradients are wanted too.
+    Parameters
+    ----------
+    pairs
+        Of the structure.
+    centres
+        The atoms' indices [n_centres].
+    element
+        Their place among ``descriptor.species``, which are in ascending order.
+    descriptor
+        A plain SOAP of that element.
+    with_gradients
+        Whether gradients are wanted too.
     """
     own = pairs.starts[centres]
     counts = own[:, -1] - own[:, 0]
@@ -116,11 +129,14 @@ def environments(
 def power_spectra(coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return normalised power spectra in QUIP's order, without the appended constant, and their norms.
 
-    Args:
-        coefficients: c [n_centres, n_angular, n_channels].
+    Parameters
+    ----------
+    coefficients
+        c [n_centres, n_angular, n_channels].
 
-    Returns:
-        p̂ [n_centres, n_channels (n_channels + 1) / 2 * (l_max + 1)] and |p| [n_centres].
+    Returns
+    -------
+    p̂ [n_centres, n_channels (n_channels + 1) / 2 * (l_max + 1)] and |p| [n_centres].
     """
     n_centres, n_angular, n_channels = coefficients.shape
     l_max = math.isqrt(n_angular) - 1

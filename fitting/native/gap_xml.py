@@ -24,11 +24,11 @@ from .descriptor_strings import WITH_QUIPPY, Descriptor, TripletDescriptor, pars
 from .glue import GluePotential, glue_lines, read_glue
 from .xml_elements import MalformedXml, attribute, integer, logical, only_child, real, reals, to_real
 
-#: How a GAP coordinate compares descriptors.
 Covariance = Literal["ard_se", "dot_product"]
+"""How a GAP coordinate compares descriptors."""
 
-#: The format version that :func:`write_gap_xml` claims: a recent one, whose conventions it follows.
 GAP_VERSION = 1769700636
+"""The format version that `write_gap_xml` claims: a recent one, whose conventions it follows."""
 LARGEST_ATOMIC_NUMBER = 118
 
 _COVARIANCE_OF_CODE: Mapping[str, Covariance] = {"1": "ard_se", "2": "dot_product"}
@@ -40,20 +40,32 @@ _UNSUPPORTED_COVARIANCES: Mapping[str, str] = {"3": "bond_real_space", "4": "pp"
 class Coordinate:
     """One sparse Gaussian process over one descriptor.
 
-    Attributes:
-        descriptor: the descriptor's parsed command line; ``descriptor.text`` is the line itself.
-        covariance: "ard_se" or "dot_product".
-        delta: amplitude δ of the covariance, eV (per atom or pair).
-        sparse_points: descriptors of the sparse points. Shape [n_sparse, n_dimensions].
-        alphas: weights. Shape [n_sparse].
-        sparse_cutoffs: cutoff function at the sparse points. Shape [n_sparse].
-        zeta: exponent of the dot product; None for "ard_se".
-        theta: length scales of "ard_se", in units of the descriptor; None for "dot_product". Shape
-            [n_dimensions].
-        signal_mean: constant f0 whose square "ard_se" adds to the covariance, eV.
-        label: name inside the file.
-        permutations: orders of the components over which "ard_se" is summed, the sum being normalised; none for
-            the components as they are.
+    Attributes
+    ----------
+    descriptor
+        The descriptor's parsed command line; ``descriptor.text`` is the line itself.
+    covariance
+        "ard_se" or "dot_product".
+    delta
+        Amplitude δ of the covariance, eV (per atom or pair).
+    sparse_points
+        Descriptors of the sparse points. Shape [n_sparse, n_dimensions].
+    alphas
+        Weights. Shape [n_sparse].
+    sparse_cutoffs
+        Cutoff function at the sparse points. Shape [n_sparse].
+    zeta
+        Exponent of the dot product; None for "ard_se".
+    theta
+        Length scales of "ard_se", in units of the descriptor; None for "dot_product". Shape
+        [n_dimensions].
+    signal_mean
+        Constant f0 whose square "ard_se" adds to the covariance, eV.
+    label
+        Name inside the file.
+    permutations
+        Orders of the components over which "ard_se" is summed, the sum being normalised; none for
+        the components as they are.
     """
 
     descriptor: Descriptor
@@ -90,14 +102,22 @@ class Coordinate:
 class GapModel:
     """A GAP potential.
 
-    Attributes:
-        isolated_atom_energies: by atomic number, eV; missing ones are 0.
-        coordinates: the Gaussian processes, whose energies add up.
-        label: name of the potential inside its file.
-        energy_scale: factor on everything, isolated atoms included.
-        gap_version: format version of the file; old ones follow other conventions.
-        command_line: of the fit, for information.
-        core: a potential that is added to the GAP, which was fitted to the rest; no factor applies to it.
+    Attributes
+    ----------
+    isolated_atom_energies
+        By atomic number, eV; missing ones are 0.
+    coordinates
+        The Gaussian processes, whose energies add up.
+    label
+        Name of the potential inside its file.
+    energy_scale
+        Factor on everything, isolated atoms included.
+    gap_version
+        Format version of the file; old ones follow other conventions.
+    command_line
+        Of the fit, for information.
+    core
+        A potential that is added to the GAP, which was fitted to the rest; no factor applies to it.
     """
 
     isolated_atom_energies: Mapping[int, float]
@@ -127,17 +147,23 @@ class GapModel:
 
 
 def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
-    """Read a GAP potential that gap_fit, or :func:`write_gap_xml`, has written.
+    """Read a GAP potential that gap_fit, or `write_gap_xml`, has written.
 
-    Args:
-        path: the XML file; its sparse-point files lie beside it.
-        label: which potential, where the file holds several. None takes the one that the file's first
-            ``<Potential>`` names, or the only one.
+    Parameters
+    ----------
+    path
+        The XML file; its sparse-point files lie beside it.
+    label
+        Which potential, where the file holds several. None takes the one that the file's first
+        ``<Potential>`` names, or the only one.
 
-    Raises:
-        InputError: if the file does not exist or has no potential of that label.
-        IonloopError: if a file is damaged, or the potential has a feature that is not supported; the message
-            names it.
+    Raises
+    ------
+    InputError
+        If the file does not exist or has no potential of that label.
+    IonloopError
+        If a file is damaged, or the potential has a feature that is not supported; the message
+        names it.
     """
     path = Path(path)
     if not path.is_file():
@@ -160,15 +186,20 @@ def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml
     """Write a potential as an XML file with one sparse-point file per coordinate, as gap_fit does.
 
     Every file is written under a temporary name and renamed, the XML last. QUIP computes the same energies
-    from the files as :class:`~ionloop.fitting.native.calculator.NativeGapCalculator` from the model.
+    from the files as `ionloop.fitting.native.calculator.NativeGapCalculator` from the model.
 
-    Args:
-        model: the potential.
-        folder: made if it does not exist.
-        file_name: of the XML; the sparse-point files are ``<file_name>.sparseX.<label><number>``.
+    Parameters
+    ----------
+    model
+        The potential.
+    folder
+        Made if it does not exist.
+    file_name
+        Of the XML; the sparse-point files are ``<file_name>.sparseX.<label><number>``.
 
-    Returns:
-        The XML file's path.
+    Returns
+    -------
+    The XML file's path.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

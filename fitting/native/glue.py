@@ -24,17 +24,20 @@ from .descriptor_strings import WITH_QUIPPY
 from .neighbours import NeighbourPairs
 from .xml_elements import MalformedXml, integer, logical, only_child, real, to_real
 
-#: A slope of this size or more means: no curvature at that end.
 NATURAL_SLOPE = 1e30
+"""A slope of this size or more means: no curvature at that end."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spline:
     """A function through points.
 
-    Attributes:
-        x, y: the points, x ascending. Shape [n_points], two or more.
-        slopes: at the first and the last point; :data:`NATURAL_SLOPE` or more for no curvature.
+    Attributes
+    ----------
+    x, y
+        The points, x ascending. Shape [n_points], two or more.
+    slopes
+        At the first and the last point; `NATURAL_SLOPE` or more for no curvature.
     """
 
     x: FloatArray
@@ -62,10 +65,14 @@ class Spline:
 class GluePotential:
     """Pair potentials, and embedding functions of densities.
 
-    Attributes:
-        pairs: V by the atomic numbers of both atoms, in ascending order, eV and Å.
-        densities, embeddings: ρ and F by atomic number; empty where F is zero, eV and Å.
-        numbers: elements that it names.
+    Attributes
+    ----------
+    pairs
+        V by the atomic numbers of both atoms, in ascending order, eV and Å.
+    densities, embeddings
+        ρ and F by atomic number; empty where F is zero, eV and Å.
+    numbers
+        Elements that it names.
     """
 
     pairs: Mapping[tuple[int, int], Spline]
@@ -82,9 +89,12 @@ class GluePotential:
 def read_glue(element: ElementTree.Element) -> GluePotential:
     """Read a ``Glue_params`` element.
 
-    Raises:
-        MalformedXml: if it makes no sense.
-        IonloopError: if it has what is not supported.
+    Raises
+    ------
+    MalformedXml
+        If it makes no sense.
+    IonloopError
+        If it has what is not supported.
     """
     numbers: dict[int, int] = {}
     densities: dict[int, Spline] = {}

@@ -16,8 +16,8 @@ from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError
 from ..compiler import numba
 
-#: Atoms closer than this (Å) are one atom twice.
 SHORTEST_DISTANCE_A = 1e-6
+"""Atoms closer than this (Å) are one atom twice."""
 # Bins are about half a cutoff wide: fewer candidates than with wider ones, fewer empty bins than with finer.
 _BINS_PER_CUTOFF = 2.0
 _LARGEST_BINS_PER_ATOM = 4.0
@@ -30,12 +30,18 @@ _SEARCH_MARGIN_A = 1e-6
 class NeighbourPairs:
     """Every ordered pair (i, j, image) closer than a cutoff.
 
-    Attributes:
-        starts: pairs of atom i are ``starts[i]:starts[i + 1]``. Shape [n_atoms + 1].
-        second: j of each pair. Shape [n_pairs].
-        vectors: from i to the image of j, Å. Shape [n_pairs, 3].
-        distances: their lengths, Å. Shape [n_pairs].
-        shifts: lattice vectors added to the position of j. Shape [n_pairs, 3].
+    Attributes
+    ----------
+    starts
+        Pairs of atom i are ``starts[i]:starts[i + 1]``. Shape [n_atoms + 1].
+    second
+        j of each pair. Shape [n_pairs].
+    vectors
+        From i to the image of j, Å. Shape [n_pairs, 3].
+    distances
+        Their lengths, Å. Shape [n_pairs].
+    shifts
+        Lattice vectors added to the position of j. Shape [n_pairs, 3].
     """
 
     starts: IntArray
@@ -53,14 +59,21 @@ class NeighbourPairs:
 def neighbour_pairs(positions: FloatArray, cell: FloatArray, pbc: BoolArray, cutoff_A: float) -> NeighbourPairs:
     """All ordered pairs within a cutoff.
 
-    Args:
-        positions: Å. Shape [n_atoms, 3].
-        cell: rows are lattice vectors, Å; rows of directions that are not periodic are ignored. Shape [3, 3].
-        pbc: periodic directions. Shape [3].
-        cutoff_A: distances are strictly below it, Å.
+    Parameters
+    ----------
+    positions
+        Å. Shape [n_atoms, 3].
+    cell
+        Rows are lattice vectors, Å; rows of directions that are not periodic are ignored. Shape [3, 3].
+    pbc
+        Periodic directions. Shape [3].
+    cutoff_A
+        Distances are strictly below it, Å.
 
-    Raises:
-        InputError: if positions are not finite, a periodic direction has no extent, or two atoms coincide.
+    Raises
+    ------
+    InputError
+        If positions are not finite, a periodic direction has no extent, or two atoms coincide.
     """
     return NeighbourList(cutoff_A, skin_A=0.0).update(positions, cell, pbc)
 
@@ -68,9 +81,12 @@ def neighbour_pairs(positions: FloatArray, cell: FloatArray, pbc: BoolArray, cut
 class NeighbourList:
     """Finds pairs, and finds them again cheaply while no atom has moved by half of a skin.
 
-    Args:
-        cutoff_A: distances are strictly below it, Å.
-        skin_A: how much farther the kept list reaches, Å; 0 keeps none.
+    Parameters
+    ----------
+    cutoff_A
+        Distances are strictly below it, Å.
+    skin_A
+        How much farther the kept list reaches, Å; 0 keeps none.
     """
 
     def __init__(self, cutoff_A: float, skin_A: float = 0.0) -> None:
@@ -79,7 +95,7 @@ class NeighbourList:
         self._kept: _KeptList | None = None
 
     def update(self, positions: FloatArray, cell: FloatArray, pbc: BoolArray) -> NeighbourPairs:
-        """The pairs of a structure; arguments and errors as :func:`neighbour_pairs`."""
+        """The pairs of a structure; arguments and errors as `neighbour_pairs`."""
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         periodic = np.array(pbc, dtype=np.bool_)
         lattice = np.array(cell, dtype=np.float64)

@@ -19,8 +19,8 @@ from ...core.arrays import FloatArray
 from ...core.errors import IonloopError
 from .descriptor_strings import RadialBasis, SoapDescriptor
 
-#: Pieces of the table per width σ of the Gaussians: the interpolation error of forces stays near 1e-10 eV/Å.
 _PIECES_PER_SIGMA = 20
+"""Pieces of the table per width σ of the Gaussians: the interpolation error of forces stays near 1e-10 eV/Å."""
 _DEGREE = 5
 # Fine grid points per radial function that QUIP fits the GTO and POLY bases on.
 _GRID_FACTOR = 3
@@ -33,12 +33,16 @@ _SERIES_TERMS = 26
 class RadialTable:
     """h_ln(r) as polynomials of degree 5 on equal pieces of [0, cutoff].
 
-    Attributes:
-        pieces_per_A: number of pieces per Å.
-        coefficients: of t^k, t = position inside the piece from 0 to 1, the function index (l n_max + n)
-            fastest. Shape [n_pieces, 6, (l_max + 1) n_max].
-        central: what the central atom adds to the radial functions with l = 0, before its weight and the
-            factor 1/sqrt(4π). Shape [n_max].
+    Attributes
+    ----------
+    pieces_per_A
+        Number of pieces per Å.
+    coefficients
+        Of t^k, t = position inside the piece from 0 to 1, the function index (l n_max + n)
+        fastest. Shape [n_pieces, 6, (l_max + 1) n_max].
+    central
+        What the central atom adds to the radial functions with l = 0, before its weight and the
+        factor 1/sqrt(4π). Shape [n_max].
     """
 
     pieces_per_A: float
@@ -49,8 +53,10 @@ class RadialTable:
 def radial_table(descriptor: SoapDescriptor) -> RadialTable:
     """Tabulate the radial functions of a descriptor; equal parameters share one table.
 
-    Raises:
-        IonloopError: if the basis is numerically linearly dependent.
+    Raises
+    ------
+    IonloopError
+        If the basis is numerically linearly dependent.
     """
     return _radial_table(
         descriptor.radial_basis,

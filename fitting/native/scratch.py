@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-#: Bytes to which arrays are aligned: the order of sums inside BLAS depends on it, and with it the last bit.
 ALIGNMENT = 64
+"""Bytes to which arrays are aligned: the order of sums inside BLAS depends on it, and with it the last bit."""
 
 
 def aligned_empty(size: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """A one-dimensional array that starts at a multiple of :data:`ALIGNMENT` bytes."""
+    """A one-dimensional array that starts at a multiple of `ALIGNMENT` bytes."""
     item = np.dtype(dtype)
     raw = np.empty(size * item.itemsize + ALIGNMENT, np.uint8)
     offset = -raw.ctypes.data % ALIGNMENT
@@ -21,7 +21,7 @@ def aligned_empty(size: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
 
 
 def aligned_copy(array: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """A C-contiguous copy that starts at a multiple of :data:`ALIGNMENT` bytes."""
+    """A C-contiguous copy that starts at a multiple of `ALIGNMENT` bytes."""
     copy = aligned_empty(array.size, dtype).reshape(array.shape)
     copy[...] = array
     return copy

@@ -36,11 +36,16 @@ _ALL_NUMBERS = 120
 class Expansion:
     """What the forward pass over some atoms leaves for the way back.
 
-    Attributes:
-        channels: c. Shape [n, (l_max + 1)², n_channels].
-        left, right: Y1 and Y2 (both c itself in the plain spectrum). Shape [n, (l_max + 1)², K1 or K2].
-        spectrum: normalised power spectrum, l outermost. Shape [n, (l_max + 1) n_products].
-        norms: by which it was divided. Shape [n].
+    Attributes
+    ----------
+    channels
+        c. Shape [n, (l_max + 1)², n_channels].
+    left, right
+        Y1 and Y2 (both c itself in the plain spectrum). Shape [n, (l_max + 1)², K1 or K2].
+    spectrum
+        Normalised power spectrum, l outermost. Shape [n, (l_max + 1) n_products].
+    norms
+        By which it was divided. Shape [n].
     """
 
     channels: FloatArray
@@ -53,8 +58,10 @@ class Expansion:
 class SoapBasis:
     """Everything about a SOAP descriptor that does not depend on the atoms.
 
-    Args:
-        descriptor: which SOAP.
+    Parameters
+    ----------
+    descriptor
+        Which SOAP.
     """
 
     def __init__(self, descriptor: SoapDescriptor) -> None:
@@ -97,11 +104,16 @@ class SoapBasis:
     ) -> Expansion:
         """Expansion and normalised power spectrum of some atoms.
 
-        Args:
-            pairs: within at least the descriptor's cutoff.
-            numbers: atomic numbers. Shape [n_atoms].
-            atoms: which atoms. Shape [n].
-            scratch: buffers to use again; what is returned is then valid until its next use.
+        Parameters
+        ----------
+        pairs
+            Within at least the descriptor's cutoff.
+        numbers
+            Atomic numbers. Shape [n_atoms].
+        atoms
+            Which atoms. Shape [n].
+        scratch
+            Buffers to use again; what is returned is then valid until its next use.
         """
         scratch = scratch or Scratch()
         n, descriptor = len(atoms), self.descriptor
@@ -128,12 +140,16 @@ class SoapBasis:
     def backward(self, expansion: Expansion, slopes: FloatArray, scratch: Scratch | None = None) -> FloatArray:
         """dE/dc from the derivative of each atom's energy with respect to its normalised power spectrum.
 
-        Args:
-            expansion: of the same atoms, from :meth:`forward`.
-            slopes: dE_i/dp, eV. Shape [n, (l_max + 1) n_products], or larger: the rest is ignored.
+        Parameters
+        ----------
+        expansion
+            Of the same atoms, from `forward`.
+        slopes
+            dE_i/dp, eV. Shape [n, (l_max + 1) n_products], or larger: the rest is ignored.
 
-        Returns:
-            Shape [n, (l_max + 1)², n_channels], eV.
+        Returns
+        -------
+        Shape [n, (l_max + 1)², n_channels], eV.
         """
         scratch = scratch or Scratch()
         normalise = self.descriptor.normalise

@@ -201,7 +201,7 @@ def power_spectrum_adjoint(
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def symmetric_power_spectrum(channels, factors, normalise, spectrum, norms):
-    """:func:`power_spectrum` for the full spectrum, all products of channels A ≥ B."""
+    """`power_spectrum` for the full spectrum, all products of channels A ≥ B."""
     n_atoms, n_lm, n_channels = channels.shape
     l_max = round(math.sqrt(n_lm)) - 1
     matrix = np.empty((n_channels, n_channels))
@@ -228,7 +228,7 @@ def symmetric_power_spectrum(channels, factors, normalise, spectrum, norms):
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def symmetric_spectrum_adjoint(spectrum, norms, slopes, normalise, channels, factors, adjoint):
-    """:func:`power_spectrum_adjoint` for the full spectrum, all products of channels A ≥ B."""
+    """`power_spectrum_adjoint` for the full spectrum, all products of channels A ≥ B."""
     n_atoms, n_lm, n_channels = channels.shape
     l_max = round(math.sqrt(n_lm)) - 1
     n_fours = n_channels - n_channels % 4

@@ -21,19 +21,24 @@ from .sparse_products import SparseProducts, is_supported
 
 Precision = Literal["float64", "float32"]
 
-#: g of the predicted variance, eV, as QUIP's ``gap_variance_regularisation``.
 VARIANCE_REGULARISATION = 1e-3
+"""g of the predicted variance, eV, as QUIP's ``gap_variance_regularisation``."""
 
 
 class SoapTerm:
     """One ``soap`` coordinate with the covariance δ² (p·p_s + σ0²)^ζ, ready for evaluation.
 
-    Args:
-        coordinate: whose descriptor is a SOAP.
-        precision: of the matrix products.
+    Parameters
+    ----------
+    coordinate
+        Whose descriptor is a SOAP.
+    precision
+        Of the matrix products.
 
-    Raises:
-        IonloopError: for a covariance that is not supported.
+    Raises
+    ------
+    IonloopError
+        For a covariance that is not supported.
     """
 
     def __init__(self, coordinate: Coordinate, precision: Precision = "float64") -> None:
@@ -88,13 +93,18 @@ class SoapTerm:
     ) -> FloatArray:
         """Fill the atoms' energies (eV) and, if wanted, products with the sparse points; return dE/d(spectrum).
 
-        Args:
-            spectra: normalised power spectra. Shape [n, n_components].
-            energies: shape [n].
-            products: shape [n, n_sparse].
+        Parameters
+        ----------
+        spectra
+            Normalised power spectra. Shape [n, n_components].
+        energies
+            Shape [n].
+        products
+            Shape [n, n_sparse].
 
-        Returns:
-            eV. Its first n rows and n_components columns count.
+        Returns
+        -------
+        eV. Its first n rows and n_components columns count.
         """
         if isinstance(self._points, SparseProducts):
             return self._points.evaluate(spectra, energies, scratch, products)

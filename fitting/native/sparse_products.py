@@ -55,10 +55,14 @@ def is_supported() -> bool:
 class SparseProducts:
     """The covariance Σ_s a_s (p·x_s + c_s)^ζ with fixed sparse points x_s, and its derivative with respect to p.
 
-    Args:
-        points: x_s. Shape [n_points, n_components].
-        constants, weights: c_s and a_s (eV). Shape [n_points].
-        zeta: ζ.
+    Parameters
+    ----------
+    points
+        x_s. Shape [n_points, n_components].
+    constants, weights
+        c_s and a_s (eV). Shape [n_points].
+    zeta
+        ζ.
     """
 
     def __init__(self, points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float) -> None:
@@ -72,11 +76,14 @@ class SparseProducts:
     ) -> FloatArray:
         """Fill the energies (eV) [n] of descriptors p [n, n_components], and the products p·x_s if wanted.
 
-        Args:
-            products: to be filled, without the constants. Shape [n, n_points].
+        Parameters
+        ----------
+        products
+            To be filled, without the constants. Shape [n, n_points].
 
-        Returns:
-            dE/dp, eV; rows and columns beyond those of ``spectra`` mean nothing. Shape [≥ n, ≥ n_components].
+        Returns
+        -------
+        dE/dp, eV; rows and columns beyond those of ``spectra`` mean nothing. Shape [≥ n, ≥ n_components].
         """
         n_padded = -(-len(spectra) // _ATOMS) * _ATOMS
         n_panels, n_groups, n_tiles = self._points.shape[1:4]

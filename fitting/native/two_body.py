@@ -32,11 +32,15 @@ _MOST_NODES = 200_000
 class PairTerm:
     """One ``distance_2b`` coordinate, ready for evaluation.
 
-    Args:
-        coordinate: whose descriptor is a distance.
+    Parameters
+    ----------
+    coordinate
+        Whose descriptor is a distance.
 
-    Raises:
-        IonloopError: if its length scale is too short to tabulate.
+    Raises
+    ------
+    IonloopError
+        If its length scale is too short to tabulate.
     """
 
     def __init__(self, coordinate: Coordinate) -> None:

@@ -39,10 +39,14 @@ class Frame:
 
     Attributes
     ----------
-    number : from 0, as ASE counts
-    line : of the number of atoms, from 1
-    entries : values as text by their name as written
-    columns : arrays of shape [n_atoms, width] by their name as written
+    number
+        From 0, as ASE counts.
+    line
+        Of the number of atoms, from 1.
+    entries
+        Values as text by their name as written.
+    columns
+        Arrays of shape [n_atoms, width] by their name as written.
     """
 
     number: int
@@ -93,7 +97,8 @@ class FrameFile:
 
     Attributes
     ----------
-    ended : whether the last line has an end; where it has none, its last number may be cut
+    ended
+        Whether the last line has an end; where it has none, its last number may be cut.
     """
 
     path: Path

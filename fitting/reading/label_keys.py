@@ -103,9 +103,12 @@ class KeyReading:
 
     Attributes
     ----------
-    taken : by label, the names it was found under and in how many frames
-    remarks : what else a reader of the file would want to know
-    names : every name that was looked at, in small letters
+    taken
+        By label, the names it was found under and in how many frames.
+    remarks
+        What else a reader of the file would want to know.
+    names
+        Every name that was looked at, in small letters.
     """
 
     by_frame: tuple[FoundLabels, ...]

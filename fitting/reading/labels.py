@@ -66,11 +66,16 @@ class LabelFile:
 
     Attributes
     ----------
-    frames : number of the frame of every configuration
-    n_frames : frames in the file
-    repeated : numbers of the frames that repeat others and were used once
-    isolated : numbers of the frames that are isolated atoms
-    summary : at most ten lines for the person whose file it is
+    frames
+        Number of the frame of every configuration.
+    n_frames
+        Frames in the file.
+    repeated
+        Numbers of the frames that repeat others and were used once.
+    isolated
+        Numbers of the frames that are isolated atoms.
+    summary
+        At most ten lines for the person whose file it is.
     """
 
     path: Path

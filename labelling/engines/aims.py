@@ -268,11 +268,16 @@ def read_output(
 
     Parameters
     ----------
-    text : the output
-    atoms : the structure that it must be about
-    settings : how many cycles it might take, and to which change of the density
-    failure : how the program ended, if not well
-    printed : what it printed elsewhere
+    text
+        The output.
+    atoms
+        The structure that it must be about.
+    settings
+        How many cycles it might take, and to which change of the density.
+    failure
+        How the program ended, if not well.
+    printed
+        What it printed elsewhere.
 
     Raises
     ------

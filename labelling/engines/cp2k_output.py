@@ -77,10 +77,14 @@ def read_output(text: str, n_atoms: int, settings: Cp2kSettings, failure: Engine
 
     Parameters
     ----------
-    text : the output
-    n_atoms : number of atoms that it must be about
-    settings : what holds where the output does not say MAX_SCF and EPS_SCF
-    failure : how the program ended, if not well
+    text
+        The output.
+    n_atoms
+        Number of atoms that it must be about.
+    settings
+        What holds where the output does not say MAX_SCF and EPS_SCF.
+    failure
+        How the program ended, if not well.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class KGrid(FrozenSettings):
     """Γ-centred k-points: by spacing, as an explicit grid, or Γ alone; exactly one of them.
 
     A spacing belongs to a data set of cells of many sizes: each cell gets the coarsest grid that is at least that
-    dense (see :func:`k_grid_shape`). A grid belongs to one cell.
+    dense (see `k_grid_shape`). A grid belongs to one cell.
     """
 
     spacing_per_A: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(

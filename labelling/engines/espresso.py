@@ -267,10 +267,14 @@ def read_output(
 
     Parameters
     ----------
-    text : the output
-    atoms : the structure that it must be about
-    settings : how many iterations it might take, and to which accuracy
-    failure : how the program ended, if not well
+    text
+        The output.
+    atoms
+        The structure that it must be about.
+    settings
+        How many iterations it might take, and to which accuracy.
+    failure
+        How the program ended, if not well.
 
     Raises
     ------

@@ -300,8 +300,10 @@ def check_convergence(outcar: str, vasprun: str, settings: VaspSettings) -> None
 
     Parameters
     ----------
-    outcar, vasprun : the texts of OUTCAR and vasprun.xml
-    settings : what holds where the files do not say NELM and EDIFF
+    outcar, vasprun
+        The texts of OUTCAR and vasprun.xml.
+    settings
+        What holds where the files do not say NELM and EDIFF.
 
     Raises
     ------

@@ -44,7 +44,8 @@ class EngineProcess:
 
     Parameters
     ----------
-    environment : variables laid over those of this process; OMP_NUM_THREADS is 1 unless set anywhere
+    environment
+        Variables laid over those of this process; OMP_NUM_THREADS is 1 unless set anywhere.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:

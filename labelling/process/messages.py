@@ -40,7 +40,7 @@ class Request:
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Request:
-        """Return the request that :meth:`to_bytes` wrote."""
+        """Return the request that `to_bytes` wrote."""
         document = json.loads(message)
         return cls(
             atoms=_atoms_of(document["atoms"]),
@@ -56,11 +56,16 @@ class Answer:
 
     Attributes
     ----------
-    state : finished, or how the engine failed
-    reason : why, in one line; empty if finished
-    evaluation : what the engine computed; None if it failed, or if there was nothing to parse
-    engine_version : what the engine says of itself; empty if it could not be asked
-    disk_error : the number of the operating system's error if the engine could not write its files
+    state
+        Finished, or how the engine failed.
+    reason
+        Why, in one line; empty if finished.
+    evaluation
+        What the engine computed; None if it failed, or if there was nothing to parse.
+    engine_version
+        What the engine says of itself; empty if it could not be asked.
+    disk_error
+        The number of the operating system's error if the engine could not write its files.
     """
 
     state: State
@@ -82,7 +87,7 @@ class Answer:
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Answer:
-        """Return the answer that :meth:`to_bytes` wrote."""
+        """Return the answer that `to_bytes` wrote."""
         document = json.loads(message)
         evaluation = document["evaluation"]
         return cls(

@@ -17,7 +17,7 @@ from ..soap import DescriptorSettings
 class CommonSelectionSettings(FrozenSettings):
     """What the settings of every kind of selection have; a constant field ``method`` holds the kind's name."""
 
-    count: int = Field(default=40, ge=1, description="Largest number of frames to select; no unit.")
+    count: int = Field(default=40, ge=1, description="Largest number of frames to select (number)")
 
     @property
     def kind(self) -> str:

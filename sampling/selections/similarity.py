@@ -28,7 +28,7 @@ class SimilaritySelection(DescriptorSelectionSettings):
         gt=0,
         le=MOST_SIMILAR,
         description="A frame is new if the best similarity k = (p·p')^zeta of one of its atoms to all known"
-        " atoms of that species is below this; no unit.",
+        " atoms of that species is below this (number)",
     )
 
 

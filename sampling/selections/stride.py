@@ -17,7 +17,7 @@ class StrideSelection(CommonSelectionSettings):
     stride: int | None = Field(
         default=None,
         ge=1,
-        description="Take every n-th frame; left out, count frames are spread evenly over all; no unit.",
+        description="Take every n-th frame; left out, count frames are spread evenly over all (number)",
     )
 
 

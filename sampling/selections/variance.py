@@ -24,7 +24,7 @@ class VarianceSelection(DescriptorSelectionSettings):
         default=3,
         ge=1,
         description="The most uncertain frames, pool times count of them, are thinned to count by"
-        " farthest-point sampling, because neighbouring frames are alike; 1 takes the most uncertain ones; no unit.",
+        " farthest-point sampling, because neighbouring frames are alike; 1 takes the most uncertain ones (number)",
     )
 
 

@@ -15,10 +15,10 @@ from matscipy.neighbours import neighbour_list
 
 from ...core.errors import InputError
 
-#: Two atoms closer than this (Å) are an error of the file, such as a partly occupied site listed twice.
 SHORTEST_DISTANCE_A = 0.5
-#: An occupancy this near to 1 is a rounded 1.
+"""Two atoms closer than this (Å) are an error of the file, such as a partly occupied site listed twice."""
 OCCUPANCY_TOLERANCE = 0.005
+"""An occupancy this near to 1 is a rounded 1."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Crystal:
     """A crystal structure as published: space group, cell and the asymmetric unit.
 
     ``cell``: a, b, c in Å, α, β, γ in degrees; ``sites``: symbol and fractional coordinates;
-    ``atoms_per_cell``: in the conventional cell; ``origin``: origin choice of the space group's setting.
+    ``atoms_per_cell``: in the conventional cell; ``source``: where cell and coordinates come from, both from the same;
+    ``is_confirmed``: whether that can be looked up; ``origin``: origin choice of the space group's setting.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Crystal:
     sites: tuple[tuple[str, tuple[float, float, float]], ...]
     atoms_per_cell: int
     source: str
+    is_confirmed: bool = False
     origin: int = 1
 
     def build(self) -> Atoms:
@@ -84,8 +86,9 @@ _LI7P3S11 = Crystal(
         ("S", (0.855344, 0.317114, 0.912604)),
     ),
     atoms_per_cell=42,
-    source="PBE-relaxed, Materials Project mp-641703 (CC BY 4.0); measured by Yamane et al., "
+    source="relaxed with PBE, Materials Project mp-641703 (CC BY 4.0); measured by Yamane et al., "
     "Solid State Ionics 2007, 178, 1163",
+    is_confirmed=True,
 )
 
 _BETA_LI3PS4 = Crystal(
@@ -103,7 +106,7 @@ _BETA_LI3PS4 = Crystal(
         ("S", (0.15244, 0.0376, 0.27325)),
     ),
     atoms_per_cell=32,
-    source="ordered model of the β phase with full lithium sites, P-S 2.04 to 2.10 Å",
+    source="recalled, no reference known: ordered model of the β phase with full lithium sites (P-S 2.04 to 2.10 Å)",
 )
 
 _GAMMA_LI3PS4 = Crystal(
@@ -121,7 +124,7 @@ _GAMMA_LI3PS4 = Crystal(
         ("S", (0.0, 0.805, 0.3349)),
     ),
     atoms_per_cell=16,
-    source="γ phase, coordinates recalled without a confirmed reference; relax before use (P-S 2.06 Å)",
+    source="recalled, no reference known: γ phase (P-S 2.06 Å)",
 )
 
 _LI4P2S6 = Crystal(
@@ -137,7 +140,7 @@ _LI4P2S6 = Crystal(
         ("S", (0.3237, 0.0, 0.25)),
     ),
     atoms_per_cell=12,
-    source="coordinates recalled without a confirmed reference; relax before use (P-S 2.03, P-P 2.26 Å)",
+    source="recalled, no reference known (P-S 2.03, P-P 2.26 Å)",
 )
 
 _LLZO = Crystal(
@@ -158,20 +161,31 @@ _LLZO = Crystal(
         ("O", (0.150823, 0.223227, 0.571236)),
     ),
     atoms_per_cell=192,
-    source="tetragonal garnet, relaxed with density-functional theory",
+    source="recalled, no reference known: tetragonal garnet, relaxed with density-functional theory",
 )
 
-#: Built-in structures by name.
 CRYSTALS: dict[str, Crystal] = {
     entry.name: entry for entry in (_LI7P3S11, _BETA_LI3PS4, _GAMMA_LI3PS4, _LI4P2S6, _LLZO)
 }
+"""Built-in structures by name."""
+
+
+def unconfirmed() -> str:
+    """Return a sentence about the built-in structures whose numbers come from nowhere that can be looked up."""
+    names = ", ".join(entry.name for entry in CRYSTALS.values() if not entry.is_confirmed)
+    return (
+        f"Of the built-in structures, {names} have cells and coordinates without a confirmed reference: compare them "
+        "with one, or name a file of your own, and relax before you compute anything that is to be published."
+    )
 
 
 def build_crystal(name: str) -> Atoms:
     """The conventional cell of a built-in structure.
 
-    Raises:
-        InputError: for a name that is not in :data:`CRYSTALS`, with the nearest one.
+    Raises
+    ------
+    InputError
+        For a name that is not in `CRYSTALS`, with the nearest one.
     """
     entry = CRYSTALS.get(name.lower())
     if entry is None:
@@ -182,16 +196,22 @@ def build_crystal(name: str) -> Atoms:
 def load_structure(name_or_path: str | Path, base_folder: Path | None = None) -> Atoms:
     """A structure by built-in name, or the single frame of a file that ASE reads.
 
-    Args:
-        name_or_path: a key of :data:`CRYSTALS`, or a path.
-        base_folder: folder that a relative path starts from; the current one by default.
+    Parameters
+    ----------
+    name_or_path
+        A key of `CRYSTALS`, or a path.
+    base_folder
+        Folder that a relative path starts from; the current one by default.
 
-    Returns:
-        A cell periodic in three directions; nothing of the file but species, positions and cell.
+    Returns
+    -------
+    A cell periodic in three directions; nothing of the file but species, positions and cell.
 
-    Raises:
-        InputError: for an unknown name, a missing or unreadable file, several frames, no periodic cell,
-            partly occupied sites, or atoms closer than 0.5 Å.
+    Raises
+    ------
+    InputError
+        For an unknown name, a missing or unreadable file, several frames, no periodic cell,
+        partly occupied sites, or atoms closer than 0.5 Å.
     """
     if str(name_or_path).lower() in CRYSTALS:
         return build_crystal(str(name_or_path))

@@ -20,15 +20,12 @@ from ...core.errors import InputError
 from ...fitting.electrostatics.ewald import checked_cell
 from ...fitting.pair_lists import periodic_pairs
 
-#: Holes closer together than this (Å), or to a crystal site, are one site.
 MERGE_RADIUS_A = 0.9
+"""Holes closer together than this (Å), or to a crystal site, are one site."""
 # Degenerate Voronoi vertices of symmetric crystals, and the same vertex on two faces of the cell.
 _SAME_VERTEX_A = 0.01
 _FACE_TOLERANCE = 1e-6
 
-#: Smallest distance of a Li site from a framework atom, Å. S and P: sites of thiophosphates lie farther out in
-#: every known Li2S-P2S5 crystal. Other anions: 0.905 (the ratio that S has) of the sum of the radii of Li⁺
-#: (0.59 Å, fourfold) and of the anion (Shannon, Acta Cryst. A 1976, 32, 751, 10.1107/S0567739476001551).
 LITHIUM_MINIMUM_DISTANCES_A: dict[str, float] = {
     "N": 1.86,
     "O": 1.80,
@@ -41,10 +38,12 @@ LITHIUM_MINIMUM_DISTANCES_A: dict[str, float] = {
     "Te": 2.53,
     "I": 2.52,
 }
-#: Framework elements not listed above are taken for cations, which repel like P.
+"""Smallest distance of a Li site from a framework atom, Å. S and P: sites of thiophosphates lie farther out in
+every known Li2S-P2S5 crystal. Other anions: 0.905 (the ratio that S has) of the sum of the radii of Li⁺
+(0.59 Å, fourfold) and of the anion (Shannon, Acta Cryst. A 1976, 32, 751, 10.1107/S0567739476001551)."""
 CATION_MINIMUM_DISTANCE_A = 2.60
+"""Framework elements not listed above are taken for cations, which repel like P."""
 
-#: Shannon radii, sixfold, Å: another mobile ion keeps its distance from the framework by the difference to Li⁺.
 MOBILE_ION_RADII_A: dict[str, float] = {
     "Li": 0.76,
     "Na": 1.02,
@@ -57,6 +56,7 @@ MOBILE_ION_RADII_A: dict[str, float] = {
     "Ca": 1.00,
     "Zn": 0.74,
 }
+"""Shannon radii, sixfold, Å: another mobile ion keeps its distance from the framework by the difference to Li⁺."""
 
 
 class UnknownRadius(InputError):
@@ -74,8 +74,10 @@ class CandidateSites:
 def default_minimum_distances(framework: set[str], mobile: str = "Li") -> dict[str, float]:
     """Smallest allowed distance (Å) of a site of the mobile ion from each framework element.
 
-    Raises:
-        UnknownRadius: for a mobile ion of unknown radius.
+    Raises
+    ------
+    UnknownRadius
+        For a mobile ion of unknown radius.
     """
     if mobile not in MOBILE_ION_RADII_A:
         raise UnknownRadius(
@@ -102,14 +104,21 @@ def candidate_sites(
     mean distance is below ``merge_radius`` (average linkage, so the order of the atoms does not matter) become
     their centre. A centre within ``merge_radius`` of a crystal site is that site.
 
-    Args:
-        atoms: a crystal, periodic in three directions.
-        mobile: symbol of the mobile ion.
-        minimum_distances: Å, by framework element, over the defaults of :func:`default_minimum_distances`.
-        merge_radius: Å.
+    Parameters
+    ----------
+    atoms
+        A crystal, periodic in three directions.
+    mobile
+        Symbol of the mobile ion.
+    minimum_distances
+        Å, by framework element, over the defaults of `default_minimum_distances`.
+    merge_radius
+        Å.
 
-    Raises:
-        InputError: where the crystal has no mobile ions, nothing but them, or no periodic cell.
+    Raises
+    ------
+    InputError
+        Where the crystal has no mobile ions, nothing but them, or no periodic cell.
     """
     if not atoms.pbc.all():
         raise InputError("Candidate sites need a crystal: a cell that is periodic in all three directions.")

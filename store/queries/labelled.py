@@ -68,7 +68,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
 
 
 def _weights(label: LabelRecord) -> dict[str, Any]:
-    """Return what weighs a label, by the names of :class:`LabelledConfiguration`."""
+    """Return what weighs a label, by the names of `LabelledConfiguration`."""
     return {
         "weights": None if label.weights is None else LabelWeights.from_document(label.weights),
         "regularisation": None if label.regularisation is None else Regularisation(**label.regularisation),

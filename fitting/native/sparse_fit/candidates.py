@@ -29,9 +29,12 @@ _MOST_STRUCTURE_BYTES = 100_000_000
 class Structures:
     """The configurations of a data set with their pairs, of which the first ones stay in memory. Thread-safe.
 
-    Args:
-        data_set: the configurations.
-        descriptors: of the fit.
+    Parameters
+    ----------
+    data_set
+        The configurations.
+    descriptors
+        Of the fit.
     """
 
     def __init__(self, data_set: DataSet, descriptors: Descriptors) -> None:
@@ -61,8 +64,10 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     Of an element with very many atoms (20,000 with 1,500 components of SOAP) a random part stands for all. Isolated
     atoms that are fitted are among the points, whatever the method: nothing else can give their energies back.
 
-    Raises:
-        InputError: if the earlier points do not fit the descriptors.
+    Raises
+    ------
+    InputError
+        If the earlier points do not fit the descriptors.
     """
     earlier = task.earlier or SparsePoints(())
     check_points(descriptors, earlier)

@@ -131,14 +131,20 @@ def soap_descriptors(
 ) -> FloatArray:
     """Return the SOAP vectors of the atoms of one element, the appended constant included.
 
-    Args:
-        structure: the atoms.
-        descriptors: of the fit.
-        number: the element's atomic number.
-        wanted: indices of some of its atoms; None takes all.
+    Parameters
+    ----------
+    structure
+        The atoms.
+    descriptors
+        Of the fit.
+    number
+        The element's atomic number.
+    wanted
+        Indices of some of its atoms; None takes all.
 
-    Returns:
-        Shape [n_atoms_of_the_element, n_dimensions].
+    Returns
+    -------
+    Shape [n_atoms_of_the_element, n_dimensions].
     """
     descriptor = descriptors.soaps[number]
     element = descriptors.species.index(number)
@@ -155,8 +161,10 @@ def soap_descriptors(
 class RowBuilder:
     """Computes the rows of configurations for given sparse points. Thread-safe: it is not changed by use.
 
-    Raises:
-        InputError: if sparse points do not fit the descriptors.
+    Raises
+    ------
+    InputError
+        If sparse points do not fit the descriptors.
     """
 
     def __init__(self, descriptors: Descriptors, sparse_points: SparsePoints) -> None:
@@ -333,15 +341,21 @@ def sparse_cutoffs(settings: GapSettings, key: CoordinateKey, points: FloatArray
 def covariance(settings: GapSettings, key: CoordinateKey, first: FloatArray, second: FloatArray) -> FloatArray:
     """Return the covariances of the energies of descriptors with those of others of the same coordinate.
 
-    Args:
-        settings: hyperparameters.
-        key: the coordinate.
-        first: shape [n_first, n_dimensions].
-        second: shape [n_second, n_dimensions].
+    Parameters
+    ----------
+    settings
+        Hyperparameters.
+    key
+        The coordinate.
+    first
+        Shape [n_first, n_dimensions].
+    second
+        Shape [n_second, n_dimensions].
 
-    Returns:
-        δ² (x·x')^ζ, or δ² f f' k with the cutoff functions f: k = exp(-(r - r')²/2θ²) for pairs, that of
-        :mod:`.triplet_kernel` for triplets; eV², [n_first, n_second].
+    Returns
+    -------
+    δ² (x·x')^ζ, or δ² f f' k with the cutoff functions f: k = exp(-(r - r')²/2θ²) for pairs, that of
+    `triplet_kernel` for triplets; eV², [n_first, n_second].
     """
     part = _distance_part(settings, key)
     if part is None:
@@ -365,8 +379,10 @@ def _columns_in_layer(layer: SparseLayer, key: CoordinateKey) -> slice:
 def check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
     """Check that sparse points belong to the descriptors.
 
-    Raises:
-        InputError: naming the coordinate, if they do not.
+    Raises
+    ------
+    InputError
+        Naming the coordinate, if they do not.
     """
     for layer in sparse_points.layers:
         for key, points in layer.points.items():
@@ -384,8 +400,10 @@ def check_points(descriptors: Descriptors, sparse_points: SparsePoints) -> None:
 def sparse_points_of(model: GapModel) -> SparsePoints:
     """Return the sparse points of a potential as one layer, for a fit that uses the same.
 
-    Raises:
-        InputError: if a coordinate is not one of a single central element, a pair or a triplet, as fits have it.
+    Raises
+    ------
+    InputError
+        If a coordinate is not one of a single central element, a pair or a triplet, as fits have it.
     """
     points: dict[CoordinateKey, FloatArray] = {}
     for coordinate in model.coordinates:

@@ -1,7 +1,7 @@
 """Fits of GAPs: the model of gap_fit from the same data and settings, in a small fraction of its time and memory.
 
 Rows of the linear system are computed configuration by configuration on all threads, merged into a triangle
-as they come (:mod:`.solve`), and read once more for the errors: on the training data, and those that every
+as they come (`solve`), and read once more for the errors: on the training data, and those that every
 configuration would have if the potential had been fitted without it.
 """
 
@@ -46,15 +46,23 @@ _VIRIAL_COMPONENTS = np.triu_indices(3)
 class NativeFit:
     """A fitted potential and what the fit says about it.
 
-    Attributes:
-        model: the potential.
-        sparse_points: its sparse points with their layers, to be kept in a later fit.
-        training_errors: prediction minus label of every configuration.
-        leave_out_errors: the same, had the configuration not been fitted (its sparse points stay); None if
-            not wanted.
-        objective: the minimum of |Σ⁻¹(K α - y)|² + αᵀ K_MM α.
-        timings: wall time by stage (s).
-        rows_reused, rows_computed: rows times columns taken from the cache, and computed.
+    Attributes
+    ----------
+    model
+        The potential.
+    sparse_points
+        Its sparse points with their layers, to be kept in a later fit.
+    training_errors
+        Prediction minus label of every configuration.
+    leave_out_errors
+        The same, had the configuration not been fitted (its sparse points stay); None if
+        not wanted.
+    objective
+        The minimum of |Σ⁻¹(K α - y)|² + αᵀ K_MM α.
+    timings
+        Wall time by stage (s).
+    rows_reused, rows_computed
+        Rows times columns taken from the cache, and computed.
     """
 
     model: GapModel
@@ -86,28 +94,40 @@ def fit_native(
     progress: ProgressCallback | None = None,
     cache_folder: Path | None = None,
 ) -> NativeFit:
-    """Fit a GAP to energies, forces and virials; :func:`run_fit` has all options.
+    """Fit a GAP to energies, forces and virials; `run_fit` has all options.
 
-    Args:
-        data_set: labelled configurations and energies of the isolated atoms.
-        settings: hyperparameters.
-        seed: for the selection of sparse points.
-        threads: of rows, factorisation and errors.
-        memory_limit_MB: of the fit's arrays, MB.
-        progress: called after every configuration of a stage, from this thread.
-        cache_folder: where rows are kept for later fits.
+    Parameters
+    ----------
+    data_set
+        Labelled configurations and energies of the isolated atoms.
+    settings
+        Hyperparameters.
+    seed
+        For the selection of sparse points.
+    threads
+        Of rows, factorisation and errors.
+    memory_limit_MB
+        Of the fit's arrays, MB.
+    progress
+        Called after every configuration of a stage, from this thread.
+    cache_folder
+        Where rows are kept for later fits.
 
-    Raises:
-        PreflightError: if the data cannot be used; every reason is given.
-        InputError: if the memory limit is too low.
-        SingularFitError: if the linear system has no unique solution.
+    Raises
+    ------
+    PreflightError
+        If the data cannot be used; every reason is given.
+    InputError
+        If the memory limit is too low.
+    SingularFitError
+        If the linear system has no unique solution.
     """
     task = FitInputs(data_set, settings, seed)
     return run_fit(task, FitResources(threads, memory_limit_MB, cache_folder), progress)
 
 
 def run_fit(task: FitInputs, resources: FitResources, progress: ProgressCallback | None = None) -> NativeFit:
-    """Fit a GAP; errors as :func:`fit_native`, and InputError for sparse points that do not fit."""
+    """Fit a GAP; errors as `fit_native`, and InputError for sparse points that do not fit."""
     check_data(task.data_set, task.settings)
     with open_workshop(resources, progress) as workshop:
         return _fit(task, resources, workshop)
@@ -117,8 +137,10 @@ def run_fit(task: FitInputs, resources: FitResources, progress: ProgressCallback
 def open_workshop(resources: FitResources, progress: ProgressCallback | None = None) -> Iterator[Workshop]:
     """Make threads for a fit.
 
-    Raises:
-        InputError: if there is to be none.
+    Raises
+    ------
+    InputError
+        If there is to be none.
     """
     if resources.threads < 1:
         raise InputError(f"a fit needs at least one thread, not {resources.threads}")
@@ -165,8 +187,10 @@ def row_source(
 ) -> tuple[RowSource, float]:
     """Return the rows of a fit, for sparse points that are chosen now if none are given, and the memory left (bytes).
 
-    Raises:
-        InputError: if the memory limit is too low.
+    Raises
+    ------
+    InputError
+        If the memory limit is too low.
     """
     descriptors = Descriptors.of(task.data_set.elements, task.settings)
     with workshop.timed("selection"):
@@ -232,14 +256,19 @@ def errors_of(configuration: LabelledConfiguration, residuals: FloatArray) -> Co
 
 
 def read_sparse_points(folder: Path, model: GapModel) -> SparsePoints:
-    """Return the sparse points of a potential that :meth:`NativeFit.write` wrote, with their layers.
+    """Return the sparse points of a potential that `NativeFit.write` wrote, with their layers.
 
-    Args:
-        folder: where it was written.
-        model: the potential, as read from there.
+    Parameters
+    ----------
+    folder
+        Where it was written.
+    model
+        The potential, as read from there.
 
-    Raises:
-        IonloopError: if the file of the layers is missing or belongs to another potential.
+    Raises
+    ------
+    IonloopError
+        If the file of the layers is missing or belongs to another potential.
     """
     path = Path(folder) / SPARSE_POINTS_FILE
     whole = sparse_points_of(model).layers[0].points

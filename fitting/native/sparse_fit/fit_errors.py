@@ -42,8 +42,10 @@ class ErrorSummary:
     def force_rmse_eV_per_A(self) -> float:
         """Root-mean-square error of force components (eV/Å).
 
-        Raises:
-            InputError: if there are no forces.
+        Raises
+        ------
+        InputError
+            If there are no forces.
         """
         if self.force_eV_per_A is None:
             raise InputError("none of the configurations has forces: they have energies alone")
@@ -59,8 +61,10 @@ class FitErrors:
     def summary(self, config_type: str | None = None) -> ErrorSummary:
         """Return root-mean-square errors, of configurations of one type or of all.
 
-        Raises:
-            InputError: if there is no configuration of the type.
+        Raises
+        ------
+        InputError
+            If there is no configuration of the type.
         """
         chosen = [item for item in self.configurations if config_type in (None, item.config_type)]
         if not chosen:

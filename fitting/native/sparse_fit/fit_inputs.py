@@ -13,8 +13,8 @@ from .row_cache import DEFAULT_CACHE_LIMIT_MB
 from .sparse_points import SparsePoints
 
 Stage = Literal["selection", "rows", "factorisation", "errors"]
-#: Applies a function to every item on all threads, yielding results in the order of the items.
 ParallelMap = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Applies a function to every item on all threads, yielding results in the order of the items."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,21 @@ ProgressCallback = Callable[[FitProgress], None]
 class FitInputs:
     """What determines a fitted potential.
 
-    Attributes:
-        data_set: labelled configurations and energies of the isolated atoms.
-        settings: hyperparameters.
-        seed: for the selection of sparse points.
-        sparse_points: used as they are, nothing is selected; None selects.
-        earlier: sparse points of an earlier fit that are kept; points for what they do not cover join them, as
-            :mod:`.growth` says. Rows in the cache stay valid for them.
-        leave_out: whether leave-out errors are wanted.
+    Attributes
+    ----------
+    data_set
+        Labelled configurations and energies of the isolated atoms.
+    settings
+        Hyperparameters.
+    seed
+        For the selection of sparse points.
+    sparse_points
+        Used as they are, nothing is selected; None selects.
+    earlier
+        Sparse points of an earlier fit that are kept; points for what they do not cover join them, as
+        `growth` says. Rows in the cache stay valid for them.
+    leave_out
+        Whether leave-out errors are wanted.
     """
 
     data_set: DataSet
@@ -55,11 +62,16 @@ class FitInputs:
 class FitResources:
     """What a fit may use; the potential does not depend on it beyond rounding.
 
-    Attributes:
-        threads: with one, equal inputs give equal bytes on one machine; so do equal numbers of threads.
-        memory_limit_MB: of arrays of the fit (MB, 10⁶ bytes); rows beyond it wait in a temporary file.
-        cache_folder: where rows are kept for later fits; None keeps none.
-        cache_limit_MB: of the cache (MB, 10⁶ bytes); what was not used for longest goes first.
+    Attributes
+    ----------
+    threads
+        With one, equal inputs give equal bytes on one machine; so do equal numbers of threads.
+    memory_limit_MB
+        Of arrays of the fit (MB, 10⁶ bytes); rows beyond it wait in a temporary file.
+    cache_folder
+        Where rows are kept for later fits; None keeps none.
+    cache_limit_MB
+        Of the cache (MB, 10⁶ bytes); what was not used for longest goes first.
     """
 
     threads: int = 1

@@ -22,11 +22,11 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from ....core.arrays import FloatArray, IntArray
 from .solve import SingularFitError
 
-#: Covariances (eV²) of descriptors [n, n_dimensions] with others [m, n_dimensions]: [n, m].
 Covariance = Callable[[FloatArray, FloatArray], FloatArray]
+"""Covariances (eV²) of descriptors [n, n_dimensions] with others [m, n_dimensions]: [n, m]."""
 
-#: Kept points themselves have about one jitter left: they are not to be taken again.
 _JITTERS = 10.0
+"""Kept points themselves have about one jitter left: they are not to be taken again."""
 _LIMIT_NUMERATOR, _LIMIT_DENOMINATOR = 3, 2
 
 
@@ -38,9 +38,12 @@ def growth_limit(count: int) -> int:
 def most_new_points(n_kept: int, count: int) -> int:
     """Return how many points a fit adds at most to those it keeps.
 
-    Args:
-        n_kept: points of the earlier fit.
-        count: points of a first fit; an earlier fit has fewer if it had too few environments.
+    Parameters
+    ----------
+    n_kept
+        Points of the earlier fit.
+    count
+        Points of a first fit; an earlier fit has fewer if it had too few environments.
     """
     left = max(growth_limit(count) - n_kept, 0)
     return max(count - n_kept, (left + 1) // 2)
@@ -56,16 +59,25 @@ def uncovered_points(
 ) -> IntArray:
     """Return the indices of candidates that join kept points, in ascending order.
 
-    Args:
-        candidates: descriptors of the data. Shape [n_candidates, n_dimensions].
-        kept: points of the earlier fit. Shape [n_kept, n_dimensions].
-        most: how many at most; fewer are returned where the kept ones cover the rest.
-        covariance: of the coordinate.
-        limits_eV2: jitter on the points' covariances, and the variance below which a candidate counts as covered.
-        random: draws the points.
+    Parameters
+    ----------
+    candidates
+        Descriptors of the data. Shape [n_candidates, n_dimensions].
+    kept
+        Points of the earlier fit. Shape [n_kept, n_dimensions].
+    most
+        How many at most; fewer are returned where the kept ones cover the rest.
+    covariance
+        Of the coordinate.
+    limits_eV2
+        Jitter on the points' covariances, and the variance below which a candidate counts as covered.
+    random
+        Draws the points.
 
-    Raises:
-        SingularFitError: if the covariance of the kept points is not positive definite.
+    Raises
+    ------
+    SingularFitError
+        If the covariance of the kept points is not positive definite.
     """
     jitter, noise = limits_eV2
     noise = max(noise, _JITTERS * jitter)

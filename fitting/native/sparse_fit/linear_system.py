@@ -76,8 +76,10 @@ def factorise(
 ) -> tuple[StreamingLeastSquares, RowCounts]:
     """Return the decomposed system of all configurations, whose rows go into the store.
 
-    Raises:
-        SingularFitError: if the prior is not positive definite, or a row not finite.
+    Raises
+    ------
+    SingularFitError
+        If the prior is not positive definite, or a row not finite.
     """
     builder = source.builder
     n_columns, n_sets = builder.n_columns, targets[0].values.shape[1]

@@ -24,8 +24,8 @@ from ....core.arrays import FloatArray
 from ....core.errors import IonloopError
 from ....core.files import replacement
 
-#: Part of every key: rows computed with another version of the kernels are not found.
 ROWS_VERSION = "1"
+"""Part of every key: rows computed with another version of the kernels are not found."""
 DEFAULT_CACHE_LIMIT_MB = 10_000.0
 _FREE_BYTES = 5e8
 _DIGEST_BYTES = 32
@@ -46,12 +46,17 @@ def digest_of(parts: Iterable[bytes | str]) -> str:
 class RowCache:
     """A folder of row blocks, one file per key. Thread-safe.
 
-    Args:
-        folder: made when it does not exist.
-        limit_MB: of all files together, after :meth:`prune`, and of those that one fit uses (MB, 10⁶ bytes).
+    Parameters
+    ----------
+    folder
+        Made when it does not exist.
+    limit_MB
+        Of all files together, after `prune`, and of those that one fit uses (MB, 10⁶ bytes).
 
-    Raises:
-        IonloopError: if the folder cannot be made.
+    Raises
+    ------
+    IonloopError
+        If the folder cannot be made.
     """
 
     def __init__(self, folder: Path, limit_MB: float = DEFAULT_CACHE_LIMIT_MB) -> None:

@@ -28,10 +28,14 @@ class RowCounts:
 class RowSource:
     """Rows of configurations for given sparse points. Thread-safe.
 
-    Args:
-        builder: computes rows.
-        configurations: of the fit.
-        cache: keeps them; None keeps none.
+    Parameters
+    ----------
+    builder
+        Computes rows.
+    configurations
+        Of the fit.
+    cache
+        Keeps them; None keeps none.
     """
 
     def __init__(

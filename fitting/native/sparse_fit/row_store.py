@@ -16,8 +16,10 @@ from ....core.errors import IonloopError
 class RowStore:
     """Blocks of rows by number. Reading is thread-safe, keeping is for one thread.
 
-    Args:
-        memory_bytes: what those in memory may take; the rest goes to the folder for temporary files.
+    Parameters
+    ----------
+    memory_bytes
+        What those in memory may take; the rest goes to the folder for temporary files.
     """
 
     def __init__(self, memory_bytes: float) -> None:
@@ -35,8 +37,10 @@ class RowStore:
     def keep(self, number: int, rows: FloatArray) -> None:
         """Keep a block [n_rows, n_columns].
 
-        Raises:
-            IonloopError: if the temporary file cannot be written.
+        Raises
+        ------
+        IonloopError
+            If the temporary file cannot be written.
         """
         if rows.nbytes <= self._left_bytes:
             self._left_bytes -= rows.nbytes

@@ -24,10 +24,10 @@ from ...compiler import numba
 from ..environments import Environments, power_spectra
 
 N_VIRIAL_ROWS = 6
-#: Sparse points whose adjoints are in memory at once: with more, the second product waits for memory.
 POINTS_PER_TILE = 60
-#: Atoms whose gradients are in memory at once.
+"""Sparse points whose adjoints are in memory at once: with more, the second product waits for memory."""
 ATOMS_PER_CHUNK = 32
+"""Atoms whose gradients are in memory at once."""
 
 
 def n_rows(n_atoms: int) -> int:
@@ -39,11 +39,16 @@ def n_rows(n_atoms: int) -> int:
 class SoapPoints:
     """Sparse points of one central element, laid out for the matrix products.
 
-    Attributes:
-        points: [n_points, n_components], without the appended constant.
-        tiles: for each tile of points, neighbour element and l: [n_channels, n_max * n_tile].
-        amplitude: δ², eV².
-        zeta: exponent.
+    Attributes
+    ----------
+    points
+        [n_points, n_components], without the appended constant.
+    tiles
+        For each tile of points, neighbour element and l: [n_channels, n_max * n_tile].
+    amplitude
+        δ², eV².
+    zeta
+        Exponent.
     """
 
     points: FloatArray
@@ -55,12 +60,16 @@ class SoapPoints:
 def expand_points(points: FloatArray, shape: tuple[int, int, int]) -> list[FloatArray]:
     """Return vectors in the space of power spectra as symmetric matrices, whose product with c is d(p·x)/dc.
 
-    Args:
-        points: [n_points, n_components].
-        shape: elements, n_max and l_max.
+    Parameters
+    ----------
+    points
+        [n_points, n_components].
+    shape
+        Elements, n_max and l_max.
 
-    Returns:
-        For each l an array [n_points, n_channels, n_channels].
+    Returns
+    -------
+    For each l an array [n_points, n_channels, n_channels].
     """
     n_elements, n_max, l_max = shape
     n_channels = n_elements * n_max
@@ -78,7 +87,7 @@ def expand_points(points: FloatArray, shape: tuple[int, int, int]) -> list[Float
 
 
 def prepare_points(points: FloatArray, shape: tuple[int, int, int], delta_eV: float, zeta: int) -> SoapPoints:
-    """Return sparse points, whose last component is the appended constant, laid out for :func:`add_soap_rows`."""
+    """Return sparse points, whose last component is the appended constant, laid out for `add_soap_rows`."""
     n_elements, n_max, _ = shape
     spectra = np.ascontiguousarray(points[:, :-1])
     tiles = []
@@ -114,10 +123,14 @@ def norm_gradient(coefficients: FloatArray, norms: FloatArray) -> FloatArray:
 def add_soap_rows(rows: FloatArray, environments: Environments, points: SoapPoints) -> None:
     """Add what some atoms contribute to the rows of their configuration.
 
-    Args:
-        rows: the columns of the points' coordinate. Shape [n_rows, n_points].
-        environments: atoms of the element that the points belong to.
-        points: the sparse points.
+    Parameters
+    ----------
+    rows
+        The columns of the points' coordinate. Shape [n_rows, n_points].
+    environments
+        Atoms of the element that the points belong to.
+    points
+        The sparse points.
     """
     spectra, norms = power_spectra(environments.coefficients)
     products = spectra @ points.points.T

@@ -43,8 +43,10 @@ class PriorBlock:
 def prior_factor(blocks: Sequence[PriorBlock], n_columns: int, jitter: float) -> FloatArray:
     """Return the upper triangular Lᵀ of K_MM + jitter, shape [n_columns, n_columns], Fortran order.
 
-    Raises:
-        SingularFitError: if a block is not positive definite; the message names its coordinate.
+    Raises
+    ------
+    SingularFitError
+        If a block is not positive definite; the message names its coordinate.
     """
     factor = np.zeros((n_columns, n_columns), order="F")
     for block in blocks:
@@ -65,9 +67,12 @@ class StreamingLeastSquares:
 
     Memory is one square of the number of columns, and the block that is being added.
 
-    Args:
-        factor: Lᵀ, whose rows come first, with zero targets. Shape [n_columns, n_columns].
-        n_sets: right-hand sides.
+    Parameters
+    ----------
+    factor
+        Lᵀ, whose rows come first, with zero targets. Shape [n_columns, n_columns].
+    n_sets
+        right-hand sides.
     """
 
     def __init__(self, factor: FloatArray, n_sets: int = 1) -> None:
@@ -80,11 +85,15 @@ class StreamingLeastSquares:
     def add(self, block: FloatArray) -> None:
         """Merge rows with their targets as last columns, both divided by σ, into the triangle.
 
-        Args:
-            block: shape [n_rows, n_columns + n_sets], Fortran order; overwritten.
+        Parameters
+        ----------
+        block
+            Shape [n_rows, n_columns + n_sets], Fortran order; overwritten.
 
-        Raises:
-            SingularFitError: if a number is not finite.
+        Raises
+        ------
+        SingularFitError
+            If a number is not finite.
         """
         if not np.isfinite(block).all():
             raise SingularFitError("rows of the fit are not finite numbers: check labels and regularisation")
@@ -108,8 +117,10 @@ class StreamingLeastSquares:
     def solve(self) -> FloatArray:
         """Return the weights α. Shape [n_columns, n_sets].
 
-        Raises:
-            SingularFitError: if the triangle is singular to working precision.
+        Raises
+        ------
+        SingularFitError
+            If the triangle is singular to working precision.
         """
         diagonal = np.abs(np.diag(self.triangle))
         if diagonal.min(initial=np.inf) * _LARGEST_CONDITION <= diagonal.max(initial=0.0):
@@ -126,10 +137,14 @@ def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: Floa
     With H = B (RᵀR)⁻¹ Bᵀ the group's part of the hat matrix, they are (1 - H)⁻¹ times the fitted ones
     (Cook, Weisberg, Residuals and Influence in Regression, 1982, section 3.2; a consequence of Woodbury's identity).
 
-    Args:
-        block: the group's rows divided by σ. Shape [n_rows, n_columns].
-        residuals: B α - y of the fit to everything, divided by σ. Shape [n_rows, n_sets].
-        triangle: R. Shape [n_columns, n_columns].
+    Parameters
+    ----------
+    block
+        The group's rows divided by σ. Shape [n_rows, n_columns].
+    residuals
+        B α - y of the fit to everything, divided by σ. Shape [n_rows, n_sets].
+    triangle
+        R. Shape [n_columns, n_columns].
     """
     whitened = solve_triangular(triangle, block.T, trans="T", check_finite=False)
     complement = np.eye(len(block)) - whitened.T @ whitened

@@ -3,7 +3,7 @@
 Selection is a pure function of the descriptors, a number and a seed. ``cur_points`` samples by leverage
 scores (Mahoney, Drineas, Proc. Natl. Acad. Sci. 2009, 106, 697, 10.1073/pnas.0803205106), as gap_fit does;
 ``farthest_points`` is the greedy cover of Gonzalez (Theor. Comput. Sci. 1985, 38, 293,
-10.1016/0304-3975(85)90224-5). What joins the points of an earlier fit is chosen by :mod:`.growth`, in a layer of its
+10.1016/0304-3975(85)90224-5). What joins the points of an earlier fit is chosen by `growth`, in a layer of its
 own, so that rows computed for the earlier layers stay valid.
 """
 
@@ -21,9 +21,9 @@ from ....core.errors import InputError
 from ...settings import SparseMethod
 from .row_cache import digest_of
 
-#: A coordinate of the model: the central element (z,), a pair of elements (z1, z2) with z1 <= z2, or a triplet: in
-#: ascending order, or the central element before the two others.
 CoordinateKey = tuple[int, ...]
+"""A coordinate of the model: the central element (z,), a pair of elements (z1, z2) with z1 <= z2, or a triplet: in
+ascending order, or the central element before the two others."""
 
 _DUPLICATE_TOLERANCE = 1e-10
 _MOST_GRID_DIMENSIONS = 3
@@ -73,7 +73,7 @@ class SparsePoints:
         return np.concatenate(parts) if parts else np.zeros((0, 0))
 
     def columns(self, key: CoordinateKey) -> IntArray:
-        """Return the columns of a coordinate's points, in the order of :meth:`of`."""
+        """Return the columns of a coordinate's points, in the order of `of`."""
         found = [columns for _, other, columns in self.column_ranges() if other == key]
         return np.concatenate([np.arange(part.start, part.stop) for part in found])
 
@@ -111,7 +111,7 @@ def distinct_rows(descriptors: FloatArray) -> IntArray:
 
 
 def rows_not_in(descriptors: FloatArray, others: FloatArray) -> FloatArray:
-    """Return the descriptors that none of some others equals, in the sense of :func:`distinct_rows`."""
+    """Return the descriptors that none of some others equals, in the sense of `distinct_rows`."""
     equal = np.zeros(len(descriptors), dtype=bool)
     for other in others:
         equal |= np.abs(descriptors - other).max(axis=1) < _DUPLICATE_TOLERANCE
@@ -163,10 +163,14 @@ def uniform_points(descriptors: FloatArray, count: int, random: np.random.Genera
     The grid has as many nodes along each component as give ``count`` cells or more; the first ``count`` that are met
     are taken, and where there are fewer the rest is filled at random.
 
-    Args:
-        descriptors: shape [n, n_dimensions].
-        count: how many.
-        random: fills.
+    Parameters
+    ----------
+    descriptors
+        Shape [n, n_dimensions].
+    count
+        How many.
+    random
+        Fills.
     """
     n_dimensions = descriptors.shape[1]
     n_nodes = next(nodes for nodes in range(1, count + 1) if nodes**n_dimensions >= count)
@@ -184,14 +188,21 @@ def uniform_points(descriptors: FloatArray, count: int, random: np.random.Genera
 def select_points(candidates: FloatArray, count: int, method: SparseMethod, random: np.random.Generator) -> FloatArray:
     """Return sparse points in the order of the data, fewer where there are fewer distinct candidates.
 
-    Args:
-        candidates: descriptors of the data. Shape [n_candidates, n_dimensions].
-        count: sparse points.
-        method: how they are chosen.
-        random: draws what the method leaves open.
+    Parameters
+    ----------
+    candidates
+        Descriptors of the data. Shape [n_candidates, n_dimensions].
+    count
+        Sparse points.
+    method
+        How they are chosen.
+    random
+        Draws what the method leaves open.
 
-    Raises:
-        InputError: if the method does not apply to these descriptors.
+    Raises
+    ------
+    InputError
+        If the method does not apply to these descriptors.
     """
     if method == "uniform" and candidates.shape[1] > _MOST_GRID_DIMENSIONS:
         raise InputError(
@@ -225,8 +236,10 @@ def single_layer(
 ) -> SparsePoints:
     """Return sparse points given as a list, to be used as they are.
 
-    Raises:
-        InputError: if there are none, or arrays are not two-dimensional and finite.
+    Raises
+    ------
+    InputError
+        If there are none, or arrays are not two-dimensional and finite.
     """
     checked = {key: np.array(values, dtype=np.float64) for key, values in dict(points).items()}
     for key, values in checked.items():

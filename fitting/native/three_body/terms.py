@@ -32,25 +32,29 @@ from .triplets import (
     weights_of_triplets,
 )
 
-#: Error of a table: that of the derivative of one triplet's energy along a distance, eV/Å, root mean square. Of an
-#: atom's force it is some 15 times that, since a few hundred triplets err independently.
 TABLE_TOLERANCE_EV_A = 5e-10
+"""Error of a table: that of the derivative of one triplet's energy along a distance, eV/Å, root mean square. Of an
+atom's force it is some 15 times that, since a few hundred triplets err independently."""
 _NODES_PER_LENGTH_SCALE = (5.0, 7.0, 9.0, 12.0, 16.0)
-#: Numbers in the largest table (16 MB).
 _MOST_NODES = 2_000_000
+"""Numbers in the largest table (16 MB)."""
 _TRIAL_TRIPLETS = 4000
-#: How far below the shortest distance of the sparse points a table reaches, Å.
 _MARGIN_A = 0.5
+"""How far below the shortest distance of the sparse points a table reaches, Å."""
 
 
 class TripletTerm:
     """One three-body coordinate, ready for evaluation.
 
-    Args:
-        coordinate: whose descriptor is one of triplets.
+    Parameters
+    ----------
+    coordinate
+        Whose descriptor is one of triplets.
 
-    Raises:
-        IonloopError: for a covariance that is not supported.
+    Raises
+    ------
+    IonloopError
+        For a covariance that is not supported.
     """
 
     def __init__(self, coordinate: Coordinate) -> None:
@@ -85,14 +89,22 @@ class TripletTerm:
     ) -> None:
         """Add energies (eV) and gradients (eV/Å) of the triplets around some atoms.
 
-        Args:
-            pairs: all pairs.
-            numbers: atomic numbers. Shape [n_atoms].
-            atoms: the central atoms' indices.
-            energies: shares of the central atoms. Shape [n_atoms].
-            pair_energies: shares of the neighbours, by pair. Shape [n_pairs].
-            gradients: on the pairs. Shape [n_pairs, 3].
-            scratch: of this thread.
+        Parameters
+        ----------
+        pairs
+            All pairs.
+        numbers
+            Atomic numbers. Shape [n_atoms].
+        atoms
+            The central atoms' indices.
+        energies
+            Shares of the central atoms. Shape [n_atoms].
+        pair_energies
+            Shares of the neighbours, by pair. Shape [n_pairs].
+        gradients
+            On the pairs. Shape [n_pairs, 3].
+        scratch
+            Of this thread.
         """
         found = find_triplets(self.descriptor, pairs, numbers, atoms, scratch)
         n_found = len(found)

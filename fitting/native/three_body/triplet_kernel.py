@@ -20,10 +20,14 @@ from ...compiler import numba
 class TripletKernel:
     """The kernel with given points.
 
-    Args:
-        points: shape [n_points, 3].
-        length_scales: θ, in units of the components. Shape [3].
-        permutations: orders of the components; none for the components as they are.
+    Parameters
+    ----------
+    points
+        Shape [n_points, 3].
+    length_scales
+        θ, in units of the components. Shape [3].
+    permutations
+        Orders of the components; none for the components as they are.
     """
 
     def __init__(

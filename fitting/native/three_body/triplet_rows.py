@@ -1,4 +1,4 @@
-"""What sparse points of a three-body coordinate add to a configuration's rows; their order is that of :mod:`.rows`."""
+"""What sparse points of a three-body coordinate add to a configuration's rows; their order is that of `rows`."""
 # mypy cannot see through numba's decorator, and the arguments of kernels are arrays throughout.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 
@@ -32,11 +32,16 @@ class TripletPoints:
 def add_triplet_rows(rows: FloatArray, pairs: NeighbourPairs, numbers: IntArray, points: TripletPoints) -> None:
     """Add what the triplets of a structure contribute.
 
-    Args:
-        rows: the columns of the points' coordinate. Shape [n_rows, n_points].
-        pairs: of the structure.
-        numbers: atomic numbers. Shape [n_atoms].
-        points: the sparse points.
+    Parameters
+    ----------
+    rows
+        The columns of the points' coordinate. Shape [n_rows, n_points].
+    pairs
+        Of the structure.
+    numbers
+        Atomic numbers. Shape [n_atoms].
+    points
+        The sparse points.
     """
     descriptor = points.descriptor
     found = find_triplets(descriptor, pairs, numbers, np.arange(len(numbers)))

@@ -49,10 +49,14 @@ _SLOPE_POLYNOMIALS = _POLYNOMIALS[1:] * np.arange(1, _ORDER)[:, None]
 class TripletTable:
     """A function on a box.
 
-    Attributes:
-        coefficients: of the B-splines. Shape [n1 + 7, n2 + 7, n3 + 7] for n pieces.
-        lowest: corner of the box. Shape [3].
-        pieces_per_unit: shape [3].
+    Attributes
+    ----------
+    coefficients
+        Of the B-splines. Shape [n1 + 7, n2 + 7, n3 + 7] for n pieces.
+    lowest
+        Corner of the box. Shape [3].
+    pieces_per_unit
+        Shape [3].
     """
 
     coefficients: FloatArray
@@ -61,21 +65,25 @@ class TripletTable:
 
     @property
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """As :func:`look_up` takes them."""
+        """As `look_up` takes them."""
         return self.coefficients, self.lowest, self.pieces_per_unit
 
 
-#: A function's values on the grid of three axes [n1], [n2], [n3]: an array [n1, n2, n3].
 GridFunction = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+"""A function's values on the grid of three axes [n1], [n2], [n3]: an array [n1, n2, n3]."""
 
 
 def tabulate(function: GridFunction, box: FloatArray, steps: FloatArray) -> TripletTable:
     """Return a table of a function.
 
-    Args:
-        function: smooth, also somewhat outside of the box.
-        box: lowest and highest arguments. Shape [3, 2].
-        steps: longest distances of the nodes. Shape [3].
+    Parameters
+    ----------
+    function
+        Smooth, also somewhat outside of the box.
+    box
+        Lowest and highest arguments. Shape [3, 2].
+    steps
+        Longest distances of the nodes. Shape [3].
     """
     n_pieces = pieces(box, steps)
     width = (box[:, 1] - box[:, 0]) / n_pieces

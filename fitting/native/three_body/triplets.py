@@ -30,12 +30,18 @@ _FIRST_CAPACITY_PER_ATOM = 32
 class Triplets:
     """Triplets of one descriptor.
 
-    Attributes:
-        form: :data:`COMPACT`, :data:`CLUSTERS` or :data:`ANGLE`.
-        centres: index of the central atom c. Shape [n].
-        pairs: indices of the pairs (c, a) and (c, b) in the pair list. Shape [n, 2].
-        distances: c to a, c to b, a to b, Å. Shape [n, 3].
-        places: which component each distance is, where components are distances. Shape [n, 3].
+    Attributes
+    ----------
+    form
+        `COMPACT`, `CLUSTERS` or `ANGLE`.
+    centres
+        Index of the central atom c. Shape [n].
+    pairs
+        Indices of the pairs (c, a) and (c, b) in the pair list. Shape [n, 2].
+    distances
+        c to a, c to b, a to b, Å. Shape [n, 3].
+    places
+        Which component each distance is, where components are distances. Shape [n, 3].
     """
 
     form: int
@@ -70,12 +76,18 @@ def find_triplets(
 ) -> Triplets:
     """Return the triplets with some central atoms.
 
-    Args:
-        descriptor: which triplets count.
-        pairs: all pairs within the descriptor's cutoff or a larger one.
-        numbers: atomic numbers. Shape [n_atoms].
-        atoms: the central atoms' indices.
-        scratch: where the arrays lie, valid until they are asked for again; None makes new ones.
+    Parameters
+    ----------
+    descriptor
+        Which triplets count.
+    pairs
+        All pairs within the descriptor's cutoff or a larger one.
+    numbers
+        Atomic numbers. Shape [n_atoms].
+    atoms
+        The central atoms' indices.
+    scratch
+        Where the arrays lie, valid until they are asked for again; None makes new ones.
     """
     scratch = scratch or Scratch()
     form = form_code(descriptor)
