@@ -166,7 +166,7 @@ def chosen_model(path: Path | None, data_set: DataSet, name: str, seed: int, *, 
     InputError
         If there is no such kind, or the settings cannot be used.
     """
-    from ..workflows.campaign.charges import baseline_of_data
+    from ..workflows.campaign.baseline_charges import baseline_of_data
     from ..workflows.campaign.models import model_called
     from ..workflows.campaign.settings import Campaign
     from ..workflows.campaign.settings_match import check_settings_match

@@ -13,14 +13,14 @@ from matscipy.neighbours import neighbour_list
 
 from .guard import StepState, TrajectoryGuard
 
-__all__ = ["ForceEvaluation", "Potential", "StepGuard"]
+__all__ = ["EnergyAndForces", "ForceEvaluation", "StepGuard"]
 
 # How much farther than the shortest allowed distances contacts are looked for. A wider margin is searched for more
 # seldom and longer; between 0.5 and 1.5 Å it makes no difference.
 CONTACT_SKIN_A = 1.0
 
 
-class Potential(NamedTuple):
+class EnergyAndForces(NamedTuple):
     """Energy, forces [n_atoms, 3] (eV/Å) and, where asked for, stress [3, 3] (eV/Å³)."""
 
     energy_eV: float
@@ -58,7 +58,7 @@ class ForceEvaluation:
         self._reset_history(self.calculator)
         self._cell = None
 
-    def __call__(self, atoms: Atoms, *, stress: bool = False) -> Potential:
+    def __call__(self, atoms: Atoms, *, stress: bool = False) -> EnergyAndForces:
         """Return energy and forces of ``atoms``, and their stress if asked for; copies, float64.
 
         Raises
@@ -68,7 +68,7 @@ class ForceEvaluation:
         """
         names = ("energy", "forces", "stress") if stress else ("energy", "forces")
         results = self._calculate(atoms, names) if self._direct else self._ask(atoms, names)
-        return Potential(
+        return EnergyAndForces(
             float(results["energy"]),
             np.array(results["forces"], dtype=np.float64),
             voigt_6_to_full_3x3_stress(np.array(results["stress"], dtype=np.float64)) if stress else None,

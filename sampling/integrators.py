@@ -10,7 +10,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..core.errors import InputError, IonloopError
 from .barostat import CellState, StrainSampler, deformation, strain_sampler
-from .force_evaluation import ForceEvaluation, Potential, StepGuard
+from .force_evaluation import EnergyAndForces, ForceEvaluation, StepGuard
 from .guard import StepState
 from .molecular_dynamics_settings import MolecularDynamicsSettings
 from .trajectory import Frame
@@ -108,7 +108,7 @@ class Langevin:
         self.atoms.set_positions(frame.atoms.positions)
         self.atoms.set_cell(frame.atoms.cell)
         self.atoms.set_momenta(frame.atoms.get_momenta())
-        potential = Potential(frame.energy_eV, frame.forces)
+        potential = EnergyAndForces(frame.energy_eV, frame.forces)
         for step in range(frame.step + 1, frame.step + self.settings.write_every + 1):
             previous_eV = potential.energy_eV
             potential = self._step(potential, random, step)
@@ -125,7 +125,7 @@ class Langevin:
     def _strains_at(self, step: int) -> bool:
         return self.strains is not None and step % self.settings.barostat.every == 0
 
-    def _step(self, potential: Potential, random: np.random.Generator, step: int) -> Potential:
+    def _step(self, potential: EnergyAndForces, random: np.random.Generator, step: int) -> EnergyAndForces:
         """BAOAB: half kick, half drift, thermostat, half drift, half kick."""
         half = 0.5 * self.timestep
         momenta = self.atoms.get_momenta() + half * potential.forces
@@ -142,8 +142,8 @@ class Langevin:
         return potential
 
     def _strain(
-        self, strains: StrainSampler, potential: Potential, random: np.random.Generator, step: int
-    ) -> Potential:
+        self, strains: StrainSampler, potential: EnergyAndForces, random: np.random.Generator, step: int
+    ) -> EnergyAndForces:
         """Try a strain about the centre of mass: the cell, positions and momenta that it leads to, or as before."""
         positions, momenta, cell = self.atoms.positions.copy(), self.atoms.get_momenta(), self.atoms.cell.array.copy()
         before = self._cell_state(potential)
@@ -168,7 +168,7 @@ class Langevin:
         self.atoms.set_momenta(momenta)
         return potential
 
-    def _cell_state(self, potential: Potential) -> CellState:
+    def _cell_state(self, potential: EnergyAndForces) -> CellState:
         momenta = self.atoms.get_momenta()
         return CellState(
             volume_A3=abs(float(np.linalg.det(self.atoms.cell.array))),
@@ -189,7 +189,7 @@ class Langevin:
     def _at_rest(self, momenta: np.ndarray) -> np.ndarray:
         return momenta - self.mass_fractions * momenta.sum(axis=0)
 
-    def _evaluate(self, step: int) -> Potential:
+    def _evaluate(self, step: int) -> EnergyAndForces:
         if not np.all(np.isfinite(self.atoms.positions)):
             raise StopReason(f"step {step}: positions are not finite numbers")
         wants_stress = self.strains is not None and (self._strains_at(step) or step % self.settings.write_every == 0)
@@ -203,7 +203,7 @@ class Langevin:
             kind = "" if isinstance(error, IonloopError) else f"{type(error).__name__}: "
             raise StopReason(f"step {step}: {CALCULATOR_FAILED} ({kind}{what})") from error
 
-    def _guard(self, potential: Potential, previous_eV: float, step: int) -> None:
+    def _guard(self, potential: EnergyAndForces, previous_eV: float, step: int) -> None:
         kinetic_eV = _kinetic_eV(self.atoms.get_momenta(), self.masses)
         state = StepState(
             atoms=self.atoms,
@@ -220,7 +220,7 @@ class Langevin:
         if reason:
             raise StopReason(f"step {step}: {reason}")
 
-    def _frame(self, potential: Potential, step: int) -> Frame:
+    def _frame(self, potential: EnergyAndForces, step: int) -> Frame:
         return Frame(
             atoms=self.atoms.copy(),
             energy_eV=potential.energy_eV,

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ..core.errors import InputError
 from ..core.settings import FrozenSettings
-from ..fitting.native.sparse_fit.design import Descriptors, Structure, soap_descriptors
+from ..fitting.native.sparse_fit.design import Descriptors, PairedAtoms, soap_descriptors
 from ..fitting.settings import GapSettings, SoapSettings
 
 __all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
@@ -90,7 +90,7 @@ class SoapDescriptor:
         foreign = set(atoms.symbols) - set(self.species)
         if foreign:
             raise InputError(f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}")
-        structure = Structure.of(atoms, self._descriptors)
+        structure = PairedAtoms.of(atoms, self._descriptors)
         return {
             symbol: soap_descriptors(structure, self._descriptors, atomic_numbers[symbol]) for symbol in self.species
         }

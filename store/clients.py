@@ -13,7 +13,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from .embedded import EmbeddedClient
-from .embedded.engine import Synchronous
+from .embedded.database_file import Synchronous
 from .retrying import RetryingClient, StoreUnreachable
 from .server import (
     DATABASE_NAME,

@@ -277,7 +277,7 @@ class Store:
     def checkpoint(self) -> None:
         """Move what the embedded store's log holds into its one file; a server does that by itself."""
         if isinstance(self.client, EmbeddedClient):
-            self.client.engine.checkpoint()
+            self.client.file.checkpoint()
 
     def close(self) -> None:
         """Release the connection."""

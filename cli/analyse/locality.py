@@ -116,7 +116,7 @@ def _numbers(option: str, text: str) -> list[float]:
 def _baseline(text: str, atoms: Atoms) -> Calculator:
     from ...core.errors import InputError
     from ...fitting.electrostatics.baseline import SlaterEwald
-    from ...workflows.campaign.charges import slater_exponent
+    from ...workflows.campaign.baseline_charges import slater_exponent
 
     charges: dict[str, float] = {}
     for part in text.split(","):

@@ -91,10 +91,10 @@ def _file_problems(store: Store) -> list[str]:
         return []
     path = Path(store.location)
     problems = []
-    if client.engine.lost_log:
+    if client.file.lost_log:
         problems.append(f"{path.name}-shm is there without {path.name}-wal, its log: what was stored last is lost")
-    with client.engine.read():
-        lines = [str(line) for (line,) in client.engine.rows("PRAGMA quick_check(5)")]
+    with client.file.read():
+        lines = [str(line) for (line,) in client.file.rows("PRAGMA quick_check(5)")]
     return problems + [f"{path.name} is damaged: {line}; restore it from a backup" for line in lines if line != "ok"]
 
 

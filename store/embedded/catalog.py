@@ -8,7 +8,7 @@ from typing import Any
 
 import bson
 
-from .engine import Engine
+from .database_file import DatabaseFile
 
 
 @dataclass
@@ -28,10 +28,10 @@ def new_revision() -> int:
 
 
 class Catalog:
-    """The collections of a file. All methods belong inside a transaction or a read of the engine."""
+    """The collections of a file. All methods belong inside a transaction or a read of the file."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, file: DatabaseFile) -> None:
+        self._file = file
         self._revision: int | None = None
         self._records: dict[tuple[str, str], CollectionRecord] = {}
 
@@ -46,19 +46,19 @@ class Catalog:
         return list(self._records.values())
 
     def _refresh(self) -> None:
-        (revision,) = self._engine.execute("SELECT revision FROM catalog").fetchone()
+        (revision,) = self._file.execute("SELECT revision FROM catalog").fetchone()
         if revision == self._revision:
             return
         by_identifier: dict[int, CollectionRecord] = {}
-        for identifier, database, name in self._engine.execute(
+        for identifier, database, name in self._file.execute(
             "SELECT id, database, name FROM collections ORDER BY id"
         ).fetchall():
             by_identifier[identifier] = CollectionRecord(identifier, database, name)
-        for collection, name, definition in self._engine.execute(
+        for collection, name, definition in self._file.execute(
             "SELECT collection, name, definition FROM indexes ORDER BY id"
         ).fetchall():
             by_identifier[collection].indexes[name] = _read_index(definition)
-        for identifier, collection, name in self._engine.execute(
+        for identifier, collection, name in self._file.execute(
             "SELECT id, collection, name FROM fields ORDER BY id"
         ).fetchall():
             by_identifier[collection].fields[name] = identifier
@@ -66,13 +66,13 @@ class Catalog:
         self._revision = revision
 
     def _changed(self) -> None:
-        self._engine.execute("UPDATE catalog SET revision = ?", (new_revision(),))
+        self._file.execute("UPDATE catalog SET revision = ?", (new_revision(),))
 
     def create(self, database: str, name: str) -> CollectionRecord:
         """Return a collection, created if need be."""
         record = self.get(database, name)
         if record is None:
-            self._engine.execute("INSERT INTO collections (database, name) VALUES (?, ?)", (database, name))
+            self._file.execute("INSERT INTO collections (database, name) VALUES (?, ?)", (database, name))
             self._changed()
             record = self.get(database, name)
             assert record is not None
@@ -83,20 +83,20 @@ class Catalog:
 
     def add_field(self, record: CollectionRecord, name: str) -> int:
         """Start indexing a field; the caller adds the rows of the documents that exist."""
-        cursor = self._engine.execute("INSERT INTO fields (collection, name) VALUES (?, ?)", (record.identifier, name))
+        cursor = self._file.execute("INSERT INTO fields (collection, name) VALUES (?, ?)", (record.identifier, name))
         self._changed()
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
     def drop_field(self, identifier: int) -> None:
         """Stop indexing a field."""
-        self._engine.execute("DELETE FROM keys WHERE field = ?", (identifier,))
-        self._engine.execute("DELETE FROM fields WHERE id = ?", (identifier,))
+        self._file.execute("DELETE FROM keys WHERE field = ?", (identifier,))
+        self._file.execute("DELETE FROM fields WHERE id = ?", (identifier,))
         self._changed()
 
     def set_index(self, record: CollectionRecord, name: str, definition: dict[str, Any]) -> None:
         """Keep an index definition."""
-        self._engine.execute(
+        self._file.execute(
             "INSERT OR REPLACE INTO indexes (collection, name, definition) VALUES (?, ?, ?)",
             (record.identifier, name, _write_index(definition)),
         )
@@ -104,21 +104,21 @@ class Catalog:
 
     def drop_index(self, record: CollectionRecord, name: str) -> None:
         """Forget an index definition."""
-        self._engine.execute("DELETE FROM indexes WHERE collection = ? AND name = ?", (record.identifier, name))
+        self._file.execute("DELETE FROM indexes WHERE collection = ? AND name = ?", (record.identifier, name))
         self._changed()
 
     def drop(self, record: CollectionRecord) -> None:
         """Remove a collection with everything in it."""
         for field_identifier in record.fields.values():
-            self._engine.execute("DELETE FROM keys WHERE field = ?", (field_identifier,))
+            self._file.execute("DELETE FROM keys WHERE field = ?", (field_identifier,))
         for table in ("fields", "indexes", "documents"):
-            self._engine.execute(f"DELETE FROM {table} WHERE collection = ?", (record.identifier,))
-        self._engine.execute("DELETE FROM collections WHERE id = ?", (record.identifier,))
+            self._file.execute(f"DELETE FROM {table} WHERE collection = ?", (record.identifier,))
+        self._file.execute("DELETE FROM collections WHERE id = ?", (record.identifier,))
         self._changed()
 
     def rename(self, record: CollectionRecord, name: str) -> None:
         """Give a collection another name."""
-        self._engine.execute("UPDATE collections SET name = ? WHERE id = ?", (name, record.identifier))
+        self._file.execute("UPDATE collections SET name = ? WHERE id = ?", (name, record.identifier))
         self._changed()
 
 

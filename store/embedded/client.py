@@ -12,8 +12,8 @@ from mongomock.mongo_client import MongoClient
 from pymongo.errors import CollectionInvalid
 
 from .collection import CollectionStore, EmbeddedCollection
+from .database_file import Synchronous, open_database_file
 from .documents import Documents
-from .engine import Synchronous, open_engine
 
 
 class DatabaseStore:
@@ -35,7 +35,7 @@ class DatabaseStore:
 
     def list_created_collection_names(self) -> list[str]:
         """Return the names of the collections that exist."""
-        with self._documents.engine.read():
+        with self._documents.file.read():
             return [record.name for record in self._documents.catalog.all() if record.database == self._name]
 
     def create_collection(self, name: str) -> CollectionStore:
@@ -46,7 +46,7 @@ class DatabaseStore:
 
     def rename(self, name: str, new_name: str) -> None:
         """Rename a collection."""
-        with self._documents.engine.write():
+        with self._documents.file.write():
             record = self[name].record
             if record is not None:
                 self._documents.catalog.rename(record, new_name)
@@ -71,7 +71,7 @@ class ServerStore:
 
     def list_created_database_names(self) -> list[str]:
         """Return the names of the databases that have collections."""
-        with self._documents.engine.read():
+        with self._documents.file.read():
             return list(dict.fromkeys(record.database for record in self._documents.catalog.all()))
 
 
@@ -101,14 +101,14 @@ class EmbeddedDatabase(Database):
         pymongo.errors.CollectionInvalid
             If it exists.
         """
-        with self._client.engine.write():
+        with self._client.file.write():
             if name in self._store:
                 raise CollectionInvalid(f"collection {name} already exists")
             return super().create_collection(name, **kwargs)
 
     def rename_collection(self, name: str, new_name: str, dropTarget: bool = False) -> dict[str, Any]:
         """Rename a collection."""
-        with self._client.engine.write():
+        with self._client.file.write():
             return super().rename_collection(name, new_name, dropTarget)
 
     def with_options(self, *args: Any, **kwargs: Any) -> EmbeddedDatabase:
@@ -149,23 +149,23 @@ class EmbeddedClient(MongoClient):
         allow_network_file_system: bool = False,
         read_only: bool = False,
     ) -> None:
-        self.engine = open_engine(
+        self.file = open_database_file(
             Path(path), synchronous, allow_network_file_system=allow_network_file_system, read_only=read_only
         )
-        super().__init__(tz_aware=tz_aware, _store=ServerStore(Documents(self.engine)))
+        super().__init__(tz_aware=tz_aware, _store=ServerStore(Documents(self.file)))
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self.engine.path
+        return self.file.path
 
     @property
     def address(self) -> tuple[str, None]:
         """What identifies the server: the file."""
-        return str(self.engine.path), None
+        return str(self.file.path), None
 
     def __repr__(self) -> str:
-        return f"EmbeddedClient('{self.engine.path}')"
+        return f"EmbeddedClient('{self.file.path}')"
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context that makes everything inside one all-or-nothing step.
@@ -173,7 +173,7 @@ class EmbeddedClient(MongoClient):
         It may be nested; an exception undoes what its context did. Other processes wait for the outermost end,
         so that nothing slow belongs inside.
         """
-        return self.engine.transaction()
+        return self.file.transaction()
 
     def get_database(self, name: str | None = None, *args: Any, **kwargs: Any) -> EmbeddedDatabase:
         """Return a database, which need not exist yet."""
@@ -185,9 +185,9 @@ class EmbeddedClient(MongoClient):
 
     def drop_database(self, name_or_db: Any) -> None:
         """Remove a database with everything in it."""
-        with self.engine.write():
+        with self.file.write():
             super().drop_database(name_or_db)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        self.engine.close()
+        self.file.close()

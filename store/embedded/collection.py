@@ -30,7 +30,7 @@ class CollectionStore:
 
     def __init__(self, documents: Documents, database: str, name: str) -> None:
         self.documents_of_file = documents
-        self.engine = documents.engine
+        self.file = documents.file
         self.database = database
         self.name = name
 
@@ -41,25 +41,25 @@ class CollectionStore:
 
     def create(self) -> CollectionRecord:
         """Return the collection's entry in the catalog, made if need be."""
-        with self.engine.write():
+        with self.file.write():
             return self.documents_of_file.catalog.create(self.database, self.name)
 
     @property
     def is_created(self) -> bool:
         """Whether the collection exists."""
-        with self.engine.read():
+        with self.file.read():
             return self.record is not None
 
     @property
     def is_empty(self) -> bool:
         """Whether the collection has no document."""
-        with self.engine.read():
+        with self.file.read():
             record = self.record
             return record is None or self.documents_of_file.is_empty(record)
 
     def drop(self) -> None:
         """Remove the collection with everything in it."""
-        with self.engine.write():
+        with self.file.write():
             record = self.record
             if record is not None:
                 self.documents_of_file.catalog.drop(record)
@@ -67,7 +67,7 @@ class CollectionStore:
     @property
     def indexes(self) -> dict[str, dict[str, Any]]:
         """The index definitions by name."""
-        with self.engine.read():
+        with self.file.read():
             record = self.record
             return {} if record is None else record.indexes
 
@@ -80,7 +80,7 @@ class CollectionStore:
 
     def create_index(self, name: str, definition: dict[str, Any]) -> None:
         """Keep an index and index the documents that exist."""
-        with self.engine.write():
+        with self.file.write():
             self.documents_of_file.create_index(self.create(), name, definition)
 
     def drop_index(self, name: str) -> None:
@@ -91,7 +91,7 @@ class CollectionStore:
         KeyError
             If there is none of that name.
         """
-        with self.engine.write():
+        with self.file.write():
             record = self.record
             if record is None or name not in record.indexes:
                 raise KeyError(name)
@@ -124,18 +124,18 @@ class CollectionStore:
     # -- the mapping that mongomock works with ---------------------------------------------------------------
 
     def __contains__(self, identifier: Any) -> bool:
-        with self.engine.read():
+        with self.file.read():
             return self.find(identifier) is not None
 
     def __getitem__(self, identifier: Any) -> Document:
-        with self.engine.read():
+        with self.file.read():
             stored = self.find(identifier)
             if stored is None:
                 raise KeyError(identifier)
             return stored.copy()
 
     def __setitem__(self, identifier: Any, document: Mapping[str, Any]) -> None:
-        with self.engine.write():
+        with self.file.write():
             record = self.create()
             stored = self.find(identifier)
             if stored is None:
@@ -144,21 +144,21 @@ class CollectionStore:
                 self.documents_of_file.replace(record, stored, document)
 
     def __delitem__(self, identifier: Any) -> None:
-        with self.engine.write():
+        with self.file.write():
             stored = self.find(identifier)
             if stored is None:
                 raise KeyError(identifier)
             self.delete(stored)
 
     def __len__(self) -> int:
-        with self.engine.read():
+        with self.file.read():
             record = self.record
             return 0 if record is None else self.documents_of_file.count(record)
 
     @property
     def documents(self) -> Iterator[Document]:
         """All documents, shared with the cache: read only."""
-        with self.engine.read():
+        with self.file.read():
             everything = list(self.candidates({}))
         # mongomock throws errors into this, so that it must be a generator.
         yield from (stored.document for stored in everything)
@@ -212,7 +212,7 @@ class EmbeddedCollection(Collection):
 
     def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 - mongomock's name
         # Only inside is it certain that the drafts are not another thread's.
-        with self._store.engine.read():
+        with self._store.file.read():
             found = list(self._matching(filter))
             return (
                 iter([stored.document for stored in found])
@@ -258,7 +258,7 @@ class EmbeddedCollection(Collection):
         It is asked again only of what changed since the last time, and everybody gets the same objects: nobody may
         change them. It must be a function of a module, which is the same every time.
         """
-        with self._store.engine.read():
+        with self._store.file.read():
             record = self._store.record
             if record is None:
                 return ()
@@ -334,20 +334,20 @@ class EmbeddedCollection(Collection):
     def aggregate(self, pipeline: Any, session: Any = None, **kwargs: Any) -> Any:
         """Run an aggregation pipeline; a leading ``$match`` uses the indexes."""
         stages = list(pipeline)
-        engine = self._store.engine
+        file = self._store.file
         writes = any("$out" in stage or "$merge" in stage for stage in stages)
-        with engine.write() if writes else engine.read():
+        with file.write() if writes else file.read():
             found = self.find(stages.pop(0)["$match"] if stages and "$match" in stages[0] else {})
             return process_pipeline(list(found), self.database, stages, session)
 
     # -- writing ---------------------------------------------------------------------------------------------
 
     def _insert(self, data: Any, session: Any = None, ordered: bool = True) -> Any:
-        with self._store.engine.write():
+        with self._store.file.write():
             return super()._insert(data, session, ordered)
 
     def _update(self, spec: Any, document: Any, upsert: bool = False, **kwargs: Any) -> Any:
-        with self._store.engine.write():
+        with self._store.file.write():
             if _is_replacement(document) and not any(kwargs.values()):
                 replaced = self._replace(spec, document)
                 if replaced is not None:
@@ -400,7 +400,7 @@ class EmbeddedCollection(Collection):
             self._drafts = drafts
 
     def _find_and_modify(self, *args: Any, **kwargs: Any) -> Any:
-        with self._store.engine.write():
+        with self._store.file.write():
             return super()._find_and_modify(*args, **kwargs)
 
     def _delete(
@@ -415,7 +415,7 @@ class EmbeddedCollection(Collection):
             return super()._delete(filter, collation, hint, multi, session)
         conditions = helpers.patch_datetime_awareness_in_document(filter)
         validate_is_mapping("filter", conditions)
-        with self._store.engine.write():
+        with self._store.file.write():
             found = list(islice(self._matching(conditions), None if multi else 1))
             for stored in found:
                 self._store.delete(stored)
@@ -423,7 +423,7 @@ class EmbeddedCollection(Collection):
 
     def bulk_write(self, *args: Any, **kwargs: Any) -> Any:
         """Run many writes as one operation."""
-        with self._store.engine.write():
+        with self._store.file.write():
             return super().bulk_write(*args, **kwargs)
 
     # -- indexes and options ---------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ class EmbeddedCollection(Collection):
         keys = [(field, direction) for field, direction in keys]
         if self._has_index(keys, kwargs):
             return kwargs.get("name") or helpers.gen_index_name(keys)
-        with self._store.engine.write():
+        with self._store.file.write():
             return super().create_index(keys, *args, **kwargs)
 
     def _has_index(self, keys: list[tuple[str, int]], options: Mapping[str, Any]) -> bool:
@@ -447,7 +447,7 @@ class EmbeddedCollection(Collection):
 
     def drop_indexes(self, session: Any = None) -> None:
         """Drop all indexes."""
-        with self._store.engine.write():
+        with self._store.file.write():
             super().drop_indexes(session)
 
     def with_options(self, *args: Any, **kwargs: Any) -> EmbeddedCollection:
@@ -474,11 +474,11 @@ class EmbeddedCursor(Cursor):
 
     def _compute_results(self, with_limit_and_skip: bool = False) -> list[Document]:
         if not (with_limit_and_skip and self._limit):
-            with self.collection._store.engine.read():
+            with self.collection._store.file.read():
                 return super()._compute_results(with_limit_and_skip)
         wanted = (self._factory, self._skip, self._limit)
         if self._limited_for != wanted:
-            with self.collection._store.engine.read(), closing(self._factory()) as found:
+            with self.collection._store.file.read(), closing(self._factory()) as found:
                 results = list(islice(found, self._skip, self._skip + abs(self._limit)))
             if self.collection.codec_options.tz_aware:
                 results = [helpers.make_datetime_timezone_aware_in_document(one) for one in results]

@@ -49,7 +49,7 @@ INSERT INTO catalog VALUES (0);
 """
 
 
-class Engine:
+class DatabaseFile:
     """The SQLite file behind every client of this process that opened the same path.
 
     Threads take turns: whoever is inside ``read``, ``write`` or ``transaction`` holds the lock. Processes take
@@ -410,15 +410,15 @@ def _open_file(file: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     )
 
 
-_engines: weakref.WeakValueDictionary[tuple[Path, bool], Engine] = weakref.WeakValueDictionary()
+_open_files: weakref.WeakValueDictionary[tuple[Path, bool], DatabaseFile] = weakref.WeakValueDictionary()
 _engines_lock = threading.Lock()
-_forking: list[Engine] = []
+_forking: list[DatabaseFile] = []
 
 
-def open_engine(
+def open_database_file(
     path: Path, synchronous: Synchronous, *, allow_network_file_system: bool = False, read_only: bool = False
-) -> Engine:
-    """Return the engine of a file, one per file and process (and one for reading only), with the file checked and open.
+) -> DatabaseFile:
+    """Return a database file, one object per file and process (and one for reading only), checked and open.
 
     Raises
     ------
@@ -427,35 +427,35 @@ def open_engine(
     """
     path = Path(os.path.realpath(path))
     with _engines_lock:
-        engine = _engines.get((path, read_only))
+        file = _open_files.get((path, read_only))
         lost_log = False
-        if not any(other.path == path and other.has_its_file() for other in list(_engines.values())):
+        if not any(other.path == path and other.has_its_file() for other in list(_open_files.values())):
             # Only now: to close the file that this reads would drop the locks of SQLite in this process.
             lost_log = Path(f"{path}-shm").exists() and not Path(f"{path}-wal").exists()
             if read_only:
                 check_readable(path)
             else:
                 check_location(path, allow_network_file_system=allow_network_file_system)
-        if engine is None:
-            engine = _engines[(path, read_only)] = Engine(path, synchronous, read_only=read_only)
-            engine.lost_log = lost_log
-        elif synchronous == "FULL" and engine.synchronous != "FULL":
-            engine.synchronous = "FULL"
-            engine.close()
-        elif engine.lost_its_file():
-            engine.close()
-    with engine.read():
+        if file is None:
+            file = _open_files[(path, read_only)] = DatabaseFile(path, synchronous, read_only=read_only)
+            file.lost_log = lost_log
+        elif synchronous == "FULL" and file.synchronous != "FULL":
+            file.synchronous = "FULL"
+            file.close()
+        elif file.lost_its_file():
+            file.close()
+    with file.read():
         pass
-    return engine
+    return file
 
 
 def _before_fork() -> None:
     while True:
         _engines_lock.acquire()
-        for engine in list(_engines.values()):
-            if not engine.before_fork():
+        for file in list(_open_files.values()):
+            if not file.before_fork():
                 break
-            _forking.append(engine)
+            _forking.append(file)
         else:
             return
         # The busy thread may itself wait for one of the locks that are held here.
@@ -464,15 +464,15 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    for engine in _forking:
-        engine.after_fork_in_parent()
+    for file in _forking:
+        file.after_fork_in_parent()
     _forking.clear()
     _engines_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    for engine in _forking:
-        engine.after_fork_in_child()
+    for file in _forking:
+        file.after_fork_in_child()
     _forking.clear()
     _engines_lock.release()
 

@@ -10,7 +10,7 @@ from bson.codec_options import CodecOptions
 from pymongo.errors import DocumentTooLarge
 
 from .catalog import Catalog, CollectionRecord, new_revision
-from .engine import Engine
+from .database_file import DatabaseFile
 from .keys import UNSORTABLE, document_keys
 from .planner import Lookup
 from .views import Views
@@ -76,11 +76,11 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
 
 
 class Documents:
-    """Reads and writes of rows. All methods belong inside a transaction or a read of the engine."""
+    """Reads and writes of rows. All methods belong inside a transaction or a read of the file."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.catalog = Catalog(engine)
+    def __init__(self, file: DatabaseFile) -> None:
+        self.file = file
+        self.catalog = Catalog(file)
         self.views = Views()
         self._cache: dict[int, Stored] = {}
         self._cached_bytes = 0
@@ -91,7 +91,7 @@ class Documents:
         """Return one document, from the cache where it holds this very revision."""
         stored = self._cache.get(identifier)
         if stored is None or stored.revision != revision:
-            (body,) = self.engine.execute("SELECT body FROM documents WHERE id = ?", (identifier,)).fetchone()
+            (body,) = self.file.execute("SELECT body FROM documents WHERE id = ?", (identifier,)).fetchone()
             stored = Stored(identifier, revision, body)
             self._remember(stored)
         return stored
@@ -118,14 +118,14 @@ class Documents:
     def revisions(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> Iterator[tuple[int, int]]:
         """Return numbers and revisions of the same candidates, without reading them."""
         sql, parameters = self._select(record, conditions)
-        rows: Iterator[Any] = self.engine.rows(f"{sql} ORDER BY 1", parameters)
+        rows: Iterator[Any] = self.file.rows(f"{sql} ORDER BY 1", parameters)
         return rows
 
     def state(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> tuple[int, ...]:
         """Return a number of the same candidates and one that changes with each of them, without looking at each."""
         sql, parameters = self._select(record, conditions)
         # Revisions are drawn by chance: no two sets of them have the same sum of their last 40 bits.
-        (count, revisions) = self.engine.execute(
+        (count, revisions) = self.file.execute(
             f"SELECT count(*), sum(revision & {_LAST_BITS}) FROM ({sql})", parameters
         ).fetchone()
         return count, revisions or 0
@@ -153,26 +153,26 @@ class Documents:
         else:
             first, following = "SELECT min(key) FROM keys WHERE field = ?", " AND key > ?"
         probes, probe_parameters = self._probes(record, conditions, "k.document")
-        (key,) = self.engine.execute(first, (field,)).fetchone()
+        (key,) = self.file.execute(first, (field,)).fetchone()
         while key is not None:
-            rows = self.engine.rows(
+            rows = self.file.rows(
                 "SELECT k.document, d.revision FROM keys k JOIN documents d ON d.id = k.document"
                 f" WHERE k.field = ? AND k.key = ?{probes} ORDER BY k.document",
                 (field, key, *probe_parameters),
             )
             for identifier, revision in rows:
                 yield self.load(identifier, revision)
-            (key,) = self.engine.execute(first + following, (field, key)).fetchone()
+            (key,) = self.file.execute(first + following, (field, key)).fetchone()
 
     def _exists(self, sql: str, parameters: Sequence[Any]) -> bool:
-        return self.engine.execute(f"{sql} LIMIT 1", parameters).fetchone() is not None
+        return self.file.execute(f"{sql} LIMIT 1", parameters).fetchone() is not None
 
     def _count_up_to_few(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> int:
         counts = [self._count_lookup(record, lookup) for lookup in conditions]
         return min(counts, default=_FEW)
 
     def _count_lookup(self, record: CollectionRecord, lookup: Lookup) -> int:
-        (count,) = self.engine.execute(
+        (count,) = self.file.execute(
             f"SELECT count(*) FROM (SELECT 1 FROM keys WHERE field = ? AND key IN ({_marks(lookup.keys)})"
             f" LIMIT {_FEW})",
             (record.fields[lookup.field], *lookup.keys),
@@ -207,7 +207,7 @@ class Documents:
 
     def count(self, record: CollectionRecord) -> int:
         """Return the number of documents."""
-        (count,) = self.engine.execute(
+        (count,) = self.file.execute(
             "SELECT count(*) FROM documents WHERE collection = ?", (record.identifier,)
         ).fetchone()
         return count
@@ -222,7 +222,7 @@ class Documents:
         """Add a document at the end."""
         body = encode_document(document)
         revision = new_revision()
-        cursor = self.engine.execute(
+        cursor = self.file.execute(
             "INSERT INTO documents (collection, revision, body) VALUES (?, ?, ?)",
             (record.identifier, revision, body),
         )
@@ -238,7 +238,7 @@ class Documents:
         if body == old.body:
             return old
         stored = Stored(old.identifier, new_revision(), body)
-        self.engine.execute(
+        self.file.execute(
             "UPDATE documents SET revision = ?, body = ? WHERE id = ?",
             (stored.revision, body, stored.identifier),
         )
@@ -249,7 +249,7 @@ class Documents:
     def delete(self, record: CollectionRecord, stored: Stored) -> None:
         """Remove a document."""
         self._change_keys(record, stored.identifier, stored.document, None)
-        self.engine.execute("DELETE FROM documents WHERE id = ?", (stored.identifier,))
+        self.file.execute("DELETE FROM documents WHERE id = ?", (stored.identifier,))
         self._forget(stored.identifier)
 
     def _change_keys(
@@ -269,9 +269,9 @@ class Documents:
             removed += [(field, key, identifier) for key in before - after]
             added += [(field, key, identifier) for key in after - before]
         if removed:
-            self.engine.execute_many("DELETE FROM keys WHERE field = ? AND key = ? AND document = ?", removed)
+            self.file.execute_many("DELETE FROM keys WHERE field = ? AND key = ? AND document = ?", removed)
         if added:
-            self.engine.execute_many("INSERT INTO keys (field, key, document) VALUES (?, ?, ?)", added)
+            self.file.execute_many("INSERT INTO keys (field, key, document) VALUES (?, ?, ?)", added)
 
     # -- indexes ---------------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class Documents:
             for field, identifier in new_fields.items()
             for key in document_keys(stored.document, field)
         ]
-        self.engine.execute_many("INSERT INTO keys (field, key, document) VALUES (?, ?, ?)", rows)
+        self.file.execute_many("INSERT INTO keys (field, key, document) VALUES (?, ?, ?)", rows)
 
     def drop_index(self, record: CollectionRecord, name: str) -> None:
         """Forget an index, and its fields where no other index needs them."""

@@ -25,7 +25,7 @@ from pymongo.errors import PyMongoError
 from ...core.errors import InputError, IonloopError
 from ..clients import RefreshError, connect, is_prepared, open_client, transaction_of
 from ..embedded import EmbeddedClient
-from ..embedded.engine import Synchronous
+from ..embedded.database_file import Synchronous
 from ..retrying import is_passing
 from ..server import SERVER_TIMEOUT_S
 from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown

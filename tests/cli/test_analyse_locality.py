@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ionloop.cli.analyse import locality
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
-from ionloop.workflows.campaign.charges import slater_exponent
+from ionloop.workflows.campaign.baseline_charges import slater_exponent
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
 CHARGES_TEXT = "Li=0.3,P=1.5,S=-0.6"

@@ -24,7 +24,10 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_init_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["init", "new/folder"]) == 0
-    assert "gamma-li3ps4, li4p2s6, llzo have cells and coordinates without a" in capsys.readouterr().out
+    assert (
+        "beta-li3ps4, gamma-li3ps4, li4p2s6, t-li7la3zr2o12 have cells and coordinates without"
+        in capsys.readouterr().out
+    )
     assert run_command_line(["check", "new/folder/campaign.yaml"]) == 0
     told = capsys.readouterr().out
     for word in ("42 atoms", "labels", "fits", "dynamics", "disk", "gap_fit", "engine gfn1-xtb", "store"):

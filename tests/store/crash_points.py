@@ -25,7 +25,7 @@ from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 
 from ionloop.store.care.repair import repair
-from ionloop.store.embedded.engine import Engine
+from ionloop.store.embedded.database_file import DatabaseFile
 from ionloop.store.jobs.launchpad import StoreLaunchPad, open_launchpad
 from ionloop.store.jobs.registered_tasks import restrict_tasks
 
@@ -96,7 +96,7 @@ def kill_at(point: int, *, statements: bool) -> None:
     seen = [0]
 
     def hooked(method: Callable[..., Any], counts: Callable[..., bool]) -> Callable[..., Any]:
-        def run(self: Engine, sql: str, *arguments: Any, **options: Any) -> Any:
+        def run(self: DatabaseFile, sql: str, *arguments: Any, **options: Any) -> Any:
             if not counts(sql):
                 return method(self, sql, *arguments, **options)
             event, seen[0] = seen[0], seen[0] + 1
@@ -109,11 +109,11 @@ def kill_at(point: int, *, statements: bool) -> None:
 
         return run
 
-    Engine._end = hooked(Engine._end, lambda sql: sql == "COMMIT")  # type: ignore[method-assign]
+    DatabaseFile._end = hooked(DatabaseFile._end, lambda sql: sql == "COMMIT")  # type: ignore[method-assign]
     if statements:
         writes = ("INSERT", "UPDATE", "DELETE", "RELEASE")
         for name in ("execute", "execute_many"):
-            setattr(Engine, name, hooked(getattr(Engine, name), lambda sql: sql.startswith(writes)))
+            setattr(DatabaseFile, name, hooked(getattr(DatabaseFile, name), lambda sql: sql.startswith(writes)))
 
 
 def open_as(mode: str, path: Path) -> StoreLaunchPad:

@@ -11,7 +11,7 @@ import pytest
 from ionloop.core.errors import InputError
 from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import open_store, plain_location
-from ionloop.store.embedded import engine
+from ionloop.store.embedded import database_file
 from ionloop.store.home import MARK
 from ionloop.store.records import SCHEMA_VERSION, RecordUnreadable
 from ionloop.workflows.watching.status import campaign_status
@@ -157,7 +157,7 @@ def test_verify_tells_an_empty_store_and_a_lost_log(place: Path, tmp_path: Path)
 
 
 def test_what_was_written_is_soon_in_the_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(database_file, "CHECKPOINT_EVERY_S", 0.0)
     opened = open_store(str(tmp_path / "ionloop.db"))
     opened.database.things.insert_one({"_id": 1})
     (tmp_path / "copy").mkdir()

@@ -6,7 +6,7 @@ from collections import Counter
 
 from ...core.errors import InputError
 from ...store.identifiers import derive_seed
-from ...tasks.charges import FitChargesToErrorParameters
+from ...tasks.charge_fits import FitChargesToErrorParameters
 from ..campaign.models import model_of_charges
 from .plan import Plan
 

@@ -14,8 +14,8 @@ from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
 from ..campaign.analyses import INSTALLED, asked_analyses
+from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
-from ..campaign.charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.settings import Campaign
 
 

@@ -18,7 +18,7 @@ from ...store.connection import Store
 from ...store.identifiers import derive_seed
 from ...store.jobs.queue import find_jobs, jobs_wanted
 from ...tasks.assess import AssessParameters, AssessTask, ConcludeParameters, ConcludeTask
-from ...tasks.charges import FitChargesToErrorTask
+from ...tasks.charge_fits import FitChargesToErrorTask
 from ...tasks.context import current_context
 from ...tasks.fit import CrossCheckParameters, CrossCheckTask, FitParameters, FitTask, model_identifier
 from ...tasks.initial import (

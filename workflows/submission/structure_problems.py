@@ -10,7 +10,7 @@ from ase import Atoms
 
 from ..analyses.locality.graph import charge_fit_problems
 from ..analyses.registry import chosen_analyses
-from ..campaign.charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
+from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
 from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.settings import Campaign
 

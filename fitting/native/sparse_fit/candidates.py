@@ -8,7 +8,7 @@ from ....core.arrays import FloatArray
 from ...data_sets import DataSet
 from ...settings import GapSettings, SoapSettings, ThreeBodySettings, TwoBodySettings
 from ..three_body.triplets import components, find_triplets, triplet_keys
-from .design import Descriptors, Structure, check_points, covariance, soap_descriptors
+from .design import Descriptors, PairedAtoms, check_points, covariance, soap_descriptors
 from .fit_inputs import FitInputs, ParallelMap
 from .growth import growth_limit, most_new_points, uncovered_points
 from .sparse_points import CoordinateKey, SparseLayer, SparsePoints, rows_not_in, select_points, thin
@@ -26,7 +26,7 @@ _BYTES_PER_ATOM = 2 * 48 * 100
 _MOST_STRUCTURE_BYTES = 100_000_000
 
 
-class Structures:
+class PairedConfigurations:
     """The configurations of a data set with their pairs, of which the first ones stay in memory. Thread-safe.
 
     Parameters
@@ -40,13 +40,13 @@ class Structures:
     def __init__(self, data_set: DataSet, descriptors: Descriptors) -> None:
         self.configurations = data_set.configurations
         self.descriptors = descriptors
-        self._kept: dict[int, Structure] = {}
+        self._kept: dict[int, PairedAtoms] = {}
         self._last_kept = structures_in_memory(data_set)
 
-    def __getitem__(self, index: int) -> Structure:
+    def __getitem__(self, index: int) -> PairedAtoms:
         structure = self._kept.get(index)
         if structure is None:
-            structure = Structure.of(self.configurations[index].atoms, self.descriptors)
+            structure = PairedAtoms.of(self.configurations[index].atoms, self.descriptors)
             if index < self._last_kept:
                 self._kept[index] = structure
         return structure
@@ -73,7 +73,7 @@ def choose_sparse_points(task: FitInputs, descriptors: Descriptors, parallel_map
     check_points(descriptors, earlier)
     points: dict[CoordinateKey, FloatArray] = {}
     settings = task.settings
-    structures = Structures(task.data_set, descriptors)
+    structures = PairedConfigurations(task.data_set, descriptors)
 
     def select(
         key: CoordinateKey,
@@ -112,7 +112,7 @@ def isolated_descriptors(data_set: DataSet, descriptors: Descriptors, number: in
     found = [np.zeros((0, descriptors.soaps[number].n_dimensions))]
     for one in data_set.isolated_atoms:
         if one.atoms.numbers[0] == number:
-            found.append(soap_descriptors(Structure.of(one.atoms, descriptors), descriptors, number))
+            found.append(soap_descriptors(PairedAtoms.of(one.atoms, descriptors), descriptors, number))
     return np.concatenate(found)
 
 
@@ -165,7 +165,7 @@ def selection_bytes(data_set: DataSet, descriptors: Descriptors) -> int:
     return max(needed) + sum(_BYTES_PER_ATOM * configuration.n_atoms for configuration in kept)
 
 
-def pair_distances(structures: Structures, parallel_map: ParallelMap) -> dict[CoordinateKey, FloatArray]:
+def pair_distances(structures: PairedConfigurations, parallel_map: ParallelMap) -> dict[CoordinateKey, FloatArray]:
     """Return the distances (Å) of every pair of elements that occurs within the pair cutoff, in the data's order."""
     two_body = structures.descriptors.settings.two_body
     if two_body is None:
@@ -182,7 +182,9 @@ def pair_distances(structures: Structures, parallel_map: ParallelMap) -> dict[Co
     return {key: values for key, values in found.items() if len(values)}
 
 
-def triplet_candidates(structures: Structures, key: CoordinateKey, seed: int, parallel_map: ParallelMap) -> FloatArray:
+def triplet_candidates(
+    structures: PairedConfigurations, key: CoordinateKey, seed: int, parallel_map: ParallelMap
+) -> FloatArray:
     """Return the descriptors [n, 3] of a triplet of elements in the data's order; of very many a random part."""
     descriptor = structures.descriptors.triplets(key)
     share = max(1, _MOST_TRIPLETS // max(1, len(structures.configurations)))
@@ -198,7 +200,7 @@ def triplet_candidates(structures: Structures, key: CoordinateKey, seed: int, pa
 
 
 def atom_descriptors(
-    structures: Structures, number: int, limit: tuple[int, np.random.Generator], parallel_map: ParallelMap
+    structures: PairedConfigurations, number: int, limit: tuple[int, np.random.Generator], parallel_map: ParallelMap
 ) -> FloatArray:
     """Return the SOAP vectors of the atoms of one element, of ``limit`` random ones if there are more."""
     owners = [np.flatnonzero(configuration.atoms.numbers == number) for configuration in structures.configurations]

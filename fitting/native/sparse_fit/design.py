@@ -104,7 +104,7 @@ class Descriptors:
 
 
 @dataclass(frozen=True, eq=False)
-class Structure:
+class PairedAtoms:
     """A configuration's atoms with their pairs."""
 
     atoms: Atoms
@@ -112,7 +112,7 @@ class Structure:
     soap_pairs: ElementPairs
 
     @classmethod
-    def of(cls, atoms: Atoms, descriptors: Descriptors) -> Structure:
+    def of(cls, atoms: Atoms, descriptors: Descriptors) -> PairedAtoms:
         """Return a structure with its pairs found."""
         pairs = find_pairs(atoms, descriptors.cutoff_A)
         soap_pairs = sort_by_element(pairs, atoms.numbers, descriptors.species, descriptors.settings.soap.cutoff_A)
@@ -127,7 +127,7 @@ class Structure:
 
 
 def soap_descriptors(
-    structure: Structure, descriptors: Descriptors, number: int, wanted: IntArray | None = None
+    structure: PairedAtoms, descriptors: Descriptors, number: int, wanted: IntArray | None = None
 ) -> FloatArray:
     """Return the SOAP vectors of the atoms of one element, the appended constant included.
 
@@ -232,7 +232,7 @@ class RowBuilder:
 
     def rows(self, atoms: Atoms, layers: Sequence[int]) -> list[FloatArray]:
         """Return the rows of a structure, for each of some layers an array [n_rows, n_points]."""
-        structure = Structure.of(atoms, self.descriptors)
+        structure = PairedAtoms.of(atoms, self.descriptors)
         blocks = [np.zeros(self.shape(atoms, layer)) for layer in layers]
         for block, layer in zip(blocks, layers, strict=True):
             start = 0
@@ -249,14 +249,16 @@ class RowBuilder:
         self._add_soaps(blocks, layers, structure)
         return blocks
 
-    def _add_pairs(self, columns: FloatArray, structure: Structure, key: CoordinateKey, points: TwoBodyPoints) -> None:
+    def _add_pairs(
+        self, columns: FloatArray, structure: PairedAtoms, key: CoordinateKey, points: TwoBodyPoints
+    ) -> None:
         pairs = structure.pairs
         taken = structure.two_body_pairs(key, points.cutoff_A)
         part = np.zeros(columns.shape)
         add_two_body_rows(part, (pairs.first[taken], pairs.second[taken], pairs.vectors[taken]), points)
         columns += part
 
-    def _add_soaps(self, blocks: Sequence[FloatArray], layers: Sequence[int], structure: Structure) -> None:
+    def _add_soaps(self, blocks: Sequence[FloatArray], layers: Sequence[int], structure: PairedAtoms) -> None:
         """Add SOAP rows: coefficients and gradients of a chunk of atoms serve all layers."""
         for element, number in enumerate(self.descriptors.species):
             targets = []

@@ -337,8 +337,8 @@ def test_many_candidates_come_sorted_with_ties_in_the_order_of_insertion(client,
 def test_full_keeps_to_full_for_everybody(tmp_path):
     normal = EmbeddedClient(tmp_path / "store.db")
     full = EmbeddedClient(tmp_path / "store.db", synchronous="FULL")
-    with normal.engine.read():
-        (level,) = normal.engine.execute("PRAGMA synchronous").fetchone()
+    with normal.file.read():
+        (level,) = normal.file.execute("PRAGMA synchronous").fetchone()
     assert level == 2
     full.close()
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ionloop.core.errors import InputError, IonloopError
-from ionloop.store.embedded import EmbeddedClient, StoreBusy, StoreFull, engine, location
+from ionloop.store.embedded import EmbeddedClient, StoreBusy, StoreFull, database_file, location
 from ionloop.store.embedded.failures import explain
 from ionloop.store.embedded.location import NETWORK_FILE_SYSTEMS, check_location, file_system_of
 
@@ -49,9 +49,9 @@ def test_network_file_systems_are_refused_unless_allowed(tmp_path, monkeypatch):
 
 def fill_up(client):
     """Let SQLite believe that the disk is full."""
-    with client.engine.read():
-        (pages,) = client.engine.execute("PRAGMA page_count").fetchone()
-        client.engine.execute(f"PRAGMA max_page_count = {pages}")
+    with client.file.read():
+        (pages,) = client.file.execute("PRAGMA page_count").fetchone()
+        client.file.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def test_a_full_disk_is_a_clear_error_and_the_store_works_on(tmp_path):
@@ -114,8 +114,8 @@ def test_a_real_write_error_is_a_clear_error_and_loses_nothing(tmp_path):
 
 
 def test_a_store_that_another_process_never_lets_go_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(engine, "_BUSY_PATIENCE_S", 0.1)
+    monkeypatch.setattr(database_file, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database_file, "_BUSY_PATIENCE_S", 0.1)
     client = EmbeddedClient(tmp_path / "store.db")
     other = sqlite3.connect(client.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

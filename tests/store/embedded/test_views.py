@@ -81,8 +81,8 @@ def test_what_a_caller_does_to_an_answer_changes_no_later_one(jobs):
 
 def test_a_change_that_is_undone_is_not_remembered(jobs):
     before = asked(jobs)
-    engine = jobs._store.engine
-    with pytest.raises(ZeroDivisionError), engine.transaction():
+    file = jobs._store.file
+    with pytest.raises(ZeroDivisionError), file.transaction():
         jobs.update_one({"_id": 5}, {"$set": {"state": "RUNNING"}})
         assert asked(jobs) != before
         raise ZeroDivisionError

@@ -29,7 +29,7 @@ from ionloop.workflows.analyses.locality.graph import (
 )
 from ionloop.workflows.analyses.locality.kind import LOCALITY
 from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoff_A, result_of
-from ionloop.workflows.campaign.charges import slater_exponent
+from ionloop.workflows.campaign.baseline_charges import slater_exponent
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import Plan

@@ -10,7 +10,7 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.species import SLATER_EXPONENTS
 from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal
-from ionloop.workflows.campaign.charges import (
+from ionloop.workflows.campaign.baseline_charges import (
     UnknownChargesError,
     baseline_of_data,
     baseline_settings,

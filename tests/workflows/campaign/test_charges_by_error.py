@@ -10,7 +10,7 @@ from ionloop.fitting.models import ModelManifest, read_manifest
 from ionloop.fitting.settings import BaselineSettings
 from ionloop.tasks.assess import AssessTask
 from ionloop.tasks.base import JobFailed
-from ionloop.tasks.charges import FitChargesToErrorParameters, FitChargesToErrorTask
+from ionloop.tasks.charge_fits import FitChargesToErrorParameters, FitChargesToErrorTask
 from ionloop.tasks.fit import ROW_CACHE_FOLDER, FitParameters, FitTask, model_identifier
 from ionloop.workflows.graph.plan import load_plan
 from ionloop.workflows.loop.generation_loop import initial_graph, label_job

@@ -31,7 +31,7 @@ from ....tasks.defects import (
     MetalParameters,
     MetalTask,
 )
-from ...campaign.charges import UnknownChargesError, baseline_settings, cell_charge
+from ...campaign.baseline_charges import UnknownChargesError, baseline_settings, cell_charge
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job

@@ -18,7 +18,7 @@ from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.electrostatics.charges import ChargeFitSettings
 from ....store.identifiers import derive_seed
-from ....tasks.charges import FitChargesToErrorTask
+from ....tasks.charge_fits import FitChargesToErrorTask
 from ....tasks.locality import (
     LOCALITY_KIND,
     CentreParameters,
@@ -30,7 +30,7 @@ from ....tasks.locality import (
     LocalityTest,
 )
 from ....tasks.results import Potential
-from ...campaign.charges import UnknownChargesError, formal_charges, slater_exponent
+from ...campaign.baseline_charges import UnknownChargesError, formal_charges, slater_exponent
 from ...campaign.models import model_of_charges
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign

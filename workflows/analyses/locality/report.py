@@ -16,7 +16,7 @@ from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ....store.connection import Store
 from ....store.queries.latest import latest
 from ....store.records import ResultRecord
-from ....tasks.charges import ERROR_CRITERION
+from ....tasks.charge_fits import ERROR_CRITERION
 from ....tasks.locality import (
     LOCALITY_KIND,
 )
