@@ -6,7 +6,7 @@ from .base import IonloopTask
 
 _MODULES = (
     "assess",
-    "charges",
+    "charge_fits",
     "fit",
     "initial",
     "label",
