@@ -11,6 +11,8 @@ import typer
 from .console.options import JsonOption, StoreOption, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from ..workflows.analyses.base import AnalysisCost
@@ -34,7 +36,7 @@ def check(
     Exit status 2 with every error of the file at once, or if something that it needs is out of reach.
     """
     from ..workflows.campaign.problems import CampaignFileError
-    from ..workflows.submission.campaign_file import load_campaign_structure, read_campaign
+    from ..workflows.submission.campaign_file import load_structures, read_campaign
     from ..workflows.submission.cost import campaign_cost
     from .console.environment import Status, worst
 
@@ -45,7 +47,7 @@ def check(
             raise
         typer.echo(json.dumps({"ok": False, **error.as_dict()}, indent=2))
         raise typer.Exit(error.exit_status) from None
-    cost = campaign_cost(campaign, load_campaign_structure(campaign, file.parent))
+    cost = campaign_cost(campaign, load_structures(campaign, file.parent))
     checks = reachability(campaign, file, store)
     if checks[-1].status is Status.OK:
         checks += continuation(campaign, file, store)
@@ -83,20 +85,20 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
     """Check whether a campaign that is in its store already may go on by what its file says now."""
     from ..core.errors import InputError
     from ..store.connection import default_location, is_embedded, open_store
-    from ..workflows.submission.campaign_file import load_campaign_structure
+    from ..workflows.submission.campaign_file import load_structures
     from ..workflows.submission.submission import foreseen
     from .console.environment import Check, Status
 
     where = location or default_location(file.absolute().parent)
     if is_embedded(where) and not Path(where).expanduser().exists():
         return []
-    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    structures = load_structures(campaign, file.parent)
     try:
         opened = open_store(where, read_only=True)
     except InputError as error:
         return [Check("campaign", Status.FAILED, "the store cannot be opened", str(error).removeprefix("store: "))]
     try:
-        changed = foreseen(opened, campaign, structure, file)
+        changed = foreseen(opened, campaign, structures, file)
     except InputError as error:
         return [Check("campaign", Status.FAILED, f"{campaign.name} cannot go on with this file", str(error))]
     finally:
@@ -143,16 +145,31 @@ def _analysis_text(cost: AnalysisCost) -> str:
     return ", ".join(parts) or "costs next to nothing"
 
 
+def _formula(composition: Mapping[str, int]) -> str:
+    return " ".join(f"{symbol}{count}" for symbol, count in composition.items())
+
+
+def _cells(cost: CampaignCost) -> list[tuple[str, str]]:
+    """Return what every system asks for, one row each."""
+    return [
+        (
+            name,
+            f"{one.atoms} atoms: {_formula(one.composition)}; {one.initial_labels} labels at first, "
+            f"{one.dynamics_steps_per_generation:,} steps of dynamics per generation",
+        )
+        for name, one in cost.systems.items()
+    ]
+
+
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
     from ..core.words import rough_duration, size_text
 
-    formula = " ".join(f"{symbol}{count}" for symbol, count in cost.composition.items())
     first, last = cost.first_fit, cost.last_fit
     generations = campaign.stop.max_generations
     rows = [
-        ("cell", f"{cost.atoms} atoms: {formula}"),
+        *(_cells(cost) if cost.systems else [("cell", f"{cost.atoms} atoms: {_formula(cost.composition)}")]),
         (
             "labels",
             f"{cost.initial_labels} at first (isolated atoms included), {cost.labels_per_generation} per "

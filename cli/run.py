@@ -32,14 +32,14 @@ def register(app: typer.Typer) -> None:
 
 def _open_and_submit(file: Path, location: str | None, root: Path | None) -> tuple[Store, Campaign, Submission]:
     from ..store.connection import default_location, open_store
-    from ..workflows.submission.campaign_file import load_campaign_structure, read_campaign
+    from ..workflows.submission.campaign_file import load_structures, read_campaign
     from ..workflows.submission.submission import submit as submit_campaign
 
     campaign = read_campaign(file)
-    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    structures = load_structures(campaign, file.parent)
     # The embedded store lies beside the campaign file as it was named, wherever the command is run from.
     store = open_store(location or default_location(file.absolute().parent), root=root, guess_root=False)
-    done = submit_campaign(store, campaign, structure, file)
+    done = submit_campaign(store, campaign, structures, file)
     return store, campaign, done
 
 

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from .. import __version__
 from ..core.errors import InputError
@@ -137,19 +145,55 @@ class Record(FrozenModel):
         return self.model_dump(mode="json", by_alias=True, exclude=set(self.volatile))
 
 
+class RecordOfSystem(Record):
+    """A record that may belong to one system of its campaign, by name; None where the campaign has one, unnamed."""
+
+    system: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_system(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out no system: documents of campaigns with one structure stay what they were."""
+        document: dict[str, Any] = serialise(self)
+        if self.system is None:
+            document.pop("system", None)
+        return document
+
+
 class CampaignRecord(Record):
-    """A campaign: its settings as validated, its starting structure, and where it stands."""
+    """A campaign: its settings as validated, its starting structures, and where it stands.
+
+    ``structure`` is that of the first system, or the only one. ``systems`` holds those of systems with names;
+    ``joined`` names the ones that came after the campaign was first submitted.
+    """
 
     collection: ClassVar[str] = "campaigns"
     volatile: ClassVar[frozenset[str]] = Record.volatile | {"file", "ended"}
 
     settings: dict[str, Any]
     structure: Structure
+    systems: dict[str, Structure] = Field(default_factory=dict)
+    joined: tuple[str, ...] = ()
     file: str
     state: State = State.READY
     reason: str = ""
     ended: Timestamp | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def structures(self) -> Mapping[str | None, Structure]:
+        """The starting structures by system; the only one without a name by None."""
+        if not self.systems:
+            return {None: self.structure}
+        return dict(self.systems.items())
+
+    def structure_of(self, system: str | None) -> Structure:
+        """Return the starting structure of the system of that name, None: of the first or only one."""
+        return self.structure if system is None else self.systems[system]
+
+    @model_serializer(mode="wrap")
+    def _without_no_systems(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = serialise(self)
+        return {name: value for name, value in document.items() if value or name not in ("systems", "joined")}
 
 
 class Origin(FrozenModel):
@@ -162,7 +206,7 @@ class Origin(FrozenModel):
     index: int = 0
 
 
-class ConfigurationRecord(Record):
+class ConfigurationRecord(RecordOfSystem):
     """A structure to be labelled, with its origin and content hash."""
 
     collection: ClassVar[str] = "configurations"
@@ -246,7 +290,7 @@ class ModelRecord(Record):
         return self.registered_kind or self.kind
 
 
-class TrajectoryRecord(Record):
+class TrajectoryRecord(RecordOfSystem):
     """A molecular dynamics run: its frames are a file."""
 
     collection: ClassVar[str] = "trajectories"
@@ -265,7 +309,7 @@ class TrajectoryRecord(Record):
     wall_time_s: float = 0.0
 
 
-class ResultRecord(Record):
+class ResultRecord(RecordOfSystem):
     """A result: values with units, uncertainties where there are any, and what they were computed from.
 
     ``units`` is shaped like ``values``: a unit beside a value is that of everything below it. ``artefacts`` are its

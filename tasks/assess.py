@@ -35,7 +35,7 @@ def generation_labels(
         for record in store.configurations.find({"campaign": campaign, "generation": generation})
         if record.origin.sampler != ISOLATED_ATOM
     ]
-    configurations.sort(key=lambda record: (record.origin.sampler, record.origin.index, record.id))
+    configurations.sort(key=lambda one: (one.system or "", one.origin.sampler, one.origin.index, one.id))
     return [(record, store.labels.get(label_identifier(record.content_hash, engine))) for record in configurations]
 
 

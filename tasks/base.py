@@ -8,7 +8,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic_core import ErrorDetails
 
 from ..core.errors import Busy, IonloopError
@@ -62,10 +62,24 @@ class JobFailed(IonloopError):
 
 
 class TaskParameters(FrozenModel):
-    """What every job knows of its place."""
+    """What every job knows of its place: campaign, generation, and the system, where that has a name."""
 
     campaign: str
     generation: int
+    system: str | None = None
+
+    @property
+    def of_system(self) -> tuple[str, ...]:
+        """What identifiers derive from beside the rest: the system, where it has a name."""
+        return () if self.system is None else (self.system,)
+
+    @model_serializer(mode="wrap")
+    def _without_no_system(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out no system: identifiers derive from parameters, and those of one structure stay what they were."""
+        values: dict[str, Any] = serialise(self)
+        if self.system is None:
+            values.pop("system", None)
+        return values
 
 
 def _words(problem: ErrorDetails) -> str:

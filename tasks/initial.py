@@ -25,9 +25,9 @@ INITIAL_DYNAMICS = "initial-molecular-dynamics"
 LITHIUM_MONTE_CARLO = "lithium-monte-carlo"
 
 
-def starting_structure(context: TaskContext, campaign: str) -> Atoms:
-    """Return the campaign's structure (the supercell)."""
-    return context.store.campaigns[campaign].structure.to_atoms()
+def starting_structure(context: TaskContext, campaign: str, system: str | None = None) -> Atoms:
+    """Return the structure (the supercell) of the campaign's system of that name, None: of the only one."""
+    return context.store.campaigns[campaign].structure_of(system).to_atoms()
 
 
 class InitialDynamicsParameters(DynamicsParameters):
@@ -46,7 +46,7 @@ class InitialDynamicsTask(IonloopTask):
 
     def execute(self, parameters: InitialDynamicsParameters, context: TaskContext) -> Outcome:
         """Run, or carry on from the last written frame, and store the configurations."""
-        atoms = starting_structure(context, parameters.campaign)
+        atoms = starting_structure(context, parameters.campaign, parameters.system)
         with context.measure("sample"):
             record = run_trajectory(
                 context,
@@ -83,9 +83,9 @@ class LithiumDistributionsParameters(TaskParameters):
     seed: int
 
 
-def distributions_path(context: TaskContext, campaign: str) -> Path:
-    """Return the file that holds the campaign's lithium distributions before they are relaxed."""
-    name = identifier("distributions", campaign)
+def distributions_path(context: TaskContext, parameters: TaskParameters) -> Path:
+    """Return the file that holds the lithium distributions of a job's system before they are relaxed."""
+    name = identifier("distributions", parameters.campaign, *parameters.of_system)
     return context.store.artefacts.folder("distributions") / f"{name}.traj"
 
 
@@ -97,11 +97,11 @@ class LithiumDistributionsTask(IonloopTask):
 
     def execute(self, parameters: LithiumDistributionsParameters, context: TaskContext) -> Outcome:
         """Draw them unless the file is there; it is written whole or not at all."""
-        path = distributions_path(context, parameters.campaign)
+        path = distributions_path(context, parameters)
         if not path.exists():
             with context.measure("sample"):
                 drawn = sample_distributions(
-                    starting_structure(context, parameters.campaign),
+                    starting_structure(context, parameters.campaign, parameters.system),
                     parameters.mobile,
                     parameters.charges,
                     parameters.monte_carlo,
@@ -134,10 +134,11 @@ class RelaxDistributionTask(IonloopTask):
             "campaign": parameters.campaign,
             "origin.sampler": LITHIUM_MONTE_CARLO,
             "origin.index": parameters.index,
+            "system": parameters.system,
         }
         for known in store.configurations.find(filters):
             return Outcome(outputs={"configuration": known.id})
-        path = distributions_path(context, parameters.campaign)
+        path = distributions_path(context, parameters)
         if not path.exists():
             raise JobFailed("its lithium distribution was not drawn")
         with context.measure("sample"):

@@ -44,6 +44,7 @@ def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin:
             formula=atoms.get_chemical_formula(),
             origin=origin,
             content_hash=content_hash,
+            system=place.system,
         )
     )
 

@@ -22,7 +22,7 @@ from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.records import Artefact, ResultRecord
 from ..store.result_kinds import ResultKind
-from .base import IonloopTask, Outcome, TaskParameters
+from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_context, engine_of_today
 
 
@@ -98,6 +98,7 @@ def new_result(
         id=name,
         campaign=place.campaign,
         generation=place.generation,
+        system=place.system,
         kind=kind,
         values=values,
         model=None if potential is None else potential.model,
@@ -121,6 +122,8 @@ class ResultTask(IonloopTask):
     def execute(self, parameters: Any, context: TaskContext) -> Outcome:
         """Compute the result unless the store has it whole."""
         known = known_result(context.store, parameters.identifier)
+        if known is not None and known.system != parameters.system:
+            raise JobFailed(f"the identifier of {known.kind} does not tell systems apart: use parameters.of_system")
         if known is None:
             with context.measure(self.measured_as):
                 known = self.compute(parameters, context)

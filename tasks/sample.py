@@ -22,6 +22,7 @@ from ..sampling.selections.registry import SelectionSettings
 from ..sampling.selections.selecting import select
 from ..sampling.trajectory import read_frames
 from ..sampling.uncertainty import frame_variances
+from ..store.connection import Store
 from ..store.identifiers import derive_seed, identifier
 from ..store.records import Artefact, ConfigurationRecord, Origin, ResultRecord, TrajectoryRecord
 from .base import IonloopTask, Outcome, TaskParameters
@@ -39,9 +40,9 @@ class DynamicsParameters(TaskParameters):
     seed: int
 
 
-def trajectory_identifier(campaign: str, generation: int, name: str) -> str:
+def trajectory_identifier(campaign: str, generation: int, name: str, system: str | None = None) -> str:
     """Return the identifier of a campaign's trajectory."""
-    return identifier("trajectory", campaign, generation, name)
+    return identifier("trajectory", campaign, generation, name, *(() if system is None else (system,)))
 
 
 def run_trajectory(
@@ -57,7 +58,7 @@ def run_trajectory(
 ) -> TrajectoryRecord:
     """Run a trajectory, or carry it on from its last written frame, and record it once it is done."""
     store = context.store
-    record_id = trajectory_identifier(job.campaign, job.generation, name)
+    record_id = trajectory_identifier(job.campaign, job.generation, name, job.system)
     known = store.trajectories.get(record_id)
     goes_on = known is not None and known.state == "stopped" and may_go_on(TrajectoryEnd.STOPPED, known.reason)
     if known is not None and not goes_on and store.artefacts.is_whole(known.artefact):
@@ -80,6 +81,7 @@ def run_trajectory(
         id=record_id,
         campaign=job.campaign,
         generation=job.generation,
+        system=job.system,
         driver=driver,
         replica=replica,
         start=name,
@@ -94,6 +96,17 @@ def run_trajectory(
     )
     store.trajectories.replace(record)
     return record
+
+
+def initial_configurations(store: Store, campaign: str, system: str | None) -> list[ConfigurationRecord]:
+    """Return the configurations that a system began with: a system that joined later has its own first generation."""
+    found = [
+        record
+        for record in store.configurations.find({"campaign": campaign, "system": system})
+        if record.origin.sampler != ISOLATED_ATOM
+    ]
+    first = min((record.generation for record in found), default=0)
+    return [record for record in found if record.generation == first]
 
 
 class SampleParameters(DynamicsParameters):
@@ -131,15 +144,11 @@ class SampleTask(IonloopTask):
 
     @staticmethod
     def _starting_atoms(parameters: SampleParameters, context: TaskContext) -> Atoms:
-        """Return the crystal for the first replica, a configuration of the initial set for the others."""
+        """Return the system's structure for the first replica, one of its initial configurations for the others."""
         store = context.store
         if parameters.replica == 0:
-            return store.campaigns[parameters.campaign].structure.to_atoms()
-        initial = [
-            record
-            for record in store.configurations.find({"campaign": parameters.campaign, "generation": 0})
-            if record.origin.sampler != ISOLATED_ATOM
-        ]
+            return store.campaigns[parameters.campaign].structure_of(parameters.system).to_atoms()
+        initial = initial_configurations(store, parameters.campaign, parameters.system)
         chosen = derive_seed(parameters.seed, "start") % len(initial)
         return initial[chosen].atoms
 
@@ -216,6 +225,7 @@ class SelectTask(IonloopTask):
                 id=name,
                 campaign=parameters.campaign,
                 generation=parameters.generation,
+                system=parameters.system,
                 kind=VARIANCE,
                 model=model.id,
                 model_kind=model.kind,

@@ -63,7 +63,7 @@ page = reference_page()
 assert "| `toy_neighbours` |" in page
 assert "| `force_tolerance_eV_per_A` | `0.05` | a number, above 0 and at most 1 |" in page
 assert "ionloop-toys.neighbours" in job_tasks()
-cost = campaign_cost(campaign, bulk("CuAu", "cesiumchloride", a=3.2)).analyses["toy_neighbours"]
+cost = campaign_cost(campaign, {None: bulk("CuAu", "cesiumchloride", a=3.2)}).analyses["toy_neighbours"]
 assert (cost.model_evaluations, cost.model_atoms) == (100, 2)
 assert "toy-neighbours" in typer.main.get_command(app).commands["analyse"].commands
 for check in check_plug_ins():

@@ -60,7 +60,7 @@ class AnalysisContract:
         )
 
     def _jobs(self) -> list[Job]:
-        plan = Plan(self.campaign(), self.atoms())
+        plan = Plan.of_one(self.campaign(), self.atoms())
         models = {str(kind): f"model-{kind}" for kind in plan.campaign.models}
         fits = {kind: f"final/fit/{kind}" for kind in models}
         return self.analysis().jobs(AnalysisPlan(plan, 2, models, fits))

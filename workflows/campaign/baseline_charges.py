@@ -57,25 +57,34 @@ class UnknownChargesError(InputError):
     """No formal charges can be assigned."""
 
 
-def formal_charges(symbols: Sequence[str]) -> dict[str, float]:
-    """Return the formal charge (e) of every species in a neutral cell: P is +5 in Li7P3S11, +4 in Li4P2S6.
+def formal_charges(*cells: Sequence[str]) -> dict[str, float]:
+    """Return the formal charge (e) of every species in neutral cells: P is +5 in Li7P3S11, +4 in Li4P2S6.
+
+    Parameters
+    ----------
+    cells
+        Chemical symbols of all atoms of a cell; of several, every one must be neutral with the same charges.
 
     Raises
     ------
     UnknownChargesError
         If a species has no known oxidation state, or no combination of them is neutral.
     """
-    counts = Counter(symbols)
-    states = {symbol: oxidation_states(symbol) for symbol in sorted(counts)}
+    compositions = [Counter(symbols) for symbols in cells]
+    states = {symbol: oxidation_states(symbol) for symbol in sorted({one for cell in compositions for one in cell})}
     unknown = [symbol for symbol, possible in states.items() if not possible]
     if unknown:
         raise UnknownChargesError(f"no formal charge is known for {', '.join(unknown)}")
     for choice in sorted(itertools.product(*(range(len(possible)) for possible in states.values())), key=sum):
         charges = {symbol: states[symbol][index] for symbol, index in zip(states, choice, strict=True)}
-        if sum(counts[symbol] * charge for symbol, charge in charges.items()) == 0:
+        if all(sum(count * charges[symbol] for symbol, count in counts.items()) == 0 for counts in compositions):
             return charges
-    formula = "".join(f"{symbol}{count}" for symbol, count in sorted(counts.items()))
+    formula = " and ".join(dict.fromkeys(_formula(counts) for counts in compositions))
     raise UnknownChargesError(f"no combination of the usual oxidation states makes {formula} neutral")
+
+
+def _formula(counts: Mapping[str, int]) -> str:
+    return "".join(f"{symbol}{count}" for symbol, count in sorted(counts.items()))
 
 
 def oxidation_states(symbol: str) -> tuple[float, ...]:
@@ -100,14 +109,14 @@ def slater_exponent(symbol: str) -> float:
 
 
 def baseline_settings(
-    baseline: Baseline, symbols: Sequence[str], fitted: Mapping[str, float] | None = None
+    baseline: Baseline, cells: Sequence[Sequence[str]], fitted: Mapping[str, float] | None = None
 ) -> BaselineSettings:
-    """Return the baseline of a structure: given charges, fitted ones, or the set fraction of the formal ones.
+    """Return the baseline of structures: given charges, fitted ones, or the set fraction of the formal ones.
 
     Parameters
     ----------
-    symbols
-        Chemical symbols of all atoms of the cell; its composition decides between oxidation states.
+    cells
+        Chemical symbols of all atoms of each cell; their compositions decide between oxidation states.
     fitted
         Charges (e) that a fit gave, where the baseline asks for one.
 
@@ -116,7 +125,7 @@ def baseline_settings(
     UnknownChargesError
         If formal charges are asked for and cannot be assigned, or fitted ones and there are none.
     """
-    species = sorted(set(symbols))
+    species = sorted({symbol for symbols in cells for symbol in symbols})
     if isinstance(baseline.charges, dict):
         charges = dict(baseline.charges)
     elif baseline.charge_criterion is not None:
@@ -124,7 +133,7 @@ def baseline_settings(
             raise UnknownChargesError(f"no charges have been fitted to {baseline.charge_criterion} yet")
         charges = {symbol: fitted[symbol] for symbol in species}
     else:
-        formal = formal_charges(symbols)
+        formal = formal_charges(*cells)
         charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}
     exponents = {symbol: baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
     return BaselineSettings(charges=charges, exponents=exponents, accuracy=baseline.accuracy)
@@ -169,9 +178,9 @@ def baseline_of_data(
             )
         baseline = baseline.model_copy(update={"charges": "formal"})
     if baseline.charge_criterion is None:
-        return baseline_settings(baseline, symbols), None
+        return baseline_settings(baseline, [symbols]), None
     fitted = _charges_by_error(campaign, model or first_on_baseline(campaign), data_set, symbols, seed)
-    settings = baseline_settings(baseline, symbols, fitted.charges)
+    settings = baseline_settings(baseline, [symbols], fitted.charges)
     return settings.model_copy(update={"exponents": fitted.exponents}), fitted.charges
 
 

@@ -64,6 +64,7 @@ RULES: Mapping[str, Rule] = {
     # A path: what counts is the structure that it names, which is compared as such.
     "structure": _FREE,
     "supercell": _FIXED,
+    "systems": _FIXED,
     "mobile": _FIXED,
     "seed": _FIXED,
     "reference": _FIXED,
@@ -92,6 +93,8 @@ def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
     """Return what holds for a key of the campaign file; ``engine`` is the name of the reference engine."""
     if key[:1] == ("reference",) and len(key) > 1:
         return _FREE if key[1] in _harmless(engine) else _FIXED
+    if key[:1] == ("systems",) and len(key) > 2 and key[2] in RULES:
+        return RULES[key[2]]
     if key[:1] == ("analyses",) and len(key) == 2:
         return WHOLE_ANALYSIS
     if key[:1] == ("analyses",) and len(key) > 2 and key[1] in INSTALLED:

@@ -43,7 +43,7 @@ def campaign_schema() -> dict[str, Any]:
 def default_values() -> dict[str, Any]:
     """Return every default as plain data; name and structure, which have none, are left out."""
     values = Campaign(name="name", structure="structure").model_dump(mode="json")
-    return {key: value for key, value in values.items() if key not in campaign_schema()["required"]}
+    return {key: value for key, value in values.items() if key not in ("name", "structure")}
 
 
 def resolve(schema: Schema) -> Schema:
@@ -192,10 +192,15 @@ def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str |
 def _walk_names(leaves: Sequence[Schema], key: tuple[str, ...]) -> Iterator[FieldEntry]:
     """Yield the keys below names that the file chooses: once for each choice, not where another section has them."""
     for leaf in leaves:
-        union = leaf.get("additionalProperties")
+        union = _of_any_name(leaf)
         for section in variants(union) if isinstance(union, Mapping) else ():
             if section.get("properties") and "documented_in" not in section:
                 yield from _walk(section, (*key, ANY_NAME), None, _variant_label(section, resolve(union or {})))
+
+
+def _of_any_name(schema: Schema) -> Any:
+    """Return what may stand below a name that the file chooses, which may have to have a certain form."""
+    return next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
 
 
 def _variant_label(section: Schema, union: Schema) -> str | None:
@@ -232,7 +237,7 @@ def _child(schema: Schema, part: str | int) -> list[Schema]:
     if isinstance(part, str):
         if part in schema.get("properties", {}):
             return [schema["properties"][part]]
-        extra = schema.get("additionalProperties")
+        extra = _of_any_name(schema)
         return [extra] if isinstance(extra, Mapping) else []
     if part < len(schema.get("prefixItems", ())):
         return [schema["prefixItems"][part]]
@@ -277,5 +282,5 @@ def _array_phrase(schema: Schema) -> str:
 def _object_phrase(schema: Schema) -> str:
     if schema.get("properties"):
         return "a mapping"
-    extra = schema.get("additionalProperties")
+    extra = _of_any_name(schema)
     return f"a mapping of names to values, each {phrase(extra)}" if isinstance(extra, Mapping) else "a mapping"

@@ -1,7 +1,7 @@
 """The campaign file as typed, frozen models: what a user may set, in which unit, with which default.
 
 `Campaign` holds the file as it was written. ``structure`` stays a built-in name or a path; a relative path is
-relative to the folder of the campaign file (`ionloop.workflows.submission.campaign_file.load_campaign_structure`), so a
+relative to the folder of the campaign file (`ionloop.workflows.submission.campaign_file.load_structures`), so a
 campaign that leaves its folder must take the structure with it. ``Campaign.model_validate(campaign.model_dump(
 mode="json"))`` gives the same campaign back.
 """
@@ -19,6 +19,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     field_serializer,
+    model_serializer,
     model_validator,
 )
 
@@ -26,15 +27,13 @@ from ...core.settings import FrozenSettings
 from ...fitting.electrostatics.charges import ChargeFitSettings
 from ...fitting.kinds.base import ModelKind
 from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
-from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
 from ...sampling.guard import TrajectoryGuard
-from ...sampling.lithium_monte_carlo import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
-from ...sampling.relaxation import RelaxationSettings
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
 from .analyses import AnalysesSection, analyses_not_installed, no_analyses
+from .initial import Initial, Temperature, Timestep
 from .models import (
     DEFAULT_MODELS,
     REFERENCE,
@@ -48,15 +47,18 @@ from .models import (
     without_models,
 )
 from .problems import CampaignInconsistency, Problem, closest
+from .systems import Supercell, System, SystemName
 
-MAX_TIMESTEP_FS = 5.0
+NO_STRUCTURE = Problem(
+    ("structure",),
+    "is required, or systems, where there are several",
+    allowed="the name of a built-in structure or the path of a file",
+)
 MAX_STEPS = 10_000_000
+MAX_SYSTEMS = 50
 MIN_INITIAL_CONFIGURATIONS = 2
 
 CodeVersion = Annotated[str, Field(pattern=rf"^([A-Za-z][\w.+-]* \d+\.\d+|{NOT_KNOWN})$")]
-Count = Annotated[int, Field(ge=0, le=100_000)]
-Temperature = Annotated[float, Field(gt=0, le=20_000)]
-Timestep = Annotated[float, Field(gt=0, le=MAX_TIMESTEP_FS)]
 Charge = Annotated[float, Field(ge=-8, le=8)]
 CoreHours = Annotated[float, Field(gt=0, le=1e9)]
 Budget = Annotated[
@@ -64,97 +66,7 @@ Budget = Annotated[
     Discriminator(lambda value: "table" if isinstance(value, dict) else "number"),
 ]
 ChargeCriterion = Literal["locality", "error"]
-InitialKPoints = Literal["gamma", "reference"]
-
-
-class InitialMolecularDynamics(FrozenSettings):
-    """Initial configurations from a short Langevin trajectory with the reference engine."""
-
-    count: Count = Field(40, description="Configurations taken from the trajectory (number)")
-    temperature_K: Temperature = Field(800.0, description="Temperature of the thermostat (K)")
-    timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
-    every: int = Field(10, ge=1, le=100_000, description="Steps between two configurations (number)")
-    friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
-    k_points: InitialKPoints = Field(
-        "gamma",
-        description="Of a density-functional reference in this trajectory, whose frames are labelled with the "
-        "reference's own k-points in any case: gamma, Γ alone; reference, its own (name)",
-    )
-    guard: TrajectoryGuard = Field(
-        default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped"
-    )
-
-    def engine(self, reference: CommonSettings) -> CommonSettings:
-        """Return the settings of the reference engine in this trajectory."""
-        return reference.at_gamma() if self.k_points == "gamma" else reference
-
-    @property
-    def steps(self) -> int:
-        """Steps of the trajectory; its first frame, the crystal itself, is not among the configurations."""
-        return self.count * self.every
-
-    @property
-    def dynamics(self) -> MolecularDynamicsSettings:
-        """What the integrator needs."""
-        return MolecularDynamicsSettings(
-            temperature_K=self.temperature_K,
-            timestep_fs=self.timestep_fs,
-            steps=self.steps,
-            write_every=self.every,
-            friction_per_ps=self.friction_per_ps,
-            guard=self.guard,
-        )
-
-
-class InitialLithiumMonteCarlo(FrozenSettings):
-    """Initial configurations from Monte Carlo over crystal and interstitial sites of the mobile ion."""
-
-    count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
-    start_temperature_K: Temperature = Field(3000.0, description="Temperature at which annealing starts (K)")
-    end_temperature_K: Temperature = Field(800.0, description="Temperature at which annealing ends (K)")
-    temperature_steps: int = Field(
-        20, ge=1, le=10_000, description="Temperatures on the way, in geometric progression (number)"
-    )
-    sweeps: int = Field(50, ge=1, le=100_000, description="Trial moves per ion at each temperature (number)")
-    minimum_separation_A: float = Field(2.0, ge=0, le=20, description="Two mobile ions never come closer than this (Å)")
-    screening: float = Field(
-        4.0, ge=1, le=100, description="Dielectric constant that screens the formal charges (no unit)"
-    )
-    relaxation: RelaxationSettings = Field(
-        default_factory=RelaxationSettings,
-        description="Brief relaxation with the reference engine, then a rattle",
-    )
-
-    @property
-    def monte_carlo(self) -> MonteCarloSettings:
-        """What the annealing needs."""
-        return MonteCarloSettings(
-            count=max(1, self.count),
-            start_temperature_K=self.start_temperature_K,
-            end_temperature_K=self.end_temperature_K,
-            temperature_steps=self.temperature_steps,
-            sweeps=self.sweeps,
-            minimum_separation_A=self.minimum_separation_A,
-            screening=self.screening,
-        )
-
-    @model_validator(mode="after")
-    def _cools_down(self) -> Self:
-        if self.end_temperature_K > self.start_temperature_K:
-            message = f"must not be above start_temperature_K ({self.start_temperature_K:g} K)"
-            raise CampaignInconsistency([Problem(("end_temperature_K",), message, value=self.end_temperature_K)])
-        return self
-
-
-class Initial(FrozenSettings):
-    """The configurations that the first models are fitted to."""
-
-    molecular_dynamics: InitialMolecularDynamics = Field(
-        InitialMolecularDynamics(), description="Short molecular dynamics with the reference engine"
-    )
-    lithium_monte_carlo: InitialLithiumMonteCarlo = Field(
-        InitialLithiumMonteCarlo(), description="Monte Carlo over sites of the mobile ion"
-    )
+Systems = Annotated[dict[SystemName, System], Field(min_length=1, max_length=MAX_SYSTEMS)]
 
 
 class ChargesFromFit(FrozenSettings):
@@ -318,17 +230,19 @@ class Campaign(FrozenSettings):
         description="Name of the campaign in the store",
         json_schema_extra={"allowed": "1 to 64 letters, digits, - and _, with a letter or digit at both ends"},
     )
-    structure: str = Field(
+    structure: str | None = Field(
+        None,
         min_length=1,
         max_length=1024,
-        description="Built-in structure, or a file that ASE reads, relative to the campaign file",
+        description="Built-in structure, or a file that ASE reads, relative to the campaign file; of several, systems",
         json_schema_extra={"allowed": "the name of a built-in structure or the path of a file"},
     )
-    supercell: tuple[
-        Annotated[int, Field(ge=1, le=50)],
-        Annotated[int, Field(ge=1, le=50)],
-        Annotated[int, Field(ge=1, le=50)],
-    ] = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
+    supercell: Supercell = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
+    systems: Systems | None = Field(
+        None,
+        description="Several structures in one campaign, by names of yours, instead of structure and supercell, e.g. "
+        "{crystal: {structure: li7p3s11}, other: {structure: other.cif, supercell: [1, 2, 2]}}",
+    )
     mobile: ElementSymbol = Field(
         "Li",
         description="Chemical symbol of the ion that moves",
@@ -398,6 +312,23 @@ class Campaign(FrozenSettings):
         """Return the campaign that plain data describe; models of the long form take what they leave out."""
         return super().model_validate(with_kinds_and_sections(obj), **options)
 
+    @property
+    def all_systems(self) -> Mapping[str | None, System]:
+        """The systems by name; the one of the short form, which has none, by None."""
+        if self.systems is not None:
+            return dict(self.systems.items())
+        return {None: System(structure=self.structure or "", supercell=self.supercell)}
+
+    def initial_of(self, system: str | None) -> Initial:
+        """Return the configurations before the first generation of the system of that name."""
+        return self.all_systems[system].initial or self.initial
+
+    @model_serializer(mode="wrap")
+    def _in_one_form(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the form that the campaign does not have: stored campaigns stay what they were."""
+        form = ("structure", "supercell") if self.systems is not None else ("systems",)
+        return {name: value for name, value in serialise(self).items() if name not in form}
+
     @field_serializer("models", mode="wrap")
     def _models_as_given(self, value: Any, handler: SerializerFunctionWrapHandler) -> Any:
         return list(value) if isinstance(value, tuple) else handler(value)
@@ -412,13 +343,28 @@ class Campaign(FrozenSettings):
 
 def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     yield from model_inconsistencies(campaign)
+    yield from _form_inconsistencies(campaign)
     yield from _driver_inconsistencies(campaign)
-    initial = campaign.initial.molecular_dynamics.count + campaign.initial.lithium_monte_carlo.count
+    initial = sum(campaign.initial_of(name).count for name in campaign.all_systems)
     if initial < MIN_INITIAL_CONFIGURATIONS:
         message = f"asks for {initial} configurations in all; a first fit needs {MIN_INITIAL_CONFIGURATIONS} or more"
         yield Problem(("initial",), message)
     yield from _sampling_inconsistencies(campaign)
     yield from _analysis_inconsistencies(campaign)
+
+
+def _form_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
+    """Yield that a campaign has no structure, or one in two forms."""
+    if campaign.systems is None:
+        if campaign.structure is None:
+            yield NO_STRUCTURE
+        return
+    for name in ("structure", "supercell"):
+        if name in campaign.model_fields_set:
+            message = "stands for the one structure of a campaign without systems: give each of systems its own"
+            value = getattr(campaign, name)
+            shown = list(value) if isinstance(value, tuple) else value
+            yield Problem((name,), message, value=shown, related=(("systems",),))
 
 
 def _driver_inconsistencies(campaign: Campaign) -> Iterator[Problem]:

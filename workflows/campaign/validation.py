@@ -16,7 +16,7 @@ from ...store.document_keys import RULE, unstorable_keys
 from .models import with_kinds_and_sections
 from .problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
 from .schema import allowed_at, allowed_keys, choices_at, choices_of_variant, suggest_key, variant_keys
-from .settings import Campaign
+from .settings import NO_STRUCTURE, Campaign
 
 # Stand-ins while the rest of a faulty file is checked; nobody sees them.
 _PLACEHOLDERS = {"name": "placeholder", "structure": "placeholder"}
@@ -33,6 +33,9 @@ def validate_campaign(data: Mapping[str, Any]) -> tuple[Campaign, list[Problem]]
     """
     remaining = dict(data)
     found: list[Problem] = []
+    if not remaining.keys() & {"structure", "systems"}:
+        found.append(NO_STRUCTURE)
+        remaining["structure"] = _PLACEHOLDERS["structure"]
     for _ in range(3):
         try:
             remaining = with_kinds_and_sections(remaining)
@@ -47,8 +50,12 @@ def validate_campaign(data: Mapping[str, Any]) -> tuple[Campaign, list[Problem]]
         for problem in problems:
             for key in (problem.key, *problem.related):
                 remaining.pop(str(key[0]) if key else "", None)
-        remaining = {**_PLACEHOLDERS, **remaining}
+        remaining = {**_placeholders(remaining), **remaining}
     return Campaign(**_PLACEHOLDERS), found
+
+
+def _placeholders(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _PLACEHOLDERS.items() if key != "structure" or "systems" not in data}
 
 
 def touches(problem: Problem, sections: set[str | int]) -> bool:

@@ -1,10 +1,10 @@
-"""A campaign with the structure it is about: all that its graphs are described from."""
+"""A campaign with the structures it is about: all that its graphs are described from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ase import Atoms
 
@@ -16,17 +16,86 @@ from ...store.connection import Store
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
-from ..campaign.settings import Campaign
+from ..campaign.initial import Initial
+from ..campaign.settings import Campaign, Sampling
+
+
+@dataclass(frozen=True)
+class PlannedSystem:
+    """One structure of a campaign and how it is sampled.
+
+    Attributes
+    ----------
+    name
+        Its name in the campaign file; None: the only one, of the short form.
+    atoms
+        The structure, repeated as the campaign says; not to be changed.
+    initial, sampling
+        How its configurations are made before the first generation, and in every generation.
+    is_crystalline
+        Whether analyses that name no systems are made of it.
+    has_joined
+        Whether it came after the campaign was first submitted: its initial configurations are made then.
+    """
+
+    name: str | None
+    atoms: Atoms
+    initial: Initial
+    sampling: Sampling
+    is_crystalline: bool = True
+    has_joined: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What seeds and identifiers derive from beside the rest: its name, where it has one."""
+        return () if self.name is None else (self.name,)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Chemical symbols of all atoms."""
+        return tuple(self.atoms.get_chemical_symbols())
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The system, for the parameters of a task, where it has a name."""
+        return {} if self.name is None else {"system": self.name}
+
+    def stage(self, stage: str) -> str:
+        """Return what keys of its jobs in a stage of the campaign begin with: "generation-1/NAME"."""
+        return "/".join((stage, *self.labels))
+
+
+def planned_systems(
+    campaign: Campaign, structures: Mapping[str | None, Atoms], joined: Collection[str] = ()
+) -> tuple[PlannedSystem, ...]:
+    """Return the systems of a campaign with their structures (repeated as it says), in the order of its file."""
+    return tuple(
+        PlannedSystem(
+            name=name,
+            atoms=structures[name],
+            initial=campaign.initial_of(name),
+            sampling=campaign.sampling,
+            is_crystalline=system.is_crystalline,
+            has_joined=name in joined,
+        )
+        for name, system in campaign.all_systems.items()
+        if name in structures
+    )
+
+
+def species_of(systems: Iterable[PlannedSystem]) -> list[str]:
+    """Return the species that occur in any of the systems, sorted."""
+    return sorted({symbol for system in systems for symbol in system.symbols})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A campaign and its structure.
+    """A campaign and its systems.
 
     Attributes
     ----------
-    atoms
-        The campaign's structure, repeated as the campaign says; not to be changed.
+    systems
+        The campaign's structures with what becomes of each, in the order of its file.
     fitted_charges
         Charges of the baseline (e), where the campaign has them fitted and that has been done.
     earlier_models
@@ -36,7 +105,7 @@ class Plan:
     """
 
     campaign: Campaign
-    atoms: Atoms
+    systems: tuple[PlannedSystem, ...]
     fitted_charges: Mapping[str, float] | None = None
     earlier_models: Mapping[str, str] = field(default_factory=dict)
     first_reference: CommonSettings | None = None
@@ -46,26 +115,46 @@ class Plan:
         """The reference engine as it stands in the parameters of jobs, from which identifiers derive."""
         return self.first_reference or self.campaign.reference
 
+    @classmethod
+    def of_one(cls, campaign: Campaign, atoms: Atoms) -> Self:
+        """Return the plan of a campaign with one structure (repeated as the campaign says)."""
+        return cls(campaign, planned_systems(campaign, {None: atoms}))
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure of the only system, or of the first crystalline one; not to be changed."""
+        return next((one for one in self.systems if one.is_crystalline), self.systems[0]).atoms
+
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Chemical symbols of all atoms."""
+        """Chemical symbols of all of its atoms."""
         return tuple(self.atoms.get_chemical_symbols())
 
     @property
     def species(self) -> list[str]:
-        """The species, sorted."""
-        return sorted(set(self.symbols))
+        """The species of all systems, sorted."""
+        return species_of(self.systems)
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """Chemical symbols of all atoms of every system."""
+        return [system.symbols for system in self.systems]
+
+    def selected(self, system: PlannedSystem) -> int:
+        """Return how many configurations of a system a generation selects: equal parts, the first get the rest."""
+        each, rest = divmod(self.campaign.selection.count, len(self.systems))
+        return each + ([one.name for one in self.systems].index(system.name) < rest)
 
     @property
     def baseline(self) -> BaselineSettings:
         """The electrostatic baseline of the models that have one."""
-        return baseline_settings(self.campaign.baseline, self.symbols, self.fitted_charges)
+        return baseline_settings(self.campaign.baseline, self.cells, self.fitted_charges)
 
     @property
     def formal_charges(self) -> dict[str, float] | None:
         """Formal charges of the species (e), None where they cannot be assigned."""
         try:
-            return formal_charges(self.symbols)
+            return formal_charges(*self.cells)
         except UnknownChargesError:
             return None
 
@@ -75,10 +164,13 @@ class Plan:
         given = self.campaign.baseline.exponents
         return {symbol: given.get(symbol, slater_exponent(symbol)) for symbol in self.species}
 
-    @property
-    def site_charges(self) -> dict[str, float]:
-        """Charges for the lattice gas of the mobile ions, screened there: formal where they can be assigned."""
-        return self.formal_charges or dict(self.baseline.charges)
+    def site_charges(self, system: PlannedSystem) -> dict[str, float]:
+        """Return charges for the lattice gas of a system's mobile ions, screened there: formal where they are known."""
+        try:
+            return formal_charges(system.symbols)
+        except UnknownChargesError:
+            charges = self.baseline.charges
+            return {symbol: charges[symbol] for symbol in charges if symbol in system.symbols}
 
     def baseline_of(self, model: str) -> BaselineSettings | None:
         """Return the baseline of the model of that name, None if it has none."""
@@ -109,7 +201,9 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     first = change_log(store, name).reference
     return Plan(
         campaign,
-        record.structure.to_atoms(),
+        planned_systems(
+            campaign, {name: one.to_atoms() for name, one in record.structures.items()}, joined=record.joined
+        ),
         _fitted_charges(store, campaign, data_set),
         {} if data_set is None else _earlier_models(store, campaign, data_set),
         None if first is None else read_settings(first),

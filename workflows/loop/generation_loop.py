@@ -7,7 +7,7 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ from ..analyses.registry import chosen_analyses
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Graph, Job, missing_part
-from ..graph.plan import Plan, load_plan
+from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from .error_history import error_history
 from .stop_rule import StopSettings, Verdict, stop_verdict
 
@@ -63,33 +63,10 @@ def initial_graph(plan: Plan) -> Graph:
     """Return the jobs of generation 0: isolated atoms, initial configurations, labels, first data set."""
     campaign = plan.campaign
     place: dict[str, Any] = {"campaign": campaign.name, "generation": 0}
-    jobs = [
-        Job(
-            key=f"generation-0/isolated-atom/{symbol}",
-            task=IsolatedAtomTask,
-            parameters=IsolatedAtomParameters(**place, species=symbol, engine=campaign.reference),
-            priority=_PRIORITY[ISOLATED_ATOM],
-        )
-        for symbol in plan.species
-    ]
-    dynamics = campaign.initial.molecular_dynamics
-    if dynamics.count:
-        jobs.append(
-            Job(
-                key=f"generation-0/{INITIAL_DYNAMICS}",
-                task=InitialDynamicsTask,
-                parameters=InitialDynamicsParameters(
-                    **place,
-                    engine=dynamics.engine(campaign.reference),
-                    dynamics=dynamics.dynamics,
-                    count=dynamics.count,
-                    seed=derive_seed(campaign.seed, INITIAL_DYNAMICS),
-                ),
-                priority=_PRIORITY["initial-dynamics"],
-                grow=GrowLabels(**place, sampler=INITIAL_DYNAMICS),
-            )
-        )
-    jobs.extend(_monte_carlo_jobs(plan, place))
+    systems = [system for system in plan.systems if not system.has_joined]
+    jobs = isolated_atom_jobs(plan, place, species_of(systems))
+    for system in systems:
+        jobs.extend(initial_jobs(plan, system, place))
     charge_fit = charge_fit_jobs(plan)
     jobs.extend(charge_fit)
     jobs.append(
@@ -100,8 +77,8 @@ def initial_graph(plan: Plan) -> Graph:
                 **place,
                 models={},
                 charges=_fitted_charges(charge_fit),
-                species=plan.species,
-                planned=dynamics.count + campaign.initial.lithium_monte_carlo.count,
+                species=species_of(systems),
+                planned=sum(system.initial.count for system in systems),
                 engine=campaign.reference,
                 min_label_fraction=campaign.stop.min_label_fraction,
                 backend=campaign.evaluate.backend,
@@ -114,39 +91,78 @@ def initial_graph(plan: Plan) -> Graph:
     return Graph(tuple(jobs))
 
 
+def isolated_atom_jobs(plan: Plan, place: Mapping[str, Any], species: Iterable[str]) -> list[Job]:
+    """Return one job per species: the energy of its isolated atom, once in a campaign."""
+    return [
+        Job(
+            key=f"generation-0/isolated-atom/{symbol}",
+            task=IsolatedAtomTask,
+            parameters=IsolatedAtomParameters(**place, species=symbol, engine=plan.campaign.reference),
+            priority=_PRIORITY[ISOLATED_ATOM],
+        )
+        for symbol in species
+    ]
+
+
+def initial_jobs(plan: Plan, system: PlannedSystem, place: Mapping[str, Any]) -> list[Job]:
+    """Return the jobs that make the initial configurations of a system; each adds the labels of what it made."""
+    campaign = plan.campaign
+    stage = system.stage(f"generation-{place['generation']}")
+    place = {**place, **system.place}
+    dynamics = system.initial.molecular_dynamics
+    jobs = []
+    if dynamics.count:
+        jobs.append(
+            Job(
+                key=f"{stage}/{INITIAL_DYNAMICS}",
+                task=InitialDynamicsTask,
+                parameters=InitialDynamicsParameters(
+                    **place,
+                    engine=dynamics.engine(campaign.reference),
+                    dynamics=dynamics.dynamics,
+                    count=dynamics.count,
+                    seed=derive_seed(campaign.seed, INITIAL_DYNAMICS, *system.labels),
+                ),
+                priority=_PRIORITY["initial-dynamics"],
+                grow=GrowLabels(**place, sampler=INITIAL_DYNAMICS),
+            )
+        )
+    return [*jobs, *_monte_carlo_jobs(plan, system, stage, place)]
+
+
 def _fitted_charges(jobs: list[Job]) -> str | None:
     """Return the identifier of the result that the jobs of `charge_fit_jobs` end with."""
     last = jobs[-1].parameters if jobs else None
     return last.identifier if isinstance(last, FitChargesParameters) else None
 
 
-def _monte_carlo_jobs(plan: Plan, place: dict[str, Any]) -> list[Job]:
+def _monte_carlo_jobs(plan: Plan, system: PlannedSystem, stage: str, place: Mapping[str, Any]) -> list[Job]:
     campaign = plan.campaign
-    settings = campaign.initial.lithium_monte_carlo
+    settings = system.initial.lithium_monte_carlo
     if not settings.count:
         return []
     draw = Job(
-        key=f"generation-0/{LITHIUM_MONTE_CARLO}",
+        key=f"{stage}/{LITHIUM_MONTE_CARLO}",
         task=LithiumDistributionsTask,
         parameters=LithiumDistributionsParameters(
             **place,
             mobile=campaign.mobile,
-            charges=plan.site_charges,
+            charges=plan.site_charges(system),
             monte_carlo=settings.monte_carlo,
-            seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO),
+            seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO, *system.labels),
         ),
         priority=_PRIORITY["monte-carlo"],
     )
     relaxations = [
         Job(
-            key=f"generation-0/{LITHIUM_MONTE_CARLO}/relax/{index}",
+            key=f"{stage}/{LITHIUM_MONTE_CARLO}/relax/{index}",
             task=RelaxDistributionTask,
             parameters=RelaxDistributionParameters(
                 **place,
                 engine=campaign.reference,
                 relaxation=settings.relaxation,
                 index=index,
-                seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO, "rattle", index),
+                seed=derive_seed(campaign.seed, LITHIUM_MONTE_CARLO, "rattle", index, *system.labels),
             ),
             parents=(draw.key,),
             priority=_PRIORITY["monte-carlo"],
@@ -246,44 +262,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     models = model_identifiers(plan, data_set)
     jobs = fit_jobs(plan, generation, data_set, stage)
     checks = cross_check_jobs(plan, generation, data_set, stage)
-    samples = [
-        Job(
-            key=f"{stage}/sample/{replica}",
-            task=SampleTask,
-            parameters=SampleParameters(
-                **place,
-                model=models[campaign.driver],
-                model_kind=campaign.driver,
-                backend=plan.evaluator_of(campaign.driver),
-                dynamics=campaign.sampling.dynamics,
-                replica=replica,
-                seed=derive_seed(campaign.seed, "sample", generation, replica),
-            ),
-            parents=(f"{stage}/fit/{campaign.driver}",),
-            priority=_PRIORITY["sample"],
-        )
-        for replica in range(campaign.sampling.replicas)
-    ]
-    select = Job(
-        key=f"{stage}/select",
-        task=SelectTask,
-        parameters=SelectParameters(
-            **place,
-            trajectories=[
-                trajectory_identifier(campaign.name, generation, f"replica-{replica}")
-                for replica in range(campaign.sampling.replicas)
-            ],
-            write_every=campaign.sampling.write_every,
-            model=models[campaign.driver],
-            backend=plan.evaluator_of(campaign.driver),
-            settings=campaign.selection,
-            seed=derive_seed(campaign.seed, "select", generation),
-        ),
-        parents=tuple(job.key for job in samples),
-        priority=_PRIORITY["select"],
-        grow=GrowLabels(**place, sampler=SAMPLED),
-        runs_after_failures=True,
-    )
+    exploring = [job for system in plan.systems for job in _exploring_jobs(plan, system, place, models)]
     assess = Job(
         key=f"{stage}/assess",
         task=AssessTask,
@@ -295,11 +274,63 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
             min_label_fraction=campaign.stop.min_label_fraction,
             backend=campaign.evaluate.backend,
         ),
-        parents=(select.key, *ready_models(stage, campaign, checks).values()),
+        parents=(
+            *(job.key for job in exploring if job.task is SelectTask),
+            *ready_models(stage, campaign, checks).values(),
+        ),
         grow=GrowGeneration(**place),
         runs_after_failures=True,
     )
-    return Graph((*jobs, *checks, *samples, select, assess))
+    return Graph((*jobs, *checks, *exploring, assess))
+
+
+def _exploring_jobs(
+    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str]
+) -> list[Job]:
+    """Return the trajectories of a system in one generation, and the selection among their frames."""
+    campaign, sampling, generation = plan.campaign, system.sampling, place["generation"]
+    generation_stage = f"generation-{generation}"
+    stage = system.stage(generation_stage)
+    place = {**place, **system.place}
+    samples = [
+        Job(
+            key=f"{stage}/sample/{replica}",
+            task=SampleTask,
+            parameters=SampleParameters(
+                **place,
+                model=models[campaign.driver],
+                model_kind=campaign.driver,
+                backend=plan.evaluator_of(campaign.driver),
+                dynamics=sampling.dynamics,
+                replica=replica,
+                seed=derive_seed(campaign.seed, "sample", generation, replica, *system.labels),
+            ),
+            parents=(f"{generation_stage}/fit/{campaign.driver}",),
+            priority=_PRIORITY["sample"],
+        )
+        for replica in range(sampling.replicas)
+    ]
+    select = Job(
+        key=f"{stage}/select",
+        task=SelectTask,
+        parameters=SelectParameters(
+            **place,
+            trajectories=[
+                trajectory_identifier(campaign.name, generation, f"replica-{replica}", system.name)
+                for replica in range(sampling.replicas)
+            ],
+            write_every=sampling.write_every,
+            model=models[campaign.driver],
+            backend=plan.evaluator_of(campaign.driver),
+            settings=campaign.selection.model_copy(update={"count": plan.selected(system)}),
+            seed=derive_seed(campaign.seed, "select", generation, *system.labels),
+        ),
+        parents=tuple(job.key for job in samples),
+        priority=_PRIORITY["select"],
+        grow=GrowLabels(**place, sampler=SAMPLED),
+        runs_after_failures=True,
+    )
+    return [*samples, select]
 
 
 def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str, str]) -> list[Job]:
@@ -418,13 +449,18 @@ class GrowLabels(FiretaskBase):
 
     _fw_name = "ionloop.grow-labels"
     required_params: ClassVar[list[str]] = ["campaign", "generation", "sampler"]
-    optional_params: ClassVar[list[str]] = ["index"]
+    optional_params: ClassVar[list[str]] = ["index", "system"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the label jobs that the graph does not have yet, as a detour."""
         store = current_context().store
         name, generation = self["campaign"], self["generation"]
-        filters = {"campaign": name, "generation": generation, "origin.sampler": self["sampler"]}
+        filters = {
+            "campaign": name,
+            "generation": generation,
+            "origin.sampler": self["sampler"],
+            "system": self.get("system"),
+        }
         if self.get("index") is not None:
             filters["origin.index"] = self["index"]
         campaign = load_plan(store, name).campaign

@@ -15,9 +15,10 @@ from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
 from ..campaign.settings import Campaign
+from ..campaign.systems import System
 from ..campaign.validation import touches, validate_campaign
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
-from .structure_problems import structure_problems
+from .structure_problems import structure_key, structure_problems
 
 MAX_BYTES = 1_000_000
 
@@ -41,7 +42,7 @@ def read_campaign(path: str | Path) -> Campaign:
     spoiled = {problem.key for problem in document.problems}
     problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
     faulty = {problem.key[0] for problem in problems if problem.key}
-    if "structure" not in faulty and "structure" in document.data:
+    if not faulty & {"structure", "systems"}:
         problems += [p for p in _structure_problems(campaign, path.parent) if not touches(p, faulty)]
     if problems:
         located = [_with_line(problem, document) for problem in problems]
@@ -61,7 +62,8 @@ def read_hyperparameters(path: str | Path) -> Campaign:
     document = parse_yaml(_read_text(path))
     if not isinstance(document.data, Mapping):
         raise CampaignFileError(path, document.problems or [Problem((), _not_a_campaign(document))])
-    campaign, problems = validate_campaign({"name": "fit", "structure": "none", **document.data})
+    needed = {"name": "fit"} if "systems" in document.data else {"name": "fit", "structure": "none"}
+    campaign, problems = validate_campaign({**needed, **document.data})
     campaign, more = _with_files_read(campaign, path.parent)
     problems = document.problems + problems + more
     if problems:
@@ -69,8 +71,22 @@ def read_hyperparameters(path: str | Path) -> Campaign:
     return campaign
 
 
-def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
-    """Return the campaign's structure, not yet repeated; a relative path is taken from ``folder``.
+def load_structures(campaign: Campaign, folder: str | Path) -> dict[str | None, Atoms]:
+    """Return the campaign's structures by system, repeated as it says; relative paths are taken from ``folder``.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a file cannot be read.
+    """
+    return {
+        name: load_system_structure(system, folder).repeat(system.supercell)
+        for name, system in campaign.all_systems.items()
+    }
+
+
+def load_system_structure(system: System, folder: str | Path) -> Atoms:
+    """Return the structure of a system, not yet repeated; a relative path is taken from ``folder``.
 
     Raises
     ------
@@ -79,7 +95,7 @@ def load_campaign_structure(campaign: Campaign, folder: str | Path) -> Atoms:
     """
     from ...sampling.structures.crystals import load_structure
 
-    return load_structure(campaign.structure, Path(folder))
+    return load_structure(system.structure, Path(folder))
 
 
 def _with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
@@ -115,12 +131,15 @@ def _read(kind: ModelKind, settings: FrozenSettings, folder: Path, key: Key) -> 
 
 
 def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:
-    try:
-        atoms = load_campaign_structure(campaign, folder)
-    except (IonloopError, OSError, ValueError) as error:
-        # A name that is too long for the file system, or holds a null byte, is refused by the system, not by us.
-        return [Problem(("structure",), f"cannot be used: {error}", value=campaign.structure)]
-    return structure_problems(campaign, atoms)
+    found: dict[str | None, Atoms] = {}
+    problems: list[Problem] = []
+    for name, system in campaign.all_systems.items():
+        try:
+            found[name] = load_system_structure(system, folder)
+        except (IonloopError, OSError, ValueError) as error:
+            # A name that is too long for the file system, or holds a null byte, is refused by the system, not by us.
+            problems.append(Problem(structure_key(name), f"cannot be used: {error}", value=system.structure))
+    return [*problems, *structure_problems(campaign, found)] if found else problems
 
 
 def _read_text(path: Path) -> str:

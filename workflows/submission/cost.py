@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ase import Atoms
@@ -14,10 +14,23 @@ from ...fitting.preflight import available_memory_bytes
 from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
 from ..analyses.locality.graph import charge_fit_cost
 from ..analyses.registry import chosen_analyses
+from ..campaign.initial import Initial
 from ..campaign.settings import Campaign
+from ..graph.plan import PlannedSystem, planned_systems, species_of
 
 RECORD_BYTES_PER_ATOM = 400
 """A label in the store, estimated: positions, forces and charges with their keys."""
+
+
+@dataclass(frozen=True)
+class SystemCost:
+    """What one of several systems asks for: its cell, and numbers as in `CampaignCost`."""
+
+    atoms: int
+    composition: dict[str, int]
+    initial_labels: int
+    initial_reference_steps: int
+    dynamics_steps_per_generation: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class CampaignCost:
     Attributes
     ----------
     atoms, composition
-        The simulated cell.
+        The simulated cell, of several the largest.
     initial_labels, labels_per_generation, maximum_labels
         Reference calculations that become data; the first includes the isolated atoms.
     initial_reference_steps
@@ -44,6 +57,8 @@ class CampaignCost:
         What this machine has now.
     analyses
         Evaluations of the fit of the charges and of the analyses, by name.
+    systems
+        What is of one system alone, by its name.
     """
 
     atoms: int
@@ -61,6 +76,7 @@ class CampaignCost:
     disk_bytes: float
     available_memory_bytes: int
     analyses: dict[str, AnalysisCost]
+    systems: dict[str, SystemCost] = field(default_factory=dict)
 
     @property
     def fits_in_memory(self) -> bool:
@@ -72,48 +88,85 @@ class CampaignCost:
         return {**asdict(self), "fits_in_memory": self.fits_in_memory}
 
 
-def campaign_cost(campaign: Campaign, structure: Atoms) -> CampaignCost:
-    """Return the cost of a campaign on ``structure`` (not yet repeated)."""
-    atoms = structure.repeat(campaign.supercell)
-    initial, sampling, stop = campaign.initial, campaign.sampling, campaign.stop
-    species = sorted(set(atoms.get_chemical_symbols()))
-    first_data = initial.molecular_dynamics.count + initial.lithium_monte_carlo.count
+def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) -> CampaignCost:
+    """Return the cost of a campaign on its structures (repeated as it says)."""
+    systems = planned_systems(campaign, structures)
+    stop, selected = campaign.stop, campaign.selection.count
+    species = species_of(systems)
+    first_data = sum(system.initial.count for system in systems)
     generations = stop.max_generations
-    last_data = first_data + generations * campaign.selection.count
+    last_data = first_data + generations * selected
     first, last = (
-        _fits(campaign, atoms, count, grown=grown) for count, grown in ((first_data, False), (last_data, True))
+        _fits(campaign, systems, count, grown=grown) for count, grown in ((first_data, False), (last_data, True))
     )
-    analyses = _analyses(campaign, atoms)
+    analyses = _analyses(campaign, systems)
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
-    labels = first_data + len(species) + generations * campaign.selection.count
-    frames = generations * sampling.replicas * sampling.frames + initial.molecular_dynamics.count
-    disk = len(atoms) * (frames * FRAME_BYTES_PER_ATOM + labels * RECORD_BYTES_PER_ATOM)
-    relaxation_steps = initial.lithium_monte_carlo.count * initial.lithium_monte_carlo.relaxation.steps
+    labels = first_data + len(species) + generations * selected
+    steps = sum(system.sampling.replicas * system.sampling.steps for system in systems)
+    largest = max(systems, key=lambda system: len(system.atoms))
     return CampaignCost(
-        atoms=len(atoms),
-        composition=dict(sorted(Counter(atoms.get_chemical_symbols()).items())),
+        atoms=len(largest.atoms),
+        composition=_composition(largest.atoms),
         initial_labels=first_data + len(species),
-        labels_per_generation=campaign.selection.count,
+        labels_per_generation=selected,
         maximum_labels=labels,
-        initial_reference_steps=initial.molecular_dynamics.steps + relaxation_steps,
+        initial_reference_steps=sum(_initial_steps(system.initial) for system in systems),
         maximum_fits=fits,
         first_fit=_largest(first, first_data),
         last_fit=_largest(last, last_data),
         unknown_fits=tuple(name for name, estimate in last.items() if estimate is None),
-        dynamics_steps_per_generation=sampling.replicas * sampling.steps,
-        maximum_dynamics_steps=generations * sampling.replicas * sampling.steps,
-        disk_bytes=disk
+        dynamics_steps_per_generation=steps,
+        maximum_dynamics_steps=generations * steps,
+        disk_bytes=_frames_and_labels_bytes(systems, generations, labels, selected)
         + (generations + 1) * sum(one.model_bytes for one in last.values() if one is not None)
         # Models of one kind share what is kept.
         + max((one.cache_bytes for one in last.values() if one is not None), default=0.0)
         + sum(analysis.disk_bytes for analysis in analyses.values()),
         available_memory_bytes=available_memory_bytes(),
         analyses=analyses,
+        systems={
+            system.name: SystemCost(
+                atoms=len(system.atoms),
+                composition=_composition(system.atoms),
+                initial_labels=system.initial.count,
+                initial_reference_steps=_initial_steps(system.initial),
+                dynamics_steps_per_generation=system.sampling.replicas * system.sampling.steps,
+            )
+            for system in systems
+            if system.name is not None
+        },
     )
 
 
-def _fits(campaign: Campaign, atoms: Atoms, configurations: int, *, grown: bool) -> dict[str, FitEstimate | None]:
+def _composition(atoms: Atoms) -> dict[str, int]:
+    return dict(sorted(Counter(atoms.get_chemical_symbols()).items()))
+
+
+def _initial_steps(initial: Initial) -> int:
+    """Return the reference calculations of a system's initial dynamics and relaxations, at most."""
+    monte_carlo = initial.lithium_monte_carlo
+    return initial.molecular_dynamics.steps + monte_carlo.count * monte_carlo.relaxation.steps
+
+
+def _frames_and_labels_bytes(systems: Sequence[PlannedSystem], generations: int, labels: int, selected: int) -> float:
+    """Return what trajectories and labels take; a selected one and an isolated atom count as the mean cell."""
+    bytes_of_frames = sum(
+        len(system.atoms)
+        * (generations * system.sampling.replicas * system.sampling.frames + system.initial.molecular_dynamics.count)
+        for system in systems
+    )
+    first = sum(system.initial.count for system in systems)
+    mean_atoms = sum(len(system.atoms) for system in systems) / len(systems)
+    atoms_of_labels = sum(len(system.atoms) * system.initial.count for system in systems) + mean_atoms * (
+        labels - first
+    )
+    return float(bytes_of_frames * FRAME_BYTES_PER_ATOM + atoms_of_labels * RECORD_BYTES_PER_ATOM)
+
+
+def _fits(
+    campaign: Campaign, systems: Sequence[PlannedSystem], configurations: int, *, grown: bool
+) -> dict[str, FitEstimate | None]:
     """Return what a fit of every model takes; models that only differ in their baseline are looked at once."""
     known: dict[tuple[Any, ...], FitEstimate | None] = {}
     found = {}
@@ -122,9 +175,32 @@ def _fits(campaign: Campaign, atoms: Atoms, configurations: int, *, grown: bool)
         backend = kind.backend(campaign.fit.backend)
         key = (type(kind).estimate, settings.model_dump_json(), backend)
         if key not in known:
-            known[key] = kind.estimate(atoms, settings, backend, configurations, grown=grown)
+            known[key] = _mean(
+                [kind.estimate(one.atoms, settings, backend, configurations, grown=grown) for one in systems]
+            )
         found[name] = known[key]
     return found
+
+
+def _mean(estimates: Sequence[FitEstimate | None]) -> FitEstimate | None:
+    """Return what a fit takes whose configurations are of every system in equal parts: its rows add up."""
+    known = [one for one in estimates if one is not None]
+    if len(known) < len(estimates):
+        return None
+    if len(known) == 1:
+        return known[0]
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(known)
+
+    return FitEstimate(
+        known[0].configurations,
+        memory_bytes=mean(one.memory_bytes for one in known),
+        time_s=mean(one.time_s for one in known),
+        model_bytes=max(one.model_bytes for one in known),
+        columns=max(one.columns for one in known),
+        cache_bytes=mean(one.cache_bytes for one in known),
+    )
 
 
 def _largest(estimates: Mapping[str, FitEstimate | None], configurations: int) -> FitEstimate:
@@ -139,7 +215,13 @@ def _largest(estimates: Mapping[str, FitEstimate | None], configurations: int) -
     )
 
 
-def _analyses(campaign: Campaign, atoms: Atoms) -> dict[str, AnalysisCost]:
-    charges = charge_fit_cost(campaign, atoms)
+def _analyses(campaign: Campaign, systems: Sequence[PlannedSystem]) -> dict[str, AnalysisCost]:
+    """Return what the fit of the charges and the analyses cost, of every system: "locality of beta"."""
+    crystalline = [system for system in systems if system.is_crystalline] or systems[:1]
+    charges = charge_fit_cost(campaign, crystalline[0].atoms)
     found = {} if charges is None else {"charges": charges}
-    return found | {analysis.name: analysis.cost(campaign, atoms) for analysis in chosen_analyses(campaign)}
+    for analysis in chosen_analyses(campaign):
+        for system in crystalline:
+            name = analysis.name if system.name is None else f"{analysis.name} of {system.name}"
+            found[name] = analysis.cost(campaign, system.atoms)
+    return found

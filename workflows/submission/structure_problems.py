@@ -1,9 +1,9 @@
-"""What a campaign asks of its structure: the species, the charges, the size."""
+"""What a campaign asks of its structures: the species, the charges, the size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ase import Atoms
@@ -13,85 +13,132 @@ from ..analyses.registry import chosen_analyses
 from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
 from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.settings import Campaign
+from ..campaign.systems import System
+from ..graph.plan import PlannedSystem, planned_systems
 
 MAX_ATOMS = 20_000
 MIN_VOLUME_PER_ATOM_A3 = 1.0
 
 
-def structure_problems(campaign: Campaign, atoms: Atoms) -> list[Problem]:
-    """Return what does not fit between a campaign and its structure (not yet repeated)."""
-    if len(atoms) == 0:
-        return [Problem(("structure",), "has no atoms", value=campaign.structure)]
-    problems = list(_geometry(campaign, atoms))
-    symbols = atoms.get_chemical_symbols()
-    species = sorted(set(symbols))
-    if campaign.mobile not in species:
-        message = f"does not occur in the structure {campaign.structure}"
-        problems.append(Problem(("mobile",), message, value=campaign.mobile, allowed=" | ".join(species)))
-    problems += _charges(campaign, symbols)
+def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms]) -> list[Problem]:
+    """Return what does not fit between a campaign and its structures (not yet repeated), which may be some of them."""
+    problems: list[Problem] = []
+    for name, atoms in structures.items():
+        problems += _geometry(name, campaign.all_systems[name], atoms)
+    if any(len(atoms) == 0 for atoms in structures.values()):
+        return problems
+    cells = {name: atoms.get_chemical_symbols() for name, atoms in structures.items()}
+    species = sorted({symbol for symbols in cells.values() for symbol in symbols})
+    problems += _mobile(campaign, cells)
+    problems += _charges(campaign, cells)
     problems += _models(campaign, species)
-    if not problems:
+    if not problems and len(structures) == len(campaign.all_systems):
         # Analyses may take for granted that the cell is sound and the mobile species in it.
-        supercell = atoms.repeat(campaign.supercell)
-        problems += charge_fit_problems(campaign, supercell)
-        for analysis in chosen_analyses(campaign):
-            problems += analysis.problems(campaign, supercell)
+        repeated = {name: atoms.repeat(campaign.all_systems[name].supercell) for name, atoms in structures.items()}
+        systems = planned_systems(campaign, repeated)
+        first = next((system for system in systems if system.is_crystalline), systems[0])
+        problems += charge_fit_problems(campaign, first.atoms)
+        problems += _analyses(campaign, systems)
     return problems
 
 
-def _geometry(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
-    key = ("structure",)
+def structure_key(name: str | None) -> Key:
+    """Return where the structure of a system stands in the campaign file."""
+    return ("structure",) if name is None else ("systems", name, "structure")
+
+
+def _analyses(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:
+    for analysis in chosen_analyses(campaign):
+        for system in systems:
+            if system.is_crystalline:
+                yield from analysis.problems(campaign, system.atoms)
+
+
+def _geometry(name: str | None, system: System, atoms: Atoms) -> Iterator[Problem]:
+    key = structure_key(name)
+    value = system.structure
+    if len(atoms) == 0:
+        yield Problem(key, "has no atoms", value=value)
+        return
     if not all(atoms.pbc):
-        yield Problem(key, "is not periodic in all three directions; give a crystal cell", value=campaign.structure)
+        yield Problem(key, "is not periodic in all three directions; give a crystal cell", value=value)
         return
     volume = atoms.cell.volume
     if volume < MIN_VOLUME_PER_ATOM_A3 * len(atoms):
-        yield Problem(
-            key,
-            f"has a cell of {volume:.3g} Å³ for {len(atoms)} atoms; check the file",
-            value=campaign.structure,
-        )
-    total = len(atoms) * math.prod(campaign.supercell)
+        yield Problem(key, f"has a cell of {volume:.3g} Å³ for {len(atoms)} atoms; check the file", value=value)
+    total = len(atoms) * math.prod(system.supercell)
     if total > MAX_ATOMS:
         message = f"makes {total:,} atoms; at most {MAX_ATOMS:,} are allowed"
-        yield Problem(("supercell",), message, value=list(campaign.supercell), related=(key,))
+        yield Problem((*key[:-1], "supercell"), message, value=list(system.supercell), related=(key,))
 
 
-def _charges(campaign: Campaign, symbols: list[str]) -> Iterator[Problem]:
+def _mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
+    if any(campaign.mobile in symbols for symbols in cells.values()):
+        return
+    allowed = " | ".join(sorted({symbol for symbols in cells.values() for symbol in symbols}))
+    message = f"does not occur in the structure {campaign.structure}"
+    if campaign.systems is not None:
+        message = "does not occur in any of the systems"
+    yield Problem(("mobile",), message, value=campaign.mobile, allowed=allowed)
+
+
+def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
     key = ("baseline", "charges")
-    related = (("structure",),)
+    related: tuple[Key, ...] = (("structure",),) if None in cells else (("systems",),)
     given = campaign.baseline.charges
+    symbols = [symbol for cell in cells.values() for symbol in cell]
     example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
     if not isinstance(given, dict):
-        in_baseline = given == "formal" and bool(campaign.models_on_baseline)
-        if not in_baseline and campaign.initial.lithium_monte_carlo.count == 0:
-            return
+        if given == "formal" and campaign.models_on_baseline:
+            needing = [list(cell) for cell in cells.values()]
+        else:
+            needing = [
+                list(cell)
+                for name, cell in cells.items()
+                if campaign.initial_of(name).lithium_monte_carlo.count and campaign.mobile in cell
+            ]
         try:
-            formal_charges(symbols)
+            # Fractions of formal charges go into one baseline; what only draws configurations has its own.
+            if given == "formal" and campaign.models_on_baseline:
+                formal_charges(*needing)
+            else:
+                for cell in needing:
+                    formal_charges(cell)
         except UnknownChargesError as error:
             message = f"{error}; give the charge of every species: charges: {example}"
             yield Problem(key, message, value=given, related=(*related, ("models",)))
         return
     species = set(symbols)
     missing, foreign = sorted(species - set(given)), sorted(set(given) - species)
+    named = None not in cells
     if missing:
-        message = f"has no charge for {', '.join(missing)}; the structure needs {example}"
+        whom = "the systems need" if named else "the structure needs"
+        message = f"has no charge for {', '.join(missing)}; {whom} {example}"
         yield Problem(key, message, value=given, related=related)
     for symbol in foreign:
-        message = f"is not in the structure {campaign.structure}"
+        message = "is not in any of the systems" if named else f"is not in the structure {campaign.structure}"
         yield Problem(
             (*key, symbol), message, value=given[symbol], allowed=" | ".join(sorted(species)), related=related
         )
     if not missing:
-        charge = cell_charge({symbol: given[symbol] for symbol in species}, symbols)
+        yield from _not_neutral(given, cells, related)
+
+
+def _not_neutral(
+    given: Mapping[str, float], cells: Mapping[str | None, Sequence[str]], related: tuple[Key, ...]
+) -> Iterator[Problem]:
+    for name, cell in cells.items():
+        charge = cell_charge(given, cell)
         if abs(charge) > NEUTRAL_TOLERANCE_E:
-            message = f"leave the cell with a charge of {charge:+.4g} e; they must add up to zero"
-            yield Problem(key, message, value=given, related=related)
+            whose = "the cell" if name is None else f"the cell of {name}"
+            message = f"leave {whose} with a charge of {charge:+.4g} e; they must add up to zero"
+            yield Problem(("baseline", "charges"), message, value=dict(given), related=related)
 
 
 def _models(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
-    """Yield what in the models' settings does not fit the structure's elements, once for each place in the file."""
+    """Yield what in the models' settings does not fit the structures' elements, once for each place in the file."""
     told: set[Key] = set()
+    related = ("structure" if campaign.systems is None else "systems",)
     for name in campaign.models:
         kind, settings = campaign.kind_of(name), campaign.settings_of(name)
         section = None if kind.section is None else getattr(campaign, kind.section)
@@ -102,7 +149,7 @@ def _models(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
             if key not in told:
                 told.add(key)
                 value, allowed = _plain_value(settings, below), " | ".join(species)
-                yield Problem(key, message, value=value, allowed=allowed, related=(("structure",),))
+                yield Problem(key, message, value=value, allowed=allowed, related=(related,))
 
 
 def _plain_value(settings: Any, key: tuple[str, ...]) -> Any:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ase import Atoms
 from pydantic import ValidationError
@@ -21,13 +21,15 @@ from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
 from ..campaign.changes import Change, Stage, changes
+from ..campaign.problems import dotted
 from ..campaign.settings import Campaign
 from ..graph.jobs import missing_part
 from ..graph.plan import load_plan
 from ..loop.generation_loop import FINAL, initial_graph
-from .campaign_file import load_campaign_structure, read_campaign
+from .campaign_file import load_structures, read_campaign
 from .continuation import NOTHING, CarriedOn, carry_on
 from .holds import take_budget_from_file
+from .structure_problems import structure_key
 
 _VERSIONS_OF = (
     "ionloop",
@@ -39,6 +41,10 @@ _VERSIONS_OF = (
     "matscipy",
     "pymongo",
 )
+
+
+Structures: TypeAlias = Mapping[str | None, Atoms]
+"""Structures by system; that of the short form by None."""
 
 
 def software_versions(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -77,13 +83,13 @@ class Submission:
     carried_on: CarriedOn = NOTHING
 
 
-def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> Submission:
+def submit(store: Store, campaign: Campaign, structures: Atoms | Structures, file: Path) -> Submission:
     """Store the campaign and its first jobs; where they are there already, let it go on by what the file says now.
 
     Parameters
     ----------
-    structure
-        The campaign's structure with its supercell built.
+    structures
+        The campaign's structures with their supercells built, by system; of the short form, its structure.
     file
         Where the campaign file lies, for people to find it again.
 
@@ -93,13 +99,14 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> Su
         If a campaign of that name is there with another structure, or settings that contradict what was done.
     """
     settings = campaign.model_dump(mode="json")
+    structures = {None: structures} if isinstance(structures, Atoms) else structures
     with store.transaction():
         known = store.campaigns.get(campaign.name)
         accepted: list[Change] = []
         if known is None:
-            store.campaigns.add(_record(settings, structure, file))
+            store.campaigns.add(_record(settings, structures, file))
         else:
-            accepted = accept_changes(store, known, settings, structure, file)
+            accepted = accept_changes(store, known, settings, structures, file)
         plan = load_plan(store, campaign.name)
         graph = missing_part(store, campaign.name, initial_graph(plan))
         # Without transactions a kill can leave the record without its jobs: they are added now.
@@ -111,12 +118,14 @@ def submit(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> Su
     return Submission(bool(graph.jobs), tuple(one.text for one in accepted), carried_on)
 
 
-def _record(settings: Mapping[str, Any], structure: Atoms, file: Path) -> CampaignRecord:
+def _record(settings: Mapping[str, Any], structures: Structures, file: Path) -> CampaignRecord:
+    first, *_ = structures.values()
     return CampaignRecord(
         id=settings["name"],
         campaign=settings["name"],
         settings=dict(settings),
-        structure=Structure.from_atoms(structure),
+        structure=Structure.from_atoms(first),
+        systems={name: Structure.from_atoms(atoms) for name, atoms in structures.items() if name is not None},
         file=str(file.absolute()),
         state=State.READY,
         versions=software_versions(settings),
@@ -129,7 +138,7 @@ def _is_untouched(store: Store, name: str) -> bool:
 
 
 def accept_changes(
-    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structure: Atoms, file: Path
+    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structures: Structures, file: Path
 ) -> list[Change]:
     """Let a campaign go on with the settings of its file; return what has changed.
 
@@ -138,10 +147,10 @@ def accept_changes(
     InputError
         If something that was computed depends on what has changed.
     """
-    found, refused = _judged(store, known, settings, structure)
+    found, refused = _judged(store, known, settings, structures)
     if refused and _may_begin_anew(store, known, file):
         forget_jobs(store, known.id)
-        store.campaigns.replace(_record(settings, structure, file))
+        store.campaigns.replace(_record(settings, structures, file))
         return found
     if refused:
         raise InputError(refusal(file, known.id, refused))
@@ -155,13 +164,17 @@ def accept_changes(
 
 
 def _judged(
-    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structure: Atoms
+    store: Store, known: CampaignRecord, settings: Mapping[str, Any], structures: Structures
 ) -> tuple[list[Change], list[str]]:
     """Return what a file changes, and in words what of it contradicts what was done."""
     found = changes(_with_new_keys(known.settings), settings, stage_of(store, known.id))
     refused = [one.text for one in found if not one.is_allowed]
-    if known.structure != Structure.from_atoms(structure):
-        refused.append(f"structure: the one that {settings['structure']!r} names now is another")
+    for name, atoms in structures.items():
+        before = known.structures.get(name)
+        if before is not None and before != Structure.from_atoms(atoms):
+            key = dotted(structure_key(name))
+            named = settings["structure"] if name is None else settings["systems"][name]["structure"]
+            refused.append(f"{key}: the one that {named!r} names now is another")
     return found, refused
 
 
@@ -170,7 +183,7 @@ def _may_begin_anew(store: Store, known: CampaignRecord, file: Path) -> bool:
     return known.file == str(file.absolute()) and _is_untouched(store, known.id)
 
 
-def foreseen(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> list[str] | None:
+def foreseen(store: Store, campaign: Campaign, structures: Structures, file: Path) -> list[str] | None:
     """Return what a submission would change, one line per key; None where the store has no such campaign.
 
     Raises
@@ -181,7 +194,7 @@ def foreseen(store: Store, campaign: Campaign, structure: Atoms, file: Path) -> 
     known = store.campaigns.get(campaign.name)
     if known is None:
         return None
-    found, refused = _judged(store, known, campaign.model_dump(mode="json"), structure)
+    found, refused = _judged(store, known, campaign.model_dump(mode="json"), structures)
     if refused and not _may_begin_anew(store, known, file):
         raise InputError(refusal(file, known.id, refused))
     return [one.text for one in found]
@@ -201,9 +214,9 @@ def follow_file(store: Store, record: CampaignRecord) -> list[Change]:
     campaign = read_campaign(file)
     if campaign.name != record.id:
         return []
-    structure = load_campaign_structure(campaign, file.parent).repeat(campaign.supercell)
+    structures = load_structures(campaign, file.parent)
     with store.transaction():
-        return accept_changes(store, record, campaign.model_dump(mode="json"), structure, file)
+        return accept_changes(store, record, campaign.model_dump(mode="json"), structures, file)
 
 
 def refusal(file: Path, name: str, refused: Sequence[str]) -> str:

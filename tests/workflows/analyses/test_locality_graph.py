@@ -84,7 +84,7 @@ def plan_of(small, **changes: Any) -> Plan:
     if small.store.campaigns.get("small") is None:
         small.submit()
     small.campaign = Campaign.model_validate(small.settings(**changes))
-    return Plan(small.campaign, small.store.campaigns["small"].structure.to_atoms())
+    return Plan.of_one(small.campaign, small.store.campaigns["small"].structure.to_atoms())
 
 
 def graph(small, settings: LocalitySettings = SETTINGS) -> dict:
@@ -257,7 +257,7 @@ def test_the_bounds_of_the_learning_curve_are_read_at_the_cutoff(small, referenc
         small.settings(gap={"two_body": None, "soap": {"cutoff_A": 3.0, "transition_width_A": 0.5}})
     )
     small.submit()
-    plan = Plan(small.campaign, small.store.campaigns["small"].structure.to_atoms())
+    plan = Plan.of_one(small.campaign, small.store.campaigns["small"].structure.to_atoms())
     jobs = locality_jobs(AnalysisPlan(plan, 1, {}, {}), SETTINGS)
     for job in jobs:
         small.run(job)

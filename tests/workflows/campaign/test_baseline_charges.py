@@ -39,7 +39,7 @@ def test_what_has_no_formal_charges_is_refused(symbols: list[str], message: str)
 
 
 def test_the_formal_baseline_of_lps() -> None:
-    settings = baseline_settings(Baseline(charges="formal"), ["Li"] * 7 + ["P"] * 3 + ["S"] * 11)
+    settings = baseline_settings(Baseline(charges="formal"), [["Li"] * 7 + ["P"] * 3 + ["S"] * 11])
     assert settings.charges == pytest.approx({"Li": 0.3, "P": 1.5, "S": -0.6}, abs=1e-12)
     assert settings.exponents == SLATER_EXPONENTS
 
@@ -48,14 +48,14 @@ def test_fitted_charges_are_used_once_they_are_there() -> None:
     fitted = {"Li": 0.25, "S": -0.5}
     for charges in ("fit", {"fit": "error"}):
         baseline = Baseline.model_validate({"charges": charges})
-        assert baseline_settings(baseline, ["Li", "Li", "S"], fitted).charges == fitted
+        assert baseline_settings(baseline, [["Li", "Li", "S"]], fitted).charges == fitted
         with pytest.raises(UnknownChargesError, match="no charges have been fitted"):
-            baseline_settings(baseline, ["Li", "Li", "S"])
+            baseline_settings(baseline, [["Li", "Li", "S"]])
 
 
 def test_given_charges_and_exponents_win() -> None:
     baseline = Baseline(charges={"Li": 0.5, "S": -1.0}, exponents={"S": 2.0})
-    settings = baseline_settings(baseline, ["Li", "Li", "S"])
+    settings = baseline_settings(baseline, [["Li", "Li", "S"]])
     assert settings.charges == {"Li": 0.5, "S": -1.0}
     assert settings.exponents == {"Li": SLATER_EXPONENTS["Li"], "S": 2.0}
 

@@ -33,9 +33,9 @@ def campaign(**sections: object) -> Campaign:
     return Campaign.model_validate({**MINIMAL, **sections})
 
 
-def test_only_name_and_structure_have_no_default() -> None:
+def test_only_a_name_and_a_structure_have_no_default() -> None:
     required = [entry for entry in field_entries() if entry.default == REQUIRED]
-    assert [entry.key for entry in required if entry.variant is None] == [("name",), ("structure",)]
+    assert [entry.key for entry in required if entry.variant is None] == [("name",), ("systems", "<name>", "structure")]
     # Nobody can guess which files a user has: these engines ask for them.
     assert {entry.key[0] for entry in required if entry.variant is not None} <= {"reference"}
 

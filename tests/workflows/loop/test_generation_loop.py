@@ -22,7 +22,7 @@ from ionloop.workflows.submission.submission import submit
 
 
 def plan_of(small) -> Plan:
-    return Plan(small.campaign, Atoms("Cu6Au8"))
+    return Plan.of_one(small.campaign, Atoms("Cu6Au8"))
 
 
 def test_the_first_graph_holds_what_the_campaign_asks_for(small):
@@ -61,7 +61,7 @@ def test_both_models_are_fitted_to_the_same_data_and_the_driver_samples(small):
 
 def test_without_a_cross_check_the_fits_lead_on_directly(small):
     campaign = Campaign.model_validate(small.settings(evaluate={"cross_check": 0}))
-    jobs = {job.key: job for job in generation_graph(Plan(campaign, plan_of(small).atoms), 1, "data-1").jobs}
+    jobs = {job.key: job for job in generation_graph(Plan.of_one(campaign, plan_of(small).atoms), 1, "data-1").jobs}
     assert not any("cross-check" in key for key in jobs)
     assert jobs["generation-1/sample/0"].parents == ("generation-1/fit/es-gap",)
 
@@ -70,7 +70,7 @@ def test_a_seed_makes_the_same_graph_and_another_seed_another(small):
     one = generation_graph(plan_of(small), 1, "data-1").to_workflow("small").to_db_dict()
     same = generation_graph(plan_of(small), 1, "data-1").to_workflow("small").to_db_dict()
     assert one["links"] == same["links"]
-    other = Plan(Campaign.model_validate(small.settings(seed=2)), plan_of(small).atoms)
+    other = Plan.of_one(Campaign.model_validate(small.settings(seed=2)), plan_of(small).atoms)
     assert model_identifiers(other, "data-1") != model_identifiers(plan_of(small), "data-1")
 
 

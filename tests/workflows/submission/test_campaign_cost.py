@@ -27,7 +27,7 @@ def test_labels_fits_and_steps_are_counted() -> None:
             selection={"count": 10},
             stop={"max_generations": 4},
         ),
-        CRYSTAL,
+        {None: CRYSTAL},
     )
     assert cost.initial_labels == 6 + 4 + 3
     assert cost.maximum_labels == cost.initial_labels + 4 * 10
@@ -39,7 +39,7 @@ def test_labels_fits_and_steps_are_counted() -> None:
 
 
 def test_a_supercell_costs_more() -> None:
-    small, large = (campaign_cost(campaign(supercell=[n, 1, 1]), CRYSTAL) for n in (1, 2))
+    small, large = (campaign_cost(campaign(supercell=[n, 1, 1]), {None: CRYSTAL.repeat((n, 1, 1))}) for n in (1, 2))
     assert large.atoms == 2 * small.atoms
     assert large.last_fit.time_s > 1.5 * small.last_fit.time_s
     assert large.disk_bytes > small.disk_bytes
@@ -47,7 +47,7 @@ def test_a_supercell_costs_more() -> None:
 
 def test_the_native_fit_costs_a_fraction_and_memory_that_does_not_grow_with_the_data() -> None:
     by_gap_fit, native = (
-        campaign_cost(campaign(fit={"backend": backend}), CRYSTAL) for backend in ("gap_fit", "native")
+        campaign_cost(campaign(fit={"backend": backend}), {None: CRYSTAL}) for backend in ("gap_fit", "native")
     )
     assert native.last_fit.time_s < by_gap_fit.last_fit.time_s / 10
     assert native.last_fit.memory_bytes < by_gap_fit.last_fit.memory_bytes

@@ -16,7 +16,7 @@ from ionloop.workflows.campaign.problems import CampaignFileError, Problem
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.campaign.starter import starter_text
-from ionloop.workflows.submission.campaign_file import load_campaign_structure, read_campaign
+from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
 
 HEAD = "name: demo\nstructure: li7p3s11\n"
 
@@ -199,7 +199,7 @@ def test_a_structure_file_is_found_beside_the_campaign(tmp_path: Path) -> None:
     path.write_text("name: salt\nstructure: salt.extxyz\nmobile: Na\n")
     campaign = read_campaign(path)
     assert campaign.structure == "salt.extxyz"
-    assert len(load_campaign_structure(campaign, tmp_path)) == 8
+    assert len(load_structures(campaign, tmp_path)[None]) == 8
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:

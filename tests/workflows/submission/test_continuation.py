@@ -18,7 +18,7 @@ from ionloop.workflows.campaign.change_log import change_log
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.loop.generation_loop import label_job
 from ionloop.workflows.loop.task_registry import admit_registered_tasks, registered_tasks
-from ionloop.workflows.submission.campaign_file import load_campaign_structure, read_campaign
+from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
 from ionloop.workflows.submission.continuation import carry_on, is_remaking
 from ionloop.workflows.submission.holds import Hold, control_of, decide
 from ionloop.workflows.submission.submission import Submission, submit
@@ -45,8 +45,8 @@ class Finished:
         assert before in text
         self.file.write_text(text.replace(before, after) if before else f"{text}{after}\n")
         campaign = read_campaign(self.file)
-        structure = load_campaign_structure(campaign, self.file.parent).repeat(campaign.supercell)
-        return submit(self.store, campaign, structure, self.file)
+        structures = load_structures(campaign, self.file.parent)
+        return submit(self.store, campaign, structures, self.file)
 
     def jobs(self, **filters: Any) -> dict[str, str]:
         found = self.store.database.fireworks.find({"spec.campaign": "mini", **filters})

@@ -305,7 +305,7 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
         )
         return
     try:
-        charges = baseline_settings(campaign.baseline, atoms.get_chemical_symbols()).charges
+        charges = baseline_settings(campaign.baseline, [atoms.get_chemical_symbols()]).charges
         total = cell_charge(charges, atoms.get_chemical_symbols())
     except (UnknownChargesError, KeyError):
         return  # told as a problem of the baseline
