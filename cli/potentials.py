@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..fitting.data_sets import DataSet
     from ..fitting.kinds.base import ModelKind
     from ..fitting.reading import LabelRequest
-    from ..fitting.settings import BaselineSettings
+    from ..fitting.settings import CommonBaselineSettings
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
@@ -146,7 +146,7 @@ class ChosenModel:
 
     kind: ModelKind
     settings: FrozenSettings
-    baseline: BaselineSettings | None
+    baseline: CommonBaselineSettings | None
 
 
 def chosen_model(path: Path | None, data_set: DataSet, name: str, seed: int, *, matched: bool = True) -> ChosenModel:

@@ -29,12 +29,14 @@ from ..core.processes import has_ended, process_name
 from ..core.settings import FrozenSettings
 from .backends import foreign_calculator
 from .data_sets import DataSet, write_extxyz
+from .electrostatics.base import BaselineKind
+from .electrostatics.registry import AnyBaselineSettings, kind_of_baseline
 from .gap_fit import FitLimits, expected_counts
 from .kinds.base import NATIVE, FitReport, FitRequest, ModelKind
 from .kinds.gap import GAP
 from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
-from .settings import BaselineSettings
+from .settings import CommonBaselineSettings
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"
@@ -53,7 +55,7 @@ class ModelManifest(FrozenSettings):
     schema_version: int = Field(SCHEMA_VERSION, description="Version of this file's layout (count)")
     kind: str = Field(description="Kind of potential (name)")
     settings: SerializeAsAny[FrozenSettings] = Field(description="Hyperparameters (units in their names)")
-    baseline: BaselineSettings | None = Field(description="Electrostatic baseline; null without one (e, 1/Å)")
+    baseline: AnyBaselineSettings | None = Field(description="Electrostatic baseline; null without one (e, 1/Å)")
     elements: tuple[str, ...] = Field(description="Elements that the model knows (symbols)")
     isolated_atom_energies_eV: dict[str, float] = Field(description="Energies of the isolated atoms (eV)")
     training_set_hash: str = Field(description="Content hash of the training set (SHA-256)")
@@ -88,7 +90,7 @@ def compute_inputs_hash(
     kind: str,
     data_set: DataSet,
     settings: FrozenSettings,
-    baseline: BaselineSettings | None,
+    baseline: CommonBaselineSettings | None,
     seed: int,
     backend: str = NATIVE,
     earlier_model: str | None = None,
@@ -114,7 +116,7 @@ def fit_model(
     kind: str,
     data_set: DataSet,
     settings: FrozenSettings,
-    baseline: BaselineSettings | None,
+    baseline: CommonBaselineSettings | None,
     folder: Path,
     *,
     seed: int = 0,
@@ -185,6 +187,11 @@ def _checked_request(kind: str, request: FitRequest) -> tuple[ModelKind, FitRequ
     if model.needs_baseline and request.baseline is None:
         raise InputError(f"{kind} needs a baseline: give the charges of its elements")
     baseline = request.baseline if model.needs_baseline else None
+    if baseline is not None and (under := kind_of_baseline(baseline)).is_fitted:
+        if not model.fits_baselines:
+            raise InputError(f"{kind} cannot fit {under.name} charges together with its own parameters")
+        if backend not in (able := model.fit_backends_on(under)):
+            raise InputError(f"{backend} cannot fit {under.name} charges; allowed are {', '.join(able)}")
     return model, replace(request, backend=backend, baseline=baseline)
 
 
@@ -305,18 +312,25 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
     folder = path.parent if path.name == MANIFEST_FILE else path
     manifest = read_manifest(folder, verify=verify)
     kind = MODELS.get(manifest.kind)
-    _check_evaluator(kind, backend)
+    _check_evaluator(kind, backend, None if manifest.baseline is None else kind_of_baseline(manifest.baseline))
     if not (folder / kind.potential_file).is_file():
         raise ModelError(f"{folder / kind.potential_file} is missing; fit the model again")
     return kind.load(folder, manifest, backend or kind.evaluators[0])
 
 
-def _check_evaluator(kind: ModelKind, backend: str | None) -> None:
-    if backend is not None and backend not in kind.evaluators:
+def _check_evaluator(kind: ModelKind, backend: str | None, baseline: BaselineKind | None = None) -> None:
+    if backend is None:
+        return
+    if backend not in kind.evaluators:
         raise InputError(f"unknown backend {backend!r} for {kind.name}; allowed are {', '.join(kind.evaluators)}")
+    if baseline is not None and backend not in kind.evaluators_on(baseline):
+        raise InputError(
+            f"{backend} does not evaluate {kind.name} with {baseline.name} charges, which were fitted with it; allowed "
+            f"are {', '.join(kind.evaluators_on(baseline))}"
+        )
 
 
-def _check_baseline_elements(data_set: DataSet, baseline: BaselineSettings | None) -> None:
+def _check_baseline_elements(data_set: DataSet, baseline: CommonBaselineSettings | None) -> None:
     if baseline is None:
         return
     without_charge = [element for element in data_set.elements if element not in baseline.charges]

@@ -204,8 +204,11 @@ class GapSettings(FrozenSettings):
         return self.regularisation_by_config_type.get(config_type, self.regularisation)
 
 
-class BaselineSettings(FrozenSettings):
-    """Fixed Slater-distributed charges, the electrostatic part of ES-GAP."""
+class CommonBaselineSettings(FrozenSettings):
+    """What every electrostatic baseline has; a constant field ``kind`` of each holds its name.
+
+    Baselines that change the charges start from those of the species.
+    """
 
     charges: dict[ElementSymbol, float] = Field(description="Charge per element (e)", min_length=1)
     exponents: dict[ElementSymbol, PositiveFloat] = Field(
@@ -213,6 +216,11 @@ class BaselineSettings(FrozenSettings):
         description="Slater exponent per element (1/Å); an element without one is a point charge",
     )
     accuracy: float = Field(1e-6, gt=0, lt=0.1, description="Largest truncation error of a force component (eV/Å)")
+
+    @property
+    def kind_name(self) -> str:
+        """Name of the kind of baseline that these settings are of."""
+        return str(type(self).model_fields["kind"].default)
 
     @model_validator(mode="after")
     def _exponents_have_charges(self) -> Self:
@@ -222,3 +230,10 @@ class BaselineSettings(FrozenSettings):
                 f"exponents are given for {', '.join(without_charge)}, which have no charge; give their charges too"
             )
         return self
+
+
+class BaselineSettings(CommonBaselineSettings):
+    """Fixed Slater-distributed charges, the electrostatic part of ES-GAP."""
+
+    # Never written: what there was before there were other kinds says nothing of its kind.
+    kind: Literal["fixed"] = Field("fixed", exclude=True, description="Charges that every atom of a species has (name)")

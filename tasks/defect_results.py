@@ -8,6 +8,7 @@ from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
 from ..analysis.defects.formation import Axis, Distribution, vacancy_formation_energy_eV
 from ..analysis.electric_field import dipole_difference_eA
 from ..analysis.looks import model_name
+from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in
 from ..fitting.kinds.registry import MODELS
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -33,6 +34,7 @@ NO_FIELD = (
     "{name} takes part at zero field only: a field acts on charges, and {name} has none; only through the "
     "electrostatic baseline does a potential know what a field pulls at"
 )
+NO_FIELD_ON_BASELINE = "{name} takes part at zero field only: it has charges {reason}"
 _ENERGY_UNITS = {"formation_energy_eV": "eV", "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å"}
 
 
@@ -64,8 +66,13 @@ class FrenkelParameters(DefectParameters):
 def _no_field(potential: Potential, store: Store) -> str:
     """Return why a potential is not put in a field, nothing where it has charges."""
     model = None if potential.model is None else store.models.get(potential.model)
-    if model is None or MODELS.get(model.kind_of_model).has_charges:
+    if model is None:
         return ""
+    if MODELS.get(model.kind_of_model).has_charges:
+        under = None if model.baseline is None else kind_of_baseline(model.baseline)
+        if under is None or under.has_species_charges:
+            return ""
+        return NO_FIELD_ON_BASELINE.format(name=model_name(model.kind), reason=under.why_no_field)
     return NO_FIELD.format(name=model_name(model.kind))
 
 
@@ -322,7 +329,7 @@ class VacancyTask(IonloopTask):
     def _cell_charge_e(parameters: VacancyParameters, store: Store) -> float:
         """Return the charge (e) that the baseline's cell is left with, compensated by a uniform background."""
         model = None if parameters.potential.model is None else store.models[parameters.potential.model]
-        charges = {} if model is None or model.baseline is None else model.baseline["charges"]
+        charges = {} if model is None else species_charges_in(model.baseline) or {}
         return -float(charges.get(parameters.mobile, 0.0))
 
 

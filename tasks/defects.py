@@ -16,6 +16,7 @@ from ase.build import bulk as crystal_of_element
 from ..analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
 from ..analysis.defects.formation import Axis, BasinRules, FieldPoint, FieldSurroundings, Supercell, field_branch
 from ..analysis.fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
+from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
@@ -222,7 +223,11 @@ def baseline_charges(store: Store, potential: Potential) -> dict[str, float]:
     model = None if potential.model is None else store.models[potential.model]
     if model is None or model.baseline is None:
         raise JobFailed(f"{potential.kind} has no charges for a field to act on")
-    return dict(model.baseline["charges"])
+    charges = species_charges_in(model.baseline)
+    if charges is None:
+        reason = kind_of_baseline(model.baseline).why_no_field
+        raise JobFailed(f"{potential.kind} cannot be put in a field: it has charges {reason}")
+    return charges
 
 
 def _surroundings(parameters: FieldBranchParameters, store: Store, crystal: Atoms) -> FieldSurroundings:

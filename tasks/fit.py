@@ -13,11 +13,12 @@ from ..analysis.errors.statistics import parity_data
 from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, NEW, TRAINING
 from ..core.settings import FrozenSettings
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
+from ..fitting.electrostatics.registry import AnyBaselineSettings, kind_of_baseline
 from ..fitting.gap_fit import FitLimits
 from ..fitting.kinds.registry import MODELS, settings_of_kind
 from ..fitting.models import fit_model, load_model
 from ..fitting.quip import QuipState, find_quip
-from ..fitting.settings import BaselineSettings
+from ..fitting.settings import CommonBaselineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.queries.labelled import labelled
@@ -47,7 +48,7 @@ def model_identifier(
     kind: str,
     data_set: str,
     settings: FrozenSettings,
-    baseline: BaselineSettings | None,
+    baseline: CommonBaselineSettings | None,
     *,
     seed: int,
     backend: str,
@@ -108,7 +109,8 @@ def record_errors(
     known = store.results.get(name)
     if known is not None:
         return known
-    evaluator = MODELS.get(model.kind_of_model).evaluator(backend)
+    on = None if model.baseline is None else kind_of_baseline(model.baseline)
+    evaluator = MODELS.get(model.kind_of_model).evaluator(backend, on)
     calculator = load_model(store.artefacts.path(model.path), backend=evaluator)
     predicted = parity_data(calculator, labelled_configurations(store, labels))
     if subset == NEW:
@@ -168,7 +170,7 @@ class FitParameters(TaskParameters):
     name: str | None = Field(default=None, description="what the campaign calls the model, where not by its kind")
     data_set: str
     settings: SerializeAsAny[FrozenSettings]
-    baseline: BaselineSettings | None = None
+    baseline: AnyBaselineSettings | None = None
     seed: int
     backend: str
     evaluate_backend: str

@@ -87,6 +87,7 @@ def check_package(name: str) -> Check:
 def check_plug_ins() -> Iterator[Check]:
     """What other packages bring: their kinds that can be used, and why others cannot."""
     from ...core.kinds import OWN_PACKAGE
+    from ...fitting.electrostatics.registry import BASELINES
     from ...fitting.kinds.registry import MODELS
     from ...labelling.registry import ENGINES
     from ...sampling.selections.registry import SELECTIONS
@@ -94,7 +95,7 @@ def check_plug_ins() -> Iterator[Check]:
     from ...workflows.loop.task_registry import tasks_of
     from ...workflows.queue.schedulers.registry import SCHEDULERS
 
-    registries: tuple[Registry[Any], ...] = (MODELS, ENGINES, SELECTIONS, ANALYSES, SCHEDULERS)
+    registries: tuple[Registry[Any], ...] = (MODELS, BASELINES, ENGINES, SELECTIONS, ANALYSES, SCHEDULERS)
     for registry in registries:
         for name in registry.names:
             package, version = registry.package_of(name)

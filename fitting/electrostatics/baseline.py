@@ -17,7 +17,7 @@ from scipy.special import erfc
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ..pair_lists import Pairs, open_pairs, periodic_pairs
-from ..settings import BaselineSettings
+from ..settings import CommonBaselineSettings
 from ..threads import default_threads
 from .ewald import (
     COMPILED_COSTS,
@@ -118,7 +118,7 @@ class SlaterEwald(Calculator):
         two atoms at the same place, or positions that are not numbers.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges"]
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class SlaterEwald(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Fill ``results`` with energy, free_energy (eV), forces (eV/Å) and, if periodic, stress (eV/Å³)."""
+        """Fill ``results``: energy, free_energy (eV), forces (eV/Å), charges (e) and, if periodic, stress (eV/Å³)."""
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
         kinds = self._kinds(atoms)
@@ -175,7 +175,12 @@ class SlaterEwald(Calculator):
             terms = [self._pair_term(pairs, kinds, None, None) for pairs in open_pairs(atoms.positions)]
         energy = float(sum(term.energy for term in terms))
         forces = sum((term.forces for term in terms), start=np.zeros((len(atoms), 3)))
-        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": forces,
+            "charges": self._charge_of_kind[kinds],
+        }
         if atoms.pbc.all():
             strain = sum((term.strain_derivative for term in terms), start=np.zeros((3, 3)))
             stress = strain / atoms.get_volume()
@@ -269,7 +274,7 @@ class SlaterEwald(Calculator):
         return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls)
 
 
-def baseline_calculator(baseline: BaselineSettings) -> SlaterEwald:
+def baseline_calculator(baseline: CommonBaselineSettings) -> SlaterEwald:
     """Return the baseline of these settings as an ASE calculator."""
     return SlaterEwald(
         charges=dict(baseline.charges), exponents=dict(baseline.exponents) or None, accuracy=baseline.accuracy

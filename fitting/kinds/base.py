@@ -17,13 +17,15 @@ from ...core.citations import Citation
 from ...core.errors import InputError
 from ...core.looks import Look
 from ...core.settings import FrozenSettings
-from ..settings import BaselineSettings
+from ..electrostatics.registry import kind_of_baseline
+from ..settings import CommonBaselineSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from ..data_sets import DataSet
+    from ..electrostatics.base import BaselineKind
     from ..electrostatics.charge_errors import LeaveOutTensors
     from ..electrostatics.charges import ChargeProblem
     from ..gap_fit import FitLimits, TargetCounts
@@ -78,7 +80,7 @@ class FitRequest:
 
     data_set: DataSet
     settings: FrozenSettings
-    baseline: BaselineSettings | None
+    baseline: CommonBaselineSettings | None
     seed: int
     backend: str
     limits: FitLimits
@@ -87,13 +89,15 @@ class FitRequest:
 
     @cached_property
     def targets(self) -> DataSet:
-        """The data set without the baseline's energies, forces and stresses: what is left to learn."""
+        """The data set without the baseline's energies, forces and stresses: what is left to learn.
+
+        Of a baseline that is fitted together with the model this is what its start leaves.
+        """
         if self.baseline is None:
             return self.data_set
         from ..cores import subtract_baseline
-        from ..electrostatics.baseline import baseline_calculator
 
-        return subtract_baseline(self.data_set, baseline_calculator(self.baseline))
+        return subtract_baseline(self.data_set, kind_of_baseline(self.baseline).calculator(self.baseline))
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,8 @@ class ModelKind(ABC):
         Whether a field has something to act on: the charges of its baseline.
     needs_baseline
         Whether it is fitted on top of the electrostatic baseline of the campaign.
+    fits_baselines
+        Whether it fits the parameters of a baseline together with its own, where that has any.
     has_posterior
         Whether functions can be drawn from what it knows.
     gives_atom_energies
@@ -185,6 +191,7 @@ class ModelKind(ABC):
     evaluators: ClassVar[tuple[str, ...]] = (NATIVE,)
     has_charges: ClassVar[bool] = False
     needs_baseline: ClassVar[bool] = False
+    fits_baselines: ClassVar[bool] = False
     has_posterior: ClassVar[bool] = False
     gives_atom_energies: ClassVar[bool] = False
     can_drive: ClassVar[bool] = True
@@ -299,13 +306,23 @@ class ModelKind(ABC):
         """
         raise InputError(f"models of the kind {self.name} cannot be written for {target}")
 
-    def backend(self, wanted: str) -> str:
-        """Return what fits the kind where a campaign wants a certain one: that one if it can, else its own."""
-        return wanted if wanted in self.fit_backends else self.fit_backends[0]
+    def fit_backends_on(self, baseline: BaselineKind | None) -> tuple[str, ...]:
+        """Return what can fit it on top of a baseline: of one that is fitted with it only its own fitter."""
+        return self.fit_backends[:1] if baseline is not None and baseline.is_fitted else self.fit_backends
 
-    def evaluator(self, wanted: str) -> str:
+    def evaluators_on(self, baseline: BaselineKind | None) -> tuple[str, ...]:
+        """Return what can evaluate it on top of a baseline: of one that was fitted with it only its own evaluator."""
+        return self.evaluators[:1] if baseline is not None and baseline.is_fitted else self.evaluators
+
+    def backend(self, wanted: str, baseline: BaselineKind | None = None) -> str:
+        """Return what fits the kind where a campaign wants a certain one: that one if it can, else its own."""
+        able = self.fit_backends_on(baseline)
+        return wanted if wanted in able else able[0]
+
+    def evaluator(self, wanted: str, baseline: BaselineKind | None = None) -> str:
         """Return what evaluates the kind where a campaign wants a certain one: that one if it can, else its own."""
-        return wanted if wanted in self.evaluators else self.evaluators[0]
+        able = self.evaluators_on(baseline)
+        return wanted if wanted in able else able[0]
 
     def settings_in(self, document: Mapping[str, Any]) -> FrozenSettings:
         """Return settings from plain data, as documents and manifests hold them.

@@ -30,7 +30,7 @@ from ...core.settings import FrozenSettings
 from .. import models
 from ..data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..models import compute_inputs_hash, fit_model, load_model, read_manifest
-from ..settings import BaselineSettings
+from ..settings import BaselineSettings, CommonBaselineSettings
 from .base import ModelKind
 from .registry import MODELS
 
@@ -53,7 +53,7 @@ class ModelContract:
         """Return settings that are quickly fitted."""
         raise TypeError(f"{type(self).__name__} must define settings()")
 
-    def baseline(self) -> BaselineSettings | None:
+    def baseline(self) -> CommonBaselineSettings | None:
         """Return the baseline, for kinds that need one."""
         return BaselineSettings(charges={"Li": 0.4, "S": -0.8}) if self._model.needs_baseline else None
 

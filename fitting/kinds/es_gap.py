@@ -42,12 +42,13 @@ class EsGapKind(GapKind):
     def load(self, folder: Path, manifest: ModelManifest, evaluator: str) -> Calculator:
         """Return the sum of the GAP and its baseline."""
         from ..calculators import EsGapCalculator
-        from ..electrostatics.baseline import baseline_calculator
+        from ..electrostatics.registry import kind_of_baseline
         from ..models import ModelError
 
         if manifest.baseline is None:
             raise ModelError(f"the model in {folder} is damaged: an {self.name} without baseline")
-        return EsGapCalculator(super().load(folder, manifest, evaluator), baseline_calculator(manifest.baseline))
+        baseline = kind_of_baseline(manifest.baseline).calculator(manifest.baseline)
+        return EsGapCalculator(super().load(folder, manifest, evaluator), baseline)
 
 
 ES_GAP: Final = EsGapKind()

@@ -16,12 +16,14 @@ from ...core.settings import FrozenSettings
 from ...fitting.data_sets import DataSet
 from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error
 from ...fitting.electrostatics.charges import ChargeProblem
+from ...fitting.electrostatics.registry import BASELINES
+from ...fitting.electrostatics.sections import BaselineSection
 from ...fitting.electrostatics.species import FORMAL_CHARGES, SLATER_EXPONENTS
 from ...fitting.gap_fit import FitLimits
 from ...fitting.kinds.base import FitRequest, ModelKind
-from ...fitting.settings import BaselineSettings
+from ...fitting.settings import CommonBaselineSettings
 from .models import has_leave_out_errors
-from .settings import Baseline, Campaign
+from .settings import Campaign
 
 ModelWithSettings: TypeAlias = tuple[ModelKind, FrozenSettings]
 
@@ -109,8 +111,8 @@ def slater_exponent(symbol: str) -> float:
 
 
 def baseline_settings(
-    baseline: Baseline, cells: Sequence[Sequence[str]], fitted: Mapping[str, float] | None = None
-) -> BaselineSettings:
+    baseline: BaselineSection, cells: Sequence[Sequence[str]], fitted: Mapping[str, float] | None = None
+) -> CommonBaselineSettings:
     """Return the baseline of structures: given charges, fitted ones, or the set fraction of the formal ones.
 
     Parameters
@@ -136,7 +138,7 @@ def baseline_settings(
         formal = formal_charges(*cells)
         charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}
     exponents = {symbol: baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
-    return BaselineSettings(charges=charges, exponents=exponents, accuracy=baseline.accuracy)
+    return BASELINES.get(baseline.kind_name).settings(baseline, charges, exponents)
 
 
 def first_on_baseline(campaign: Campaign) -> ModelWithSettings:
@@ -155,7 +157,7 @@ def first_on_baseline(campaign: Campaign) -> ModelWithSettings:
 
 def baseline_of_data(
     campaign: Campaign, data_set: DataSet, seed: int, model: ModelWithSettings | None = None
-) -> tuple[BaselineSettings, dict[str, float] | None]:
+) -> tuple[CommonBaselineSettings, dict[str, float] | None]:
     """Return the baseline for a fit to a file of labels, and the charges (e) if they were fitted to its error.
 
     ``model`` is what will be fitted, by default the campaign's first on a baseline: charges that are fitted to an error

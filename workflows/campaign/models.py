@@ -238,6 +238,11 @@ def model_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
         names = ", ".join(campaign.models_on_baseline)
         message = f"cannot be fitted to leave-out errors, which {names} does not give; take locality, or numbers"
         yield Problem(("baseline", "charges"), message, related=(("models",),))
+    under = campaign.kind_of_baseline
+    unable = [name for name in campaign.models_on_baseline if not kind_of(campaign, name).fits_baselines]
+    if under.is_fitted and unable:
+        message = f"has charges that are fitted together with the models on them, which {', '.join(unable)} cannot"
+        yield Problem(("baseline", "kind"), message, value=under.name, related=(("models",),))
     if not any(kind_of(campaign, name).can_drive for name in campaign.models):
         yield Problem(("models",), "has none that can drive the molecular dynamics", value=list(campaign.models))
 

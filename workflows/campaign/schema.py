@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from .problems import Key, closest, dotted, show_value
 from .settings import Campaign
 
@@ -42,8 +44,20 @@ def campaign_schema() -> dict[str, Any]:
 @functools.cache
 def default_values() -> dict[str, Any]:
     """Return every default as plain data; name and structure, which have none, are left out."""
-    values = Campaign(name="name", structure="structure").model_dump(mode="json")
+    values = with_unwritten(Campaign(name="name", structure="structure"))
     return {key: value for key, value in values.items() if key not in ("name", "structure")}
+
+
+def with_unwritten(settings: BaseModel) -> dict[str, Any]:
+    """Return settings as plain data with what is never written down: the kind of a section that had none once."""
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if field.exclude:
+            values[name] = value
+        elif isinstance(value, BaseModel) and isinstance(values.get(name), dict):
+            values[name] = {**values[name], **with_unwritten(value)}
+    return values
 
 
 def resolve(schema: Schema) -> Schema:

@@ -24,7 +24,9 @@ from pydantic import (
 )
 
 from ...core.settings import FrozenSettings
-from ...fitting.electrostatics.charges import ChargeFitSettings
+from ...fitting.electrostatics.base import BaselineKind
+from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND, BaselineSections
+from ...fitting.electrostatics.sections import BaselineSection, ChargeCriterion, SectionNotInstalled
 from ...fitting.kinds.base import ModelKind
 from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
@@ -59,68 +61,12 @@ MAX_SYSTEMS = 50
 MIN_INITIAL_CONFIGURATIONS = 2
 
 CodeVersion = Annotated[str, Field(pattern=rf"^([A-Za-z][\w.+-]* \d+\.\d+|{NOT_KNOWN})$")]
-Charge = Annotated[float, Field(ge=-8, le=8)]
 CoreHours = Annotated[float, Field(gt=0, le=1e9)]
 Budget = Annotated[
     Annotated[CoreHours, Tag("number")] | Annotated[dict[str, CoreHours], Tag("table")],
     Discriminator(lambda value: "table" if isinstance(value, dict) else "number"),
 ]
-ChargeCriterion = Literal["locality", "error"]
 Systems = Annotated[dict[SystemName, System], Field(min_length=1, max_length=MAX_SYSTEMS)]
-
-
-class ChargesFromFit(FrozenSettings):
-    """Charges that are fitted, and to what."""
-
-    model_config = ConfigDict(json_schema_extra={"allowed": "{fit: locality} | {fit: error}"})
-
-    fit: ChargeCriterion = Field(
-        "locality",
-        description="Criterion: locality, induced forces of the reference beyond charge_fit.radius_A, once, before the "
-        "first fit; error, ES-GAP's leave-out force error on the training set, in every generation (name)",
-    )
-
-
-def _charges_kind(value: Any) -> str:
-    if isinstance(value, ChargesFromFit) or (isinstance(value, dict) and "fit" in value):
-        return "criterion"
-    return "table" if isinstance(value, dict) else "word"
-
-
-Charges = Annotated[
-    Annotated[Literal["fit", "formal"], Tag("word")]
-    | Annotated[ChargesFromFit, Tag("criterion")]
-    | Annotated[dict[ElementSymbol, Charge], Tag("table")],
-    Discriminator(_charges_kind),
-]
-
-
-class Baseline(FrozenSettings):
-    """The electrostatic baseline of ES-GAP: fixed charges, each a Slater s density, in an Ewald sum."""
-
-    charges: Charges = Field(
-        "fit",
-        description="Charge of every species (e), e.g. {Li: 0.3, P: 1.5, S: -0.6}; formal: formal charges times "
-        "formal_fraction; fit: fitted to the reference's locality; {fit: error}: fitted to ES-GAP's leave-out error",
-    )
-    charge_fit: ChargeFitSettings = Field(
-        default_factory=ChargeFitSettings, description="How charges are fitted, where they are"
-    )
-    formal_fraction: float = Field(
-        0.3, gt=0, le=1, description="Part of the formal charges that is used with charges: formal (no unit)"
-    )
-    exponents: dict[ElementSymbol, Annotated[float, Field(gt=0, le=20)]] = Field(
-        default_factory=dict,
-        description="Slater exponent of a species (1/Å) where it is not to follow from the radius",
-    )
-    accuracy: float = Field(1e-6, ge=1e-12, le=1e-2, description="Largest truncation error of a force component (eV/Å)")
-
-    @property
-    def charge_criterion(self) -> ChargeCriterion | None:
-        """What the charges are fitted to, None where they are given."""
-        if self.charges == "fit":
-            return "locality"
-        return self.charges.fit if isinstance(self.charges, ChargesFromFit) else None
 
 
 class Fit(FrozenSettings):
@@ -259,7 +205,10 @@ class Campaign(FrozenSettings):
         json_schema_extra={"allowed": f"a code and its version, or '{NOT_KNOWN}'"},
     )
     initial: Initial = Field(Initial(), description="Configurations before the first generation")
-    baseline: Baseline = Field(Baseline(), description="Electrostatic baseline of ES-GAP")
+    baseline: BaselineSections = Field(
+        default_factory=lambda: BASELINES.get(DEFAULT_BASELINE).section_type(),
+        description="Electrostatic baseline of ES-GAP",
+    )
     models: Models = Field(
         DEFAULT_MODELS,
         description="Models that every generation fits, on identical data: kinds, or names with a kind and its "
@@ -292,6 +241,11 @@ class Campaign(FrozenSettings):
     def models_on_baseline(self) -> tuple[str, ...]:
         """The models that are fitted on top of the electrostatic baseline."""
         return tuple(name for name in self.models if self.kind_of(name).needs_baseline)
+
+    @property
+    def kind_of_baseline(self) -> BaselineKind:
+        """The kind of the electrostatic baseline."""
+        return BASELINES.get(self.baseline.kind_name)
 
     @property
     def driver(self) -> str:
@@ -433,7 +387,7 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
-    """Return the campaign that a store holds, to be shown: its engine, models and analyses need not be installed here.
+    """Return the campaign that a store holds, to be shown: its kinds need not be installed here.
 
     Raises
     ------
@@ -447,10 +401,16 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
         settings = {**settings, "analyses": analyses}
     if reference.engine not in ENGINES:
         settings = {key: value for key, value in settings.items() if key != "reference"}
+    given, under = settings["baseline"], settings["baseline"].get(KIND, DEFAULT_BASELINE)
+    if under not in BASELINES:
+        settings = {**settings, "baseline": {name: given[name] for name in BaselineSection.model_fields}}
     unknown_models = models_not_installed(settings)
     campaign = Campaign.model_validate(without_models(settings, unknown_models))
     if unknown_models:
         sampling = campaign.sampling.model_copy(update={"driver": settings["sampling"]["driver"]})
         left = () if len(unknown_models) == len(settings["models"]) else campaign.models
         campaign = campaign.model_copy(update={"models": left, "sampling": sampling})
+    if under not in BASELINES:
+        values = {name: getattr(campaign.baseline, name) for name in BaselineSection.model_fields}
+        campaign = campaign.model_copy(update={"baseline": SectionNotInstalled(kind=under, **values)})
     return campaign if reference.engine in ENGINES else campaign.model_copy(update={"reference": reference})

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.errors import InputError
 from .problems import closest, show_value
-from .schema import FieldEntry, field_entries
+from .schema import FieldEntry, field_entries, with_unwritten
 from .settings import Campaign
 from .yaml_lines import parse_yaml
 
@@ -46,7 +46,7 @@ def starter_text(template: str) -> str:
     title = [line for line in source.splitlines() if line.startswith("#")]
     if template == "minimal":
         return source
-    return "\n".join([*title, *_body(campaign.model_dump(mode="json"), given)]) + "\n"
+    return "\n".join([*title, *_body(with_unwritten(campaign), given)]) + "\n"
 
 
 def yaml_value(value: Any) -> str:

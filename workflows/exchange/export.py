@@ -30,11 +30,12 @@ from ...core.files import explain_os_error, flush_folder, sha256_of
 from ...core.names import CONCLUSION, ISOLATED_ATOM
 from ...core.states import State
 from ...fitting.data_sets import DataSet, isolated_atom, write_extxyz
+from ...fitting.electrostatics.registry import baseline_in, kind_of_baseline
 from ...fitting.gap_fit import POTENTIAL_FILE
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
 from ...fitting.models import MANIFEST_FILE
-from ...fitting.settings import BaselineSettings
+from ...fitting.settings import CommonBaselineSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.labelled import labelled
@@ -109,6 +110,12 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
     if not kind.is_quip_potential and target.value not in kind.exports:
         able = ", ".join([*kind.exports, Target.EXTXYZ.value, Target.ASE_DATABASE.value])
         raise InputError(f"models of the kind {kind.name} cannot be written for {target.value}; there are {able}")
+    under = None if chosen.baseline is None else kind_of_baseline(chosen.baseline)
+    if under is not None and not under.has_species_charges and target.value not in kind.exports:
+        raise InputError(
+            f"{target.value} cannot evaluate {under.name} charges, {under.why_no_field}: only ionloop's calculators "
+            f"evaluate models on them; there are {Target.EXTXYZ.value}, {Target.ASE_DATABASE.value}"
+        )
     files = whole_files(store, chosen)
     with new_folder(place) as temporary:
         if target.value in kind.exports:
@@ -209,7 +216,7 @@ def _is_isolated(configuration: ConfigurationRecord) -> bool:
     return configuration.origin.sampler == ISOLATED_ATOM
 
 
-def coulomb_part(baseline: BaselineSettings) -> Coulomb:
+def coulomb_part(baseline: CommonBaselineSettings) -> Coulomb:
     """Return how LAMMPS evaluates the baseline: Slater clouds as coul/streitz, point charges as coul/long.
 
     With electronegativity, hardness, gamma and core charge zero, coul/streitz is the interaction of the Slater
@@ -258,7 +265,7 @@ def _write_lammps(folder: Path, record: CampaignRecord, model: ModelRecord, file
     species = sorted(set(atoms.get_chemical_symbols()), key=atomic_numbers.__getitem__)
     coulomb = None
     if model.baseline is not None:
-        coulomb = coulomb_part(BaselineSettings.model_validate(model.baseline))
+        coulomb = coulomb_part(baseline_in(model.baseline))
         atoms.set_initial_charges([coulomb.charges[symbol] for symbol in atoms.get_chemical_symbols()])
         if coulomb.style == "coul/streitz":
             _render_to(folder / BASELINE_FILE, "lammps_baseline.j2", coulomb=coulomb, species=species)

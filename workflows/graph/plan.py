@@ -9,7 +9,9 @@ from typing import Any, Self
 from ase import Atoms
 
 from ...core.names import CHARGES
-from ...fitting.settings import BaselineSettings
+from ...fitting.electrostatics.base import BaselineKind
+from ...fitting.electrostatics.registry import kind_of_baseline
+from ...fitting.settings import CommonBaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
@@ -146,7 +148,7 @@ class Plan:
         return each + ([one.name for one in self.systems].index(system.name) < rest)
 
     @property
-    def baseline(self) -> BaselineSettings:
+    def baseline(self) -> CommonBaselineSettings:
         """The electrostatic baseline of the models that have one."""
         return baseline_settings(self.campaign.baseline, self.cells, self.fitted_charges)
 
@@ -172,17 +174,24 @@ class Plan:
             charges = self.baseline.charges
             return {symbol: charges[symbol] for symbol in charges if symbol in system.symbols}
 
-    def baseline_of(self, model: str) -> BaselineSettings | None:
+    def baseline_of(self, model: str) -> CommonBaselineSettings | None:
         """Return the baseline of the model of that name, None if it has none."""
         return self.baseline if self.campaign.kind_of(model).needs_baseline else None
 
     def backend_of(self, model: str) -> str:
         """Return what fits the model of that name."""
-        return self.campaign.kind_of(model).backend(self.campaign.fit.backend)
+        return self.campaign.kind_of(model).backend(self.campaign.fit.backend, self._kind_under(model))
 
     def evaluator_of(self, model: str) -> str:
         """Return what evaluates the model of that name."""
-        return self.campaign.kind_of(model).evaluator(self.campaign.evaluate.backend)
+        return self.campaign.kind_of(model).evaluator(self.campaign.evaluate.backend, self._kind_under(model))
+
+    def evaluators_of(self, model: str) -> tuple[str, ...]:
+        """Return what can evaluate the model of that name; two are compared with each other."""
+        return self.campaign.kind_of(model).evaluators_on(self._kind_under(model))
+
+    def _kind_under(self, model: str) -> BaselineKind | None:
+        return self.campaign.kind_of_baseline if self.campaign.kind_of(model).needs_baseline else None
 
 
 def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
@@ -191,10 +200,11 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     Raises
     ------
     UnknownKind
-        If its reference engine or one of its analyses is not installed here.
+        If its reference engine, its baseline or one of its analyses is not installed here.
     """
     record = store.campaigns[name]
     ENGINES.get(str(record.settings["reference"]["engine"]))
+    kind_of_baseline(record.settings["baseline"])
     for analysis in asked_analyses(record.settings):
         INSTALLED.get(analysis)
     campaign = Campaign.model_validate(record.settings)

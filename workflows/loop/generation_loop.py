@@ -243,7 +243,7 @@ def cross_check_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> 
             priority=_PRIORITY["cross-check"],
         )
         for name in campaign.models
-        if len(campaign.kind_of(name).evaluators) > 1
+        if len(plan.evaluators_of(name)) > 1
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ...analysis.looks import model_name
 from ...core.citations import Citation
+from ...fitting.electrostatics.registry import BASELINES
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
 from ...sampling.selections.registry import SELECTIONS
@@ -112,6 +113,8 @@ def _baseline(campaign: Campaign) -> str:
     if not names:
         return ""
     baseline = campaign.baseline
+    under = baseline.kind_name
+    told = BASELINES.get(under).methods(baseline) if under in BASELINES else f"a baseline of the kind {under}"
     match campaign.charge_criterion:
         case "locality":
             radius = baseline.charge_fit.radius_A
@@ -123,8 +126,7 @@ def _baseline(campaign: Campaign) -> str:
         case _:
             charges = f"with {baseline.formal_fraction:g} of the formal charges"
     return (
-        f"{' and '.join(map(model_name, names))} {'adds' if len(names) == 1 else 'add'} the same to an electrostatic "
-        f"baseline of Slater-distributed charges in an Ewald sum, {charges}."
+        f"{' and '.join(map(model_name, names))} {'adds' if len(names) == 1 else 'add'} the same to {told}, {charges}."
     )
 
 

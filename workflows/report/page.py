@@ -24,6 +24,7 @@ from ...core.citations import Citation
 from ...core.files import OPEN, atomic_file
 from ...core.states import State
 from ...core.words import duration, moment, size_text, three_digits
+from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
 from ...labelling.registry import ENGINES, stored_settings
@@ -118,7 +119,10 @@ def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     of_engine = ENGINES.get(reference.engine).citations(reference) if reference.engine in ENGINES else ()
     chosen = asked_analyses(settings)
     of_analyses = [one for analysis in ANALYSES.kinds if analysis.name in chosen for one in analysis.citations]
-    works = [*of_models, *CITATIONS, *of_engine, *of_analyses]
+    under = settings.get("baseline", {}).get(KIND, DEFAULT_BASELINE)
+    on_one = any(kind.needs_baseline for kind in _installed_kinds(settings)) and under in BASELINES
+    of_baseline = BASELINES.get(under).citations if on_one else ()
+    works = [*of_models, *of_baseline, *CITATIONS, *of_engine, *of_analyses]
     return tuple({one.what: one for one in works}.values())
 
 

@@ -37,7 +37,7 @@ from ...fitting.consistency import reference_name
 from ...fitting.data_sets import BareConfiguration, DataSet, LabelledConfiguration
 from ...fitting.gap_fit import FitLimits
 from ...fitting.models import ModelManifest, fit_model, load_model
-from ...fitting.settings import BaselineSettings
+from ...fitting.settings import CommonBaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import engine_of
 from ...labelling.runner import label
@@ -86,7 +86,7 @@ class StudyPlan:
     folder: Path
     kind: str
     settings: FrozenSettings
-    baseline: BaselineSettings | None = None
+    baseline: CommonBaselineSettings | None = None
     held_out_fraction: float = 0.2
     seed: int = 1
     transport: TransportRun | None = None

@@ -172,7 +172,7 @@ def _fits(
     found = {}
     for name in campaign.models:
         kind, settings = campaign.kind_of(name), campaign.settings_of(name)
-        backend = kind.backend(campaign.fit.backend)
+        backend = kind.backend(campaign.fit.backend, campaign.kind_of_baseline if kind.needs_baseline else None)
         key = (type(kind).estimate, settings.model_dump_json(), backend)
         if key not in known:
             known[key] = _mean(

@@ -8,6 +8,7 @@ from ase.build import bulk
 from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.fixed import FixedSection
 from ionloop.fitting.electrostatics.species import SLATER_EXPONENTS
 from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal
 from ionloop.workflows.campaign.baseline_charges import (
@@ -18,7 +19,7 @@ from ionloop.workflows.campaign.baseline_charges import (
     formal_charges,
     slater_exponent,
 )
-from ionloop.workflows.campaign.settings import Baseline, Campaign
+from ionloop.workflows.campaign.settings import Campaign
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
@@ -39,7 +40,7 @@ def test_what_has_no_formal_charges_is_refused(symbols: list[str], message: str)
 
 
 def test_the_formal_baseline_of_lps() -> None:
-    settings = baseline_settings(Baseline(charges="formal"), [["Li"] * 7 + ["P"] * 3 + ["S"] * 11])
+    settings = baseline_settings(FixedSection(charges="formal"), [["Li"] * 7 + ["P"] * 3 + ["S"] * 11])
     assert settings.charges == pytest.approx({"Li": 0.3, "P": 1.5, "S": -0.6}, abs=1e-12)
     assert settings.exponents == SLATER_EXPONENTS
 
@@ -47,14 +48,14 @@ def test_the_formal_baseline_of_lps() -> None:
 def test_fitted_charges_are_used_once_they_are_there() -> None:
     fitted = {"Li": 0.25, "S": -0.5}
     for charges in ("fit", {"fit": "error"}):
-        baseline = Baseline.model_validate({"charges": charges})
+        baseline = FixedSection.model_validate({"charges": charges})
         assert baseline_settings(baseline, [["Li", "Li", "S"]], fitted).charges == fitted
         with pytest.raises(UnknownChargesError, match="no charges have been fitted"):
             baseline_settings(baseline, [["Li", "Li", "S"]])
 
 
 def test_given_charges_and_exponents_win() -> None:
-    baseline = Baseline(charges={"Li": 0.5, "S": -1.0}, exponents={"S": 2.0})
+    baseline = FixedSection(charges={"Li": 0.5, "S": -1.0}, exponents={"S": 2.0})
     settings = baseline_settings(baseline, [["Li", "Li", "S"]])
     assert settings.charges == {"Li": 0.5, "S": -1.0}
     assert settings.exponents == {"Li": SLATER_EXPONENTS["Li"], "S": 2.0}

@@ -171,7 +171,7 @@ def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
         )
         end = made.gather("", FrenkelTask, parameters, relaxations + references)
         jobs += [*relaxations, *references, end]
-        if plan.campaign.kind_of(kind).has_charges and settings.branches:
+        if kind in models_in_field(plan.campaign) and settings.branches:
             jobs += _field_jobs(made, settings, pairs, relaxations)
     return jobs
 
@@ -295,6 +295,15 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
         yield Problem(key, f"cannot be made: {error}")
     if not settings.branches:
         return
+    under = campaign.kind_of_baseline
+    if campaign.models_on_baseline and not under.has_species_charges:
+        yield Problem(
+            (*key, "fields_V_per_A"),
+            f"needs charges for a field to act on, and {under.name} has charges {under.why_no_field}; take a baseline "
+            "of another kind, or set it to []",
+            related=(("baseline", "kind"),),
+        )
+        return
     if not models_in_field(campaign):
         able = " or ".join(kind.name for kind in MODELS.kinds if kind.has_charges)
         none = ", ".join(campaign.models)
@@ -319,4 +328,6 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
 
 def models_in_field(campaign: Campaign) -> tuple[str, ...]:
     """Return the models that have charges for a field to act on."""
+    if not campaign.kind_of_baseline.has_species_charges:
+        return ()
     return tuple(name for name in campaign.models if campaign.kind_of(name).has_charges)

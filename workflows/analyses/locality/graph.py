@@ -163,9 +163,9 @@ def _centre_jobs(
 
 
 def _charges(plan: Plan) -> dict[str, float] | None:
-    """Return the baseline's charges, None where the campaign has none (GAP alone, of elements without)."""
+    """Return the charges that all atoms of a species have in the baseline, None where the campaign has none such."""
     try:
-        return dict(plan.baseline.charges)
+        return plan.campaign.kind_of_baseline.species_charges(plan.baseline)
     except UnknownChargesError:
         return None
 

@@ -1,0 +1,81 @@
+"""What a kind of electrostatic baseline is: where its charges come from, what it evaluates, and what it can do.
+
+Nothing outside a kind's file compares its name: whoever needs something of a baseline asks for a capability.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...core.citations import Citation
+from ..settings import CommonBaselineSettings
+from .sections import BaselineSection
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+
+class BaselineKind(ABC):
+    """A kind of baseline; what it does not say of itself it cannot do.
+
+    Modules of kinds load fast: what is heavy is imported inside the methods.
+
+    Attributes
+    ----------
+    name
+        In campaign files and documents: that of its entry point.
+    rank
+        Place in lists among ionloop's own.
+    section_type
+        What the campaign file's ``baseline`` holds; its constant field ``kind`` holds the name.
+    settings_type
+        What models on it are made with, and what their folders and records say of it; with the same constant field.
+    citations
+        Works that it rests on.
+    is_fitted
+        Whether its parameters are fitted together with the model on it, by models that can
+        (`ionloop.fitting.kinds.base.ModelKind.fits_baselines`).
+    has_species_charges
+        Whether all atoms of a species always have its charge: on those a field acts, and with those other programs
+        evaluate the baseline.
+    why_no_field
+        Why no field can act on it where they have not; a phrase that goes on from "has charges ".
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[float]
+    section_type: ClassVar[type[BaselineSection]]
+    settings_type: ClassVar[type[CommonBaselineSettings]]
+    citations: ClassVar[tuple[Citation, ...]] = ()
+    is_fitted: ClassVar[bool] = False
+    has_species_charges: ClassVar[bool] = False
+    why_no_field: ClassVar[str] = "that are none of the species"
+
+    @abstractmethod
+    def calculator(self, settings: CommonBaselineSettings) -> Calculator:
+        """Return it as an ASE calculator: energy, forces, charges, and stress where the cell is periodic.
+
+        A pure function of the atoms: equal atoms give equal bits, whatever was evaluated before. Of kinds that are
+        fitted this is the start of the fit.
+        """
+
+    def settings(
+        self, section: BaselineSection, charges: Mapping[str, float], exponents: Mapping[str, float]
+    ) -> CommonBaselineSettings:
+        """Return what models are made with, from a section, charges (e) and exponents (1/Å) of the species.
+
+        What both types have a field for is handed over under its name.
+        """
+        shared = (section.model_fields_set | set(type(section).model_fields)) & set(self.settings_type.model_fields)
+        values: dict[str, Any] = {name: getattr(section, name) for name in sorted(shared - {"kind"})}
+        return self.settings_type(**{**values, "charges": dict(charges), "exponents": dict(exponents)})
+
+    def species_charges(self, settings: CommonBaselineSettings) -> dict[str, float] | None:
+        """Return the charge of every species (e) where all its atoms always have it, else None."""
+        return dict(settings.charges) if self.has_species_charges else None
+
+    def methods(self, section: BaselineSection) -> str:
+        """Return what a paper calls it: "an electrostatic baseline of ... charges"; how they are come by follows."""
+        return "an electrostatic baseline"

@@ -1,0 +1,183 @@
+"""What every kind of baseline must satisfy, as a test class to inherit.
+
+A test of a kind is a subclass in a pytest file that defines ``kind`` and ``settings``::
+
+    class TestMyBaseline(BaselineContract):
+        kind = "my-baseline"
+
+        def settings(self):
+            return MySettings(charges={"Li": 0.4, "S": -0.8})
+
+Kinds that are fitted with a model also give ``calculator``, one with parameters that are not zero.
+"""
+
+# The name of a test says what it checks.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from pydantic import ValidationError
+
+from ...core.errors import InputError
+from ..settings import CommonBaselineSettings
+from .base import BaselineKind
+from .registry import BASELINES, KIND, baseline_in, kind_of_baseline
+
+CHARGES_E = {"Li": 0.4, "S": -0.8}
+EXPONENTS_PER_A = {"Li": 0.79, "S": 1.64}
+
+
+class BaselineContract:
+    """Identity, derivatives, charges, invariances and sizes; structures are of Li and S, in a crystal and in space."""
+
+    kind: ClassVar[str]
+    energy_tolerance_eV: ClassVar[float] = 1e-6
+    force_tolerance_eV_per_A: ClassVar[float] = 2e-5
+    stress_tolerance_eV_per_A3: ClassVar[float] = 1e-6
+    charge_tolerance_e: ClassVar[float] = 1e-10
+    displacement_A: ClassVar[float] = 1e-4
+    strain: ClassVar[float] = 1e-4
+
+    def settings(self) -> CommonBaselineSettings:
+        """Return settings for Li and S."""
+        raise TypeError(f"{type(self).__name__} must define settings()")
+
+    def calculator(self) -> Calculator:
+        """Return a calculator of the kind; of kinds that are fitted, one with parameters that are not zero."""
+        return self._baseline.calculator(self.settings())
+
+    def crystal(self, repetitions: int = 1) -> Atoms:
+        """Return Li4S2 in a skewed cell, without symmetry, repeated along the first axis."""
+        atoms = Atoms("Li4S2", cell=[[5.0, 0.0, 0.0], [0.3, 5.2, 0.0], [-0.2, 0.4, 5.6]], pbc=True)
+        atoms.set_scaled_positions(
+            [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.27, 0.25, 0.25], [0.75, 0.75, 0.72]]
+        )
+        atoms.positions += np.random.default_rng(9).normal(0.0, 0.12, atoms.positions.shape)
+        return atoms * (repetitions, 1, 1)
+
+    def molecule(self) -> Atoms:
+        """Return a molecule Li4S2 without a cell."""
+        positions = [[0, 0, 0], [2.3, 0.2, 0], [0.1, 2.4, 0.3], [2.2, 2.1, 1.9], [1.1, 1.2, 1.6], [1.3, 0.9, -1.7]]
+        return Atoms("Li4S2", positions=positions)
+
+    @property
+    def _baseline(self) -> BaselineKind:
+        return BASELINES.get(self.kind)
+
+    def test_is_registered_with_settings_of_its_type(self) -> None:
+        kind, settings = self._baseline, self.settings()
+        assert kind.name == self.kind == settings.kind_name
+        assert isinstance(settings, kind.settings_type)
+        assert kind_of_baseline(settings) is kind
+        document = settings.model_dump(mode="json")
+        assert kind_of_baseline(document) is kind
+        assert baseline_in(document) == settings
+        with pytest.raises(ValidationError):
+            kind.settings_type.model_validate({**document, KIND: "another"})
+        for described in (kind.settings_type, kind.section_type):
+            for name, field in described.model_fields.items():
+                assert field.description, f"{name} of {described.__name__} says nothing of itself"
+
+    def test_a_section_becomes_settings(self) -> None:
+        section = self._baseline.section_type(charges=CHARGES_E, accuracy=1e-5)
+        assert section.kind_name == self.kind
+        settings = self._baseline.settings(section, CHARGES_E, EXPONENTS_PER_A)
+        assert (settings.charges, settings.exponents, settings.accuracy) == (CHARGES_E, EXPONENTS_PER_A, 1e-5)
+        assert self._baseline.methods(section)
+
+    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_forces_are_the_derivative_of_the_energy(self, place: str) -> None:
+        calculator, atoms = self.calculator(), getattr(self, place)()
+        forces = calculator.get_property("forces", atoms)
+        for atom, axis in ((0, 0), (3, 1), (5, 2)):
+            energies = []
+            for sign in (1, -1):
+                moved = atoms.copy()
+                moved.positions[atom, axis] += sign * self.displacement_A
+                energies.append(calculator.get_property("energy", moved))
+            derivative = -(energies[0] - energies[1]) / (2 * self.displacement_A)
+            np.testing.assert_allclose(forces[atom, axis], derivative, rtol=0, atol=self.force_tolerance_eV_per_A)
+        np.testing.assert_allclose(forces.sum(axis=0), 0, rtol=0, atol=self.force_tolerance_eV_per_A)
+
+    def test_stress_is_the_derivative_of_the_energy(self) -> None:
+        calculator, atoms = self.calculator(), self.crystal()
+        stress = calculator.get_property("stress", atoms)
+        for (a, b), voigt in (((1, 1), 1), ((0, 2), 4), ((0, 1), 5)):
+            energies = []
+            for sign in (1, -1):
+                deformation = np.eye(3)
+                deformation[a, b] += sign * self.strain / 2
+                deformation[b, a] += sign * self.strain / 2
+                strained = atoms.copy()
+                strained.set_cell(strained.cell.array @ deformation, scale_atoms=True)
+                energies.append(calculator.get_property("energy", strained))
+            # Along the diagonal both signs strain one component, else two halves one.
+            derivative = (energies[0] - energies[1]) / (2 * self.strain) / atoms.get_volume()
+            np.testing.assert_allclose(stress[voigt], derivative, rtol=0, atol=self.stress_tolerance_eV_per_A3)
+
+    def test_there_is_no_stress_in_open_space(self) -> None:
+        with pytest.raises(PropertyNotImplementedError):
+            self.calculator().get_property("stress", self.molecule(), allow_calculation=True)
+
+    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_a_neutral_composition_is_neutral(self, place: str) -> None:
+        charges = self.calculator().get_property("charges", getattr(self, place)())
+        assert charges.shape == (6,)
+        assert np.abs(charges).max() > 0.01
+        np.testing.assert_allclose(charges.sum(), 0, rtol=0, atol=self.charge_tolerance_e)
+
+    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_turning_shifting_and_ordering_change_nothing(self, place: str) -> None:
+        calculator, atoms = self.calculator(), getattr(self, place)()
+        energy, forces, charges = (calculator.get_property(name, atoms) for name in ("energy", "forces", "charges"))
+        turned = atoms.copy()
+        turned.positions += [0.7, -0.2, 0.4]
+        turned.wrap()
+        turned.rotate(33.0, (1, 2, -1), rotate_cell=True)
+        order = [3, 0, 5, 1, 4, 2]
+        turned = turned[order]
+        found = calculator.get_property("energy", turned)
+        np.testing.assert_allclose(found, energy, rtol=0, atol=self.energy_tolerance_eV)
+        np.testing.assert_allclose(calculator.get_property("charges", turned), charges[order], atol=1e-8)
+        lengths = np.linalg.norm(calculator.get_property("forces", turned), axis=1)
+        expected = np.linalg.norm(forces[order], axis=1)
+        np.testing.assert_allclose(lengths, expected, rtol=0, atol=self.force_tolerance_eV_per_A)
+
+    def test_twice_the_crystal_has_twice_the_energy(self) -> None:
+        calculator = self.calculator()
+        energy, charges = (calculator.get_property(name, self.crystal()) for name in ("energy", "charges"))
+        double = self.crystal(2)
+        found = calculator.get_property("energy", double)
+        np.testing.assert_allclose(found, 2 * energy, rtol=0, atol=10 * self.energy_tolerance_eV)
+        np.testing.assert_allclose(calculator.get_property("charges", double), np.tile(charges, 2), atol=1e-8)
+
+    def test_results_do_not_depend_on_what_was_evaluated_before(self) -> None:
+        fresh, used = self.calculator(), self.calculator()
+        used.get_property("forces", self.crystal(2))
+        used.get_property("forces", self.molecule())
+        for name in ("energy", "forces", "stress", "charges"):
+            np.testing.assert_array_equal(
+                fresh.get_property(name, self.crystal()), used.get_property(name, self.crystal())
+            )
+
+    def test_elements_that_it_does_not_know_are_refused(self) -> None:
+        atoms = self.crystal()
+        atoms.symbols[0] = "Cs"
+        with pytest.raises(InputError, match="Cs"):
+            self.calculator().get_property("energy", atoms)
+
+    def test_it_has_the_charges_of_species_that_it_claims(self) -> None:
+        kind, atoms = self._baseline, self.crystal()
+        by_species = kind.species_charges(self.settings())
+        assert (by_species is not None) == kind.has_species_charges
+        if by_species is None:
+            assert kind.why_no_field
+            return
+        charges = self.calculator().get_property("charges", atoms)
+        np.testing.assert_array_equal(charges, [by_species[symbol] for symbol in atoms.symbols])
