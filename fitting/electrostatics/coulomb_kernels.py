@@ -141,17 +141,17 @@ def _select_within(limits, origin, near, partner_kinds, hits):  # type: ignore[n
 def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignore[no-untyped-def]
     """Add the pairs of atom i with the candidates in ``hits``.
 
-    ``totals`` is the gradient [3, n_atoms], energy and strain derivative (Voigt order) [7]. Returns the
-    smallest squared distance and its partner.
+    ``totals`` are the gradient and the potential [4, n_atoms], energy and strain derivative (Voigt order) [7].
+    Returns the smallest squared distance and its partner.
     """
     coordinates, kinds, charges = atoms[0], atoms[1], atoms[2]
     numbers, table, per_length = potential[1][kinds[i]], potential[2], potential[3]
     gradient, sums = totals
     xs, ys, zs, squares = near[0], near[1], near[2], near[3]
-    gradient_x, gradient_y, gradient_z = gradient[0], gradient[1], gradient[2]
+    gradient_x, gradient_y, gradient_z, potentials = gradient[0], gradient[1], gradient[2], gradient[3]
     places, partner_kinds = partner[0], partner[1]
     x0, y0, z0 = coordinates[0, i], coordinates[1, i], coordinates[2, i]
-    gx, gy, gz, energy = 0.0, 0.0, 0.0, 0.0
+    gx, gy, gz, energy, own_potential = 0.0, 0.0, 0.0, 0.0, 0.0
     xx, yy, zz, yz, xz, xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     closest, closest_j = np.inf, places[0]
     for hit in range(len(hits)):
@@ -168,8 +168,11 @@ def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignor
         slope = (((((7 * c[7] * t + 6 * c[6]) * t + 5 * c[5]) * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]) * t + c[1]
         product = charges[i] * charges[j]
         inverse = 1.0 / r
-        value = product * psi * inverse
+        unit = psi * inverse
+        value = product * unit
         energy += value
+        own_potential += charges[j] * unit
+        potentials[j] += charges[i] * unit
         pull = (2.0 * per_length * product * slope - value) * inverse * inverse
         x, y, z = xs[m] - x0, ys[m] - y0, zs[m] - z0
         fx, fy, fz = pull * x, pull * y, pull * z
@@ -182,6 +185,7 @@ def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignor
     gradient_x[i] += gx
     gradient_y[i] += gy
     gradient_z[i] += gz
+    potentials[i] += own_potential
     for index, value in enumerate((energy, xx, yy, zz, yz, xz, xy)):
         sums[index] += value
     return closest, closest_j
@@ -208,12 +212,12 @@ def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    Gradient [3, n_atoms] (e²/Å²), energy and strain derivative (Voigt order) [7] (e²/Å), the smallest
-    squared distance (Å²) and the places of the two atoms that have it.
+    Gradient (e²/Å²) and potential (e/Å) [4, n_atoms], energy and strain derivative (Voigt order) [7] (e²/Å), the
+    smallest squared distance (Å²) and the places of the two atoms that have it.
     """
     coordinates, kinds, start = atoms[0], atoms[1], atoms[3]
     bins, rows = grid[0], grid[2]
-    totals = (np.zeros(coordinates.shape), np.zeros(7))
+    totals = (np.zeros((4, coordinates.shape[1])), np.zeros(7))
     n_segments = 0
     for row in range(len(rows)):
         n_segments += rows[row, 3] - rows[row, 2] + 1
@@ -251,11 +255,11 @@ def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _start_row(h, k, fractions, charges, wave):  # type: ignore[no-untyped-def]
-    """Real and imaginary part of q exp(2πi (h s_1 + k s_2)) into ``wave`` [2, n_atoms]."""
-    for i in range(len(charges)):
+def _start_row(h, k, fractions, wave):  # type: ignore[no-untyped-def]
+    """Real and imaginary part of exp(2πi (h s_1 + k s_2)) into ``wave`` [2, n_atoms]."""
+    for i in range(fractions.shape[1]):
         phase = 2.0 * math.pi * (h * fractions[0, i] + k * fractions[1, i])
-        wave[0, i], wave[1, i] = charges[i] * math.cos(phase), charges[i] * math.sin(phase)
+        wave[0, i], wave[1, i] = math.cos(phase), math.sin(phase)
 
 
 @_compiled
@@ -270,7 +274,7 @@ def _advance_row(step, wave):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _structure_factors(wave, cosines, sines):  # type: ignore[no-untyped-def]
-    """Real and imaginary parts of S(h, k, l) and S(h, k, -l), for one l."""
+    """Real and imaginary parts of S(h, k, l) and S(h, k, -l), for one l; the charges are in cosines and sines."""
     real, imag = wave[0], wave[1]
     rc, rs, ic, is_ = 0.0, 0.0, 0.0, 0.0
     for i in range(len(real)):
@@ -334,8 +338,9 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
             phase = 2.0 * math.pi * index * fractions[2, i]
             cosines[index, i], sines[index, i] = math.cos(phase), math.sin(phase)
     wave, step, sums = np.empty((2, len(charges))), np.empty((2, len(charges))), np.empty((4, len(charges)))
-    _start_row(0, 1, fractions, np.ones(len(charges)), step)
-    gradient = np.zeros((3, len(charges)))
+    charged_cosines, charged_sines = cosines * charges, sines * charges
+    _start_row(0, 1, fractions, step)
+    gradient, potentials = np.zeros((3, len(charges))), np.zeros(len(charges))
     strain = np.zeros((3, 3))
     energy = 0.0
     last_h, last_k = -1, 0
@@ -344,14 +349,15 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
         if h == last_h and k == last_k + 1:
             _advance_row(step, wave)
         else:
-            _start_row(h, k, fractions, charges, wave)
+            _start_row(h, k, fractions, wave)
         last_h, last_k = h, k
         sums[:] = 0.0
         for index in range(l_max + 1):
             plus, minus = prefactors[row, l_max + index], prefactors[row, l_max - index] if index else 0.0
             if plus == 0.0 and minus == 0.0:
                 continue
-            real_plus, imag_plus, real_minus, imag_minus = _structure_factors(wave, cosines[index], sines[index])
+            factors = _structure_factors(wave, charged_cosines[index], charged_sines[index])
+            real_plus, imag_plus, real_minus, imag_minus = factors
             power_plus = 0.5 * plus * (real_plus * real_plus + imag_plus * imag_plus)
             power_minus = 0.5 * minus * (real_minus * real_minus + imag_minus * imag_minus)
             energy += power_plus + power_minus
@@ -365,11 +371,12 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
             of_waves = (cos_real, cos_imag, sin_real, sin_imag)
             _add_response(of_waves, index, cosines[index], sines[index], sums)
         for i in range(len(charges)):
-            response = wave[0, i] * sums[1, i] + wave[1, i] * sums[0, i]
+            potentials[i] += wave[0, i] * sums[0, i] - wave[1, i] * sums[1, i]
+            response = charges[i] * (wave[0, i] * sums[1, i] + wave[1, i] * sums[0, i])
             gradient[0, i] -= 2.0 * math.pi * h * response
             gradient[1, i] -= 2.0 * math.pi * k * response
-            gradient[2, i] -= 2.0 * math.pi * (wave[0, i] * sums[3, i] + wave[1, i] * sums[2, i])
-    return energy, gradient, strain
+            gradient[2, i] -= 2.0 * math.pi * charges[i] * (wave[0, i] * sums[3, i] + wave[1, i] * sums[2, i])
+    return energy, gradient, strain, potentials
 
 
 @_compiled
@@ -455,6 +462,7 @@ def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ig
     energy = 0.0
     strain = np.zeros((3, 3))
     amplitudes = np.zeros(3)
+    constant = 0.0
     g = np.empty(3)
     damping = -0.25 / (alpha * alpha)
     for x in range(shape[0]):
@@ -484,6 +492,7 @@ def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ig
                 power = filtered * (real * real + imag * imag) - sums[0] * (own_xy * own[2, z] - 1.0)
                 power -= sums[1] * ax + sums[2] * ay + sums[3] * az
                 scaled = twice * weight
+                constant += scaled * (own_xy * own[2, z] - 1.0)
                 amplitudes[0] += scaled * ax
                 amplitudes[1] += scaled * ay
                 amplitudes[2] += scaled * az
@@ -491,16 +500,18 @@ def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ig
                 energy += power
                 _add_power(power, g, alpha, strain)
                 waves[x, y, z] *= weight * filtered
-    return energy, strain, amplitudes
+    return energy, strain, amplitudes, constant
 
 
 @_compiled
-def gather_gradient(fractions, charges, potential, shape, order, amplitudes):  # type: ignore[no-untyped-def]
-    """Gradient of ½ Σ Q φ - Σ_axis A_axis q² cos(2πu)/2 by the fractional coordinates. Shape [3, n_atoms].
+def gather(fractions, charges, potential, shape, order, of_itself):  # type: ignore[no-untyped-def]
+    """Gradient of ½ Σ Q φ - Σ q² (C + Σ_axis A_axis cos(2πu))/2 by fractional coordinates, and by the charges.
 
+    Shapes [3, n_atoms] and [n_atoms]. ``of_itself``: amplitudes A [3] and constant C of the self-interaction.
     ``potential`` has the shape [K1, K2, K3 + order - 1]; its last planes repeat the first ones.
     """
-    gradient = np.empty((3, len(charges)))
+    amplitudes, constant = of_itself
+    gradient, potentials = np.empty((3, len(charges))), np.empty(len(charges))
     weights, slopes = np.empty((3, order)), np.empty((3, order))
     first = np.empty(3, np.int64)
     own = np.empty(3)
@@ -511,7 +522,9 @@ def gather_gradient(fractions, charges, potential, shape, order, amplitudes):  #
             _spline(order, u - place, weights[axis], slopes[axis])
             first[axis] = (place - order + 1) % shape[axis]
             own[axis] = math.pi * charges[i] * amplitudes[axis] * math.sin(2.0 * math.pi * u)
-        dx, dy, dz = 0.0, 0.0, 0.0
+        dx, dy, dz, here = 0.0, 0.0, 0.0, -charges[i] * constant
+        for axis in range(3):
+            here -= charges[i] * amplitudes[axis] * math.cos(2.0 * math.pi * fractions[axis, i] * shape[axis])
         for a in range(order):
             x = first[0] + a
             if x >= shape[0]:
@@ -528,10 +541,12 @@ def gather_gradient(fractions, charges, potential, shape, order, amplitudes):  #
                 dx += slopes[0, a] * weights[1, b] * value
                 dy += weights[0, a] * slopes[1, b] * value
                 dz += weights[0, a] * weights[1, b] * slope
+                here += weights[0, a] * weights[1, b] * value
+        potentials[i] = here
         gradient[0, i] = charges[i] * shape[0] * (dx + own[0])
         gradient[1, i] = charges[i] * shape[1] * (dy + own[1])
         gradient[2, i] = charges[i] * shape[2] * (dz + own[2])
-    return gradient
+    return gradient, potentials
 
 
 @_compiled

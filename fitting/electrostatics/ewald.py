@@ -13,6 +13,7 @@ root-mean-square error that they leave in a force, as estimated by Kolafa and Pe
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,11 +81,15 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Contribution:
-    """Energy (eV), forces (eV/Å) [n_atoms, 3] and strain derivative dE/dε (eV) [3, 3] of one term."""
+    """Energy (eV), forces (eV/Å) [n_atoms, 3], strain derivative dE/dε (eV) [3, 3] and potentials dE/dq (V) [n_atoms].
+
+    Forces and strain derivative are at fixed charges.
+    """
 
     energy: float
     forces: FloatArray
     strain_derivative: FloatArray
+    potentials: FloatArray
 
 
 def candidate_alphas(alpha: float | None) -> FloatArray:
@@ -201,34 +206,65 @@ class ReciprocalLattice:
         """
         from . import coulomb_kernels as kernels
 
-        energy, gradient, strain = kernels.sum_waves(
+        energy, gradient, strain, potentials = kernels.sum_waves(
             fractions, charges, np.stack([self.h, self.k]), self.prefactors, self.vectors, self.alpha
         )
-        return Contribution(energy, -(gradient.T @ self.inverse_cell.T), strain)
+        return Contribution(energy, -(gradient.T @ self.inverse_cell.T), strain, potentials)
 
     def pair_matrix(self, positions: FloatArray) -> FloatArray:
-        """Matrix M with ½ qᵀMq the energy of `contribution` (eV/e²). Shape [n_atoms, n_atoms]."""
+        """Return the matrix M with ½ qᵀMq the energy of `contribution` (eV/e²). Shape [n_atoms, n_atoms]."""
+        matrix = np.zeros((len(positions), len(positions)))
+        for waves, _ in self._wave_blocks(positions):
+            matrix += waves.real.T @ waves.real + waves.imag.T @ waves.imag
+        return matrix
+
+    def add_to_matrix(
+        self, positions: FloatArray, values: FloatArray, gradients: FloatArray, strains: FloatArray
+    ) -> None:
+        """Add `pair_matrix` (eV/e²) [n_atoms, n_atoms], its derivatives by the first atom's position and by strain.
+
+        Shapes [n_atoms, n_atoms, 3] and [n_atoms, n_atoms, 6], the latter in the order xx, xy, xz, yy, yz, zz.
+        """
+        components = [(a, b) for a in range(3) for b in range(a, 3)]
+        for waves, vectors in self._wave_blocks(positions):
+            real, imag = np.ascontiguousarray(waves.real), np.ascontiguousarray(waves.imag)
+            powers = real.T @ real + imag.T @ imag
+            values += powers
+            for axis in range(3):
+                # d cos(G·(r_i - r_j))/dr_i = -G sin(G·(r_i - r_j)).
+                crossed = (imag * vectors[:, axis, None]).T @ real
+                gradients[:, :, axis] -= crossed - crossed.T
+            weights = 2 / np.einsum("wx,wx->w", vectors, vectors) + 0.5 / self.alpha**2
+            for component, (a, b) in enumerate(components):
+                scaled = (weights * vectors[:, a] * vectors[:, b])[:, None]
+                strains[:, :, component] += (real * scaled).T @ real + (imag * scaled).T @ imag
+                if a == b:
+                    strains[:, :, component] -= powers
+
+    def _wave_blocks(self, positions: FloatArray) -> Iterator[tuple[NDArray[np.complex128], FloatArray]]:
+        """Yield √p exp(iG·r) [n_waves, n_atoms] and G [n_waves, 3] of all waves, in blocks that bound the memory."""
         along_h, along_k, along_l = self._axis_phases(positions)
         k_max = (len(along_k) - 1) // 2
         n_atoms = len(positions)
-        matrix = np.zeros((n_atoms, n_atoms))
         size = max(1, _ROWS_PER_BLOCK_ELEMENTS // (n_atoms * len(self.l_range)))
         for start in range(0, len(self.h), size):
             block = slice(start, start + size)
             waves = along_h[self.h[block]] * along_k[self.k[block] + k_max]
             waves = (waves[:, None, :] * along_l[None, :, :]).reshape(-1, n_atoms)
             factors = self.prefactors[block].ravel()
-            waves = np.sqrt(factors[factors > 0])[:, None] * waves[factors > 0]
-            matrix += waves.real.T @ waves.real + waves.imag.T @ waves.imag
-        return matrix
+            inside = factors > 0
+            yield np.sqrt(factors[inside])[:, None] * waves[inside], self.vectors[block].reshape(-1, 3)[inside]
 
 
 def self_and_background(charges: FloatArray, volume: float, alpha: float) -> Contribution:
     """-(α/√π) Σq² and the neutralising background -πQ²/(2Vα²), times k_e."""
     total = float(charges.sum())
     background = COULOMB_CONSTANT_EV_A * math.pi * total**2 / (2 * volume * alpha**2)
-    own = COULOMB_CONSTANT_EV_A * alpha / math.sqrt(math.pi) * float(charges @ charges)
-    return Contribution(-own - background, np.zeros((len(charges), 3)), background * np.eye(3))
+    per_square = COULOMB_CONSTANT_EV_A * alpha / math.sqrt(math.pi)
+    own = per_square * float(charges @ charges)
+    of_background = COULOMB_CONSTANT_EV_A * math.pi * total / (volume * alpha**2)
+    potentials = -2 * per_square * charges - of_background
+    return Contribution(-own - background, np.zeros((len(charges), 3)), background * np.eye(3), potentials)
 
 
 def checked_cell(cell: FloatArray) -> FloatArray:

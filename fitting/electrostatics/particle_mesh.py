@@ -198,7 +198,7 @@ class ParticleMesh:
         last = int(self.shape[2])
         waves = scipy.fft.rfftn(padded[:, :, :last], workers=workers)
         sums = np.array([float(charges @ charges), *self_sums])
-        energy, strain, amplitudes = kernels.apply_influence(
+        energy, strain, amplitudes, own = kernels.apply_influence(
             waves,
             self.shape,
             2 * math.pi * self.inverse_cell,
@@ -208,9 +208,10 @@ class ParticleMesh:
         )
         padded[:, :, :last] = scipy.fft.irfftn(waves, s=tuple(self.shape), workers=workers, norm="forward")
         padded[:, :, last:] = padded[:, :, : self.order - 1]
-        gradient = kernels.gather_gradient(fractions, charges, padded, self.shape, self.order, amplitudes)
+        gradient, potentials = kernels.gather(fractions, charges, padded, self.shape, self.order, (amplitudes, own))
         scale = 2 * math.pi * COULOMB_CONSTANT_EV_A / self.volume
-        return Contribution(scale * energy, -2 * scale * (gradient.T @ self.inverse_cell.T), scale * strain)
+        forces = -2 * scale * (gradient.T @ self.inverse_cell.T)
+        return Contribution(scale * energy, forces, scale * strain, 2 * scale * potentials)
 
 
 def _axis_factors(size: int, order: int) -> FloatArray:

@@ -12,16 +12,14 @@ from scipy.special import erfc
 
 from ...core.arrays import FloatArray, IntArray
 from ..threads import in_threads
+from .clouds import ERFC_RATE, CloudTable
 from .ewald import COULOMB_CONSTANT_EV_A, Contribution
-from .slater import SlaterPairTable
 
 KindArray = NDArray[np.uint32]
 
 _DEGREE = 7
 # Width of an interval times the fastest decay: polynomials of degree 7 then reach the rounding of ψ, 1e-15.
 _WIDTH = 0.2
-# erfc(x) oscillates in its high derivatives like an exponential with some three times its rate.
-_ERFC_RATE = 3.0
 MOST_INTERVALS = 20_000
 """Intervals beyond which tables no longer pay: Slater exponents so large that no ion has them."""
 # Measured: with 2 or 8 a sum takes up to a tenth longer.
@@ -46,32 +44,32 @@ class PairTables:
     per_length: float
 
     @classmethod
-    def build(cls, slater: SlaterPairTable, alpha: float, reach: float) -> PairTables:
+    def build(cls, clouds: CloudTable, alpha: float, reach: float) -> PairTables:
         """Tables for distances up to ``reach`` (Å). The coefficients do not depend on the reach."""
-        per_length = _intervals_per_length(slater, alpha)
+        per_length = _intervals_per_length(clouds, alpha)
         n_intervals = math.ceil(reach * per_length) + 1
         nodes = np.cos(math.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
         distances = ((np.arange(n_intervals)[:, None] + 0.5 * (nodes + 1)) / per_length).ravel()
         to_powers = _interpolation_matrix(nodes)
         screened = erfc(alpha * distances)
-        first, second = np.triu_indices(slater.n_kinds)
-        rows = np.zeros((slater.n_kinds, slater.n_kinds), dtype=np.uint32)
+        first, second = np.triu_indices(clouds.n_kinds)
+        rows = np.zeros((clouds.n_kinds, clouds.n_kinds), dtype=np.uint32)
         rows[first, second] = rows[second, first] = np.arange(len(first))
         coefficients = np.empty((len(first), n_intervals, _DEGREE + 1))
-        for table, pair in enumerate(slater.pair_index(first, second)):
-            correction, _ = slater.correction(np.full(len(distances), pair), distances)
+        for table, pair in enumerate(clouds.pair_index(first, second)):
+            correction, _ = clouds.correction(np.full(len(distances), pair), distances)
             psi = (screened + distances * correction).reshape(n_intervals, -1)
             coefficients[table] = psi @ to_powers
         return cls(coefficients, rows, per_length)
 
 
-def tables_fit(slater: SlaterPairTable, alpha: float, reach: float) -> bool:
+def tables_fit(clouds: CloudTable, alpha: float, reach: float) -> bool:
     """Whether the tables stay small: not for Slater exponents so large that they are points to any ion."""
-    return reach * _intervals_per_length(slater, alpha) < MOST_INTERVALS
+    return reach * _intervals_per_length(clouds, alpha) < MOST_INTERVALS
 
 
-def _intervals_per_length(slater: SlaterPairTable, alpha: float) -> float:
-    return max(2 * slater.largest_decay, _ERFC_RATE * alpha) / _WIDTH
+def _intervals_per_length(clouds: CloudTable, alpha: float) -> float:
+    return max(clouds.rate, ERFC_RATE * alpha) / _WIDTH
 
 
 def _interpolation_matrix(nodes: FloatArray) -> FloatArray:
@@ -122,21 +120,20 @@ class BinnedAtoms:
     charges: FloatArray
 
     @classmethod
-    def sort(cls, positions: FloatArray, kinds: IntArray, charge_of_kind: FloatArray, cells: CellList) -> BinnedAtoms:
+    def sort(cls, positions: FloatArray, kinds: IntArray, charges: FloatArray, cells: CellList) -> BinnedAtoms:
         """Wrap positions (Å) [n_atoms, 3] into the cell and sort them."""
         from . import coulomb_kernels as kernels
 
         order, start, coordinates, fractions = kernels.sort_into_bins(
             np.ascontiguousarray(positions, dtype=np.float64), cells.inverse_cell, cells.cell, cells.bins
         )
-        sorted_kinds = kinds[order]
-        return cls(order, start, coordinates, fractions, sorted_kinds.astype(np.uint32), charge_of_kind[sorted_kinds])
+        return cls(order, start, coordinates, fractions, kinds[order].astype(np.uint32), charges[order])
 
-    def unsorted(self, gradient: FloatArray) -> FloatArray:
-        """Sorted [3, n_atoms] -> [n_atoms, 3] in the atoms' own order."""
-        result = np.empty((len(self.order), 3))
-        result[self.order] = gradient.T
-        return result
+    def unsorted(self, found: Contribution) -> Contribution:
+        """Return what was found for sorted atoms in the atoms' own order."""
+        forces, potentials = np.empty_like(found.forces), np.empty_like(found.potentials)
+        forces[self.order], potentials[self.order] = found.forces, found.potentials
+        return Contribution(found.energy, forces, found.strain_derivative, potentials)
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class ClosestPair:
 def real_space(
     atoms: BinnedAtoms, cells: CellList, tables: PairTables, cutoffs: FloatArray, workers: int = 1
 ) -> tuple[Contribution, ClosestPair]:
-    """Energy, forces and strain derivative of k_e Σ q_i q_j ψ(r)/r, each pair within its kinds' cutoff.
+    """Energy, forces, strain derivative and potentials of k_e Σ q_i q_j ψ(r)/r, each pair within its kinds' cutoff.
 
     Parameters
     ----------
@@ -180,7 +177,9 @@ def real_space(
     closest, first, second = min((part[2:] for part in parts), key=lambda pair: pair[0])
     contribution = Contribution(
         COULOMB_CONSTANT_EV_A * float(sums[0]),
-        -COULOMB_CONSTANT_EV_A * atoms.unsorted(gradient),
+        -COULOMB_CONSTANT_EV_A * gradient[:3].T,
         COULOMB_CONSTANT_EV_A * sums[_STRAIN_OF_VOIGT],
+        COULOMB_CONSTANT_EV_A * gradient[3],
     )
-    return contribution, ClosestPair(math.sqrt(closest), int(atoms.order[first]), int(atoms.order[second]))
+    pair = ClosestPair(math.sqrt(closest), int(atoms.order[first]), int(atoms.order[second]))
+    return atoms.unsorted(contribution), pair

@@ -101,6 +101,7 @@ class SlaterPairTable:
     def __init__(self, exponents: ArrayLike) -> None:
         values = np.asarray(exponents, dtype=float)
         self.n_kinds = len(values)
+        self._exponents = values
         forms = [_pair_form(float(a), float(b)) for a in values for b in values]
         n_first = max((len(np.trim_zeros(f.first, "b")) for f in forms), default=0)
         self._decays = np.array([(f.first_decay, f.second_decay) for f in forms])
@@ -117,6 +118,16 @@ class SlaterPairTable:
     def largest_decay(self) -> float:
         """Largest finite Slater exponent, 1/Å; 0 where all are point charges."""
         return float(self._decays.max(initial=0.0))
+
+    @property
+    def rate(self) -> float:
+        """How fast the fastest correction decays (1/Å)."""
+        return 2 * self.largest_decay
+
+    @property
+    def self_interaction(self) -> FloatArray:
+        """J of each kind's cloud with itself at R = 0, 5ζ/8 (1/Å); infinite for a point charge. Shape [n_kinds]."""
+        return 0.625 * self._exponents
 
     def pair_index(self, first_kinds: IntArray, second_kinds: IntArray) -> IntArray:
         """Row of the table for each pair of kinds. Shapes [n_pairs]."""
