@@ -41,7 +41,7 @@ def frenkel(
 
     atoms, calculator = load_structure(structure), load_model(model, backend="native")
     strengths = tuple(field * number / steps for number in range(-steps, steps + 1)) if field else ()
-    charges = _charges(model) if field else None
+    charges = _charges(model, calculator) if field else None
     try:
         settings = FrenkelSettings(pairs=pairs, fields_V_per_A=strengths, supercell=supercell)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def frenkel(
         _print(found)
 
 
-def _charges(model: Path) -> dict[str, float]:
+def _charges(model: Path, calculator: Any) -> dict[str, float]:
     """Return the charges of the model's baseline.
 
     Raises
@@ -65,19 +65,16 @@ def _charges(model: Path) -> dict[str, float]:
         If it has none.
     """
     from ...core.errors import InputError
-    from ...fitting.electrostatics.registry import kind_of_baseline
-    from ...fitting.models import MANIFEST_FILE, read_manifest
 
-    folder = model.parent if model.is_file() else model
-    baseline = read_manifest(folder).baseline if (folder / MANIFEST_FILE).is_file() and model.suffix != ".xml" else None
-    if baseline is not None and not (under := kind_of_baseline(baseline)).has_species_charges:
-        raise InputError(f"{model} cannot be put in a field: it has charges {under.why_no_field}; leave --field out")
-    charges = None if baseline is None else kind_of_baseline(baseline).species_charges(baseline)
+    charges = getattr(getattr(calculator, "baseline", None), "charges", None)
+    reason = getattr(calculator, "why_no_field", "")
+    if reason:
+        raise InputError(f"{model} cannot be put in a field: it has charges {reason}; leave --field out")
     if charges is None:
         raise InputError(
             f"{model} is no ES-GAP: a field acts on charges, and a GAP has none; give an ES-GAP or leave --field out"
         )
-    return charges
+    return dict(charges)
 
 
 def _outcome(study: PairStudy) -> str:
