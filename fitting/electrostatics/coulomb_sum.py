@@ -147,14 +147,9 @@ class CoulombSum:
         """
         if not np.all(np.isfinite(positions)):
             raise InputError("The structure holds positions that are not numbers: has a trajectory exploded?")
+        check_boundaries(pbc)
         if np.all(pbc):
             terms = self._periodic(positions, cell, kinds, charges)
-        elif np.any(pbc):
-            raise InputError(
-                "The baseline needs a cell periodic in all three directions or in none, not "
-                f"pbc={[bool(one) for one in pbc]}: set atoms.pbc = True (add vacuum to a slab or a wire) or "
-                "atoms.pbc = False."
-            )
         else:
             terms = [self._pair_term(pairs, kinds, charges, None, None) for pairs in open_pairs(positions)]
         if self._own is not None:
@@ -248,6 +243,16 @@ class CoulombSum:
         potentials += np.bincount(pairs.first, strengths * second * value, len(kinds))
         potentials += np.bincount(pairs.second, strengths * first * value, len(kinds))
         return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls, potentials)
+
+
+def check_boundaries(pbc: BoolArray) -> None:
+    """Raise InputError for a cell that is periodic in one or two directions."""
+    if np.any(pbc) and not np.all(pbc):
+        raise InputError(
+            "The baseline needs a cell periodic in all three directions or in none, not "
+            f"pbc={[bool(one) for one in pbc]}: set atoms.pbc = True (add vacuum to a slab or a wire) or "
+            "atoms.pbc = False."
+        )
 
 
 def charged_cell_of(cell: FloatArray, counts: IntArray, charges: FloatArray, cutoffs: FloatArray) -> ChargedCell:

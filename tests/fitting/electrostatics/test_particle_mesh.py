@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 
 from ionloop.core.errors import InputError
-from ionloop.fitting.electrostatics import baseline as electrostatics
+from ionloop.fitting.electrostatics import coulomb_sum
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, Method, SlaterEwald
 from ionloop.fitting.electrostatics.ewald import (
     COMPILED_COSTS,
@@ -70,7 +70,7 @@ def test_compiled_real_space_is_the_sum_over_arrays_of_pairs(
     atoms: Atoms, exponents: dict[str, float] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = evaluate(atoms, SlaterEwald(CHARGED, exponents, method="ewald"))
-    monkeypatch.setattr(electrostatics, "tables_fit", lambda *_: False)
+    monkeypatch.setattr(coulomb_sum, "tables_fit", lambda *_: False)
     expected = evaluate(atoms, SlaterEwald(CHARGED, exponents, method="ewald"))
     scale = len(atoms) if len(atoms) > 42 else 1
     for name in ("energy", "forces", "stress"):
@@ -158,7 +158,7 @@ def test_mesh_stays_within_accuracy_of_the_exact_sum(accuracy: float, repeat: tu
 
 def test_large_cells_take_the_mesh_and_stay_within_accuracy() -> None:
     atoms = rattled((4, 3, 2))
-    assert len(atoms) >= electrostatics.MESH_FROM_ATOMS
+    assert len(atoms) >= coulomb_sum.MESH_FROM_ATOMS
     exact = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS, accuracy=1e-10, method="ewald"))
     automatic = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS))
     mesh = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS, method="mesh"))
@@ -295,7 +295,7 @@ def test_sum_takes_over_where_no_mesh_reaches_the_target(monkeypatch: pytest.Mon
     charged = ChargedCell(len(atoms), atoms.get_volume(), float(q @ q))
     assert choose_mesh(charged, atoms.cell.array, 1e-12, None, COMPILED_COSTS) is not None
     assert choose_mesh(charged, atoms.cell.array, 1e-25, None, COMPILED_COSTS) is None
-    monkeypatch.setattr(electrostatics, "choose_mesh", lambda *_: None)
+    monkeypatch.setattr(coulomb_sum, "choose_mesh", lambda *_: None)
     found = evaluate(atoms, SlaterEwald(CHARGES, method="mesh"))
     exact = evaluate(atoms, SlaterEwald(CHARGES, method="ewald"))
     np.testing.assert_array_equal(found["forces"], exact["forces"])
