@@ -24,7 +24,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from quippy.potential import Potential
 
-from ionloop.analysis.errors.statistics import ModelErrors, evaluate_errors
+from ionloop.analysis.errors.model_errors import ModelErrors
+from ionloop.analysis.errors.statistics import evaluate_errors
 from ionloop.fitting.data_sets import DataSet, mean_energy_per_atom, read_extxyz
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, default_charges
 from ionloop.fitting.gap_fit import FitLimits, find_executable

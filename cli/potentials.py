@@ -15,7 +15,7 @@ from .console.options import JsonOption, quoted
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..analysis.errors.statistics import ErrorStatistics, ModelErrors
+    from ..analysis.errors.model_errors import ErrorStatistics, ModelErrors
     from ..core.settings import FrozenSettings
     from ..fitting.data_sets import DataSet
     from ..fitting.kinds.base import ModelKind

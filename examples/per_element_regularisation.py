@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ionloop.analysis.errors.statistics import ModelErrors, evaluate_errors
+from ionloop.analysis.errors.model_errors import ModelErrors
+from ionloop.analysis.errors.statistics import evaluate_errors
 from ionloop.fitting import DataSet, GapSettings, LabelledConfiguration, SoapSettings, fit_model, load_model
 from ionloop.fitting.data_sets import mean_energy_per_atom, read_extxyz
 from ionloop.fitting.settings import Regularisation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args
 
@@ -14,14 +15,25 @@ if TYPE_CHECKING:
     from .records import ResultRecord
 
 _UNIT: Final = re.compile(r"\(([^()]*)\)$")
-_NO_QUANTITY: Final = {"number", "count", "integer", "yes or no", "text", "name", "names", "symbols"}
+_NO_QUANTITY: Final = {
+    "number",
+    "count",
+    "integer",
+    "yes or no",
+    "text",
+    "name",
+    "names",
+    "symbols",
+    "unit of the quantity",
+}
 """What brackets at the end of a description say of values that have no unit."""
 
 
 class ResultValues(FrozenModel):
     """Values of a kind of result: every field's description ends with its unit, in brackets."""
 
-    model_config = ConfigDict(ser_json_inf_nan="constants")
+    # Who looks at some results need not wait for the validators of all.
+    model_config = ConfigDict(ser_json_inf_nan="constants", defer_build=True)
 
 
 ValuesT = TypeVar("ValuesT", bound=BaseModel)
@@ -60,7 +72,7 @@ class ResultKind(Generic[ValuesT]):
         return self.values_type.model_validate(values.model_dump()).model_dump(mode="json")
 
     def read(self, record: ResultRecord) -> ValuesT:
-        """Return the values of a record.
+        """Return the values of a record; what the type does not know, of another release, is left out.
 
         Raises
         ------
@@ -70,10 +82,13 @@ class ResultKind(Generic[ValuesT]):
         from .records import RecordUnreadable
 
         try:
-            return self.values_type.model_validate(record.values)
+            return self.values_type.model_validate({key: record.values[key] for key in self._known(record.values)})
         except ValidationError as error:
             places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:3])
             raise RecordUnreadable(f"result {record.id!r} holds no {self.name} (wrong: {places})") from error
+
+    def _known(self, values: Mapping[str, Any]) -> Iterator[str]:
+        return (key for key in self.values_type.model_fields if key in values)
 
 
 def unit_in(description: str) -> str:
@@ -86,17 +101,33 @@ def unit_in(description: str) -> str:
 
 
 def units_of(values_type: type[BaseModel]) -> dict[str, str | dict[str, str]]:
-    """Return the units of a type's fields, nested as records have them; fields without are left out."""
+    """Return the units of a type's fields, nested as records have them; fields without are left out.
+
+    The unit of a field is that of all below it, where it has one.
+    """
     found: dict[str, str | dict[str, str]] = {}
     for name, field in values_type.model_fields.items():
-        inner = [one for one in (field.annotation, *get_args(field.annotation)) if _is_model(one)]
-        if inner:
-            below = {key: unit for key, unit in units_of(inner[0]).items() if isinstance(unit, str)}
-            if below:
-                found[name] = below
-        elif unit := unit_in(field.description or ""):
+        if unit := unit_in(field.description or ""):
             found[name] = unit
+        elif below := _units_below(field.annotation):
+            found[name] = below
     return found
+
+
+def _units_below(annotation: Any) -> dict[str, str]:
+    """Return the units of the types inside an annotation by the names of their fields, however deep these are."""
+    found: dict[str, str] = {}
+    for model in _models_in(annotation):
+        for name, unit in units_of(model).items():
+            found |= {name: unit} if isinstance(unit, str) else unit
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if _is_model(annotation):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _is_model(annotation: Any) -> bool:

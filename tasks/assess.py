@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from ..analysis.errors.agreement import Agreement
 from ..core.names import CONCLUSION, CROSS_CHECK, ISOLATED_ATOM, NEW
 from ..core.states import State
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, ResultRecord, now
+from ..store.records import ConfigurationRecord, DataSetRecord, LabelRecord, now
 from ..store.reference_guard import allowed_versions, check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_settings
 from .fit import record_errors
 from .label import label_identifier
-from .results import known_result
+from .results import known_result, new_result
+from .values.loop import CONCLUSIONS, CROSS_CHECKS, ConclusionValues
 
 
 def data_set_identifier(campaign: str, labels: list[str]) -> str:
@@ -64,7 +64,7 @@ def check_evaluators(store: Store, models: Mapping[str, str]) -> None:
         Naming the models.
     """
     checks = store.results.find({"kind": CROSS_CHECK, "model": {"$in": sorted(models.values())}})
-    wrong = [check.model_kind or "" for check in checks if not Agreement.model_validate(check.values).holds]
+    wrong = [check.model_kind or "" for check in checks if not CROSS_CHECKS.read(check).holds]
     if wrong:
         raise JobFailed(f"the cross-check of {', '.join(sorted(wrong))} failed; see `ionloop failures`")
 
@@ -176,17 +176,14 @@ class ConcludeTask(IonloopTask):
         self._check_models(parameters, context)
         # A campaign that was carried on ends again.
         store.results.replace(
-            ResultRecord(
-                id=identifier("result", CONCLUSION, parameters.campaign),
-                campaign=parameters.campaign,
-                generation=parameters.generation,
-                kind=CONCLUSION,
+            new_result(
+                parameters,
+                identifier("result", CONCLUSION, parameters.campaign),
+                CONCLUSIONS,
                 inputs=list(parameters.models.values()),
-                values={
-                    "reason": parameters.reason,
-                    "converged": parameters.converged,
-                    "models": parameters.models,
-                },
+                values=ConclusionValues(
+                    reason=parameters.reason, converged=parameters.converged, models=parameters.models
+                ),
             )
         )
         record = store.campaigns[parameters.campaign]

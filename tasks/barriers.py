@@ -29,25 +29,24 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .hops import ends_of, relaxed_ends
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+from .values.barriers import (
+    BAND_POINTS,
+    BANDS,
+    BARRIERS,
+    HOP_ENDS,
+    BandPointsValues,
+    BandValues,
+    BarrierValues,
+    PathValues,
+    PotentialOnPathValues,
+)
 
 logger = logging.getLogger(__name__)
 
-BARRIER_KIND = "barrier"
-BAND_KIND = "barrier-band"
-POINTS_KIND = "barrier-points"
+BARRIER_KIND = BARRIERS.name
+BAND_KIND = BANDS.name
+POINTS_KIND = BAND_POINTS.name
 FOLDER = "barriers"
-BARRIER_UNITS = {
-    "coordinate_A": "Å",
-    "potentials.energies_eV": "eV",
-    "potentials.curve_coordinate_A": "Å",
-    "potentials.curve_energies_eV": "eV",
-    "potentials.forward_eV": "eV",
-    "potentials.reverse_eV": "eV",
-    "potentials.maximum_A": "Å",
-    "potentials.fit_error_eV": "eV",
-    "jump_A": "Å",
-    "rate_per_ps": "1/ps",
-}
 
 
 class BandParameters(TaskParameters):
@@ -88,30 +87,31 @@ class BandTask(ResultTask):
         """Find the path; a killed band goes on from its last checkpoint."""
         store, name = context.store, parameters.identifier
         ends = ends_of(store, parameters.ends, parameters.slot)
-        values: dict[str, Any] = {"slot": parameters.slot, "converged": False, "steps": 0}
         artefacts: dict[str, Artefact] = {}
         if ends is None:
-            values["reason"] = "there is no hop for this path: see the job analysis/barriers/ends"
+            values = _no_path(parameters, "there is no hop for this path: see the job analysis/barriers/ends")
         else:
-            found, arrays = _find_path(parameters, ends, context)
-            values |= found
+            values, arrays = _find_path(parameters, ends, context)
             if arrays:
                 artefacts["band"] = save_arrays(store, FOLDER, name, arrays)
         return new_result(
             parameters,
             name,
-            BAND_KIND,
+            BANDS,
             parameters.potential,
             inputs=[parameters.ends],
             values=values,
-            units={"largest_force_eV_per_A": "eV/Å"},
             artefacts=artefacts,
         )
 
 
+def _no_path(parameters: BandParameters, reason: str) -> BandValues:
+    return BandValues(slot=parameters.slot, converged=False, steps=0, reason=reason)
+
+
 def _find_path(
     parameters: BandParameters, ends: tuple[Atoms, Atoms], context: TaskContext
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+) -> tuple[BandValues, dict[str, NDArray[Any]]]:
     """Return values and arrays of the band; no arrays where the ends are no two minima of this potential."""
     settings, scratch = parameters.settings, context.scratch(parameters.identifier)
     calculator = open_potential(context.store, parameters.potential)
@@ -120,7 +120,7 @@ def _find_path(
     )
     reason = reason or together(initial, final, parameters.mobile, settings.distinct_A)
     if reason:
-        return {"reason": reason}, {}
+        return _no_path(parameters, reason), {}
     # The folder's name says which ends, model and settings the state belongs to.
     checkpoint = Checkpoint(scratch / "band.npz")
     relax = partial(
@@ -139,12 +139,13 @@ def _find_path(
         logger.warning("%s; the band starts anew", error)
         checkpoint.path.unlink()
         band = relax()
-    values = {
-        "converged": band.converged,
-        "steps": band.steps,
-        "largest_force_eV_per_A": band.largest_force_eV_per_A,
-        "reason": band.reason,
-    }
+    values = BandValues(
+        slot=parameters.slot,
+        converged=band.converged,
+        steps=band.steps,
+        largest_force_eV_per_A=band.largest_force_eV_per_A,
+        reason=band.reason,
+    )
     arrays = {
         "positions": band.positions,
         "energies": band.energies,
@@ -179,7 +180,7 @@ class PointsTask(ResultTask):
         """Compute the images, if there is a path, unless the store has them whole."""
         band = self._band(parameters, context)
         if "band" not in band.artefacts:
-            return Outcome(reason=f"there is no path: {band.values['reason']}")
+            return Outcome(reason=f"there is no path: {BANDS.read(band).reason}")
         return super().execute(parameters, context)
 
     @staticmethod
@@ -210,10 +211,10 @@ class PointsTask(ResultTask):
         return new_result(
             parameters,
             parameters.identifier,
-            POINTS_KIND,
+            BAND_POINTS,
             parameters.potential,
             inputs=[parameters.band],
-            values={"images": len(found)},
+            values=BandPointsValues(images=len(found)),
             artefacts={"points": save_arrays(store, FOLDER, parameters.identifier, points)},
         )
 
@@ -246,50 +247,53 @@ class BarriersTask(IonloopTask):
         ends = known_result(store, parameters.ends)
         if ends is None:
             raise JobFailed("the ends of the paths were not relaxed: see the job analysis/barriers/ends")
-        recorded = []
+        paths, recorded = HOP_ENDS.read(ends), []
         for path in parameters.paths:
             band = known_result(store, path.band)
-            if path.slot not in ends.values["slots"] or band is None:
+            hop = paths.slots.get(path.slot)
+            if hop is None or band is None:
                 continue
-            values = ends.values["slots"][path.slot] | _values(store, path, band)
             record = new_result(
                 parameters,
                 identifier("result", BARRIER_KIND, parameters.campaign, path.model_dump(mode="json")),
-                BARRIER_KIND,
+                BARRIERS,
                 path.potential,
                 inputs=[path.band, *(name for names in path.points.values() for name in names)],
-                values=values,
-                units=BARRIER_UNITS,
+                values=_values(store, path, hop, band),
                 artefacts=band.artefacts,
             )
             store.results.replace(record)
             recorded.append(record.id)
-        return Outcome(reason=ends.values["reason"], outputs={"results": recorded})
+        return Outcome(reason=paths.reason, outputs={"results": recorded})
 
 
-def _values(store: Store, path: PathParts, band: ResultRecord) -> dict[str, Any]:
+def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) -> BarrierValues:
     """Return the energies and barriers of every potential along one path."""
-    values: dict[str, Any] = {
-        "slot": path.slot,
-        "converged": band.values["converged"],
-        "reason": band.values["reason"],
-        "potentials": {},
-        "missing": [],
-    }
-    if "band" not in band.artefacts:
-        return values
-    arrays = load_arrays(store, band.artefacts["band"])
-    positions = arrays["positions"]
-    own = profile(positions, arrays["energies"], arrays["forces"])
-    values["coordinate_A"] = own.coordinate_A.tolist()
-    values["potentials"][path.potential.kind] = _numbers(own)
-    for kind, names in path.points.items():
-        points = _points(store, names, len(positions))
-        if points is None:
-            values["missing"].append(kind)
-        else:
-            values["potentials"][kind] = _numbers(profile(positions, *points))
-    return values
+    coordinate_A: tuple[float, ...] = ()
+    potentials: dict[str, PotentialOnPathValues] = {}
+    missing: list[str] = []
+    if "band" in band.artefacts:
+        arrays = load_arrays(store, band.artefacts["band"])
+        positions = arrays["positions"]
+        own = profile(positions, arrays["energies"], arrays["forces"])
+        coordinate_A = tuple(own.coordinate_A.tolist())
+        potentials[path.potential.kind] = _numbers(own)
+        for kind, names in path.points.items():
+            points = _points(store, names, len(positions))
+            if points is None:
+                missing.append(kind)
+            else:
+                potentials[kind] = _numbers(profile(positions, *points))
+    search = BANDS.read(band)
+    return BarrierValues(
+        **dict(hop),
+        slot=path.slot,
+        converged=search.converged,
+        reason=search.reason,
+        coordinate_A=coordinate_A,
+        potentials=potentials,
+        missing=tuple(missing),
+    )
 
 
 def _points(store: Store, names: list[str], images: int) -> tuple[FloatArray, FloatArray] | None:
@@ -308,13 +312,13 @@ def _points(store: Store, names: list[str], images: int) -> tuple[FloatArray, Fl
     return np.array([energies[i] for i in range(images)]), np.array([forces[i] for i in range(images)])
 
 
-def _numbers(found: Profile) -> dict[str, Any]:
-    return {
-        "energies_eV": found.energies_eV.tolist(),
-        "curve_coordinate_A": found.curve_coordinate_A.tolist(),
-        "curve_energies_eV": found.curve_energies_eV.tolist(),
-        "forward_eV": found.forward_eV,
-        "reverse_eV": found.reverse_eV,
-        "maximum_A": found.maximum_A,
-        "fit_error_eV": found.fit_error_eV,
-    }
+def _numbers(found: Profile) -> PotentialOnPathValues:
+    return PotentialOnPathValues(
+        energies_eV=tuple(found.energies_eV.tolist()),
+        curve_coordinate_A=tuple(found.curve_coordinate_A.tolist()),
+        curve_energies_eV=tuple(found.curve_energies_eV.tolist()),
+        forward_eV=found.forward_eV,
+        reverse_eV=found.reverse_eV,
+        maximum_A=found.maximum_A,
+        fit_error_eV=found.fit_error_eV,
+    )

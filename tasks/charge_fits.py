@@ -19,19 +19,7 @@ from .base import JobFailed, TaskParameters
 from .context import TaskContext
 from .fit import build_data_set, earlier_model_folder, fit_limits, settings_under_their_name
 from .results import ResultTask, charges_text, new_result
-
-ERROR_CRITERION = "error"
-CHARGE_ERROR_UNITS = {
-    "charges": "e",
-    "uncertainties": "e",
-    "exponents": "1/Å",
-    "without_baseline": "eV/atom, eV/Å",
-    "with_baseline": "eV/atom, eV/Å",
-    "curve.charges": "e",
-    "curve.force_eV_per_A": "eV/Å",
-    "curve.force_by_element_eV_per_A": "eV/Å",
-    "curve.energy_eV_per_atom": "eV/atom",
-}
+from .values.charges import BY_ERROR, CHARGES_BY_ERROR, ErrorChargeValues
 
 
 def _first_kind() -> ModelKind:
@@ -74,9 +62,7 @@ class FitChargesToErrorParameters(TaskParameters):
         values = self.model_dump(mode="json", exclude={"campaign", "generation", "model_kind", "backend", "settings"})
         # What is fitted to the section of the campaign file has the name that it had when there was nothing else.
         section = MODELS.get(self.model_kind).section or self.model_kind
-        return identifier(
-            "result", CHARGES, ERROR_CRITERION, {**values, section: self.settings.model_dump(mode="json")}
-        )
+        return identifier("result", CHARGES, BY_ERROR, {**values, section: self.settings.model_dump(mode="json")})
 
 
 class FitChargesToErrorTask(ResultTask):
@@ -129,14 +115,13 @@ class FitChargesToErrorTask(ResultTask):
         return new_result(
             parameters,
             parameters.identifier,
-            CHARGES,
+            CHARGES_BY_ERROR,
             inputs=[parameters.data_set],
-            values={
-                **fitted.model_dump(mode="json"),
-                "criterion": ERROR_CRITERION,
-                "mobile": parameters.mobile,
-                "curve": curve.model_dump(mode="json"),
-                "configurations": len(request.data_set),
-            },
-            units=CHARGE_ERROR_UNITS,
+            values=ErrorChargeValues(
+                **dict(fitted),
+                criterion=BY_ERROR,
+                mobile=parameters.mobile,
+                curve=curve,
+                configurations=len(request.data_set),
+            ),
         )

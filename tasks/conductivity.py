@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from ..analysis.conductivity.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
-from ..analysis.conductivity.arrhenius import UNITS as ARRHENIUS_UNITS
 from ..analysis.conductivity.diffusion import TransportSettings
 from ..analysis.conductivity.transport import (
     FEWEST_FRAMES,
     Carrier,
     ConductivityAnalysis,
     ConductivityAtLength,
-    ConductivityResult,
     analyse_conductivity,
     conductivity_against_length,
 )
-from ..analysis.conductivity.transport import UNITS as CONDUCTIVITY_UNITS
 from ..analysis.trajectories.reading import Trajectory, read_trajectory
 from ..core.arrays import FloatArray
 from ..core.files import atomic_file
@@ -35,9 +31,10 @@ from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, known_result, new_result, open_potential, save_arrays
 from .sample import DynamicsParameters, run_trajectory, trajectory_identifier
+from .values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, ArrheniusValues, ConductivityValues
 
-CONDUCTIVITY_KIND = "conductivity"
-ARRHENIUS_KIND = "arrhenius"
+CONDUCTIVITY_KIND = CONDUCTIVITIES.name
+ARRHENIUS_KIND = ARRHENIUS_LINES.name
 SHORTEST_PART = 0.5
 """Part of the planned length below which a trajectory that was stopped is left out."""
 CURVE_UNITS = {
@@ -196,14 +193,11 @@ class ConductivityTask(IonloopTask):
         record = new_result(
             parameters,
             name,
-            CONDUCTIVITY_KIND,
+            CONDUCTIVITIES,
             parameters.potential,
             inputs=used,
-            values={
-                **analysis.result.model_dump(mode="json"),
-                "missing_replicas": len(runs.trajectories) - len(used),
-            },
-            units=CONDUCTIVITY_UNITS | CURVE_UNITS,
+            values=ConductivityValues(**dict(analysis.result), missing_replicas=len(runs.trajectories) - len(used)),
+            units=CURVE_UNITS,
             artefacts={"curves": save_arrays(store, CONDUCTIVITY_KIND, name, curve_arrays(analysis, by_length))},
         )
         store.results.replace(record)
@@ -240,7 +234,7 @@ def _record_arrhenius(
     store: Store, parameters: ConductivityParameters, records: Sequence[ResultRecord]
 ) -> ResultRecord | None:
     """Fit the reliable diffusivities and record the line, None where there are too few."""
-    results = [result_from_values(record.values) for record in records]
+    results = [CONDUCTIVITIES.read(record) for record in records]
     reliable = [one for one in results if one.reliable and one.diffusivity_A2_per_ps.standard_error > 0]
     if len(reliable) < FEWEST_TEMPERATURES:
         return None
@@ -252,20 +246,13 @@ def _record_arrhenius(
         ChargeCarriers(first.ions, first.charge_e, first.volume_A3),
     )
     used = [record.id for record in records]
-    values: dict[str, Any] = {**fit.model_dump(mode="json"), "temperatures_left_out": len(results) - len(reliable)}
     record = new_result(
         parameters,
         identifier("result", ARRHENIUS_KIND, used),
-        ARRHENIUS_KIND,
+        ARRHENIUS_LINES,
         parameters.potential,
         inputs=used,
-        values=values,
-        units=ARRHENIUS_UNITS,
+        values=ArrheniusValues(**dict(fit), temperatures_left_out=len(results) - len(reliable)),
     )
     store.results.replace(record)
     return record
-
-
-def result_from_values(values: dict[str, Any]) -> ConductivityResult:
-    """Return the result that a record of kind ``conductivity`` holds."""
-    return ConductivityResult.model_validate({name: values[name] for name in ConductivityResult.model_fields})

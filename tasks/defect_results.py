@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
 from ..analysis.defects.formation import Axis, Distribution, vacancy_formation_energy_eV
@@ -13,6 +13,7 @@ from ..fitting.kinds.registry import MODELS
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
+from ..store.result_kinds import ResultKind, ValuesT
 from .base import IonloopTask, JobFailed, Outcome
 from .context import TaskContext
 from .defects import (
@@ -25,31 +26,51 @@ from .defects import (
     surviving_pairs,
 )
 from .results import Potential, new_result
+from .values.defects import (
+    FIELD_POINTS,
+    FRENKEL,
+    FRENKEL_IN_FIELD,
+    RELAXATIONS,
+    SINGLE_POINTS,
+    VACANCIES,
+    FieldEventValues,
+    FieldPointValues,
+    FrenkelFieldValues,
+    FrenkelValues,
+    PairAtFieldValues,
+    PairInFieldValues,
+    PairValues,
+    VacancyValues,
+    VacantSiteValues,
+)
 
-FRENKEL_KIND = "frenkel"
-FRENKEL_FIELD_KIND = "frenkel-field"
-VACANCY_KIND = "vacancy"
+FRENKEL_KIND = FRENKEL.name
+FRENKEL_FIELD_KIND = FRENKEL_IN_FIELD.name
+VACANCY_KIND = VACANCIES.name
 AFTER_RECOMBINATION = "after recombination"
 NO_FIELD = (
     "{name} takes part at zero field only: a field acts on charges, and {name} has none; only through the "
     "electrostatic baseline does a potential know what a field pulls at"
 )
 NO_FIELD_ON_BASELINE = "{name} takes part at zero field only: it has charges {reason}"
-_ENERGY_UNITS = {"formation_energy_eV": "eV", "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å"}
 
 
 def _energy_eV(store: Store, name: str | None) -> float | None:
     record = None if name is None else store.results.get(name)
-    return None if record is None else float(record.values["energy_eV"])
+    return None if record is None else energy_of(record)
+
+
+def energy_of(record: ResultRecord) -> float:
+    """Return the energy (eV) of a relaxed structure, or of a single point."""
+    return SINGLE_POINTS.read(record).energy_eV
 
 
 def _difference(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one - other
 
 
-def _distribution(values: list[float | None]) -> dict[str, Any] | None:
-    found = Distribution.of([value for value in values if value is not None])
-    return None if found is None else found.model_dump(mode="json")
+def _distribution(values: Iterable[float | None]) -> Distribution | None:
+    return Distribution.of([value for value in values if value is not None])
 
 
 class FrenkelParameters(DefectParameters):
@@ -92,50 +113,54 @@ class FrenkelTask(IonloopTask):
         """
         store = context.store
         pairs = [self._pair(parameters, store, number) for number in range(len(parameters.pairs))]
-        energies = [pair["formation_energy_eV"] for pair in pairs]
-        states = [pair["state"] for pair in pairs]
-        values = {
-            "pairs": pairs,
-            "formation_energy_eV": _distribution(energies),
-            "reference_formation_energy_eV": _distribution([pair["reference_formation_energy_eV"] for pair in pairs]),
-            "supercell": list(parameters.supercell),
-            **{state: states.count(state) for state in ("intact", "recombined", "unconverged", "missing")},
-            "field": _no_field(parameters.potential, store),
-        }
-        record = _result(parameters, FRENKEL_KIND, parameters.relaxations, values)
+        states = [pair.state for pair in pairs]
+        values = FrenkelValues(
+            pairs=tuple(pairs),
+            formation_energy_eV=_distribution(pair.formation_energy_eV for pair in pairs),
+            reference_formation_energy_eV=_distribution(pair.reference_formation_energy_eV for pair in pairs),
+            supercell=parameters.supercell,
+            intact=states.count("intact"),
+            recombined=states.count("recombined"),
+            unconverged=states.count("unconverged"),
+            missing=states.count("missing"),
+            field=_no_field(parameters.potential, store),
+        )
+        record = _result(parameters, FRENKEL, parameters.relaxations, values)
         store.results.replace(record)
-        reason = "" if values["intact"] else "no pair survived its relaxation"
+        reason = "" if values.intact else "no pair survived its relaxation"
         return Outcome(reason=reason, outputs={"result": record.id})
 
     @staticmethod
-    def _pair(parameters: FrenkelParameters, store: Store, number: int) -> dict[str, Any]:
+    def _pair(parameters: FrenkelParameters, store: Store, number: int) -> PairValues:
         pair, record = parameters.pairs[number], store.results.get(parameters.relaxations[number])
         bulk_eV = _energy_eV(store, parameters.bulk)
         if bulk_eV is None:
             raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
         whole = is_whole_pair(record, parameters.recombination_radius_A)
-        energy = _difference(None if record is None else float(record.values["energy_eV"]), bulk_eV)
+        energy = _difference(None if record is None else energy_of(record), bulk_eV)
         reference_name = parameters.references[number] if parameters.references else None
         reference = _difference(_energy_eV(store, reference_name), _energy_eV(store, parameters.bulk_reference))
-        return {
-            "ion": pair.ion,
-            "separation_A": pair.separation_A,
-            "state": _pair_state(record, whole),
-            "formation_energy_eV": energy if whole else None,
-            "reference_formation_energy_eV": reference if whole else None,
-        }
+        return PairValues(
+            ion=pair.ion,
+            separation_A=pair.separation_A,
+            state=_pair_state(record, whole),
+            formation_energy_eV=energy if whole else None,
+            reference_formation_energy_eV=reference if whole else None,
+        )
 
 
 def _pair_state(record: ResultRecord | None, whole: bool) -> str:
     if record is None:
         return "missing"
-    if not record.values["converged"]:
+    if not RELAXATIONS.read(record).converged:
         return "unconverged"
     return DefectState.INTACT.value if whole else DefectState.RECOMBINED.value
 
 
-def _result(parameters: DefectParameters, kind: str, inputs: list[str], values: dict[str, Any]) -> ResultRecord:
-    name = identifier("result", kind, parameters.campaign, parameters.potential.identity, inputs)
+def _result(
+    parameters: DefectParameters, kind: ResultKind[ValuesT], inputs: list[str], values: ValuesT
+) -> ResultRecord:
+    name = identifier("result", kind.name, parameters.campaign, parameters.potential.identity, inputs)
     return new_result(
         parameters,
         name,
@@ -143,7 +168,6 @@ def _result(parameters: DefectParameters, kind: str, inputs: list[str], values: 
         parameters.potential,
         inputs=inputs,
         values=values,
-        units=_ENERGY_UNITS,
     )
 
 
@@ -180,74 +204,79 @@ class FrenkelFieldTask(IonloopTask):
         if not survivors:
             return Outcome(reason="there is no relaxed pair to follow in a field")
         charges = baseline_charges(store, parameters.potential)
-        values = {
-            "charges_e": charges,
-            "charges_from": "electrostatic baseline of the model",
-            "pairs": [_pair_in_field(parameters, context, name, charges) for name in survivors],
-            "supercell": list(parameters.supercell),
-            "fewer_pairs_than_asked": parameters.followed - len(survivors),
-        }
-        record = _result(parameters, FRENKEL_FIELD_KIND, [parameters.bulk, *survivors], values)
+        values = FrenkelFieldValues(
+            charges_e=charges,
+            charges_from="electrostatic baseline of the model",
+            pairs=tuple(_pair_in_field(parameters, context, name, charges) for name in survivors),
+            supercell=parameters.supercell,
+            fewer_pairs_than_asked=parameters.followed - len(survivors),
+        )
+        record = _result(parameters, FRENKEL_IN_FIELD, [parameters.bulk, *survivors], values)
         store.results.replace(record)
         return Outcome(outputs={"result": record.id})
 
 
 def _pair_in_field(
     parameters: FrenkelFieldParameters, context: TaskContext, name: str, charges: dict[str, float]
-) -> dict[str, Any]:
+) -> PairInFieldValues:
     store, crystal = context.store, parameters.crystal(context)
     bulk, relaxed = store.results[parameters.bulk], store.results[name]
     pair = parameters.pairs[parameters.candidates.index(name)]
     dipole = dipole_difference_eA(relaxed_atoms(store, relaxed, crystal), relaxed_atoms(store, bulk, crystal), charges)
-    zero = {
-        "field_V_per_A": 0.0,
-        "formation_energy_eV": relaxed.values["energy_eV"] - bulk.values["energy_eV"],
-        "state": DefectState.INTACT.value,
-    }
-    axes: dict[Axis, list[dict[str, Any]]] = {}
+    zero = PairAtFieldValues(
+        field_V_per_A=0.0,
+        formation_energy_eV=energy_of(relaxed) - energy_of(bulk),
+        state=DefectState.INTACT.value,
+    )
+    axes: dict[Axis, list[PairAtFieldValues]] = {}
     for branch in parameters.branches:
         axes.setdefault(branch.axis, [zero]).extend(_branch_points(store, branch, name))
-    curves = {axis: sorted(points, key=lambda point: point["field_V_per_A"]) for axis, points in axes.items()}
-    return {
-        "ion": pair.ion,
-        "separation_A": pair.separation_A,
-        "dipole_eA": dipole.tolist(),
-        "axes": curves,
-        "events": [
-            {"axis": axis, "field_V_per_A": point["field_V_per_A"], "event": point["state"]}
+    curves = {axis: tuple(sorted(points, key=lambda point: point.field_V_per_A)) for axis, points in axes.items()}
+    return PairInFieldValues(
+        ion=pair.ion,
+        separation_A=pair.separation_A,
+        dipole_eA=tuple(dipole.tolist()),
+        axes=curves,
+        events=tuple(
+            FieldEventValues(axis=axis, field_V_per_A=point.field_V_per_A, event=point.state)
             for axis, points in curves.items()
             for point in points
-            if point["state"] not in (DefectState.INTACT.value, AFTER_RECOMBINATION)
-        ],
-    }
+            if point.state not in (DefectState.INTACT.value, AFTER_RECOMBINATION)
+        ),
+    )
 
 
-def _branch_points(store: Store, branch: FieldBranchParameters, start: str) -> list[dict[str, Any]]:
+def _branch_points(store: Store, branch: FieldBranchParameters, start: str) -> list[PairAtFieldValues]:
     """Return field, formation energy and state at every field of a branch; no energy where the pair is gone."""
     points, gone, bulk_hopped = [], False, False
     bulks, names = branch_identifiers(branch, branch.bulk), branch_identifiers(branch, start)
     for strength, bulk_name, name in zip(branch.fields_V_per_A, bulks, names, strict=True):
-        bulk, pair = store.results.get(bulk_name), store.results.get(name)
-        bulk_hopped = bulk_hopped or (bulk is not None and bulk.values["state"] == DefectState.HOPPED.value)
+        bulk, pair = _field_point(store, bulk_name), _field_point(store, name)
+        bulk_hopped = bulk_hopped or (bulk is not None and bulk.state == DefectState.HOPPED.value)
         state = AFTER_RECOMBINATION if gone else _field_state(bulk, pair, bulk_hopped)
         gone = gone or state == DefectState.RECOMBINED.value
         energy = None
         if pair is not None and bulk is not None and not gone:
-            energy = pair.values["energy_eV"] - bulk.values["energy_eV"]
-        points.append({"field_V_per_A": strength, "formation_energy_eV": energy, "state": state})
+            energy = pair.energy_eV - bulk.energy_eV
+        points.append(PairAtFieldValues(field_V_per_A=strength, formation_energy_eV=energy, state=state))
     return points
 
 
-def _field_state(bulk: ResultRecord | None, pair: ResultRecord | None, bulk_hopped: bool) -> str:
+def _field_point(store: Store, name: str) -> FieldPointValues | None:
+    record = store.results.get(name)
+    return None if record is None else FIELD_POINTS.read(record)
+
+
+def _field_state(bulk: FieldPointValues | None, pair: FieldPointValues | None, bulk_hopped: bool) -> str:
     if bulk is None or pair is None:
         return "missing"
-    if pair.values["state"] == DefectState.RECOMBINED.value:
+    if pair.state == DefectState.RECOMBINED.value:
         return DefectState.RECOMBINED.value
     if bulk_hopped:
         return DefectState.BULK_HOPPED.value
-    if not (bulk.values["converged"] and pair.values["converged"]):
+    if not (bulk.converged and pair.converged):
         return "unconverged"
-    return str(pair.values["state"])
+    return pair.state
 
 
 class VacancyParameters(DefectParameters):
@@ -277,38 +306,38 @@ class VacancyTask(IonloopTask):
         """
         store = context.store
         vacancies = self._vacancies(parameters, store, self._atom_energy_eV(parameters, store))
-        values = {
-            "vacancies": vacancies,
-            "formation_energy_eV": _distribution([one["formation_energy_eV"] for one in vacancies]),
-            "reference_formation_energy_eV": _distribution([one["reference_formation_energy_eV"] for one in vacancies]),
-            "supercell": list(parameters.supercell),
-            "removed_atom_energy_eV": self._atom_energy_eV(parameters, store),
-            "removed_atom": "isolated atom" if parameters.metal is None else "metal, by the reference engine",
-            "cell_charge_e": self._cell_charge_e(parameters, store),
-        }
-        record = _result(parameters, VACANCY_KIND, parameters.relaxations, values)
+        values = VacancyValues(
+            vacancies=tuple(vacancies),
+            formation_energy_eV=_distribution(one.formation_energy_eV for one in vacancies),
+            reference_formation_energy_eV=_distribution(one.reference_formation_energy_eV for one in vacancies),
+            supercell=parameters.supercell,
+            removed_atom_energy_eV=self._atom_energy_eV(parameters, store),
+            removed_atom="isolated atom" if parameters.metal is None else "metal, by the reference engine",
+            cell_charge_e=self._cell_charge_e(parameters, store),
+        )
+        record = _result(parameters, VACANCIES, parameters.relaxations, values)
         store.results.replace(record)
         return Outcome(outputs={"result": record.id})
 
     @staticmethod
-    def _vacancies(parameters: VacancyParameters, store: Store, atom_eV: float) -> list[dict[str, Any]]:
+    def _vacancies(parameters: VacancyParameters, store: Store, atom_eV: float) -> list[VacantSiteValues]:
         bulk_eV, bulk_reference_eV = _energy_eV(store, parameters.bulk), _energy_eV(store, parameters.bulk_reference)
         if bulk_eV is None:
             raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
         references = parameters.references or (None,) * len(parameters.vacancies)
-        found: list[dict[str, Any]] = []
+        found: list[VacantSiteValues] = []
         for vacancy, name, reference in zip(parameters.vacancies, parameters.relaxations, references, strict=True):
             state = _vacancy_state(store.results.get(name))
             relaxed_eV = _energy_eV(store, name) if state == DefectState.INTACT.value else None
             reference_eV = _formation(_energy_eV(store, reference), bulk_reference_eV, atom_eV)
             found.append(
-                {
-                    "ion": vacancy.ion,
-                    "multiplicity": vacancy.multiplicity,
-                    "state": state,
-                    "formation_energy_eV": _formation(relaxed_eV, bulk_eV, atom_eV),
-                    "reference_formation_energy_eV": reference_eV,
-                }
+                VacantSiteValues(
+                    ion=vacancy.ion,
+                    multiplicity=vacancy.multiplicity,
+                    state=state,
+                    formation_energy_eV=_formation(relaxed_eV, bulk_eV, atom_eV),
+                    reference_formation_energy_eV=reference_eV,
+                )
             )
         return found
 
@@ -336,7 +365,7 @@ class VacancyTask(IonloopTask):
 def _vacancy_state(record: ResultRecord | None) -> str:
     if record is None:
         return "missing"
-    return DefectState.INTACT.value if record.values["converged"] else "unconverged"
+    return DefectState.INTACT.value if RELAXATIONS.read(record).converged else "unconverged"
 
 
 def _formation(vacancy_eV: float | None, bulk_eV: float | None, atom_eV: float) -> float | None:

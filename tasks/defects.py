@@ -20,22 +20,17 @@ from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
+from ..store.result_kinds import ResultKind, ValuesT
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+from .values.defects import FIELD_POINTS, RELAXATIONS, SINGLE_POINTS, EnergyValues, FieldPointValues
 
-RELAXATION_KIND = "defect-relaxation"
-FIELD_POINT_KIND = "defect-field-point"
-SINGLE_POINT_KIND = "defect-single-point"
+RELAXATION_KIND = RELAXATIONS.name
+FIELD_POINT_KIND = FIELD_POINTS.name
+SINGLE_POINT_KIND = SINGLE_POINTS.name
 FOLDER = "defects"
-UNITS = {
-    "energy_eV": "eV",
-    "largest_force_eV_per_A": "eV/Å",
-    "farthest_from_sites_A": "Å",
-    "field_V_per_A": "V/Å",
-    "released_eV": "eV",
-}
 
 
 class DefectParameters(TaskParameters):
@@ -57,24 +52,24 @@ def relaxed_atoms(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
 
 
 def _relaxed_record(
-    store: Store, parameters: DefectParameters, kind: str, name: str, relaxed: Relaxed, values: dict[str, Any]
+    store: Store, parameters: DefectParameters, kind: ResultKind[ValuesT], name: str, relaxed: Relaxed, **more: Any
 ) -> ResultRecord:
+    inputs = more.pop("inputs")
     arrays = {"numbers": relaxed.atoms.numbers, "positions": relaxed.atoms.positions}
     return new_result(
         parameters,
         name,
         kind,
         parameters.potential,
-        inputs=values.pop("inputs"),
-        values={
-            "energy_eV": relaxed.energy_eV,
-            "largest_force_eV_per_A": relaxed.largest_force_eV_per_A,
-            "steps": relaxed.steps,
-            "converged": relaxed.converged,
-            "reason": relaxed.reason,
-            **values,
-        },
-        units=UNITS,
+        inputs=inputs,
+        values=kind.values_type(
+            energy_eV=relaxed.energy_eV,
+            largest_force_eV_per_A=relaxed.largest_force_eV_per_A,
+            steps=relaxed.steps,
+            converged=relaxed.converged,
+            reason=relaxed.reason,
+            **more,
+        ),
         artefacts={"structure": save_arrays(store, FOLDER, name, arrays)},
     )
 
@@ -117,12 +112,16 @@ class DefectRelaxationTask(ResultTask):
         farthest = None
         if isinstance(parameters.defect, FrenkelPair):
             farthest = farthest_from_sites_A(bulk, relaxed.atoms, parameters.mobile)
-        values = {
-            "defect": None if parameters.defect is None else parameters.defect.model_dump(mode="json"),
-            "farthest_from_sites_A": farthest,
-            "inputs": [] if parameters.bulk is None else [parameters.bulk],
-        }
-        return _relaxed_record(store, parameters, RELAXATION_KIND, parameters.identifier, relaxed, values)
+        return _relaxed_record(
+            store,
+            parameters,
+            RELAXATIONS,
+            parameters.identifier,
+            relaxed,
+            defect=parameters.defect,
+            farthest_from_sites_A=farthest,
+            inputs=[] if parameters.bulk is None else [parameters.bulk],
+        )
 
 
 def _relaxed_or_fail(store: Store, name: str, crystal: Atoms) -> Atoms:
@@ -134,11 +133,11 @@ def _relaxed_or_fail(store: Store, name: str, crystal: Atoms) -> Atoms:
 
 def is_whole_pair(record: ResultRecord | None, recombination_radius_A: float) -> bool:
     """Return whether a pair's relaxation converged to something that is not the bulk again."""
-    return (
-        record is not None
-        and record.values["converged"]
-        and record.values["farthest_from_sites_A"] >= recombination_radius_A
-    )
+    if record is None:
+        return False
+    relaxed = RELAXATIONS.read(record)
+    farthest_A = relaxed.farthest_from_sites_A
+    return relaxed.converged and farthest_A is not None and farthest_A >= recombination_radius_A
 
 
 def surviving_pairs(store: Store, candidates: Sequence[str], recombination_radius_A: float) -> list[str]:
@@ -183,15 +182,16 @@ class FieldBranchTask(IonloopTask):
             start = survivors[parameters.rank]
         with context.measure("defect"):
             last = self._follow(parameters, context, start)
-        ended = last is not None and last.values["state"] == DefectState.RECOMBINED
-        reason = f"recombined at {last.values['field_V_per_A']:g} V/Å" if ended and last is not None else ""
+        recombined = last is not None and last.state == DefectState.RECOMBINED
+        reason = f"recombined at {last.field_V_per_A:g} V/Å" if recombined and last is not None else ""
         return Outcome(reason=reason, outputs={"start": start})
 
     @staticmethod
-    def _follow(parameters: FieldBranchParameters, context: TaskContext, start: str) -> ResultRecord | None:
+    def _follow(parameters: FieldBranchParameters, context: TaskContext, start: str) -> FieldPointValues | None:
         store, crystal = context.store, parameters.crystal(context)
         surroundings: FieldSurroundings | None = None
-        before, known = _relaxed_or_fail(store, start, crystal), None
+        before = _relaxed_or_fail(store, start, crystal)
+        found: FieldPointValues | None = None
         bulks = branch_identifiers(parameters, parameters.bulk)
         names = branch_identifiers(parameters, start)
         for number, (name, strength) in enumerate(zip(names, parameters.fields_V_per_A, strict=True)):
@@ -206,10 +206,11 @@ class FieldBranchTask(IonloopTask):
                 known = _point_record(store, parameters, name, point, names[number - 1] if number else start)
                 store.results.replace(known)
             context.report_progress(number + 1, len(names))
-            if known.values["state"] == DefectState.RECOMBINED:
+            found = FIELD_POINTS.read(known)
+            if found.state == DefectState.RECOMBINED:
                 break
             before = relaxed_atoms(store, known, crystal)
-        return known
+        return found
 
 
 def baseline_charges(store: Store, potential: Potential) -> dict[str, float]:
@@ -244,14 +245,18 @@ def _surroundings(parameters: FieldBranchParameters, store: Store, crystal: Atom
 def _point_record(
     store: Store, parameters: FieldBranchParameters, name: str, point: FieldPoint, before: str
 ) -> ResultRecord:
-    values = {
-        "axis": parameters.axis,
-        "field_V_per_A": point.field_V_per_A,
-        "state": point.state.value,
-        "released_eV": point.released_eV,
-        "inputs": [before],
-    }
-    return _relaxed_record(store, parameters, FIELD_POINT_KIND, name, point.relaxed, values)
+    return _relaxed_record(
+        store,
+        parameters,
+        FIELD_POINTS,
+        name,
+        point.relaxed,
+        axis=parameters.axis,
+        field_V_per_A=point.field_V_per_A,
+        state=point.state.value,
+        released_eV=point.released_eV,
+        inputs=[before],
+    )
 
 
 class DefectSinglePointParameters(DefectParameters):
@@ -279,7 +284,7 @@ class DefectSinglePointTask(IonloopTask):
         if relaxed is None:
             raise JobFailed("the structure that this single point is for was not relaxed")
         radius_A = parameters.recombination_radius_A
-        if not relaxed.values["converged"] or (radius_A is not None and not is_whole_pair(relaxed, radius_A)):
+        if not RELAXATIONS.read(relaxed).converged or (radius_A is not None and not is_whole_pair(relaxed, radius_A)):
             return Outcome(reason="the defect recombined or did not converge: nothing to compute")
         if store.results.get(name) is None:
             atoms = relaxed_atoms(store, relaxed, parameters.crystal(context))
@@ -325,9 +330,8 @@ def _energy_record(parameters: DefectParameters, name: str, energy_eV: float, in
     return new_result(
         parameters,
         name,
-        SINGLE_POINT_KIND,
+        SINGLE_POINTS,
         parameters.potential,
         inputs=inputs,
-        values={"energy_eV": energy_eV},
-        units={"energy_eV": "eV"},
+        values=EnergyValues(energy_eV=energy_eV),
     )

@@ -22,40 +22,14 @@ from ..core.errors import InputError
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
-from ..store.result_kinds import ResultKind, ResultValues
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+from .values.energy_volume import VOLUME_CURVES, VOLUME_POINTS, CurveValues, PointValues
 
-
-class PointValues(ResultValues):
-    """One cell of a curve."""
-
-    strain: float = Field(description="Relative change of the cell's lengths (no unit)")
-    volume_A3: float = Field(description="Volume of the cell (Å³)")
-    energy_eV: float = Field(description="Energy of the cell (eV)")
-    atoms: int = Field(description="Atoms in the cell (number)")
-    converged: bool = Field(description="Whether the ions' relaxation converged (yes or no)")
-    reason: str = Field(description="Why it did not (text)")
-
-
-class CurveValues(ResultValues):
-    """One potential's curve and its equation of state."""
-
-    volumes_A3_per_atom: tuple[float, ...] = Field(description="Volumes of the cells that are used (Å³/atom)")
-    energies_eV_per_atom: tuple[float, ...] = Field(description="Their energies (eV/atom)")
-    fit: BirchMurnaghanFit | None = Field(description="The equation of state; none where no curve fits")
-    reason: str = Field(description="Why there is no fit, or why it is doubtful (text)")
-    ions_relaxed_with: str | None = Field(description="Potential that relaxed the ions; none: scaled (name)")
-    unconverged: int = Field(description="Cells whose ions did not converge (number)")
-    missing: int = Field(description="Cells that failed (number)")
-
-
-CURVE = ResultKind("energy-volume", CurveValues)
-POINT = ResultKind("energy-volume-point", PointValues)
-CURVE_KIND = CURVE.name
-POINT_KIND = POINT.name
+CURVE_KIND = VOLUME_CURVES.name
+POINT_KIND = VOLUME_POINTS.name
 
 
 class EnergyVolumePointParameters(TaskParameters):
@@ -105,7 +79,7 @@ class EnergyVolumePointTask(ResultTask):
         relaxed = _relaxed_or_fail(context.store, parameters.ions_of)
         point = single_point(_cell_of(context.store, relaxed, crystal), calculator, parameters.strain)
         # A cell that is not relaxed is no point of the curve, whoever computes its energy.
-        origin = POINT.read(relaxed)
+        origin = VOLUME_POINTS.read(relaxed)
         return replace(point, converged=origin.converged, reason=origin.reason)
 
 
@@ -122,7 +96,7 @@ def _point_record(store: Store, parameters: EnergyVolumePointParameters, point: 
     return new_result(
         parameters,
         name,
-        POINT,
+        VOLUME_POINTS,
         parameters.potential,
         inputs=[name for name in (parameters.scaled_from, parameters.ions_of) if name is not None],
         values=PointValues(
@@ -160,7 +134,7 @@ class EnergyVolumeTask(IonloopTask):
         """Record the curve; points that failed or did not converge are left out of it and counted."""
         store = context.store
         found = [record for name in parameters.points if (record := store.results.get(name)) is not None]
-        points = {record.id: POINT.read(record) for record in found}
+        points = {record.id: VOLUME_POINTS.read(record) for record in found}
         used = [name for name, point in points.items() if point.converged]
         name = identifier("result", CURVE_KIND, parameters.campaign, parameters.potential.identity, parameters.points)
         fit, reason, volumes, energies = _curve([points[one] for one in used])
@@ -176,7 +150,7 @@ class EnergyVolumeTask(IonloopTask):
         record = new_result(
             parameters,
             name,
-            CURVE,
+            VOLUME_CURVES,
             parameters.potential,
             inputs=used,
             values=values,

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
-from ..analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, Agreement, compare_calculators
+from ..analysis.errors.agreement import compare_calculators
+from ..analysis.errors.model_errors import FORCE_TOLERANCE_EV_PER_A, Agreement
 from ..analysis.errors.statistics import parity_data
 from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, NEW, TRAINING
 from ..core.settings import FrozenSettings
@@ -27,21 +28,19 @@ from ..store.reference_guard import allowed_versions, check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .predictions import record_predictions
+from .results import new_result
+from .values.loop import (
+    CROSS_CHECKS,
+    MODEL_ERRORS,
+    NOT_COMPARED,
+    AgreementValues,
+    ErrorValues,
+    NotComparedValues,
+)
 
 _SETTINGS_ONCE = "gap"
 """What settings were called in the jobs of release 0.1."""
 ROW_CACHE_FOLDER = "cache/rows"
-AGREEMENT_UNITS = {
-    "energy_eV_per_atom": "eV/atom",
-    "force_eV_per_A": "eV/Å",
-    "stress_eV_per_A3": "eV/Å³",
-}
-ERROR_UNITS = {
-    "energy_eV_per_atom": "eV/atom",
-    "force_eV_per_A": "eV/Å",
-    "force_by_element_eV_per_A": "eV/Å",
-    "force_by_magnitude_eV_per_A": "eV/Å",
-}
 
 
 def model_identifier(
@@ -117,16 +116,13 @@ def record_errors(
         record_predictions(store, place, model, subset, labels, predicted)
     errors = predicted.errors()
     return store.results.add(
-        ResultRecord(
-            id=name,
-            campaign=place.campaign,
-            generation=place.generation,
-            kind=ERRORS,
-            model=model.id,
-            model_kind=model.kind,
+        new_result(
+            place,
+            name,
+            MODEL_ERRORS,
+            model,
             inputs=labels,
-            values={"subset": subset, **errors.model_dump(mode="json")},
-            units=ERROR_UNITS,
+            values=ErrorValues(subset=subset, **dict(errors)),
         )
     )
 
@@ -266,18 +262,15 @@ class CrossCheckTask(IonloopTask):
         store = context.store
         name = identifier("result", CROSS_CHECK, parameters.model, parameters.configurations)
         known = store.results.get(name)
-        agreement = self._compare(parameters, context) if known is None else Agreement.model_validate(known.values)
+        agreement = self._compare(parameters, context) if known is None else CROSS_CHECKS.read(known)
         if known is None:
             store.results.add(
-                ResultRecord(
-                    id=name,
-                    campaign=parameters.campaign,
-                    generation=parameters.generation,
-                    kind=CROSS_CHECK,
-                    model=parameters.model,
-                    model_kind=store.models[parameters.model].kind,
-                    values=agreement.model_dump(mode="json"),
-                    units=AGREEMENT_UNITS,
+                new_result(
+                    parameters,
+                    name,
+                    CROSS_CHECKS,
+                    store.models[parameters.model],
+                    values=AgreementValues(**dict(agreement)),
                 )
             )
         if not agreement.holds:
@@ -292,14 +285,12 @@ class CrossCheckTask(IonloopTask):
     def _skip(parameters: CrossCheckParameters, store: Store, reason: str) -> Outcome:
         """Record that there is nothing to compare with: the model stands, and its report says so."""
         store.results.add(
-            ResultRecord(
-                id=identifier("result", CROSS_CHECK_SKIPPED, parameters.model),
-                campaign=parameters.campaign,
-                generation=parameters.generation,
-                kind=CROSS_CHECK_SKIPPED,
-                model=parameters.model,
-                model_kind=store.models[parameters.model].kind,
-                values={"reason": reason},
+            new_result(
+                parameters,
+                identifier("result", CROSS_CHECK_SKIPPED, parameters.model),
+                NOT_COMPARED,
+                store.models[parameters.model],
+                values=NotComparedValues(reason=reason),
             )
         )
         return Outcome(reason=reason)

@@ -46,24 +46,14 @@ from .base import JobFailed, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+from .values.barriers import HOP_ENDS, HOPS, EndsValues, HopsValues, PathValues
 
-HOPS_KIND = "hops"
-ENDS_KIND = "hop-ends"
+HOPS_KIND = HOPS.name
+ENDS_KIND = HOP_ENDS.name
 FOLDER = "hops"
 _FRAMES_FOR_SITES = 2000
 MOST_FOLLOWERS = 1
 """Ions that may relax into other sites because of a hop, besides those that were seen to hop."""
-HOPS_UNITS = {
-    "duration_ps": "ps",
-    "summary.rate_per_ion_per_ps": "1/ps",
-    "summary.rate_interval_per_ion_per_ps": "1/ps",
-    "summary.mean_jump_A": "Å",
-    "summary.mean_residence_ps": "ps",
-    "summary.net_displacement_A": "Å",
-    "paths.jump_A": "Å",
-    "paths.rate_per_ps": "1/ps",
-}
-ENDS_UNITS = {"slots.jump_A": "Å", "slots.rate_per_ps": "1/ps"}
 
 
 class HopsParameters(TaskParameters):
@@ -100,12 +90,12 @@ class HopsTask(ResultTask):
         reason = "; ".join(left_out)
         source = hop_source(crystal, trajectories, parameters.mobile, settings.detection) if trajectories else None
         arrays: dict[str, NDArray[Any]] = {}
-        values: dict[str, Any] = {"species": parameters.mobile, "hops": 0, "trajectories": len(trajectories)}
+        numbers: dict[str, Any] = {"hops": 0}
         paths: list[HopPath] = []
         crossing, why_not = 0, "there is no trajectory to look at"
         if source is not None:
             summary = summarise(list(source.analyses))
-            values |= {
+            numbers = {
                 "hops": summary.hops,
                 "duration_ps": sum(one.duration_ps for one in source.analyses),
                 "concerted_by_chance": _chance(source.analyses, settings.detection),
@@ -119,7 +109,15 @@ class HopsTask(ResultTask):
                 paths = nearest_free_sites(crystal, parameters.mobile, settings.hops * settings.candidates)
             except InputError as error:
                 reason = f"{reason}; {error}"
-        values |= {"reason": reason, "crossings": crossing, "no_crossing": why_not}
+        values = HopsValues(
+            **numbers,
+            species=parameters.mobile,
+            trajectories=len(trajectories),
+            reason=reason,
+            crossings=crossing,
+            no_crossing=why_not,
+            paths=tuple(map(_described, paths)),
+        )
         return _record_hops(store, parameters, names, values, arrays, paths)
 
 
@@ -206,7 +204,7 @@ def _record_hops(
     store: Store,
     parameters: HopsParameters,
     trajectories: list[str],
-    values: dict[str, Any],
+    values: HopsValues,
     arrays: dict[str, NDArray[Any]],
     paths: list[HopPath],
 ) -> ResultRecord:
@@ -225,23 +223,15 @@ def _record_hops(
     return new_result(
         parameters,
         name,
-        HOPS_KIND,
+        HOPS,
         inputs=trajectories,
-        values=values | {"paths": [_described(path) for path in paths]},
-        units=HOPS_UNITS,
+        values=values,
         artefacts=artefacts,
     )
 
 
-def _described(path: HopPath) -> dict[str, Any]:
-    return {
-        "origin": path.origin,
-        "choice": path.choice,
-        "moving": list(path.moving),
-        "jump_A": path.jump_A,
-        "observed": path.observed,
-        "rate_per_ps": path.rate_per_ps,
-    }
+def _described(path: HopPath) -> PathValues:
+    return PathValues.model_validate({name: getattr(path, name) for name in PathValues.model_fields})
 
 
 class HopEndsParameters(TaskParameters):
@@ -281,7 +271,7 @@ class HopEndsTask(ResultTask):
         )
         chosen: dict[str, HopPath] = {}
         rejected: list[str] = []
-        crossing = 2 * hops.values["crossings"]
+        crossing = 2 * HOPS.read(hops).crossings
         if settings.traverse:
             for index in range(0, crossing, 2):
                 pair = relaxer.crossing(paths[index], paths[index + 1])
@@ -388,8 +378,8 @@ def _paths_of(store: Store, hops: ResultRecord) -> list[HopPath]:
         return Atoms(numbers=arrays["numbers"], positions=positions, cell=arrays["cell"], pbc=True)
 
     return [
-        HopPath(**(described | {"moving": tuple(described["moving"])}), initial=atoms(first), final=atoms(last))
-        for described, first, last in zip(hops.values["paths"], arrays["initial"], arrays["final"], strict=True)
+        HopPath(**dict(described), initial=atoms(first), final=atoms(last))
+        for described, first, last in zip(HOPS.read(hops).paths, arrays["initial"], arrays["final"], strict=True)
     ]
 
 
@@ -411,15 +401,12 @@ def _record_ends(
     return new_result(
         parameters,
         name,
-        ENDS_KIND,
+        HOP_ENDS,
         parameters.potential,
         inputs=[parameters.hops],
-        values={
-            "slots": {slot: _described(path) for slot, path in chosen.items()},
-            "rejected": rejected,
-            "reason": reason,
-        },
-        units=ENDS_UNITS,
+        values=EndsValues(
+            slots={slot: _described(path) for slot, path in chosen.items()}, rejected=tuple(rejected), reason=reason
+        ),
         artefacts=artefacts,
     )
 
@@ -435,7 +422,7 @@ def ends_of(store: Store, name: str, slot: str) -> tuple[Atoms, Atoms] | None:
     record = known_result(store, name)
     if record is None:
         raise JobFailed("the ends of the paths were not relaxed: see the job analysis/barriers/ends")
-    if slot not in record.values["slots"]:
+    if slot not in HOP_ENDS.read(record).slots:
         return None
     arrays = load_arrays(store, record.artefacts["ends"])
     ends = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from pydantic import Field
 from ..analysis.locality.curves import (
     Centre,
     Displacements,
-    LocalityResult,
     LocalitySettings,
     forces_of,
     induced_response,
@@ -39,6 +38,7 @@ from ..fitting.electrostatics.charges import (
     CentreResponse,
     ChargeProblem,
     PairTensorEvaluator,
+    ScaleCurve,
     fit_charges,
     scale_curve,
 )
@@ -48,27 +48,10 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
 from .results import Potential, ResultTask, charges_text, new_result, open_potential, save_arrays
+from .values.charges import BY_LOCALITY, CHARGES_BY_LOCALITY, LocalityChargeValues
+from .values.locality import LOCALITIES, LocalityValues
 
-LOCALITY_KIND = "locality"
-CURVE_UNITS = {
-    "radii_A": "Å",
-    "before": "eV/Å",
-    "after": "eV/Å",
-    "charges": "e",
-    "displacement_A": "Å",
-    "temperature_K": "K",
-}
-CHARGE_UNITS = {
-    "charges": "e",
-    "uncertainties": "e",
-    "radius_A": "Å",
-    "before_eV_per_A": "eV/Å",
-    "after_eV_per_A": "eV/Å",
-    "curve.charges": "e",
-    "curve.mean_eV_per_A": "eV/Å",
-    "curve.rms_eV_per_A": "eV/Å",
-    "curve.criterion_eV2_per_A2": "eV²/Å²",
-}
+LOCALITY_KIND = LOCALITIES.name
 CHARGE_SCALES = tuple(round(0.05 * step, 2) for step in range(21))
 """Multiples of the formal charges at which locality is recorded."""
 _SAVE_EVERY_S = 2.0
@@ -371,17 +354,16 @@ class LocalityTask(IonloopTask):
             new_result(
                 parameters,
                 name,
-                LOCALITY_KIND,
+                LOCALITIES,
                 test.potential,
                 values=values,
-                units=CURVE_UNITS,
                 artefacts={"forces": gathered.save(name, test, context)},
             )
         )
         return Outcome(reason=_missing_text(gathered.missing), outputs={"result": name})
 
     @staticmethod
-    def _values(parameters: LocalityParameters, gathered: _Gathered, cell: Atoms) -> dict[str, Any]:
+    def _values(parameters: LocalityParameters, gathered: _Gathered, cell: Atoms) -> LocalityValues:
         test, settings = parameters.test, parameters.test.settings
         counts = {symbol: int(np.sum(cell.symbols == symbol)) for symbol in test.species}
         symbols = [centre.symbol for centre in gathered.centres]
@@ -391,35 +373,33 @@ class LocalityTask(IonloopTask):
             return locality_curves(pairs, counts, protocol=settings.protocol, seed=test.seed)
 
         charges = parameters.charges
-        result = LocalityResult(
+        displaced = settings.protocol == "displacement"
+        curve, curve_radius_A = _scaled(parameters, gathered)
+        return LocalityValues(
             protocol=settings.protocol,
             potential=test.potential.kind,
             radii_A=settings.radii_A,
             atoms=len(cell),
             before=curves(gathered.forces),
             after=None if charges is None else curves(gathered.residuals(charges, test.species)),
+            supercell=test.supercell,
+            samples=settings.samples if displaced else settings.frozen_sphere.frames,
+            displacement_A=settings.displacement_A if displaced else None,
+            temperature_K=None if displaced else settings.frozen_sphere.temperature_K,
+            charges=charges,
+            missing=tuple(gathered.missing),
+            curve=curve,
+            curve_radius_A=curve_radius_A,
         )
-        displaced = settings.protocol == "displacement"
-        return {
-            **result.model_dump(mode="json"),
-            "supercell": list(test.supercell),
-            "samples": settings.samples if displaced else settings.frozen_sphere.frames,
-            "displacement_A": settings.displacement_A if displaced else None,
-            "temperature_K": None if displaced else settings.frozen_sphere.temperature_K,
-            "charges": charges,
-            "missing": [asdict(centre) for centre in gathered.missing],
-            **_scaled(parameters, gathered),
-        }
 
 
-def _scaled(parameters: LocalityParameters, gathered: _Gathered) -> dict[str, Any]:
+def _scaled(parameters: LocalityParameters, gathered: _Gathered) -> tuple[ScaleCurve | None, float | None]:
     """Return locality against the scale of the charges, and the radius that it is for."""
     if parameters.proportions is None:
-        return {"curve": None, "curve_radius_A": None}
+        return None, None
     radii = parameters.test.settings.radii_A
     nearest = min(range(len(radii)), key=lambda index: abs(radii[index] - parameters.scale_radius_A))
-    curve = scale_curve(gathered.responses(nearest), parameters.proportions, CHARGE_SCALES)
-    return {"curve": curve.model_dump(mode="json"), "curve_radius_A": radii[nearest]}
+    return scale_curve(gathered.responses(nearest), parameters.proportions, CHARGE_SCALES), radii[nearest]
 
 
 class FitChargesParameters(TaskParameters):
@@ -467,20 +447,19 @@ class FitChargesTask(ResultTask):
         return new_result(
             parameters,
             parameters.identifier,
-            CHARGES,
+            CHARGES_BY_LOCALITY,
             test.potential,
-            values={
-                **fitted.model_dump(mode="json"),
-                "criterion": LOCALITY_KIND,
-                "mobile": parameters.mobile,
-                "radius_A": test.settings.radii_A[0],
-                "curve": curve.model_dump(mode="json"),
-                "atoms": len(cell),
-                "samples": test.settings.samples,
-                "centres": len(gathered.centres),
-                "missing": [asdict(centre) for centre in gathered.missing],
-            },
-            units=CHARGE_UNITS,
+            values=LocalityChargeValues(
+                **dict(fitted),
+                criterion=BY_LOCALITY,
+                mobile=parameters.mobile,
+                radius_A=test.settings.radii_A[0],
+                curve=curve,
+                atoms=len(cell),
+                samples=test.settings.samples,
+                centres=len(gathered.centres),
+                missing=tuple(gathered.missing),
+            ),
             artefacts={"forces": gathered.save(parameters.identifier, test, context)},
         )
 

@@ -14,8 +14,10 @@ from ..core.files import atomic_file
 from ..core.names import PARITY
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.records import ModelRecord, ResultRecord
+from ..store.records import ModelRecord
 from .base import TaskParameters
+from .results import new_result
+from .values.loop import PREDICTIONS, PredictionValues
 
 
 def predictions_identifier(model: str | None, labels: Sequence[str]) -> str:
@@ -36,15 +38,13 @@ def record_predictions(
     path = predictions_path(store, name)
     write_parity(path, data)
     store.results.replace(
-        ResultRecord(
-            id=name,
-            campaign=place.campaign,
-            generation=place.generation,
-            kind=PARITY,
-            model=model.id,
-            model_kind=model.kind,
+        new_result(
+            place,
+            name,
+            PREDICTIONS,
+            model,
             inputs=labels,
-            values={"subset": subset, "artefact": store.artefacts.register(path).model_dump()},
+            values=PredictionValues(subset=subset, artefact=store.artefacts.register(path)),
             units={"energies": "eV/atom", "forces": "eV/Å"},
         )
     )

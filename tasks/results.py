@@ -20,10 +20,11 @@ from ..labelling.calculator import make_calculator
 from ..labelling.common_settings import CommonSettings
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
-from ..store.records import Artefact, ResultRecord
-from ..store.result_kinds import ResultKind
+from ..store.records import Artefact, ModelRecord, ResultRecord
+from ..store.result_kinds import ResultKind, ValuesT
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_context, engine_of_today
+from .values.charges import FITTED_CHARGES
 
 
 class Potential(FrozenModel):
@@ -82,35 +83,41 @@ def known_result(store: Store, name: str) -> ResultRecord | None:
 def new_result(
     place: TaskParameters,
     name: str,
-    kind: str | ResultKind[Any],
-    potential: Potential | None = None,
+    kind: ResultKind[ValuesT],
+    source: Potential | ModelRecord | None = None,
     *,
-    values: Any,
+    values: ValuesT,
     **fields: Any,
 ) -> ResultRecord:
-    """Return the result ``name`` of a job at ``place``, of ``potential`` if it has one; not yet in the store.
+    """Return the result ``name`` of a job at ``place``, not yet in the store.
 
-    Values of a `ResultKind` are of its type, which knows their units.
+    Parameters
+    ----------
+    source
+        The potential that the values come from; None where they come from none.
+    values
+        Of the kind's type, which knows their units.
+    fields
+        Further fields of the record; ``units`` are added to those of the values.
     """
-    if isinstance(kind, ResultKind):
-        values, fields, kind = kind.document(values), {"units": kind.units, **fields}, kind.name
     return ResultRecord(
         id=name,
         campaign=place.campaign,
         generation=place.generation,
         system=place.system,
-        kind=kind,
-        values=values,
-        model=None if potential is None else potential.model,
-        model_kind=None if potential is None else potential.kind,
+        kind=kind.name,
+        values=kind.document(values),
+        model=source.id if isinstance(source, ModelRecord) else None if source is None else source.model,
+        model_kind=None if source is None else source.kind,
+        units={**kind.units, **fields.pop("units", {})},
         **fields,
     )
 
 
 def charges_text(record: ResultRecord) -> str:
     """Return what a job says of the charges that it fitted."""
-    charges = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in record.values["charges"].items())
-    return f"charges: {charges}"
+    charges = FITTED_CHARGES.read(record).charges
+    return "charges: " + ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in charges.items())
 
 
 class ResultTask(IonloopTask):

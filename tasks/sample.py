@@ -24,13 +24,14 @@ from ..sampling.trajectory import read_frames
 from ..sampling.uncertainty import frame_variances
 from ..store.connection import Store
 from ..store.identifiers import derive_seed, identifier
-from ..store.records import Artefact, ConfigurationRecord, Origin, ResultRecord, TrajectoryRecord
+from ..store.records import ConfigurationRecord, Origin, TrajectoryRecord
 from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext
 from .label import add_configuration
+from .results import new_result
+from .values.loop import VARIANCES, VarianceValues
 
 SAMPLED = "molecular-dynamics"
-VARIANCE = "variance"
 
 
 class DynamicsParameters(TaskParameters):
@@ -209,10 +210,10 @@ class SelectTask(IonloopTask):
         model = store.models[parameters.model]
         if not frames or not MODELS.get(model.kind_of_model).predicts_variance(parameters.backend):
             return []
-        name = identifier("result", VARIANCE, record.id, model.id)
+        name = identifier("result", VARIANCES.name, record.id, model.id)
         path = store.artefacts.folder(Path("variances")) / f"{name}.npz"
         known = store.results.get(name)
-        if known is not None and store.artefacts.is_whole(Artefact.model_validate(known.values["artefact"])):
+        if known is not None and store.artefacts.is_whole(VARIANCES.read(known).artefact):
             with np.load(path) as arrays:
                 return [float(value) for value in arrays["maximum_eV2"]]
         with context.measure("variance"):
@@ -221,22 +222,18 @@ class SelectTask(IonloopTask):
         with atomic_file(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, mean_eV2=variances[:, 0], maximum_eV2=variances[:, 1])
         store.results.replace(
-            ResultRecord(
-                id=name,
-                campaign=parameters.campaign,
-                generation=parameters.generation,
-                system=parameters.system,
-                kind=VARIANCE,
-                model=model.id,
-                model_kind=model.kind,
+            new_result(
+                parameters,
+                name,
+                VARIANCES,
+                model,
                 inputs=[record.id],
-                values={
-                    "frames": len(frames),
-                    "mean_eV2": float(variances[:, 0].mean()),
-                    "maximum_eV2": float(variances[:, 1].max()),
-                    "artefact": store.artefacts.register(path).model_dump(),
-                },
-                units={"mean_eV2": "eV²", "maximum_eV2": "eV²"},
+                values=VarianceValues(
+                    frames=len(frames),
+                    mean_eV2=float(variances[:, 0].mean()),
+                    maximum_eV2=float(variances[:, 1].max()),
+                    artefact=store.artefacts.register(path),
+                ),
             )
         )
         return [float(value) for value in variances[:, 1]]

@@ -18,7 +18,7 @@ from ionloop.analysis.conductivity.arrhenius import fit_arrhenius
 from ionloop.analysis.conductivity.diffusion import Estimate
 from ionloop.analysis.conductivity.transport import ConductivityResult
 from ionloop.analysis.energy_volume.curves import fit_birch_murnaghan
-from ionloop.analysis.errors.statistics import ErrorStatistics, ModelErrors
+from ionloop.analysis.errors.model_errors import ErrorStatistics, ModelErrors
 from ionloop.analysis.locality.curves import LocalityCurve
 from ionloop.core.errors import InputError
 from ionloop.core.states import State

@@ -28,17 +28,6 @@ from .transport import conductivity_mS_per_cm
 
 FEWEST_TEMPERATURES = 3
 ROOM_TEMPERATURE_K = 300.0
-UNITS: dict[str, str] = {
-    "temperatures_K": "K",
-    "activation_energy_eV": "eV",
-    "prefactor_A2_per_ps": "Å²/ps",
-    "extrapolated_temperature_K": "K",
-    "extrapolated_diffusivity_A2_per_ps": "Å²/ps",
-    "extrapolated_conductivity_mS_per_cm": "mS/cm",
-    "scatter_ratio": "",
-}
-
-
 # Degrees of freedom of the errors of diffusivities.
 _FREEDOM = 6
 
@@ -53,16 +42,19 @@ class ChargeCarriers:
 
 
 class ArrheniusResult(FrozenModel):
-    """The fitted line and what it says at another temperature; `UNITS` has the units of all fields."""
+    """The fitted line and what it says at another temperature."""
 
-    temperatures_K: tuple[float, ...]
-    activation_energy_eV: Estimate
-    prefactor_A2_per_ps: Estimate
-    extrapolated_temperature_K: float
-    extrapolated_diffusivity_A2_per_ps: Estimate
-    extrapolated_conductivity_mS_per_cm: Estimate | None = None
+    temperatures_K: tuple[float, ...] = Field(description="Temperatures of the points (K)")
+    activation_energy_eV: Estimate = Field(description="Activation energy (eV)")
+    prefactor_A2_per_ps: Estimate = Field(description="Diffusivity at infinite temperature (Å²/ps)")
+    extrapolated_temperature_K: float = Field(description="Temperature that is extrapolated to (K)")
+    extrapolated_diffusivity_A2_per_ps: Estimate = Field(description="Diffusivity there (Å²/ps)")
+    extrapolated_conductivity_mS_per_cm: Estimate | None = Field(
+        default=None, description="Conductivity of ions without correlation there (mS/cm)"
+    )
     scatter_ratio: float | None = Field(
-        description="square root of the reduced χ² of the points about the line; nothing where no errors were given"
+        description="Square root of the reduced χ² of the points about the line; nothing where no errors were given "
+        "(no unit)"
     )
 
     def diffusivity_A2_per_ps(self, temperature_K: float) -> float:

@@ -35,24 +35,6 @@ FEWEST_FRAMES = 20
 _SI_PER_A2_PS_A3 = 1e-20 / 1e-12 / 1e-30
 _MS_CM_PER_S_M = 10.0
 
-UNITS: dict[str, str] = {
-    "temperature_K": "K",
-    "volume_A3": "Å³",
-    "charge_e": "e",
-    "length_ps": "ps",
-    "frame_interval_fs": "fs",
-    "window_start_ps": "ps",
-    "window_end_ps": "ps",
-    "displacement_A": "Å",
-    "diffusivity_A2_per_ps": "Å²/ps",
-    "diffusivity_by_axis_A2_per_ps": "Å²/ps",
-    "diffusivity_by_species_A2_per_ps": "Å²/ps",
-    "collective_diffusivity_A2_per_ps": "Å²/ps",
-    "tracer_conductivity_mS_per_cm": "mS/cm",
-    "collective_conductivity_mS_per_cm": "mS/cm",
-    "haven_ratio": "",
-}
-
 
 @dataclass(frozen=True)
 class Carrier:
@@ -122,33 +104,35 @@ def conductivity_mS_per_cm(
 
 
 class ConductivityResult(FrozenModel):
-    """Transport of one species at one temperature; `UNITS` has the units of all fields.
+    """Transport of one species at one temperature.
 
     Where ``reliable`` is false, displacements are too small, not linear in time, or differ between parts of the
     trajectories: intervals then reach from zero to an upper bound, and `warnings` says why.
     """
 
-    species: str
-    temperature_K: float
-    charge_e: float
-    ions: int
-    volume_A3: float
-    replicas: int
-    frame_interval_fs: float
-    length_ps: float = Field(description="length of the shortest replica")
-    window_start_ps: float
-    window_end_ps: float
-    diffusive: bool
-    reliable: bool
-    displacement_A: float = Field(description="root-mean-square displacement by diffusion over the shortest replica")
-    diffusivity_A2_per_ps: Estimate
-    diffusivity_by_axis_A2_per_ps: dict[str, Estimate]
-    diffusivity_by_species_A2_per_ps: dict[str, Estimate]
-    collective_diffusivity_A2_per_ps: Estimate
-    tracer_conductivity_mS_per_cm: Estimate
-    collective_conductivity_mS_per_cm: Estimate
-    haven_ratio: Estimate | None
-    warnings: tuple[str, ...] = ()
+    species: str = Field(description="The mobile ions (name)")
+    temperature_K: float = Field(description="Temperature (K)")
+    charge_e: float = Field(description="Formal charge of an ion (e)")
+    ions: int = Field(description="Mobile ions in the cell (number)")
+    volume_A3: float = Field(description="Volume of the cell (Å³)")
+    replicas: int = Field(description="Trajectories (number)")
+    frame_interval_fs: float = Field(description="Time between two frames (fs)")
+    length_ps: float = Field(description="Length of the shortest replica (ps)")
+    window_start_ps: float = Field(description="Shortest lag that is fitted (ps)")
+    window_end_ps: float = Field(description="Longest lag that is fitted (ps)")
+    diffusive: bool = Field(description="Whether displacements grow linearly in time (yes or no)")
+    reliable: bool = Field(description="Whether more than upper bounds is told (yes or no)")
+    displacement_A: float = Field(
+        description="Root-mean-square displacement by diffusion over the shortest replica (Å)"
+    )
+    diffusivity_A2_per_ps: Estimate = Field(description="Tracer diffusivity of the ions (Å²/ps)")
+    diffusivity_by_axis_A2_per_ps: dict[str, Estimate] = Field(description="The same along each axis (Å²/ps)")
+    diffusivity_by_species_A2_per_ps: dict[str, Estimate] = Field(description="The same of each species (Å²/ps)")
+    collective_diffusivity_A2_per_ps: Estimate = Field(description="Diffusivity of the charge (Å²/ps)")
+    tracer_conductivity_mS_per_cm: Estimate = Field(description="Conductivity of ions without correlation (mS/cm)")
+    collective_conductivity_mS_per_cm: Estimate = Field(description="Conductivity of the charge (mS/cm)")
+    haven_ratio: Estimate | None = Field(description="Tracer over collective diffusivity (no unit)")
+    warnings: tuple[str, ...] = Field(default=(), description="What to know about the numbers (text)")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ SYMMETRY_PRECISION_A = 0.01
 class FrenkelPair(FrozenModel):
     """A mobile ion that leaves its crystal site for an empty one."""
 
-    kind: Literal["frenkel"] = "frenkel"
+    kind: Literal["frenkel"] = Field("frenkel", description="What it is (name)")
     ion: int = Field(description="Index of the ion that is moved (number)")
     position_A: tuple[float, float, float] = Field(description="Where it is put, the image nearest to its site (Å)")
     separation_A: float = Field(description="Distance from its crystal site (Å)")
@@ -33,7 +33,7 @@ class FrenkelPair(FrozenModel):
 class Vacancy(FrozenModel):
     """A mobile ion that is taken out, as a neutral atom."""
 
-    kind: Literal["vacancy"] = "vacancy"
+    kind: Literal["vacancy"] = Field("vacancy", description="What it is (name)")
     ion: int = Field(description="Index of the ion that is removed (number)")
     multiplicity: int = Field(description="Ions of the crystal on equivalent sites (number)")
 

@@ -7,26 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from pydantic import Field
 
-from ...core.settings import FrozenModel
-
-FORCE_TOLERANCE_EV_PER_A = 1e-5
-"""Two evaluators of one potential must agree to this, or one of them is wrong."""
-
-
-class Agreement(FrozenModel):
-    """The largest differences between two calculators over some configurations."""
-
-    energy_eV_per_atom: float = Field(description="Largest difference of the energy per atom (eV/atom)")
-    force_eV_per_A: float = Field(description="Largest difference of a force component (eV/Å)")
-    stress_eV_per_A3: float | None = Field(description="Largest difference of a stress component (eV/Å³)")
-    configurations: int = Field(description="Configurations compared (count)")
-
-    @property
-    def holds(self) -> bool:
-        """Whether the forces agree within the tolerance."""
-        return self.force_eV_per_A <= FORCE_TOLERANCE_EV_PER_A
+from .model_errors import Agreement
 
 
 def compare_calculators(first: Calculator, second: Calculator, structures: Sequence[Atoms]) -> Agreement:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from ..figures import ELEMENT_COLOURS, PARITY_HEIGHT_PX, new_figure
 from ..looks import model_look
-from .statistics import ForceBin
+from .model_errors import ForceBin
 
 _MAGNITUDE_TITLE = "Magnitude of the reference force (eV/Å)"
 _MILLI = 1e3

@@ -17,7 +17,8 @@ from pydantic import Field
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ..conductivity.diffusion import Estimate
-from ..errors.statistics import ErrorStatistics, Labelled, ModelErrors
+from ..errors.model_errors import ErrorStatistics, ModelErrors
+from ..errors.statistics import Labelled
 
 UNITS: dict[str, str] = {
     "energy_eV_per_atom": "eV/atom",

@@ -69,7 +69,8 @@ def conductivity(
     as_json: JsonOption = False,
 ) -> None:
     """Take the diffusivity (Å²/ps), tracer and collective conductivity (mS/cm) and Haven ratio from trajectories."""
-    from ...analysis.conductivity.transport import UNITS, analyse_conductivity
+    from ...analysis.conductivity.transport import ConductivityResult, analyse_conductivity
+    from ...store.result_kinds import units_of
 
     mobile = [one for text in species or ["Li"] for one in words(text)]
     carrier = _carrier(mobile, charge or [], temperature_K, drift, words(framework))
@@ -80,7 +81,7 @@ def conductivity(
         _refuse_other_spacings(trajectories)
     result = analyse_conductivity(trajectories, carrier).result
     if as_json:
-        typer.echo(json.dumps({**result.model_dump(mode="json"), "units": UNITS}, indent=2))
+        typer.echo(json.dumps({**result.model_dump(mode="json"), "units": units_of(ConductivityResult)}, indent=2))
     else:
         _print(result)
 

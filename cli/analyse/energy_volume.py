@@ -144,14 +144,14 @@ def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> t
     """
     from ...core.errors import InputError
     from ...sampling.structures.crystals import load_structure
-    from ...tasks.energy_volume import CURVE
+    from ...tasks.values.energy_volume import VOLUME_CURVES
     from ...workflows.analyses.energy_volume.kind import ENERGY_VOLUME
     from ...workflows.analyses.runner import Question, ask
 
     answer = ask(ENERGY_VOLUME, Question(load_structure(structure), [model], settings))
     if answer.failed:
         raise InputError(f"{structure}: {next(iter(answer.failed.values()))}")
-    curve = CURVE.read(answer.only(CURVE.name))
+    curve = VOLUME_CURVES.read(answer.only(VOLUME_CURVES.name))
     if curve.fit is None:
         raise InputError(f"{structure}: {curve.reason}")
     return curve.fit, len(curve.volumes_A3_per_atom), curve.unconverged

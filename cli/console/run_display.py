@@ -148,6 +148,8 @@ def _line_printer() -> Callable[[CampaignStatus], None]:
 
 def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     """Print how the campaign ended: why, the errors of each generation, where the models and the report are."""
+    from ...tasks.values.loop import CONCLUSIONS
+
     style = "green" if status.state is State.FINISHED else "red"
     console.print()
     console.print(Text(f"{status.name}: {status.state.value} after {duration(status.seconds)}", style=f"bold {style}"))
@@ -160,7 +162,7 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print(errors_table(status))
     console.print()
     for conclusion in store.results.find({"campaign": status.name, "kind": CONCLUSION}):
-        for kind, model in sorted(conclusion.values["models"].items()):
+        for kind, model in sorted(CONCLUSIONS.read(conclusion).models.items()):
             path = store.artefacts.path(store.models[model].path)
             if not all(store.artefacts.is_there(artefact) for artefact in store.models[model].files):
                 console.print(f"{model_name(kind):>8}: its files are gone", style="red", soft_wrap=True)

@@ -7,6 +7,7 @@ figures, tasks) inside its methods.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -97,10 +98,11 @@ class AnalysisCost:
     disk_bytes: float = 0.0
 
 
-class Analysis(Generic[SettingsT]):
+class Analysis(ABC, Generic[SettingsT]):
     """One analysis: a question that final models are asked.
 
-    A derived class gives what has no value here, and of the rest what it has something to say about.
+    A derived class gives what has no value here and what is abstract, and of the rest what it has something to say
+    about.
 
     Attributes
     ----------
@@ -131,25 +133,25 @@ class Analysis(Generic[SettingsT]):
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 
+    @abstractmethod
     def tasks(self) -> tuple[type[IonloopTask], ...]:
         """Return the Firetasks that its jobs consist of: what a worker may run for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def jobs(self, plan: AnalysisPlan) -> list[Job]:
         """Return its graph; the jobs that end it are parents of the campaign's conclusion."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
-        raise NotImplementedError
 
     def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
         """Yield what in its settings does not fit the structure; keys are full keys of the campaign file."""
         return ()
 
+    @abstractmethod
     def section(self, store: Store, campaign: str) -> ReportSection | None:
         """Return its section in the report, None where the store has nothing of it yet."""
-        raise NotImplementedError
 
     def comparisons(self) -> Mapping[str, Comparison]:
         """Return how results of its kinds are shown beside each other, by kind of result."""

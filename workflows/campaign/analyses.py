@@ -25,7 +25,7 @@ _TAKEN: Final = {"chosen", "copy", "dict", "json", "schema", "construct", "valid
 
 
 class AnalysisOfFile(Protocol):
-    """What the campaign file must know of an analysis, and the names of the rest: `ionloop.workflows.analyses.base`."""
+    """What the campaign file must know of an analysis; `ionloop.workflows.analyses.base.Analysis` has the rest."""
 
     name: str
     rank: int
@@ -33,16 +33,7 @@ class AnalysisOfFile(Protocol):
     settings_type: type[BaseModel]
     grows: tuple[str, ...]
     free: tuple[str, ...]
-    commands: Any
-    citations: Any
-    tasks: Callable[..., Any]
-    jobs: Callable[..., Any]
-    cost: Callable[..., Any]
-    problems: Callable[..., Any]
-    section: Callable[..., Any]
-    comparisons: Callable[..., Any]
-    methods: Callable[..., Any]
-    settings: Callable[..., Any]
+    # Who derives from that class has it, and so all that Python does not let a class do without.
     chosen_settings: Callable[..., Any]
 
 

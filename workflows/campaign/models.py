@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, Valid
 
 from ...core.errors import InputError
 from ...core.kinds import NameOf, SettingsOf
+from ...core.names import REFERENCE
 from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
@@ -25,7 +26,6 @@ from .problems import ABSENT, Problem
 if TYPE_CHECKING:
     from .settings import Campaign
 
-REFERENCE = "reference"
 KIND = "kind"
 DEFAULT_MODELS = ("gap", "es-gap")
 _LONGEST_NAME = 40

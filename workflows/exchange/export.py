@@ -41,6 +41,7 @@ from ...store.connection import Store
 from ...store.queries.labelled import labelled
 from ...store.queries.rows import labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
+from ...tasks.values.loop import CONCLUSIONS
 
 CHECKSUM_FILE = "SHA256SUMS"
 README_FILE = "README.md"
@@ -156,7 +157,7 @@ def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> Mo
     if kind not in kinds:
         raise unknown_value("model", kind, [*kinds, *by_id])
     for conclusion in store.results.find({"campaign": record.id, "kind": CONCLUSION}):
-        final = conclusion.values["models"].get(kind)
+        final = CONCLUSIONS.read(conclusion).models.get(kind)
         if final in by_id:
             return by_id[final]
     return [model for model in models if model.kind == kind][-1]

@@ -15,6 +15,7 @@ from ...fitting.settings import CommonBaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
+from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
@@ -225,9 +226,9 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
     if criterion is None:
         return None
     filters: dict[str, Any] = {"campaign": campaign.name, "kind": CHARGES, "values.criterion": criterion}
-    if criterion == "error":
+    if criterion == BY_ERROR:
         filters["inputs"] = data_set
-    return next((dict(record.values["charges"]) for record in store.results.find(filters)), None)
+    return next((FITTED_CHARGES.read(record).charges for record in store.results.find(filters)), None)
 
 
 def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str, str]:

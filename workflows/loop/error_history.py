@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
+from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from .stop_rule import GenerationErrors
 
 
 def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
     """Return the errors on new configurations, generation by generation."""
-    by_generation: dict[int, list[Any]] = {}
+    by_generation: dict[int, dict[str, ErrorValues]] = {}
     for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW}):
-        by_generation.setdefault(result.generation, []).append(result)
+        by_generation.setdefault(result.generation, {})[str(result.model_kind)] = MODEL_ERRORS.read(result)
     return [
         GenerationErrors(
             generation=generation,
-            energy={r.model_kind: r.values["energy_eV_per_atom"]["rmse"] for r in results},
-            force={r.model_kind: r.values["force_eV_per_A"]["rmse"] for r in results},
+            energy={kind: errors.energy_eV_per_atom.rmse for kind, errors in results.items()},
+            force={kind: errors.forces.rmse for kind, errors in results.items()},
         )
         for generation, results in sorted(by_generation.items())
     ]

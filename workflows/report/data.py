@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...analysis.errors.statistics import ModelErrors, ParityData
+from ...analysis.errors.model_errors import ModelErrors
+from ...analysis.errors.statistics import ParityData
 from ...analysis.figures import ErrorSeries
 from ...analysis.locality.curves import LocalityBound
 from ...analysis.looks import in_order
@@ -42,6 +43,7 @@ from ...store.records import (
     TrajectoryRecord,
 )
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
+from ...tasks.values.loop import CONCLUSIONS, MODEL_ERRORS, NOT_COMPARED
 from ..analyses.locality.report import locality_bounds
 from ..analyses.registry import ANALYSES
 from ..analyses.sections import ReportSection
@@ -158,13 +160,6 @@ def root_mean_square(errors: ModelErrors, quantity: str) -> float:
     return statistics.rmse
 
 
-def model_errors(result: ResultRecord) -> ModelErrors:
-    """Return the errors that a record of the kind ``errors`` holds."""
-    # Records of earlier versions lack the fields that have a default.
-    known = {name: result.values[name] for name in ModelErrors.model_fields if name in result.values}
-    return ModelErrors.model_validate(known)
-
-
 def collect(store: Store, name: str | None = None) -> ReportData:
     """Return all that a report of the campaign shows.
 
@@ -218,16 +213,18 @@ def _not_installed(name: str) -> ReportSection:
 def _not_compared(results: list[ResultRecord]) -> dict[str, str]:
     compared = {result.model for result in results if result.kind == CROSS_CHECK}
     return {
-        result.model_kind or "": str(result.values["reason"])
+        result.model_kind or "": NOT_COMPARED.read(result).reason
         for result in results
         if result.kind == CROSS_CHECK_SKIPPED and result.model not in compared
     }
 
 
 def _model_summaries(store: Store, campaign: str, results: list[ResultRecord]) -> tuple[ModelSummary, ...]:
-    measured = {
-        (result.model, result.values["subset"]): model_errors(result) for result in results if result.kind == ERRORS
-    }
+    measured: dict[tuple[str | None, str], ModelErrors] = {}
+    for result in results:
+        if result.kind == ERRORS:
+            errors = MODEL_ERRORS.read(result)
+            measured[result.model, errors.subset] = errors
     data_sets = {record.id: record for record in store.data_sets.find({"campaign": campaign})}
     summaries = []
     for model in store.models.find({"campaign": campaign}):
@@ -285,7 +282,7 @@ def _time_spent(
 
 def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParity, ...], str]:
     """Return the parity data of the last generation that was assessed, and what was in the way."""
-    assessed = [result for result in results if result.kind == ERRORS and result.values["subset"] == NEW]
+    assessed = [result for result in results if result.kind == ERRORS and MODEL_ERRORS.read(result).subset == NEW]
     last = max((result.generation for result in assessed), default=0)
     found: list[ModelParity] = []
     problems: list[str] = []
@@ -317,7 +314,7 @@ def model_parity(store: Store, errors: ResultRecord) -> ParityData:
 def verdict(data: ReportData) -> str:
     """Return in one sentence where the campaign stands and why."""
     if data.conclusion is not None:
-        return str(data.conclusion.values["reason"])
+        return CONCLUSIONS.read(data.conclusion).reason
     if data.status.reason:
         return data.status.reason
     if data.status.state is State.RUNNING:

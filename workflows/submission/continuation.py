@@ -24,7 +24,7 @@ from ...store.jobs.rows import JobRow
 from ...store.records import ResultRecord
 from ...tasks.assess import ConcludeTask
 from ...tasks.base import IonloopTask
-from ...tasks.sample import VARIANCE
+from ...tasks.values.loop import VARIANCES
 from ..campaign.change_log import change_log, note_carried_out
 from ..graph.jobs import Graph, Job, missing_part
 from ..graph.plan import load_plan
@@ -199,7 +199,7 @@ def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
             if all(store.artefacts.is_there(one) for one in artefacts_in(document)):
                 continue
             # The only result that its job does not name among its outputs.
-            is_variance = collection == ResultRecord.collection and document["kind"] == VARIANCE
+            is_variance = collection == ResultRecord.collection and document["kind"] == VARIANCES.name
             yield document["_id"], f"generation-{document['generation']}/select" if is_variance else ""
 
 

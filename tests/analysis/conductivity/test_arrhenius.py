@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.units import kB
 
-from ionloop.analysis.conductivity.arrhenius import UNITS, ArrheniusResult, ChargeCarriers, fit_arrhenius
+from ionloop.analysis.conductivity.arrhenius import ChargeCarriers, fit_arrhenius
 from ionloop.core.errors import InputError
 
 # Li7P3S11 in Hajibabaei, Kim, J. Phys. Chem. Lett. 2021, 12, 8115; the refit is this project's, V = 829.35 Å³.
@@ -73,7 +73,3 @@ def test_what_cannot_be_fitted_is_refused():
         fit_arrhenius([600, 700, 800], [0.1, 0.0, 0.2])
     with pytest.raises(InputError, match="standard error"):
         fit_arrhenius([600, 700, 800], [0.1, 0.15, 0.2], [0.01, 0.0, 0.01])
-
-
-def test_every_field_has_its_unit():
-    assert set(ArrheniusResult.model_fields) == set(UNITS)

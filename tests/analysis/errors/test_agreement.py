@@ -5,7 +5,8 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.errors.agreement import FORCE_TOLERANCE_EV_PER_A, compare_calculators
+from ionloop.analysis.errors.agreement import compare_calculators
+from ionloop.analysis.errors.model_errors import FORCE_TOLERANCE_EV_PER_A
 
 
 class Shifted(Calculator):

@@ -7,10 +7,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 
+from ionloop.analysis.errors.model_errors import ErrorStatistics, ModelErrors
 from ionloop.analysis.errors.statistics import (
-    ErrorStatistics,
     FORCE_BIN_EDGES_eV_per_A,
-    ModelErrors,
     collect_parity_data,
     evaluate_errors,
     force_bins,

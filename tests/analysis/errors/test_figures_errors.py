@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionloop.analysis.errors.figures import element_and_magnitude_errors, magnitude_errors
-from ionloop.analysis.errors.statistics import ForceBin, force_bins
+from ionloop.analysis.errors.model_errors import ForceBin
+from ionloop.analysis.errors.statistics import force_bins
 from ionloop.analysis.looks import model_look
 
 SMALL, LARGE, HUGE = [0.1, 0.0, 0.0], [0.0, 0.0, 3.0], [10.0, 0.0, 0.0]

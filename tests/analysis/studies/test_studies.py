@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 from ionloop.analysis.conductivity.diffusion import Estimate
-from ionloop.analysis.errors.statistics import ErrorStatistics, ModelErrors
+from ionloop.analysis.errors.model_errors import ErrorStatistics, ModelErrors
 from ionloop.analysis.studies.figures import diffusivity_against_size, error_against_size
 from ionloop.analysis.studies.studies import (
     DataSizeStudy,

@@ -17,6 +17,7 @@ from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.locality import LOCALITY_KIND
+from ionloop.tasks.values.locality import LOCALITIES
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.analyses.locality.graph import (
     CHARGE_FIT,
@@ -28,7 +29,7 @@ from ionloop.workflows.analyses.locality.graph import (
     locality_problems,
 )
 from ionloop.workflows.analyses.locality.kind import LOCALITY
-from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoff_A, result_of
+from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoff_A
 from ionloop.workflows.campaign.baseline_charges import slater_exponent
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
@@ -118,7 +119,7 @@ def test_a_test_of_a_model_waits_for_its_fit(small):
 def test_the_true_charges_leave_nothing_of_the_induced_forces(small, reference):
     run(small, graph(small))
     (record,) = small.store.results.find({"kind": LOCALITY_KIND})
-    result = result_of(record)
+    result = LOCALITIES.read(record)
     assert result.radii_A == SETTINGS.radii_A
     assert set(result.before) == {"Au", "Cu", OVERALL}
     assert min(result.before["Cu"].value_eV_per_A) > 1e-3
@@ -171,7 +172,7 @@ def test_a_displacement_that_fails_is_left_out_and_told(small, reference):
     assert "1 of 6 displacements failed" in small.run(job).reason
     run(small, {other: job for other, job in jobs.items() if other != key})
     (record,) = small.store.results.find({"kind": LOCALITY_KIND})
-    assert result_of(record).before["Cu"].centres == 2
+    assert LOCALITIES.read(record).before["Cu"].centres == 2
 
 
 def test_missing_centres_are_named_and_without_any_there_is_no_result(small, reference):
@@ -194,7 +195,7 @@ def test_a_frozen_sphere_gives_curves_too_and_carries_on(small, reference, monke
     jobs = graph(small, FROZEN)
     run(small, jobs)
     (record,) = small.store.results.find({"kind": LOCALITY_KIND})
-    result = result_of(record)
+    result = LOCALITIES.read(record)
     assert result.after is not None
     for symbol in ("Au", "Cu"):
         assert min(result.before[symbol].value_eV_per_A) > 1e-4

@@ -25,10 +25,10 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.models import fit_model, load_model
 from ionloop.fitting.settings import GapSettings
 from ionloop.store.identifiers import derive_seed
-from ionloop.tasks.energy_volume import CURVE
+from ionloop.tasks.values.energy_volume import VOLUME_CURVES
+from ionloop.tasks.values.locality import LOCALITIES
 from ionloop.workflows.analyses.energy_volume.kind import ENERGY_VOLUME
 from ionloop.workflows.analyses.locality.kind import LOCALITY
-from ionloop.workflows.analyses.locality.report import result_of
 from ionloop.workflows.analyses.runner import Question, ask
 
 SETTINGS = EnergyVolumeSettings(points=5, strain=0.02, reference="none")
@@ -83,7 +83,7 @@ def test_energy_and_volume_are_those_of_plain_calls(model: Path) -> None:
         ENERGY_VOLUME, Question(whole_crystal(), [model], SETTINGS), lambda done, total, key: seen.append((done, total))
     )
     assert seen == [(number, SETTINGS.points + 2) for number in range(1, SETTINGS.points + 3)]
-    curve = CURVE.read(answer.only(CURVE.name))
+    curve = VOLUME_CURVES.read(answer.only(VOLUME_CURVES.name))
     assert curve.fit is not None
     assert curve.fit.model_dump() == pytest.approx(expected.model_dump(), rel=EXACT)
     assert not answer.failed
@@ -99,7 +99,9 @@ def test_the_command_is_the_same_graph(model: Path, tmp_path: Path) -> None:
     arguments = [str(tmp_path / "cuau.extxyz"), "--model", str(model), "--points", "5", "--strain", "0.02", "--json"]
     found = CliRunner().invoke(app, arguments, catch_exceptions=False)
     values = json.loads(found.stdout)
-    fit = CURVE.read(ask(ENERGY_VOLUME, Question(whole_crystal(), [model], SETTINGS)).only(CURVE.name)).fit
+    fit = VOLUME_CURVES.read(
+        ask(ENERGY_VOLUME, Question(whole_crystal(), [model], SETTINGS)).only(VOLUME_CURVES.name)
+    ).fit
     assert fit is not None
     assert (values["cells"], values["unconverged"]) == (5, 0)
     assert values["bulk_modulus_GPa"] == pytest.approx(fit.bulk_modulus_GPa, rel=1e-6)
@@ -111,7 +113,7 @@ def test_locality_is_that_of_plain_calls(model: Path) -> None:
         crystal(), load_model(model, backend="native"), settings, seed=derive_seed(1, LOCALITY.name)
     )
     answer = ask(LOCALITY, Question(crystal(), [model], settings, campaign={"mobile": "Cu", "models": ["gap"]}))
-    found = result_of(answer.only("locality"))
+    found = LOCALITIES.read(answer.only("locality"))
     assert found.before.keys() == expected.before.keys()
     for symbol, curve in expected.before.items():
         np.testing.assert_allclose(found.before[symbol].value_eV_per_A, curve.value_eV_per_A, rtol=1e-9)
@@ -127,6 +129,6 @@ def test_what_cannot_be_asked_is_refused(model: Path) -> None:
 def test_the_reference_is_asked_where_it_is_named() -> None:
     settings = SETTINGS.model_copy(update={"reference": "relax", "relax_ions": False})
     answer = ask(ENERGY_VOLUME, Question(crystal(), [], settings, reference=EMT_ENGINE))
-    curve = CURVE.read(answer.only(CURVE.name))
+    curve = VOLUME_CURVES.read(answer.only(VOLUME_CURVES.name))
     assert len(curve.volumes_A3_per_atom) == SETTINGS.points
-    assert answer.only(CURVE.name).model_kind == "reference"
+    assert answer.only(VOLUME_CURVES.name).model_kind == "reference"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ionloop.analysis.errors.agreement import Agreement
+from ionloop.analysis.errors.model_errors import Agreement
 from ionloop.store.records import Artefact
 from ionloop.tasks import fit as fit_tasks
 from ionloop.tasks.base import JobFailed

@@ -11,14 +11,15 @@ from ....analysis.barriers.figures import PathEnergies, barrier_figure
 from ....analysis.figures import Look
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.barriers import BARRIER_KIND
+from ....tasks.values.barriers import BARRIERS
 from ..comparison import Comparison
 from ..sections import FigureBlock
 from .report import path_energies
 
 
 def _paths(store: Store, record: ResultRecord, look: Look | None) -> list[PathEnergies]:
-    return [replace(path, look=look) for path in path_energies(record).values()]
+    energies = path_energies(str(record.model_kind), BARRIERS.read(record))
+    return [replace(path, look=look) for path in energies.values()]
 
 
 def _draw_paths(series: Sequence[list[PathEnergies]]) -> Iterator[FigureBlock]:
@@ -31,6 +32,6 @@ def _draw_paths(series: Sequence[list[PathEnergies]]) -> Iterator[FigureBlock]:
 
 COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
     {
-        BARRIER_KIND: Comparison(_paths, _draw_paths),
+        BARRIERS.name: Comparison(_paths, _draw_paths),
     }
 )

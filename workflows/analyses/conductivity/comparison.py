@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from ....analysis.conductivity.arrhenius import ArrheniusResult
 from ....analysis.conductivity.figures import (
     ArrheniusSeries,
     arrhenius_figure,
@@ -20,8 +19,8 @@ from ....analysis.conductivity.transport import ConductivityResult
 from ....analysis.figures import Look, compared_look, model_name
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND, result_from_values
 from ....tasks.results import load_arrays
+from ....tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES
 from ..comparison import Comparison
 from ..sections import FigureBlock
 from .report import arrhenius_series, displacement_series, length_series
@@ -45,7 +44,7 @@ class _Conductivity:
 
 def _conductivity(store: Store, record: ResultRecord, look: Look | None) -> _Conductivity:
     arrays = load_arrays(store, record.artefacts["curves"])
-    return _Conductivity(record, result_from_values(record.values), arrays, look)
+    return _Conductivity(record, CONDUCTIVITIES.read(record), arrays, look)
 
 
 def _draw_conductivities(series: Sequence[_Conductivity]) -> Iterator[FigureBlock]:
@@ -81,9 +80,9 @@ def _over_temperatures(group: Sequence[_Conductivity], place: int, groups: int) 
 
 def _arrhenius(store: Store, record: ResultRecord, look: Look | None) -> ArrheniusSeries:
     kind = str(record.model_kind)
-    line = ArrheniusResult.model_validate({name: record.values[name] for name in ArrheniusResult.model_fields})
+    line = ARRHENIUS_LINES.read(record)
     points = store.results.get_many(record.inputs)
-    series = arrhenius_series(kind, points, [result_from_values(one.values) for one in points], {kind: line})
+    series = arrhenius_series(kind, points, [CONDUCTIVITIES.read(one) for one in points], {kind: line})
     return replace(series, look=look)
 
 
@@ -94,7 +93,7 @@ def _draw_lines(series: Sequence[ArrheniusSeries]) -> Iterator[FigureBlock]:
 
 COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
     {
-        CONDUCTIVITY_KIND: Comparison(_conductivity, _draw_conductivities),
-        ARRHENIUS_KIND: Comparison(_arrhenius, _draw_lines),
+        CONDUCTIVITIES.name: Comparison(_conductivity, _draw_conductivities),
+        ARRHENIUS_LINES.name: Comparison(_arrhenius, _draw_lines),
     }
 )

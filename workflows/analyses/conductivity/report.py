@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ....analysis.conductivity.arrhenius import ArrheniusResult
@@ -21,22 +21,19 @@ from ....core.words import three_digits
 from ....store.connection import Store
 from ....store.queries.latest import latest_by
 from ....store.records import ResultRecord
-from ....tasks.conductivity import (
-    ARRHENIUS_KIND,
-    CONDUCTIVITY_KIND,
-    ESTIMATE_COLUMNS,
-    result_from_values,
-)
+from ....tasks.conductivity import ESTIMATE_COLUMNS
 from ....tasks.results import known_result, load_arrays
+from ....tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, ConductivityValues
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
-
-_ARRHENIUS_FIELDS = tuple(ArrheniusResult.model_fields)
 
 
 def latest_results(store: Store, campaign: str) -> list[ResultRecord]:
     """Return the latest conductivity of every potential and temperature, models first."""
-    found = latest_by(store, campaign, CONDUCTIVITY_KIND, lambda one: (one.model_kind, one.values["temperature_K"]))
-    return sorted(found.values(), key=lambda one: (model_place(str(one.model_kind)), one.values["temperature_K"]))
+
+    def place(record: ResultRecord) -> tuple[Any, float]:
+        return model_place(str(record.model_kind)), CONDUCTIVITIES.read(record).temperature_K
+
+    return sorted(latest_by(store, campaign, CONDUCTIVITIES.name, place).values(), key=place)
 
 
 def conductivity_section(store: Store, campaign: str) -> ReportSection | None:
@@ -44,7 +41,7 @@ def conductivity_section(store: Store, campaign: str) -> ReportSection | None:
     records = [record for record in latest_results(store, campaign) if known_result(store, record.id)]
     if not records:
         return None
-    results = [result_from_values(record.values) for record in records]
+    results = [CONDUCTIVITIES.read(record) for record in records]
     lines = _lines(store, campaign, records)
     at_K = _shown_temperature(results)
     shown = [(record, one) for record, one in zip(records, results, strict=True) if one.temperature_K == at_K]
@@ -76,15 +73,13 @@ def _lines(store: Store, campaign: str, records: list[ResultRecord]) -> dict[str
     """Return the activation energies that belong to these very conductivities, by potential."""
     current = {record.id for record in records}
     return {
-        str(record.model_kind): ArrheniusResult.model_validate(
-            {name: record.values[name] for name in _ARRHENIUS_FIELDS}
-        )
-        for record in store.results.find({"campaign": campaign, "kind": ARRHENIUS_KIND})
+        str(record.model_kind): ARRHENIUS_LINES.read(record)
+        for record in store.results.find({"campaign": campaign, "kind": ARRHENIUS_LINES.name})
         if current.issuperset(record.inputs)
     }
 
 
-def _shown_temperature(results: list[ConductivityResult]) -> float:
+def _shown_temperature(results: Sequence[ConductivityResult]) -> float:
     """Return the temperature that most potentials have, the highest of them: there displacements are largest."""
     temperatures = [one.temperature_K for one in results]
     return max(set(temperatures), key=lambda temperature: (temperatures.count(temperature), temperature))
@@ -104,7 +99,7 @@ def length_series(kind: str, arrays: dict[str, Any]) -> LengthSeries:
 
 
 def arrhenius_series(
-    kind: str, records: list[ResultRecord], results: list[ConductivityResult], lines: dict[str, ArrheniusResult]
+    kind: str, records: list[ResultRecord], results: Sequence[ConductivityResult], lines: dict[str, ArrheniusResult]
 ) -> ArrheniusSeries:
     """Return the reliable diffusivities of one potential, with its line if it has one."""
     chosen = [one for record, one in zip(records, results, strict=True) if record.model_kind == kind and one.reliable]
@@ -123,7 +118,7 @@ def _caption(temperature_K: float) -> str:
     )
 
 
-def _table(records: list[ResultRecord], results: list[ConductivityResult]) -> TableBlock:
+def _table(records: list[ResultRecord], results: Sequence[ConductivityResult]) -> TableBlock:
     rows = [
         (
             model_name(str(record.model_kind)),
@@ -162,16 +157,16 @@ def show(estimate: Estimate | None, reliable: bool = True) -> str:
     return f"{three_digits(estimate.value)} ({three_digits(estimate.low)} to {three_digits(estimate.high)})"
 
 
-def _remarks(records: list[ResultRecord], results: list[ConductivityResult]) -> Iterable[str]:
+def _remarks(records: list[ResultRecord], results: list[ConductivityValues]) -> Iterable[str]:
     for record, one in zip(records, results, strict=True):
         name = f"{model_name(str(record.model_kind))} at {one.temperature_K:g} K"
-        if record.values["missing_replicas"]:
-            yield f"{name}: {record.values['missing_replicas']} replicas failed or ended early and are left out."
+        if one.missing_replicas:
+            yield f"{name}: {one.missing_replicas} replicas failed or ended early and are left out."
         for warning in one.warnings:
             yield f"{name}: {warning}."
 
 
-def _summary(records: list[ResultRecord], results: list[ConductivityResult]) -> str:
+def _summary(records: list[ResultRecord], results: Sequence[ConductivityResult]) -> str:
     parts = [
         f"{model_name(str(record.model_kind))} {show(one.tracer_conductivity_mS_per_cm, one.reliable)} mS/cm at "
         f"{one.temperature_K:g} K"

@@ -11,10 +11,10 @@ from ....analysis.defects.figures import FieldCurve, SeparationPoints, compared_
 from ....analysis.figures import Look, model_look
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND
+from ....tasks.values.defects import FRENKEL, FRENKEL_IN_FIELD
 from ..comparison import Comparison
 from ..sections import FigureBlock
-from .report import field_curve
+from .report import field_curve, separation_points
 
 MOST_PAIRS: Final = 4
 """Defect pairs that are followed through fields, of each result."""
@@ -24,8 +24,8 @@ def _fields(store: Store, record: ResultRecord, look: Look | None) -> list[Field
     shown = look or model_look(str(record.model_kind))
     return [
         replace(field_curve(axis, points), look=shown)
-        for pair in record.values["pairs"][:MOST_PAIRS]
-        for axis, points in pair["axes"].items()
+        for pair in FRENKEL_IN_FIELD.read(record).pairs[:MOST_PAIRS]
+        for axis, points in pair.axes.items()
     ]
 
 
@@ -38,13 +38,7 @@ def _draw_fields(series: Sequence[list[FieldCurve]]) -> Iterator[FigureBlock]:
 
 
 def _pairs(store: Store, record: ResultRecord, look: Look | None) -> SeparationPoints:
-    pairs = [pair for pair in record.values["pairs"] if pair["formation_energy_eV"] is not None]
-    return SeparationPoints(
-        kind=str(record.model_kind),
-        separations_A=tuple(pair["separation_A"] for pair in pairs),
-        formation_energies_eV=tuple(pair["formation_energy_eV"] for pair in pairs),
-        look=look,
-    )
+    return replace(separation_points(str(record.model_kind), FRENKEL.read(record)), look=look)
 
 
 def _draw_pairs(series: Sequence[SeparationPoints]) -> Iterator[FigureBlock]:
@@ -53,5 +47,5 @@ def _draw_pairs(series: Sequence[SeparationPoints]) -> Iterator[FigureBlock]:
 
 
 COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
-    {FRENKEL_KIND: Comparison(_pairs, _draw_pairs), FRENKEL_FIELD_KIND: Comparison(_fields, _draw_fields)}
+    {FRENKEL.name: Comparison(_pairs, _draw_pairs), FRENKEL_IN_FIELD.name: Comparison(_fields, _draw_fields)}
 )

@@ -12,14 +12,14 @@ from ....analysis.figures import Look
 from ....core.errors import InputError
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.energy_volume import CURVE_KIND
+from ....tasks.values.energy_volume import VOLUME_CURVES
 from ..comparison import Comparison
 from ..sections import FigureBlock
 from .report import energy_volume_curve
 
 
 def _energies(store: Store, record: ResultRecord, look: Look | None) -> EnergyVolumeCurve:
-    if not record.values["volumes_A3_per_atom"]:
+    if not VOLUME_CURVES.read(record).volumes_A3_per_atom:
         raise InputError("no cell of it has converged")
     return replace(energy_volume_curve(record), look=look)
 
@@ -31,6 +31,6 @@ def _draw_energies(series: Sequence[EnergyVolumeCurve]) -> Iterator[FigureBlock]
 
 COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
     {
-        CURVE_KIND: Comparison(_energies, _draw_energies),
+        VOLUME_CURVES.name: Comparison(_energies, _draw_energies),
     }
 )

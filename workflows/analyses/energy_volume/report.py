@@ -11,21 +11,19 @@ from ....core.names import REFERENCE
 from ....store.connection import Store
 from ....store.queries.latest import latest_by_model
 from ....store.records import ResultRecord
-from ....tasks.energy_volume import (
-    CURVE_KIND,
-)
+from ....tasks.values.energy_volume import VOLUME_CURVES
 from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 
 def curves_in_store(store: Store, campaign: str) -> list[ResultRecord]:
     """Return the campaign's latest curve of every potential, models first."""
-    return in_order_of_models(latest_by_model(store, campaign, CURVE_KIND))
+    return in_order_of_models(latest_by_model(store, campaign, VOLUME_CURVES.name))
 
 
 def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:
     """Return the section of the report: the curves, their equations of state, and what was left out."""
-    records = [record for record in curves_in_store(store, campaign) if record.values["volumes_A3_per_atom"]]
+    records = [record for record in curves_in_store(store, campaign) if VOLUME_CURVES.read(record).volumes_A3_per_atom]
     if not records:
         return None
     blocks: tuple[Block, ...] = (
@@ -44,17 +42,17 @@ def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:
 
 def energy_volume_curve(record: ResultRecord) -> EnergyVolumeCurve:
     """Return the points and the equation of state of a result."""
-    fit = record.values["fit"]
+    values = VOLUME_CURVES.read(record)
     return EnergyVolumeCurve(
         kind=str(record.model_kind),
-        volumes_A3_per_atom=tuple(record.values["volumes_A3_per_atom"]),
-        energies_eV_per_atom=tuple(record.values["energies_eV_per_atom"]),
-        fit=None if fit is None else BirchMurnaghanFit.model_validate(fit),
+        volumes_A3_per_atom=values.volumes_A3_per_atom,
+        energies_eV_per_atom=values.energies_eV_per_atom,
+        fit=values.fit,
     )
 
 
 def _caption(records: list[ResultRecord]) -> str:
-    relaxed = {str(record.model_kind): record.values["ions_relaxed_with"] for record in records}
+    relaxed = {str(record.model_kind): VOLUME_CURVES.read(record).ions_relaxed_with for record in records}
     if not any(relaxed.values()):
         ions = "Ions are scaled with the cell, not relaxed"
     elif relaxed.get(REFERENCE) not in (None, REFERENCE):
@@ -69,7 +67,7 @@ def _caption(records: list[ResultRecord]) -> str:
 
 
 def _row(record: ResultRecord) -> tuple[str, ...]:
-    name, used = model_name(str(record.model_kind)), str(len(record.values["volumes_A3_per_atom"]))
+    name, used = model_name(str(record.model_kind)), str(len(VOLUME_CURVES.read(record).volumes_A3_per_atom))
     fit = _minimum(record)
     if fit is None:
         return (name, "–", "–", "–", used)
@@ -84,14 +82,13 @@ def _row(record: ResultRecord) -> tuple[str, ...]:
 
 def _remarks(records: list[ResultRecord]) -> Iterable[str]:
     for record in records:
-        name, values = model_name(str(record.model_kind)), record.values
-        if values["unconverged"] or values["missing"]:
+        name, values = model_name(str(record.model_kind)), VOLUME_CURVES.read(record)
+        if values.unconverged or values.missing:
             yield (
-                f"{name}: {values['unconverged']} cells did not converge and {values['missing']} failed; they are "
-                "left out."
+                f"{name}: {values.unconverged} cells did not converge and {values.missing} failed; they are left out."
             )
-        if values["reason"]:
-            yield f"{name}: {values['reason']}."
+        if values.reason:
+            yield f"{name}: {values.reason}."
 
 
 def _summary(records: list[ResultRecord]) -> str:
@@ -108,6 +105,5 @@ def _summary(records: list[ResultRecord]) -> str:
 
 def _minimum(record: ResultRecord) -> BirchMurnaghanFit | None:
     """Return the fit, None where there is none or its minimum is extrapolated: those numbers mean nothing."""
-    fit = record.values["fit"]
-    found = None if fit is None else BirchMurnaghanFit.model_validate(fit)
-    return found if found is not None and found.bracketed else None
+    fit = VOLUME_CURVES.read(record).fit
+    return fit if fit is not None and fit.bracketed else None

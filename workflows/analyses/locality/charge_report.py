@@ -9,9 +9,10 @@ import numpy as np
 from ....analysis.figures import model_name
 from ....analysis.locality.figures_charges import ChargeEstimate, charge_trade_off_figure
 from ....core.names import REFERENCE
-from ....fitting.electrostatics.charge_errors import ChargesByError, ErrorCurve
-from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
+from ....fitting.electrostatics.charges import ScaleCurve
 from ....store.records import ResultRecord
+from ....tasks.values.charges import CHARGES_BY_ERROR, CHARGES_BY_LOCALITY
+from ....tasks.values.locality import LOCALITIES
 from ..sections import Block, FigureBlock, TableBlock
 
 MILLI = 1000.0
@@ -19,7 +20,7 @@ MILLI = 1000.0
 
 def by_error_summary(record: ResultRecord) -> str:
     """Return the fitted charges and what they do to the error, in a sentence."""
-    fitted = _by_error(record)
+    fitted = CHARGES_BY_ERROR.read(record)
     charges = ", ".join(
         f"{symbol} {charge:+.3f} ± {fitted.uncertainties[symbol]:.3f}" for symbol, charge in fitted.charges.items()
     )
@@ -33,20 +34,19 @@ def by_error_summary(record: ResultRecord) -> str:
 
 def trade_off_blocks(by_error: ResultRecord, fit: ResultRecord | None, test: ResultRecord | None) -> list[Block]:
     """Return the figure of both criteria against the charges' scale, and the errors as a table."""
-    fitted, mobile = _by_error(by_error), by_error.values["mobile"]
+    fitted = CHARGES_BY_ERROR.read(by_error)
     locality, of_what = _locality_curve(fit, test)
     figure = charge_trade_off_figure(
-        ErrorCurve.model_validate(by_error.values["curve"]),
+        fitted.curve,
         locality,
-        mobile,
+        fitted.mobile,
         by_error=ChargeEstimate(fitted.charges, fitted.uncertainties, fitted.with_baseline.force_rmse_eV_per_A),
         by_locality=None if fit is None else _by_locality(fit),
     )
-    number = by_error.values["configurations"]
     caption = (
-        f"What the baseline's charges are worth: leave-out force error of ES-GAP on {number} configurations"
-        f"{of_what}, both against the charge of {mobile} with all charges in proportion. Stars: fitted "
-        "charges, which need not be in that proportion."
+        f"What the baseline's charges are worth: leave-out force error of ES-GAP on {fitted.configurations} "
+        f"configurations{of_what}, both against the charge of {fitted.mobile} with all charges in proportion. "
+        "Stars: fitted charges, which need not be in that proportion."
     )
     rows = [
         (
@@ -67,26 +67,24 @@ def trade_off_blocks(by_error: ResultRecord, fit: ResultRecord | None, test: Res
 def _locality_curve(fit: ResultRecord | None, test: ResultRecord | None) -> tuple[ScaleCurve | None, str]:
     """Return locality against the scale of the charges, with words for the caption."""
     if fit is not None:
-        what = f", and induced force of the {REFERENCE} beyond {fit.values['radius_A']:g} Å that remains"
-        return ScaleCurve.model_validate(fit.values["curve"]), what
-    if test is not None and test.values.get("curve") is not None:
-        name, radius = model_name(str(test.model_kind)), test.values["curve_radius_A"]
-        stands_in = "" if test.model_kind == REFERENCE else ", which stands in for the reference,"
-        return (
-            ScaleCurve.model_validate(test.values["curve"]),
-            f", and induced force of {name}{stands_in} beyond {radius:g} Å that remains",
-        )
-    return None, ""
+        fitted = CHARGES_BY_LOCALITY.read(fit)
+        what = f", and induced force of the {REFERENCE} beyond {fitted.radius_A:g} Å that remains"
+        return fitted.curve, what
+    tested = None if test is None else LOCALITIES.read(test)
+    if test is None or tested is None or tested.curve is None:
+        return None, ""
+    stands_in = "" if test.model_kind == REFERENCE else ", which stands in for the reference,"
+    what = (
+        f", and induced force of {model_name(str(test.model_kind))}{stands_in} beyond {tested.curve_radius_A:g} Å "
+        "that remains"
+    )
+    return tested.curve, what
 
 
 def _by_locality(record: ResultRecord) -> ChargeEstimate:
-    fitted = FittedCharges.model_validate({name: record.values[name] for name in FittedCharges.model_fields})
+    fitted = CHARGES_BY_LOCALITY.read(record)
     return ChargeEstimate(fitted.charges, fitted.uncertainties, _overall(fitted.after_eV_per_A))
 
 
 def _overall(by_species: Mapping[str, float]) -> float:
     return float(np.sqrt(np.mean(np.square(list(by_species.values())))))
-
-
-def _by_error(record: ResultRecord) -> ChargesByError:
-    return ChargesByError.model_validate({name: record.values[name] for name in ChargesByError.model_fields})

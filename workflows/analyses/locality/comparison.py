@@ -11,14 +11,13 @@ from ....analysis.locality.curves import LocalityResult
 from ....analysis.locality.figures import LocalitySeries, compared_localities_figure, locality_figure
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.locality import LOCALITY_KIND
+from ....tasks.values.locality import LOCALITIES
 from ..comparison import Comparison
 from ..sections import FigureBlock
-from .report import result_of
 
 
 def _locality(store: Store, record: ResultRecord, look: Look | None) -> tuple[LocalityResult, Look | None]:
-    return result_of(record), look
+    return LOCALITIES.read(record), look
 
 
 def _draw_localities(series: Sequence[tuple[LocalityResult, Look | None]]) -> Iterator[FigureBlock]:
@@ -34,5 +33,5 @@ def _draw_localities(series: Sequence[tuple[LocalityResult, Look | None]]) -> It
 
 
 COMPARISONS: Final[Mapping[str, Comparison]] = MappingProxyType(
-    {LOCALITY_KIND: Comparison(_locality, _draw_localities)}
+    {LOCALITIES.name: Comparison(_locality, _draw_localities)}
 )

@@ -7,19 +7,16 @@ from collections.abc import Mapping, Sequence
 from ....analysis.figures import model_name
 from ....analysis.locality.curves import (
     OVERALL,
+    Centre,
     LocalityBound,
-    LocalityResult,
 )
 from ....analysis.locality.figures import charge_scale_figure, locality_figure
 from ....core.names import CHARGES, REFERENCE
-from ....fitting.electrostatics.charges import FittedCharges, ScaleCurve
 from ....store.connection import Store
 from ....store.queries.latest import latest
 from ....store.records import ResultRecord
-from ....tasks.charge_fits import ERROR_CRITERION
-from ....tasks.locality import (
-    LOCALITY_KIND,
-)
+from ....tasks.values.charges import BY_ERROR, BY_LOCALITY, CHARGES_BY_LOCALITY
+from ....tasks.values.locality import LOCALITIES
 from ...campaign.settings import Campaign, stored_campaign
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
@@ -27,22 +24,17 @@ from .charge_report import by_error_summary, trade_off_blocks
 
 def latest_test(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last locality test."""
-    return latest(store, campaign, LOCALITY_KIND)
+    return latest(store, campaign, LOCALITIES.name)
 
 
 def latest_charge_fit(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last fit of charges to locality."""
-    return latest(store, campaign, CHARGES, criterion=LOCALITY_KIND)
+    return latest(store, campaign, CHARGES, criterion=BY_LOCALITY)
 
 
 def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
     """Return the campaign's last fit of charges to ES-GAP's leave-out error."""
-    return latest(store, campaign, CHARGES, criterion=ERROR_CRITERION)
-
-
-def result_of(record: ResultRecord) -> LocalityResult:
-    """Return the curves that a record of the kind ``locality`` holds."""
-    return LocalityResult.model_validate({name: record.values[name] for name in LocalityResult.model_fields})
+    return latest(store, campaign, CHARGES, criterion=BY_ERROR)
 
 
 def model_cutoff_A(campaign: Campaign, model: str) -> float | None:
@@ -66,7 +58,7 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     if record is None:
         return {}
     settings = stored_campaign(store.campaigns[campaign].settings)
-    result = result_of(record)
+    result = LOCALITIES.read(record)
     bounds: dict[str, LocalityBound] = {}
     for name in settings.models if OVERALL in result.before else ():
         cutoff_A = model_cutoff_A(settings, name)
@@ -95,11 +87,11 @@ def locality_section(store: Store, campaign: str) -> ReportSection | None:
     if by_error is not None:
         blocks += trade_off_blocks(by_error, fit, test)
         summary.append(by_error_summary(by_error))
-    return ReportSection(LOCALITY_KIND, "Locality and charges", " ".join(summary), tuple(blocks))
+    return ReportSection(LOCALITIES.name, "Locality and charges", " ".join(summary), tuple(blocks))
 
 
 def _test_summary(record: ResultRecord, bounds: Mapping[str, LocalityBound]) -> str:
-    result = result_of(record)
+    result = LOCALITIES.read(record)
     largest = result.radii_A[-1]
     curve = result.before.get(OVERALL)
     text = ""
@@ -124,18 +116,18 @@ def _test_summary(record: ResultRecord, bounds: Mapping[str, LocalityBound]) -> 
 
 
 def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block]:
-    result, values = result_of(record), record.values
+    result = LOCALITIES.read(record)
     if result.protocol == "displacement":
         how = (
             f"Mean change of the force on a centre when all atoms farther than r are displaced by "
-            f"{values['displacement_A']:g} Å along each axis (standard deviation), {values['samples']} times"
+            f"{result.displacement_A:g} Å along each axis (standard deviation), {result.samples} times"
         )
     else:
         how = (
             f"Scatter of the force on the centre of a frozen sphere while everything outside moves at "
-            f"{values['temperature_K']:g} K, over {values['samples']} frames"
+            f"{result.temperature_K:g} K, over {result.samples} frames"
         )
-    subtracted = "" if values["charges"] is None else f" Baseline: {_charge_text(values['charges'])}."
+    subtracted = "" if result.charges is None else f" Baseline: {_charge_text(result.charges)}."
     tested = model_name(result.potential)
     caption = (
         f"{how}; {tested}, {result.atoms} atoms. Bands: standard deviation; bars: standard error; dotted: the models' "
@@ -167,23 +159,20 @@ def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block
             "lower bound of a model's force error.",
         ),
     ]
-    return blocks + _missing(record)
+    return blocks + _missing(result.missing)
 
 
 def _fit_summary(record: ResultRecord) -> str:
-    fitted = _fitted(record)
+    fitted = CHARGES_BY_LOCALITY.read(record)
     parts = [
         f"{symbol} {fitted.charges[symbol]:+.3f} ± {fitted.uncertainties[symbol]:.3f}" for symbol in fitted.charges
     ]
     how = "formal charges scaled" if fitted.transferable else "charges free but neutral"
-    return (
-        f"Charges fitted to the reference's locality at {record.values['radius_A']:g} Å ({how}): {', '.join(parts)} e."
-    )
+    return f"Charges fitted to the reference's locality at {fitted.radius_A:g} Å ({how}): {', '.join(parts)} e."
 
 
 def _fit_blocks(record: ResultRecord) -> list[Block]:
-    fitted, values = _fitted(record), record.values
-    curve = ScaleCurve.model_validate(values["curve"])
+    fitted = CHARGES_BY_LOCALITY.read(record)
     rows = [
         (
             symbol,
@@ -196,30 +185,25 @@ def _fit_blocks(record: ResultRecord) -> list[Block]:
     blocks: list[Block] = [
         FigureBlock(
             "charges",
-            charge_scale_figure(curve, values["mobile"], fitted),
-            f"Induced force beyond {values['radius_A']:g} Å that remains when the baseline's charges are "
-            f"{_charge_text(curve.charges)}, scaled. Dotted line and band: the fitted charge of {values['mobile']} "
+            charge_scale_figure(fitted.curve, fitted.mobile, fitted),
+            f"Induced force beyond {fitted.radius_A:g} Å that remains when the baseline's charges are "
+            f"{_charge_text(fitted.curve.charges)}, scaled. Dotted line and band: the fitted charge of {fitted.mobile} "
             "with its standard deviation; stars: all fitted charges.",
         ),
         TableBlock(
             ("species", "charge, e", "induced force, eV/Å", "with the baseline, eV/Å"),
             rows,
-            f"± one standard deviation over bootstrap samples of the {values['centres']} centres; forces are "
+            f"± one standard deviation over bootstrap samples of the {fitted.centres} centres; forces are "
             "root-mean-square lengths.",
         ),
     ]
-    return blocks + _missing(record)
+    return blocks + _missing(fitted.missing)
 
 
-def _fitted(record: ResultRecord) -> FittedCharges:
-    return FittedCharges.model_validate({name: record.values[name] for name in FittedCharges.model_fields})
-
-
-def _missing(record: ResultRecord) -> list[Block]:
-    missing = record.values["missing"]
+def _missing(missing: Sequence[Centre]) -> list[Block]:
     if not missing:
         return []
-    names = ", ".join(f"{centre['symbol']} {centre['index']}" for centre in missing)
+    names = ", ".join(f"{centre.symbol} {centre.index}" for centre in missing)
     return [TextBlock(f"The centres {names} failed and are left out.")]
 
 
