@@ -13,15 +13,23 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.mixing import SumCalculator
 from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 
-from ionloop.analysis.defects.figures import FieldCurve, field_figure
+from ionloop.analysis.defects.figures import field_figure
 from ionloop.analysis.defects.formation import FrenkelSettings
-from ionloop.analysis.defects.frenkel_study import PairStudy, study_frenkel_pairs
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.tasks.values.defects import FRENKEL, FRENKEL_IN_FIELD
+from ionloop.workflows.analyses.defects.kinds import FRENKEL as FRENKEL_PAIRS
+from ionloop.workflows.analyses.defects.report import field_curve
+from ionloop.workflows.analyses.runner import OwnCalculator, Question, ask
 
 CHARGES = {"Na": 0.8, "Cl": -0.8}
 SODIUM, CHLORINE = 11, 17
 SETTINGS = FrenkelSettings(
-    pairs=1, attempts=2, supercell=(2, 2, 2), fields_V_per_A=(-0.2, -0.1, 0.1, 0.2), axes=("x", "z")
+    pairs=1,
+    attempts=2,
+    supercell=(2, 2, 2),
+    fields_V_per_A=(-0.2, -0.1, 0.1, 0.2),
+    axes=("x", "z"),
+    reference=False,
 )
 
 
@@ -35,39 +43,25 @@ def potential() -> Calculator:
     return SumCalculator([SlaterEwald(CHARGES, accuracy=1e-4), PairPotential(repulsion)])
 
 
-def field_curves(study: PairStudy) -> list[FieldCurve]:
-    """Return the curves of one pair as the figure takes them."""
-    return [
-        FieldCurve(
-            axis,
-            tuple(point.field_V_per_A for point in points),
-            tuple(point.formation_energy_eV for point in points),
-            tuple(point.state.value for point in points),
-        )
-        for axis, points in study.curves.items()
-    ]
-
-
 def main() -> None:
     """Print what becomes of the pairs, and build the figure of those that are followed in the field."""
     crystal = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
-    for study in study_frenkel_pairs(crystal, potential(), "Na", SETTINGS, charges=CHARGES, seed=1):
-        if study.formation_energy_eV is None:
-            print(f"{study.pair.separation_A:.2f} Å apart: {study.state}")
-            continue
-        print(
-            f"{study.pair.separation_A:.2f} Å apart: {study.formation_energy_eV:.3f} eV, dipole {study.dipole_eA} e Å"
-        )
-        for axis, points in study.curves.items():
+    question = Question(crystal, [OwnCalculator(potential(), CHARGES)], SETTINGS, campaign={"mobile": "Na"})
+    answer = ask(FRENKEL_PAIRS, question)
+    for pair in FRENKEL.read(answer.only(FRENKEL.name)).pairs:
+        told = pair.state if pair.formation_energy_eV is None else f"{pair.formation_energy_eV:.3f} eV"
+        print(f"{pair.separation_A:.2f} Å apart: {told}")
+    for followed in FRENKEL_IN_FIELD.read(answer.only(FRENKEL_IN_FIELD.name)).pairs:
+        print(f"{followed.separation_A:.2f} Å apart, dipole {followed.dipole_eA} e Å")
+        for axis, points in followed.axes.items():
             energies = ", ".join(
                 f"{point.field_V_per_A:+g}: "
                 + (point.state if point.formation_energy_eV is None else f"{point.formation_energy_eV:.3f} eV")
                 for point in points
             )
             print(f"  along {axis} (V/Å): {energies}")
-        if study.curves:
-            figure = field_figure(field_curves(study))
-            print(f"  {len(figure.data)} traces; figure.write_html('frenkel-field.html') shows them")
+        figure = field_figure([field_curve(axis, points) for axis, points in followed.axes.items()])
+        print(f"  {len(figure.data)} traces; figure.write_html('frenkel-field.html') shows them")
 
 
 if __name__ == "__main__":

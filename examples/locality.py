@@ -24,10 +24,12 @@ from ionloop.analysis.locality.curves import (
     induced_response,
     locality_cell,
 )
-from ionloop.analysis.locality.measurement import measure_locality
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
 from ionloop.fitting.electrostatics.charges import CentreResponse, ChargeProblem, PairTensorEvaluator, fit_charges
 from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.tasks.values.locality import LOCALITIES
+from ionloop.workflows.analyses.locality.kind import LOCALITY
+from ionloop.workflows.analyses.runner import OwnCalculator, Question, ask
 
 SPECIES = ("Li", "P", "S")
 HIDDEN_CHARGES = {"Li": 0.45, "P": 1.6, "S": -(7 * 0.45 + 3 * 1.6) / 11}
@@ -68,9 +70,10 @@ def main() -> None:
     crystal = build_crystal("li7p3s11")
     charges = fitted_charges(crystal)
     print("charges, e: " + ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in charges.items()))
-    settings = LocalitySettings(radii_A=(4.0, 5.0, 6.0), samples=SAMPLES, centres=2)
-    baseline = SlaterEwald(charges, SLATER_EXPONENTS, ACCURACY_EV_PER_A)
-    result = measure_locality(crystal, reference(), settings, seed=1, baseline=baseline)
+    own = OwnCalculator(reference())
+    settings = LocalitySettings(potential=own.name, radii_A=(4.0, 5.0, 6.0), samples=SAMPLES, centres=2)
+    answer = ask(LOCALITY, Question(crystal, [own], settings, campaign={"baseline": {"charges": charges}}))
+    result = LOCALITIES.read(answer.only(LOCALITIES.name))
     print(f"mean induced force beyond {', '.join(f'{radius:g}' for radius in result.radii_A)} Å, eV/Å")
     for symbol in (*SPECIES, OVERALL):
         print(f"{symbol:>4} {row(result.before[symbol])}   with the baseline {row((result.after or {})[symbol])}")

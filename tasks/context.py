@@ -6,12 +6,12 @@ Documents in the database never say where the store or its files are; the worker
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,6 +19,9 @@ from ..labelling.common_settings import CommonSettings
 from ..labelling.registry import read_settings
 from ..labelling.settings import settings_hash
 from ..store.connection import Store
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
 
 PROGRESS_INTERVAL_S = 1.0
 
@@ -36,6 +39,8 @@ class TaskContext:
     payload
         Intervals (kind, start, end; seconds since the epoch) spent in labelling, fitting and sampling:
         what is left of a campaign's wall time is the engine's own overhead.
+    calculators
+        What stands in for models in a process that asks one alone, by identifier of the model.
     on_environment_failure, on_busy
         Told, with the reason, when the machine is at fault, and when another process holds what the job needs.
     """
@@ -44,6 +49,7 @@ class TaskContext:
     worker: str = "in-process"
     campaign: str = ""
     payload: list[dict[str, Any]] = field(default_factory=list)
+    calculators: Mapping[str, Calculator] = field(default_factory=dict)
     on_environment_failure: Callable[[str], None] | None = None
     on_busy: Callable[[str], None] | None = None
     _last_report: float = 0.0

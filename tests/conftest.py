@@ -308,6 +308,9 @@ class StoreBuilder:
             )
         )
 
+    def add_pairs(self, model_kind: str, generation: int, energies_eV: dict[float, float]) -> ResultRecord:
+        return self.add_result("frenkel", model_kind, generation, values=frenkel_values(energies_eV))
+
     def add_analyses(self, generation: int = 2, scale: float = 1.0) -> list[ResultRecord]:
         """Add a result of every kind that has a figure for both models, numbers in proportion to ``scale``."""
         found = []
@@ -375,24 +378,39 @@ def analysis_values(scale: float, kind: str) -> list[tuple[str, dict[str, object
         "curve_energies_eV": [0.0, 0.3 * scale, 0.0],
         "forward_eV": 0.3 * scale,
         "reverse_eV": 0.3 * scale,
+        "maximum_A": 1.0,
         "fit_error_eV": 0.01,
     }
+    hop = {"origin": "trajectory", "choice": "most frequent", "moving": [0], "jump_A": 2.0, "observed": 3}
+    barrier = {**hop, "rate_per_ps": 0.1, "slot": "hop-1", "converged": True, "reason": "", "missing": []}
     fields = [
         {"field_V_per_A": field, "formation_energy_eV": scale * (0.8 - 0.5 * field), "state": "intact"}
         for field in (-0.2, 0.0, 0.2)
     ]
-    locality = {"protocol": "displacement", "potential": kind, "radii_A": radii, "atoms": 84}
-    pairs = [{"separation_A": length, "formation_energy_eV": scale * length / 5} for length in (2.0, 4.0)]
+    locality = {"protocol": "displacement", "potential": kind, "radii_A": radii, "atoms": 84, "charges": None}
+    locality |= {"supercell": [2, 1, 1], "samples": 3, "displacement_A": 0.1, "temperature_K": None, "missing": []}
+    in_field = {"ion": 0, "separation_A": 3.0, "dipole_eA": [0.5, 0.0, 0.5], "axes": {"x": fields, "z": fields}}
+    followed = {"charges_e": CHARGES, "charges_from": "baseline", "supercell": [1, 1, 1], "fewer_pairs_than_asked": 0}
+    curve = {"volumes_A3_per_atom": volumes, "energies_eV_per_atom": energies, "fit": fit.model_dump(mode="json")}
     return [
         ("locality", {**locality, "before": curves, "after": curves}),
-        ("barrier", {"slot": "hop-1", "coordinate_A": [0.0, 0.5, 1.0, 1.5, 2.0], "potentials": {kind: path}}),
-        ("frenkel", {"pairs": pairs}),
-        ("frenkel-field", {"pairs": [{"separation_A": 3.0, "axes": {"x": fields, "z": fields}}]}),
-        (
-            "energy-volume",
-            {"volumes_A3_per_atom": volumes, "energies_eV_per_atom": energies, "fit": fit.model_dump(mode="json")},
-        ),
+        ("barrier", {**barrier, "coordinate_A": [0.0, 0.5, 1.0, 1.5, 2.0], "potentials": {kind: path}}),
+        ("frenkel", frenkel_values({2.0: scale * 0.4, 4.0: scale * 0.8})),
+        ("frenkel-field", {**followed, "pairs": [{**in_field, "events": []}]}),
+        ("energy-volume", {**curve, "reason": "", "ions_relaxed_with": kind, "unconverged": 0, "missing": 0}),
     ]
+
+
+def frenkel_values(energies_eV: dict[float, float]) -> dict[str, object]:
+    """Return the values of pairs whose energies are given by their separations (Å)."""
+    pairs = [
+        {"ion": 0, "separation_A": length, "state": "intact", "formation_energy_eV": energy}
+        | {"reference_formation_energy_eV": None}
+        for length, energy in energies_eV.items()
+    ]
+    lost = {"recombined": 0, "unconverged": 0, "missing": 0}
+    means = dict.fromkeys(("formation_energy_eV", "reference_formation_energy_eV"))
+    return {"pairs": pairs, **means, "supercell": [1, 1, 1], "intact": len(pairs), **lost, "field": ""}
 
 
 SUITES = ("cluster", "dft")

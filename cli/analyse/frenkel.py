@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,7 @@ import typer
 from ..console.options import JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ...analysis.defects.frenkel_study import PairStudy
+    from ...tasks.values.defects import FrenkelFieldValues, FrenkelValues, PairInFieldValues, PairValues
 
 
 def frenkel(
@@ -34,82 +31,105 @@ def frenkel(
     from pydantic import ValidationError
 
     from ...analysis.defects.formation import FrenkelSettings
-    from ...analysis.defects.frenkel_study import study_frenkel_pairs
     from ...core.errors import InputError
-    from ...fitting.models import load_model
     from ...sampling.structures.crystals import load_structure
+    from ...tasks.values.defects import FRENKEL, FRENKEL_IN_FIELD
+    from ...workflows.analyses.defects.kinds import FRENKEL as ANALYSIS
+    from ...workflows.analyses.runner import Question, ask
 
-    atoms, calculator = load_structure(structure), load_model(model, backend="native")
+    atoms = load_structure(structure)
     strengths = tuple(field * number / steps for number in range(-steps, steps + 1)) if field else ()
-    charges = _charges(model, calculator) if field else None
+    if field:
+        _check_charges(model)
     try:
-        settings = FrenkelSettings(pairs=pairs, fields_V_per_A=strengths, supercell=supercell)
+        settings = FrenkelSettings(pairs=pairs, fields_V_per_A=strengths, supercell=supercell, reference=False)
     except ValidationError as error:
         raise InputError("; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())) from error
-    found = []
-    for study in study_frenkel_pairs(atoms, calculator, mobile, settings, charges=charges, seed=seed):
-        found.append(study)
-        typer.echo(f"pair {len(found)} of {settings.tried}: {_outcome(study)}", err=True)
+    answer = ask(ANALYSIS, Question(atoms, [model], settings, campaign={"mobile": mobile, "seed": seed}), _tell)
+    found = FRENKEL.read(answer.only(FRENKEL.name))
+    in_field = next((FRENKEL_IN_FIELD.read(one) for one in answer.of_kind(FRENKEL_IN_FIELD.name)), None)
     if as_json:
-        typer.echo(json.dumps(_document(found, charges), indent=2))
+        typer.echo(json.dumps(_document(found, in_field), indent=2))
     else:
-        _print(found)
+        _print(found, in_field)
+    for key, reason in answer.failed.items():
+        typer.echo(f"{key}: {reason}", err=True)
 
 
-def _charges(model: Path, calculator: Any) -> dict[str, float]:
-    """Return the charges of the model's baseline.
+def _check_charges(model: Path) -> None:
+    """Refuse a model without charges that a field could act on.
 
     Raises
     ------
     InputError
-        If it has none.
+        With the reason.
     """
     from ...core.errors import InputError
+    from ...fitting.electrostatics.registry import kind_of_baseline
+    from ...fitting.kinds.registry import MODELS
+    from ...workflows.analyses.runner import manifest_of
 
-    charges = getattr(getattr(calculator, "baseline", None), "charges", None)
-    reason = getattr(calculator, "why_no_field", "")
-    if reason:
-        raise InputError(f"{model} cannot be put in a field: it has charges {reason}; leave --field out")
-    if charges is None:
+    manifest = manifest_of(model)
+    if manifest is None or manifest.baseline is None or not MODELS.get(manifest.kind).has_charges:
         raise InputError(
             f"{model} is no ES-GAP: a field acts on charges, and a GAP has none; give an ES-GAP or leave --field out"
         )
-    return dict(charges)
+    under = kind_of_baseline(manifest.baseline.model_dump(mode="json"))
+    if not under.has_species_charges:
+        raise InputError(f"{model} cannot be put in a field: it has charges {under.why_no_field}; leave --field out")
 
 
-def _outcome(study: PairStudy) -> str:
-    if study.formation_energy_eV is not None:
-        return f"{study.pair.separation_A:.2f} Å apart, {study.formation_energy_eV:.3f} eV"
-    return study.state.value if study.converged else "did not converge"
+def _tell(done: int, total: int, key: str) -> None:
+    typer.echo(f"{done} of {total}: {key}", err=True)
 
 
-def _document(found: Sequence[PairStudy], charges: Mapping[str, float] | None) -> dict[str, Any]:
-    from ...analysis.defects.formation import Distribution
+def _followed(pair: PairValues, in_field: FrenkelFieldValues | None) -> PairInFieldValues | None:
+    """Return a pair as it was followed in the field, None where it was not."""
+    same = () if in_field is None else in_field.pairs
+    return next((one for one in same if (one.ion, one.separation_A) == (pair.ion, pair.separation_A)), None)
 
-    distribution = Distribution.of([one.formation_energy_eV for one in found if one.formation_energy_eV is not None])
+
+def _document(found: FrenkelValues, in_field: FrenkelFieldValues | None) -> dict[str, Any]:
+    pairs = []
+    for pair in found.pairs:
+        followed = _followed(pair, in_field)
+        told = {} if followed is None else followed.model_dump(mode="json", include={"dipole_eA", "axes"})
+        pairs.append(
+            {
+                "pair": pair.model_dump(mode="json", include={"ion", "separation_A"}),
+                "state": pair.state,
+                "formation_energy_eV": pair.formation_energy_eV,
+                "dipole_eA": told.get("dipole_eA"),
+                "curves": told.get("axes", {}),
+            }
+        )
+    distribution = found.formation_energy_eV
     return {
         "formation_energy_eV": None if distribution is None else distribution.model_dump(),
-        "charges_e": None if charges is None else dict(charges),
-        "pairs": [{**asdict(one), "pair": one.pair.model_dump()} for one in found],
+        "charges_e": None if in_field is None else in_field.charges_e,
+        "pairs": pairs,
     }
 
 
-def _print(found: Sequence[PairStudy]) -> None:
+def _print(found: FrenkelValues, in_field: FrenkelFieldValues | None) -> None:
     from rich.table import Table
 
     from ..console.terminal import make_console
 
-    table = Table(box=None, pad_edge=False, title=f"{len(found)} pairs", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=f"{len(found.pairs)} pairs", title_justify="left")
     for title in ("distance, Å", "axis", "field, V/Å", "formation energy, eV", "state"):
         table.add_column(title, justify="right" if "," in title else "left")
-    for one in found:
-        distance = f"{one.pair.separation_A:.2f}"
-        if not one.curves:
-            energy = "–" if one.formation_energy_eV is None else f"{one.formation_energy_eV:.3f}"
-            table.add_row(distance, "", "0", energy, one.state.value if one.converged else "unconverged")
-        for axis, points in one.curves.items():
+    for pair in found.pairs:
+        distance, followed = f"{pair.separation_A:.2f}", _followed(pair, in_field)
+        if followed is None:
+            table.add_row(distance, "", "0", _energy(pair.formation_energy_eV), pair.state)
+            continue
+        for axis, points in followed.axes.items():
             for point in points:
-                energy = "–" if point.formation_energy_eV is None else f"{point.formation_energy_eV:.3f}"
-                state = point.state.value + ("" if point.converged else ", unconverged")
-                table.add_row(distance, axis, f"{point.field_V_per_A:+g}", energy, state)
+                energy = _energy(point.formation_energy_eV)
+                table.add_row(distance, axis, f"{point.field_V_per_A:+g}", energy, point.state)
     make_console().print(table)
+
+
+def _energy(energy_eV: float | None) -> str:
+    return "–" if energy_eV is None else f"{energy_eV:.3f}"

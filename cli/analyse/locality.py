@@ -12,7 +12,6 @@ from ..console.options import JsonOption
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
 
     from ...analysis.locality.curves import LocalityResult
 
@@ -48,15 +47,21 @@ def locality(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the force that far atoms induce, by species and radius: what a short-ranged model cannot learn."""
-    from ...analysis.locality.curves import LocalitySettings
-    from ...analysis.locality.measurement import measure_locality
+    from ...analysis.locality.curves import LocalityResult, LocalitySettings
+    from ...core.errors import InputError
+    from ...core.names import REFERENCE
     from ...sampling.structures.crystals import load_structure
+    from ...tasks.values.locality import LOCALITIES
+    from ...workflows.analyses.locality.kind import LOCALITY
+    from ...workflows.analyses.runner import Question, ask, name_of
 
     atoms = load_structure(structure)
-    calculator, name = _potential(model, engine)
+    if (model is None) == (engine is None):
+        raise InputError("give either --model (a fitted potential) or --engine (a reference engine)")
     settings = _validated(
         LocalitySettings,
         {
+            "potential": REFERENCE if model is None else name_of(model),
             "protocol": protocol.value,
             "radii_A": _numbers("--radii", radii),
             "samples": samples,
@@ -66,30 +71,41 @@ def locality(
             "supercell": None if supercell is None else _numbers("--supercell", supercell),
         },
     )
-    baseline = None if charges is None else _baseline(charges, atoms)
-    found = measure_locality(atoms, calculator, settings, seed=seed, baseline=baseline, name=name, progress=_tell)
+    given: dict[str, Any] = {"seed": seed, "mobile": atoms.symbols[0]}
+    if charges is not None:
+        given["baseline"] = {"charges": _charges(charges, atoms)}
+    question = Question(
+        atoms=atoms,
+        models=[] if model is None else [model],
+        settings=settings,
+        reference=None if engine is None else _reference(engine),
+        campaign=given,
+    )
+    answer = ask(LOCALITY, question, _tell)
+    found = LOCALITIES.read(answer.only(LOCALITIES.name))
+    # What a campaign knows by itself, formal charges, was not asked for here.
+    kept = {name: value for name, value in found if name in LocalityResult.model_fields}
+    told = LocalityResult.model_validate(
+        kept | {"potential": str(model or engine), "after": None if charges is None else found.after}
+    )
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(told.model_dump_json(indent=2))
     else:
-        _print(found)
+        _print(told)
+    for key, reason in answer.failed.items():
+        typer.echo(f"{key}: {reason}", err=True)
 
 
-def _tell(done: int, total: int) -> None:
-    typer.echo(f"centre {done} of {total} done", err=True)
+def _tell(done: int, total: int, key: str) -> None:
+    typer.echo(f"{done} of {total}: {key}", err=True)
 
 
-def _potential(model: Path | None, engine: str | None) -> tuple[Calculator, str]:
-    from ...core.errors import InputError
-    from ...fitting.models import load_model
-    from ...labelling.calculator import make_calculator
+def _reference(engine: str) -> dict[str, Any]:
     from ...labelling.registry import ENGINES, EngineSettings
 
-    if (model is None) == (engine is None):
-        raise InputError("give either --model (a fitted potential) or --engine (a reference engine)")
-    if model is not None:
-        return load_model(model, backend="native"), str(model)
-    ENGINES.get(str(engine))
-    return make_calculator(_validated(EngineSettings, {"engine": engine})), str(engine)
+    ENGINES.get(engine)
+    _validated(EngineSettings, {"engine": engine})
+    return {"engine": engine}
 
 
 def _validated(kind: Any, values: dict[str, Any]) -> Any:
@@ -113,10 +129,8 @@ def _numbers(option: str, text: str) -> list[float]:
         raise InputError(f"{option} {text!r} is not a list of numbers such as 3,4,5") from error
 
 
-def _baseline(text: str, atoms: Atoms) -> Calculator:
+def _charges(text: str, atoms: Atoms) -> dict[str, float]:
     from ...core.errors import InputError
-    from ...fitting.electrostatics.baseline import SlaterEwald
-    from ...workflows.campaign.baseline_charges import slater_exponent
 
     charges: dict[str, float] = {}
     for part in text.split(","):
@@ -131,7 +145,7 @@ def _baseline(text: str, atoms: Atoms) -> Calculator:
     total = sum(charges[symbol] for symbol in atoms.symbols)
     if abs(total) > 1e-6 * len(atoms):
         raise InputError(f"--charges leave the cell with {total:+.4g} e; they must add up to zero")
-    return SlaterEwald(charges, {symbol: slater_exponent(symbol) for symbol in charges})
+    return charges
 
 
 def _print(result: LocalityResult) -> None:

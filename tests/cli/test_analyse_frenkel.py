@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import typer
@@ -16,6 +15,8 @@ from ionloop.cli.analyse import frenkel
 from ionloop.core.errors import InputError
 from ionloop.fitting.calculators import EsGapCalculator
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.workflows.analyses import runner
+from ionloop.workflows.analyses.runner import OwnCalculator
 
 CHARGES = {"Na": 0.8, "Cl": -0.8}
 
@@ -33,10 +34,11 @@ def repulsion() -> PairPotential:
 @pytest.fixture
 def app(tmp_path, monkeypatch) -> typer.Typer:
     """The command, with a toy for every model: `es-gap` has a baseline, anything else has none."""
-    models = {"es-gap": lambda: EsGapCalculator(repulsion(), SlaterEwald(CHARGES, accuracy=1e-4))}
+    own = OwnCalculator(EsGapCalculator(repulsion(), SlaterEwald(CHARGES, accuracy=1e-4)), CHARGES)
+    as_question = runner.Question
+    monkeypatch.setattr(runner, "name_of", str)
     monkeypatch.setattr(
-        "ionloop.fitting.models.load_model",
-        lambda path, **_: models.get(str(path), lambda: SimpleNamespace(baseline=None))(),
+        runner, "Question", lambda atoms, models, *rest, **more: as_question(atoms, [own], *rest, **more)
     )
     write(tmp_path / "salt.extxyz", bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat((2, 2, 1)))
     monkeypatch.chdir(tmp_path)

@@ -137,9 +137,7 @@ def test_tables_and_lists_have_boxes_to_tick(client: FlaskClient, results: list[
 
 def test_there_is_room_for_so_many(client: FlaskClient, finished_store: Store, builder: Any) -> None:
     for generation in range(3, 3 + MOST_COMPARED):
-        builder.add_result(
-            "frenkel", "gap", generation, values={"pairs": [{"separation_A": 1.0, "formation_energy_eV": generation}]}
-        )
+        builder.add_pairs("gap", generation, {1.0: float(generation)})
     found = [one.id for one in finished_store.results.find({"kind": "frenkel"})]
     text = page(client, result=found)
     assert len(legend(figures(text)[0])) == MOST_COMPARED

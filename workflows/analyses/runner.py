@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from pydantic import BaseModel
 
 from ...core.errors import InputError
 from ...core.names import REFERENCE
-from ...fitting.models import read_manifest
+from ...fitting.kinds.registry import MODELS
+from ...fitting.models import ModelManifest, read_manifest
 from ...store.connection import Store, open_store
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, Structure
 from ...tasks.base import JobFailed
 from ...tasks.context import TaskContext, task_context
+from ..campaign.models import KIND
 from ..campaign.settings import Campaign
 from ..graph.jobs import Job
 from ..graph.plan import load_plan
@@ -34,8 +37,27 @@ from .sections import ReportSection
 NAME: Final = "analyse"
 """Name of the campaign in the store that is thrown away."""
 _GENERATION: Final = 1
+_XML: Final = ".xml"
+_KIND_OF_XML: Final = "gap"
 
 Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnCalculator:
+    """A calculator that is asked in place of a model.
+
+    Attributes
+    ----------
+    charges
+        Charges by element that a field acts on (e); None: no field acts on it.
+    name
+        What results call it.
+    """
+
+    calculator: Calculator
+    charges: Mapping[str, float] | None = None
+    name: str = "calculator"
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Question:
     atoms
         The crystal, not repeated.
     models
-        Folders of models, or XML files of GAPs; one of each kind.
+        Folders of models, or XML files of GAPs, one of each kind; or calculators of one's own.
     settings
         Of the analysis.
     reference
@@ -57,7 +79,7 @@ class Question:
     """
 
     atoms: Atoms
-    models: Sequence[Path]
+    models: Sequence[Path | OwnCalculator]
     settings: BaseModel
     reference: Mapping[str, Any] | None = None
     campaign: Mapping[str, Any] = field(default_factory=dict)
@@ -115,11 +137,14 @@ def ask(analysis: Analysis[Any], question: Question, progress: Progress | None =
     """
     with _throw_away_store() as store:
         models: dict[str, ModelRecord] = {}
-        for path in question.models:
-            kind, record = _add_model(store, path)
-            if kind in models:
+        calculators: dict[str, Calculator] = {}
+        for source in question.models:
+            record = _add_model(store, source)
+            if record.kind in models:
                 raise InputError("give one model of each kind: results are told apart by it")
-            models[kind] = record
+            models[record.kind] = record
+            if isinstance(source, OwnCalculator):
+                calculators[record.id] = source.calculator
         campaign = _campaign(analysis, question, models)
         crystal = question.atoms.repeat(campaign.supercell)
         problems = list(analysis.problems(campaign, crystal))
@@ -138,12 +163,12 @@ def ask(analysis: Analysis[Any], question: Question, progress: Progress | None =
         jobs = analysis.jobs(plan)
         if question.reference is None and any(_asks_reference(job) for job in jobs):
             raise InputError(f"{analysis.name} asks the reference here: name an engine, or choose settings without it")
-        failed = run_jobs(store, jobs, progress)
+        failed = run_jobs(TaskContext(store, calculators=calculators), jobs, progress)
         results = sorted(store.results.find({"campaign": NAME}), key=lambda record: record.created)
         return Answer(tuple(results), failed, analysis.section(store, NAME))
 
 
-def run_jobs(store: Store, jobs: Sequence[Job], progress: Progress | None = None) -> dict[str, str]:
+def run_jobs(context: TaskContext, jobs: Sequence[Job], progress: Progress | None = None) -> dict[str, str]:
     """Run the jobs of a graph one after the other in this process, and return why jobs failed, by their keys.
 
     As in a campaign, a job whose parents failed is not run unless it says so.
@@ -152,7 +177,7 @@ def run_jobs(store: Store, jobs: Sequence[Job], progress: Progress | None = None
     order = TopologicalSorter({job.key: job.parents for job in jobs}).static_order()
     ended: dict[str, bool] = {}
     failed: dict[str, str] = {}
-    with task_context(TaskContext(store)):
+    with task_context(context):
         for done, key in enumerate(order, start=1):
             job = by_key[key]
             if not all(ended[parent] for parent in job.parents) and not job.runs_after_failures:
@@ -187,35 +212,66 @@ def _campaign(analysis: Analysis[Any], question: Question, models: Mapping[str, 
         **question.campaign,
     }
     if models:
-        document["models"] = list(models)
+        document["models"] = {name: {KIND: record.kind_of_model} for name, record in models.items()}
     if question.reference is not None:
         document["reference"] = dict(question.reference)
     return Campaign.model_validate(document)
 
 
-def _add_model(store: Store, path: Path) -> tuple[str, ModelRecord]:
-    """Copy a model into the store; return its kind and its record."""
-    source, target = Path(path), store.artefacts.folder("models")
-    if source.is_file() and source.suffix == ".xml":
+def name_of(source: Path | OwnCalculator) -> str:
+    """Return what results call a model: its kind, or the name of one's own calculator."""
+    if isinstance(source, OwnCalculator):
+        return source.name
+    manifest = manifest_of(source)
+    return _KIND_OF_XML if manifest is None else manifest.kind
+
+
+def manifest_of(source: Path) -> ModelManifest | None:
+    """Return what a model's folder says of it, None of the XML file of a GAP.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+    if source.is_file() and source.suffix == _XML:
+        return None
+    return read_manifest(source.parent if source.is_file() else source)
+
+
+def _add_model(store: Store, source: Path | OwnCalculator) -> ModelRecord:
+    """Copy a model into the store, and return its record."""
+    record = _calculator_record(source) if isinstance(source, OwnCalculator) else _copied(store, Path(source))
+    store.models.replace(record)
+    return record
+
+
+def _calculator_record(own: OwnCalculator) -> ModelRecord:
+    """Return a record of a model that can what the calculator can."""
+    kind = next(one for one in MODELS.kinds if one.has_charges == (own.charges is not None))
+    baseline = None if own.charges is None else {"charges": dict(own.charges)}
+    return _model_record(own.name, "", own.name, registered_kind=kind.name, baseline=baseline)
+
+
+def _copied(store: Store, source: Path) -> ModelRecord:
+    target = store.artefacts.folder("models")
+    if source.is_file() and source.suffix == _XML:
         # The XML file of a GAP lies beside its sparse points and tells nothing of a baseline.
         for file in (source, *source.parent.glob(f"{source.name}.sparseX*")):
             shutil.copy2(file, target / file.name)
-        record = _model_record("gap", f"models/{source.name}", source.stem)
-    else:
-        folder = source.parent if source.is_file() else source
-        manifest = read_manifest(folder)
-        shutil.copytree(folder, target / manifest.inputs_hash, dirs_exist_ok=True)
-        record = _model_record(
-            manifest.kind,
-            f"models/{manifest.inputs_hash}",
-            manifest.inputs_hash,
-            hyperparameters=manifest.settings.model_dump(mode="json"),
-            baseline=None if manifest.baseline is None else manifest.baseline.model_dump(mode="json"),
-            training_set_hash=manifest.training_set_hash,
-            seed=manifest.seed,
-        )
-    store.models.replace(record)
-    return record.kind, record
+        return _model_record(_KIND_OF_XML, f"models/{source.name}", source.stem)
+    folder = source.parent if source.is_file() else source
+    manifest = read_manifest(folder)
+    shutil.copytree(folder, target / manifest.inputs_hash, dirs_exist_ok=True)
+    return _model_record(
+        manifest.kind,
+        f"models/{manifest.inputs_hash}",
+        manifest.inputs_hash,
+        hyperparameters=manifest.settings.model_dump(mode="json"),
+        baseline=None if manifest.baseline is None else manifest.baseline.model_dump(mode="json"),
+        training_set_hash=manifest.training_set_hash,
+        seed=manifest.seed,
+    )
 
 
 def _model_record(kind: str, path: str, name: str, **known: Any) -> ModelRecord:
