@@ -206,6 +206,7 @@ def test_without_isolated_atoms_there_is_no_data_set(small):
 
 
 def new_errors(small, generation: int, force: float) -> None:
+    statistics = {"rmse": force, "mae": force, "maximum": force, "count": 1}
     for kind in ("gap", "es-gap"):
         small.store.results.add(
             ResultRecord(
@@ -216,8 +217,9 @@ def new_errors(small, generation: int, force: float) -> None:
                 model_kind=kind,
                 values={
                     "subset": "new",
-                    "energy_eV_per_atom": {"rmse": force},
-                    "force_eV_per_A": {"rmse": force},
+                    "energy_eV_per_atom": statistics,
+                    "force_eV_per_A": statistics,
+                    "force_by_element_eV_per_A": {},
                 },
             )
         )
