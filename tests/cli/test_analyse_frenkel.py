@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ from ionloop.cli.analyse import frenkel
 from ionloop.core.errors import InputError
 from ionloop.fitting.calculators import EsGapCalculator
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.settings import BaselineSettings
 from ionloop.workflows.analyses import runner
 from ionloop.workflows.analyses.runner import OwnCalculator
 
@@ -36,7 +38,11 @@ def app(tmp_path, monkeypatch) -> typer.Typer:
     """The command, with a toy for every model: `es-gap` has a baseline, anything else has none."""
     own = OwnCalculator(EsGapCalculator(repulsion(), SlaterEwald(CHARGES, accuracy=1e-4)), CHARGES)
     as_question = runner.Question
-    monkeypatch.setattr(runner, "name_of", str)
+    settings = BaselineSettings(charges=CHARGES, exponents={})
+    manifests = {"es-gap": SimpleNamespace(kind="es-gap", baseline=settings)}
+    monkeypatch.setattr(
+        runner, "manifest_of", lambda path: manifests.get(str(path), SimpleNamespace(kind="gap", baseline=None))
+    )
     monkeypatch.setattr(
         runner, "Question", lambda atoms, models, *rest, **more: as_question(atoms, [own], *rest, **more)
     )
