@@ -21,15 +21,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2, gamma
 
 from ...core.arrays import FloatArray, IntArray
-from .displacement_scales import SlopeNoise, smoothed
+from .displacement_scales import SlopeNoise, smoothed, steadied
 
-# Shares of the models before any data: no crossover, one, two.
-_NONE, _ONE, _TWO = 0.5, 0.18, 0.32
+# Shares of the models before any data: no crossover, one, two. What hops in a solid vibrates as well, so two are likelier
+# than one.
+_NONE, _ONE, _TWO = 0.5, 0.1, 0.4
 # Amplitudes over the asymptote of one term, and of the slower of two; what is between them is within their spread.
 _AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _SLOW_AMPLITUDES = (0.1, 0.3, 1.0, 3.0)
@@ -52,8 +54,21 @@ _FEWEST_SCALES = 4
 _FIT_LEVEL = 0.999
 _LEAST_SLOPE = 1e-6  # of the largest: below it nothing moves
 _JITTER = 1e-12
-# Mean, spread and share of the part of the ions' crossover that another curve of theirs has; the rest has its own.
-_COUPLINGS = ((1.0, 0.0, 0.5), (0.5, 0.5, 0.44))
+
+
+class _Part(NamedTuple):
+    """Part of the ions' slower and faster term that another curve of theirs has, and how that spreads."""
+
+    slow: float
+    slow_spread: float
+    fast: float
+    fast_spread: float
+
+
+# With their shares. Ions that take back their hops each for itself do so in their sum; where it is for the place that
+# they left, the sum does not, though it vibrates as they do; groups of ions hop as one and vibrate less. The rest has a
+# crossover of its own.
+_COUPLINGS = ((_Part(1.0, 0.0, 1.0, 0.0), 0.4), (_Part(0.5, 0.5, 1.0, 0.0), 0.27), (_Part(0.5, 0.5, 0.5, 0.5), 0.27))
 _OWN_SHARE = 0.06
 _OWN_AMPLITUDES = (0.3, 1.0, 3.0)
 _MOST_JOINT, _MOST_OWN = 20, 3
@@ -344,23 +359,24 @@ def _coupled(models: CrossoverModels, free: CrossoverModels) -> CrossoverModels:
     """Return the models of the deviations of two curves of the same ions, [n_models, 2 n_scales]."""
     means, factors, shares = [], [], []
 
-    def add(
-        of: CrossoverModels, part: float, spread: float, own: FloatArray, own_factors: FloatArray, share: float
-    ) -> None:
+    def add(of: CrossoverModels, part: _Part, own: FloatArray, own_factors: FloatArray, share: float) -> None:
         none = np.zeros_like(of.factors)
         own_factors = np.broadcast_to(own_factors, of.factors.shape)
-        beside = np.concatenate([part * of.factors, spread * of.factors, spread * of.means[:, :, None], own_factors], 2)
-        above = np.concatenate([of.factors, none, none[:, :, :1], none], axis=2)
-        factors.append(np.concatenate([above, beside], axis=1))
-        means.append(np.concatenate([of.means, part * of.means + own], axis=1))
+        # The first factors are those of the slower term, which the means are of; the others of vibrations.
+        parts = np.repeat([part.slow, part.fast], _FACTORS)
+        spreads = np.repeat([part.slow_spread, part.fast_spread], _FACTORS)
+        beside = [parts * of.factors, spreads * of.factors, part.slow_spread * of.means[:, :, None], own_factors]
+        above = [of.factors, none, none[:, :, :1], none]
+        factors.append(np.concatenate([np.concatenate(above, 2), np.concatenate(beside, 2)], axis=1))
+        means.append(np.concatenate([of.means, part.slow * of.means + own], axis=1))
         shares.append(share * of.shares)
 
     nothing = np.zeros_like(models.means[0]), np.zeros_like(models.factors[0])
-    for part, spread, share in _COUPLINGS:
-        add(models, part, spread, *nothing, share)
+    for part, share in _COUPLINGS:
+        add(models, part, *nothing, share)
     few = models[slice(0, _MOST_OWN)]
     for own, own_factors, share in zip(free.means, free.factors, free.shares, strict=True):
-        add(few, 0.0, 0.0, own, own_factors, _OWN_SHARE * share)
+        add(few, _Part(0.0, 0.0, 0.0, 0.0), own, own_factors, _OWN_SHARE * share)
     return CrossoverModels(np.concatenate(means), np.concatenate(factors), np.concatenate(shares))
 
 
@@ -398,7 +414,8 @@ def _joint_of(
         lifted = np.maximum(fit.values, 0.1 * scales)
         fitted = (shares @ (np.einsum("pki,pi->pk", designs, lifted) + fit.moved))[count:]
         if not last:
-            sizes = np.concatenate([size, np.maximum(fitted, np.maximum(0.2 * sizes[count:], least))])
+            fitted = np.maximum(fitted, least)
+            sizes = np.concatenate([size, steadied(fitted, sizes[count:], np.diag(other[1].brownian))])
     mixture = Mixture(shares, fit.values[:, 1], fit.covariances[:, 1, 1], float(scales[1]))
     base = np.maximum(fit.values[:, 0], 0.1 * scales[0])
     quotients = fit.values[:, 1] / base

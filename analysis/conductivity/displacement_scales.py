@@ -35,6 +35,9 @@ _NEAR_SCALES = 1.0
 _PRIOR_BLOCKS = 4.0
 _LEAST_PAIRED = 0.02
 _EVENT_BLOCKS = 12
+_SHORT_BLOCKS, _STEPS_PER_BLOCK = 96, 16
+# Paths that the ions' curve stands for where the size of another curve of theirs, of few paths, is told.
+_PATHS_OF_IONS = 12.0
 _LEAST_SLOPE = 1e-3  # of the largest
 _DENSE_LAGS = 16
 _ORIGINS_PER_LAG = 8
@@ -196,6 +199,14 @@ def smoothed(slopes: FloatArray, variances: FloatArray, least: float) -> FloatAr
     return np.asarray(np.maximum(means, least))
 
 
+def steadied(sizes: FloatArray, expected: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return sizes of slopes of few paths, from which noise may be taken, drawn towards those expected.
+
+    Where the noise of a slope is told from that slope alone, a small one seems sure: fits then follow it down.
+    """
+    return np.asarray((sizes + _PATHS_OF_IONS * variances * expected) / (1.0 + _PATHS_OF_IONS * variances))
+
+
 @lru_cache(maxsize=512)
 def _blocked_share(n_frames: int, lower: int, upper: int, blocks: int) -> float:
     """Return which part of a Brownian slope's variance the scatter of its blocks shows: neighbours share paths."""
@@ -326,6 +337,7 @@ class ScaleSlopes:
 
         It is what the squares of single steps scatter by in blocks of time beyond Brownian motion, as far as the slope
         of a longer scale goes along with it: all of it where every hop counts, a part where most hops are taken back.
+        Few long blocks show bursts; the scatter of many short ones is the least that there is, and better known.
         """
         slopes = self.slopes
         longest = self.n_frames / (_LAGS_PER_BLOCK * _EVENT_BLOCKS)
@@ -335,11 +347,22 @@ class ScaleSlopes:
         first, longer = (one - one.mean(axis=1, keepdims=True) for one in (first, longer))
         weights = self.lengths[:, None] ** 2 / (blocks * (blocks - 1))
         total = float(np.sum(weights * first**2))
+        freedom = len(first) * (blocks - 1)
         least, most = sorted((max(float(slopes[scale] / slopes[0]), 0.0), 1.0))
         follows = float(np.clip(np.sum(weights * first * longer) / total, least, most)) if total > 0 else most
+        independent, of_independent = self._independent_events()
+        if independent > total:
+            total, freedom = independent, of_independent
         beyond = max(total - float(self.brownian[0, 0] * slopes[0] ** 2), 0.0)
         size = max(float(slopes[scale]), _LEAST_SLOPE * float(np.abs(slopes).max()))
-        return beyond * (follows / size) ** 2, len(first) * (blocks - 1)
+        return beyond * (follows / size) ** 2, freedom
+
+    def _independent_events(self) -> tuple[float, int]:
+        """Return the variance of the mean square of single steps (Å⁴), from many blocks, and its freedom."""
+        fewest = min(len(one.by_origin_A2[0]) for one in self.replicas)
+        blocks = max(min(_SHORT_BLOCKS, fewest // _STEPS_PER_BLOCK), 2)
+        of_replicas = self.block_slopes(0, blocks).var(axis=1, ddof=1) / blocks
+        return float(np.sum(self.lengths**2 * of_replicas)), len(of_replicas) * (blocks - 1)
 
     def excess(self) -> FloatArray:
         """Return what the squares of slopes lack to have the noise that is seen, [n_scales] (Å⁴ per frame²).
@@ -363,7 +386,7 @@ class ScaleSlopes:
 
     def paired_excess(self, other: ScaleSlopes) -> FloatArray:
         """Return `excess` of what the slopes of another curve of the same ions vary by apart from these."""
-        model, sizes = other.brownian - self.brownian, (self.sizes, other.sizes)
+        model, sizes = other.brownian - self.brownian, (self.sizes, self._sizes_of(other))
         ratios, freedom = np.ones(len(self.lags)), np.zeros(len(self.lags))
         for scale in range(len(self.lags)):
             blocks = self.blocks(scale)
@@ -374,6 +397,10 @@ class ScaleSlopes:
             ratios[scale] = found / (model[scale, scale] * self.share(scale, blocks))
             freedom[scale] = len(first) * (blocks - 1)
         return np.asarray((_smooth(ratios, freedom) - 1.0) * sizes[1] ** 2)
+
+    def _sizes_of(self, other: ScaleSlopes) -> FloatArray:
+        ratio = float(np.average(other.slopes / self.sizes, weights=1.0 / np.diag(other.brownian)))
+        return steadied(other.sizes, max(ratio, _LEAST_SLOPE) * self.sizes, np.diag(other.brownian))
 
     def share(self, scale: int, blocks: int) -> float:
         """Return which part of a Brownian slope's variance the scatter of its blocks shows."""

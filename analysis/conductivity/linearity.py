@@ -7,9 +7,9 @@ superdiffusive at all times that were seen, and has no diffusivity; a crossover 
 (Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys. 2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still
 falls at a third of the longest lag, nobody knows its asymptote.
 
-**Time.** Slopes of a short scale in blocks of the trajectory: a trend, a difference of its thirds, or of its first
-twelfth or sixth from the rest (F tests, Bonferroni's level), means ions that freeze, melt or come from a start that was
-not equilibrated.
+**Time.** Slopes of a short scale in blocks of the trajectory: a trend, a difference of its thirds, or of its first or
+last twelfth or sixth from the rest (F tests, Bonferroni's level), means ions that freeze, melt or come from a start
+that was not equilibrated.
 
 **Replicas.** Their mean slopes against the scatter of the blocks within them (F).
 """
@@ -46,7 +46,7 @@ _UNFINISHED = 0.35
 _UNFINISHED_SCALE = -4
 _TIME_BLOCKS = 12
 _FEWEST_TIME_BLOCKS = 6
-_START_BLOCKS = (1, 2)  # a twelfth, a sixth: what a start that was not equilibrated often spoils
+_EDGE_BLOCKS = (1, 2)  # a twelfth, a sixth: what was not equilibrated spoils the first, what melts late the last
 _BLOCKS_PER_LAG = 64
 _EQUAL = 1e-9
 _LEAST_GROWTH = 0.1
@@ -205,8 +205,8 @@ def _changes(displacements: ScaleSlopes) -> tuple[bool, float]:
     within = roots - roots.mean(axis=1, keepdims=True)
     blocks = np.arange(count)
     thirds = np.minimum(blocks * 3 // count, 2)
-    starts = [(blocks < start)[:, None] for start in _START_BLOCKS]
-    patterns = (blocks[:, None], np.stack([thirds == 0, thirds == 1], 1), *starts)
+    edges = [edge[:, None] for size in _EDGE_BLOCKS for edge in (blocks < size, blocks >= count - size)]
+    patterns = (blocks[:, None], np.stack([thirds == 0, thirds == 1], 1), *edges)
     return len(patterns) * min(_chance(within, one.astype(float)) for one in patterns) < SCATTER_LEVEL, ratio
 
 
