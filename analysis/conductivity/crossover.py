@@ -29,7 +29,7 @@ from scipy.stats import chi2, gamma
 from ...core.arrays import FloatArray, IntArray
 from .displacement_scales import SlopeNoise, smoothed, steadied
 
-# Shares of the models before any data: no crossover, one, two. What hops in a solid vibrates as well, so two are likelier
+# Shares of the models before any data: no crossover, one, two. What hops in a solid vibrates as well: two are likelier
 # than one.
 _NONE, _ONE, _TWO = 0.5, 0.1, 0.4
 # Amplitudes over the asymptote of one term, and of the slower of two; what is between them is within their spread.

@@ -16,12 +16,14 @@ Whether it is diffusion at all is asked in `ionloop.analysis.conductivity.linear
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
 from scipy.stats import norm, t
 
+from ...core.arrays import FloatArray
 from ...core.settings import FrozenModel, FrozenSettings
 from .crossover import (
     Asymptote,
@@ -32,8 +34,15 @@ from .crossover import (
     joint_asymptote,
     mixture_quantiles,
 )
-from .displacement_scales import ScaleSlopes, SlopeNoise, event_covariance
-from .linearity import LinearityCheck, check_linearity
+from .displacement_scales import (
+    ScaleSlopes,
+    SlopeNoise,
+    event_covariance,
+    scale_covariance,
+    scale_lags,
+    slope_matrix,
+)
+from .linearity import LinearityCheck, check_curve, check_linearity
 
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
@@ -43,6 +52,7 @@ _OF_FEW_BLOCKS = 1.13
 _LARGEST_BIAS = 0.5
 _LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 _NORMAL_QUANTILE = float(norm.ppf(_LEVELS[2]))
+_FEWEST_FRAMES = 20
 
 
 class Estimate(FrozenModel):
@@ -166,7 +176,56 @@ def diffusion(displacements: ScaleSlopes, settings: TransportSettings) -> Diffus
         displacements, asymptote, noise.covariance(asymptote.size), models, settings.exponent_tolerance
     )
     window = _window(asymptote, noise, displacements.lags, check.law.exponent, check.linear)
-    return _with_estimate(displacements, asymptote, window, check, event, models, noise)
+    return _with_estimate(len(displacements.axes), asymptote, window, check, event, models, noise)
+
+
+def diffusion_of_curve(
+    mean_square_A2: Callable[[FloatArray], FloatArray],
+    n_frames: int,
+    n_ions: int,
+    *,
+    hop_time: float = 0.0,
+    settings: TransportSettings | None = None,
+) -> Diffusion:
+    """Return what a trajectory whose displacements had no noise would say: the analysis against a known answer.
+
+    The interval is that of a trajectory of that many frames and independent ions; the estimate is off from the slope of
+    the curve at long times by what the analysis itself adds. It also tells beforehand how long to run for a
+    crossover that is known.
+
+    Parameters
+    ----------
+    mean_square_A2
+        Gives the exact mean squared displacement, sum over three axes (Å²), at lags (frames), both of shape [n_lags].
+    hop_time
+        Mean time between two hops of an ion (frames); 0: it moves by small steps, whose number has no noise.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer frames than 20 or fewer ions than one, or the curve is not finite.
+    """
+    if n_frames < _FEWEST_FRAMES or n_ions < 1 or hop_time < 0:
+        raise ValueError(f"a curve needs {_FEWEST_FRAMES} frames and an ion, not {n_frames} and {n_ions}")
+    lags = scale_lags(n_frames)
+    squares = np.asarray(mean_square_A2(np.array(lags, dtype=float)), dtype=float)
+    if squares.shape != (len(lags),) or not np.isfinite(squares).all() or squares[-1] <= 0:
+        raise ValueError("a mean squared displacement must be finite, and above 0 at long lags")
+    slopes = slope_matrix(lags) @ squares
+    event = hop_time / (n_ions * n_frames)
+    brownian = scale_covariance(n_frames, lags) / (3.0 * n_ions)
+    noise = SlopeNoise(_OF_FEW_BLOCKS * brownian, np.zeros(len(lags)), event * event_covariance(n_frames, lags))
+    models = crossover_models(lags, hop_time)
+    asymptote = asymptotic_slope(slopes, noise, models)
+    check = check_curve(
+        (lags, slopes),
+        asymptote,
+        (noise.covariance(asymptote.size), brownian),
+        models,
+        (settings or TransportSettings()).exponent_tolerance,
+    )
+    window = _window(asymptote, noise, lags, check.law.exponent, check.linear)
+    return _with_estimate(3, asymptote, window, check, (event, event), models, noise)
 
 
 def noise_of(displacements: ScaleSlopes) -> tuple[SlopeNoise, tuple[float, float]]:
@@ -193,7 +252,8 @@ def alike(displacements: ScaleSlopes, ions: Diffusion, of_ions: ScaleSlopes) -> 
     noise = SlopeNoise(_OF_FEW_BLOCKS * displacements.brownian, apart.excess, apart.events)
     window = _window(asymptote, noise, displacements.lags, ions.window.exponent, ions.window.diffusive)
     # Their events are the ions'; by what else they scatter apart is in their noise.
-    found = _with_estimate(displacements, asymptote, window, ions.check, ions.event, ions.models, noise)
+    n_axes = len(displacements.axes)
+    found = _with_estimate(n_axes, asymptote, window, ions.check, ions.event, ions.models, noise)
     return replace(found, ratio=joint.ratio)
 
 
@@ -209,7 +269,7 @@ def _hop_time(displacements: ScaleSlopes, event: float) -> float:
 
 
 def _with_estimate(
-    displacements: ScaleSlopes,
+    n_axes: int,
     asymptote: Asymptote,
     window: Window,
     check: LinearityCheck,
@@ -217,7 +277,7 @@ def _with_estimate(
     models: CrossoverModels,
     noise: SlopeNoise,
 ) -> Diffusion:
-    per_slope = 1.0 / (2 * len(displacements.axes))
+    per_slope = 1.0 / (2 * n_axes)
     quantum = event[1] * max(asymptote.mean, 0.0)
     middle, low, high = mixture_quantiles(asymptote.mixture, quantum, _LEVELS) * per_slope
     # That of the interval: a mixture has longer tails than its middle tells.

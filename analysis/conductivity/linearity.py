@@ -16,7 +16,7 @@ that was not equilibrated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,18 +169,34 @@ def check_linearity(
     tolerance: float,
 ) -> LinearityCheck:
     """Return what speaks against diffusion of ions with these displacements."""
-    law = power_law(displacements.slopes, asymptote, covariance, displacements.lags, models)
+    curve, noise = (displacements.lags, displacements.slopes), (covariance, displacements.brownian)
+    of_curve = check_curve(curve, asymptote, noise, models, tolerance)
     changes, later = _changes(displacements)
-    return LinearityCheck(
-        law=law,
-        anomalous=law.deviates(tolerance),
-        unfinished=is_unfinished(
-            asymptote, displacements.lags, float(displacements.mean_A2[-1]), np.diag(displacements.brownian)
-        ),
-        changes=changes,
-        later_over_earlier=later,
-        scattered=_scattered(displacements),
-    )
+    return replace(of_curve, changes=changes, later_over_earlier=later, scattered=_scattered(displacements))
+
+
+def check_curve(
+    curve: tuple[Sequence[int], FloatArray],
+    asymptote: Asymptote,
+    noise: tuple[FloatArray, FloatArray],
+    models: CrossoverModels,
+    tolerance: float,
+) -> LinearityCheck:
+    """Return what the mean displacement alone says against diffusion.
+
+    Parameters
+    ----------
+    curve
+        Lags (frames) and slopes of their scales.
+    noise
+        Covariance of the slopes, and that of Brownian paths over the squares of the slopes.
+    """
+    lags, slopes = curve
+    covariance, brownian = noise
+    law = power_law(slopes, asymptote, covariance, lags, models)
+    displacement_A2 = float(slopes @ np.diff([0, *lags]))
+    unfinished = is_unfinished(asymptote, lags, displacement_A2, np.diag(brownian))
+    return LinearityCheck(law, law.deviates(tolerance), unfinished, False, 1.0, False)
 
 
 def _time_blocks(displacements: ScaleSlopes) -> FloatArray | None:

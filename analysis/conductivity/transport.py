@@ -197,70 +197,101 @@ def analyse_conductivity(
     """
     settings = settings or TransportSettings()
     notes = check_replicas(trajectories, FEWEST_FRAMES)
-    first, volume_A3 = trajectories[0], mean_volume_A3(trajectories)
-    atoms, charges = carrier.ions(first)
-    charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
+    carrier.ions(trajectories[0])  # refuses what has no charge before anything is computed
     reference = reference or _reference(trajectories, carrier)
-    drifts = reference.drift_A
-    curves = (
-        ScaleSlopes(_squares(trajectories, carrier.mobile, drifts, carrier.charges), len(atoms)),
-        ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1),
-    )
-    tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
-    ions = diffusion(tracer, settings)
-    # The charge of one ion is where the ion is.
-    of_charge = ions if len(atoms) == 1 else alike(charged, ions, tracer)
-    length = tracer.n_frames - 1
-    displacement = float(np.sqrt(2 * len(AXES) * ions.estimate.value * length))
-    reliable = _is_reliable(ions, length, settings)
+    curves = _displacements(trajectories, carrier, reference.drift_A)
+    fit = _Fit.of(curves, settings)
+    warnings = (*notes, *reference.notes, *_warnings(trajectories, carrier, fit, settings))
+    result = _result(trajectories, carrier, fit, _by_species(trajectories, carrier, reference, settings), warnings)
+    return ConductivityAnalysis(result, _curves(curves, trajectories[0].frame_interval_fs / 1000.0, fit))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Displacements of the ions and of their charge up to the longest lag that is used, and what follows from them.
+
+    Attributes
+    ----------
+    displacement_A
+        How far an ion goes by diffusion in the shortest replica (Å).
+    """
+
+    tracer: ScaleSlopes
+    charged: ScaleSlopes
+    ions: Diffusion
+    of_charge: Diffusion
+    displacement_A: float
+    reliable: bool
+
+    @classmethod
+    def of(cls, curves: tuple[ScaleSlopes, ScaleSlopes], settings: TransportSettings) -> _Fit:
+        tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
+        ions = diffusion(tracer, settings)
+        # The charge of one ion is where the ion is.
+        of_charge = ions if tracer.paths == 1 else alike(charged, ions, tracer)
+        length = tracer.n_frames - 1
+        displacement_A = float(np.sqrt(2 * len(AXES) * ions.estimate.value * length))
+        return cls(tracer, charged, ions, of_charge, displacement_A, _is_reliable(ions, length, settings))
+
+
+def _result(
+    trajectories: Sequence[Trajectory],
+    carrier: Carrier,
+    fit: _Fit,
+    by_species: dict[str, Estimate],
+    warnings: tuple[str, ...],
+) -> ConductivityResult:
+    first, volume_A3 = trajectories[0], mean_volume_A3(trajectories)
+    charges = carrier.ions(first)[1]
+    charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
     interval_ps = first.frame_interval_fs / 1000.0
-    diffusivity = _per_ps(ions, tracer, interval_ps, reliable)
-    collective = _per_ps(of_charge, charged, interval_ps, reliable)
-    by_species = {} if carrier.others else {carrier.species: diffusivity}
-    by_species |= {
-        species: _species_diffusivity(trajectories, species, drifts, settings)
-        for species in sorted(set(first.symbols) - by_species.keys())
-    }
-    per_diffusivity = conductivity_mS_per_cm(1.0, len(atoms), volume_A3, charge, carrier.temperature_K)
-    result = ConductivityResult(
+    diffusivity = _per_ps(fit.ions, fit.tracer, interval_ps, fit.reliable)
+    collective = _per_ps(fit.of_charge, fit.charged, interval_ps, fit.reliable)
+    per_diffusivity = conductivity_mS_per_cm(1.0, len(charges), volume_A3, charge, carrier.temperature_K)
+    of_mobile = {} if carrier.others else {carrier.species: diffusivity}
+    return ConductivityResult(
         species=", ".join(carrier.mobile),
         temperature_K=carrier.temperature_K,
         charge_e=charge,
-        ions=len(atoms),
+        ions=len(charges),
         volume_A3=volume_A3,
         replicas=len(trajectories),
         frame_interval_fs=first.frame_interval_fs,
         length_ps=min(one.length_ps for one in trajectories),
-        window_start_ps=ions.window.start * interval_ps,
-        window_end_ps=ions.window.end * interval_ps,
-        diffusive=ions.check.linear,
-        reliable=reliable,
-        displacement_A=displacement,
+        window_start_ps=fit.ions.window.start * interval_ps,
+        window_end_ps=fit.ions.window.end * interval_ps,
+        diffusive=fit.ions.check.linear,
+        reliable=fit.reliable,
+        displacement_A=fit.displacement_A,
         diffusivity_A2_per_ps=diffusivity,
-        diffusivity_by_axis_A2_per_ps=_by_axis(tracer, len(atoms), ions, interval_ps, reliable),
-        diffusivity_by_species_A2_per_ps=by_species,
+        diffusivity_by_axis_A2_per_ps=_by_axis(fit, interval_ps),
+        diffusivity_by_species_A2_per_ps=of_mobile | by_species,
         collective_diffusivity_A2_per_ps=collective,
         tracer_conductivity_mS_per_cm=diffusivity.scaled(per_diffusivity),
         collective_conductivity_mS_per_cm=collective.scaled(per_diffusivity),
-        haven_ratio=_haven_ratio(ions, of_charge) if reliable else None,
-        warnings=(
-            *notes,
-            *reference.notes,
-            *_warnings(trajectories, carrier, ions, displacement, settings),
-        ),
+        haven_ratio=_haven_ratio(fit) if fit.reliable else None,
+        warnings=warnings,
     )
-    return ConductivityAnalysis(result, _curves(curves, interval_ps, (ions, of_charge)))
 
 
-def _by_axis(
-    tracer: ScaleSlopes, n_ions: int, ions: Diffusion, interval_ps: float, reliable: bool
-) -> dict[str, Estimate]:
+def _by_axis(fit: _Fit, interval_ps: float) -> dict[str, Estimate]:
     """Return the diffusivity along each axis (Å²/ps), with the crossover of all three together."""
     found = {}
     for axis, name in enumerate(AXES):
-        along = ScaleSlopes(tracer.replicas, n_ions, (axis,))
-        found[name] = _per_ps(alike(along, ions, tracer), along, interval_ps, reliable)
+        along = ScaleSlopes(fit.tracer.replicas, fit.tracer.paths, (axis,))
+        found[name] = _per_ps(alike(along, fit.ions, fit.tracer), along, interval_ps, fit.reliable)
     return found
+
+
+def _by_species(
+    trajectories: Sequence[Trajectory], carrier: Carrier, reference: FrameOfReference, settings: TransportSettings
+) -> dict[str, Estimate]:
+    """Return the diffusivities (Å²/ps) of the other species, and of the mobile ones where there are several."""
+    done = set() if carrier.others else {carrier.species}
+    return {
+        species: _species_diffusivity(trajectories, species, reference.drift_A, settings)
+        for species in sorted(set(trajectories[0].symbols) - done)
+    }
 
 
 def _is_reliable(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
@@ -272,10 +303,10 @@ def _per_ps(found: Diffusion, displacements: ScaleSlopes, interval_ps: float, re
     return estimate.scaled(1.0 / interval_ps)
 
 
-def _haven_ratio(ions: Diffusion, of_charge: Diffusion) -> Estimate | None:
-    if ions is of_charge:
+def _haven_ratio(fit: _Fit) -> Estimate | None:
+    if fit.ions is fit.of_charge:
         return Estimate(value=1.0, low=1.0, high=1.0, standard_error=0.0)
-    return ratio(ions, of_charge)
+    return ratio(fit.ions, fit.of_charge)
 
 
 def conductivity_against_length(
@@ -309,6 +340,15 @@ def conductivity_against_length(
 
 def _reference(trajectories: Sequence[Trajectory], carrier: Carrier) -> FrameOfReference:
     return frame_of_reference(trajectories, carrier.mobile, carrier.drift, carrier.framework)
+
+
+def _displacements(
+    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray]
+) -> tuple[ScaleSlopes, ScaleSlopes]:
+    """Return the displacements of the ions and of their charge."""
+    squares = _squares(trajectories, carrier.mobile, drifts, carrier.charges)
+    n_ions = len(carrier.ions(trajectories[0])[0])
+    return ScaleSlopes(squares, n_ions), ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1)
 
 
 def _squares(
@@ -364,9 +404,7 @@ def _species_diffusivity(
     return _per_ps(found, slopes, trajectories[0].frame_interval_fs / 1000.0, reliable)
 
 
-def _curves(
-    curves: tuple[ScaleSlopes, ScaleSlopes], interval_ps: float, found: tuple[Diffusion, Diffusion]
-) -> DisplacementCurves:
+def _curves(curves: tuple[ScaleSlopes, ScaleSlopes], interval_ps: float, fit: _Fit) -> DisplacementCurves:
     tracer, charged = curves
     lags, frames = np.array(tracer.lags, dtype=float), sum(one.n_frames for one in tracer.replicas)
     # Qian, Sheetz, Elson, Biophys. J. 1991, 60, 910: Var(MSD)/MSD² is 4/3 lag/length for one Brownian path.
@@ -375,9 +413,9 @@ def _curves(
     return DisplacementCurves(
         lags_ps=lags * interval_ps,
         tracer_A2=mean,
-        tracer_error_A2=mean * np.sqrt(brownian / tracer.paths + found[0].event[0]),
+        tracer_error_A2=mean * np.sqrt(brownian / tracer.paths + fit.ions.event[0]),
         collective_A2=of_charge,
-        collective_error_A2=of_charge * np.sqrt(brownian + found[1].event[0]),
+        collective_error_A2=of_charge * np.sqrt(brownian + fit.of_charge.event[0]),
         tracer_by_axis_A2=np.average([one.mean_A2 for one in tracer.replicas], axis=0, weights=tracer.lengths),
     )
 
@@ -385,13 +423,12 @@ def _curves(
 def _warnings(
     trajectories: Sequence[Trajectory],
     carrier: Carrier,
-    ions: Diffusion,
-    displacement_A: float,
+    fit: _Fit,
     settings: TransportSettings,
 ) -> tuple[str, ...]:
     found = list(dict.fromkeys(note for one in trajectories for note in one.notes))
     names, length_ps = ", ".join(carrier.mobile), min(one.length_ps for one in trajectories)
-    check, interval_ps = ions.check, trajectories[0].frame_interval_fs / 1000.0
+    ions, check, interval_ps = fit.ions, fit.ions.check, trajectories[0].frame_interval_fs / 1000.0
     bound = "the intervals reach from zero to an upper bound"
     if check.anomalous:
         found.append(
@@ -407,7 +444,7 @@ def _warnings(
         )
     if not _is_far(ions, min(one.n_frames for one in trajectories) - 1, settings):
         found.append(
-            f"{names} moves by diffusion by {displacement_A:.2f} Å within {length_ps:g} ps; less than"
+            f"{names} moves by diffusion by {fit.displacement_A:.2f} Å within {length_ps:g} ps; less than"
             f" {settings.minimum_displacement_A:g} Å, or what cannot be told from it, is too little to mean anything"
             " but an upper bound. Run longer, or hotter"
         )

@@ -69,6 +69,12 @@ def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
     if not extended_xyz and (reading.keys, reading.units) != (LabelRequest().keys, LabelRequest().units):
         raise InputError(f"{file}: keys and units are options for extended XYZ; ASE knows those of other files")
     frames = _labelled(file, reading) if extended_xyz else _frames_of_ase(file)
+    open_ = [number for number, (atoms, _) in enumerate(frames) if not atoms.pbc.all()]
+    if open_:
+        raise InputError(
+            f"{file} has structures that are not periodic in all three directions ({frame_numbers(open_)}, counted from"
+            ' 0): they have no volume. Crystals say pbc="T T T"'
+        )
     units = [Formula(atoms.get_chemical_formula()).reduce()[0].format("hill") for atoms, _ in frames]
     other = [number for number, unit in enumerate(units) if unit != units[0]]
     if other:

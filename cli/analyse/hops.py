@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,7 +26,10 @@ from .trajectory_options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...analysis.hops.detection import HopAnalysis, HopSummary
+    from ase import Atoms
+
+    from ...analysis.hops.detection import HopAnalysis, HopSettings, HopSummary
+    from ...analysis.trajectories.reading import Trajectory
 
 
 def hops(
@@ -57,34 +60,11 @@ def hops(
     as_json: JsonOption = False,
 ) -> None:
     """Find sites and hops: rate with its 95 % interval, jump lengths, concerted events, occupancies."""
-    from ...analysis.hops.detection import HopSettings, concerted_by_chance, hops_of_trajectory, summarise
-    from ...analysis.hops.known_crystal import crystal_on_trajectory
-    from ...analysis.trajectories.framework import frame_of_reference
-    from ...core.errors import InputError
-    from ...sampling.structures.crystals import load_structure
-    from ...sampling.structures.sites import UnknownRadius
+    from ...analysis.hops.detection import concerted_by_chance, summarise
 
-    if outer < core:
-        raise InputError(f"--outer ({outer:g} Å) must not be smaller than --core ({core:g} Å)")
-    settings = HopSettings(
-        core_A=core,
-        outer_A=outer,
-        minimum_residence_ps=residence,
-        return_residence_ps=max(residence, HopSettings().return_residence_ps),
-    )
+    settings = _settings(core, outer, residence)
     trajectory = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates).read(file)
-    distances = _distances(minimum_distances, {*trajectory.symbols} - {species})
-    known = None
-    notes: tuple[str, ...] = ()
-    if crystal is not None:
-        try:
-            known, notes = crystal_on_trajectory(load_structure(crystal), trajectory, species, words(framework))
-        except InputError as error:
-            raise InputError(f"--crystal {crystal}: {error}") from error
-    try:
-        analysis = hops_of_trajectory(trajectory, species, settings, known, words(framework), distances)
-    except UnknownRadius as error:
-        raise InputError(f"{error}; for example --minimum-distances {_example(trajectory.symbols, species)}") from error
+    analysis, notes = _analysed(trajectory, _Sites(species, words(framework), crystal, minimum_distances), settings)
     summary, chance = summarise([analysis]), concerted_by_chance(analysis, settings)
     if as_json:
         typer.echo(json.dumps({"concerted_by_chance": chance, **_as_dict(analysis, summary)}, indent=2))
@@ -92,15 +72,64 @@ def hops(
         _print(analysis, summary, species)
         if summary.concerted_fraction:
             typer.echo(f"Of independent ions {100 * chance:.0f} % of the hops would be in such events by chance.")
-    reference = frame_of_reference([trajectory], [species], framework=words(framework))
-    if notes:
-        typer.echo(f"{crystal}: {', '.join(notes)}.", err=True)
-    lost = crystal is not None and not (analysis.sites.known & (analysis.occupancy > 0)).any()
-    unknown = (
-        (f"no site of {crystal} is visited: its {species} lie elsewhere, or it is another crystal",) if lost else ()
+    for note in notes:
+        typer.echo(note, err=True)
+
+
+class _Sites(NamedTuple):
+    """Who hops through what, and where the sites are, as it is written on the command line."""
+
+    species: str
+    framework: list[str]
+    crystal: Path | None
+    minimum_distances: str
+
+
+def _settings(core_A: float, outer_A: float, residence_ps: float) -> HopSettings:
+    from ...analysis.hops.detection import HopSettings
+    from ...core.errors import InputError
+
+    if outer_A < core_A:
+        raise InputError(f"--outer ({outer_A:g} Å) must not be smaller than --core ({core_A:g} Å)")
+    return HopSettings(
+        core_A=core_A,
+        outer_A=outer_A,
+        minimum_residence_ps=residence_ps,
+        return_residence_ps=max(residence_ps, HopSettings().return_residence_ps),
     )
-    for note in (*trajectory.notes, *reference.notes, *unknown):
-        typer.echo(f"Warning: {note}.", err=True)
+
+
+def _analysed(trajectory: Trajectory, sites: _Sites, settings: HopSettings) -> tuple[HopAnalysis, list[str]]:
+    """Return the hops, and the lines that say what a reader should know."""
+    from ...analysis.hops.detection import hops_of_trajectory
+    from ...analysis.trajectories.framework import frame_of_reference
+    from ...core.errors import InputError
+    from ...sampling.structures.sites import UnknownRadius
+
+    species, framework, crystal = sites.species, sites.framework, sites.crystal
+    distances = _distances(sites.minimum_distances, {*trajectory.symbols} - {species})
+    known, lines = (None, []) if crystal is None else _known_sites(crystal, trajectory, species, framework)
+    try:
+        analysis = hops_of_trajectory(trajectory, species, settings, known, framework, distances)
+    except UnknownRadius as error:
+        raise InputError(f"{error}; for example --minimum-distances {_example(trajectory.symbols, species)}") from error
+    warnings = [*trajectory.notes, *frame_of_reference([trajectory], [species], framework=framework).notes]
+    if crystal is not None and not (analysis.sites.known & (analysis.occupancy > 0)).any():
+        warnings.append(f"no site of {crystal} is visited: its {species} lie elsewhere, or it is another crystal")
+    return analysis, [*lines, *(f"Warning: {one}." for one in warnings)]
+
+
+def _known_sites(crystal: Path, trajectory: Trajectory, species: str, framework: list[str]) -> tuple[Atoms, list[str]]:
+    """Return a crystal's sites in the trajectory's cell, and a line that says how it was put there."""
+    from ...analysis.hops.known_crystal import crystal_on_trajectory
+    from ...core.errors import InputError
+    from ...sampling.structures.crystals import load_structure
+
+    try:
+        known, notes = crystal_on_trajectory(load_structure(crystal), trajectory, species, framework)
+    except InputError as error:
+        raise InputError(f"--crystal {crystal}: {error}") from error
+    return known, [f"{crystal}: {', '.join(notes)}."] if notes else []
 
 
 def _distances(text: str, framework: set[str]) -> dict[str, float]:

@@ -85,6 +85,19 @@ def test_two_crystals_in_one_file_are_no_curve(app, tmp_path):
     assert "the first frame is Cu and another one Au (frame 9" in str(found.exception)
 
 
+@pytest.mark.parametrize("name", ["cu.xyz", "cu.traj"])
+def test_what_is_not_periodic_has_no_volume(app, tmp_path, name):
+    path = write_curve(tmp_path / name)
+    frames = read(path, index=":")
+    energy = frames[2].get_potential_energy()
+    frames[2].pbc = (True, True, False)
+    frames[2].calc = SinglePointCalculator(frames[2], energy=energy)
+    write(path, frames)
+    found = CliRunner().invoke(app, [str(path)])
+    assert isinstance(found.exception, InputError)
+    assert "not periodic in all three directions (frame 2" in str(found.exception)
+
+
 def test_the_table_has_units(app, tmp_path):
     found = CliRunner().invoke(app, [str(write_curve(tmp_path / "cu.xyz"))])
     assert "GPa" in found.stdout
