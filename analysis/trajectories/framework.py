@@ -12,14 +12,14 @@ single atom nobody can tell diffusion from drift.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
-from ...core.arrays import FloatArray
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from .reading import Trajectory
 
@@ -149,6 +149,7 @@ def _found(trajectories: Sequence[Trajectory], moving: Sequence[str], present: S
     names = ", ".join(f"{one} ({moved:.1f} Å in half the trajectory)" for one, moved in wandering.items())
     diffuse = "diffuses" if len(wandering) == 1 else "diffuse"
     if resting:
+        notes += _own_motion(trajectories, resting, moving, slow)
         if not wandering:
             return _of_species(trajectories, resting, (*notes, *_of_single_atom(trajectories, resting)))
         note = (
@@ -187,6 +188,38 @@ def _of_single_atom(trajectories: Sequence[Trajectory], resting: Sequence[str]) 
     )
 
 
+def _own_motion(
+    trajectories: Sequence[Trajectory], resting: Sequence[str], moving: Sequence[str], slow: Collection[str]
+) -> list[str]:
+    """Return what must be said of a framework some atoms of which diffuse, though most rest.
+
+    Its centre moves by Σ wᵢ rᵢ, w the parts of the mass; all N mobile ions then move by that together, and their
+    collective squared displacement is too large by N Σ wᵢ² rᵢ² over their own.
+    """
+    first = trajectories[0]
+    mobile = np.concatenate([first.indices_of(one) for one in moving if one in first.symbols] or [np.zeros(0, int)])
+    atoms = np.concatenate([first.indices_of(one) for one in resting])
+    if not len(mobile) or len(atoms) == 1 or slow:
+        return []
+    symbols = np.array(first.symbols)[atoms]
+    masses = atomic_masses[[atomic_numbers[one] for one in symbols]]
+    chosen = np.unique(np.linspace(0, len(atoms) - 1, _ATOMS).astype(int))
+    squares, earlier = (
+        np.mean([_squares_A2(one, atoms, part)[chosen] for one in trajectories], axis=0) for part in (2, 8)
+    )
+    # What vibrates does not grow from an eighth of the trajectory to a half.
+    own = len(mobile) * len(atoms) * float(np.mean((masses / masses.sum())[chosen] ** 2 * (squares - earlier)))
+    of_ions = float(np.mean([_squares_A2(one, mobile, 2).mean() for one in trajectories]))
+    wandering = (squares > WANDERING_A**2) | ((squares > RESTING_A**2) & (squares > _GROWTH * earlier))
+    if own < _SLOW * of_ions or not wandering.any():
+        return []
+    names = ", ".join(sorted(set(symbols[chosen][wandering])))
+    return [
+        f"{np.mean(wandering):.0%} of the framework's atoms ({names}) diffuse: the collective displacement of the"
+        f" mobile ions is too large by some {own / of_ions:.0%}, which is the framework's own; name what rests"
+    ]
+
+
 def _of_species(trajectories: Sequence[Trajectory], species: tuple[str, ...], notes: Sequence[str]) -> FrameOfReference:
     return FrameOfReference(tuple(_centre_A(one, species) for one in trajectories), species, tuple(notes))
 
@@ -213,6 +246,14 @@ def _wanders(trajectories: Sequence[Trajectory], species: str) -> float | None:
 def _displacement_A(trajectories: Sequence[Trajectory], species: str, part: int) -> float:
     """Return how far a typical atom of ``species`` goes in a part of the trajectory (Å)."""
     return float(np.sqrt(np.mean([_typical_square_A2(one, species, part) for one in trajectories])))
+
+
+def _squares_A2(trajectory: Trajectory, atoms: IntArray, part: int) -> FloatArray:
+    """Return the squared displacement of each atom over a part of the trajectory (Å²), without that of the median."""
+    lag = max(1, (trajectory.n_frames - 1) // part)
+    origins = np.unique(np.linspace(0, trajectory.n_frames - 1 - lag, _ORIGINS).astype(int))
+    moved = trajectory.positions_A[origins + lag][:, atoms] - trajectory.positions_A[origins][:, atoms]
+    return np.asarray(np.square(moved - np.median(moved, axis=1, keepdims=True)).sum(axis=2).mean(axis=0))
 
 
 def _typical_square_A2(trajectory: Trajectory, species: str, part: int) -> float:

@@ -95,6 +95,30 @@ def test_parts_that_differ_are_seen(rates, later):
     assert check.later_over_earlier == pytest.approx(later, rel=0.35, abs=0.1)
 
 
+def wells(seed, bound, frames=1000, steps=6):
+    """Langevin dynamics of ions in a lattice of wells that are there in the frames ``bound`` only."""
+    random = np.random.default_rng(seed)
+    wave, depth_eV, kT_eV, mobility, timestep = 2 * np.pi / 3.0, 0.45, 0.06, 1.0, 0.03
+    ions = 3.0 * np.arange(3.0 * IONS).reshape(IONS, 3)
+    path = np.empty((frames, IONS, 3))
+    for frame in range(frames):
+        for _ in range(steps):
+            force = -0.5 * depth_eV * wave * np.sin(wave * ions) if bound[frame] else 0.0
+            noise = random.normal(0.0, np.sqrt(2 * mobility * kT_eV * timestep), ions.shape)
+            ions = ions + mobility * timestep * force + noise
+        path[frame] = ions
+    return path
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.85])
+def test_an_ion_lattice_that_melts_or_freezes_is_seen(part):
+    time = np.arange(1000) / 1000
+    melts, freezes = check_of([wells(1, time < part)]), check_of([wells(2, time > part)])
+    assert melts.changes
+    assert freezes.changes
+    assert melts.later_over_earlier > 1.0 > freezes.later_over_earlier
+
+
 def test_replicas_that_differ_are_seen():
     steady = np.full(FRAMES, 0.05)
     assert check_of([factor * walk(seed, steady) for seed, factor in enumerate((1.0, 1.5, 2.0))]).scattered

@@ -234,6 +234,22 @@ def test_framework_that_diffuses_holds_no_frame_of_reference():
             reference(three, np.concatenate([fast, lattice], axis=1), ["Li"], framework=framework)
 
 
+def test_a_framework_that_rests_in_part_says_what_it_adds():
+    random = np.random.default_rng(7)
+    ions = np.cumsum(random.normal(0, 0.4, (400, 14, 3)), axis=0)
+    lattice = random.uniform(0, 10, (16, 3)) + random.normal(0, 0.1, (400, 16, 3))
+    symbols = ("Li",) * 14 + ("S",) * 16
+
+    def notes():
+        positions = np.concatenate([ions, lattice], axis=1)
+        return frame_of_reference([Trajectory(symbols, positions, 10 * np.eye(3), 100.0)], ["Li"]).notes
+
+    assert not notes()
+    lattice[:, :4] += np.cumsum(random.normal(0, 0.4, (400, 4, 3)), axis=0)
+    (note,) = notes()
+    assert "25% of the framework's atoms (S) diffuse" in note
+
+
 def test_replicas_are_of_one_system_and_not_the_same_run():
     random = np.random.default_rng(6)
     walks = [np.cumsum(random.normal(0, 0.3, (60, 5, 3)), axis=0) for _ in range(2)]
