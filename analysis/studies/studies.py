@@ -20,15 +20,6 @@ from ..conductivity.diffusion import Estimate
 from ..errors.model_errors import ErrorStatistics, ModelErrors
 from ..errors.statistics import Labelled
 
-UNITS: dict[str, str] = {
-    "energy_eV_per_atom": "eV/atom",
-    "force_eV_per_A": "eV/Å",
-    "diffusivity_A2_per_ps": "Å²/ps",
-    "temperature_K": "K",
-    "length_ps": "ps",
-    "fit_time_s": "s",
-}
-
 
 class ModelTransport(FrozenModel):
     """Transport of one model at one temperature; without a diffusivity, ``remark`` says why."""
@@ -46,7 +37,7 @@ class SizePoint(FrozenModel):
 
     configurations: int = Field(description="Configurations in the training set (count)")
     environments: dict[str, int] = Field(description="Atoms in the training set by element (count)")
-    errors: ModelErrors = Field(description="Errors on the held-out configurations (eV/atom, eV/Å)")
+    errors: ModelErrors = Field(description="Errors on the held-out configurations")
     fit_time_s: float = Field(description="Wall time of the fit (s)")
     transport: tuple[ModelTransport, ...] = Field((), description="Transport, one entry per temperature")
 
@@ -78,7 +69,7 @@ class QualityModel(FrozenModel):
     """A model that was fitted to one of the two sets of labels."""
 
     fitted_to: str = Field(description="Name of the labels it was fitted to (name)")
-    errors: ModelErrors = Field(description="Errors against held-out labels of its own settings (eV/atom, eV/Å)")
+    errors: ModelErrors = Field(description="Errors against held-out labels of its own settings")
     force_error_against_other: ErrorStatistics = Field(
         description="Force errors against held-out labels of the other settings (eV/Å)"
     )

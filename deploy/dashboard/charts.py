@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,9 +18,10 @@ from ...analysis.locality.figures import add_locality_bounds
 from ...analysis.looks import in_order
 from ...core.looks import Look
 from ...core.names import NEW, TRAINING
-from ...store.records import ModelRecord, ResultRecord
+from ...store.records import ModelRecord, RecordUnreadable, ResultRecord
+from ...tasks.values.loop import VARIANCES
 from .rows import ConfigurationRow, LabelRow
-from .snapshot import Snapshot
+from .snapshot import Snapshot, errors_in
 
 MILLI: Final = 1000.0
 _SYMBOLS = np.array(chemical_symbols)
@@ -95,13 +97,19 @@ def compared_element_chart(records: Sequence[ResultRecord], looks: Sequence[Look
     """Return force errors by element, a bar for each of these errors."""
     by_result, look_of = {}, {}
     for record, look in zip(records, looks, strict=True):
-        by_element = record.values.get("force_by_element_eV_per_A") or {}
-        by_result[record.id] = {element: MILLI * one["rmse"] for element, one in by_element.items()}
+        by_result[record.id] = _by_element(record)
         look_of[record.id] = look or figures.model_look(str(record.model_kind))
     if not any(by_result.values()):
         return None
     figure = figures.element_errors(by_result, "meV/Å", look_of)
     return Chart("compared-element-errors", figure, "Force error by element")
+
+
+def _by_element(record: ResultRecord) -> dict[str, float]:
+    """Return root-mean-square errors of forces (meV/Å) by element."""
+    errors = errors_in(record)
+    found = {} if errors is None else errors.force_by_element_eV_per_A
+    return {element: MILLI * statistics.rmse for element, statistics in found.items()}
 
 
 def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
@@ -110,7 +118,7 @@ def _kinds(snapshot: Snapshot, campaign: str) -> list[str]:
 
 def _error_series(snapshot: Snapshot, campaign: str, kind: str, subset: str, field: str) -> figures.ErrorSeries | None:
     points = [
-        (model.generation, MILLI * result.values[field]["rmse"])
+        (model.generation, MILLI * getattr(snapshot.errors[result.id], field).rmse)
         for model in snapshot.models.values()
         if model.campaign == campaign and model.kind == kind and not snapshot.is_final(model)
         if (result := snapshot.errors_of_model.get((model.id, subset))) is not None
@@ -123,13 +131,7 @@ def _error_series(snapshot: Snapshot, campaign: str, kind: str, subset: str, fie
 
 def element_chart(assessed: Sequence[ResultRecord]) -> Chart | None:
     """Return force errors by element of the models that were measured last, one result per kind."""
-    by_kind = {
-        str(result.model_kind): {
-            element: MILLI * statistics["rmse"]
-            for element, statistics in result.values.get("force_by_element_eV_per_A", {}).items()
-        }
-        for result in assessed
-    }
+    by_kind = {str(result.model_kind): _by_element(result) for result in assessed}
     if not any(by_kind.values()):
         return None
     return Chart(
@@ -204,17 +206,20 @@ def variance_chart(snapshot: Snapshot, model: ModelRecord) -> Chart | None:
     found = [
         result
         for result in snapshot.results.values()
-        if result.kind == "variance" and result.campaign == model.campaign and result.model_kind == model.kind
+        if result.kind == VARIANCES.name and result.campaign == model.campaign and result.model_kind == model.kind
     ]
-    numbers = [one for one in found if isinstance(one.values.get("mean_eV2"), int | float)]
+    numbers = []
+    for result in found:
+        with suppress(RecordUnreadable):
+            numbers.append((result.generation, VARIANCES.read(result)))
     if not numbers:
         return None
     figure = figures.new_figure()
     colour = figures.model_look(model.kind).colour
     for field, name, symbol in (("mean_eV2", "mean", "circle"), ("maximum_eV2", "largest", "triangle-up-open")):
         figure.add_scatter(
-            x=[one.generation for one in numbers],
-            y=[one.values.get(field) for one in numbers],
+            x=[generation for generation, _ in numbers],
+            y=[getattr(one, field) for _, one in numbers],
             mode="markers",
             name=name,
             marker={"color": colour, "size": 9, "symbol": symbol},

@@ -19,6 +19,7 @@ from ...core.states import UNSUCCESSFUL, State
 from ...store.jobs.rows import GRAPHS, JOBS, RUNS, GraphRow, JobRow, RunRow, failure_of, graph_row, job_row
 from ...store.queries.rows import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
+from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from ...workflows.loop.stop_rule import GenerationErrors
 from ...workflows.queue.queue_jobs import QueueJob
 from ...workflows.submission.holds import Control
@@ -33,6 +34,16 @@ Item = TypeVar("Item")
 
 
 _log = logging.getLogger(__name__)
+
+
+def errors_in(record: ResultRecord) -> ErrorValues | None:
+    """Return the errors of a model that a result holds, None where it holds none that can be read."""
+    if record.kind != ERRORS:
+        return None
+    try:
+        return MODEL_ERRORS.read(record)
+    except RecordUnreadable:
+        return None
 
 
 @dataclass(frozen=True)
@@ -222,13 +233,20 @@ class Snapshot:
         return _grouped(self.results.values(), lambda one: one.campaign)
 
     @cached_property
+    def errors(self) -> dict[str, ErrorValues]:
+        """What errors of models hold, by identifier of the result; what cannot be read is left out."""
+        found = ((result.id, errors_in(result)) for result in self.results.values())
+        return {name: errors for name, errors in found if errors is not None}
+
+    @cached_property
     def errors_of_model(self) -> dict[tuple[str, str], ResultRecord]:
         """Errors by model and subset."""
-        return {
-            (str(result.model), str(result.values.get("subset"))): result
-            for result in self.results.values()
-            if result.kind == ERRORS
-        }
+        return {(str(self.results[name].model), one.subset): self.results[name] for name, one in self.errors.items()}
+
+    def assessments_of(self, campaign: str) -> list[ResultRecord]:
+        """Return the errors on new configurations of a campaign, in the order of generations."""
+        found = self.results_of.get(campaign, [])
+        return [one for one in found if one.id in self.errors and self.errors[one.id].subset == NEW]
 
     @cached_property
     def trajectories(self) -> dict[str, TrajectoryRecord]:
@@ -260,15 +278,15 @@ class Snapshot:
     def error_history(self) -> dict[str, list[GenerationErrors]]:
         """Errors on new configurations by campaign, generation by generation: what the stop rule looks at."""
         found: dict[str, list[GenerationErrors]] = {}
-        for campaign, results in self.results_of.items():
-            new = [one for one in results if one.kind == ERRORS and one.values.get("subset") == NEW]
+        for campaign in self.results_of:
+            new = _grouped(self.assessments_of(campaign), lambda one: one.generation)
             found[campaign] = [
                 GenerationErrors(
                     generation=generation,
-                    energy={str(one.model_kind): one.values["energy_eV_per_atom"]["rmse"] for one in members},
-                    force={str(one.model_kind): one.values["force_eV_per_A"]["rmse"] for one in members},
+                    energy={str(one.model_kind): self.errors[one.id].energy_eV_per_atom.rmse for one in members},
+                    force={str(one.model_kind): self.errors[one.id].forces.rmse for one in members},
                 )
-                for generation, members in sorted(_grouped(new, lambda one: one.generation).items())
+                for generation, members in sorted(new.items())
             ]
         return found
 

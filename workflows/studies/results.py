@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TypeVar
 
 from ...analysis.studies.figures import (
     diffusivities_of_models,
@@ -13,7 +14,6 @@ from ...analysis.studies.figures import (
     label_and_model_errors,
 )
 from ...analysis.studies.studies import (
-    UNITS,
     DataSizeStudy,
     ModelTransport,
     ReferenceQualityStudy,
@@ -30,14 +30,19 @@ from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.queries.labelled import labelled
+from ...store.queries.latest import latest
 from ...store.queries.rows import campaign_labels
 from ...store.records import ResultRecord
 from ...store.reference_guard import allowed_versions, check_one_setting
+from ...store.result_kinds import ResultKind
 from ..analyses.conductivity.report import show
 from ..analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
 
 DATA_SIZE = "data-size"
 REFERENCE_QUALITY = "reference-quality"
+DATA_SIZES = ResultKind(DATA_SIZE, DataSizeStudy)
+REFERENCE_QUALITIES = ResultKind(REFERENCE_QUALITY, ReferenceQualityStudy)
+StudyT = TypeVar("StudyT", DataSizeStudy, ReferenceQualityStudy)
 _MILLI = 1e3
 _FLAT = 0.1
 
@@ -230,7 +235,7 @@ def reference_quality_blocks(study: ReferenceQualityStudy) -> ReportSection:
 
 def record_data_size(store: Store, campaign: str, study: DataSizeStudy) -> ResultRecord:
     """Store the study as a result of the campaign, once."""
-    return _record(store, campaign, DATA_SIZE, study)
+    return _record(store, campaign, DATA_SIZES, study)
 
 
 def record_reference_quality(store: Store, campaign: str, study: ReferenceQualityStudy) -> ResultRecord:
@@ -242,19 +247,19 @@ def record_reference_quality(store: Store, campaign: str, study: ReferenceQualit
         If there is no such campaign.
     """
     find_campaign(store, campaign)
-    return _record(store, campaign, REFERENCE_QUALITY, study)
+    return _record(store, campaign, REFERENCE_QUALITIES, study)
 
 
-def _record(store: Store, campaign: str, kind: str, study: DataSizeStudy | ReferenceQualityStudy) -> ResultRecord:
-    values = study.model_dump(mode="json")
+def _record(store: Store, campaign: str, kind: ResultKind[StudyT], study: StudyT) -> ResultRecord:
+    values = kind.document(study)
     return store.results.add(
         ResultRecord(
-            id=identifier("result", kind, campaign, values),
+            id=identifier("result", kind.name, campaign, values),
             campaign=campaign,
-            kind=kind,
+            kind=kind.name,
             model_kind=study.model_kind,
             values=values,
-            units=UNITS,
+            units=kind.units,
         )
     )
 
@@ -262,18 +267,13 @@ def _record(store: Store, campaign: str, kind: str, study: DataSizeStudy | Refer
 def study_sections(store: Store, campaign: str) -> list[ReportSection]:
     """Return the report's sections of the campaign's latest studies."""
     sections = []
-    found = _latest(store, campaign, DATA_SIZE)
+    found = latest(store, campaign, DATA_SIZE)
     if found is not None:
-        sections.append(data_size_blocks(DataSizeStudy.model_validate(found.values)))
-    found = _latest(store, campaign, REFERENCE_QUALITY)
+        sections.append(data_size_blocks(DATA_SIZES.read(found)))
+    found = latest(store, campaign, REFERENCE_QUALITY)
     if found is not None:
-        sections.append(reference_quality_blocks(ReferenceQualityStudy.model_validate(found.values)))
+        sections.append(reference_quality_blocks(REFERENCE_QUALITIES.read(found)))
     return sections
-
-
-def _latest(store: Store, campaign: str, kind: str) -> ResultRecord | None:
-    records = store.results.find({"campaign": campaign, "kind": kind})
-    return max(records, key=lambda record: (record.created, record.id), default=None)
 
 
 def study_page(section: ReportSection) -> str:

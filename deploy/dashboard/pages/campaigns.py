@@ -13,7 +13,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from ....analysis.looks import in_order
-from ....core.names import ERRORS, ISOLATED_ATOM, NEW
+from ....core.names import ISOLATED_ATOM
 from ....core.states import State
 from ....store.jobs.rows import JobRow
 from ....store.records import CampaignRecord, ResultRecord
@@ -178,8 +178,7 @@ def campaign_page(snapshot: Snapshot, name: str, chosen: int) -> dict[str, Any]:
 
 def last_assessed(snapshot: Snapshot, name: str) -> list[ResultRecord]:
     """Return the errors on new configurations of the last model of each kind."""
-    new = [one for one in snapshot.results_of.get(name, ()) if one.kind == ERRORS and one.values["subset"] == NEW]
-    last = {str(one.model_kind): one for one in new}
+    last = {str(one.model_kind): one for one in snapshot.assessments_of(name)}
     return [last[name] for name in in_order(last)]
 
 

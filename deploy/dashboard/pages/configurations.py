@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request, url_for
 
 from ....core.arrays import FloatArray
 from ....core.errors import InputError
-from ....core.names import ERRORS, NEW, NOT_LABELLED
+from ....core.names import NOT_LABELLED
 from ....core.states import State
 from ....store.queries.record_kinds import Column
 from ....store.records import ConfigurationRecord, LabelRecord, ResultRecord
@@ -202,8 +202,8 @@ def stored_predictions(snapshot: Snapshot, row: ConfigurationRow, label: LabelRe
     if label is None or label.state is not State.FINISHED:
         return []
     found = []
-    for result in snapshot.results_of.get(row.campaign, ()):
-        if result.kind == ERRORS and result.values.get("subset") == NEW and label.id in result.inputs:
+    for result in snapshot.assessments_of(row.campaign):
+        if label.id in result.inputs:
             prediction = _prediction(result, label)
             if prediction is not None:
                 found.append(prediction)

@@ -8,7 +8,8 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, request, send_file
 
 from ....core.names import NEW, TRAINING
-from ....store.records import Artefact, ModelRecord, ResultRecord
+from ....store.records import Artefact, ModelRecord
+from ....tasks.values.loop import ErrorValues
 from ..charts import element_chart, parity_charts, variance_chart
 from ..snapshot import Snapshot
 from .shared import missing, reader, show, wanted, wanted_number
@@ -44,17 +45,16 @@ def model_row(snapshot: Snapshot, model: ModelRecord) -> dict[str, Any]:
         "record": model,
         "final": snapshot.is_final(model),
         "labels": None if data_set is None else data_set.labels,
-        "new": errors_of(snapshot.errors_of_model.get((model.id, NEW))),
-        "training": errors_of(snapshot.errors_of_model.get((model.id, TRAINING))),
+        "new": errors_of(snapshot, model, NEW),
+        "training": errors_of(snapshot, model, TRAINING),
         "size": sum(file.size for file in model.files),
     }
 
 
-def errors_of(result: ResultRecord | None) -> Mapping[str, Any] | None:
-    """Return the errors that a record of the kind ``errors`` holds, None where they cannot be read."""
-    if result is None or not {"energy_eV_per_atom", "force_eV_per_A"} <= result.values.keys():
-        return None
-    return result.values
+def errors_of(snapshot: Snapshot, model: ModelRecord, subset: str) -> ErrorValues | None:
+    """Return the errors of a model on a subset, None where there are none that can be read."""
+    result = snapshot.errors_of_model.get((model.id, subset))
+    return None if result is None else snapshot.errors[result.id]
 
 
 @pages.get("/model")
