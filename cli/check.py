@@ -161,6 +161,24 @@ def _cells(cost: CampaignCost) -> list[tuple[str, str]]:
     ]
 
 
+def _drivers(cost: CampaignCost) -> str:
+    """Return the models that drive dynamics."""
+    names = dict.fromkeys(one.potential for one in cost.samplers if (one.role, one.by) == ("explore", "model"))
+    return " and ".join(names) or "models"
+
+
+def _sampler_rows(campaign: Campaign, cost: CampaignCost) -> list[tuple[str, str]]:
+    """Return what every sampler takes, one row each, where the file lists any."""
+    from ..workflows.campaign.samplers import all_samplers
+
+    if not any(True for _ in all_samplers(campaign)):
+        return []
+    return [
+        (one.role, f"{'' if one.system is None else f'{one.system}: '}{one.sampler}: {one.text}")
+        for one in sorted(cost.samplers, key=lambda one: one.role != "initial")
+    ]
+
+
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
@@ -177,8 +195,14 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
         ),
         (
             "reference steps",
-            f"{cost.initial_reference_steps} at most, for the initial dynamics and relaxations",
+            f"{cost.initial_reference_steps} at most, for the initial dynamics and relaxations"
+            + (
+                f"; {cost.exploring_reference_steps_per_generation:,} per generation, to explore"
+                if cost.exploring_reference_steps_per_generation
+                else ""
+            ),
         ),
+        *_sampler_rows(campaign, cost),
         (
             "fits",
             f"{cost.maximum_fits} at most; the first about {size_text(first.memory_bytes)}, "
@@ -188,7 +212,7 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
         ),
         (
             "dynamics",
-            f"{cost.dynamics_steps_per_generation:,} steps with {campaign.driver} per generation, "
+            f"{cost.dynamics_steps_per_generation:,} steps with {_drivers(cost)} per generation, "
             f"{cost.maximum_dynamics_steps:,} at most",
         ),
         *((name, _analysis_text(one)) for name, one in cost.analyses.items()),

@@ -22,6 +22,8 @@ NOT_LABELLED = "none"
 REFERENCE = "reference"
 """In place of a kind of model: the campaign's reference engine."""
 
+MOLECULAR_DYNAMICS = "molecular-dynamics"
+"""Sampler of trajectories whose records name none: those of the short forms, and of earlier releases."""
 ISOLATED_ATOM = "isolated-atom"
 """Sampler of isolated atoms, and the kind of job that labels them."""
 ISOLATED_ATOM_TYPE = "isolated_atom"

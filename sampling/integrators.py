@@ -66,21 +66,25 @@ class Langevin:
         self.masses = self.atoms.get_masses()[:, np.newaxis]
         self.mass_fractions = self.masses / self.masses.sum()
         self.timestep = settings.timestep_fs * units.fs
-        self.kT = units.kB * settings.temperature_K
         self.decay = math.exp(-settings.friction_per_ps * _PER_PS * self.timestep)
-        self.spread = np.sqrt((1.0 - self.decay**2) * self.masses * self.kT)
-        self.strains = None
-        if settings.pressure_GPa is not None:
-            self.strains = strain_sampler(
-                settings.barostat,
-                temperature_K=settings.temperature_K,
-                pressure_GPa=settings.pressure_GPa,
-                timestep_fs=settings.timestep_fs,
-            )
+        self.highest_temperature_K = settings.highest_temperature_K
+        self._set_temperature(settings.temperature_at(0))
         self.heat_eV = 0.0
         self.start_potential_eV = 0.0
         self.start_conserved_eV = 0.0
         self.start_volume_A3 = 0.0
+
+    def _set_temperature(self, temperature_K: float) -> None:
+        self.kT = units.kB * temperature_K
+        self.spread = np.sqrt((1.0 - self.decay**2) * self.masses * self.kT)
+        self.strains: StrainSampler | None = None
+        if self.settings.pressure_GPa is not None:
+            self.strains = strain_sampler(
+                self.settings.barostat,
+                temperature_K=temperature_K,
+                pressure_GPa=self.settings.pressure_GPa,
+                timestep_fs=self.settings.timestep_fs,
+            )
 
     def first_frame(self) -> Frame:
         """Return the start, with velocities drawn from the seed; raise `StopReason` if it is not sound."""
@@ -104,6 +108,8 @@ class Langevin:
         """Return the frame ``write_every`` steps after ``frame``; it depends on nothing else but the seed."""
         random = self._stream(frame.step // self.settings.write_every + 1)
         self.evaluation.forget()
+        if self.settings.schedule:
+            self._set_temperature(self.settings.temperature_at(frame.step + 0.5 * self.settings.write_every))
         self.heat_eV = frame.heat_eV
         self.atoms.set_positions(frame.atoms.positions)
         self.atoms.set_cell(frame.atoms.cell)
@@ -216,7 +222,7 @@ class Langevin:
             temperature_K=temperature_K(kinetic_eV, len(self.atoms)),
             degrees_of_freedom=_degrees_of_freedom(len(self.atoms)),
         )
-        reason = self.guard.violation(state, self.settings.temperature_K)
+        reason = self.guard.violation(state, self.highest_temperature_K)
         if reason:
             raise StopReason(f"step {step}: {reason}")
 

@@ -1,15 +1,23 @@
-"""What a Langevin trajectory asks for: NVE, NVT or NPT, its length, its barostat and its guard."""
+"""What a Langevin trajectory asks for: NVE, NVT or NPT, its temperatures, its length, its barostat and its guard."""
 
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..core.settings import FrozenSettings
 from .barostat import BarostatSettings
 from .guard import TrajectoryGuard
+
+
+class TemperatureStage(FrozenSettings):
+    """A part of a trajectory in which the temperature goes evenly from one value to another."""
+
+    steps: int = Field(ge=1, description="Number of steps (number)")
+    start_K: float = Field(gt=0, description="Temperature at its begin (K)")
+    end_K: float = Field(gt=0, description="Temperature at its end (K)")
 
 
 class MolecularDynamicsSettings(FrozenSettings):
@@ -34,6 +42,33 @@ class MolecularDynamicsSettings(FrozenSettings):
     guard: TrajectoryGuard = Field(
         default_factory=TrajectoryGuard, description="Bounds beyond which the trajectory is stopped."
     )
+    schedule: tuple[TemperatureStage, ...] = Field(
+        default=(),
+        description="Temperatures that the trajectory begins with, one after the other; temperature_K holds from their"
+        " end on. Each block of write_every steps has that of its middle.",
+    )
+
+    def temperature_at(self, step: float) -> float:
+        """Return the temperature of the thermostat at a step, K."""
+        begin = 0
+        for stage in self.schedule:
+            if step < begin + stage.steps:
+                return stage.start_K + (stage.end_K - stage.start_K) * (step - begin) / stage.steps
+            begin += stage.steps
+        return self.temperature_K
+
+    @property
+    def highest_temperature_K(self) -> float:
+        """The highest temperature that the thermostat ever has, K."""
+        return max([self.temperature_K, *(limit for one in self.schedule for limit in (one.start_K, one.end_K))])
+
+    @model_serializer(mode="wrap")
+    def _schedule_only_where_there_is_one(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Identifiers rest on what is written here, also those from before there were schedules.
+        values: dict[str, Any] = handler(self)
+        if not self.schedule:
+            values.pop("schedule", None)
+        return values
 
     @model_validator(mode="after")
     def _steps_fill_whole_blocks(self) -> Self:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from .. import __version__
 from ..core.errors import InputError
+from ..core.names import MOLECULAR_DYNAMICS
 from ..core.settings import FrozenModel
 from ..core.states import State
 
@@ -148,15 +149,16 @@ class Record(FrozenModel):
 class RecordOfSystem(Record):
     """A record that may belong to one system of its campaign, by name; None where the campaign has one, unnamed."""
 
+    only_if_given: ClassVar[tuple[str, ...]] = ("system",)
+    """Fields that documents lack where they are None: those of earlier releases stay what they were."""
+
     system: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_no_system(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out no system: documents of campaigns with one structure stay what they were."""
         document: dict[str, Any] = serialise(self)
-        if self.system is None:
-            document.pop("system", None)
-        return document
+        return {name: value for name, value in document.items() if value is not None or name not in self.only_if_given}
 
 
 class CampaignRecord(Record):
@@ -291,10 +293,17 @@ class ModelRecord(Record):
 
 
 class TrajectoryRecord(RecordOfSystem):
-    """A molecular dynamics run: its frames are a file."""
+    """A run of a sampler: its frames are a file.
+
+    ``sampler`` is the kind of an entry of the campaign's lists; None: dynamics of the short forms. ``driver`` is the
+    model, the engine, or reference.
+    """
 
     collection: ClassVar[str] = "trajectories"
     volatile: ClassVar[frozenset[str]] = Record.volatile | {"wall_time_s", "artefact"}
+    only_if_given: ClassVar[tuple[str, ...]] = ("system", "sampler")
+
+    sampler: str | None = None
 
     driver: str
     replica: int
@@ -307,6 +316,11 @@ class TrajectoryRecord(RecordOfSystem):
     mean_temperature_K: float | None
     artefact: Artefact
     wall_time_s: float = 0.0
+
+    @property
+    def kind_of_sampler(self) -> str:
+        """The name of the kind of sampler that made it."""
+        return self.sampler or MOLECULAR_DYNAMICS
 
 
 class ResultRecord(RecordOfSystem):

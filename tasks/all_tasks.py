@@ -12,6 +12,7 @@ _MODULES = (
     "label",
     "locality",
     "sample",
+    "samplers",
 )
 
 

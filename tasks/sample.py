@@ -13,11 +13,15 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..core.files import atomic_file
-from ..core.names import ISOLATED_ATOM
+from ..core.names import ISOLATED_ATOM, MOLECULAR_DYNAMICS
+from ..core.settings import FrozenModel
 from ..fitting.kinds.registry import MODELS
 from ..fitting.models import load_model
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
 from ..sampling.molecular_dynamics_settings import MolecularDynamicsSettings
+from ..sampling.samplers.registry import SamplerSettings
+from ..sampling.samplers.sampling import samples
+from ..sampling.seen_contacts import ExploringGuard, shortest_distances_A
 from ..sampling.selections.registry import SelectionSettings
 from ..sampling.selections.selecting import select
 from ..sampling.trajectory import read_frames
@@ -31,7 +35,7 @@ from .label import add_configuration
 from .results import new_result
 from .values.loop import VARIANCES, VarianceValues
 
-SAMPLED = "molecular-dynamics"
+SAMPLED = MOLECULAR_DYNAMICS
 
 
 class DynamicsParameters(TaskParameters):
@@ -110,6 +114,12 @@ def initial_configurations(store: Store, campaign: str, system: str | None) -> l
     return [record for record in found if record.generation == first]
 
 
+def training_configurations(store: Store, data_set: str) -> list[ConfigurationRecord]:
+    """Return the configurations of a data set, in its order; isolated atoms are left out."""
+    records = (store.configurations[name] for name in store.data_sets[data_set].configurations)
+    return [record for record in records if record.origin.sampler != ISOLATED_ATOM]
+
+
 class SampleParameters(DynamicsParameters):
     """One replica of a generation's molecular dynamics."""
 
@@ -117,6 +127,7 @@ class SampleParameters(DynamicsParameters):
     model_kind: str
     backend: str
     replica: int
+    seen_fraction: float = Field(default=0.0, description="As of `ExploringGuard`; jobs of earlier releases have none")
 
 
 class SampleTask(IonloopTask):
@@ -134,7 +145,7 @@ class SampleTask(IonloopTask):
         with context.measure("sample"):
             record = run_trajectory(
                 context,
-                parameters,
+                _bounded_by_data(store, parameters, model.data_set, start),
                 name=f"replica-{parameters.replica}",
                 atoms=start,
                 calculator=lambda: load_model(store.artefacts.path(model.path), backend=parameters.backend),
@@ -154,15 +165,42 @@ class SampleTask(IonloopTask):
         return initial[chosen].atoms
 
 
+def _bounded_by_data(store: Store, parameters: SampleParameters, data_set: str, start: Atoms) -> SampleParameters:
+    """Return the parameters with bounds that allow no contact which the driving model was never shown."""
+    if not parameters.seen_fraction:
+        return parameters
+    seen_A = shortest_distances_A([start, *(record.atoms for record in training_configurations(store, data_set))])
+    dynamics = parameters.dynamics
+    guard = ExploringGuard(**dict(dynamics.guard), seen_fraction=parameters.seen_fraction).bounded(seen_A)
+    return parameters.model_copy(update={"dynamics": dynamics.model_copy(update={"guard": guard})})
+
+
+class SampledRun(FrozenModel):
+    """A run of a sampler, whose frames, or so many of them as it offers, may be chosen."""
+
+    trajectory: str
+    settings: SamplerSettings
+    index: int
+
+
 class SelectParameters(TaskParameters):
-    """The trajectories of a generation and how to choose among their frames."""
+    """The trajectories of a generation and how to choose among their frames.
+
+    ``runs`` says of samplers of the campaign's list what each offers; dynamics of the short form offers every frame.
+    """
 
     trajectories: list[str] = Field(min_length=1)
-    write_every: int
+    runs: list[SampledRun] = Field(default_factory=list)
+    write_every: int | None = Field(default=None, description="Of jobs of earlier releases; frames tell their step")
     model: str
     backend: str
     settings: SelectionSettings
     seed: int
+
+
+def _offered(path: Path, run: SampledRun | None) -> list[Atoms]:
+    """Return the frames of a file that may be chosen; dynamics of the short form offers all but its start."""
+    return read_frames(path, start=1) if run is None else samples(run.settings, run.index, path)
 
 
 class SelectTask(IonloopTask):
@@ -177,16 +215,22 @@ class SelectTask(IonloopTask):
         candidates: list[Atoms] = []
         origins: list[dict[str, Any]] = []
         uncertainties: list[float] = []
+        runs = {run.trajectory: run for run in parameters.runs}
         for name in parameters.trajectories:
             record = store.trajectories.get(name)
             if record is None:
                 continue
-            frames = read_frames(store.artefacts.path(record.artefact.path), start=1)
+            frames = _offered(store.artefacts.path(record.artefact.path), runs.get(name))
             candidates.extend(frames)
             uncertainties.extend(self._uncertainties(parameters, record, frames, context))
             origins.extend(
-                {"parent": record.id, "step": (i + 1) * parameters.write_every, "seed": record.seed}
-                for i in range(len(frames))
+                {
+                    "sampler": record.sampler or SAMPLED,
+                    "parent": record.id,
+                    "step": frame.info.get("step"),
+                    "seed": record.seed,
+                }
+                for frame in frames
             )
         existing = [record.atoms for record in self._earlier(parameters, context)]
         with context.measure("select"):
@@ -194,7 +238,7 @@ class SelectTask(IonloopTask):
                 candidates, existing, parameters.settings, parameters.seed, uncertainties=uncertainties or None
             )
         for order, index in enumerate(outcome.indices):
-            origin = Origin(sampler=SAMPLED, index=order, **origins[index])
+            origin = Origin(index=order, **origins[index])
             add_configuration(store, parameters, candidates[index], origin)
         return Outcome(
             reason=outcome.reason,

@@ -90,12 +90,21 @@ def check_plug_ins() -> Iterator[Check]:
     from ...fitting.electrostatics.registry import BASELINES
     from ...fitting.kinds.registry import MODELS
     from ...labelling.registry import ENGINES
+    from ...sampling.samplers.registry import SAMPLERS
     from ...sampling.selections.registry import SELECTIONS
     from ...workflows.analyses.registry import ANALYSES
     from ...workflows.loop.task_registry import tasks_of
     from ...workflows.queue.schedulers.registry import SCHEDULERS
 
-    registries: tuple[Registry[Any], ...] = (MODELS, BASELINES, ENGINES, SELECTIONS, ANALYSES, SCHEDULERS)
+    registries: tuple[Registry[Any], ...] = (
+        MODELS,
+        BASELINES,
+        ENGINES,
+        SAMPLERS,
+        SELECTIONS,
+        ANALYSES,
+        SCHEDULERS,
+    )
     for registry in registries:
         for name in registry.names:
             package, version = registry.package_of(name)

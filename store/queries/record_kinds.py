@@ -215,6 +215,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
             TrajectoryRecord,
             (
                 *_PLACE,
+                Column("sampler", lambda record: record.kind_of_sampler),
                 _field("driver"),
                 _field("replica"),
                 _field("state"),

@@ -6,12 +6,14 @@ from ionloop_toys.analysis import NEIGHBOURS_ANALYSIS
 from ionloop_toys.baseline import WolfSettings
 from ionloop_toys.engine import LennardJonesSettings
 from ionloop_toys.model import PairSettings
+from ionloop_toys.sampler import BreathingSettings
 from ionloop_toys.selection import ShortestBondSettings
 
 from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
 from ionloop.fitting.kinds.contract import ModelContract
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
 from ionloop.labelling.contract import EngineContract
+from ionloop.sampling.samplers.contract import SamplerContract
 from ionloop.sampling.selections.contract import SelectionContract
 from ionloop.workflows.analyses.base import Analysis
 from ionloop.workflows.analyses.contract import AnalysisContract
@@ -20,6 +22,11 @@ from ionloop.workflows.analyses.contract import AnalysisContract
 class TestShortestBond(SelectionContract):
     def settings(self, count: int) -> ShortestBondSettings:
         return ShortestBondSettings(count=count)
+
+
+class TestBreathing(SamplerContract):
+    def settings(self, frames: int) -> BreathingSettings:
+        return BreathingSettings(count=frames)
 
 
 class TestNeighbours(AnalysisContract):

@@ -16,6 +16,7 @@ from typing import Any
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
 from .analyses import INSTALLED, AnalysisOfFile
+from .problems import ANY_ENTRY
 
 _LONG_TEXT = 500
 
@@ -79,6 +80,9 @@ RULES: Mapping[str, Rule] = {
     "sampling": Rule(Effect.FIXED, Stage.GENERATIONS),
     "sampling.length_ps": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "sampling.replicas": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    # Entries may be added; those that there are stay.
+    "explore": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    f"explore.{ANY_ENTRY}": Rule(Effect.FIXED, Stage.GENERATIONS),
     "selection": Rule(Effect.FIXED, Stage.GENERATIONS),
     "selection.count": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "stop": _FREE,

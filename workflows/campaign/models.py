@@ -160,13 +160,13 @@ def without_models(settings: Mapping[str, Any], names: Collection[str]) -> dict[
     models = settings["models"]
     left = [name for name in models if name not in names]
     kept = {name: models[name] for name in left} if isinstance(models, Mapping) and left else left or DEFAULT_MODELS
-    sampling, analyses = dict(settings["sampling"]), dict(settings["analyses"])
-    if sampling["driver"] not in left:
-        sampling["driver"] = None
+    analyses, without = dict(settings["analyses"]), {**settings, "models": kept}
+    if "sampling" in settings and settings["sampling"]["driver"] not in left:
+        without["sampling"] = {**settings["sampling"], "driver": None}
     for name, given in analyses.items():
         if isinstance(given, Mapping) and given.get("potential") in names:
             analyses[name] = {**given, "potential": REFERENCE}
-    return {**settings, "models": kept, "sampling": sampling, "analyses": analyses}
+    return {**without, "analyses": analyses}
 
 
 def model_called(campaign: Campaign, name: str) -> tuple[ModelKind, FrozenSettings]:

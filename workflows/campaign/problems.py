@@ -15,6 +15,8 @@ Key = tuple[str | int, ...]
 """Where a value stands: ("sampling", "temperature_K") or ("supercell", 2)."""
 
 MAX_SHOWN_VALUE = 60
+ANY_ENTRY = "[n]"
+"""Stands in a key for the entries of a list."""
 
 
 class _Absent:
@@ -101,7 +103,7 @@ def dotted(key: Key) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + _printable(part)[:MAX_SHOWN_VALUE]
+            text += ("." if text and part != ANY_ENTRY else "") + _printable(part)[:MAX_SHOWN_VALUE]
     return text
 
 

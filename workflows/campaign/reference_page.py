@@ -31,6 +31,8 @@ and what is allowed, and tells what the campaign will cost. Unknown keys are err
 quotes and without its unit: units are part of the names (`temperature_K`, `timestep_fs`, `cutoff_A` in Å).
 
 `structure` is a built-in name or a file that ASE reads; a relative path starts at the folder of the campaign file.
+`initial` and `explore` may be lists of samplers, each `{kind: ...}` with the keys of its kind below `explore[n]`;
+[sampling](sampling.md) tells what each kind is for.
 
 The column *later* tells what may become of a value once the campaign is in a store: *free*, it may change at any time
 and holds from then on; *more*, it may only grow, and what is added is done, also after the end; nothing, it stays,

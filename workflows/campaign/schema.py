@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .problems import Key, closest, dotted, show_value
+from .problems import ANY_ENTRY, Key, closest, dotted, show_value
 from .settings import Campaign
 
 Schema = Mapping[str, Any]
@@ -197,6 +197,7 @@ def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str |
             variant=variant,
         )
         yield from _walk_names(leaves, key)
+        yield from _walk_entries(leaves, key)
         for section in sections:
             label = _variant_label(section, resolve(field)) if len(sections) > 1 else variant
             chosen = default if label == variant or _is_variant(section, default) else None
@@ -215,6 +216,15 @@ def _walk_names(leaves: Sequence[Schema], key: tuple[str, ...]) -> Iterator[Fiel
 def _of_any_name(schema: Schema) -> Any:
     """Return what may stand below a name that the file chooses, which may have to have a certain form."""
     return next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
+
+
+def _walk_entries(leaves: Sequence[Schema], key: tuple[str, ...]) -> Iterator[FieldEntry]:
+    """Yield the keys of the entries of lists: once for each choice, not where another list has them."""
+    for leaf in leaves:
+        union = leaf.get("items")
+        for section in variants(union) if isinstance(union, Mapping) and "documented_in" not in leaf else ():
+            if section.get("properties"):
+                yield from _walk(section, (*key, ANY_ENTRY), None, _variant_label(section, resolve(union or {})))
 
 
 def _variant_label(section: Schema, union: Schema) -> str | None:

@@ -31,8 +31,9 @@ from ...fitting.kinds.base import ModelKind
 from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
-from ...sampling.guard import TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
+from ...sampling.samplers.base import CommonSamplerSettings
+from ...sampling.seen_contacts import ExploringGuard
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
 from .analyses import AnalysesSection, analyses_not_installed, no_analyses
 from .initial import Initial, Temperature, Timestep
@@ -48,7 +49,20 @@ from .models import (
     with_kinds_and_sections,
     without_models,
 )
-from .problems import CampaignInconsistency, Problem, closest
+from .problems import CampaignInconsistency, Key, Problem, closest
+from .samplers import (
+    MAX_STEPS,
+    InitialSetting,
+    SamplerList,
+    exploring_samplers,
+    frames_of,
+    initial_samplers,
+    installed_lists,
+    named_driver,
+    sampler_inconsistencies,
+    samplers_not_installed,
+    without_lists,
+)
 from .systems import Supercell, System, SystemName
 
 NO_STRUCTURE = Problem(
@@ -56,7 +70,6 @@ NO_STRUCTURE = Problem(
     "is required, or systems, where there are several",
     allowed="the name of a built-in structure or the path of a file",
 )
-MAX_STEPS = 10_000_000
 MAX_SYSTEMS = 50
 MIN_INITIAL_CONFIGURATIONS = 2
 
@@ -106,8 +119,8 @@ class Sampling(FrozenSettings):
     replicas: int = Field(2, ge=1, le=1000, description="Independent trajectories per generation (number)")
     write_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
     friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
-    guard: TrajectoryGuard = Field(
-        default_factory=TrajectoryGuard, description="Bounds beyond which a trajectory is stopped"
+    guard: ExploringGuard = Field(
+        default_factory=ExploringGuard, description="Bounds beyond which a trajectory is stopped"
     )
 
     @property
@@ -124,7 +137,7 @@ class Sampling(FrozenSettings):
             steps=self.steps,
             write_every=self.write_every,
             friction_per_ps=self.friction_per_ps,
-            guard=self.guard,
+            guard=self.guard.bounded({}),
         )
 
     @property
@@ -204,7 +217,11 @@ class Campaign(FrozenSettings):
         "numbers, e.g. [tblite 0.7, tblite 0.8]; may be changed while the campaign runs (names)",
         json_schema_extra={"allowed": f"a code and its version, or '{NOT_KNOWN}'"},
     )
-    initial: Initial = Field(Initial(), description="Configurations before the first generation")
+    initial: InitialSetting = Field(
+        Initial(),
+        description="Configurations before the first generation: a list of samplers, e.g. [{kind: molecular-dynamics, "
+        "count: 20}, {kind: rattled, count: 10}], or this short form",
+    )
     baseline: BaselineSections = Field(
         default_factory=lambda: BASELINES.get(DEFAULT_BASELINE).section_type(),
         description="Electrostatic baseline of ES-GAP",
@@ -217,7 +234,15 @@ class Campaign(FrozenSettings):
     gap: GapSettings = Field(default_factory=GapSettings, description="Hyperparameters of both models' GAP part")
     fit: Fit = Field(Fit(), description="What fits the models")
     evaluate: Evaluate = Field(Evaluate(), description="What evaluates the models")
-    sampling: Sampling = Field(Sampling(), description="Molecular dynamics that explores, once per generation")
+    sampling: Sampling = Field(
+        Sampling(),
+        description="Molecular dynamics that explores, once per generation: the short form of explore with one nvt",
+    )
+    explore: SamplerList | None = Field(
+        None,
+        description="Samplers that explore, once per generation, instead of sampling, e.g. [{kind: nvt, temperature_K: "
+        "[600, 800]}, {kind: npt, candidates: 200}]; entries may be added while the campaign runs",
+    )
     selection: SelectionSettings = Field(
         default_factory=lambda: SELECTIONS.get(DEFAULT_SELECTION).settings_type(),
         description="Choice of the sampled frames that are worth a label",
@@ -249,8 +274,8 @@ class Campaign(FrozenSettings):
 
     @property
     def driver(self) -> str:
-        """The model that drives the sampling."""
-        return self.sampling.driver or default_driver(self)
+        """The model that drives the sampling: the one named for it, or the highest in rank."""
+        return self.sampling.driver or named_driver(self) or default_driver(self)
 
     def kind_of(self, name: str) -> ModelKind:
         """Return the kind of the model of that name."""
@@ -273,14 +298,19 @@ class Campaign(FrozenSettings):
             return dict(self.systems.items())
         return {None: System(structure=self.structure or "", supercell=self.supercell)}
 
-    def initial_of(self, system: str | None) -> Initial:
+    def initial_of(self, system: str | None) -> Initial | tuple[CommonSamplerSettings, ...]:
         """Return the configurations before the first generation of the system of that name."""
         return self.all_systems[system].initial or self.initial
+
+    def explore_of(self, system: str | None) -> tuple[CommonSamplerSettings, ...] | None:
+        """Return the samplers that explore the system of that name, None where the short form says how."""
+        return self.all_systems[system].explore or self.explore
 
     @model_serializer(mode="wrap")
     def _in_one_form(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the form that the campaign does not have: stored campaigns stay what they were."""
-        form = ("structure", "supercell") if self.systems is not None else ("systems",)
+        form = {"structure", "supercell"} if self.systems is not None else {"systems"}
+        form.add("explore" if self.explore is None else "sampling")
         return {name: value for name, value in serialise(self).items() if name not in form}
 
     @field_serializer("models", mode="wrap")
@@ -299,7 +329,8 @@ def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     yield from model_inconsistencies(campaign)
     yield from _form_inconsistencies(campaign)
     yield from _driver_inconsistencies(campaign)
-    initial = sum(campaign.initial_of(name).count for name in campaign.all_systems)
+    yield from sampler_inconsistencies(campaign)
+    initial = sum(frames_of(initial_samplers(campaign.initial_of(name))) for name in campaign.all_systems)
     if initial < MIN_INITIAL_CONFIGURATIONS:
         message = f"asks for {initial} configurations in all; a first fit needs {MIN_INITIAL_CONFIGURATIONS} or more"
         yield Problem(("initial",), message)
@@ -376,13 +407,13 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     if sampling.steps > MAX_STEPS:
         message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"
         yield Problem(("sampling", "length_ps"), message, value=sampling.length_ps)
-    candidates = sampling.frames * sampling.replicas
+    offers = {name: exploring_samplers(campaign.explore_of(name), campaign.sampling) for name in campaign.all_systems}
+    candidates = sum(frames_of(samplers) for samplers in offers.values())
     if candidates < campaign.selection.count:
-        message = (
-            f"is more than the {candidates} frames that a generation samples "
-            f"({sampling.replicas} replicas of {sampling.frames})"
-        )
-        related = (("sampling",),)
+        message = f"is more than the {candidates} frames that a generation samples"
+        if campaign.explore is None and campaign.systems is None:
+            message += f" ({sampling.replicas} replicas of {sampling.frames})"
+        related: tuple[Key, ...] = (("sampling",), ("explore",), ("systems",))
         yield Problem(("selection", "count"), message, value=campaign.selection.count, related=related)
 
 
@@ -405,12 +436,30 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
     if under not in BASELINES:
         settings = {**settings, "baseline": {name: given[name] for name in BaselineSection.model_fields}}
     unknown_models = models_not_installed(settings)
+    given = settings
+    if unknown_models or samplers_not_installed(settings):
+        # Their entries may name models that are gone, and what is left of them need not make a campaign.
+        settings = without_lists(settings)
     campaign = Campaign.model_validate(without_models(settings, unknown_models))
+    if settings is not given:
+        campaign = campaign.model_copy(update=_with_installed_lists(campaign, given))
     if unknown_models:
-        sampling = campaign.sampling.model_copy(update={"driver": settings["sampling"]["driver"]})
+        driver = given.get("sampling", {}).get("driver")
+        sampling = campaign.sampling.model_copy(update={"driver": driver})
         left = () if len(unknown_models) == len(settings["models"]) else campaign.models
         campaign = campaign.model_copy(update={"models": left, "sampling": sampling})
     if under not in BASELINES:
         values = {name: getattr(campaign.baseline, name) for name in BaselineSection.model_fields}
         campaign = campaign.model_copy(update={"baseline": SectionNotInstalled(kind=under, **values)})
     return campaign if reference.engine in ENGINES else campaign.model_copy(update={"reference": reference})
+
+
+def _with_installed_lists(campaign: Campaign, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stored campaign lists of installed samplers, as an update of the campaign without lists."""
+    update: dict[str, Any] = dict(installed_lists(settings))
+    if campaign.systems is not None:
+        update["systems"] = {
+            name: system.model_copy(update=dict(installed_lists(settings["systems"][name])))
+            for name, system in campaign.systems.items()
+        }
+    return update

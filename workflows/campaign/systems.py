@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from ...core.settings import FrozenSettings
-from .initial import Initial
+from .samplers import InitialSetting, SamplerListAsInExplore
 
 RESERVED_NAMES: Final = frozenset(
     {
@@ -62,8 +62,11 @@ class System(FrozenSettings):
         None,
         description="Whether analyses that name no systems are made of it; nothing: of every crystal (yes or no)",
     )
-    initial: Initial | None = Field(
-        None, description="Configurations before the first generation; nothing: those of the campaign"
+    initial: InitialSetting | None = Field(
+        None, description="Samplers of the configurations before the first generation; nothing: those of the campaign"
+    )
+    explore: SamplerListAsInExplore | None = Field(
+        None, description="Samplers that explore it, once per generation; nothing: those of the campaign"
     )
 
     @property

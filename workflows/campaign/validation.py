@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ...fitting.electrostatics.registry import BASELINES
 from ...labelling.registry import ENGINES
+from ...sampling.samplers.registry import SAMPLERS
 from ...sampling.selections.registry import SELECTIONS
 from ...store.document_keys import RULE, unstorable_keys
 from .models import with_kinds_and_sections
@@ -161,7 +162,7 @@ def _not_a_choice(key: Key, data: Mapping[str, Any]) -> Problem:
 
 def _broken_kind(value: Any) -> str:
     """Return why the kind of that name cannot be used, empty if none is broken."""
-    for registry in (ENGINES, SELECTIONS, BASELINES):
+    for registry in (ENGINES, SAMPLERS, SELECTIONS, BASELINES):
         for one in registry.broken:
             if one.name == value:
                 return f"is the {registry.noun} of {one.package}, which cannot be used: {one.reason}"

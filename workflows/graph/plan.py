@@ -14,12 +14,15 @@ from ...fitting.electrostatics.registry import kind_of_baseline
 from ...fitting.settings import CommonBaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
+from ...sampling.samplers.base import CommonSamplerSettings
+from ...sampling.samplers.registry import SAMPLERS
 from ...store.connection import Store
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
 from ..campaign.initial import Initial
+from ..campaign.samplers import asked_samplers, exploring_samplers, frames_of, initial_samplers
 from ..campaign.settings import Campaign, Sampling
 
 
@@ -33,8 +36,9 @@ class PlannedSystem:
         Its name in the campaign file; None: the only one, of the short form.
     atoms
         The structure, repeated as the campaign says; not to be changed.
-    initial, sampling
-        How its configurations are made before the first generation, and in every generation.
+    initial, explore, sampling
+        How its configurations are made before the first generation, and in every generation: by ``explore``, or where
+        that is None by ``sampling``, its short form.
     is_crystalline
         Whether analyses that name no systems are made of it.
     has_joined
@@ -43,8 +47,9 @@ class PlannedSystem:
 
     name: str | None
     atoms: Atoms
-    initial: Initial
+    initial: Initial | tuple[CommonSamplerSettings, ...]
     sampling: Sampling
+    explore: tuple[CommonSamplerSettings, ...] | None = None
     is_crystalline: bool = True
     has_joined: bool = False
 
@@ -52,6 +57,21 @@ class PlannedSystem:
     def labels(self) -> tuple[str, ...]:
         """What seeds and identifiers derive from beside the rest: its name, where it has one."""
         return () if self.name is None else (self.name,)
+
+    @property
+    def initial_samplers(self) -> tuple[CommonSamplerSettings, ...]:
+        """What makes its configurations before the first generation, in either form."""
+        return initial_samplers(self.initial)
+
+    @property
+    def exploring_samplers(self) -> tuple[CommonSamplerSettings, ...]:
+        """What explores it in every generation, in either form."""
+        return exploring_samplers(self.explore, self.sampling)
+
+    @property
+    def initial_count(self) -> int:
+        """Configurations before the first generation."""
+        return frames_of(self.initial_samplers)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -78,6 +98,7 @@ def planned_systems(
             atoms=structures[name],
             initial=campaign.initial_of(name),
             sampling=campaign.sampling,
+            explore=campaign.explore_of(name),
             is_crystalline=system.is_crystalline,
             has_joined=name in joined,
         )
@@ -201,11 +222,13 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     Raises
     ------
     UnknownKind
-        If its reference engine, its baseline or one of its analyses is not installed here.
+        If its reference engine, its baseline, one of its samplers or one of its analyses is not installed here.
     """
     record = store.campaigns[name]
     ENGINES.get(str(record.settings["reference"]["engine"]))
     kind_of_baseline(record.settings["baseline"])
+    for sampler in asked_samplers(record.settings):
+        SAMPLERS.get(sampler)
     for analysis in asked_analyses(record.settings):
         INSTALLED.get(analysis)
     campaign = Campaign.model_validate(record.settings)

@@ -7,13 +7,14 @@ configurations get labels (`GrowLabels`) and whether there is another generation
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
 from ...core.names import ISOLATED_ATOM
+from ...sampling.samplers.base import CommonSamplerSettings
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
 from ...store.jobs.queue import find_jobs, jobs_wanted
@@ -33,15 +34,26 @@ from ...tasks.initial import (
 )
 from ...tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
 from ...tasks.locality import FitChargesParameters
-from ...tasks.sample import SAMPLED, SampleParameters, SampleTask, SelectParameters, SelectTask, trajectory_identifier
+from ...tasks.sample import (
+    SAMPLED,
+    SampledRun,
+    SampleParameters,
+    SampleTask,
+    SelectParameters,
+    SelectTask,
+    trajectory_identifier,
+)
+from ...tasks.samplers import RunParameters
 from ..analyses.base import AnalysisPlan
 from ..analyses.locality.graph import charge_fit_jobs
 from ..analyses.registry import chosen_analyses
+from ..campaign.initial import Initial, InitialLithiumMonteCarlo
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Graph, Job, missing_part
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from .error_history import error_history
+from .sampler_jobs import ListedSamplers
 from .stop_rule import StopSettings, Verdict, stop_verdict
 
 FINAL = "final"
@@ -78,7 +90,7 @@ def initial_graph(plan: Plan) -> Graph:
                 models={},
                 charges=_fitted_charges(charge_fit),
                 species=species_of(systems),
-                planned=sum(system.initial.count for system in systems),
+                planned=sum(system.initial_count for system in systems),
                 engine=campaign.reference,
                 min_label_fraction=campaign.stop.min_label_fraction,
                 backend=campaign.evaluate.backend,
@@ -106,6 +118,8 @@ def isolated_atom_jobs(plan: Plan, place: Mapping[str, Any], species: Iterable[s
 
 def initial_jobs(plan: Plan, system: PlannedSystem, place: Mapping[str, Any]) -> list[Job]:
     """Return the jobs that make the initial configurations of a system; each adds the labels of what it made."""
+    if not isinstance(system.initial, Initial):
+        return _listed_initial_jobs(plan, system, system.initial, place)
     campaign = plan.campaign
     stage = system.stage(f"generation-{place['generation']}")
     place = {**place, **system.place}
@@ -127,7 +141,20 @@ def initial_jobs(plan: Plan, system: PlannedSystem, place: Mapping[str, Any]) ->
                 grow=GrowLabels(**place, sampler=INITIAL_DYNAMICS),
             )
         )
-    return [*jobs, *_monte_carlo_jobs(plan, system, stage, place)]
+    return [*jobs, *_monte_carlo_jobs(plan, system, system.initial.lithium_monte_carlo, stage, place)]
+
+
+def _listed_initial_jobs(
+    plan: Plan, system: PlannedSystem, entries: Sequence[CommonSamplerSettings], place: Mapping[str, Any]
+) -> list[Job]:
+    """Return the jobs of the samplers that the campaign lists; each run adds the labels of its frames."""
+    jobs = ListedSamplers(plan, system, "initial", entries, place).jobs()
+    return [
+        replace(job, grow=GrowLabels(**place, **system.place, parents=[job.parameters.trajectory]))
+        if isinstance(job.parameters, RunParameters)
+        else job
+        for job in jobs
+    ]
 
 
 def _fitted_charges(jobs: list[Job]) -> str | None:
@@ -136,9 +163,10 @@ def _fitted_charges(jobs: list[Job]) -> str | None:
     return last.identifier if isinstance(last, FitChargesParameters) else None
 
 
-def _monte_carlo_jobs(plan: Plan, system: PlannedSystem, stage: str, place: Mapping[str, Any]) -> list[Job]:
+def _monte_carlo_jobs(
+    plan: Plan, system: PlannedSystem, settings: InitialLithiumMonteCarlo, stage: str, place: Mapping[str, Any]
+) -> list[Job]:
     campaign = plan.campaign
-    settings = system.initial.lithium_monte_carlo
     if not settings.count:
         return []
     draw = Job(
@@ -262,7 +290,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     models = model_identifiers(plan, data_set)
     jobs = fit_jobs(plan, generation, data_set, stage)
     checks = cross_check_jobs(plan, generation, data_set, stage)
-    exploring = [job for system in plan.systems for job in _exploring_jobs(plan, system, place, models)]
+    exploring = [job for system in plan.systems for job in _exploring_jobs(plan, system, place, models, data_set)]
     assess = Job(
         key=f"{stage}/assess",
         task=AssessTask,
@@ -285,52 +313,74 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
 
 
 def _exploring_jobs(
-    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str]
+    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str], data_set: str
 ) -> list[Job]:
-    """Return the trajectories of a system in one generation, and the selection among their frames."""
-    campaign, sampling, generation = plan.campaign, system.sampling, place["generation"]
-    generation_stage = f"generation-{generation}"
-    stage = system.stage(generation_stage)
-    place = {**place, **system.place}
-    samples = [
-        Job(
-            key=f"{stage}/sample/{replica}",
-            task=SampleTask,
-            parameters=SampleParameters(
-                **place,
-                model=models[campaign.driver],
-                model_kind=campaign.driver,
-                backend=plan.evaluator_of(campaign.driver),
-                dynamics=sampling.dynamics,
-                replica=replica,
-                seed=derive_seed(campaign.seed, "sample", generation, replica, *system.labels),
-            ),
-            parents=(f"{generation_stage}/fit/{campaign.driver}",),
-            priority=_PRIORITY["sample"],
-        )
-        for replica in range(sampling.replicas)
-    ]
+    """Return what explores a system in one generation, and the selection among the frames."""
+    campaign, generation = plan.campaign, place["generation"]
+    runs: list[SampledRun] = []
+    if system.explore is None:
+        samples = _trajectory_jobs(plan, system, place, models)
+        names = [f"replica-{replica}" for replica in range(system.sampling.replicas)]
+        trajectories = [trajectory_identifier(campaign.name, generation, name, system.name) for name in names]
+        grow = GrowLabels(**place, **system.place, sampler=SAMPLED)
+    else:
+        listed = ListedSamplers(plan, system, "explore", system.explore, place, models, data_set)
+        samples, runs = listed.jobs(), listed.sampled_runs()
+        trajectories = [run.trajectory for run in runs]
+        grow = GrowLabels(**place, **system.place, parents=trajectories)
     select = Job(
-        key=f"{stage}/select",
+        key=f"{system.stage(f'generation-{generation}')}/select",
         task=SelectTask,
         parameters=SelectParameters(
             **place,
-            trajectories=[
-                trajectory_identifier(campaign.name, generation, f"replica-{replica}", system.name)
-                for replica in range(sampling.replicas)
-            ],
-            write_every=sampling.write_every,
+            **system.place,
+            trajectories=trajectories,
+            runs=runs,
             model=models[campaign.driver],
             backend=plan.evaluator_of(campaign.driver),
             settings=campaign.selection.model_copy(update={"count": plan.selected(system)}),
             seed=derive_seed(campaign.seed, "select", generation, *system.labels),
         ),
-        parents=tuple(job.key for job in samples),
+        # A selection by variance asks the driver, which need not have driven.
+        parents=(*(job.key for job in samples), *_fit_of_the_driver(plan, generation, samples)),
         priority=_PRIORITY["select"],
-        grow=GrowLabels(**place, sampler=SAMPLED),
+        grow=grow,
         runs_after_failures=True,
     )
     return [*samples, select]
+
+
+def _fit_of_the_driver(plan: Plan, generation: int, samples: Sequence[Job]) -> tuple[str, ...]:
+    """Return the key of the driver's fit, if no sample waits for it already."""
+    key = f"generation-{generation}/fit/{plan.campaign.driver}"
+    return () if any(key in job.parents for job in samples) else (key,)
+
+
+def _trajectory_jobs(
+    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str]
+) -> list[Job]:
+    """Return the trajectories of the short form."""
+    campaign, sampling, generation = plan.campaign, system.sampling, place["generation"]
+    return [
+        Job(
+            key=f"{system.stage(f'generation-{generation}')}/sample/{replica}",
+            task=SampleTask,
+            parameters=SampleParameters(
+                **place,
+                **system.place,
+                model=models[campaign.driver],
+                model_kind=campaign.driver,
+                backend=plan.evaluator_of(campaign.driver),
+                dynamics=sampling.dynamics,
+                seen_fraction=sampling.guard.seen_fraction,
+                replica=replica,
+                seed=derive_seed(campaign.seed, "sample", generation, replica, *system.labels),
+            ),
+            parents=(f"generation-{generation}/fit/{campaign.driver}",),
+            priority=_PRIORITY["sample"],
+        )
+        for replica in range(sampling.replicas)
+    ]
 
 
 def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str, str]) -> list[Job]:
@@ -448,21 +498,19 @@ class GrowLabels(FiretaskBase):
     """Add a label job for every configuration that the work before it stored, ahead of the assessment."""
 
     _fw_name = "ionloop.grow-labels"
-    required_params: ClassVar[list[str]] = ["campaign", "generation", "sampler"]
-    optional_params: ClassVar[list[str]] = ["index", "system"]
+    required_params: ClassVar[list[str]] = ["campaign", "generation"]
+    optional_params: ClassVar[list[str]] = ["sampler", "index", "system", "parents"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the label jobs that the graph does not have yet, as a detour."""
         store = current_context().store
         name, generation = self["campaign"], self["generation"]
-        filters = {
-            "campaign": name,
-            "generation": generation,
-            "origin.sampler": self["sampler"],
-            "system": self.get("system"),
-        }
-        if self.get("index") is not None:
-            filters["origin.index"] = self["index"]
+        filters: dict[str, Any] = {"campaign": name, "generation": generation, "system": self.get("system")}
+        for key, wanted in (("origin.sampler", self.get("sampler")), ("origin.index", self.get("index"))):
+            if wanted is not None:
+                filters[key] = wanted
+        if self.get("parents") is not None:
+            filters["origin.parent"] = {"$in": self["parents"]}
         campaign = load_plan(store, name).campaign
         configurations = sorted(store.configurations.find(filters), key=lambda record: record.origin.index)
         graph = Graph(tuple(label_job(campaign, generation, record.id) for record in configurations))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...analysis.looks import model_name
 from ...core.citations import Citation
 from ...fitting.electrostatics.registry import BASELINES
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
+from ...sampling.samplers.base import CommonSamplerSettings
+from ...sampling.samplers.registry import sampler_of
 from ...sampling.selections.registry import SELECTIONS
 from ..analyses.registry import chosen_analyses
+from ..campaign.samplers import Role, exploring_samplers, initial_samplers, potential_name
 from ..campaign.settings import Campaign
 
 _REFERENCE = re.compile(
@@ -80,20 +83,35 @@ def _reference(campaign: Campaign, formula: str) -> str:
 
 
 def _initial(campaign: Campaign) -> str:
-    dynamics, monte_carlo = campaign.initial.molecular_dynamics, campaign.initial.lithium_monte_carlo
-    parts = []
-    if dynamics.count:
-        parts.append(
-            f"{dynamics.count} configurations of Langevin dynamics with the reference at {dynamics.temperature_K:g} K "
-            f"(time step {dynamics.timestep_fs:g} fs, every {dynamics.every} steps)"
+    """Return what made the first training set, once where several systems have the same."""
+    parts = [
+        _sampled(campaign, "initial", settings)
+        for settings in _distinct(
+            settings for name in campaign.all_systems for settings in initial_samplers(campaign.initial_of(name))
         )
-    if monte_carlo.count:
-        parts.append(
-            f"{monte_carlo.count} distributions of {campaign.mobile} over crystal and interstitial sites, annealed by "
-            f"Monte Carlo from {monte_carlo.start_temperature_K:g} to {monte_carlo.end_temperature_K:g} K, relaxed "
-            f"for at most {monte_carlo.relaxation.steps} steps and rattled"
-        )
-    return f"The first training set held {' and '.join(parts)}." if parts else ""
+    ]
+    return f"The first training set held {_listed(parts)}." if parts else ""
+
+
+def _distinct(samplers: Iterable[CommonSamplerSettings]) -> list[CommonSamplerSettings]:
+    """Return every sampler once, where several systems have the same."""
+    return list({one.model_dump_json(): one for one in samplers}.values())
+
+
+def _sampled(campaign: Campaign, role: Role, settings: CommonSamplerSettings) -> str:
+    kind = sampler_of(settings)
+    text = kind.methods(settings)
+    if role == "initial" and kind.says_how_many(settings) and kind.frames(settings) != kind.runs(settings):
+        # What names runs says nothing of how many of their frames were labelled.
+        count = kind.frames(settings)
+        text = text if text.startswith(f"{count} ") else f"{count} configurations of {text}"
+    potential = potential_name(settings, role, campaign.driver)
+    return f"{text} with {potential}" if potential else text
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _models(campaign: Campaign) -> str:
@@ -131,12 +149,16 @@ def _baseline(campaign: Campaign) -> str:
 
 
 def _loop(campaign: Campaign) -> str:
-    sampling, stop, chosen = campaign.sampling, campaign.stop, campaign.selection
+    stop, chosen = campaign.stop, campaign.selection
     how = SELECTIONS.get(chosen.kind).methods(chosen)
+    samplers = _distinct(
+        settings
+        for name in campaign.all_systems
+        for settings in exploring_samplers(campaign.explore_of(name), campaign.sampling)
+    )
+    explored = _listed([_sampled(campaign, "explore", settings) for settings in samplers] or ["samplers"])
     return (
-        f"In each generation {sampling.replicas} trajectories of {sampling.length_ps:g} ps at "
-        f"{sampling.temperature_K:g} K were run with {campaign.driver} (BAOAB Langevin integrator, time step "
-        f"{sampling.timestep_fs:g} fs, friction {sampling.friction_per_ps:g} 1/ps), and {chosen.count} "
+        f"Each generation was explored by {explored}, and {chosen.count} "
         f"frames were chosen {how} and labelled. The loop ended when energy and force errors "
         f"on new configurations fell by less than {100 * stop.energy_tolerance:g} and "
         f"{100 * stop.force_tolerance:g} % for {stop.patience} generation(s), or after {stop.max_generations}."

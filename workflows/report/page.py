@@ -28,10 +28,12 @@ from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
 from ...labelling.registry import ENGINES, stored_settings
+from ...sampling.samplers.registry import SAMPLERS
 from ...store.connection import Store
 from ..analyses.registry import ANALYSES
 from ..analyses.sections import numeric_columns
 from ..campaign.analyses import asked_analyses
+from ..campaign.samplers import stored_samplers
 from ..campaign.settings import stored_campaign
 from .data import ModelSummary, ReportData, collect, root_mean_square, verdict
 from .methods import bibtex, methods_paragraph
@@ -122,7 +124,8 @@ def citations(settings: Mapping[str, Any]) -> tuple[Citation, ...]:
     under = settings.get("baseline", {}).get(KIND, DEFAULT_BASELINE)
     on_one = any(kind.needs_baseline for kind in _installed_kinds(settings)) and under in BASELINES
     of_baseline = BASELINES.get(under).citations if on_one else ()
-    works = [*of_models, *of_baseline, *CITATIONS, *of_engine, *of_analyses]
+    of_samplers = [one for name in stored_samplers(settings) for one in SAMPLERS.get(name).citations]
+    works = [*of_models, *of_baseline, *CITATIONS, *of_engine, *of_samplers, *of_analyses]
     return tuple({one.what: one for one in works}.values())
 
 

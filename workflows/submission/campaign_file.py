@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from ...core.errors import IonloopError
 from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
+from ...fitting.models import read_manifest
+from ...sampling.samplers.potentials import ModelFolder
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
+from ..campaign.samplers import all_samplers
 from ..campaign.settings import Campaign
 from ..campaign.systems import System
 from ..campaign.validation import touches, validate_campaign
@@ -139,7 +142,35 @@ def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:
         except (IonloopError, OSError, ValueError) as error:
             # A name that is too long for the file system, or holds a null byte, is refused by the system, not by us.
             problems.append(Problem(structure_key(name), f"cannot be used: {error}", value=system.structure))
-    return [*problems, *structure_problems(campaign, found)] if found else problems
+    if not found:
+        return problems
+    return [*problems, *structure_problems(campaign, found), *_folder_problems(campaign, folder, found)]
+
+
+def _folder_problems(campaign: Campaign, folder: Path, structures: Mapping[str | None, Atoms]) -> Iterator[Problem]:
+    """Yield what is wrong with the models in folders that samplers are to be driven by."""
+    for _, key, settings in all_samplers(campaign):
+        choice = settings.chosen_potential
+        if not isinstance(choice, ModelFolder):
+            continue
+        concerned = [str(key[1])] if key[0] == "systems" else list(structures)
+        species = {symbol for name in concerned if name in structures for symbol in structures[name].symbols}
+        message = _unusable(folder / choice.folder, species)
+        if message:
+            yield Problem((*key, "potential", "folder"), message, value=choice.folder)
+
+
+def _unusable(path: Path, species: set[str]) -> str:
+    """Return why a model cannot drive dynamics of these elements, empty if it can or nobody knows."""
+    if path.is_file():
+        return ""
+    try:
+        manifest = read_manifest(path)
+        MODELS.get(manifest.kind)
+    except (IonloopError, OSError, ValueError) as error:
+        return f"cannot be used: {error}"
+    missing = sorted(species - set(manifest.elements))
+    return f"was fitted without {', '.join(missing)}" if missing else ""
 
 
 def _read_text(path: Path) -> str:

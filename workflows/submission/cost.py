@@ -14,9 +14,10 @@ from ...fitting.preflight import available_memory_bytes
 from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
 from ..analyses.locality.graph import charge_fit_cost
 from ..analyses.registry import chosen_analyses
-from ..campaign.initial import Initial
+from ..campaign.samplers import frames_of
 from ..campaign.settings import Campaign
 from ..graph.plan import PlannedSystem, planned_systems, species_of
+from .sampler_cost import SamplerCost, evaluations, sampler_costs
 
 RECORD_BYTES_PER_ATOM = 400
 """A label in the store, estimated: positions, forces and charges with their keys."""
@@ -59,6 +60,10 @@ class CampaignCost:
         Evaluations of the fit of the charges and of the analyses, by name.
     systems
         What is of one system alone, by its name.
+    exploring_reference_steps_per_generation
+        Reference calculations of samplers that explore with the reference; they are no data.
+    samplers
+        What every sampler takes.
     """
 
     atoms: int
@@ -77,6 +82,8 @@ class CampaignCost:
     available_memory_bytes: int
     analyses: dict[str, AnalysisCost]
     systems: dict[str, SystemCost] = field(default_factory=dict)
+    exploring_reference_steps_per_generation: int = 0
+    samplers: tuple[SamplerCost, ...] = ()
 
     @property
     def fits_in_memory(self) -> bool:
@@ -93,7 +100,7 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
     systems = planned_systems(campaign, structures)
     stop, selected = campaign.stop, campaign.selection.count
     species = species_of(systems)
-    first_data = sum(system.initial.count for system in systems)
+    first_data = sum(system.initial_count for system in systems)
     generations = stop.max_generations
     last_data = first_data + generations * selected
     first, last = (
@@ -103,7 +110,8 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
     labels = first_data + len(species) + generations * selected
-    steps = sum(system.sampling.replicas * system.sampling.steps for system in systems)
+    samplers = sampler_costs(campaign, systems)
+    steps = evaluations(samplers, "explore", "model")
     largest = max(systems, key=lambda system: len(system.atoms))
     return CampaignCost(
         atoms=len(largest.atoms),
@@ -111,7 +119,7 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         initial_labels=first_data + len(species),
         labels_per_generation=selected,
         maximum_labels=labels,
-        initial_reference_steps=sum(_initial_steps(system.initial) for system in systems),
+        initial_reference_steps=evaluations(samplers, "initial", "reference"),
         maximum_fits=fits,
         first_fit=_largest(first, first_data),
         last_fit=_largest(last, last_data),
@@ -126,16 +134,22 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         available_memory_bytes=available_memory_bytes(),
         analyses=analyses,
         systems={
-            system.name: SystemCost(
-                atoms=len(system.atoms),
-                composition=_composition(system.atoms),
-                initial_labels=system.initial.count,
-                initial_reference_steps=_initial_steps(system.initial),
-                dynamics_steps_per_generation=system.sampling.replicas * system.sampling.steps,
-            )
+            system.name: _system_cost(system, [one for one in samplers if one.system == system.name])
             for system in systems
             if system.name is not None
         },
+        exploring_reference_steps_per_generation=evaluations(samplers, "explore", "reference"),
+        samplers=samplers,
+    )
+
+
+def _system_cost(system: PlannedSystem, samplers: Sequence[SamplerCost]) -> SystemCost:
+    return SystemCost(
+        atoms=len(system.atoms),
+        composition=_composition(system.atoms),
+        initial_labels=system.initial_count,
+        initial_reference_steps=evaluations(samplers, "initial", "reference"),
+        dynamics_steps_per_generation=evaluations(samplers, "explore", "model"),
     )
 
 
@@ -143,22 +157,15 @@ def _composition(atoms: Atoms) -> dict[str, int]:
     return dict(sorted(Counter(atoms.get_chemical_symbols()).items()))
 
 
-def _initial_steps(initial: Initial) -> int:
-    """Return the reference calculations of a system's initial dynamics and relaxations, at most."""
-    monte_carlo = initial.lithium_monte_carlo
-    return initial.molecular_dynamics.steps + monte_carlo.count * monte_carlo.relaxation.steps
-
-
 def _frames_and_labels_bytes(systems: Sequence[PlannedSystem], generations: int, labels: int, selected: int) -> float:
     """Return what trajectories and labels take; a selected one and an isolated atom count as the mean cell."""
     bytes_of_frames = sum(
-        len(system.atoms)
-        * (generations * system.sampling.replicas * system.sampling.frames + system.initial.molecular_dynamics.count)
+        len(system.atoms) * (generations * frames_of(system.exploring_samplers) + system.initial_count)
         for system in systems
     )
-    first = sum(system.initial.count for system in systems)
+    first = sum(system.initial_count for system in systems)
     mean_atoms = sum(len(system.atoms) for system in systems) / len(systems)
-    atoms_of_labels = sum(len(system.atoms) * system.initial.count for system in systems) + mean_atoms * (
+    atoms_of_labels = sum(len(system.atoms) * system.initial_count for system in systems) + mean_atoms * (
         labels - first
     )
     return float(bytes_of_frames * FRAME_BYTES_PER_ATOM + atoms_of_labels * RECORD_BYTES_PER_ATOM)

@@ -12,6 +12,7 @@ from ..analyses.locality.graph import charge_fit_problems
 from ..analyses.registry import chosen_analyses
 from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
 from ..campaign.problems import ABSENT, Key, Problem
+from ..campaign.samplers import all_samplers, needs_charges, samplers_of
 from ..campaign.settings import Campaign
 from ..campaign.systems import System
 from ..graph.plan import PlannedSystem, planned_systems
@@ -30,6 +31,7 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
     cells = {name: atoms.get_chemical_symbols() for name, atoms in structures.items()}
     species = sorted({symbol for symbols in cells.values() for symbol in symbols})
     problems += _mobile(campaign, cells)
+    problems += _samplers(campaign, cells)
     problems += _charges(campaign, cells)
     problems += _models(campaign, species)
     if not problems and len(structures) == len(campaign.all_systems):
@@ -82,6 +84,20 @@ def _mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> It
     yield Problem(("mobile",), message, value=campaign.mobile, allowed=allowed)
 
 
+def _samplers(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
+    """Yield the samplers that need the mobile ion and have to do with a system without it."""
+    for role, key, settings in all_samplers(campaign):
+        own = key[1] if key[0] == "systems" else None
+        for name, symbols in cells.items():
+            system = campaign.all_systems[name]
+            concerns = name == own if own is not None else getattr(system, role) is None
+            if concerns and needs_charges([settings]) and campaign.mobile not in symbols:
+                whom = "the structure" if name is None else f"the system {name}"
+                message = f"needs the mobile ion {campaign.mobile}, which {whom} lacks"
+                way_out = "" if name is None or own is not None else f"; give it a list {role} of its own"
+                yield Problem((*key, "kind"), message + way_out, value=settings.sampler, related=(("mobile",),))
+
+
 def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
     key = ("baseline", "charges")
     related: tuple[Key, ...] = (("structure",),) if None in cells else (("systems",),)
@@ -95,7 +111,7 @@ def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> I
             needing = [
                 list(cell)
                 for name, cell in cells.items()
-                if campaign.initial_of(name).lithium_monte_carlo.count and campaign.mobile in cell
+                if needs_charges(samplers_of(campaign, name)) and campaign.mobile in cell
             ]
         try:
             # Fractions of formal charges go into one baseline; what only draws configurations has its own.

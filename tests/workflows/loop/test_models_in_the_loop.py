@@ -110,5 +110,5 @@ def test_selection_by_variance_takes_the_least_certain_frame(small, generation):
     (chosen,) = small.store.configurations.find({"generation": 1})
     trajectory = next(r for r in small.store.results.find({"kind": "variance"}) if r.inputs == [chosen.origin.parent])
     with np.load(small.store.artefacts.path(trajectory.values["artefact"]["path"])) as arrays:
-        frame = chosen.origin.step // job.parameters.write_every - 1
+        frame = chosen.origin.step // small.campaign.sampling.write_every - 1
         assert arrays["maximum_eV2"][frame] == pytest.approx(largest)

@@ -25,9 +25,10 @@ from ....tasks.barriers import (
 )
 from ....tasks.conductivity import ConductivityRunParameters
 from ....tasks.hops import HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
-from ....tasks.sample import trajectory_identifier
 from ...campaign.problems import Problem
+from ...campaign.samplers import equilibrium_temperature_K
 from ...campaign.settings import Campaign
+from ...graph.exploring import trajectories_in_equilibrium
 from ...graph.jobs import Job
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 from ..conductivity.graph import conductivity_jobs
@@ -63,10 +64,11 @@ def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
     conductivity = _conductivity(campaign, settings)
     if conductivity is None:
         # Frames of the last generation are there before its models are final.
-        replicas = range(campaign.sampling.replicas)
-        names = [trajectory_identifier(campaign.name, plan.generation, f"replica-{number}") for number in replicas]
-        return _Source(names)
-    temperature = _nearest(conductivity.temperatures_K, campaign.sampling.temperature_K)
+        return _Source(list(trajectories_in_equilibrium(plan.plan, plan.plan.systems[0], plan.generation)))
+    wanted_K = equilibrium_temperature_K(campaign)
+    temperature = (
+        conductivity.temperatures_K[0] if wanted_K is None else _nearest(conductivity.temperatures_K, wanted_K)
+    )
     runs = {
         job.key: job.parameters
         for job in conductivity_jobs(plan, conductivity)

@@ -1,0 +1,1 @@
+"""Samplers: kinds that bring configurations of a system."""
