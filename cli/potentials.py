@@ -83,7 +83,24 @@ def fit(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
     )
+    _tell_charges(out.resolve(), manifest.baseline)
     typer.echo(f"Wrote {out}. Next: ionloop evaluate {quoted(out)} TEST.xyz")
+
+
+def _tell_charges(folder: Path, baseline: CommonBaselineSettings | None) -> None:
+    """Say what charges were fitted with a model, and what they are worth."""
+    from ..fitting.electrostatics.registry import kind_of_baseline
+
+    file = None if baseline is None else kind_of_baseline(baseline).charges_of_fit(folder)
+    if file is None:
+        return
+    from ..workflows.report.fitted_charges import charge_summary
+
+    means = (f"{symbol} {one.mean_e:+.3f} ± {one.uncertainty_e:.3f}" for symbol, one in file.species.items())
+    typer.echo(f"Mean charges: {', '.join(means)} e")
+    typer.echo(charge_summary("The model", file))
+    if not file.has_converged:
+        typer.echo(f"The charges have not converged in {file.steps} steps: raise baseline.most_steps", err=True)
 
 
 def evaluate(

@@ -17,7 +17,7 @@ from .gap_fit import POTENTIAL_FILE, FitLimits
 from .native.calculator import NativeGapCalculator
 from .native.gap_xml import read_gap_xml
 from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit
-from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
+from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
 from .native.sparse_fit.sparse_points import SparsePoints
 from .settings import GapSettings
 
@@ -52,6 +52,14 @@ def fit_natively(
     IonloopError
         As `ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
+    inputs = FitInputs(data_set, settings, seed, earlier=sparse_points_of_model(earlier_model))
+    fit = run_fit(inputs, native_resources(limits), time_check(limits))
+    fit.write(folder)
+    return fit
+
+
+def time_check(limits: FitLimits) -> ProgressCallback:
+    """Return what raises `FitTimeError` when it is told of progress after the wall time that starts now."""
     deadline = None if limits.wall_time_s is None else time.monotonic() + limits.wall_time_s
 
     def check_time(_: FitProgress) -> None:
@@ -61,17 +69,14 @@ def fit_natively(
                 "fewer configurations or sparse points"
             )
 
-    inputs = FitInputs(data_set, settings, seed, earlier=sparse_points_of_model(earlier_model))
-    fit = run_fit(inputs, native_resources(limits), check_time)
-    fit.write(folder)
-    return fit
+    return check_time
 
 
 def sparse_points_of_model(folder: Path | None) -> SparsePoints | None:
     """Return the sparse points of a native model with their layers, None without a model."""
     if folder is None:
         return None
-    return read_sparse_points(folder, read_gap_xml(Path(folder) / POTENTIAL_FILE))
+    return read_sparse_points(folder, read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True))
 
 
 def native_resources(limits: FitLimits) -> FitResources:

@@ -5,16 +5,22 @@ Nothing outside a kind's file compares its name: whoever needs something of a ba
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.citations import Citation
+from ...core.errors import InputError
 from ..settings import CommonBaselineSettings
 from .sections import BaselineSection
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase.calculators.calculator import Calculator
+
+    from ..kinds.base import FitEstimate, FitReport, FitRequest
+    from .charges_file import ChargesFile
 
 
 class BaselineKind(ABC):
@@ -35,8 +41,8 @@ class BaselineKind(ABC):
     citations
         Works that it rests on.
     is_fitted
-        Whether its parameters are fitted together with the model on it, by models that can
-        (`ionloop.fitting.kinds.base.ModelKind.fits_baselines`).
+        Whether its parameters are fitted together with the model on it (`fit_with_gap`, `load_with_gap`), by models
+        that can (`ionloop.fitting.kinds.base.ModelKind.fits_baselines`).
     has_species_charges
         Whether all atoms of a species always have its charge: on those a field acts, and with those other programs
         evaluate the baseline.
@@ -53,13 +59,43 @@ class BaselineKind(ABC):
     has_species_charges: ClassVar[bool] = False
     why_no_field: ClassVar[str] = "that are none of the species"
 
-    @abstractmethod
     def calculator(self, settings: CommonBaselineSettings) -> Calculator:
         """Return it as an ASE calculator: energy, forces, charges, and stress where the cell is periodic.
 
-        A pure function of the atoms: equal atoms give equal bits, whatever was evaluated before. Of kinds that are
-        fitted this is the start of the fit.
+        A pure function of the atoms: equal atoms give equal bits, whatever was evaluated before. Kinds that are not
+        fitted must define it.
+
+        Raises
+        ------
+        InputError
+            If the kind is fitted, and has no energy before.
         """
+        raise InputError(f"{self.name} charges are fitted together with a model and have no energy before")
+
+    def fit_with_gap(self, request: FitRequest) -> FitReport:
+        """Fit a GAP and the parameters together and write the files of both; of kinds that are fitted.
+
+        The request's settings are a GAP's.
+        """
+        raise InputError(f"{self.name} charges have no parameters that are fitted together with a GAP")
+
+    def load_with_gap(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
+        """Return what `fit_with_gap` wrote as an ASE calculator: energy, forces, stress, charges."""
+        raise InputError(f"{self.name} charges have no parameters that are fitted together with a GAP")
+
+    def charges_of_fit(self, folder: Path) -> ChargesFile | None:
+        """Return what a fit wrote of the charges into a model's folder, for reports; None where it writes nothing such.
+
+        Raises
+        ------
+        IonloopError
+            If it is missing or damaged.
+        """
+        return None
+
+    def with_fit(self, estimate: FitEstimate) -> FitEstimate:
+        """Return what a fit of a GAP takes where the parameters are fitted with it, from what the GAP alone takes."""
+        return estimate
 
     def settings(
         self, section: BaselineSection, charges: Mapping[str, float], exponents: Mapping[str, float]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.citations import Citation
 from ...core.looks import Look
+from ..electrostatics.registry import kind_of_baseline
+from .base import FitReport, FitRequest
 from .gap import GAP_CITATION, SOAP_CITATION, GapKind
 
 if TYPE_CHECKING:
@@ -37,17 +39,25 @@ class EsGapKind(GapKind):
     )
     has_charges = True
     needs_baseline = True
+    fits_baselines = True
     gives_atom_energies = False
+
+    def fit(self, request: FitRequest) -> FitReport:
+        """Fit to what the baseline leaves, or both together where that has parameters of its own."""
+        under = None if request.baseline is None else kind_of_baseline(request.baseline)
+        return under.fit_with_gap(request) if under is not None and under.is_fitted else super().fit(request)
 
     def load(self, folder: Path, manifest: ModelManifest, evaluator: str) -> Calculator:
         """Return the sum of the GAP and its baseline."""
         from ..calculators import EsGapCalculator
-        from ..electrostatics.registry import kind_of_baseline
         from ..models import ModelError
 
         if manifest.baseline is None:
             raise ModelError(f"the model in {folder} is damaged: an {self.name} without baseline")
-        baseline = kind_of_baseline(manifest.baseline).calculator(manifest.baseline)
+        under = kind_of_baseline(manifest.baseline)
+        if under.is_fitted:
+            return under.load_with_gap(folder, manifest.baseline)
+        baseline = under.calculator(manifest.baseline)
         return EsGapCalculator(super().load(folder, manifest, evaluator), baseline)
 
 

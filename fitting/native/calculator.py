@@ -51,12 +51,32 @@ class Evaluation:
         -dE/dε, eV. Shape [3, 3].
     variances
         Predicted variance of each atom's energy, eV², or None. Shape [n_atoms].
+    latents
+        Second sums of the atoms, or None. Shape [n_atoms].
     """
 
     energies: FloatArray
     forces: FloatArray
     virial: FloatArray
     variances: FloatArray | None
+    latents: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SecondSums:
+    """A second quantity on the SOAP covariances of a potential, and what the energy depends on it for.
+
+    Attributes
+    ----------
+    weights
+        Weights of the sparse points of each SOAP coordinate, in the order of the potential's; each [n_points]. An
+        atom's second sum is Σ_s b_s k_s with the covariance k = (p·p_s + σ0²)^ζ, without δ².
+    respond
+        Takes the atoms' sums [n_atoms] and returns the derivative of an energy (eV) by each of them [n_atoms].
+    """
+
+    weights: Sequence[FloatArray]
+    respond: Callable[[FloatArray], FloatArray]
 
 
 class NativeGapCalculator(Calculator):
@@ -194,6 +214,7 @@ class Evaluator:
         self._neighbours = NeighbourList(model.cutoff_A, skin_A)
         self._threads = threads
         self._scratches = [Scratch() for _ in range(threads)]
+        self._kept_scratches: list[Scratch] = []
         self._executor = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._blas = ThreadpoolController()
         self._uses_blas = any(term.uses_blas for term in self._soap_terms)
@@ -207,6 +228,7 @@ class Evaluator:
         numbers: IntArray,
         *,
         variance: bool = False,
+        second: SecondSums | None = None,
     ) -> Evaluation:
         """Energies, forces, virial and, if wanted, variances of a structure.
 
@@ -222,6 +244,9 @@ class Evaluator:
             Atomic numbers. Shape [n_atoms].
         variance
             Whether to predict variances.
+        second
+            A second quantity that another energy depends on: forces and virial hold that energy's part which comes
+            through it, energies do not.
 
         Raises
         ------
@@ -244,7 +269,11 @@ class Evaluator:
                 for triplet_term in self._triplet_terms:
                     triplet_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
         with self._blas.limit(limits=1, user_api="blas") if self._uses_blas or variance else nullcontext():
-            self._add_soap(pairs, numbers, energies, gradients, variances)
+            if second is None:
+                latents = None
+                self._add_soap(pairs, numbers, energies, gradients, variances)
+            else:
+                latents = self._add_both(pairs, numbers, energies, gradients, variances, second)
         scale = self.model.energy_scale
         energies *= scale
         gradients *= scale
@@ -254,7 +283,7 @@ class Evaluator:
             self._core.add(pairs, numbers, energies, gradients)
         forces, virial = np.zeros((len(numbers), 3)), np.zeros((3, 3))
         sum_pairs(pairs.starts, pairs.second, pairs.vectors, gradients, forces, virial)
-        return Evaluation(energies, forces, virial, variances)
+        return Evaluation(energies, forces, virial, variances, latents)
 
     def _add_triplets(
         self, pairs: NeighbourPairs, numbers: IntArray, energies: FloatArray, gradients: FloatArray
@@ -285,6 +314,53 @@ class Evaluator:
         # Terms that share atoms write to the same pairs: where they do, one is finished before the next begins.
         for tasks in self._rounds(numbers):
             self._share(work, tasks)
+
+    def _add_both(
+        self,
+        pairs: NeighbourPairs,
+        numbers: IntArray,
+        energies: FloatArray,
+        gradients: FloatArray,
+        variances: FloatArray | None,
+        second: SecondSums,
+    ) -> FloatArray:
+        """Add energies and gradients of both quantities; return the second sums. One set of covariances serves both."""
+        weights = dict(zip(map(id, self._soap_terms), second.weights, strict=True))
+        rounds = self._rounds(numbers)
+        tasks = [task for one in rounds for task in one]
+        while len(self._kept_scratches) < len(tasks):
+            self._kept_scratches.append(Scratch())
+        sums = np.zeros((2, len(numbers)))
+        begun: list[Any] = [None] * len(tasks)
+
+        def begin(_: Scratch, waiting: Iterator[int]) -> None:
+            for index in waiting:
+                term, atoms = tasks[index]
+                own = np.empty((2, len(atoms)))
+                kept = self._kept_scratches[index]
+                begun[index] = term.begin(pairs, numbers, atoms, own, weights[id(term)], kept)
+                sums[:, atoms] += own
+
+        def finish(_: Scratch, waiting: Iterator[int]) -> None:
+            for index in waiting:
+                term, atoms = tasks[index]
+                kept = self._kept_scratches[index]
+                term.finish(
+                    pairs, numbers, atoms, begun[index], weights[id(term)], factors[atoms], gradients, variances, kept
+                )
+
+        start = 0
+        for one in rounds:
+            self._share(begin, range(start, start + len(one)))
+            start += len(one)
+        energies += sums[0]
+        # What is scaled at the end is the potential's own.
+        factors = second.respond(sums[1]) / self.model.energy_scale
+        start = 0
+        for one in rounds:
+            self._share(finish, range(start, start + len(one)))
+            start += len(one)
+        return sums[1]
 
     def _share(self, work: Callable[[Scratch, Iterator[Task]], None], tasks: Sequence[Task]) -> None:
         """Do tasks on all threads, each of which takes the next one when it has finished one."""

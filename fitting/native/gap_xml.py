@@ -118,6 +118,9 @@ class GapModel:
         Of the fit, for information.
     core
         A potential that is added to the GAP, which was fitted to the rest; no factor applies to it.
+    lacks_charges
+        Whether it was fitted together with charges, without which it means nothing: its file says so, and QUIP refuses
+        it.
     """
 
     isolated_atom_energies: Mapping[int, float]
@@ -127,6 +130,7 @@ class GapModel:
     gap_version: int = GAP_VERSION
     command_line: str = field(default="", repr=False)
     core: GluePotential | None = None
+    lacks_charges: bool = False
 
     @property
     def cutoff_A(self) -> float:
@@ -146,7 +150,7 @@ class GapModel:
         return frozenset(named | {number for number, energy in self.isolated_atom_energies.items() if energy})
 
 
-def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
+def read_gap_xml(path: str | Path, label: str | None = None, *, beside_charges: bool = False) -> GapModel:
     """Read a GAP potential that gap_fit, or `write_gap_xml`, has written.
 
     Parameters
@@ -156,6 +160,8 @@ def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
     label
         Which potential, where the file holds several. None takes the one that the file's first
         ``<Potential>`` names, or the only one.
+    beside_charges
+        Whether a potential may lack charges that were fitted with it, for who adds them.
 
     Raises
     ------
@@ -173,13 +179,19 @@ def read_gap_xml(path: str | Path, label: str | None = None) -> GapModel:
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise IonloopError(f"the potential {path} is not readable XML: {error}; copy or fit it again") from error
     try:
-        return _read_model(root, path.parent, label)
+        model = _read_model(root, path.parent, label)
     except MalformedXml as error:
         raise IonloopError(f"the potential {path} is malformed: {error}; copy or fit it again") from error
     except InputError as error:
         raise InputError(f"the potential {path}: {error}") from error
     except IonloopError as error:
         raise IonloopError(f"the potential {path}: {error}") from error
+    if model.lacks_charges and not beside_charges:
+        raise InputError(
+            f"the potential {path} was fitted together with charges, which this file does not hold: give the folder of "
+            "the model instead of the file"
+        )
+    return model
 
 
 def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml") -> Path:
@@ -215,6 +227,11 @@ def write_gap_xml(model: GapModel, folder: str | Path, file_name: str = "gap.xml
     return folder / file_name
 
 
+_GAP = ["IP", "GAP"]
+_CHARGED_GAP = ["CHARGED_GAP"]
+"""What no version of QUIP knows."""
+
+
 @dataclass(frozen=True)
 class _Potential:
     """What a Potential element says: the label of its GAP, that GAP's arguments, and whether a Glue is added."""
@@ -222,6 +239,7 @@ class _Potential:
     label: str | None
     arguments: Mapping[str, str]
     has_core: bool = False
+    lacks_charges: bool = False
 
 
 def _read_model(root: ElementTree.Element, folder: Path, label: str | None) -> GapModel:
@@ -263,6 +281,7 @@ def _read_model(root: ElementTree.Element, folder: Path, label: str | None) -> G
         gap_version=version,
         command_line=(command_line.text or "").strip() if command_line is not None else "",
         core=_read_core(root) if potential.has_core else None,
+        lacks_charges=potential.lacks_charges,
     )
 
 
@@ -306,16 +325,17 @@ def _parse_potential(text: str) -> _Potential | None:
     """What a Potential's arguments say; None if it is not a GAP, or the sum of a GAP and a Glue."""
     words, arguments = split_key_values(text)
     kind = [word.upper() for word in words]
-    if kind == ["IP", "GAP"]:
-        return _Potential(arguments.get("label"), arguments)
+    if kind in (_GAP, _CHARGED_GAP):
+        return _Potential(arguments.get("label"), arguments, lacks_charges=kind == _CHARGED_GAP)
     if kind != ["SUM"] or set(arguments) - {"init_args_pot1", "init_args_pot2", "label"}:
         return None
     parts = [split_key_values(arguments.get(f"init_args_pot{number}", "")) for number in (1, 2)]
     names = [[word.upper() for word in part_words] for part_words, _ in parts]
-    if sorted(names) != [["IP", "GAP"], ["IP", "GLUE"]]:
+    gap = next((name for name in (_GAP, _CHARGED_GAP) if name in names), None)
+    if gap is None or ["IP", "GLUE"] not in names:
         return None
-    own = parts[names.index(["IP", "GAP"])][1]
-    return _Potential(own.get("label"), own, has_core=True)
+    own = parts[names.index(gap)][1]
+    return _Potential(own.get("label"), own, has_core=True, lacks_charges=gap == _CHARGED_GAP)
 
 
 def _energy_scale(arguments: Mapping[str, str]) -> float:
@@ -459,7 +479,7 @@ def _xml_lines(model: GapModel, names: Sequence[str], checksums: Sequence[str]) 
     label = model.label
     scale = "" if model.energy_scale == 1.0 else f" E_scale={model.energy_scale!r}"
     quoted = quoteattr(label)
-    own = f"IP GAP label={label}{scale}"
+    own = f"{' '.join(_CHARGED_GAP if model.lacks_charges else _GAP)} label={label}{scale}"
     if model.core is not None:
         own = f"Sum init_args_pot1={{IP Glue}} init_args_pot2={{{own}}}"
     lines = [

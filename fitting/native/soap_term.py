@@ -15,7 +15,7 @@ from .descriptor_strings import WITH_QUIPPY, SoapDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
 from .scratch import Scratch, aligned_copy
-from .soap import soap_basis
+from .soap import Expansion, soap_basis
 from .soap_kernels import dot_product_covariance
 from .sparse_products import SparseProducts, is_supported
 
@@ -85,6 +85,59 @@ class SoapTerm:
         energies[atoms] += own_energies
         if variances is not None and products is not None:
             variances[atoms] += self._variance(products)
+        adjoint = self.basis.backward(expansion, slopes, scratch)
+        self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
+
+    def begin(
+        self,
+        pairs: NeighbourPairs,
+        numbers: IntArray,
+        atoms: IntArray,
+        sums: FloatArray,
+        second_weights: FloatArray,
+        scratch: Scratch,
+    ) -> tuple[Expansion, FloatArray]:
+        """Fill the atoms' energies (eV) and second sums Σ_s b_s k_s [2, n]; return what `finish` goes on from.
+
+        The second sum has weights b of its own [n_points] on the same covariances, without δ²: two quantities for the
+        products of one. What is returned stays valid until the scratch is used again: give each group its own.
+        """
+        expansion = self.basis.forward(pairs, numbers, atoms, scratch)
+        if isinstance(self._points, SparseProducts):
+            products = self._points.products(expansion.spectrum, scratch)
+            self._points.sums(products, second_weights, sums)
+            return expansion, products
+        products = self._multiplied("products", expansion.spectrum, self._points.T, scratch)
+        products = products.astype(np.float64, copy=False)
+        covariances = (products + self._constants) ** self.zeta
+        sums[0], sums[1] = covariances @ self._weights, covariances @ second_weights
+        return expansion, products
+
+    def finish(
+        self,
+        pairs: NeighbourPairs,
+        numbers: IntArray,
+        atoms: IntArray,
+        begun: tuple[Expansion, FloatArray],
+        second_weights: FloatArray,
+        factors: FloatArray,
+        gradients: FloatArray,
+        variances: FloatArray | None,
+        scratch: Scratch,
+    ) -> None:
+        """Add gradients on pairs (eV/Å) of the energy and of ``factors`` [n] (eV) times the second sums."""
+        expansion, products = begun
+        n_atoms, n_components = expansion.spectrum.shape
+        if isinstance(self._points, SparseProducts):
+            if variances is not None:
+                variances[atoms] += self._variance(self._points.in_order(products, n_atoms))
+            slopes = self._points.slopes(products, second_weights, factors, n_components, scratch)
+        else:
+            if variances is not None:
+                variances[atoms] += self._variance(products)
+            powers = self.zeta * (products + self._constants) ** (self.zeta - 1)
+            mixed = powers * (self._weights + factors[:, None] * second_weights)
+            slopes = self._multiplied("spectrum_slopes", mixed, self._points, scratch)
         adjoint = self.basis.backward(expansion, slopes, scratch)
         self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
 

@@ -97,6 +97,47 @@ class SparseProducts:
         )  # fmt: skip
         return slopes
 
+    def products(self, spectra: FloatArray, scratch: Scratch) -> FloatArray:
+        """Return the products p·x_s of descriptors p [n, n_components], laid out in blocks of sparse points.
+
+        What `sums` and `slopes` take; valid until the scratch is used again.
+        """
+        n_padded = -(-len(spectra) // _ATOMS) * _ATOMS
+        n_blocks, n_panels, n_groups, n_tiles = self._points.shape[:4]
+        rows = scratch.array("packed_spectra", (n_padded // _ATOMS, n_panels, n_tiles, _ATOMS, _TILE))
+        products = scratch.array("block_products", (n_blocks, n_padded, n_groups * _POINTS))
+        _all_products(spectra, self._points, len(self._weights), rows, products)
+        return products
+
+    def in_order(self, products: FloatArray, n: int) -> FloatArray:
+        """Return products as one array [n, n_points]."""
+        whole = products.transpose(1, 0, 2).reshape(products.shape[1], -1)
+        return np.ascontiguousarray(whole[:n, : len(self._weights)])
+
+    def sums(self, products: FloatArray, second_weights: FloatArray, sums: FloatArray) -> None:
+        """Fill ``sums`` [2, n]: Σ_s a_s k_s^ζ (eV) and Σ_s b_s k_s^ζ with second weights b [n_points]."""
+        _two_sums(products, self._constants, self._weights, second_weights, self._zeta, sums)
+
+    def slopes(
+        self,
+        products: FloatArray,
+        second_weights: FloatArray,
+        factors: FloatArray,
+        n_components: int,
+        scratch: Scratch,
+    ) -> FloatArray:
+        """Return Σ_s (a_s + f b_s) ζ k_s^(ζ-1) x_s of descriptors with factors f [n]; the products are used up.
+
+        Rows and columns beyond those of the descriptors mean nothing. Shape [≥ n, ≥ n_components].
+        """
+        _, n_panels, _, n_tiles = self._points.shape[:4]
+        slopes = scratch.array("spectrum_slopes", (products.shape[1], n_panels * n_tiles * _TILE))
+        _slopes_of_both(
+            products, self._points, n_components, self._constants, self._weights, second_weights, factors, self._zeta,
+            slopes,
+        )  # fmt: skip
+        return slopes
+
 
 def _packed(points: FloatArray) -> FloatArray:
     """Sparse points in the order in which they are read, filled up with zeros.
@@ -339,3 +380,64 @@ def _evaluate(spectra, points, constants, weights, zeta, rows, covariances, prod
                 products[a, first + s] = covariances[a, s]
         _covariance_slopes(covariances, n_atoms, constants[first:last], weights[first:last], zeta, energies)
         _add_block_slopes(covariances, points[block], n_groups, n_tiles, slopes)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _all_products(spectra, points, n_points, rows, products):
+    per_block = products.shape[2]
+    n_tiles = -(-spectra.shape[1] // _TILE)
+    _pack_rows(spectra, rows)
+    for block in range(len(points)):
+        left = n_points - block * per_block
+        n_groups = max(0, -(-min(left, per_block) // _POINTS))
+        _block_covariances(rows, points[block], n_groups, n_tiles, products[block])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _power(base, zeta):
+    """Return base^(ζ-1)."""
+    whole = int(zeta)
+    if whole != zeta:
+        return base ** (zeta - 1.0)
+    power = 1.0
+    for _ in range(whole - 1):
+        power *= base
+    return power
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _two_sums(products, constants, weights, second_weights, zeta, sums):
+    n_points, per_block = len(weights), products.shape[2]
+    sums[:] = 0.0
+    for block in range(len(products)):
+        first = block * per_block
+        last = min(first + per_block, n_points)
+        for a in range(sums.shape[1]):
+            row = products[block, a]
+            one, other = 0.0, 0.0
+            for s in range(first, last):
+                k = row[s - first] + constants[s]
+                covariance = k * _power(k, zeta)
+                one += weights[s] * covariance
+                other += second_weights[s] * covariance
+            sums[0, a] += one
+            sums[1, a] += other
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _slopes_of_both(products, points, n_components, constants, weights, second_weights, factors, zeta, slopes):
+    n_points, per_block = len(weights), products.shape[2]
+    n_tiles = -(-n_components // _TILE)
+    slopes[:] = 0.0
+    for block in range(len(points)):
+        first = block * per_block
+        last = min(first + per_block, n_points)
+        if first >= last:
+            break
+        for a in range(len(factors)):
+            row = products[block, a]
+            for s in range(first, last):
+                k = row[s - first] + constants[s]
+                row[s - first] = zeta * (weights[s] + factors[a] * second_weights[s]) * _power(k, zeta)
+        n_groups = -(-(last - first) // _POINTS)
+        _add_block_slopes(products[block], points[block], n_groups, n_tiles, slopes)

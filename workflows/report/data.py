@@ -51,6 +51,7 @@ from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
+from .fitted_charges import charge_section
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ def collect(store: Store, name: str | None = None) -> ReportData:
         not_compared=_not_compared(results),
         force_bounds=locality_bounds(store, record.id),
         sections=(
+            *filter(None, [charge_section(store, (model.record for model in models))]),
             *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES.kinds)),
             *(_not_installed(name) for name in analyses_not_installed(record.settings)),
             *study_sections(store, record.id),

@@ -179,13 +179,16 @@ def _fits(
     found = {}
     for name in campaign.models:
         kind, settings = campaign.kind_of(name), campaign.settings_of(name)
-        backend = kind.backend(campaign.fit.backend, campaign.kind_of_baseline if kind.needs_baseline else None)
+        under = campaign.kind_of_baseline if kind.needs_baseline else None
+        backend = kind.backend(campaign.fit.backend, under)
         key = (type(kind).estimate, settings.model_dump_json(), backend)
         if key not in known:
             known[key] = _mean(
                 [kind.estimate(one.atoms, settings, backend, configurations, grown=grown) for one in systems]
             )
-        found[name] = known[key]
+        estimate = known[key]
+        fitted = estimate is not None and under is not None and under.is_fitted
+        found[name] = under.with_fit(estimate) if fitted and under and estimate else estimate
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from ....core.errors import InputError
 from ...gap_fit import descriptor_strings
 from ...settings import GapSettings, ThreeBodySettings, TwoBodySettings
 from ..descriptor_strings import SoapDescriptor, TripletDescriptor, parse_descriptor
-from ..environments import ElementPairs, chunks, environments, find_pairs, power_spectra, sort_by_element
+from ..environments import ElementPairs, Environments, chunks, environments, find_pairs, power_spectra, sort_by_element
 from ..gap_xml import GAP_VERSION, Coordinate, GapModel
 from ..neighbours import NeighbourPairs
 from ..three_body.triplet_kernel import TripletKernel
@@ -274,6 +274,20 @@ class RowBuilder:
                 )
                 for columns, points in targets:
                     add_soap_rows(columns, found, points)
+
+    def soap_passes(
+        self, structure: PairedAtoms, *, with_gradients: bool
+    ) -> Iterator[tuple[Environments, list[tuple[slice, SoapPoints]]]]:
+        """Yield environments of a structure, a chunk at a time, each with the columns and points of its element."""
+        for element, number in enumerate(self.descriptors.species):
+            own = [
+                (columns, points)
+                for layer, key, columns in self.sparse_points.column_ranges()
+                if key == (number,) and isinstance(points := self._layers[layer].get(key), SoapPoints)
+            ]
+            soap = self.descriptors.soaps[number]
+            for centres in chunks(structure.atoms, number, ATOMS_PER_CHUNK):
+                yield environments(structure.soap_pairs, centres, element, soap, with_gradients=with_gradients), own
 
     def prior_blocks(self) -> list[PriorBlock]:
         """Return the covariances among the sparse points of each coordinate."""

@@ -12,7 +12,7 @@ from ...settings import GapSettings
 from .row_cache import DEFAULT_CACHE_LIMIT_MB
 from .sparse_points import SparsePoints
 
-Stage = Literal["selection", "rows", "factorisation", "errors"]
+Stage = Literal["selection", "rows", "factorisation", "charges", "errors"]
 ParallelMap = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """Applies a function to every item on all threads, yielding results in the order of the items."""
 

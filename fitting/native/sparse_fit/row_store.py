@@ -30,6 +30,11 @@ class RowStore:
         self._end = 0
 
     @property
+    def left_bytes(self) -> float:
+        """What more may stay in memory."""
+        return self._left_bytes
+
+    @property
     def bytes_on_disk(self) -> int:
         """Size of the temporary file."""
         return self._end

@@ -120,7 +120,9 @@ def norm_gradient(coefficients: FloatArray, norms: FloatArray) -> FloatArray:
     return gradient
 
 
-def add_soap_rows(rows: FloatArray, environments: Environments, points: SoapPoints) -> None:
+def add_soap_rows(
+    rows: FloatArray, environments: Environments, points: SoapPoints, weights: FloatArray | None = None
+) -> None:
     """Add what some atoms contribute to the rows of their configuration.
 
     Parameters
@@ -131,11 +133,16 @@ def add_soap_rows(rows: FloatArray, environments: Environments, points: SoapPoin
         Atoms of the element that the points belong to.
     points
         The sparse points.
+    weights
+        Of the atoms: the rows are of Σ_i w_i k_is, the weights constants; None: 1 each. Shape [n_centres].
     """
     spectra, norms = power_spectra(environments.coefficients)
     products = spectra @ points.points.T
-    rows[0] += points.amplitude * (products**points.zeta).sum(axis=0)
-    scales = points.zeta * points.amplitude * products ** (points.zeta - 1) / norms[:, None]
+    covariances, slopes = products**points.zeta, products ** (points.zeta - 1)
+    if weights is not None:
+        covariances, slopes = weights[:, None] * covariances, weights[:, None] * slopes
+    rows[0] += points.amplitude * covariances.sum(axis=0)
+    scales = points.zeta * points.amplitude * slopes / norms[:, None]
     norm_gradients = norm_gradient(environments.coefficients, norms)
     n_elements = environments.starts.shape[1] - 1
     start = 0
@@ -154,6 +161,69 @@ def add_soap_rows(rows: FloatArray, environments: Environments, points: SoapPoin
             )
         rows[:, columns] += tile_rows
         start += n_tile
+
+
+def add_atom_derivatives(
+    derivatives: FloatArray,
+    environments: Environments,
+    points: SoapPoints,
+    shape: tuple[int, int, int],
+    weights: FloatArray,
+) -> None:
+    """Add the derivatives of each atom's Σ_s b_s (p·p_s)^ζ by the positions of all atoms and by strain.
+
+    Parameters
+    ----------
+    derivatives
+        In the order of the rows of derivatives. Shape [n_atoms, 3 n_atoms + 6].
+    environments
+        Atoms of the element that the points belong to.
+    points
+        The sparse points.
+    shape
+        Elements, n_max and l_max.
+    weights
+        b. Shape [n_points].
+    """
+    spectra, norms = power_spectra(environments.coefficients)
+    slopes = points.zeta * (spectra @ points.points.T) ** (points.zeta - 1) * weights
+    by_spectrum = slopes @ points.points
+    by_spectrum -= np.einsum("ic,ic->i", by_spectrum, spectra)[:, None] * spectra
+    by_spectrum /= norms[:, None]
+    adjoint = np.empty_like(environments.coefficients)
+    for l_value, matrix in enumerate(expand_points(by_spectrum, shape)):
+        angular = slice(l_value**2, (l_value + 1) ** 2)
+        adjoint[:, angular] = environments.coefficients[:, angular] @ matrix
+    n_max = environments.gradients.shape[3]
+    for index, centre in enumerate(environments.centres.tolist()):
+        for element in range(environments.starts.shape[1] - 1):
+            first, last = environments.starts[index, element : element + 2].tolist()
+            if first == last:
+                continue
+            own = np.ascontiguousarray(adjoint[index, :, element * n_max : (element + 1) * n_max]).ravel()
+            pulls = environments.gradients[first:last].reshape(3 * (last - first), len(own)) @ own
+            _scatter_derivatives(
+                derivatives[centre],
+                pulls.reshape(-1, 3),
+                centre,
+                environments.neighbours[first:last],
+                environments.vectors[first:last],
+            )
+
+
+@numba.njit(cache=True, nogil=True)
+def _scatter_derivatives(
+    derivatives: FloatArray, pulls: FloatArray, centre: int, neighbours: IntArray, vectors: FloatArray
+) -> None:
+    first_strain = len(derivatives) - 6
+    for pair in range(len(neighbours)):
+        for axis in range(3):
+            pull = pulls[pair, axis]
+            derivatives[3 * neighbours[pair] + axis] += pull
+            derivatives[3 * centre + axis] -= pull
+            for row_axis in range(axis + 1):
+                component = row_axis * (5 - row_axis) // 2 + axis
+                derivatives[first_strain + component] += vectors[pair, row_axis] * pull
 
 
 def _add_tile(

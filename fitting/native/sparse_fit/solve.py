@@ -70,17 +70,21 @@ class StreamingLeastSquares:
     Parameters
     ----------
     factor
-        Lᵀ, whose rows come first, with zero targets. Shape [n_columns, n_columns].
+        Lᵀ, whose rows come first. Shape [n_columns, n_columns].
     n_sets
         right-hand sides.
+    prior_targets
+        Of the first rows; None: zeros. Shape [n_columns, n_sets].
     """
 
-    def __init__(self, factor: FloatArray, n_sets: int = 1) -> None:
+    def __init__(self, factor: FloatArray, n_sets: int = 1, prior_targets: FloatArray | None = None) -> None:
         self.n_columns = len(factor)
         self.n_rows = 0
         size = self.n_columns + n_sets
         self._triangle = np.zeros((size, size), order="F")
         self._triangle[: self.n_columns, : self.n_columns] = factor
+        if prior_targets is not None:
+            self._triangle[: self.n_columns, self.n_columns :] = prior_targets
 
     def add(self, block: FloatArray) -> None:
         """Merge rows with their targets as last columns, both divided by σ, into the triangle.
@@ -108,6 +112,11 @@ class StreamingLeastSquares:
     def triangle(self) -> FloatArray:
         """R, upper triangular with RᵀR = KᵀΣ⁻²K + K_MM. Shape [n_columns, n_columns]."""
         return self._triangle[: self.n_columns, : self.n_columns]
+
+    @property
+    def right(self) -> FloatArray:
+        """Right-hand sides that belong to the triangle: R α = right at the minimum. Shape [n_columns, n_sets]."""
+        return self._triangle[: self.n_columns, self.n_columns :]
 
     @property
     def objectives(self) -> FloatArray:

@@ -10,6 +10,8 @@ import pytest
 import ionloop
 from ionloop.analysis.looks import in_order, model_look
 from ionloop.core.looks import SPARE_COLOURS, spare_look
+from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A
+from ionloop.fitting.electrostatics.local import LocalSettings
 from ionloop.fitting.kinds.contract import ModelContract
 from ionloop.fitting.kinds.registry import MODELS
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
@@ -35,6 +37,13 @@ class TestGap(ModelContract):
 
 class TestEsGap(TestGap):
     kind = "es-gap"
+
+
+class TestEsGapOnLocalCharges(TestGap):
+    kind = "es-gap"
+
+    def baseline(self) -> LocalSettings:
+        return LocalSettings(charges=CHARGES_E, exponents=EXPONENTS_PER_A, short_range_control=False)
 
 
 def own_modules() -> list[Path]:

@@ -1,0 +1,234 @@
+"""Columns of a fit's linear system for the parameters of charges, structure by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...core.arrays import FloatArray, IntArray
+from ..data_sets import LabelledConfiguration
+from ..native.sparse_fit.design import PairedAtoms, RowBuilder, soap_descriptors
+from ..native.sparse_fit.row_store import RowStore
+from ..native.sparse_fit.rows import add_atom_derivatives, add_soap_rows, n_rows
+from .charge_models import ChargeModel, ChargeState
+from .clouds import CloudTable
+from .coulomb_matrix import CoulombMatrix, coulomb_matrix
+
+_BLOCKS = 10
+"""Matrices of a structure: values, three gradients, six strains."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Parameters of charges.
+
+    Attributes
+    ----------
+    constants
+        c of each species (e). Shape [n_species].
+    coefficients
+        β of the sparse points of all elements, in the order of `ChargeColumns` (e). Shape [n_coefficients].
+    """
+
+    constants: FloatArray
+    coefficients: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """One structure at some parameters.
+
+    ``values`` are energy and derivatives (eV, eV/Å, eV) [1 + R]; ``columns`` their derivatives by coefficients and
+    constants [1 + R, n_coefficients + n_species], None where they are not wanted.
+    """
+
+    state: ChargeState
+    values: FloatArray
+    columns: FloatArray | None
+
+
+class ChargeColumns:
+    """Evaluates charges and their columns for the configurations of a fit. Thread-safe after `prepare`.
+
+    What depends on the structures alone, Coulomb matrices and covariances, is kept in a store that spills to the disk;
+    descriptors are computed anew at each evaluation, which keeps the memory bounded.
+
+    Parameters
+    ----------
+    builder
+        Of the GAP's rows, whose sparse points the charges share.
+    configurations
+        Of the fit.
+    model
+        What turns the local quantity into charges.
+    clouds
+        Of the species in the builder's order.
+    accuracy
+        Of the Coulomb matrices, for unit charges (eV/Å).
+    screening_A
+        Keeps only the short-ranged part of the interaction (Å); None keeps all.
+    store
+        For matrices and covariances.
+    """
+
+    def __init__(
+        self,
+        builder: RowBuilder,
+        configurations: Sequence[LabelledConfiguration],
+        model: ChargeModel,
+        clouds: CloudTable,
+        accuracy: float,
+        screening_A: float | None,
+        store: RowStore,
+    ) -> None:
+        self.builder = builder
+        self.model = model
+        self._configurations = configurations
+        self._clouds = clouds
+        self._accuracy = accuracy
+        self._screening_A = screening_A
+        self._store = store
+        self._species = np.array(builder.descriptors.species)
+
+    @cached_property
+    def ranges(self) -> dict[int, list[tuple[slice, slice]]]:
+        """By element: columns of its sparse points in the builder's rows, and among the coefficients."""
+        found: dict[int, list[tuple[slice, slice]]] = {int(number): [] for number in self._species}
+        start = 0
+        for _, key, columns in self.builder.sparse_points.column_ranges():
+            count = columns.stop - columns.start
+            if len(key) == 1 and count:
+                found[key[0]].append((columns, slice(start, start + count)))
+                start += count
+        return found
+
+    @cached_property
+    def n_coefficients(self) -> int:
+        """Number of coefficients."""
+        return sum(own.stop - own.start for parts in self.ranges.values() for _, own in parts)
+
+    def coefficients_of(self, number: int) -> IntArray:
+        """Return the places of an element's coefficients, in the order of its sparse points."""
+        parts = [np.arange(own.start, own.stop) for _, own in self.ranges[number]]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def kinds(self, index: int) -> IntArray:
+        """Return the species of a configuration's atoms, as places in the builder's order. Shape [n_atoms]."""
+        return np.searchsorted(self._species, self._configurations[index].atoms.numbers)
+
+    def precompute(self, index: int) -> tuple[FloatArray, FloatArray]:
+        """Return what `keep` takes: matrices [10 n, n] and covariances with the own element's points [n, most]."""
+        atoms = self._configurations[index].atoms
+        cell = atoms.cell.array if atoms.pbc.any() else None
+        n_atoms = len(atoms)
+        if cell is not None and not atoms.pbc.all():
+            # Refused with the reason that the baseline gives.
+            from .coulomb_sum import check_boundaries
+
+            check_boundaries(atoms.pbc)
+        found = coulomb_matrix(
+            atoms.positions, cell, self.kinds(index), self._clouds, self._accuracy, self._screening_A
+        )
+        matrices = np.concatenate(
+            [
+                found.values[None],
+                found.gradients.transpose(2, 0, 1),
+                found.strains.transpose(2, 0, 1),
+            ]
+        ).reshape(_BLOCKS * n_atoms, n_atoms)
+        structure = PairedAtoms.of(atoms, self.builder.descriptors)
+        covariances = np.zeros((n_atoms, max(len(self.coefficients_of(int(z))) for z in self._species)))
+        for number in self._species.tolist():
+            own = np.flatnonzero(atoms.numbers == number)
+            points = self.builder.sparse_points.of((number,))
+            if len(own) and len(points):
+                spectra = soap_descriptors(structure, self.builder.descriptors, number)
+                covariances[own, : len(points)] = (spectra @ points.T) ** self.builder.descriptors.settings.soap.zeta
+        return matrices, covariances
+
+    def keep(self, index: int, found: tuple[FloatArray, FloatArray]) -> None:
+        """Keep what `precompute` returned; for one thread."""
+        self._store.keep(2 * index, found[0])
+        self._store.keep(2 * index + 1, found[1])
+
+    def matrix(self, index: int) -> CoulombMatrix:
+        """Return the Coulomb matrix of a configuration."""
+        n_atoms = self._configurations[index].n_atoms
+        blocks = self._store.read(2 * index).reshape(_BLOCKS, n_atoms, n_atoms)
+        return CoulombMatrix(blocks[0], blocks[1:4].transpose(1, 2, 0), blocks[4:].transpose(1, 2, 0))
+
+    def raw(self, index: int, parameters: Parameters) -> FloatArray:
+        """Return c plus u of a configuration's atoms (e). Shape [n_atoms]."""
+        covariances = self._store.read(2 * index + 1)
+        raw = parameters.constants[self.kinds(index)]
+        for number in self._species.tolist():
+            own = np.flatnonzero(self._configurations[index].atoms.numbers == number)
+            places = self.coefficients_of(number)
+            raw[own] += covariances[own, : len(places)] @ parameters.coefficients[places]
+        return raw
+
+    def charges(self, index: int, parameters: Parameters) -> FloatArray:
+        """Return the charges of a configuration's atoms (e). Shape [n_atoms]."""
+        return self.model.charges(self.raw(index, parameters))
+
+    def linearise(self, index: int, parameters: Parameters, *, with_columns: bool) -> Linearised:
+        """Return energy and derivatives of a configuration and, if wanted, their columns."""
+        atoms = self._configurations[index].atoms
+        n_atoms, shape = len(atoms), self.builder.descriptors.soap_shape
+        matrix, raw = self.matrix(index), self.raw(index, parameters)
+        if with_columns:
+            # The rows need the weights, and those only the potentials: one pass over the environments is enough.
+            weights = self.model.weights(matrix.potentials(self.model.charges(raw)))
+            columns = np.zeros((n_rows(n_atoms), self.n_coefficients + len(self._species)))
+        derivatives = np.zeros((n_atoms, 3 * n_atoms + 6))
+        structure = PairedAtoms.of(atoms, self.builder.descriptors)
+        amplitude = self.builder.descriptors.settings.soap.delta_eV**2
+        places = {rows.start: own for parts in self.ranges.values() for rows, own in parts}
+        for found, parts in self.builder.soap_passes(structure, with_gradients=True):
+            for rows, points in parts:
+                own = places.get(rows.start)
+                if own is None or not len(points.points):
+                    continue
+                add_atom_derivatives(derivatives, found, points, shape, parameters.coefficients[own])
+                if with_columns:
+                    add_soap_rows(columns[:, own], found, points, weights[found.centres] / amplitude)
+        state = self.model.state(matrix, raw, derivatives, with_columns=with_columns)
+        values = np.concatenate([[state.energy_eV], state.derivative])
+        if not with_columns:
+            return Linearised(state, values, None)
+        self._add_through_weights(columns, index, state)
+        return Linearised(state, values, columns)
+
+    def _add_through_weights(self, columns: FloatArray, index: int, state: ChargeState) -> None:
+        """Add Σ_i (∂w_i) k_is to the coefficients' columns, and fill those of the constants."""
+        assert state.weight_derivatives is not None
+        covariances, kinds = self._store.read(2 * index + 1), self.kinds(index)
+        for place, number in enumerate(self._species.tolist()):
+            own = np.flatnonzero(kinds == place)
+            coefficients = self.coefficients_of(number)
+            changes = state.weight_derivatives[:, own]
+            columns[1:, coefficients] += changes @ covariances[own, : len(coefficients)]
+            columns[0, self.n_coefficients + place] = state.weights[own].sum()
+            columns[1:, self.n_coefficients + place] = changes.sum(axis=1)
+
+    def mean_charge_columns(self, indices: Sequence[int]) -> FloatArray:
+        """Return the derivatives of each species' mean charge by coefficients and constants.
+
+        Over all atoms of some configurations. Shape [n_species, n_coefficients + n_species].
+        """
+        totals = np.zeros((len(self._species), self.n_coefficients + len(self._species)))
+        counts = np.zeros(len(self._species))
+        for index in indices:
+            kinds, covariances = self.kinds(index), self._store.read(2 * index + 1)
+            whole = np.zeros((len(kinds), totals.shape[1]))
+            for place, number in enumerate(self._species.tolist()):
+                own = np.flatnonzero(kinds == place)
+                coefficients = self.coefficients_of(number)
+                whole[np.ix_(own, coefficients)] = covariances[own, : len(coefficients)]
+                whole[own, self.n_coefficients + place] = 1.0
+            np.add.at(totals, kinds, self.model.charges(whole))
+            counts += np.bincount(kinds, minlength=len(counts))
+        return totals / np.maximum(counts, 1.0)[:, None]

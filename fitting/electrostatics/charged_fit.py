@@ -1,0 +1,192 @@
+"""From a data set to a GAP with charges that were fitted with it, and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ...core.arrays import FloatArray
+from ..cores import core_of, without_core
+from ..native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
+from ..native.sparse_fit.fit_errors import FitErrors
+from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
+from ..native.sparse_fit.linear_system import Workshop, factorise, residuals_of
+from ..native.sparse_fit.row_store import RowStore
+from ..preflight import check_data
+from .charge_columns import ChargeColumns, Parameters
+from .charge_models import ChargeModel
+from .charges_file import ChargesFile, FitComparison, SpeciesCharges
+from .clouds import cloud_table
+from .joint_fit import ChargePrior, JointFit, JointFitter
+
+CONTROL_SCREENING_A = 2.0
+"""λ of the short-ranged control's interaction erfc(r/λ)/r."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedFitSettings:
+    """What determines the charges' part of a fit.
+
+    Attributes
+    ----------
+    kind
+        Name of the baseline's kind.
+    model
+        What turns the local quantity into charges.
+    charges_e
+        c of the species, by symbol.
+    exponents_per_A, widths_A
+        Of Slater or Gaussian clouds, by symbol.
+    accuracy
+        Truncation error of a force component (eV/Å).
+    prior
+        Of the charges; its constants are taken from ``charges_e``.
+    has_control
+        Whether the short-ranged control is fitted too.
+    """
+
+    kind: str
+    model: ChargeModel
+    charges_e: Mapping[str, float]
+    exponents_per_A: Mapping[str, float]
+    widths_A: Mapping[str, float]
+    accuracy: float
+    prior: ChargePrior
+    has_control: bool
+
+
+def run_charged_fit(
+    task: FitInputs,
+    settings: ChargedFitSettings,
+    resources: FitResources,
+    *,
+    earlier: ChargesFile | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[NativeFit, ChargesFile]:
+    """Fit a GAP and charges together; errors as `..native.sparse_fit.fit.run_fit`.
+
+    ``earlier``: charges of the model that this one grows from, from which the fit starts.
+    """
+    check_data(task.data_set, task.settings)
+    with open_workshop(resources, progress) as workshop:
+        return _fit(task, settings, resources, workshop, earlier)
+
+
+def _fit(
+    task: FitInputs,
+    settings: ChargedFitSettings,
+    resources: FitResources,
+    workshop: Workshop,
+    earlier: ChargesFile | None,
+) -> tuple[NativeFit, ChargesFile]:
+    core = core_of(task.settings)
+    task = replace(task, data_set=without_core(task.data_set, core))
+    source, kept_bytes = row_source(task, resources, workshop)
+    builder, configurations = source.builder, task.data_set.fitted_configurations
+    targets = [scaled_targets(item, task.settings, task.data_set) for item in configurations]
+    symbols = [chemical_symbols[number] for number in builder.descriptors.species]
+    prior = replace(settings.prior, constants_e=tuple(settings.charges_e[symbol] for symbol in symbols))
+    # Rows and matrices share what is left; what has no room waits on the disk.
+    with RowStore(0.5 * kept_bytes) as rows:
+        gap, counts = factorise(source, targets, task.settings.sparse_jitter, rows, workshop)
+        alone = _comparison(
+            task, *_split(residuals_of(gap, targets, rows, workshop, leave_out=True)), gap.objectives[0]
+        )
+        found: list[JointFit] = []
+        for screening_A in (None, *((CONTROL_SCREENING_A,) if settings.has_control else ())):
+            with RowStore(0.25 * kept_bytes) as matrices:
+                columns = ChargeColumns(
+                    builder,
+                    configurations,
+                    settings.model,
+                    cloud_table(symbols, settings.exponents_per_A, settings.widths_A),
+                    settings.accuracy,
+                    screening_A,
+                    matrices,
+                )
+                with workshop.timed("charges"):
+                    indices = range(len(configurations))
+                    for index, one in zip(indices, workshop.pool.map(columns.precompute, indices), strict=True):
+                        columns.keep(index, one)
+                fitter = JointFitter(columns, targets, rows, gap, task.settings.sparse_jitter, prior, workshop)
+                start = None if earlier is None or screening_A is not None else _grown(earlier, columns, symbols)
+                found.append(fitter.fit(start))
+                places = [columns.coefficients_of(number) for number in builder.descriptors.species]
+    source.close()
+    joint = found[0]
+    comparisons = [_comparison(task, list(fit.residuals), list(fit.leave_out), fit.objective) for fit in found]
+    species = {
+        symbol: SpeciesCharges(
+            constant_e=float(joint.parameters.constants[place]),
+            coefficients_e=tuple(joint.parameters.coefficients[places[place]].tolist()),
+            mean_e=own.mean_e,
+            std_e=own.std_e,
+            least_e=own.least_e,
+            most_e=own.most_e,
+            uncertainty_e=own.uncertainty_e,
+        )
+        for place, (symbol, own) in enumerate(zip(symbols, joint.statistics, strict=True))
+    }
+    file = ChargesFile(
+        kind=settings.kind,
+        species=species,
+        steps=joint.steps,
+        has_converged=joint.has_converged,
+        fitted=comparisons[0],
+        without_charges=alone,
+        short_range_control=comparisons[1] if len(comparisons) > 1 else None,
+    )
+    isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
+    fit = NativeFit(
+        model=replace(builder.model(joint.weights, isolated), core=core, lacks_charges=True),
+        sparse_points=builder.sparse_points,
+        training_errors=_errors(task, joint.residuals),
+        leave_out_errors=_errors(task, joint.leave_out),
+        objective=joint.objective,
+        timings=dict(workshop.timings),
+        rows_reused=counts.read,
+        rows_computed=counts.computed,
+    )
+    return fit, file
+
+
+def _split(
+    found: list[tuple[FloatArray, FloatArray | None]],
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    return [fitted[:, 0] for fitted, _ in found], [without[:, 0] for _, without in found if without is not None]
+
+
+def _errors(task: FitInputs, residuals: list[FloatArray] | tuple[FloatArray, ...]) -> FitErrors:
+    """Return errors of the configurations; isolated atoms, whose residuals are the last ones, would blur them."""
+    return FitErrors(
+        tuple(errors_of(item, own) for item, own in zip(task.data_set, residuals[: len(task.data_set)], strict=True))
+    )
+
+
+def _comparison(
+    task: FitInputs, residuals: list[FloatArray], left_out: list[FloatArray], objective: float
+) -> FitComparison:
+    return FitComparison(
+        training_errors=_errors(task, residuals).summary(),
+        leave_out_errors=_errors(task, left_out).summary(),
+        objective=float(objective),
+    )
+
+
+def _grown(earlier: ChargesFile, columns: ChargeColumns, symbols: list[str]) -> Parameters | None:
+    """Return an earlier fit's charges for sparse points that have grown: new ones add nothing at first.
+
+    None where an element is new.
+    """
+    if not set(symbols) <= set(earlier.species):
+        return None
+    coefficients = np.zeros(columns.n_coefficients)
+    for symbol, number in zip(symbols, columns.builder.descriptors.species, strict=True):
+        own, places = earlier.species[symbol].coefficients_e, columns.coefficients_of(number)
+        if len(own) > len(places):
+            return None
+        coefficients[places[: len(own)]] = own
+    return Parameters(np.array([earlier.species[symbol].constant_e for symbol in symbols]), coefficients)

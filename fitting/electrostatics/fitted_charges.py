@@ -1,0 +1,71 @@
+"""Models with charges that were fitted with them: from a request to a folder, and from a folder to a calculator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ase.calculators.calculator import Calculator
+
+from ..backends import native_resources, sparse_points_of_model, time_check
+from ..gap_fit import POTENTIAL_FILE
+from ..kinds.base import FitReport, FitRequest
+from ..native.gap_xml import read_gap_xml
+from ..native.sparse_fit.fit_inputs import FitInputs
+from ..settings import GapSettings
+from .charged_fit import ChargedFitSettings, run_charged_fit
+from .charges_file import CHARGES_FILE, read_charges
+from .clouds import cloud_table
+from .local_calculator import ChargedGapCalculator
+
+__all__: Final = ["fit_with_gap", "load_with_gap"]
+
+
+def fit_with_gap(request: FitRequest, gap: GapSettings, settings: ChargedFitSettings) -> FitReport:
+    """Fit GAP and charges together and write the files of both to the request's folder.
+
+    A fit that grows from an earlier model starts from its charges, where that has any.
+
+    Raises
+    ------
+    FitTimeError
+        If the wall time runs out.
+    IonloopError
+        As `..native.sparse_fit.fit.run_fit`.
+    """
+    earlier = request.earlier_model
+    has_charges = earlier is not None and (Path(earlier) / CHARGES_FILE).is_file()
+    task = FitInputs(request.data_set, gap, request.seed, earlier=sparse_points_of_model(earlier))
+    fit, charges = run_charged_fit(
+        task,
+        settings,
+        native_resources(request.limits),
+        earlier=read_charges(Path(earlier)) if has_charges and earlier is not None else None,
+        progress=time_check(request.limits),
+    )
+    fit.write(request.folder)
+    charges.write(request.folder)
+    left_out = fit.leave_out_errors
+    return FitReport(
+        training_errors=fit.training_errors.summary(), leave_out_errors=None if left_out is None else left_out.summary()
+    )
+
+
+def load_with_gap(folder: Path, settings: ChargedFitSettings, why_no_field: str) -> Calculator:
+    """Return the model in a folder as an ASE calculator.
+
+    Raises
+    ------
+    IonloopError
+        If a file is missing or damaged, or they do not belong together.
+    """
+    charges = read_charges(folder)
+    symbols = sorted(charges.species)
+    return ChargedGapCalculator(
+        read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True),
+        charges,
+        settings.model,
+        cloud_table(symbols, settings.exponents_per_A, settings.widths_A),
+        settings.accuracy,
+        why_no_field,
+    )

@@ -1,0 +1,165 @@
+"""A GAP with charges that depend on the environment, as an ASE calculator: one set of matrix products for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import atomic_numbers, chemical_symbols
+
+from ...core.arrays import FloatArray
+from ...core.errors import InputError, IonloopError
+from ..native.calculator import Evaluator, SecondSums
+from ..native.descriptor_strings import SoapDescriptor
+from ..native.gap_xml import GapModel
+from ..threads import default_threads
+from .charge_models import ChargeModel
+from .charges_file import ChargesFile
+from .clouds import CloudTable
+from .coulomb_sum import CoulombSum
+from .ewald import Contribution
+
+_ROOM_FOR_CHARGES = 1.2
+_LEAST_MAGNITUDE_E = 0.05
+
+
+class ChargedGapCalculator(Calculator):
+    """GAP plus the Coulomb energy of charges that follow from the same covariances.
+
+    Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) where the cell is
+    periodic in three directions, dipole (e Å) in open space, where it does not depend on the origin for the charges are
+    neutral, and local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
+    positions give equal bits, whatever was evaluated before. May be copied and pickled.
+
+    Parameters
+    ----------
+    gap
+        The GAP that was fitted with the charges.
+    charges
+        What was fitted of the charges.
+    model
+        What turns the local quantity into charges.
+    clouds
+        Of the species, sorted by symbol.
+    accuracy
+        Truncation error of a force component (eV/Å).
+    why_no_field
+        Why no field can act on it.
+    threads
+        How many threads share the work; None takes OMP_NUM_THREADS, or 1 where it is not set.
+
+    Raises
+    ------
+    IonloopError
+        If GAP and charges do not belong together.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "forces",
+        "stress",
+        "charges",
+        "dipole",
+        "local_variance",
+    ]
+
+    def __init__(
+        self,
+        gap: GapModel,
+        charges: ChargesFile,
+        model: ChargeModel,
+        clouds: CloudTable,
+        accuracy: float,
+        why_no_field: str = "",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._arguments = (gap, charges, model, clouds, accuracy, why_no_field, threads)
+        self.why_no_field = why_no_field
+        symbols = sorted(charges.species)
+        self._kind_of = np.full(len(chemical_symbols), -1)
+        self._kind_of[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
+        self._constants = np.array([charges.species[symbol].constant_e for symbol in symbols])
+        self._model = model
+        self._second_weights = _second_weights(gap, charges)
+        workers = default_threads() if threads is None else threads
+        self._evaluator = Evaluator(gap, threads=workers, skin_A=0.5)
+        largest = [max(abs(charges.species[s].least_e), abs(charges.species[s].most_e)) for s in symbols]
+        magnitudes = np.maximum(_ROOM_FOR_CHARGES * np.array(largest), _LEAST_MAGNITUDE_E)
+        self._sum = CoulombSum(clouds, magnitudes, accuracy, workers=workers)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate everything at once; the variance where it is wanted.
+
+        Raises
+        ------
+        InputError
+            For an element that was not fitted, or a structure that makes no sense.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        atoms = self.atoms
+        kinds = self._kind_of[atoms.numbers]
+        if np.any(kinds < 0):
+            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[kinds < 0]})
+            raise InputError(
+                f"the charges were fitted without {', '.join(unknown)}; fit a model to data that contain it"
+            )
+        cell = np.asarray(atoms.cell.array)
+        found: list[tuple[FloatArray, Contribution]] = []
+
+        def respond(local: FloatArray) -> FloatArray:
+            charges = self._model.charges(self._constants[kinds] + local)
+            coulomb = self._sum.evaluate(atoms.positions, cell, atoms.pbc, kinds, charges)
+            found.append((charges, coulomb))
+            return self._model.weights(coulomb.potentials)
+
+        second = SecondSums(self._second_weights, respond)
+        wanted = "local_variance" in properties
+        short = self._evaluator.evaluate(
+            atoms.positions, cell, atoms.pbc, atoms.numbers, variance=wanted, second=second
+        )
+        charges, coulomb = found[0]
+        energy = float(short.energies.sum()) + coulomb.energy
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": short.forces + coulomb.forces,
+            "charges": charges,
+        }
+        if atoms.pbc.all():
+            stress = (coulomb.strain_derivative - short.virial) / atoms.get_volume()
+            self.results["stress"] = (0.5 * (stress + stress.T)).ravel()[[0, 4, 8, 5, 2, 1]]
+        elif not atoms.pbc.any():
+            self.results["dipole"] = charges @ atoms.positions
+        if short.variances is not None:
+            self.results["local_variance"] = short.variances
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy by what was asked for: tables and threads are made again."""
+        return ChargedGapCalculator, self._arguments
+
+
+def _second_weights(gap: GapModel, charges: ChargesFile) -> list[FloatArray]:
+    """Return the charges' coefficients in the order of the GAP's SOAP coordinates."""
+    found = []
+    for coordinate in gap.coordinates:
+        if not isinstance(coordinate.descriptor, SoapDescriptor):
+            continue
+        symbol = chemical_symbols[coordinate.descriptor.central_numbers[0]]
+        own = charges.species.get(symbol)
+        if own is None or len(own.coefficients_e) != len(coordinate.alphas):
+            raise IonloopError(
+                f"charges and potential do not belong together: {len(coordinate.alphas)} sparse points of {symbol} and "
+                f"{0 if own is None else len(own.coefficients_e)} coefficients; fit the model again"
+            )
+        found.append(np.array(own.coefficients_e))
+    return found

@@ -1,0 +1,265 @@
+"""Charges that depend on the environment: derivatives, columns of their fit, evaluation, folders and refusals."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
+from ionloop.core.errors import InputError, IonloopError
+from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
+from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.charge_columns import ChargeColumns, Parameters
+from ionloop.fitting.electrostatics.charge_models import LocalCharges
+from ionloop.fitting.electrostatics.charges_file import CHARGES_FILE, ChargesFile, FitComparison, SpeciesCharges
+from ionloop.fitting.electrostatics.clouds import cloud_table
+from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
+from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
+from ionloop.fitting.electrostatics.local_calculator import ChargedGapCalculator
+from ionloop.fitting.models import fit_model, load_model, read_manifest
+from ionloop.fitting.native.calculator import Evaluator, SecondSums
+from ionloop.fitting.native.sparse_fit.design import Descriptors, PairedAtoms, RowBuilder, soap_descriptors
+from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
+from ionloop.fitting.native.sparse_fit.row_store import RowStore
+from ionloop.fitting.native.sparse_fit.sparse_points import single_layer
+from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.report.methods import methods_paragraph
+
+SETTINGS = GapSettings(
+    two_body=TwoBodySettings(cutoff_A=4.0, sparse_points=6),
+    soap=SoapSettings(cutoff_A=4.0, n_max=3, l_max=2, sparse_points=8),
+    regularisation=Regularisation(energy_eV_per_atom=0.001, force_eV_per_A=0.02, virial_eV_per_atom=0.01),
+)
+LOCAL_CHARGES = LocalSettings(charges=CHARGES_E, exponents=EXPONENTS_PER_A, short_range_control=False)
+CONTRACT = BaselineContract()
+ERRORS = ErrorSummary(0.0, 0.0, 0.0, {})
+NOTHING = FitComparison(training_errors=ERRORS, leave_out_errors=ERRORS, objective=0.0)
+
+
+def builder_of(structures: list[Atoms]) -> RowBuilder:
+    """Rows on some environments of structures of Li and S."""
+    descriptors = Descriptors.of(["Li", "S"], SETTINGS)
+    points = {(3, 16): np.array([[2.0], [2.6], [3.3]])}
+    for number in descriptors.species:
+        spectra = [soap_descriptors(PairedAtoms.of(one, descriptors), descriptors, number) for one in structures]
+        points[(number,)] = np.concatenate(spectra)[:6]
+    return RowBuilder(descriptors, single_layer(points))
+
+
+def charges_file(builder: RowBuilder, coefficients: np.ndarray | float) -> ChargesFile:
+    """Charges with random coefficients of some size, or with those given for lithium, then sulphur."""
+    if isinstance(coefficients, float):
+        coefficients = coefficients * np.random.default_rng(2).normal(size=12)
+    species = {}
+    for symbol, number, start in (("Li", 3, 0), ("S", 16, 6)):
+        count = len(builder.sparse_points.of((number,)))
+        species[symbol] = SpeciesCharges(
+            constant_e=CHARGES_E[symbol],
+            coefficients_e=tuple(coefficients[start : start + count].tolist()),
+            mean_e=CHARGES_E[symbol],
+            std_e=0.05,
+            least_e=-1.0,
+            most_e=1.0,
+            uncertainty_e=0.01,
+        )
+    told = {"fitted": NOTHING, "without_charges": NOTHING}
+    return ChargesFile(kind="local", species=species, steps=1, has_converged=True, **told)
+
+
+def local_calculator(coefficients: float, alphas: float = 0.0, threads: int = 1) -> ChargedGapCalculator:
+    builder = builder_of([CONTRACT.crystal(), CONTRACT.molecule()])
+    weights = alphas * np.random.default_rng(5).normal(size=builder.n_columns)
+    gap = builder.model(weights, {"Li": -1.0 * bool(alphas), "S": -2.0 * bool(alphas)})
+    clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
+    file = charges_file(builder, coefficients)
+    return ChargedGapCalculator(gap, file, LocalCharges(), clouds, 1e-7, LOCAL.why_no_field, threads=threads)
+
+
+class TestLocal(BaselineContract):
+    """Electrostatics alone: the GAP's weights are zero."""
+
+    kind = "local"
+
+    def settings(self) -> LocalSettings:
+        return LOCAL_CHARGES
+
+    def calculator(self) -> Calculator:
+        return local_calculator(0.3)
+
+
+def test_without_coefficients_they_are_the_charges_of_the_species():
+    atoms = CONTRACT.crystal()
+    found, fixed = local_calculator(0.0), SlaterEwald(CHARGES_E, EXPONENTS_PER_A, 1e-7)
+    for name in ("forces", "stress", "charges"):
+        np.testing.assert_allclose(found.get_property(name, atoms), fixed.get_property(name, atoms), atol=3e-7)
+    moved = CONTRACT.crystal()
+    moved.rattle(0.05, seed=1)
+    # The clouds' interaction with themselves is the same in both.
+    change = found.get_property("energy", moved) - found.get_property("energy", atoms)
+    expected = fixed.get_property("energy", moved) - fixed.get_property("energy", atoms)
+    assert change == pytest.approx(expected, abs=1e-6)
+
+
+def test_dipoles_of_molecules_are_those_of_the_charges():
+    atoms, calculator = CONTRACT.molecule(), local_calculator(0.3)
+    dipole = calculator.get_property("dipole", atoms)
+    np.testing.assert_allclose(dipole, calculator.get_property("charges", atoms) @ atoms.positions)
+    atoms.positions += [3.0, -1.0, 2.0]
+    np.testing.assert_allclose(calculator.get_property("dipole", atoms), dipole, atol=1e-10)
+    with pytest.raises(Exception, match="dipole"):
+        calculator.get_property("dipole", CONTRACT.crystal())
+
+
+def test_copies_and_threads_give_the_same():
+    atoms, calculator = CONTRACT.crystal(2), local_calculator(0.3, alphas=0.2)
+    expected = calculator.get_property("forces", atoms)
+    copy = pickle.loads(pickle.dumps(calculator))
+    np.testing.assert_array_equal(copy.get_property("forces", atoms), expected)
+    several = local_calculator(0.3, alphas=0.2, threads=2)
+    np.testing.assert_allclose(several.get_property("forces", atoms), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_two_passes_over_the_covariances_are_one_where_nothing_else_is_asked(precision):
+    """A second quantity without weight leaves energies, forces and variances as they are."""
+    atoms = CONTRACT.crystal(2)
+    builder = builder_of([CONTRACT.crystal()])
+    model = builder.model(0.1 * np.random.default_rng(1).normal(size=builder.n_columns), {"Li": 0.0, "S": 0.0})
+    evaluator = Evaluator(model, precision=precision)
+    arguments = (atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
+    plain = evaluator.evaluate(*arguments, variance=True)
+    counts = [len(builder.sparse_points.of((number,))) for number in (3, 16)]
+    second = SecondSums([np.ones(count) for count in counts], lambda sums: np.zeros(len(sums)))
+    both = evaluator.evaluate(*arguments, variance=True, second=second)
+    tolerance = 1e-11 if precision == "float64" else 1e-4
+    for name in ("energies", "forces", "virial", "variances"):
+        np.testing.assert_allclose(getattr(both, name), getattr(plain, name), atol=tolerance)
+
+
+def labelled(atoms: Atoms, calculator: Calculator, name: str) -> LabelledConfiguration:
+    bare = atoms.copy()
+    energy, forces = (calculator.get_property(one, bare) for one in ("energy", "forces"))
+    stress = calculator.get_property("stress", bare) if atoms.pbc.all() else None
+    return LabelledConfiguration(bare, energy, forces, stress, name)
+
+
+@pytest.mark.parametrize("screening_A", [None, 2.0])
+@pytest.mark.parametrize("place", ["crystal", "molecule"])
+def test_columns_are_derivatives_by_the_parameters(place, screening_A):
+    atoms = getattr(CONTRACT, place)()
+    builder = builder_of([CONTRACT.crystal(), CONTRACT.molecule()])
+    configuration = LabelledConfiguration(atoms, 0.0, np.zeros((6, 3)), None, "one")
+    clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
+    with RowStore(1e8) as store:
+        columns = ChargeColumns(builder, [configuration], LocalCharges(), clouds, 1e-8, screening_A, store)
+        columns.keep(0, columns.precompute(0))
+        random = np.random.default_rng(7)
+        start = np.concatenate([0.2 * random.normal(size=columns.n_coefficients), [0.4, -0.8]])
+        direction = random.normal(size=len(start))
+
+        def at(theta: np.ndarray) -> Parameters:
+            return Parameters(theta[-2:], theta[:-2])
+
+        found = columns.linearise(0, at(start), with_columns=True)
+        step = 1e-5
+        values = [columns.linearise(0, at(start + s * direction), with_columns=False).values for s in (step, -step)]
+        difference = (values[0] - values[1]) / (2 * step)
+        rows = slice(None) if place == "crystal" else slice(0, 19)
+        np.testing.assert_allclose((found.columns @ direction)[rows], difference[rows], atol=1e-7)
+        if screening_A is None and place == "crystal":
+            calculator = local_calculator(0.0)
+            file = charges_file(builder, start[:-2])
+            calculator = ChargedGapCalculator(calculator._arguments[0], file, LocalCharges(), clouds, 1e-8)
+            assert calculator.get_property("energy", atoms) == pytest.approx(found.values[0], abs=1e-7)
+            forces = calculator.get_property("forces", atoms).ravel()
+            np.testing.assert_allclose(found.values[1:19], -forces, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def own_data() -> DataSet:
+    """Labels of a model with local charges: what the fit must find again."""
+    calculator = local_calculator(0.3, alphas=0.05)
+    structures = []
+    for seed in range(8):
+        atoms = CONTRACT.crystal()
+        atoms.rattle(0.15, seed=seed)
+        structures.append(labelled(atoms, calculator, f"cell-{seed}"))
+    return DataSet(tuple(structures), isolated_atoms=(isolated_atom("Li", -1.0), isolated_atom("S", -2.0)))
+
+
+@pytest.fixture(scope="module")
+def model(own_data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = LOCAL_CHARGES.model_copy(update={"spread_e": 0.3, "constant_std_e": 0.2, "short_range_control": True})
+    folder = tmp_path_factory.mktemp("local") / "model"
+    fit_model("es-gap", own_data, SETTINGS, settings, folder, seed=1)
+    return folder
+
+
+def test_labels_of_a_local_model_are_fitted_to_their_errors(own_data, model):
+    file = ChargesFile.model_validate_json((model / CHARGES_FILE).read_text())
+    sigma = SETTINGS.regularisation
+    assert file.fitted.training_errors.force_eV_per_A < 1.5 * sigma.force_eV_per_A
+    assert file.fitted.training_errors.energy_eV_per_atom < 2 * sigma.energy_eV_per_atom
+    assert file.fitted.objective < file.without_charges.objective
+    assert file.short_range_control is not None
+    assert read_manifest(model).training_errors == file.fitted.training_errors
+    assert abs(4 * file.species["Li"].mean_e + 2 * file.species["S"].mean_e) < 1e-10
+    assert all(0 < one.uncertainty_e < 1 for one in file.species.values())
+    calculator = load_model(model)
+    errors = [calculator.get_property("forces", one.atoms) - one.forces for one in own_data]
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(file.fitted.training_errors.force_eV_per_A, rel=1e-3)
+
+
+def test_the_potential_alone_is_refused_by_us_and_by_quip(model, tmp_path):
+    with pytest.raises(InputError, match="fitted together with charges"):
+        load_model(model / "gap.xml")
+    assert "CHARGED_GAP" in (model / "gap.xml").read_text()
+    with pytest.raises(InputError, match="quippy does not evaluate es-gap with local charges"):
+        load_model(model, backend="quippy")
+    with pytest.raises(InputError, match="gap_fit cannot fit local charges"):
+        fit_model("es-gap", DataSet(()), SETTINGS, LOCAL_CHARGES, tmp_path / "m", backend="gap_fit")
+    with pytest.raises(InputError, match="fitted together with a model"):
+        LOCAL.calculator(LOCAL_CHARGES)
+
+
+def test_charges_of_another_potential_are_refused():
+    gap = local_calculator(0.1)._arguments[0]
+    builder = builder_of([CONTRACT.crystal()])
+    file = charges_file(builder, 0.1)
+    short = file.species["S"].model_copy(update={"coefficients_e": (0.1,)})
+    wrong = file.model_copy(update={"species": {**file.species, "S": short}})
+    with pytest.raises(IonloopError, match="do not belong together"):
+        ChargedGapCalculator(gap, wrong, LocalCharges(), cloud_table(["Li", "S"], EXPONENTS_PER_A), 1e-6)
+
+
+def test_a_campaign_says_local_and_gets_it():
+    campaign = Campaign.model_validate({"name": "lps", "structure": "li7p3s11", "baseline": {"kind": "local"}})
+    section = campaign.baseline
+    assert campaign.charge_criterion is None
+    document = campaign.model_dump(mode="json")
+    assert document["baseline"]["kind"] == "local"
+    assert Campaign.model_validate(document) == campaign
+    settings = LOCAL.settings(section, CHARGES_E, EXPONENTS_PER_A)
+    assert isinstance(settings, LocalSettings)
+    assert (settings.spread_e, settings.kind_name) == (0.05, "local")
+    text = methods_paragraph(campaign, "Li7P3S11", {})
+    assert "fitted together with the GAP to energies, forces and virials, with 0.35 of the formal charges" in text
+
+
+def test_threads_do_not_change_what_a_structure_gives():
+    builder = builder_of([CONTRACT.crystal()])
+    configuration = LabelledConfiguration(CONTRACT.crystal(), 0.0, np.zeros((6, 3)), None, "one")
+    with RowStore(1e8) as store, ThreadPoolExecutor(2) as pool:
+        clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
+        columns = ChargeColumns(builder, [configuration] * 2, LocalCharges(), clouds, 1e-6, None, store)
+        for index in range(2):
+            columns.keep(index, columns.precompute(index))
+        parameters = Parameters(np.array([0.4, -0.8]), np.full(columns.n_coefficients, 0.1))
+        one, other = pool.map(lambda index: columns.linearise(index, parameters, with_columns=True).columns, range(2))
+        np.testing.assert_array_equal(one, other)
