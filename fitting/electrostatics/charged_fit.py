@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from ...core.arrays import FloatArray
+from ...core.errors import InputError
 from ..cores import core_of, without_core
 from ..native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
 from ..native.sparse_fit.fit_errors import FitErrors
@@ -20,6 +21,7 @@ from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
 from .charges_file import ChargesFile, FitComparison, SpeciesCharges
 from .clouds import cloud_table
+from .coulomb_sum import POINT_CHARGES
 from .joint_fit import ChargePrior, JointFit, JointFitter
 
 CONTROL_SCREENING_A = 2.0
@@ -71,8 +73,17 @@ def run_charged_fit(
     ``earlier``: charges of the model that this one grows from, from which the fit starts.
     """
     check_data(task.data_set, task.settings)
+    _check_clouds(task.data_set.elements, settings)
     with open_workshop(resources, progress) as workshop:
         return _fit(task, settings, resources, workshop, earlier)
+
+
+def _check_clouds(elements: Sequence[str], settings: ChargedFitSettings) -> None:
+    """Refuse point charges, whose interaction with themselves is infinite, before anything is computed."""
+    table = cloud_table(elements, settings.exponents_per_A, settings.widths_A)
+    points = [one for one, own in zip(elements, table.self_interaction, strict=True) if not np.isfinite(own)]
+    if points:
+        raise InputError(f"{POINT_CHARGES} There is none for {', '.join(points)}.")
 
 
 def _fit(

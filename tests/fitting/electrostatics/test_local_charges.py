@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,25 @@ def test_the_potential_alone_is_refused_by_us_and_by_quip(model, tmp_path):
         fit_model("es-gap", DataSet(()), SETTINGS, LOCAL_CHARGES, tmp_path / "m", backend="gap_fit")
     with pytest.raises(InputError, match="fitted together with a model"):
         LOCAL.calculator(LOCAL_CHARGES)
+
+
+def test_point_charges_are_refused_before_anything_is_computed(own_data, tmp_path):
+    points = LocalSettings(charges=CHARGES_E, exponents={"Li": 0.79})
+    with pytest.raises(InputError, match="none for S"):
+        fit_model("es-gap", own_data, SETTINGS, points, tmp_path / "model")
+
+
+@pytest.mark.parametrize("without", ["stress", "forces"])
+def test_labels_may_lack_forces_or_stresses(own_data, tmp_path, without):
+    """And charges may start from several places, where they are free."""
+    bare = [replace(one, stress=None, **({} if without == "stress" else {"forces": None})) for one in own_data]
+    settings = LOCAL_CHARGES.model_copy(
+        update={"constant_std_e": 0.2, "most_steps": 4, "widths_A": {"Li": 0.7, "S": 0.9}}
+    )
+    data = DataSet(tuple(bare), isolated_atoms=own_data.isolated_atoms)
+    fit_model("es-gap", data, SETTINGS, settings, tmp_path / "model")
+    forces = load_model(tmp_path / "model").get_property("forces", CONTRACT.crystal())
+    assert np.isfinite(forces).all()
 
 
 def test_charges_of_another_potential_are_refused():
