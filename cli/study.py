@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..fitting.reading import LabelRequest
     from ..store.connection import Store
     from ..workflows.analyses.sections import ReportSection
+    from ..workflows.studies.charges import ChargeStudy
     from ..workflows.studies.runs import NamedLabels, StudyPlan, TransportRun
 
 app = typer.Typer(no_args_is_help=True, help="How many data a potential needs, and how good they must be.")
@@ -179,6 +180,53 @@ def reference_quality(
         typer.echo(f"Wrote {out / 'reference-quality.html'}")
 
 
+@app.command("charges")
+@with_label_options
+def charges(
+    out: OutOption,
+    data: Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")],
+    settings: SettingsOption = None,
+    held_out: HeldOutOption = 0.2,
+    seed: SeedOption = 1,
+    mix: MixOption = None,
+    as_json: JsonOption = False,
+    *,
+    reading: LabelRequest,
+) -> None:
+    """Fit without charges, with fixed ones and with fitted ones, beside the control that has no long range."""
+    from ..fitting.consistency import check_one_reference
+    from ..workflows.campaign.settings import Campaign
+    from ..workflows.studies.charges import charge_study_section, charge_study_table, run_charge_study
+    from ..workflows.studies.runs import StudyPlan
+    from ..workflows.submission.campaign_file import read_hyperparameters
+    from .potentials import MIX_REMEDY, names_to_mix
+
+    campaign = Campaign(name="study", structure="none") if settings is None else read_hyperparameters(settings)
+    data_set = _read(data, reading)
+    check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
+    plan = StudyPlan(
+        folder=out.resolve(),
+        kind="",
+        settings=campaign.gap,
+        held_out_fraction=held_out,
+        seed=seed,
+        progress=lambda text: typer.echo(f"{text} ...", err=True),
+    )
+    study = run_charge_study(data_set, plan, campaign)
+    section = charge_study_section(study)
+    _write(out, "charges", study, section)
+    if as_json:
+        typer.echo(study.model_dump_json(indent=2))
+        return
+    table = charge_study_table(study)
+    rows = [tuple(row) for row in table.rows]
+    _print_table(tuple(table.columns), rows, title=f"Errors on {study.held_out} held-out configurations")
+    typer.echo(section.summary)
+    for text in study.skipped:
+        typer.echo(f"left out: {text}", err=True)
+    typer.echo(f"Wrote {out / 'charges.html'}")
+
+
 def _data(opened: Store | None, campaign: str | None, file: Path | None, reading: LabelRequest) -> DataSet:
     """Return the labelled set of a file or of a campaign.
 
@@ -293,7 +341,9 @@ def _plan(
     )
 
 
-def _write(out: Path, name: str, study: DataSizeStudy | ReferenceQualityStudy, section: ReportSection) -> None:
+def _write(
+    out: Path, name: str, study: DataSizeStudy | ReferenceQualityStudy | ChargeStudy, section: ReportSection
+) -> None:
     """Write the study as JSON and as a page."""
     from ..core.files import write_whole
     from ..workflows.studies.results import study_page

@@ -114,8 +114,8 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
     under = None if chosen.baseline is None else kind_of_baseline(chosen.baseline)
     if under is not None and not under.has_species_charges and target.value not in kind.exports:
         raise InputError(
-            f"{target.value} cannot evaluate {under.name} charges, {under.why_no_field}: only ionloop's calculators "
-            f"evaluate models on them; there are {Target.EXTXYZ.value}, {Target.ASE_DATABASE.value}"
+            f"{target.value} cannot evaluate {under.name} charges: only ionloop's calculators evaluate models on them; "
+            f"there are {Target.EXTXYZ.value}, {Target.ASE_DATABASE.value}"
         )
     files = whole_files(store, chosen)
     with new_folder(place) as temporary:
