@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -87,16 +87,8 @@ class LabelOutcome:
         Finished, unconverged, rejected, killed or failed.
     reason
         Why, in one line; empty if finished.
-    energy
-        Total energy consistent with the forces (eV), or None.
-    forces
-        Forces (eV/Å), shape (n_atoms, 3), or None.
-    stress
-        Stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None.
-    charges
-        Charges of the atoms (e), shape (n_atoms,), or None.
-    dipole
-        Dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None.
+    evaluation
+        The numbers of a finished label, checked; None of any other. They are its own attributes, too.
     wall_time_s
         Wall time of all attempts (s).
     attempts
@@ -107,11 +99,7 @@ class LabelOutcome:
 
     state: State
     reason: str
-    energy: float | None = None
-    forces: FloatArray | None = None
-    stress: FloatArray | None = None
-    charges: FloatArray | None = None
-    dipole: FloatArray | None = None
+    evaluation: Evaluation | None = None
     wall_time_s: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     engine_version: str = ""
@@ -119,29 +107,42 @@ class LabelOutcome:
     def __post_init__(self) -> None:
         if self.state not in LABEL_STATES:
             raise ValueError(f"a label cannot end {self.state.value}")
-        numbers = (self.energy, self.forces, self.stress, self.charges, self.dipole)
-        if self.state is State.FINISHED and (self.energy is None or self.forces is None):
+        if self.state is State.FINISHED and self.evaluation is None:
             raise ValueError("a finished label needs an energy and forces")
-        if self.state is not State.FINISHED and any(number is not None for number in numbers):
+        if self.state is not State.FINISHED and self.evaluation is not None:
             raise ValueError(f"a label that is {self.state.value} must not carry numbers")
 
     @property
-    def evaluation(self) -> Evaluation | None:
-        """The numbers of a finished label."""
-        if self.energy is None or self.forces is None:
-            return None
-        return Evaluation(self.energy, self.forces, self.stress, self.charges, self.dipole)
+    def energy(self) -> float | None:
+        """Total energy consistent with the forces (eV), or None."""
+        return None if self.evaluation is None else self.evaluation.energy
+
+    @property
+    def forces(self) -> FloatArray | None:
+        """Forces (eV/Å), shape (n_atoms, 3), or None."""
+        return None if self.evaluation is None else self.evaluation.forces
+
+    @property
+    def stress(self) -> FloatArray | None:
+        """Stress in ASE's sign and Voigt order (eV/Å³), shape (6,), or None."""
+        return None if self.evaluation is None else self.evaluation.stress
+
+    @property
+    def charges(self) -> FloatArray | None:
+        """Charges of the atoms (e), shape (n_atoms,), or None."""
+        return None if self.evaluation is None else self.evaluation.charges
+
+    @property
+    def dipole(self) -> FloatArray | None:
+        """Dipole moment (e Å), shape (3,), of a crystal modulo e times its lattice vectors, or None."""
+        return None if self.evaluation is None else self.evaluation.dipole
 
     def to_document(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return {
             "state": self.state.value,
             "reason": self.reason,
-            "energy": self.energy,
-            "forces": None if self.forces is None else self.forces.tolist(),
-            "stress": None if self.stress is None else self.stress.tolist(),
-            "charges": None if self.charges is None else self.charges.tolist(),
-            "dipole": None if self.dipole is None else self.dipole.tolist(),
+            **numbers_of(self.evaluation),
             "wall_time_s": self.wall_time_s,
             "attempts": [attempt.model_dump(mode="json") for attempt in self.attempts],
             "engine_version": self.engine_version,
@@ -156,19 +157,21 @@ class LabelOutcome:
         KeyError, TypeError, ValueError
             If the document is no such thing.
         """
-        energy = document["energy"]
         return cls(
             state=State(document["state"]),
             reason=str(document["reason"]),
-            energy=None if energy is None else float(energy),
-            forces=optional_array(document["forces"]),
-            stress=optional_array(document["stress"]),
-            charges=optional_array(document["charges"]),
-            dipole=optional_array(document.get("dipole")),
+            evaluation=None if document["energy"] is None else Evaluation.from_document(document),
             wall_time_s=float(document["wall_time_s"]),
             attempts=tuple(Attempt.model_validate(attempt) for attempt in document["attempts"]),
             engine_version=str(document["engine_version"]),
         )
+
+
+def numbers_of(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return an evaluation as JSON values, None for each of its numbers where there is none."""
+    if evaluation is None:
+        return {field.name: None for field in fields(Evaluation)}
+    return evaluation.to_document()
 
 
 def optional_array(values: ArrayLike | None) -> FloatArray | None:

@@ -104,11 +104,10 @@ def _climb_ladder(atoms: Atoms, settings: CommonSettings, folder: LabelScratch) 
         )
         if answer.state is not State.UNCONVERGED:
             break
-    numbers = {} if answer.evaluation is None else vars(answer.evaluation)
     return LabelOutcome(
         answer.state,
         answer.reason,
-        **numbers,
+        answer.evaluation,
         wall_time_s=sum(attempt.wall_time_s for attempt in attempts),
         attempts=tuple(attempts),
         engine_version=answer.engine_version,

@@ -28,7 +28,6 @@ from ..core.settings import FrozenModel
 from ..core.states import State
 
 if TYPE_CHECKING:
-    import numpy as np
     from ase import Atoms
 
 SCHEMA_VERSION = 1
@@ -377,19 +376,3 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     TrajectoryRecord,
     ResultRecord,
 )
-
-
-def label_arrays(label: LabelRecord) -> tuple[float, np.ndarray, np.ndarray | None]:
-    """Return energy (eV), forces (N, 3) (eV/Å) and stress (6,) (eV/Å³) or None of a finished label.
-
-    Raises
-    ------
-    ValueError
-        If the label is not finished: it must never be counted as data.
-    """
-    import numpy as np
-
-    if label.state is not State.FINISHED or label.energy is None or label.forces is None:
-        raise ValueError(f"label {label.id} is {label.state.value}, it holds no data")
-    stress = None if label.stress is None else np.array(label.stress)
-    return label.energy, np.array(label.forces), stress

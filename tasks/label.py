@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 from ase import Atoms
 
 from ..core.names import ISOLATED_ATOM
 from ..core.processes import host_name
 from ..core.states import State
 from ..core.structures import structure_hash
-from ..labelling.outcome import LabelOutcome
+from ..labelling.outcome import LabelOutcome, numbers_of
 from ..labelling.registry import EngineSettings, engine_of
 from ..labelling.runner import isolated_atom_energy, label
 from ..labelling.settings import settings_hash
@@ -52,11 +51,6 @@ def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin:
 def _label_record(
     place: TaskParameters, configuration: ConfigurationRecord, engine: EngineSettings, outcome: LabelOutcome
 ) -> LabelRecord:
-    finished = outcome.state is State.FINISHED
-
-    def data(values: np.ndarray | None) -> list | None:
-        return None if values is None or not finished else np.asarray(values).tolist()
-
     return LabelRecord(
         id=label_identifier(configuration.content_hash, engine),
         campaign=place.campaign,
@@ -68,11 +62,7 @@ def _label_record(
         settings_hash=settings_hash(engine),
         state=outcome.state,
         reason=outcome.reason,
-        energy=outcome.energy if finished else None,
-        forces=data(outcome.forces),
-        stress=data(outcome.stress),
-        charges=data(outcome.charges),
-        dipole=data(outcome.dipole),
+        **numbers_of(outcome.evaluation),
         wall_time_s=outcome.wall_time_s,
         attempts=[attempt.model_dump(mode="json") for attempt in outcome.attempts],
         host=host_name(),

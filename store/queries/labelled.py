@@ -16,10 +16,10 @@ from ...fitting.consistency import reference_name
 from ...fitting.data_sets import LabelledConfiguration
 from ...fitting.label_weights import LabelWeights
 from ...fitting.settings import Regularisation
-from ...labelling.outcome import optional_array
+from ...labelling.outcome import Evaluation, optional_array
 from ...labelling.versions import NOT_KNOWN, version_that_counts
 from ..connection import Store
-from ..records import ConfigurationRecord, DataSetRecord, LabelRecord, label_arrays
+from ..records import ConfigurationRecord, DataSetRecord, LabelRecord
 from .rows import QueryResult, labels_by_configuration
 
 EXTXYZ_KINDS = ("configurations", "labels", "data-sets")
@@ -54,17 +54,30 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
             labelled_by=reference_of(label),
             **_weights(label),
         )
-    energy, forces, stress = label_arrays(label)
+    found = evaluation_of(label)
     return LabelledConfiguration(
         configuration.atoms,
-        energy,
-        forces,
-        stress,
+        found.energy,
+        found.forces,
+        found.stress,
         label.id,
         config_type=configuration.origin.sampler,
         labelled_by=reference_of(label),
         **_weights(label),
     )
+
+
+def evaluation_of(label: LabelRecord) -> Evaluation:
+    """Return what the reference computed for a finished label.
+
+    Raises
+    ------
+    ValueError
+        If the label is not finished: it must never be counted as data.
+    """
+    if label.state is not State.FINISHED or label.energy is None or label.forces is None:
+        raise ValueError(f"label {label.id} is {label.state.value}, it holds no data")
+    return Evaluation.from_document(label.model_dump(include={"energy", "forces", "stress", "charges", "dipole"}))
 
 
 def _weights(label: LabelRecord) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from ionloop.core.states import State
 from ionloop.labelling import CommandSettings, EngineSettings, Gfn1XtbSettings, LabelOutcome, settings_hash
+from ionloop.labelling.outcome import Evaluation
 
 ADAPTER = TypeAdapter(EngineSettings)
 EMT = "ase.calculators.emt:EMT"
@@ -77,8 +79,7 @@ def test_arguments_change_the_hash_and_their_order_does_not():
 @pytest.mark.parametrize(
     "values",
     [
-        {"state": State.UNCONVERGED, "energy": 1.0},
-        {"state": State.KILLED, "forces": [[0.0, 0.0, 0.0]]},
+        {"state": State.UNCONVERGED, "evaluation": Evaluation(1.0, np.zeros((1, 3)))},
         {"state": State.FINISHED},
         {"state": State.RUNNING},
     ],
