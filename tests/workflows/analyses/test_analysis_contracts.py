@@ -25,3 +25,11 @@ class TestOwnAnalyses(AnalysisContract):
 def test_a_worker_admits_the_tasks_of_every_analysis() -> None:
     admitted = job_tasks()
     assert all(admitted[task._fw_name] is task for analysis in ANALYSES.kinds for task in analysis.tasks())
+
+
+def test_a_halfway_analysis_is_named_by_python() -> None:
+    class Halfway(Analysis[Any]):
+        name = "halfway"
+
+    with pytest.raises(TypeError, match=r"abstract methods? '?cost'?, '?jobs'?, '?section'?, '?tasks'?"):
+        Halfway()  # type: ignore[abstract]
