@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ase import Atoms
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ...core.citations import Citation
 from ...core.settings import FrozenSettings
@@ -23,6 +23,19 @@ class CommonSelectionSettings(FrozenSettings):
     def kind(self) -> str:
         """Name of the kind that these settings are of."""
         return str(type(self).model_fields["method"].default)
+
+
+class UnknownSelectionSettings(CommonSelectionSettings):
+    """Settings of a kind of selection that is not installed here: to be shown, never used."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: str = Field(description="Name of the kind (name)")
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind that these settings are of."""
+        return self.method
 
 
 class DescriptorSelectionSettings(CommonSelectionSettings):

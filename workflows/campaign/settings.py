@@ -34,7 +34,7 @@ from ...labelling.versions import NOT_KNOWN
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.seen_contacts import ExploringGuard
-from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings
+from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings, stored_selection
 from .analyses import AnalysesSection, analyses_not_installed, no_analyses
 from .initial import Initial, Temperature, Timestep
 from .models import (
@@ -435,12 +435,16 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
     given, under = settings["baseline"], settings["baseline"].get(KIND, DEFAULT_BASELINE)
     if under not in BASELINES:
         settings = {**settings, "baseline": {name: given[name] for name in BaselineSection.model_fields}}
+    selection = stored_selection(settings.get("selection", {}))
+    # Whether so many can be chosen was seen when the campaign was submitted.
+    settings = {**settings, "selection": {"method": DEFAULT_SELECTION, "count": 1}}
     unknown_models = models_not_installed(settings)
     given = settings
     if unknown_models or samplers_not_installed(settings):
         # Their entries may name models that are gone, and what is left of them need not make a campaign.
         settings = without_lists(settings)
     campaign = Campaign.model_validate(without_models(settings, unknown_models))
+    campaign = campaign.model_copy(update={"selection": selection})
     if settings is not given:
         campaign = campaign.model_copy(update=_with_installed_lists(campaign, given))
     if unknown_models:

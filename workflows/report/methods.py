@@ -150,7 +150,8 @@ def _baseline(campaign: Campaign) -> str:
 
 def _loop(campaign: Campaign) -> str:
     stop, chosen = campaign.stop, campaign.selection
-    how = SELECTIONS.get(chosen.kind).methods(chosen)
+    # Of a kind that is not installed here only the name is known.
+    how = SELECTIONS.get(chosen.kind).methods(chosen) if chosen.kind in SELECTIONS else f"by {chosen.kind}"
     samplers = _distinct(
         settings
         for name in campaign.all_systems

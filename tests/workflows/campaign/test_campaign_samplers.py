@@ -137,11 +137,12 @@ def test_a_store_that_names_unknown_samplers_can_be_shown() -> None:
     document = campaign(explore=EXPLORE, initial=INITIAL).model_dump(mode="json")
     document["explore"].insert(0, {"kind": "by-magic", "wand": 3})
     document["initial"] = [{"kind": "by-magic"}]
+    document["selection"] = {"method": "by-magic", "count": 7}
     shown = stored_campaign(document)
     assert [one.sampler for one in shown.explore or ()] == ["npt", "nvt", "rattled"]
     assert shown.initial == ()
     assert "rattled" in stored_samplers(document)
-    assert methods_paragraph(shown, "Li7P3S11", {})
+    assert "7 frames were chosen by by-magic" in methods_paragraph(shown, "Li7P3S11", {})
 
 
 def test_the_methods_name_every_sampler_with_what_drives_it() -> None:
