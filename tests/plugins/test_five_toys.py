@@ -92,7 +92,7 @@ def test_it_runs_to_its_end_and_everything_shows_its_kinds(toys: Path, folder: P
         (1, "nvt", "mine"),
     }
     configurations = json.loads(told(found.stdout, queries[1]))["records"]
-    assert sum(one["generation"] == 0 and one["sampler"] == "breathing" for one in configurations) == 6
+    assert sum(one["generation"] == 0 and one["origin"]["sampler"] == "breathing" for one in configurations) == 6
     assert "toy-neighbours" in told(found.stdout, queries[2])
     assert (folder / "exported" / "pairs.table").is_file()
     doctor = told(found.stdout, "doctor")

@@ -156,7 +156,12 @@ def named_driver(campaign: Campaign) -> str | None:
 
 
 def equilibrium_temperature_K(campaign: Campaign, system: str | None = None) -> float | None:
-    """Return the first temperature (K) at which a system is explored in equilibrium in its cell, None if at none."""
+    """Return the first temperature (K) at which a system is explored in equilibrium in its cell, None if at none.
+
+    Without a name it is the first of the systems.
+    """
+    if system is None:
+        system = next(iter(campaign.all_systems))
     for settings in exploring_samplers(campaign.explore_of(system), campaign.sampling):
         kind = sampler_of(settings)
         for index in range(kind.runs(settings)):

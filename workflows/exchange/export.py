@@ -10,7 +10,7 @@ import math
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,12 +36,15 @@ from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
 from ...fitting.models import MANIFEST_FILE
 from ...fitting.settings import CommonBaselineSettings
+from ...sampling.samplers.base import CommonSamplerSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.labelled import labelled
 from ...store.queries.rows import labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 from ...tasks.values.loop import CONCLUSIONS
+from ..campaign.samplers import equilibrium_temperature_K, exploring_samplers
+from ..campaign.settings import Sampling, stored_campaign
 
 CHECKSUM_FILE = "SHA256SUMS"
 README_FILE = "README.md"
@@ -278,21 +281,28 @@ def _write_lammps(folder: Path, record: CampaignRecord, model: ModelRecord, file
         units="metal",
         atom_style="charge",
     )
-    sampling = record.settings.get("sampling", {})
+    campaign = stored_campaign(record.settings)
+    explored = exploring_samplers(campaign.explore_of(next(iter(campaign.all_systems))), campaign.sampling)
     values = {
         "coulomb": coulomb,
         "species": species,
         "numbers": [atomic_numbers[symbol] for symbol in species],
         "label": potential_label(folder / POTENTIAL_FILE),
         "model": model,
-        "temperature_K": sampling.get("temperature_K", 800.0),
-        "timestep_ps": sampling.get("timestep_fs", 1.0) / 1000.0,
-        "damping_ps": 0.001 / sampling.get("friction_per_fs", 0.01),
+        "temperature_K": equilibrium_temperature_K(campaign) or Sampling().temperature_K,
+        # Of the first sampler that is dynamics at all.
+        "timestep_ps": _first(explored, "timestep_fs", Sampling().timestep_fs) / 1000.0,
+        "damping_ps": 1.0 / _first(explored, "friction_per_ps", Sampling().friction_per_ps),
         "seed": 1 + model.seed % 900_000_000,
         "accuracy": EWALD_ACCURACY,
     }
     _render_to(folder / "in.lammps", "lammps_input.j2", record=record, version=__version__, **values)
     _finish(folder, "export_lammps.md.j2", record, **values)
+
+
+def _first(samplers: Iterable[CommonSamplerSettings], name: str, otherwise: float) -> float:
+    """Return a number of the first sampler that has one of that name."""
+    return next((float(getattr(one, name)) for one in samplers if hasattr(one, name)), otherwise)
 
 
 def _write_quip(folder: Path, record: CampaignRecord, model: ModelRecord, files: list[Path]) -> None:

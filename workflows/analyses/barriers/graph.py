@@ -232,3 +232,9 @@ def barrier_problems(campaign: Campaign, settings: BarrierSettings, atoms: Atoms
             allowed="auto | sampling, or analyses.conductivity",
             related=(("analyses", "conductivity"), ("sampling", "driver")),
         )
+    elif _conductivity(campaign, settings) is None and equilibrium_temperature_K(campaign) is None:
+        yield Problem(
+            ("analyses", "barriers"),
+            "needs trajectories in which hops can be found: an nvt in explore, or analyses.conductivity",
+            related=(("explore",), ("analyses", "conductivity")),
+        )
