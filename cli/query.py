@@ -79,18 +79,21 @@ def query(
 ) -> None:
     """Show records of a store; filters combine."""
     from ..store.queries.filters import parse_filters
-    from ..store.queries.record_tables import select_records, split_kind
+    from ..store.queries.record_tables import RESULTS, select_records, split_kind
     from ..store.queries.rows import Query
 
     kind, texts = split_kind(words)
     filters = parse_filters(texts)
     opened = existing_store(store, root, read_only=True)
+    most = limit or (DEFAULT_TABLE_ROWS if output_format is Format.TABLE else None)
+    # Which come first is known without reading all, unless their values decide. Values of results make columns.
+    is_plain = not filters and sort is None and aggregate is None and by is None and kind != RESULTS
     try:
-        selection = select_records(opened, Query(kind, campaign, generation, model, state), filters)
+        wanted = Query(kind, campaign, generation, model, state, most if is_plain else None)
+        selection = select_records(opened, wanted, filters)
         if output_format is Format.EXTXYZ:
             _print_structures(opened, selection, limit)
             return
-        most = limit or (DEFAULT_TABLE_ROWS if output_format is Format.TABLE else None)
         if aggregate is not None or by is not None:
             rows = selection.aggregate(_names(by), _names(aggregate) or ["count"])
         else:

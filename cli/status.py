@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..workflows.watching.status import CampaignStatus
 
 SHOWN_PER_GROUP = 5
+SHOWN_GROUPS = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -71,17 +72,19 @@ def failures(
     from rich.text import Text
 
     from ..workflows.watching.ledger import failures as list_failures
-    from ..workflows.watching.ledger import group_failures
+    from ..workflows.watching.ledger import group_failures, log_of
     from .console.run_display import console
 
-    found = list_failures(existing_store(store, root, read_only=True), name)
+    opened = existing_store(store, root, read_only=True)
+    found = list_failures(opened, name, logs=as_json)
     if as_json:
         typer.echo(json.dumps([failure.model_dump(mode="json") for failure in found], indent=2))
         return
     if not found:
         console.print("nothing failed")
         return
-    for group in group_failures(found):
+    groups = group_failures(found)
+    for group in groups[:SHOWN_GROUPS]:
         last = group.failures[-1]
         title = f"{len(group.failures)} × {group.kind} {group.state.value}: {group.reason}"
         console.print(Text(title, style="bold"), soft_wrap=True)
@@ -89,8 +92,11 @@ def failures(
             console.print(Text(f"  generation {failure.generation}  {failure.id}"), soft_wrap=True)
         if len(group.failures) > SHOWN_PER_GROUP:
             console.print(f"  and {len(group.failures) - SHOWN_PER_GROUP} more (--json lists all)")
-        for line in last.log:
+        for line in log_of(opened, last):
             console.print(Text(f"    | {line}", style="dim"), soft_wrap=True)
+    if len(groups) > SHOWN_GROUPS:
+        rest = sum(len(group.failures) for group in groups[SHOWN_GROUPS:])
+        console.print(f"and {rest} more of {len(groups) - SHOWN_GROUPS} other kinds (--json lists all)")
     console.print("Try them again with: ionloop retry [--state STATE] [--id ID], then ionloop run")
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 class FrozenModel(BaseModel):
     """Base of results, records and parameters: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when the first one is made: most commands make few of all that they import.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class FrozenSettings(FrozenModel):

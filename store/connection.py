@@ -25,6 +25,7 @@ from .document_keys import RULE, unstorable_keys
 from .embedded import EmbeddedClient
 from .embedded.collection import EmbeddedCollection
 from .home import check_root, remember, remembered_root
+from .jobs.rows import JOB_FIELDS, JOBS
 from .records import (
     RECORD_TYPES,
     CampaignRecord,
@@ -46,6 +47,12 @@ DEFAULT_STORE = "ionloop.db"
 STORE_VARIABLE = "IONLOOP_STORE"
 ROOT_VARIABLE = "IONLOOP_ROOT"
 MAX_DOCUMENT_BYTES = 8 * 2**20
+BRIEF_FIELDS = {
+    JOBS: JOB_FIELDS,
+    ConfigurationRecord.collection: ("campaign", "generation", "content_hash", "origin.sampler"),
+    LabelRecord.collection: ("campaign", "generation", "content_hash", "settings_hash", "state", "configuration"),
+}
+"""What whoever looks at a whole campaign needs of each document; the embedded store keeps it beside them."""
 """Half of what a server accepts: documents grow, and FireWorks adds its own."""
 
 _UNAUTHORIZED = 13
@@ -235,6 +242,11 @@ class Store:
         found = (digest(document) for document in documents.find(conditions, fields))
         return tuple(one for one in found if one is not None)
 
+    def has_indexes(self) -> bool:
+        """Whether an embedded store has what `ensure_indexes` makes; those of earlier releases lack some of it."""
+        briefs = {name: self.database[name].brief_fields for name in BRIEF_FIELDS}
+        return briefs == BRIEF_FIELDS and "campaign_1_generation_1" in self.database.campaigns.index_information()
+
     def ensure_indexes(self) -> None:
         """Create the indexes that queries use, once per store."""
         for record_type in RECORD_TYPES:
@@ -244,6 +256,9 @@ class Store:
         self.database.labels.create_index("state")
         self.database.results.create_index("kind")
         self.database.fireworks.create_index("spec.campaign")
+        if self.is_embedded:
+            for name, fields in BRIEF_FIELDS.items():
+                self.database[name].keep_briefs(*fields)
         if not self.is_embedded:
             # Growing a graph asks for keys, and a worker for the ready jobs of its campaign.
             self.database.fireworks.create_index([("spec.campaign", 1), ("spec.key", 1)])
@@ -391,7 +406,7 @@ def open_store(
         raise
     if read_only:
         return store
-    if not is_embedded(location) or not store.database.campaigns.index_information().get("campaign_1_generation_1"):
+    if not store.is_embedded or not store.has_indexes():
         try:
             store.ensure_indexes()
         except OperationFailure as error:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import bson
 
-from .database_file import DatabaseFile
+from .database_file import BRIEFS_SCHEMA, DatabaseFile
 
 
 @dataclass
 class CollectionRecord:
-    """One collection: its indexes by name as mongomock keeps them, its indexed fields by (dotted) name."""
+    """One collection: its indexes by name as mongomock keeps them, its indexed fields by (dotted) name.
+
+    ``brief_fields`` are the (dotted) names of the fields that are kept beside its documents, ``briefs`` their number in
+    the file; None where there are none.
+    """
 
     identifier: int
     database: str
     name: str
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
     fields: dict[str, int] = field(default_factory=dict)
+    brief_fields: tuple[str, ...] = ()
+    briefs: int | None = None
 
 
 def new_revision() -> int:
@@ -62,8 +69,19 @@ class Catalog:
             "SELECT id, collection, name FROM fields ORDER BY id"
         ).fetchall():
             by_identifier[collection].fields[name] = identifier
+        if self._has_briefs():
+            for identifier, collection, names in self._file.execute(
+                "SELECT id, collection, names FROM brief_fields"
+            ).fetchall():
+                if (record := by_identifier.get(collection)) is not None:
+                    record.brief_fields, record.briefs = tuple(names.split()), identifier
         self._records = {(record.database, record.name): record for record in by_identifier.values()}
         self._revision = revision
+
+    def _has_briefs(self) -> bool:
+        # Stores of earlier releases have none until somebody writes to them.
+        tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('briefs', 'brief_fields')"
+        return bool(self._file.execute(tables).fetchone()[0] == 2)
 
     def _changed(self) -> None:
         self._file.execute("UPDATE catalog SET revision = ?", (new_revision(),))
@@ -94,6 +112,19 @@ class Catalog:
         self._file.execute("DELETE FROM fields WHERE id = ?", (identifier,))
         self._changed()
 
+    def set_brief_fields(self, record: CollectionRecord, names: Sequence[str]) -> int:
+        """Keep these fields beside the documents from now on; the caller adds those of the documents that exist."""
+        for statement in BRIEFS_SCHEMA:
+            self._file.execute(statement)
+        # A new number: what is kept of other fields counts no longer.
+        self._file.execute("DELETE FROM brief_fields WHERE collection = ?", (record.identifier,))
+        cursor = self._file.execute(
+            "INSERT INTO brief_fields (collection, names) VALUES (?, ?)", (record.identifier, " ".join(names))
+        )
+        self._changed()
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
     def set_index(self, record: CollectionRecord, name: str, definition: dict[str, Any]) -> None:
         """Keep an index definition."""
         self._file.execute(
@@ -111,6 +142,9 @@ class Catalog:
         """Remove a collection with everything in it."""
         for field_identifier in record.fields.values():
             self._file.execute("DELETE FROM keys WHERE field = ?", (field_identifier,))
+        if record.briefs is not None:
+            self._file.execute("DELETE FROM briefs WHERE fields = ?", (record.briefs,))
+            self._file.execute("DELETE FROM brief_fields WHERE id = ?", (record.briefs,))
         for table in ("fields", "indexes", "documents"):
             self._file.execute(f"DELETE FROM {table} WHERE collection = ?", (record.identifier,))
         self._file.execute("DELETE FROM collections WHERE id = ?", (record.identifier,))

@@ -16,7 +16,7 @@ from .catalog import CollectionRecord
 from .dates import process_pipeline
 from .documents import Documents, Stored
 from .keys import sort_key
-from .planner import lookups
+from .planner import are_covered, lookups, plain_test
 from .views import Part, View, own_copy, plain_fields, taken_fields
 
 Document = dict[str, Any]
@@ -172,6 +172,17 @@ class CollectionStore:
         self.documents_of_file.delete(self.create(), stored)
 
 
+def _test_of(conditions: Any) -> Callable[[Document], bool]:
+    """Return whether a document passes a filter, as mongomock says it, found out quickly where that is possible."""
+    test = plain_test(conditions)
+
+    def passes(document: Document) -> bool:
+        answer = test(document) if test is not None else None
+        return bool(filter_applies(conditions, document) if answer is None else answer)
+
+    return passes
+
+
 class Draft(Document):
     """A document that mongomock may change in place; what changed is written afterwards."""
 
@@ -208,7 +219,8 @@ class EmbeddedCollection(Collection):
         if self._store.is_empty:
             # The filter is checked even where there is nothing to filter.
             filter_applies(conditions, {})
-        return (stored for stored in self._store.candidates(conditions) if filter_applies(conditions, stored.document))
+        passes = _test_of(conditions)
+        return (stored for stored in self._store.candidates(conditions) if passes(stored.document))
 
     def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 - mongomock's name
         # Only inside is it certain that the drafts are not another thread's.
@@ -267,17 +279,57 @@ class EmbeddedCollection(Collection):
             view = documents.views.view(record.identifier, spec, fields, digest) or View()
             state = documents.state(record, conditions)
             if view.state != state:
-                parts: dict[int, Part] = {}
-                for identifier, revision in documents.revisions(record, conditions):
-                    known = view.parts.get(identifier)
-                    if known is None or known[0] != revision:
-                        part = self._part(documents.load(identifier, revision).document, spec, fields)
-                        known = (revision, None if part is None else digest(part))
-                    parts[identifier] = known
-                view.parts, view.state = parts, state
-                view.digests = tuple(part for _, part in parts.values() if part is not None)
+                view.parts, view.state = self._digested(record, view.parts, spec, fields, digest), state
+                view.digests = tuple(part for _, part in view.parts.values() if part is not None)
                 documents.views.trim()
             return view.digests
+
+    def _digested(
+        self,
+        record: CollectionRecord,
+        before: Mapping[int, Part],
+        spec: Any,
+        fields: Any,
+        digest: Callable[[Document], Any],
+    ) -> dict[int, Part]:
+        """Return revisions and digests by the number of the document; those that are known are taken over."""
+        documents, conditions = self._store.documents_of_file, lookups(spec, record.fields)
+        has_briefs = record.briefs is not None and are_covered((*spec, *fields), record.brief_fields)
+        passes = _test_of(spec)
+
+        def of(document: Document) -> Any:
+            if not passes(document):
+                return None
+            # Of a brief a digest takes what it wants: it is its own.
+            part = document if has_briefs else self._part(document, {}, fields)
+            return digest(part)
+
+        if has_briefs and not before:
+            rows = documents.briefs(record, conditions)
+            return {identifier: (revision, of(brief)) for identifier, revision, brief in rows}
+        found: dict[int, Part] = {}
+        for identifier, revision in documents.revisions(record, conditions):
+            known = before.get(identifier)
+            if known is None or known[0] != revision:
+                if has_briefs:
+                    document = documents.brief(record, identifier, revision)
+                else:
+                    document = documents.load(identifier, revision).document
+                known = (revision, of(document))
+            found[identifier] = known
+        return found
+
+    @property
+    def brief_fields(self) -> tuple[str, ...]:
+        """The fields that are kept beside the documents."""
+        with self._store.file.read():
+            record = self._store.record
+            return () if record is None else record.brief_fields
+
+    def keep_briefs(self, *names: str) -> None:
+        """Keep some fields of each document beside it: `digests` that ask for no others do not read the documents."""
+        with self._store.file.write():
+            self._store.documents_of_file.keep_briefs(self._store.create(), names)
 
     def _remembered(
         self, view: dict[int, Part], revisions: Iterable[tuple[int, int]], spec: Any, fields: Any
@@ -307,7 +359,8 @@ class EmbeddedCollection(Collection):
         if len(sort) == 1 and not sort[0][0].startswith("$"):
             ordered = self._store.ordered_candidates(spec, *sort[0])
             if ordered is not None:
-                return (stored for stored in ordered if filter_applies(spec, stored.document))
+                passes = _test_of(spec)
+                return (stored for stored in ordered if passes(stored.document))
         found = self._matching(spec)
         for field, direction in reversed(sort):
             found = iter(_sorted_by(list(found), field, direction))

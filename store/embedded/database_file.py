@@ -47,6 +47,13 @@ CREATE TABLE keys (
     PRIMARY KEY (field, key, document)) WITHOUT ROWID;
 INSERT INTO catalog VALUES (0);
 """
+BRIEFS_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS brief_fields (id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL,"
+    " names TEXT NOT NULL, UNIQUE (collection))",
+    "CREATE TABLE IF NOT EXISTS briefs (document INTEGER PRIMARY KEY, fields INTEGER NOT NULL,"
+    " revision INTEGER NOT NULL, body BLOB NOT NULL)",
+)
+"""What stores of earlier releases lack, and what those releases do not touch: see `Documents.keep_briefs`."""
 
 
 class DatabaseFile:

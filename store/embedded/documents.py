@@ -13,13 +13,15 @@ from .catalog import Catalog, CollectionRecord, new_revision
 from .database_file import DatabaseFile
 from .keys import UNSORTABLE, document_keys
 from .planner import Lookup
-from .views import Views
+from .views import Views, plain_fields, taken_fields
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 """The limit of a MongoDB server. FireWorks puts what exceeds it into GridFS, so that it must be enforced."""
 
 _CACHE_BYTES = 64 * 1024 * 1024
 _LARGEST_CACHED_BYTES = 1024 * 1024
+
+_WRITE_BRIEF = "INSERT OR REPLACE INTO briefs (document, fields, revision, body) VALUES (?, ?, ?, ?)"
 
 _LAST_BITS = 2**40 - 1
 """Of so many bits, the sum of millions still fits into SQLite's numbers."""
@@ -56,6 +58,11 @@ class Stored:
     def copy(self) -> dict[str, Any]:
         """Return the document as the caller's own."""
         return _decode(self.body)
+
+
+def _brief_of(document: Mapping[str, Any], names: Sequence[str]) -> bytes:
+    wanted = plain_fields(tuple((name, 1) for name in names)) or {}
+    return bson.encode(taken_fields(document, {"_id": None, **wanted}))
 
 
 def encode_document(document: Mapping[str, Any]) -> bytes:
@@ -120,6 +127,27 @@ class Documents:
         sql, parameters = self._select(record, conditions)
         rows: Iterator[Any] = self.file.rows(f"{sql} ORDER BY 1", parameters)
         return rows
+
+    def briefs(
+        self, record: CollectionRecord, conditions: Sequence[Lookup]
+    ) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Return numbers, revisions and briefs of the same candidates; a document where there is no brief of it."""
+        sql, parameters = self._select(record, conditions)
+        rows = self.file.rows(
+            f"SELECT c.id, c.revision, b.body FROM ({sql} ORDER BY 1) c LEFT JOIN briefs b"
+            " ON b.document = c.id AND b.revision = c.revision AND b.fields = ?",
+            (*parameters, record.briefs),
+        )
+        for identifier, revision, body in rows:
+            yield identifier, revision, _decode(body) if body else self.load(identifier, revision).document
+
+    def brief(self, record: CollectionRecord, identifier: int, revision: int) -> dict[str, Any]:
+        """Return the brief of one document; the document where there is none."""
+        found = self.file.execute(
+            "SELECT body FROM briefs WHERE document = ? AND revision = ? AND fields = ?",
+            (identifier, revision, record.briefs),
+        ).fetchone()
+        return _decode(found[0]) if found else self.load(identifier, revision).document
 
     def state(self, record: CollectionRecord, conditions: Sequence[Lookup]) -> tuple[int, ...]:
         """Return a number of the same candidates and one that changes with each of them, without looking at each."""
@@ -190,7 +218,7 @@ class Documents:
         probes, probe_parameters = self._probes(record, others, "k.document")
         distinct = "DISTINCT " if len(driver.keys) > 1 else ""
         sql = (
-            f"SELECT {distinct}k.document, d.revision FROM keys k CROSS JOIN documents d"
+            f"SELECT {distinct}k.document AS id, d.revision AS revision FROM keys k CROSS JOIN documents d"
             f" WHERE d.id = k.document AND k.field = ? AND k.key IN ({_marks(driver.keys)}){probes}"
         )
         return sql, [record.fields[driver.field], *driver.keys, *probe_parameters]
@@ -230,6 +258,7 @@ class Documents:
         stored = Stored(cursor.lastrowid, revision, body)
         self._remember(stored)
         self._change_keys(record, stored.identifier, None, stored.document)
+        self._note_brief(record, stored)
         return stored
 
     def replace(self, record: CollectionRecord, old: Stored, document: Mapping[str, Any]) -> Stored:
@@ -244,12 +273,15 @@ class Documents:
         )
         self._remember(stored)
         self._change_keys(record, stored.identifier, old.document, stored.document)
+        self._note_brief(record, stored)
         return stored
 
     def delete(self, record: CollectionRecord, stored: Stored) -> None:
         """Remove a document."""
         self._change_keys(record, stored.identifier, stored.document, None)
         self.file.execute("DELETE FROM documents WHERE id = ?", (stored.identifier,))
+        if record.briefs is not None:
+            self.file.execute("DELETE FROM briefs WHERE document = ?", (stored.identifier,))
         self._forget(stored.identifier)
 
     def _change_keys(
@@ -272,6 +304,28 @@ class Documents:
             self.file.execute_many("DELETE FROM keys WHERE field = ? AND key = ? AND document = ?", removed)
         if added:
             self.file.execute_many("INSERT INTO keys (field, key, document) VALUES (?, ?, ?)", added)
+
+    # -- briefs ----------------------------------------------------------------------------------------------
+
+    def keep_briefs(self, record: CollectionRecord, names: Sequence[str]) -> None:
+        """Keep some fields of each document beside it, for questions that need no more: bodies may be large.
+
+        A brief counts for the revision of its document that it was made of, so that releases which know of none may
+        write to the file as well.
+        """
+        if record.brief_fields == tuple(names):
+            return
+        fields = self.catalog.set_brief_fields(record, names)
+        rows = [
+            (stored.identifier, fields, stored.revision, _brief_of(stored.document, names))
+            for stored in self.scan(record, ())
+        ]
+        self.file.execute_many(_WRITE_BRIEF, rows)
+
+    def _note_brief(self, record: CollectionRecord, stored: Stored) -> None:
+        if record.briefs is not None:
+            body = _brief_of(stored.document, record.brief_fields)
+            self.file.execute(_WRITE_BRIEF, (stored.identifier, record.briefs, stored.revision, body))
 
     # -- indexes ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,57 @@ def lookups(conditions: Any, indexed: Collection[str]) -> list[Lookup]:
             if keys is not None:
                 found.append(Lookup(field, keys))
     return found
+
+
+def are_covered(paths: Iterable[str], kept: Collection[str]) -> bool:
+    """Return whether (dotted) fields are among those that are kept, or within them."""
+    names = {"_id", *kept}
+    return all(
+        not path.startswith("$") and any(path == name or path.startswith(f"{name}.") for name in names)
+        for path in paths
+    )
+
+
+def plain_test(conditions: Any) -> Callable[[Mapping[str, Any]], bool | None] | None:
+    """Return a quick test for filters that ask fields for texts or whole numbers, or for one of many; else None.
+
+    mongomock compares a document with each of many values in turn. The test says None where it cannot tell, as of
+    fields that hold lists.
+    """
+    if not isinstance(conditions, Mapping):
+        return None
+    wanted = [(str(path).split("."), _plain_values(value)) for path, value in conditions.items()]
+    if any(not name or name.startswith("$") for path, _ in wanted for name in path):
+        return None
+    tests = [(path, values) for path, values in wanted if values is not None]
+    if len(tests) < len(wanted):
+        return None
+
+    def test(document: Mapping[str, Any]) -> bool | None:
+        for path, values in tests:
+            found: Any = document
+            for name in path:
+                if not isinstance(found, dict):
+                    return None
+                found = found.get(name)
+            if type(found) not in _PLAIN and found is not None:
+                return None
+            if found not in values:
+                return False
+        return True
+
+    return test
+
+
+_PLAIN = (str, int)
+
+
+def _plain_values(condition: Any) -> frozenset[str | int] | None:
+    if isinstance(condition, Mapping) and list(condition) == ["$in"] and isinstance(condition["$in"], (list, tuple)):
+        values = condition["$in"]
+    else:
+        values = (condition,)
+    return frozenset(values) if all(type(value) in _PLAIN for value in values) else None
 
 
 def _keys_of_condition(condition: Any) -> frozenset[bytes] | None:

@@ -159,6 +159,13 @@ def last_run(store: Store, job: JobRow) -> RunRow | None:
     return None if document is None else run_row(document)
 
 
+def last_runs(store: Store, jobs: Iterable[JobRow]) -> dict[int, RunRow]:
+    """Return the last runs of jobs by the numbers of the jobs; those that have none are left out."""
+    wanted = {job.all_runs[-1]: job.number for job in jobs if job.all_runs}
+    documents = store.database[RUNS].find({"launch_id": {"$in": list(wanted)}}) if wanted else ()
+    return {wanted[document["launch_id"]]: run_row(document) for document in documents}
+
+
 def running(store: Store, jobs: Iterable[JobRow]) -> Iterator[tuple[JobRow, RunRow]]:
     """Yield those of the jobs that run, each with its run."""
     wanted = {job.number: job for job in jobs if job.state is State.RUNNING}

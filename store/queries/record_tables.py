@@ -120,7 +120,7 @@ class Selection:
         cells: list[Sequence[Cell]] = [[column.cell(record) for column in wide] for record in self.records]
         order = [(len(columns) + place, name.startswith("-")) for place, name in enumerate(sort)]
         cells = sort_rows(cells, order)
-        return Rows(columns, tuple(row[: len(columns)] for row in cells[:limit]), len(cells))
+        return Rows(columns, tuple(row[: len(columns)] for row in cells[:limit]), self.result.total)
 
     def aggregate(self, by: Sequence[str], functions: Sequence[str]) -> Rows:
         """Return one row per group of records that agree in the columns ``by``.

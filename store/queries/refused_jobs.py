@@ -8,6 +8,7 @@ from typing import Any
 
 from ..connection import Store
 from ..jobs.refusals import REFUSAL, is_readable, shown
+from ..jobs.rows import FAILED, JOBS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Refusal:
 def refused_jobs(store: Store) -> list[Refusal]:
     """Return the jobs that workers have refused, of whatever campaign, in the order of their documents."""
     found = []
-    for document in store.database.fireworks.find({REFUSAL: {"$exists": True}}):
+    # The state stands in an index: to look through all jobs takes long.
+    for document in store.database[JOBS].find({"state": FAILED, REFUSAL: {"$exists": True}}):
         specification = document.get("spec")
         claims = specification if isinstance(specification, Mapping) else {}
         found.append(

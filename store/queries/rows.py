@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from ... import __version__
 from ...core.errors import InputError
 from ...core.kinds import OWN_PACKAGE, UnknownKind
-from ...fitting.kinds.registry import MODELS
+from ...core.states import UNSUCCESSFUL
 from ..campaigns import find_campaign
 from ..connection import Store
 from ..records import CampaignRecord, ConfigurationRecord, LabelRecord, Record
@@ -90,8 +90,21 @@ def run_query(store: Store, query: Query) -> QueryResult:
             filters["campaign"] = query.campaign
         if query.generation is not None:
             filters["generation"] = query.generation
+        if query.limit is not None:
+            return _first_records(store, kind, filters, query.limit)
         matching = list(store.records(kind.record_type).find(filters))
     return QueryResult(kind, tuple(matching[: query.limit]), len(matching))
+
+
+def _first_records(store: Store, kind: RecordKind, filters: dict[str, Any], limit: int) -> QueryResult:
+    """Return the first records and the number of all; the others are not read."""
+    order = sorted(store.digests(kind.record_type.collection, filters, {"generation": 1}, _order))
+    records = store.records(kind.record_type).get_many([identifier for _, identifier in order[:limit]])
+    return QueryResult(kind, tuple(records), len(order))
+
+
+def _order(document: dict[str, Any]) -> tuple[int, str]:
+    return document.get("generation", -1), document["_id"]
 
 
 def _state_filter(kind: RecordKind, state: str | None) -> dict[str, Any]:
@@ -111,6 +124,9 @@ def _model_filter(store: Store, kind: RecordKind, model: str | None) -> dict[str
     if not kind.model_kind_field:
         with_models = ", ".join(name for name, other in RECORD_KINDS.items() if other.model_kind_field)
         raise InputError(f"{kind.name} belong to no model; --model is for {with_models}")
+    # Who asks of no model need not wait for the import of what models are.
+    from ...fitting.kinds.registry import MODELS
+
     # A store may hold models that its campaigns gave names of their own, or of kinds that are not installed here.
     records = list(store.models.find())
     names = tuple(dict.fromkeys((*MODELS.names, *sorted(record.kind for record in records))))
@@ -198,6 +214,26 @@ def campaign_labels(store: Store, campaign: str, generation: int | None = None) 
         for record in configurations
         if record.id in labels
     ]
+
+
+def unsuccessful_labels(store: Store, campaign: str) -> list[LabelRecord]:
+    """Return those of `campaign_labels` that did not finish, and read no others."""
+    states = sorted(state.value for state in UNSUCCESSFUL)
+    wanted = {"state": {"$in": states}, "settings_hash": reference_hash(store, store.campaigns[campaign])}
+    labels = {label.content_hash: label for label in store.labels.find(wanted)}
+    if not labels:
+        return []
+    fields = {"generation": 1, "content_hash": 1}
+    places = store.digests("configurations", {"campaign": campaign}, fields, _place)
+    return [
+        labels[content].model_copy(update={"campaign": campaign, "generation": generation, "configuration": identifier})
+        for generation, identifier, content in sorted(places)
+        if content in labels
+    ]
+
+
+def _place(document: dict[str, Any]) -> tuple[int, str, str]:
+    return document["generation"], document["_id"], document["content_hash"]
 
 
 def as_json(result: QueryResult, columns: Sequence[Column] = ()) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from ...core.settings import FrozenModel
 from ...core.states import RETRYABLE, UNSUCCESSFUL, Event, State, transition
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
-from ...store.jobs.queue import find_jobs, is_any_job, job_of, jobs_of, jobs_wanted, last_run, run_again
-from ...store.jobs.rows import JobRow, failure_of
+from ...store.jobs.queue import find_jobs, is_any_job, job_of, jobs_of, jobs_wanted, last_runs, run_again
+from ...store.jobs.rows import JobRow, RunRow, failure_of
 from ...store.queries.refused_jobs import refused_jobs
-from ...store.queries.rows import campaign_labels
+from ...store.queries.rows import unsuccessful_labels
 from ...store.records import LabelRecord
 from ..loop.task_registry import admit_registered_tasks
 from ..running.job_logs import job_log, label_log
@@ -34,12 +34,15 @@ class FailureGroup(FrozenModel):
     failures: list[FailedJob]
 
 
-def failures(store: Store, name: str | None = None) -> list[FailedJob]:
-    """Return the campaign's unsuccessful labels and jobs, in the order of generations."""
+def failures(store: Store, name: str | None = None, *, logs: bool = True) -> list[FailedJob]:
+    """Return the campaign's unsuccessful labels and jobs, in the order of generations.
+
+    Parameters
+    ----------
+    logs
+        Whether to read the last lines of each one's log; `log_of` reads those of one.
+    """
     campaign = find_campaign(store, name).id
-    jobs = jobs_of(store, campaign)
-    answered = answered_configurations(jobs)
-    own = {one["_id"] for one in store.database.labels.find({"campaign": campaign}, {"_id": 1})}
     found = [
         FailedJob(
             id=label.id,
@@ -48,15 +51,38 @@ def failures(store: Store, name: str | None = None) -> list[FailedJob]:
             generation=label.generation,
             state=label.state,
             reason=label.reason,
-            log=label_log(store, label),
+            log=label_log(store, label) if logs else [],
         )
-        for label in campaign_labels(store, campaign)
-        # What another campaign failed at is this one's failure only where its own job ended with it.
-        if label.state in UNSUCCESSFUL and (label.id in own or label.configuration in answered)
+        for label in _failed_labels(store, campaign)
     ]
-    found.extend(_failed_job(store, job) for job in jobs if job.state in UNSUCCESSFUL)
+    # Which of them were given up is known of each alone.
+    jobs = [
+        job
+        for job in find_jobs(store, jobs_wanted(campaigns=[campaign], states=UNSUCCESSFUL))
+        if job.state in UNSUCCESSFUL
+    ]
+    runs = last_runs(store, jobs)
+    found.extend(_failed_job(job, runs.get(job.number), job_log(store, job) if logs else []) for job in jobs)
     found.extend(_unreadable_jobs(store, campaign))
     return sorted(found, key=lambda failure: (failure.generation, failure.key))
+
+
+def log_of(store: Store, failure: FailedJob) -> list[str]:
+    """Return the last lines of the log of a label or job that did not succeed."""
+    if failure.kind == LABEL_KIND and (label := store.labels.get(failure.id)) is not None:
+        return label_log(store, label)
+    job = job_of(store, int(failure.id)) if failure.id.isdecimal() else None
+    return [] if job is None else job_log(store, job)
+
+
+def _failed_labels(store: Store, campaign: str) -> list[LabelRecord]:
+    labels = unsuccessful_labels(store, campaign)
+    own = {one["_id"] for one in store.database.labels.find({"campaign": campaign}, {"_id": 1})} if labels else set()
+    if all(label.id in own for label in labels):
+        return labels
+    # What another campaign failed at is this one's failure only where its own job ended with it.
+    answered = answered_configurations(jobs_of(store, campaign))
+    return [label for label in labels if label.id in own or label.configuration in answered]
 
 
 def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
@@ -76,10 +102,9 @@ def _unreadable_jobs(store: Store, campaign: str) -> list[FailedJob]:
     ]
 
 
-def _failed_job(store: Store, job: JobRow) -> FailedJob:
+def _failed_job(job: JobRow, last_run: RunRow | None, log: list[str]) -> FailedJob:
     # Of a job that was refused or given up, no run says more.
-    run = None if job.refusal or job.is_given_up else last_run(store, job)
-    state, reason = failure_of(job, run)
+    state, reason = failure_of(job, None if job.refusal or job.is_given_up else last_run)
     return FailedJob(
         id=str(job.number),
         key=job.key,
@@ -87,7 +112,7 @@ def _failed_job(store: Store, job: JobRow) -> FailedJob:
         generation=job.generation,
         state=state,
         reason=reason,
-        log=job_log(store, job),
+        log=log,
     )
 
 
@@ -136,7 +161,7 @@ def retry(
         raise InputError(f"--state {', '.join(wrong)}: only these can be retried: {allowed}")
     record = find_campaign(store, name)
     # What cannot be read cannot be run again either.
-    ledger = [failure for failure in failures(store, record.id) if failure.kind != REFUSED_KIND]
+    ledger = [failure for failure in failures(store, record.id, logs=False) if failure.kind != REFUSED_KIND]
     unknown = set(identifiers) - {failure.id for failure in ledger}
     if unknown:
         raise InputError(f"--id {', '.join(sorted(unknown))}: not in the ledger; see `ionloop failures`")
@@ -148,7 +173,7 @@ def retry(
     admit_registered_tasks()
     with store.transaction():
         # Labels first: running one again sets a failed assessment back to wait for it.
-        labels = {label.id: label for label in campaign_labels(store, record.id)}
+        labels = {label.id: label for label in unsuccessful_labels(store, record.id)}
         for failure in chosen:
             if failure.kind == LABEL_KIND:
                 _retry_label(store, record.id, labels[failure.id])
