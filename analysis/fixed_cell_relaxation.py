@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE, LBFGS, BFGSLineSearch
 from ase.optimize.optimize import Optimizer
-from pydantic import Field
 
 from ..core.errors import IonloopError
-from ..core.settings import FrozenSettings
+from .fixed_cell_relaxation_settings import FixedCellRelaxation, OptimizerName
 
-OptimizerName = Literal["fire", "lbfgs", "bfgs-line-search"]
 _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
     "fire": FIRE,
     "lbfgs": LBFGS,
@@ -25,27 +22,6 @@ _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
 
 class RelaxationFailed(IonloopError):
     """The calculator failed, or gave numbers that are none, in the middle of a relaxation."""
-
-
-class FixedCellRelaxation(FrozenSettings):
-    """How far and how carefully ions are relaxed."""
-
-    optimizer: Literal["fire", "lbfgs", "bfgs-line-search"] = Field(
-        "fire",
-        description="Optimiser of ASE; lbfgs is quicker near a minimum and may stall on the way down a slope (name)",
-    )
-    force_tolerance_eV_per_A: float = Field(
-        0.01, gt=0, le=1, description="The relaxation ends once no force is larger (eV/Å)"
-    )
-    max_steps: int = Field(
-        1000, ge=1, le=1_000_000, description="Steps after which the relaxation counts as unconverged (number)"
-    )
-    max_step_A: float = Field(
-        0.05,
-        gt=0,
-        le=0.5,
-        description="Farthest that an atom moves in one step; long steps may jump over a barrier (Å)",
-    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ase.calculators.mixing import SumCalculator
 from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 
 from ionloop.analysis.defects.figures import field_figure
-from ionloop.analysis.defects.formation import FrenkelSettings
+from ionloop.analysis.defects.settings import FrenkelSettings
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.tasks.values.defects import FRENKEL, FRENKEL_IN_FIELD
 from ionloop.workflows.analyses.defects.kinds import FRENKEL as FRENKEL_PAIRS

@@ -11,8 +11,9 @@ from __future__ import annotations
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.energy_volume.curves import EnergyVolumeSettings, energy_volume_point, fit_points
+from ionloop.analysis.energy_volume.curves import energy_volume_point, fit_points
 from ionloop.analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
+from ionloop.analysis.energy_volume.settings import EnergyVolumeSettings
 
 SETTINGS = EnergyVolumeSettings(strain=0.04, points=9)
 CRYSTALS = {"Cu": bulk("Cu", a=3.6), "CuAu": bulk("CuAu", "cesiumchloride", a=3.1)}

@@ -13,10 +13,13 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.barriers.bands import BandSettings, profile, relax_band
+from ionloop.analysis.barriers.bands import profile, relax_band
 from ionloop.analysis.barriers.figures import PathEnergies, barrier_figure, jump_lengths
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-from ionloop.analysis.hops.detection import HopSettings, detect_hops, summarise
+from ionloop.analysis.barriers.settings import BandSettings
+from ionloop.analysis.fixed_cell_relaxation import relax_ions
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
+from ionloop.analysis.hops.detection import detect_hops, summarise
+from ionloop.analysis.hops.settings import HopSettings
 from ionloop.analysis.hops.site_map import SiteMap
 
 FRAME_PS = 0.05

@@ -18,12 +18,12 @@ from ionloop.analysis.locality.curves import (
     OVERALL,
     Displacements,
     LocalityCurve,
-    LocalitySettings,
     choose_centres,
     forces_of,
     induced_response,
     locality_cell,
 )
+from ionloop.analysis.locality.settings import LocalitySettings
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
 from ionloop.fitting.electrostatics.charges import CentreResponse, ChargeProblem, PairTensorEvaluator, fit_charges
 from ionloop.sampling.structures.crystals import build_crystal

@@ -12,47 +12,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase import units
-from pydantic import Field
 
 from ..core.arrays import FloatArray
-from ..core.settings import FrozenSettings
+from .barostat_settings import BarostatSettings
 
-__all__ = ["BarostatSettings", "CellChange", "CellState", "StrainSampler", "deformation", "strain_sampler"]
+__all__ = ["CellState", "StrainSampler", "deformation", "strain_sampler"]
 
-
-CellChange = Literal["isotropic", "flexible"]
 
 # One ln V from the measure dV = V d ln V, one from the centre of mass, which may lie anywhere in the cell.
 _POWER_OF_VOLUME = 2.0
-
-
-class BarostatSettings(FrozenSettings):
-    """How the cell follows the pressure; none of these changes the mean volume or its fluctuations."""
-
-    cell: CellChange = Field(
-        default="isotropic",
-        description="isotropic scales the cell and keeps its shape; flexible changes all of its lengths and angles"
-        " (for solids: a liquid's cell would flatten).",
-    )
-    time_fs: float = Field(
-        default=1000.0, gt=0, description="Time in which the volume relaxes if the compressibility is right (fs)"
-    )
-    compressibility_per_GPa: float = Field(
-        default=0.04, gt=0, description="Estimate of the isothermal compressibility (1/GPa)"
-    )
-    every: int = Field(
-        default=20, ge=1, description="Steps between two trial strains, each one more evaluation (number)"
-    )
-    maximum_volume_factor: float = Field(
-        default=1.5,
-        gt=1,
-        description="The trajectory stops where the volume exceeds that of the first frame by this factor, or falls"
-        " below it by the same (number)",
-    )
 
 
 class CellState(NamedTuple):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
-from matscipy.neighbours import neighbour_list
 from pydantic import Field, PositiveFloat, field_validator
 
 from ..core.settings import FrozenSettings
+
+# Settings hold guards: who only reads settings waits for no physics.
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
 
 __all__ = ["ContactGuard", "ShortContact", "StepState", "TrajectoryGuard"]
 
@@ -50,6 +52,8 @@ class ContactGuard(FrozenSettings):
     @field_validator("minimum_distances_A")
     @classmethod
     def _pairs_are_elements(cls, value: dict[str, float]) -> dict[str, float]:
+        from ase.data import atomic_numbers
+
         for pair in value:
             elements = pair.split("-")
             if len(elements) != 2 or any(element not in atomic_numbers for element in elements):
@@ -58,6 +62,8 @@ class ContactGuard(FrozenSettings):
 
     def cutoffs_A(self, numbers: np.ndarray) -> dict[tuple[int, int], float]:
         """Return the shortest distance (Å) for each pair of the atomic numbers present; symmetric keys."""
+        from ase.data import atomic_numbers, covalent_radii
+
         explicit = {
             frozenset(atomic_numbers[element] for element in pair.split("-")): distance
             for pair, distance in self.minimum_distances_A.items()
@@ -74,6 +80,9 @@ class ContactGuard(FrozenSettings):
 
     def violation(self, atoms: Atoms) -> ShortContact | None:
         """Return the worst contact below its limit (periodic images included), or None."""
+        import numpy as np
+        from matscipy.neighbours import neighbour_list
+
         cutoffs = self.cutoffs_A(atoms.numbers)
         if not cutoffs:
             return None
@@ -138,11 +147,13 @@ class TrajectoryGuard(FrozenSettings):
 
     def maximum_temperature_K(self, target_K: float, degrees_of_freedom: int) -> float:
         """Return the highest instantaneous temperature allowed, K."""
-        scatter = 1.0 + TEMPERATURE_SCATTER_ALLOWED * np.sqrt(2.0 / degrees_of_freedom)
-        return target_K * max(self.maximum_temperature_factor, float(scatter))
+        scatter = 1.0 + TEMPERATURE_SCATTER_ALLOWED * math.sqrt(2.0 / degrees_of_freedom)
+        return target_K * max(self.maximum_temperature_factor, scatter)
 
     def violation(self, state: StepState, target_K: float) -> str | None:
         """Return why this step must not be kept, or None where it is sound."""
+        import numpy as np
+
         finite = [state.atoms.positions, state.atoms.get_momenta(), state.forces, state.potential_eV]
         if not all(np.all(np.isfinite(values)) for values in finite):
             return "energy, forces or positions are not finite numbers"

@@ -15,50 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
-from pydantic import Field, model_validator
 
 from ..core.arrays import BoolArray, FloatArray, IntArray
 from ..core.errors import InputError, IonloopError
-from ..core.settings import FrozenSettings
 from ..fitting.electrostatics.baseline import pair_energy_matrix
 from ..fitting.pair_lists import periodic_pairs
+from .lithium_monte_carlo_settings import MonteCarloSettings
 from .structures.sites import CandidateSites, candidate_sites
 
 # Accuracy of the pair matrix for unit charges, eV/Å: far below any thermal energy, for any formal charges.
 _PAIR_ACCURACY = 1e-7
 # Fresh chains tried for one more distribution that has not been seen.
 _MAX_ATTEMPTS = 50
-
-
-class MonteCarloSettings(FrozenSettings):
-    """How distributions of the mobile ions are drawn."""
-
-    count: int = Field(default=40, ge=1, description="Number of distinct distributions.")
-    start_temperature_K: float = Field(default=3000.0, gt=0, description="First temperature (K).")
-    end_temperature_K: float = Field(default=800.0, gt=0, description="Last temperature (K).")
-    temperature_steps: int = Field(default=20, ge=1, description="Temperatures, in geometric progression.")
-    sweeps: int = Field(default=50, ge=1, description="Trial moves per ion at each temperature.")
-    minimum_separation_A: float = Field(
-        default=2.0, ge=0, description="Two mobile ions never come closer than this (Å)."
-    )
-    screening: float = Field(
-        default=4.0,
-        gt=0,
-        description="Dielectric constant that electrostatic energies are divided by (3 to 5).",
-    )
-
-    @model_validator(mode="after")
-    def _cooling(self) -> MonteCarloSettings:
-        if self.end_temperature_K > self.start_temperature_K:
-            raise ValueError(
-                f"end_temperature_K ({self.end_temperature_K:g}) is above start_temperature_K "
-                f"({self.start_temperature_K:g}): annealing cools."
-            )
-        return self
-
-    def temperatures(self) -> FloatArray:
-        """The schedule, K. Shape [temperature_steps]."""
-        return np.geomspace(self.start_temperature_K, self.end_temperature_K, self.temperature_steps)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..core.settings import FrozenSettings
-from .barostat import BarostatSettings
+from .barostat_settings import BarostatSettings
 from .guard import TrajectoryGuard
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
-from pydantic import Field
 
 from ..core.errors import InputError, IonloopError
-from ..core.settings import FrozenSettings
-from .guard import ContactGuard
+from .relaxation_settings import OptimizerName, RelaxationSettings
 
-__all__ = ["RelaxationError", "RelaxationSettings", "relax_and_rattle"]
+__all__ = ["RelaxationError", "relax_and_rattle"]
 
-OptimizerName = Literal["fire", "lbfgs"]
 _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"fire": FIRE, "lbfgs": LBFGS}
 _RATTLE_ATTEMPTS = 20
 
@@ -28,33 +23,6 @@ class RelaxationError(IonloopError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the relaxation of a configuration was given up: {reason}")
         self.reason = reason
-
-
-class RelaxationSettings(FrozenSettings):
-    """A brief relaxation at fixed cell, followed by random displacements."""
-
-    optimizer: OptimizerName = Field(default="fire", description="fire or lbfgs (name)")
-    steps: int = Field(default=20, ge=0, description="Largest number of relaxation steps (number)")
-    force_tolerance_eV_per_A: float = Field(
-        default=0.1, gt=0, description="The relaxation ends once no force is larger (eV/Å)"
-    )
-    maximum_step_A: float = Field(
-        default=0.1, gt=0, description="Farthest that an atom moves in one relaxation step (Å)"
-    )
-    maximum_displacement_A: float = Field(
-        default=1.0,
-        gt=0,
-        description="The relaxation ends before an atom is farther than this from where it began, so that the"
-        " drawn distribution is kept (Å)",
-    )
-    rattle_A: float = Field(
-        default=0.05,
-        ge=0,
-        description="Standard deviation of the Gaussian displacement along each axis (Å)",
-    )
-    contacts: ContactGuard = Field(
-        default_factory=ContactGuard, description="Shortest distances that the result may have (Å)"
-    )
 
 
 def relax_and_rattle(atoms: Atoms, calculator: Calculator, *, settings: RelaxationSettings, seed: int) -> Atoms:

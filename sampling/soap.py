@@ -7,35 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from pydantic import Field, model_validator
 
 from ..core.errors import InputError
-from ..core.settings import FrozenSettings
-from ..fitting.native.sparse_fit.design import Descriptors, PairedAtoms, soap_descriptors
 from ..fitting.settings import GapSettings, SoapSettings
+from .descriptor_settings import DescriptorSettings
 
-__all__ = ["DescriptorSettings", "SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
-
-
-class DescriptorSettings(FrozenSettings):
-    """The SOAP descriptor of selection: coarser, and much cheaper, than that of a fit."""
-
-    n_max: int = Field(default=6, ge=1, le=16, description="Number of radial functions (number)")
-    l_max: int = Field(default=4, ge=0, le=16, description="Highest angular momentum (number)")
-    cutoff_A: float = Field(default=5.0, gt=0, description="Radius of an environment (Å)")
-    transition_width_A: float = Field(
-        default=1.0, gt=0, description="Width over which neighbours fade out at the cutoff (Å)"
-    )
-    atom_sigma_A: float = Field(default=0.5, gt=0, description="Width of the atomic Gaussians (Å)")
-    zeta: int = Field(default=4, ge=1, description="Exponent of the kernel (number)")
-
-    @model_validator(mode="after")
-    def _transition_fits(self) -> DescriptorSettings:
-        if self.transition_width_A >= self.cutoff_A:
-            raise ValueError(
-                f"transition_width_A ({self.transition_width_A:g}) must be below cutoff_A ({self.cutoff_A:g})"
-            )
-        return self
+__all__ = ["SoapDescriptor", "fingerprint_of", "kernel", "species_of"]
 
 
 def species_of(structures: Sequence[Atoms]) -> tuple[str, ...]:
@@ -74,6 +51,8 @@ class SoapDescriptor:
             transition_width_A=self.settings.transition_width_A,
             atom_sigma_A=self.settings.atom_sigma_A,
         )
+        # The campaign file names selections: who only reads it waits for none of what they compute with.
+
         self._descriptors = Descriptors.of(self.species, GapSettings(two_body=None, soap=soap))
         self.length: int = next(iter(self._descriptors.soaps.values())).n_dimensions
 
@@ -90,6 +69,8 @@ class SoapDescriptor:
         foreign = set(atoms.symbols) - set(self.species)
         if foreign:
             raise InputError(f"the descriptor knows {', '.join(self.species)} and not {', '.join(sorted(foreign))}")
+        from ..fitting.native.sparse_fit.design import PairedAtoms, soap_descriptors
+
         structure = PairedAtoms.of(atoms, self._descriptors)
         return {
             symbol: soap_descriptors(structure, self._descriptors, atomic_numbers[symbol]) for symbol in self.species

@@ -11,14 +11,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..analysis.barriers.bands import (
-    BarrierSettings,
-    Profile,
-    evaluate,
-    profile,
-    relax_band,
-)
+from ..analysis.barriers.bands import Profile, evaluate, profile, relax_band
 from ..analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
+from ..analysis.barriers.settings import BarrierSettings
 from ..analysis.hops.hop_paths import together
 from ..core.arrays import FloatArray
 from ..core.settings import FrozenModel

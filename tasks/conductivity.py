@@ -9,15 +9,14 @@ import numpy as np
 from pydantic import Field
 
 from ..analysis.conductivity.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
-from ..analysis.conductivity.diffusion import TransportSettings
 from ..analysis.conductivity.transport import (
-    FEWEST_FRAMES,
     Carrier,
     ConductivityAnalysis,
     ConductivityAtLength,
     analyse_conductivity,
     conductivity_against_length,
 )
+from ..analysis.conductivity.transport_settings import FEWEST_FRAMES, TransportSettings
 from ..analysis.trajectories.reading import Trajectory, read_trajectory
 from ..core.arrays import FloatArray
 from ..core.files import atomic_file

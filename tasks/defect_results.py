@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
-from ..analysis.defects.formation import Axis, Distribution, vacancy_formation_energy_eV
+from ..analysis.defects.formation import Distribution, vacancy_formation_energy_eV
+from ..analysis.defects.settings import Axis
 from ..analysis.electric_field import dipole_difference_eA
 from ..analysis.looks import model_name
 from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in

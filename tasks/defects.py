@@ -14,8 +14,10 @@ from ase import Atoms
 from ase.build import bulk as crystal_of_element
 
 from ..analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
-from ..analysis.defects.formation import Axis, BasinRules, FieldPoint, FieldSurroundings, Supercell, field_branch
-from ..analysis.fixed_cell_relaxation import FixedCellRelaxation, Relaxed, relax_ions
+from ..analysis.defects.formation import FieldPoint, FieldSurroundings, field_branch
+from ..analysis.defects.settings import Axis, BasinRules, Supercell
+from ..analysis.fixed_cell_relaxation import Relaxed, relax_ions
+from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in
 from ..store.connection import Store
 from ..store.identifiers import identifier

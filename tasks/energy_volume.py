@@ -17,7 +17,7 @@ from ..analysis.energy_volume.curves import (
     fit_birch_murnaghan,
     single_point,
 )
-from ..analysis.fixed_cell_relaxation import FixedCellRelaxation
+from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ..core.errors import InputError
 from ..store.connection import Store
 from ..store.identifiers import identifier

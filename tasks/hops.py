@@ -13,11 +13,12 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..analysis.barriers.bands import BarrierSettings, aligned_end
-from ..analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+from ..analysis.barriers.bands import aligned_end
+from ..analysis.barriers.settings import BarrierSettings
+from ..analysis.fixed_cell_relaxation import relax_ions
+from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ..analysis.hops.detection import (
     HopAnalysis,
-    HopSettings,
     concerted_by_chance,
     detect_hops,
     find_sites,
@@ -35,6 +36,7 @@ from ..analysis.hops.hop_paths import (
     repeated,
     together,
 )
+from ..analysis.hops.settings import HopSettings
 from ..analysis.trajectories.reading import Trajectory, TrajectoryReadError, read_trajectory
 from ..core.arrays import FloatArray
 from ..core.errors import InputError

@@ -11,8 +11,10 @@ from pydantic import Field
 from ..core.files import atomic_file
 from ..labelling.calculator import make_calculator, reset_history
 from ..labelling.registry import EngineSettings
-from ..sampling.lithium_monte_carlo import MonteCarloSettings, sample_distributions
-from ..sampling.relaxation import RelaxationSettings, relax_and_rattle
+from ..sampling.lithium_monte_carlo import sample_distributions
+from ..sampling.lithium_monte_carlo_settings import MonteCarloSettings
+from ..sampling.relaxation import relax_and_rattle
+from ..sampling.relaxation_settings import RelaxationSettings
 from ..sampling.trajectory import read_frames
 from ..store.identifiers import identifier
 from ..store.records import Origin

@@ -20,15 +20,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
 
-from ..analysis.locality.curves import (
-    Centre,
-    Displacements,
-    LocalitySettings,
-    forces_of,
-    induced_response,
-    locality_curves,
-)
+from ..analysis.locality.curves import Centre, Displacements, forces_of, induced_response, locality_curves
 from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ..analysis.locality.settings import LocalitySettings
 from ..core.arrays import FloatArray
 from ..core.files import atomic_file
 from ..core.names import CHARGES

@@ -20,11 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import Field
 from scipy.stats import norm, t
 
 from ...core.arrays import FloatArray
-from ...core.settings import FrozenModel, FrozenSettings
+from ...core.settings import FrozenModel
 from .crossover import (
     Asymptote,
     CrossoverModels,
@@ -43,6 +42,7 @@ from .displacement_scales import (
     slope_matrix,
 )
 from .linearity import LinearityCheck, check_curve, check_linearity
+from .transport_settings import TransportSettings
 
 CONFIDENCE = 0.95
 """Probability that an interval holds the true value."""
@@ -74,37 +74,6 @@ class Estimate(FrozenModel):
 
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0, standard_error=0.0)
 """What does not move at all."""
-
-
-class TransportSettings(FrozenSettings):
-    """How diffusivities are taken from trajectories."""
-
-    exponent_tolerance: float = Field(
-        0.03,
-        gt=0,
-        le=0.5,
-        description="Deviation from 1 of the exponent of the mean squared displacement over a decade or more of time,"
-        " from which on it counts as not diffusive where it is sure (no unit)",
-    )
-    minimum_displacement_A: float = Field(
-        3.0,
-        ge=0,
-        le=100,
-        description="Root-mean-square displacement by diffusion, √(6 D t), that the mobile ions must reach in the"
-        " trajectory, a hop or more; below it the result says nothing but an upper bound (Å)",
-    )
-    bootstrap_samples: int = Field(
-        2000,
-        ge=100,
-        le=1_000_000,
-        description="Deprecated and without effect: intervals need no bootstrap (number)",
-    )
-    seed: int = Field(
-        1,
-        ge=0,
-        le=2**31 - 1,
-        description="Deprecated and without effect: intervals need no bootstrap (no unit)",
-    )
 
 
 @dataclass(frozen=True)

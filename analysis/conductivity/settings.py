@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from ...core.settings import FrozenSettings
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
-from .diffusion import TransportSettings
-from .transport import FEWEST_FRAMES
+from .transport_settings import FEWEST_FRAMES, TransportSettings
 
 MAX_STEPS = 1_000_000_000
 Repetitions = Annotated[int, Field(ge=1, le=50)]

@@ -25,12 +25,12 @@ from ...fitting.electrostatics.species import FORMAL_CHARGES
 from ..trajectories.framework import DriftReference, FrameOfReference, frame_of_reference
 from ..trajectories.reading import Trajectory
 from ..trajectories.replicas import check_replicas, mean_volume_A3
-from .diffusion import Diffusion, Estimate, TransportSettings, alike, diffusion, ratio, upper_bound
+from .diffusion import Diffusion, Estimate, alike, diffusion, ratio, upper_bound
 from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
 from .linearity import SCATTER_LEVEL
+from .transport_settings import FEWEST_FRAMES, TransportSettings
 
 AXES = ("x", "y", "z")
-FEWEST_FRAMES = 20
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
 _SI_PER_A2_PS_A3 = 1e-20 / 1e-12 / 1e-30
 _MS_CM_PER_S_M = 10.0

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -24,41 +23,14 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
-from ...core.settings import FrozenModel, FrozenSettings
-from ..fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-
-PARAMETERS = 4
-"""Parameters of the equation of state: energy, volume, bulk modulus and its derivative."""
+from ...core.settings import FrozenModel
+from ..fixed_cell_relaxation import relax_ions
+from ..fixed_cell_relaxation_settings import FixedCellRelaxation
+from .settings import PARAMETERS
 
 
 class EquationOfStateError(IonloopError):
     """No equation of state goes through the points."""
-
-
-class EnergyVolumeSettings(FrozenSettings):
-    """Which cells, and whether their ions may relax."""
-
-    strain: float = Field(
-        0.03, gt=0, le=0.15, description="Largest change of the cell's lengths, in both directions (no unit)"
-    )
-    points: int = Field(
-        9, ge=PARAMETERS + 1, le=101, description="Cells, evenly spread over the range of lengths (number)"
-    )
-    relax_ions: bool = Field(
-        True,
-        description="Whether ions relax in every cell; scaled rigidly, a crystal of stiff molecules seems far too hard",
-    )
-    reference: Literal["single-points", "relax", "none"] = Field(
-        "single-points",
-        description="What the reference engine does: single points on the cells that the driver relaxed, relaxations "
-        "of its own, or nothing (name)",
-    )
-    relaxation: FixedCellRelaxation = Field(default_factory=FixedCellRelaxation, description="How ions are relaxed")
-
-    @property
-    def strains(self) -> tuple[float, ...]:
-        """Relative changes of the cell's lengths, ascending (no unit)."""
-        return tuple(float(strain) for strain in np.linspace(-self.strain, self.strain, self.points))
 
 
 @dataclass(frozen=True)

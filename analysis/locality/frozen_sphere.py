@@ -17,7 +17,8 @@ from ase.md.langevin import Langevin
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
-from .curves import FrozenSphereSettings, distances_A
+from .curves import distances_A
+from .settings import FrozenSphereSettings
 
 _MOST_FORCE_EV_PER_A = 1e4
 

@@ -31,10 +31,12 @@ def barriers(
     as_json: JsonOption = False,
 ) -> None:
     """Find the path between two minima by a climbing nudged elastic band."""
-    from ...analysis.barriers.bands import BandSettings, profile, relax_band
+    from ...analysis.barriers.bands import profile, relax_band
     from ...analysis.barriers.checkpoints import Checkpoint
     from ...analysis.barriers.path_ends import path_end
-    from ...analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+    from ...analysis.barriers.settings import BandSettings
+    from ...analysis.fixed_cell_relaxation import relax_ions
+    from ...analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
     from ...core.errors import InputError
     from ...fitting.models import load_model
     from ...sampling.structures.crystals import load_structure

@@ -14,7 +14,8 @@ from ..console.options import JsonOption
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint, EnergyVolumeSettings
+    from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint
+    from ...analysis.energy_volume.settings import EnergyVolumeSettings
     from ...fitting.reading import LabelRequest
 
 
@@ -37,7 +38,8 @@ def energy_volume(
     reading: LabelRequest,
 ) -> None:
     """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
-    from ...analysis.energy_volume.curves import EnergyVolumeSettings, EquationOfStateError, fit_points
+    from ...analysis.energy_volume.curves import EquationOfStateError, fit_points
+    from ...analysis.energy_volume.settings import EnergyVolumeSettings
     from ...core.errors import InputError
 
     if model is None:

@@ -30,7 +30,7 @@ def frenkel(
     """Make Frenkel pairs, relax them, and follow them in a field at fixed cell."""
     from pydantic import ValidationError
 
-    from ...analysis.defects.formation import FrenkelSettings
+    from ...analysis.defects.settings import FrenkelSettings
     from ...core.errors import InputError
     from ...sampling.structures.crystals import load_structure
     from ...tasks.values.defects import FRENKEL, FRENKEL_IN_FIELD

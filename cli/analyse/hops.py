@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from ...analysis.hops.detection import HopAnalysis, HopSettings, HopSummary
+    from ...analysis.hops.detection import HopAnalysis, HopSummary
+    from ...analysis.hops.settings import HopSettings
     from ...analysis.trajectories.reading import Trajectory
 
 
@@ -86,7 +87,7 @@ class _Sites(NamedTuple):
 
 
 def _settings(core_A: float, outer_A: float, residence_ps: float) -> HopSettings:
-    from ...analysis.hops.detection import HopSettings
+    from ...analysis.hops.settings import HopSettings
     from ...core.errors import InputError
 
     if outer_A < core_A:

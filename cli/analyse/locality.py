@@ -47,7 +47,8 @@ def locality(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the force that far atoms induce, by species and radius: what a short-ranged model cannot learn."""
-    from ...analysis.locality.curves import LocalityResult, LocalitySettings
+    from ...analysis.locality.curves import LocalityResult
+    from ...analysis.locality.settings import LocalitySettings
     from ...core.errors import InputError
     from ...core.names import REFERENCE
     from ...sampling.structures.crystals import load_structure

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from ...core.settings import FrozenSettings
 from ..settings import ElementSymbol
-from .charges import ChargeFitSettings
+from .charge_settings import ChargeFitSettings
 
 Charge = Annotated[float, Field(ge=-8, le=8)]
 ChargeCriterion = Literal["locality", "error"]

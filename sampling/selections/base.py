@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from ...core.citations import Citation
 from ...core.settings import FrozenSettings
-from ..soap import DescriptorSettings
+from ..descriptor_settings import DescriptorSettings
 
 
 class CommonSelectionSettings(FrozenSettings):

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.linalg import eigh
 
 from ...core.citations import Citation
 from ..soap import SoapDescriptor, species_of
@@ -60,6 +59,8 @@ def highest_leverage(new: np.ndarray, known: np.ndarray, count: int) -> Choice:
     count
         At most so many are chosen.
     """
+    from scipy.linalg import eigh
+
     residual = new
     if len(known):
         _, strengths, directions = np.linalg.svd(known, full_matrices=False)

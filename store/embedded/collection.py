@@ -302,7 +302,7 @@ class EmbeddedCollection(Collection):
                 return None
             # Of a brief a digest takes what it wants: it is its own.
             part = document if has_briefs else self._part(document, {}, fields)
-            return digest(part)
+            return None if part is None else digest(part)
 
         if has_briefs and not before:
             rows = documents.briefs(record, conditions)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from ...analysis.defects.defect_sites import Defect
-from ...analysis.defects.formation import Axis, Distribution
+from ...analysis.defects.formation import Distribution
+from ...analysis.defects.settings import Axis
 from ...store.result_kinds import ResultKind, ResultValues
 
 

@@ -40,3 +40,33 @@ def test_commands_that_read_load_no_physics(builder) -> None:
     *_, statuses, modules = done.stdout.splitlines()
     assert set(statuses.split()) == {"0"}, done.stdout
     assert not HEAVY & {name.split(".")[0] for name in modules.split()}
+
+
+HELP = ([], ["analyse"], ["check"], ["run"], ["query"], ["store"])
+CAMPAIGN = {
+    "name": "all",
+    "structure": "structure.extxyz",
+    "reference": {"engine": "command", "calculator": "ase.calculators.emt:EMT"},
+    "analyses": {name: {} for name in ("locality", "energy_volume", "conductivity", "barriers", "frenkel", "vacancy")},
+}
+
+
+def loaded(script: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{script}\nprint(*sys.modules)"], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return set(done.stdout.decode().splitlines()[-1].split())
+
+
+def test_help_loads_no_physics() -> None:
+    asked = f"[run_command_line([*words, '--help']) for words in {HELP!r}]"
+    modules = loaded(f"from ionloop.cli import run_command_line\n{asked}")
+    assert not HEAVY & {name.split(".")[0] for name in modules}
+
+
+def test_what_a_campaign_file_says_is_read_without_what_computes_it() -> None:
+    reading = "from ionloop.workflows.campaign.validation import validate_campaign"
+    modules = loaded(f"{reading}\nfound, problems = validate_campaign({CAMPAIGN!r})\nassert not problems, problems")
+    # Engines read with ASE, whose readers load SciPy.
+    computing = {"numba", "matscipy", "fireworks", "spglib", "quippy", "tblite", "ase.optimize", "ase.mep"}
+    assert not computing & modules
+    assert not {name for name in modules if name.startswith("ionloop.fitting.native")}

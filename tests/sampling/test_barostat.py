@@ -14,7 +14,8 @@ from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
 from ionloop.core.errors import InputError
-from ionloop.sampling.barostat import BarostatSettings, CellState, StrainSampler, deformation, strain_sampler
+from ionloop.sampling.barostat import CellState, StrainSampler, deformation, strain_sampler
+from ionloop.sampling.barostat_settings import BarostatSettings
 from ionloop.sampling.guard import ContactGuard, TrajectoryGuard
 from ionloop.sampling.molecular_dynamics import TrajectoryEnd, record_path, run_langevin
 from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings

@@ -11,13 +11,8 @@ from pydantic import ValidationError
 
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.electrostatics.baseline import FORMAL_CHARGES, SlaterEwald
-from ionloop.sampling.lithium_monte_carlo import (
-    Chain,
-    LatticeGas,
-    MonteCarloSettings,
-    lattice_gas,
-    sample_distributions,
-)
+from ionloop.sampling.lithium_monte_carlo import Chain, LatticeGas, lattice_gas, sample_distributions
+from ionloop.sampling.lithium_monte_carlo_settings import MonteCarloSettings
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.sampling.structures.sites import CandidateSites, candidate_sites
 

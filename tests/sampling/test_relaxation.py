@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from ionloop.core.errors import InputError
 from ionloop.sampling.guard import ContactGuard
-from ionloop.sampling.relaxation import RelaxationError, RelaxationSettings, relax_and_rattle
+from ionloop.sampling.relaxation import RelaxationError, relax_and_rattle
+from ionloop.sampling.relaxation_settings import RelaxationSettings
 
 RATTLE_RELATIVE_ERROR = 0.1
 

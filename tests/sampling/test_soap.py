@@ -8,7 +8,8 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from ionloop.core.errors import InputError
-from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel, species_of
+from ionloop.sampling.descriptor_settings import DescriptorSettings
+from ionloop.sampling.soap import SoapDescriptor, kernel, species_of
 
 INVARIANCE = 1e-10
 SMALL = DescriptorSettings(n_max=4, l_max=3, cutoff_A=4.0)

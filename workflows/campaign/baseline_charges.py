@@ -6,24 +6,25 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
 from ...core.errors import InputError
 from ...core.settings import FrozenSettings
-from ...fitting.data_sets import DataSet
-from ...fitting.electrostatics.charge_errors import ChargesByError, fit_charges_to_error
-from ...fitting.electrostatics.charges import ChargeProblem
 from ...fitting.electrostatics.registry import BASELINES
 from ...fitting.electrostatics.sections import BaselineSection
 from ...fitting.electrostatics.species import FORMAL_CHARGES, SLATER_EXPONENTS
-from ...fitting.gap_fit import FitLimits
 from ...fitting.kinds.base import FitRequest, ModelKind
 from ...fitting.settings import CommonBaselineSettings
 from .models import has_leave_out_errors
 from .settings import Campaign
+
+# To read charges from a file takes none of what fits them.
+if TYPE_CHECKING:
+    from ...fitting.data_sets import DataSet
+    from ...fitting.electrostatics.charge_errors import ChargesByError
 
 ModelWithSettings: TypeAlias = tuple[ModelKind, FrozenSettings]
 
@@ -189,6 +190,10 @@ def baseline_of_data(
 def _charges_by_error(
     campaign: Campaign, model: ModelWithSettings, data_set: DataSet, symbols: Sequence[str], seed: int
 ) -> ChargesByError:
+    from ...fitting.electrostatics.charge_errors import fit_charges_to_error
+    from ...fitting.electrostatics.charges import ChargeProblem
+    from ...fitting.gap_fit import FitLimits
+
     settings = campaign.baseline.charge_fit
     species = tuple(sorted(set(symbols)))
     mobile = campaign.mobile if campaign.mobile in species else species[0]

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from ...core.settings import FrozenSettings
 from ...labelling.common_settings import CommonSettings
 from ...sampling.guard import TrajectoryGuard
-from ...sampling.lithium_monte_carlo import MonteCarloSettings
+from ...sampling.lithium_monte_carlo_settings import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
-from ...sampling.relaxation import RelaxationSettings
+from ...sampling.relaxation_settings import RelaxationSettings
 from .problems import CampaignInconsistency, Problem
 
 MAX_TIMESTEP_FS = 5.0

@@ -15,7 +15,8 @@ from ase.calculators.calculator import Calculator
 from ase.formula import Formula
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from ...analysis.conductivity.transport import FEWEST_FRAMES, Carrier, analyse_conductivity
+from ...analysis.conductivity.transport import Carrier, analyse_conductivity
+from ...analysis.conductivity.transport_settings import FEWEST_FRAMES
 from ...analysis.errors.statistics import evaluate_errors
 from ...analysis.studies.studies import (
     DataSizeStudy,

@@ -8,7 +8,6 @@ from typing import Any
 
 from ase import Atoms
 
-from ..analyses.locality.graph import charge_fit_problems
 from ..analyses.registry import chosen_analyses
 from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
 from ..campaign.problems import ABSENT, Key, Problem
@@ -39,9 +38,18 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
         repeated = {name: atoms.repeat(campaign.all_systems[name].supercell) for name, atoms in structures.items()}
         systems = planned_systems(campaign, repeated)
         first = next((system for system in systems if system.is_crystalline), systems[0])
-        problems += charge_fit_problems(campaign, first.atoms)
+        problems += _charge_fit(campaign, first.atoms)
         problems += _analyses(campaign, systems)
     return problems
+
+
+def _charge_fit(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
+    if campaign.charge_criterion is None:
+        return
+    # Its import takes longer than most campaign files.
+    from ..analyses.locality.graph import charge_fit_problems
+
+    yield from charge_fit_problems(campaign, atoms)
 
 
 def structure_key(name: str | None) -> Key:

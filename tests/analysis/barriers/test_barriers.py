@@ -15,8 +15,6 @@ from ase.calculators.emt import EMT
 
 from ionloop.analysis.barriers.bands import (
     BandFailed,
-    BandSettings,
-    BarrierSettings,
     aligned_end,
     continuous_end,
     interpolated_path,
@@ -24,7 +22,9 @@ from ionloop.analysis.barriers.bands import (
     relax_band,
 )
 from ionloop.analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+from ionloop.analysis.barriers.settings import BandSettings, BarrierSettings
+from ionloop.analysis.fixed_cell_relaxation import relax_ions
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.core.errors import InputError
 
 SADDLE_TOLERANCE_EV = 0.02

@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from ionloop.analysis.conductivity.diffusion import Estimate, TransportSettings
+from ionloop.analysis.conductivity.diffusion import Estimate
 from ionloop.analysis.conductivity.transport import (
     UNITS,
     Carrier,
@@ -16,6 +16,7 @@ from ionloop.analysis.conductivity.transport import (
     conductivity_against_length,
     conductivity_mS_per_cm,
 )
+from ionloop.analysis.conductivity.transport_settings import TransportSettings
 from ionloop.analysis.trajectories.reading import Trajectory
 from ionloop.core.errors import InputError
 

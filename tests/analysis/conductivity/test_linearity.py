@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ionloop.analysis.conductivity.crossover import asymptotic_slope, crossover_models
-from ionloop.analysis.conductivity.diffusion import TransportSettings, diffusion
+from ionloop.analysis.conductivity.diffusion import diffusion
 from ionloop.analysis.conductivity.displacement_scales import (
     ScaleSlopes,
     SlopeNoise,
@@ -16,6 +16,7 @@ from ionloop.analysis.conductivity.displacement_scales import (
     squared_displacements,
 )
 from ionloop.analysis.conductivity.linearity import is_unfinished, power_law
+from ionloop.analysis.conductivity.transport_settings import TransportSettings
 
 FRAMES, IONS = 2000, 14
 TOLERANCE = TransportSettings().exponent_tolerance

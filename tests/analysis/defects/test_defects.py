@@ -25,17 +25,15 @@ from ionloop.analysis.defects.defect_sites import (
     with_defect,
 )
 from ionloop.analysis.defects.formation import (
-    BasinRules,
     Distribution,
     FieldSurroundings,
-    FrenkelSettings,
-    VacancySettings,
     field_branch,
     relax_in_field,
     vacancy_formation_energy_eV,
 )
+from ionloop.analysis.defects.settings import BasinRules, FrenkelSettings, VacancySettings
 from ionloop.analysis.electric_field import dipole_difference_eA
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.sampling.structures.crystals import build_crystal

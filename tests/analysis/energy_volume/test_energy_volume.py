@@ -11,7 +11,6 @@ from ase.eos import birchmurnaghan
 from ase.units import GPa
 
 from ionloop.analysis.energy_volume.curves import (
-    EnergyVolumeSettings,
     EquationOfStateError,
     energy_volume_point,
     fit_birch_murnaghan,
@@ -19,7 +18,9 @@ from ionloop.analysis.energy_volume.curves import (
     strained,
 )
 from ionloop.analysis.energy_volume.figures import EnergyVolumeCurve, energy_volume_figure
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, RelaxationFailed, relax_ions
+from ionloop.analysis.energy_volume.settings import EnergyVolumeSettings
+from ionloop.analysis.fixed_cell_relaxation import RelaxationFailed, relax_ions
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.core.errors import InputError
 
 EXACT = 1e-6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.analysis.hops.detection import HopAnalysis, HopSettings, detect_hops
+from ionloop.analysis.hops.detection import HopAnalysis, detect_hops
 from ionloop.analysis.hops.hop_paths import (
     FASTEST,
     MOST_FREQUENT,
@@ -21,6 +21,7 @@ from ionloop.analysis.hops.hop_paths import (
     repeated,
     together,
 )
+from ionloop.analysis.hops.settings import HopSettings
 from ionloop.analysis.hops.site_map import SiteMap
 from ionloop.core.errors import InputError
 from ionloop.sampling.structures.crystals import build_crystal

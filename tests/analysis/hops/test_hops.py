@@ -10,7 +10,6 @@ from ase import Atoms
 
 from ionloop.analysis.hops.detection import (
     Hops,
-    HopSettings,
     concerted_by_chance,
     detect_hops,
     find_sites,
@@ -18,6 +17,7 @@ from ionloop.analysis.hops.detection import (
     summarise,
 )
 from ionloop.analysis.hops.hop_counts import poisson_interval
+from ionloop.analysis.hops.settings import HopSettings
 from ionloop.analysis.hops.site_map import PeriodicTree, SiteMap, refined_sites
 from ionloop.analysis.trajectories.reading import Trajectory
 from ionloop.core.errors import InputError

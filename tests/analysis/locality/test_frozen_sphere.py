@@ -8,8 +8,9 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.locality.curves import FrozenSphereSettings, distances_A, locality_curves
+from ionloop.analysis.locality.curves import distances_A, locality_curves
 from ionloop.analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
+from ionloop.analysis.locality.settings import FrozenSphereSettings
 from ionloop.core.errors import InputError, IonloopError
 
 SETTINGS = FrozenSphereSettings(

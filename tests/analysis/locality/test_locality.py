@@ -17,7 +17,6 @@ from ionloop.analysis.locality.curves import (
     Displacements,
     LocalityCurve,
     LocalityResult,
-    LocalitySettings,
     choose_centres,
     distances_A,
     forces_of,
@@ -27,6 +26,7 @@ from ionloop.analysis.locality.curves import (
     locality_curves,
     smallest_supercell,
 )
+from ionloop.analysis.locality.settings import LocalitySettings
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.sampling.structures.crystals import CRYSTALS, build_crystal

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
+from ionloop.analysis.fixed_cell_relaxation import relax_ions
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.store.identifiers import identifier
 from ionloop.store.records import ResultRecord
 from ionloop.store.result_kinds import ResultKind, ResultValues

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from ionloop.sampling.descriptor_settings import DescriptorSettings
 from ionloop.sampling.selections.contract import SelectionContract
 from ionloop.sampling.selections.registry import SelectionSettings
-from ionloop.sampling.soap import DescriptorSettings
 
 COARSE = DescriptorSettings(n_max=3, l_max=2, cutoff_A=4.0).model_dump()
 ADAPTER: TypeAdapter[Any] = TypeAdapter(SelectionSettings)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ionloop.core.errors import InputError
+from ionloop.sampling.descriptor_settings import DescriptorSettings
 from ionloop.sampling.selections.base import Choice, SelectionRequest
 from ionloop.sampling.selections.farthest_point import FarthestPointSelection, farthest_points
 from ionloop.sampling.selections.leverage import CurSelection, highest_leverage
@@ -21,7 +22,7 @@ from ionloop.sampling.selections.similarity import SimilaritySelection
 from ionloop.sampling.selections.stride import StrideSelection
 from ionloop.sampling.selections.uniform import RandomSelection
 from ionloop.sampling.selections.variance import VarianceSelection
-from ionloop.sampling.soap import DescriptorSettings, SoapDescriptor, kernel
+from ionloop.sampling.soap import SoapDescriptor, kernel
 
 ROUNDING = 1e-7
 COARSE = DescriptorSettings(n_max=3, l_max=2, cutoff_A=4.0)

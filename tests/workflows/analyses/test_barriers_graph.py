@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ionloop.analysis.barriers.bands import BandSettings, BarrierSettings
+from ionloop.analysis.barriers.settings import BandSettings, BarrierSettings
 from ionloop.analysis.conductivity.settings import ConductivitySettings
 from ionloop.sampling.trajectory import Frame, TrajectoryFile
 from ionloop.store.records import TrajectoryRecord

@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
-from ionloop.analysis.conductivity.diffusion import TransportSettings
 from ionloop.analysis.conductivity.settings import ConductivitySettings
+from ionloop.analysis.conductivity.transport_settings import TransportSettings
 from ionloop.tasks import conductivity as conductivity_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND

@@ -9,8 +9,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ionloop.analysis.defects.formation import FrenkelSettings, VacancySettings
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
+from ionloop.analysis.defects.settings import FrenkelSettings, VacancySettings
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.store.records import DataSetRecord, ModelRecord
 from ionloop.tasks import defects as defect_tasks
 from ionloop.tasks.base import JobFailed

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from ionloop.analysis.energy_volume.curves import EnergyVolumeSettings
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation
+from ionloop.analysis.energy_volume.settings import EnergyVolumeSettings
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.tasks import energy_volume as energy_volume_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.energy_volume import CURVE_KIND, POINT_KIND

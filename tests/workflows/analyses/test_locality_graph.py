@@ -9,10 +9,11 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
-from ionloop.analysis.locality.curves import OVERALL, LocalitySettings
+from ionloop.analysis.locality.curves import OVERALL
+from ionloop.analysis.locality.settings import LocalitySettings
 from ionloop.core.names import CHARGES
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
-from ionloop.fitting.electrostatics.charges import ChargeFitSettings
+from ionloop.fitting.electrostatics.charge_settings import ChargeFitSettings
 from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed

@@ -18,10 +18,12 @@ from ase.io import write
 from matscipy.calculators.pair_potential import LennardJonesCut, PairPotential
 from typer.testing import CliRunner
 
-from ionloop.analysis.defects.formation import FrenkelSettings
-from ionloop.analysis.energy_volume.curves import EnergyVolumeSettings, energy_volume_point, fit_points
-from ionloop.analysis.fixed_cell_relaxation import FixedCellRelaxation, relax_ions
-from ionloop.analysis.locality.curves import LocalitySettings
+from ionloop.analysis.defects.settings import FrenkelSettings
+from ionloop.analysis.energy_volume.curves import energy_volume_point, fit_points
+from ionloop.analysis.energy_volume.settings import EnergyVolumeSettings
+from ionloop.analysis.fixed_cell_relaxation import relax_ions
+from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
+from ionloop.analysis.locality.settings import LocalitySettings
 from ionloop.cli.analyse import energy_volume as command
 from ionloop.core.errors import InputError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration

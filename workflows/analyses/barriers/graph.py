@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from ....analysis.barriers.bands import BarrierSettings
+from ....analysis.barriers.settings import BarrierSettings
 from ....analysis.conductivity.settings import ConductivitySettings
 from ....core.names import REFERENCE
 from ....tasks.barriers import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ....analysis.barriers.bands import BarrierSettings
+from ....analysis.barriers.settings import BarrierSettings
 from ....core.citations import Citation
 from ..base import Analysis, AnalysisCost, AnalysisPlan
 

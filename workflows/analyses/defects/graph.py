@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ase import Atoms
 
 from ....analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
-from ....analysis.defects.formation import DefectSettings, FrenkelSettings, VacancySettings
+from ....analysis.defects.settings import DefectSettings, FrenkelSettings, VacancySettings
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.kinds.registry import MODELS

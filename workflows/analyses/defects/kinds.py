@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ....analysis.defects.formation import FrenkelSettings, VacancySettings
+from ....analysis.defects.settings import FrenkelSettings, VacancySettings
 from ..base import Analysis, AnalysisCost, AnalysisPlan
 
 if TYPE_CHECKING:

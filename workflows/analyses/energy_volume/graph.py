@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....analysis.energy_volume.curves import EnergyVolumeSettings
+from ....analysis.energy_volume.settings import EnergyVolumeSettings
 from ....core.names import REFERENCE
 from ....tasks.energy_volume import (
     CURVE_KIND,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ....analysis.energy_volume.curves import EnergyVolumeSettings
+from ....analysis.energy_volume.settings import EnergyVolumeSettings
 from ....core.citations import Citation
 from ..base import Analysis, AnalysisCost, AnalysisPlan
 

@@ -7,16 +7,11 @@ from typing import Any
 
 from ase import Atoms
 
-from ....analysis.locality.curves import (
-    Centre,
-    LocalitySettings,
-    choose_centres,
-    locality_cell,
-    smallest_supercell,
-)
+from ....analysis.locality.curves import Centre, choose_centres, locality_cell, smallest_supercell
+from ....analysis.locality.settings import LocalitySettings
 from ....core.errors import InputError
 from ....core.names import REFERENCE
-from ....fitting.electrostatics.charges import ChargeFitSettings
+from ....fitting.electrostatics.charge_settings import ChargeFitSettings
 from ....store.identifiers import derive_seed
 from ....tasks.charge_fits import FitChargesToErrorTask
 from ....tasks.locality import (

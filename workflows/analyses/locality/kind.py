@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ....analysis.locality.curves import LocalitySettings
+from ....analysis.locality.settings import LocalitySettings
 from ....core.citations import Citation
 from ..base import Analysis, AnalysisCost, AnalysisPlan
 
