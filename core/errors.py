@@ -13,6 +13,12 @@ class Busy(IonloopError):
     """Another process holds what is needed: it is free later, and nothing is wrong with what was asked."""
 
 
+class MachineAtFault(IonloopError):
+    """A full disk, lost rights or a lost server: nothing is lost, and the same command carries on once it is mended."""
+
+    exit_status = 75
+
+
 class InputError(IonloopError):
     """The input or the environment is wrong: nothing was started, nothing half-written."""
 

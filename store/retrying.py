@@ -29,7 +29,7 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, ConnectionFailure, DuplicateKeyError, OperationFailure
 
-from ..core.errors import IonloopError
+from ..core.errors import MachineAtFault
 from .server import redacted
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _PASSING_CODES = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 116
 Answer = TypeVar("Answer")
 
 
-class StoreUnreachable(IonloopError):
+class StoreUnreachable(MachineAtFault):
     """The server did not come back in time. Nothing is lost: jobs that ran will run again."""
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ...core.errors import Busy, InputError, IonloopError
+from ...core.errors import Busy, InputError, IonloopError, MachineAtFault
 
 
 class StoreError(IonloopError):
     """The store could not do what was asked; nothing of it was kept."""
 
 
-class StoreFull(StoreError):
+class StoreFull(StoreError, MachineAtFault):
     """No space is left for the store. It is intact and works again once there is space."""
+
+
+class StoreDiskFailing(StoreError, MachineAtFault):
+    """The disk of the store cannot be read or written."""
 
 
 class StoreDamaged(StoreError):
@@ -46,7 +50,7 @@ def explain(error: sqlite3.Error, path: Path) -> IonloopError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(f"store: {path} is held by another process: end the process that hangs and run again")
     if code == sqlite3.SQLITE_IOERR:
-        return StoreError(
+        return StoreDiskFailing(
             f"store: {path} could not be read or written ({error}): is the disk full, over quota or failing?"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from ionloop.core.errors import MachineAtFault
+
 SMALL = "700k"
 LARGE = "64m"
 TIMEOUT_S = 240
@@ -32,7 +34,7 @@ def test_a_full_disk_is_named_and_more_room_lets_the_campaign_finish(small_disk,
         status = process.wait(TIMEOUT_S)
         output.seek(0)
         text = output.read().decode()
-    assert status == 1, text
+    assert status == MachineAtFault.exit_status, text
     assert "no space left" in text.lower()
     assert "Traceback" not in text
     assert "same command" in text

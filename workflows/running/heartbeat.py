@@ -8,8 +8,9 @@ knows about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from ...core.errors import MachineAtFault
 from ...core.processes import has_ended
 from ...store.connection import Store
 from ...store.jobs.hearts import SILENCE_S, is_dead
@@ -18,7 +19,7 @@ from ...store.jobs.runs import held_runs
 
 PROCESS_FIELDS = {"host": 1, "pid": 1, "machine": 1, "boot": 1, "heartbeat": 1}
 """What must be known of a worker to tell whether it lives."""
-ENVIRONMENT_EXIT = 75
+ENVIRONMENT_EXIT: Final = MachineAtFault.exit_status
 """Exit status of a worker, or of a pilot, whose machine is at fault: a full disk, lost rights, a lost server."""
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ...core.errors import IonloopError
+from ...core.errors import IonloopError, MachineAtFault
 from ...store.connection import Store
 from ..running.heartbeat import ENVIRONMENT_EXIT, hopes_for_workers
 from ..running.lost_jobs import recover_lost_jobs
@@ -107,7 +107,7 @@ class Supervisor:
         crashed = [worker for worker in ended if worker.process.returncode != 0]
         for worker in crashed:
             if worker.process.returncode == ENVIRONMENT_EXIT:
-                raise IonloopError(f"{last_line(worker.log)}\nNothing is lost; run the same command again.")
+                raise MachineAtFault(f"{last_line(worker.log)}\nNothing is lost; run the same command again.")
             if worker.process.returncode > 0:
                 raise IonloopError(
                     f"a worker ended with status {worker.process.returncode}: {last_line(worker.log)}\n"
