@@ -52,6 +52,7 @@ class SoapDescriptor:
             atom_sigma_A=self.settings.atom_sigma_A,
         )
         # The campaign file names selections: who only reads it waits for none of what they compute with.
+        from ..fitting.native.sparse_fit.design import Descriptors
 
         self._descriptors = Descriptors.of(self.species, GapSettings(two_body=None, soap=soap))
         self.length: int = next(iter(self._descriptors.soaps.values())).n_dimensions
