@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...core.citations import Citation
-from ..barostat import BarostatSettings
+from ..barostat_settings import BarostatSettings
 from ..molecular_dynamics_settings import MolecularDynamicsSettings, TemperatureStage
 from .trajectories import (
     BAOAB,

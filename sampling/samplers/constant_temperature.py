@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from ...core.citations import Citation
-from ..barostat import BarostatSettings
+from ..barostat_settings import BarostatSettings
 from ..molecular_dynamics_settings import MolecularDynamicsSettings
 from .base import Count
 from .trajectories import (

@@ -8,8 +8,10 @@ from ase import Atoms
 from pydantic import Field, model_validator
 
 from ...core.citations import Citation
-from ..lithium_monte_carlo import MonteCarloSettings, sample_distributions
-from ..relaxation import RelaxationSettings, relax_and_rattle
+from ..lithium_monte_carlo import sample_distributions
+from ..lithium_monte_carlo_settings import MonteCarloSettings
+from ..relaxation import relax_and_rattle
+from ..relaxation_settings import RelaxationSettings
 from .base import CommonSamplerSettings, Count, DrawingSampler, SamplerRequest
 from .changing_temperature import SIMULATED_ANNEALING
 from .potentials import PotentialChoice

@@ -10,7 +10,7 @@ from ase import Atoms
 from pydantic import Field
 
 from ...core.citations import Citation
-from ..barostat import BarostatSettings
+from ..barostat_settings import BarostatSettings
 from ..guard import TrajectoryGuard
 from ..integrators import CALCULATOR_FAILED
 from ..molecular_dynamics import run_langevin

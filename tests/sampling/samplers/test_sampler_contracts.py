@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ionloop.core.kinds import UnknownKind
-from ionloop.sampling.relaxation import RelaxationSettings
+from ionloop.sampling.relaxation_settings import RelaxationSettings
 from ionloop.sampling.samplers.base import CommonSamplerSettings
 from ionloop.sampling.samplers.changing_temperature import AnnealingSettings, MeltQuenchSettings, RampSettings
 from ionloop.sampling.samplers.constant_temperature import MolecularDynamicsSamplerSettings, NPTSettings, NVTSettings
