@@ -9,7 +9,6 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import voigt_6_to_full_3x3_stress
-from matscipy.neighbours import neighbour_list
 
 from .guard import StepState, TrajectoryGuard
 
@@ -148,6 +147,9 @@ class StepGuard:
 
     def _smallest_margin_A(self, atoms: Atoms) -> float:
         """Return by how much the closest contact is farther than allowed; at most the skin, 0 where one is not."""
+        # Samplers are kinds that a campaign file names: to read it takes no search of neighbours.
+        from matscipy.neighbours import neighbour_list
+
         i, j, distances_A = neighbour_list(
             "ijd",
             positions=atoms.positions,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.optimize import FIRE, LBFGS
-from ase.optimize.optimize import Optimizer
 
 from ..core.errors import InputError, IonloopError
-from .relaxation_settings import OptimizerName, RelaxationSettings
+from .relaxation_settings import RelaxationSettings
 
 __all__ = ["RelaxationError", "relax_and_rattle"]
 
-_OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"fire": FIRE, "lbfgs": LBFGS}
 _RATTLE_ATTEMPTS = 20
 
 
@@ -53,7 +50,11 @@ def _relax(atoms: Atoms, calculator: Calculator, settings: RelaxationSettings) -
         return moving
     kept = atoms.positions.copy()
     moving.calc = calculator
-    optimizer = _OPTIMIZERS[settings.optimizer](moving, logfile=None, maxstep=settings.maximum_step_A)
+    # Samplers are kinds that a campaign file names: to read it takes no optimiser.
+    from ase.optimize import FIRE, LBFGS
+
+    optimizers = {"fire": FIRE, "lbfgs": LBFGS}
+    optimizer = optimizers[settings.optimizer](moving, logfile=None, maxstep=settings.maximum_step_A)
     try:
         for _ in optimizer.irun(fmax=settings.force_tolerance_eV_per_A, steps=settings.steps):
             if not (np.all(np.isfinite(moving.get_forces())) and np.isfinite(moving.get_potential_energy())):
