@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
 
 from ..core.arrays import FloatArray, IntArray
 
@@ -55,6 +54,9 @@ def periodic_pairs(positions: FloatArray, cell: FloatArray, cutoff: float) -> Pa
     """
     if len(positions) <= _DENSE_ATOMS:
         return _dense_pairs(positions, cell, cutoff)
+    # A campaign file names what computes with these: to read it takes no search of neighbours.
+    from matscipy.neighbours import neighbour_list
+
     first, second, vectors, distances = neighbour_list(
         "ijDd", positions=positions, cell=cell, pbc=[True] * 3, cutoff=cutoff
     )

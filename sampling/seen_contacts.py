@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
-from matscipy.neighbours import neighbour_list
 from pydantic import Field
 
 from .guard import ContactGuard, TrajectoryGuard
@@ -33,6 +32,9 @@ def shortest_distances_A(frames: Iterable[Atoms]) -> dict[str, float]:
         present = sorted({int(number) for number in numbers})
         pairs = [(a, b) for a in present for b in present]
         touching_A = {pair: TOUCHING * float(covalent_radii[pair[0]] + covalent_radii[pair[1]]) for pair in pairs}
+        # A campaign file names what computes with these: to read it takes no search of neighbours.
+        from matscipy.neighbours import neighbour_list
+
         i, j, distances_A = neighbour_list(
             "ijd",
             positions=atoms.positions,
