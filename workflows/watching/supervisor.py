@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from .status import CampaignStatus, campaign_status
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
+_FULL_BYTES = 65_536
 _SHARE_OF_LOOKS = 0.05
 """Looking takes at most this part of a processor: of thousands of labels a look takes a tenth of a second."""
 GRACE_S = 10.0
@@ -100,6 +102,14 @@ class Supervisor:
                 return
             time.sleep(POLL_S / 10)
 
+    def _what_is_at_fault(self, worker: WorkerProcess) -> str:
+        """Return why a worker could not go on; on a full disk its log has no room to say so."""
+        try:
+            is_full = shutil.disk_usage(self.store.root).free < _FULL_BYTES
+        except OSError:
+            is_full = False
+        return f"no space left on the disk of {self.store.root}: free some" if is_full else last_line(worker.log)
+
     def _replace_dead(self) -> None:
         """Take ended workers off the list; put the jobs of those that crashed back into the queue."""
         ended = [worker for worker in self._processes if worker.process.poll() is not None]
@@ -107,7 +117,7 @@ class Supervisor:
         crashed = [worker for worker in ended if worker.process.returncode != 0]
         for worker in crashed:
             if worker.process.returncode == ENVIRONMENT_EXIT:
-                raise MachineAtFault(f"{last_line(worker.log)}\nNothing is lost; run the same command again.")
+                raise MachineAtFault(f"{self._what_is_at_fault(worker)}\nNothing is lost; run the same command again.")
             if worker.process.returncode > 0:
                 raise IonloopError(
                     f"a worker ended with status {worker.process.returncode}: {last_line(worker.log)}\n"
