@@ -139,7 +139,7 @@ def _no_variant(key: Key, data: Mapping[str, Any]) -> Problem:
     chooser = variant_keys(key, data)[0]
     choices = " | ".join(choices_of_variant(key, data))
     misspelt = closest(chooser, value_at(key, data))
-    if misspelt is not None:
+    if misspelt is not None and misspelt != chooser:
         return Problem((*key, misspelt), "unknown key", suggestion=chooser, allowed=f"{chooser}: {choices}")
     return Problem((*key, chooser), "is required", allowed=choices)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,10 @@ def test_a_kind_that_is_misspelt_or_not_there_is_named():
     assert [(one.key, one.value, one.suggestion) for one in problems] == [(("baseline", "kind"), "fixd", "fixed")]
     _, problems = validate_campaign({"name": "lps", "structure": "li7p3s11", "baseline": {"knd": "fixed"}})
     assert [(one.key, one.suggestion) for one in problems] == [(("baseline", "knd"), "kind")]
+    _, problems = validate_campaign({"name": "lps", "structure": "li7p3s11", "baseline": {"kind": None}})
+    assert [(one.key, one.message, one.allowed) for one in problems] == [
+        (("baseline", "kind"), "is required", " | ".join(BASELINES.names))
+    ]
     with pytest.raises(UnknownKind, match="kind of baseline 'elsewhere'"):
         kind_of_baseline({"kind": "elsewhere", "charges": {}})
 
@@ -82,3 +88,13 @@ def test_the_names_of_kinds_are_compared_nowhere():
         if isinstance(part, ast.Constant) and part.value in names
     ]
     assert found == []
+
+
+def test_kinds_are_looked_up_without_physics():
+    code = (
+        "import sys; from ionloop.fitting.kinds.registry import MODELS; "
+        "from ionloop.fitting.electrostatics.registry import BASELINES; "
+        "assert MODELS.kinds and [kind.section_type() for kind in BASELINES.kinds]; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"ase", "scipy", "numba", "matscipy"} & set(done.stdout.split())
