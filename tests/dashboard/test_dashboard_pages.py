@@ -338,7 +338,7 @@ def test_a_parent_may_be_a_trajectory(client_of: ClientOf, finished_store: Store
         finished_store.configurations.replace(one.model_copy(update={"origin": origin}))
     client = client_of(finished_store)
     page = client.get("/configuration", query_string={"id": children[0].id}).data.decode()
-    assert "trajectory of ES-GAP" in page
+    assert "molecular-dynamics with ES-GAP" in page
     assert len(rows(client, filter=f"parent={trajectory.id}")) == 2
     file = client.get("/artefact", query_string={"kind": "trajectories", "record": trajectory.id})
     assert file.data == b"frames"
