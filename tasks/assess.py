@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -74,6 +75,8 @@ class AssessParameters(TaskParameters):
 
     models: dict[str, str] = Field(description="identifiers of the generation's models by name; none at first")
     charges: str | None = Field(default=None, description="identifier of the fitted charges that the next fit needs")
+    joining: list[str] = Field(default_factory=list, description="systems that join: each needs enough labels")
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"joining"}
     species: list[str]
     planned: int | None = Field(default=None, description="configurations that were asked for, if fixed")
     engine: EngineSettings
@@ -95,6 +98,11 @@ class AssessTask(IonloopTask):
         least = current_settings(store, parameters.campaign).get("stop", {}).get("min_label_fraction")
         parameters = parameters.model_copy(update={} if least is None else {"min_label_fraction": least})
         self._check_fraction(parameters, len(finished), parameters.planned or len(labelled))
+        for system in parameters.joining:
+            states = [
+                label is not None and label.state is State.FINISHED for one, label in labelled if one.system == system
+            ]
+            self._check_fraction(parameters, sum(states), len(states), system)
         self._check_isolated_atoms(parameters, context)
         if parameters.charges is not None and known_result(store, parameters.charges) is None:
             raise JobFailed("the charges of the baseline were not fitted; see `ionloop failures`, then `ionloop retry`")
@@ -113,7 +121,10 @@ class AssessTask(IonloopTask):
         )
 
     @staticmethod
-    def _check_fraction(parameters: AssessParameters, finished: int, total: int) -> None:
+    def _check_fraction(parameters: AssessParameters, finished: int, total: int, system: str = "") -> None:
+        of = f" of {system}" if system else ""
+        if total == 0 and system:
+            raise JobFailed(f"{system} has no configuration to label; see `ionloop failures`, then `ionloop retry`")
         if total == 0:
             raise JobFailed(
                 f"generation {parameters.generation} has no configuration to label: "
@@ -121,7 +132,7 @@ class AssessTask(IonloopTask):
             )
         if finished < parameters.min_label_fraction * total or finished == 0:
             raise JobFailed(
-                f"only {finished} of {total} labels of generation {parameters.generation} finished, "
+                f"only {finished} of {total} labels of generation {parameters.generation}{of} finished, "
                 f"fewer than stop.min_label_fraction = {parameters.min_label_fraction:g}; "
                 "see `ionloop failures`, then `ionloop retry`"
             )

@@ -67,6 +67,8 @@ class TaskParameters(FrozenModel):
     campaign: str
     generation: int
     system: str | None = None
+    left_out: ClassVar[frozenset[str]] = frozenset({"system"})
+    """What is not written where it says nothing: identifiers derive from parameters, and stay what they were."""
 
     @property
     def of_system(self) -> tuple[str, ...]:
@@ -74,12 +76,9 @@ class TaskParameters(FrozenModel):
         return () if self.system is None else (self.system,)
 
     @model_serializer(mode="wrap")
-    def _without_no_system(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out no system: identifiers derive from parameters, and those of one structure stay what they were."""
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = serialise(self)
-        if self.system is None:
-            values.pop("system", None)
-        return values
+        return {name: value for name, value in values.items() if value or name not in self.left_out}
 
 
 def _words(problem: ErrorDetails) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
@@ -36,6 +36,10 @@ class FitChargesToErrorParameters(TaskParameters):
     backend: str = NATIVE
     seed: int
     composition: dict[str, int] = Field(min_length=1, description="atoms of each species in a cell that is neutral")
+    other_compositions: list[dict[str, int]] = Field(
+        default_factory=list, description="atoms of each species in further cells that are neutral"
+    )
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"other_compositions"}
     mobile: str
     transferable: bool = False
     formal_charges: dict[str, float] | None = Field(description="of the species (e); None where none are known")
@@ -81,12 +85,13 @@ class FitChargesToErrorTask(ResultTask):
         store = context.store
         if parameters.transferable and parameters.formal_charges is None:
             raise JobFailed("no formal charges are known, of which a part could be fitted: set transferable: false")
-        species = tuple(sorted(parameters.composition))
+        cells = (parameters.composition, *parameters.other_compositions)
         problem = ChargeProblem(
-            species=species,
+            species=tuple(sorted({symbol for cell in cells for symbol in cell})),
             counts=parameters.composition,
             mobile=parameters.mobile,
             proportions=parameters.formal_charges if parameters.transferable else None,
+            others=parameters.other_compositions,
         )
         request = FitRequest(
             build_data_set(store, store.data_sets[parameters.data_set]),

@@ -72,7 +72,7 @@ class ConductivityRunParameters(DynamicsParameters):
     @property
     def trajectory(self) -> str:
         """Identifier of the trajectory: known before it is run."""
-        return trajectory_identifier(self.campaign, self.generation, self.name)
+        return trajectory_identifier(self.campaign, self.generation, self.name, self.system)
 
 
 class ConductivityRunTask(IonloopTask):
@@ -90,7 +90,7 @@ class ConductivityRunTask(IonloopTask):
                 context,
                 parameters,
                 name=parameters.name,
-                atoms=starting_structure(context, parameters.campaign).repeat(parameters.supercell),
+                atoms=starting_structure(context, parameters.campaign, parameters.system).repeat(parameters.supercell),
                 calculator=lambda: open_potential(context.store, parameters.potential),
                 driver=parameters.potential.kind,
                 replica=parameters.replica,
@@ -104,6 +104,7 @@ def begin_with_shorter(store: Store, parameters: ConductivityRunParameters) -> N
     if path.exists():
         return
     same = {"campaign": parameters.campaign, "generation": parameters.generation, "seed": parameters.seed}
+    same["system"] = parameters.system
     shorter: TrajectoryRecord | None = None
     for record in store.trajectories.find({**same, "replica": parameters.replica, "state": "completed"}):
         steps = parameters.dynamics.model_copy(update={"steps": record.steps})

@@ -44,7 +44,7 @@ class DefectParameters(TaskParameters):
 
     def crystal(self, context: TaskContext) -> Atoms:
         """Return the unrelaxed crystal that holds the defect: the parent that displacements count from."""
-        return starting_structure(context, self.campaign).repeat(self.supercell)
+        return starting_structure(context, self.campaign, self.system).repeat(self.supercell)
 
 
 def relaxed_atoms(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
@@ -90,6 +90,7 @@ class DefectRelaxationParameters(DefectParameters):
             "result",
             RELAXATION_KIND,
             self.campaign,
+            *self.of_system,
             self.potential.identity,
             self.supercell,
             self.relaxation.model_dump(mode="json"),

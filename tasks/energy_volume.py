@@ -49,6 +49,7 @@ class EnergyVolumePointParameters(TaskParameters):
             "result",
             POINT_KIND,
             self.campaign,
+            *self.of_system,
             self.potential.identity,
             self.strain,
             relaxation,
@@ -70,7 +71,7 @@ class EnergyVolumePointTask(ResultTask):
 
     @staticmethod
     def _point(parameters: EnergyVolumePointParameters, context: TaskContext) -> EnergyVolumePoint:
-        crystal = starting_structure(context, parameters.campaign)
+        crystal = starting_structure(context, parameters.campaign, parameters.system)
         calculator = open_potential(context.store, parameters.potential)
         if parameters.scaled_from is not None:
             crystal = _cell_of(context.store, _relaxed_or_fail(context.store, parameters.scaled_from), crystal)

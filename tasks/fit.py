@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from ..analysis.errors.agreement import compare_calculators
 from ..analysis.errors.model_errors import FORCE_TOLERANCE_EV_PER_A, Agreement
-from ..analysis.errors.statistics import parity_data
+from ..analysis.errors.statistics import parity_data, parity_of_groups
 from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, NEW, TRAINING
 from ..core.settings import FrozenSettings
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
@@ -91,6 +91,20 @@ def build_data_set(store: Store, record: DataSetRecord) -> DataSet:
     )
 
 
+def systems_of_labels(store: Store, campaign: str, labels: list[str]) -> list[str] | None:
+    """Return the system of each label's content in a campaign, None where that has one structure without a name.
+
+    A label may have been computed for a configuration of another campaign.
+    """
+    record = store.campaigns.get(campaign)
+    if record is None or not record.systems:
+        return None
+    fields = {"content_hash": 1, "system": 1}
+    found = store.database.configurations.find({"campaign": campaign, "system": {"$in": list(record.systems)}}, fields)
+    of_content = {one["content_hash"]: one["system"] for one in found}
+    return [of_content[label.content_hash] for label in store.labels.get_many(labels)]
+
+
 def record_errors(
     store: Store,
     place: TaskParameters,
@@ -111,10 +125,17 @@ def record_errors(
     on = None if model.baseline is None else kind_of_baseline(model.baseline)
     evaluator = MODELS.get(model.kind_of_model).evaluator(backend, on)
     calculator = load_model(store.artefacts.path(model.path), backend=evaluator)
-    predicted = parity_data(calculator, labelled_configurations(store, labels))
+    configurations = labelled_configurations(store, labels)
+    predicted = parity_data(calculator, configurations)
     if subset == NEW:
         record_predictions(store, place, model, subset, labels, predicted)
-    errors = predicted.errors()
+    systems = systems_of_labels(store, place.campaign, labels)
+    by_system = {} if systems is None else parity_of_groups(predicted, configurations, systems)
+    values = ErrorValues(
+        subset=subset,
+        **dict(predicted.errors()),
+        by_system={name: data.errors() for name, data in by_system.items()},
+    )
     return store.results.add(
         new_result(
             place,
@@ -122,7 +143,8 @@ def record_errors(
             MODEL_ERRORS,
             model,
             inputs=labels,
-            values=ErrorValues(subset=subset, **dict(errors)),
+            values=values,
+            units={name: unit for name, unit in MODEL_ERRORS.units.items() if name != "by_system" or systems},
         )
     )
 

@@ -87,7 +87,7 @@ class HopsTask(ResultTask):
     def compute(self, parameters: HopsParameters, context: TaskContext) -> ResultRecord:
         """Analyse all trajectories together."""
         store, settings = context.store, parameters.settings
-        crystal = starting_structure(context, parameters.campaign).repeat(parameters.supercell)
+        crystal = starting_structure(context, parameters.campaign, parameters.system).repeat(parameters.supercell)
         names, trajectories, left_out = _read(store, parameters.trajectories, parameters.equilibration_frames)
         reason = "; ".join(left_out)
         source = hop_source(crystal, trajectories, parameters.mobile, settings.detection) if trajectories else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -102,7 +102,7 @@ class LocalityCentreTask(IonloopTask):
     def execute(self, parameters: CentreParameters, context: TaskContext) -> Outcome:
         """Compute the pieces that are not whole yet."""
         test, centre = parameters.test, parameters.centre.index
-        cell = starting_structure(context, parameters.campaign).repeat(test.supercell)
+        cell = starting_structure(context, parameters.campaign, parameters.system).repeat(test.supercell)
         maker = _PieceMaker(test, cell, centre, context)
         with context.measure(LOCALITY_KIND):
             pieces = [maker.forces(radius) for radius in test.settings.radii_A]
@@ -340,7 +340,7 @@ class LocalityTask(IonloopTask):
     def execute(self, parameters: LocalityParameters, context: TaskContext) -> Outcome:
         """Record the curves of the centres that there are; the others are named."""
         test, store = parameters.test, context.store
-        cell = starting_structure(context, parameters.campaign).repeat(test.supercell)
+        cell = starting_structure(context, parameters.campaign, parameters.system).repeat(test.supercell)
         gathered = _Gathered.read(test, parameters.centres, cell, context)
         name = identifier("result", LOCALITY_KIND, parameters.model_dump(mode="json", exclude={"generation"}))
         values = self._values(parameters, gathered, cell)
@@ -404,6 +404,10 @@ class FitChargesParameters(TaskParameters):
     mobile: str
     transferable: bool
     formal_charges: dict[str, float] | None
+    other_compositions: list[dict[str, int]] = Field(
+        default_factory=list, description="atoms of each species in further cells that must be neutral"
+    )
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"other_compositions"}
 
     @property
     def identifier(self) -> str:
@@ -425,7 +429,7 @@ class FitChargesTask(ResultTask):
     def compute(self, parameters: FitChargesParameters, context: TaskContext) -> ResultRecord:
         """Gather the centres and fit."""
         test = parameters.test
-        cell = starting_structure(context, parameters.campaign).repeat(test.supercell)
+        cell = starting_structure(context, parameters.campaign, parameters.system).repeat(test.supercell)
         gathered = _Gathered.read(test, parameters.centres, cell, context)
         if parameters.transferable and parameters.formal_charges is None:
             raise JobFailed("no formal charges are known, of which a part could be fitted: set transferable: false")
@@ -434,6 +438,7 @@ class FitChargesTask(ResultTask):
             counts={symbol: int(np.sum(cell.symbols == symbol)) for symbol in test.species},
             mobile=parameters.mobile,
             proportions=parameters.formal_charges if parameters.transferable else None,
+            others=parameters.other_compositions,
         )
         responses = gathered.responses()
         fitted = fit_charges(responses, problem, seed=test.seed)

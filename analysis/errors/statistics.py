@@ -118,6 +118,32 @@ class ParityData:
         )
 
 
+def parity_of_groups(
+    data: ParityData, configurations: Sequence[Labelled], groups: Sequence[str]
+) -> dict[str, ParityData]:
+    """Return the parity data of every group of configurations, by the name of the group.
+
+    Parameters
+    ----------
+    configurations
+        What the data are of, in their order.
+    groups
+        Name of the group of each, shape [n_configurations].
+    """
+    of_configuration = np.array(groups, dtype=np.str_)
+    of_atom = np.repeat(of_configuration, [0 if one.forces is None else len(one.atoms) for one in configurations])
+    return {
+        str(name): ParityData(
+            reference_energies=data.reference_energies[of_configuration == name],
+            predicted_energies=data.predicted_energies[of_configuration == name],
+            reference_forces=data.reference_forces[of_atom == name],
+            predicted_forces=data.predicted_forces[of_atom == name],
+            elements=data.elements[of_atom == name],
+        )
+        for name in np.unique(of_configuration)
+    }
+
+
 def collect_parity_data(
     configurations: Iterable[Labelled], predicted_energies: Sequence[float], predicted_forces: Sequence[ArrayLike]
 ) -> ParityData:

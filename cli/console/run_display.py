@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from .terminal import make_console
 
 if TYPE_CHECKING:
     from ...store.connection import Store
-    from ...workflows.watching.status import CampaignStatus
+    from ...workflows.watching.status import CampaignStatus, GenerationSummary, SystemErrors
 
 console = make_console()
 
@@ -59,13 +59,18 @@ def errors_table(status: CampaignStatus) -> Table:
         table.add_column(f"{model_name(kind)} force\nmeV/Å", justify="right")
         table.add_column("energy\nmeV/atom", justify="right")
     for generation in status.generations:
-        cells = [str(generation.generation), f"{generation.labels_finished}/{generation.labels}"]
-        for kind in kinds:
-            force, energy = generation.force_rmse.get(kind), generation.energy_rmse.get(kind)
-            cells.append("–" if force is None else f"{1000 * force:.0f}")
-            cells.append("–" if energy is None else f"{1000 * energy:.1f}")
-        table.add_row(*cells)
+        labels = f"{generation.labels_finished}/{generation.labels}"
+        table.add_row(str(generation.generation), labels, *_error_cells(kinds, generation))
+        for name, errors in generation.systems.items():
+            table.add_row("", name, *_error_cells(kinds, errors), style="dim")
     return table
+
+
+def _error_cells(kinds: Iterable[str], errors: GenerationSummary | SystemErrors) -> Iterator[str]:
+    for kind in kinds:
+        force, energy = errors.force_rmse.get(kind), errors.energy_rmse.get(kind)
+        yield "–" if force is None else f"{1000 * force:.0f}"
+        yield "–" if energy is None else f"{1000 * energy:.1f}"
 
 
 def running_table(status: CampaignStatus) -> Table:

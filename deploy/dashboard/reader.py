@@ -30,10 +30,11 @@ from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultR
 from ...store.retrying import StoreUnreachable
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ...workflows.analyses.locality.report import locality_bounds
-from ...workflows.analyses.registry import ANALYSES
+from ...workflows.analyses.registry import ANALYSES, sections_of
 from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
+from ...workflows.report.systems import system_section
 from ...workflows.running.job_logs import job_log, label_log
 from ...workflows.watching.ledger import FailureGroup, group_failures
 from ...workflows.watching.standing import LABEL_KIND
@@ -208,18 +209,19 @@ class Reader:
         """Return what the campaign's analyses show, and what is wrong with those that cannot be shown."""
 
         def make() -> tuple[list[ReportSection], list[str]]:
-            asked = analyses_not_installed(snapshot.campaigns[campaign].settings)
-            found, problems = [], [f"{name}: this analysis is not installed here" for name in asked]
+            record = snapshot.campaigns[campaign]
+            asked = analyses_not_installed(record.settings)
+            found: list[ReportSection] = []
+            problems = [f"{name}: this analysis is not installed here" for name in asked]
+            with self._store_lock:
+                found += filter(None, (system_section(self._store, record),))
             for analysis in ANALYSES.kinds:
                 try:
                     with self._store_lock:
-                        section = analysis.section(self._store, campaign)
+                        found += sections_of(self._store, record, analysis)
                 except _UNREADABLE as error:
                     # The other analyses are shown all the same.
                     problems.append(f"{analysis.name}: {error}")
-                    continue
-                if section is not None:
-                    found.append(section)
             return found, problems
 
         return self._memory.get(("sections", campaign), self._reason(snapshot, campaign), make)

@@ -20,6 +20,7 @@ from ...store.jobs.rows import GRAPHS, JOBS, RUNS, GraphRow, JobRow, RunRow, fai
 from ...store.queries.rows import engine_hash
 from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
+from ...workflows.loop.error_history import generation_errors
 from ...workflows.loop.stop_rule import GenerationErrors
 from ...workflows.queue.queue_jobs import QueueJob
 from ...workflows.submission.holds import Control
@@ -281,11 +282,7 @@ class Snapshot:
         for campaign in self.results_of:
             new = _grouped(self.assessments_of(campaign), lambda one: one.generation)
             found[campaign] = [
-                GenerationErrors(
-                    generation=generation,
-                    energy={str(one.model_kind): self.errors[one.id].energy_eV_per_atom.rmse for one in members},
-                    force={str(one.model_kind): self.errors[one.id].forces.rmse for one in members},
-                )
+                generation_errors(generation, {str(one.model_kind): self.errors[one.id] for one in members})
                 for generation, members in sorted(new.items())
             ]
         return found

@@ -207,6 +207,8 @@ class ChargeProblem:
         Sorted; the order of the arrays over pairs.
     counts
         Atoms of each species in a cell that must be neutral.
+    others
+        Atoms of each species in further cells that must be neutral with the same charges.
     mobile
         Species whose charge is positive: forces cannot tell the sign of all charges together.
     proportions
@@ -217,6 +219,7 @@ class ChargeProblem:
     counts: Mapping[str, int]
     mobile: str
     proportions: Mapping[str, float] | None = None
+    others: Sequence[Mapping[str, int]] = ()
 
     @property
     def basis(self) -> FloatArray:
@@ -227,10 +230,12 @@ class ChargeProblem:
         InputError
             If there is no neutral charge but zero, or the proportions are not neutral.
         """
-        counts = np.array([self.counts[symbol] for symbol in self.species], dtype=np.float64)
+        counts = np.array(
+            [[cell.get(symbol, 0) for symbol in self.species] for cell in (self.counts, *self.others)], dtype=np.float64
+        )
         if self.proportions is not None:
             direction = np.array([self.proportions[symbol] for symbol in self.species])
-            if abs(counts @ direction) > 1e-9 * np.abs(counts * direction).sum() or not np.any(direction):
+            if np.any(np.abs(counts @ direction) > 1e-9 * np.abs(counts * direction).sum()) or not np.any(direction):
                 raise InputError(
                     f"the charges {dict(self.proportions)} do not make the cell neutral, so their scale cannot be "
                     "fitted; fit every charge (transferable: false)"
@@ -238,7 +243,12 @@ class ChargeProblem:
             return (direction / np.linalg.norm(direction))[:, np.newaxis]
         if len(self.species) < 2:
             raise InputError(f"charges of {', '.join(self.species)} alone are zero in a neutral cell: nothing to fit")
-        neutral: FloatArray = null_space(counts[np.newaxis, :])
+        neutral: FloatArray = null_space(counts)
+        if not neutral.shape[1]:
+            raise InputError(
+                f"no charges of {', '.join(self.species)} but zero are neutral in all of {1 + len(self.others)} cells: "
+                "fit a part of the formal charges (transferable: true), take formal, or name fewer compositions"
+            )
         return neutral
 
 

@@ -227,15 +227,29 @@ def load_structure(name_or_path: str | Path, base_folder: Path | None = None) ->
     return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
 
 
+def load_frames(name_or_path: str | Path, base_folder: Path | None = None) -> list[Atoms]:
+    """Return a built-in structure, or every frame of a file that ASE reads.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or a missing or unreadable file.
+    """
+    path = Path(base_folder or ".") / Path(name_or_path).expanduser()
+    if str(name_or_path).lower() in CRYSTALS or not path.is_file():
+        return [load_structure(name_or_path, base_folder)]
+    return _read_frames(path)
+
+
 def _unknown_name(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), CRYSTALS, n=1, cutoff=0.5)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     return f"There is no built-in structure {name!r}.{suggestion} Built in: {', '.join(CRYSTALS)}."
 
 
-def _read_single_frame(path: Path) -> Atoms:
+def _read_frames(path: Path) -> list[Atoms]:
     try:
-        frames = read(path, index=":", do_not_split_by_at_sign=True)
+        frames: list[Atoms] = read(path, index=":", do_not_split_by_at_sign=True)
     except UnknownFileTypeError as error:
         raise InputError(
             f"ASE does not recognise the format of {path}. Give a file such as .cif, .extxyz, .vasp or "
@@ -245,6 +259,11 @@ def _read_single_frame(path: Path) -> Atoms:
         raise InputError(
             f"{path} is no structure that ASE can read: it is damaged, cut short, or not of the format of its name"
         ) from error
+    return frames
+
+
+def _read_single_frame(path: Path) -> Atoms:
+    frames = _read_frames(path)
     if len(frames) != 1:
         raise InputError(
             f"{path} holds {len(frames)} structures: give a file with exactly one, "

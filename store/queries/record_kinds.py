@@ -144,6 +144,13 @@ def _energy_per_atom(label: LabelRecord) -> float | None:
     return label.energy / len(label.forces) if label.energy is not None and label.forces else None
 
 
+def _force_by_system(record: ResultRecord) -> str | None:
+    by_system = record.values.get("by_system")
+    if not isinstance(by_system, dict):
+        return None
+    return ", ".join(f"{name} {one['force_eV_per_A']['rmse']:.4g}" for name, one in sorted(by_system.items()))
+
+
 _PLACE = (_field("id"), _field("campaign", shown=False), _field("generation"))
 _MADE = (_field("created", shown=False), _field("code_version", shown=False))
 _STATE_VALUES = tuple(state.value for state in State)
@@ -156,6 +163,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
             ConfigurationRecord,
             (
                 *_PLACE,
+                _field("system", shown=False),
                 _field("formula"),
                 Column("atoms", lambda record: len(record.structure.numbers)),
                 _field("sampler", "origin.sampler"),
@@ -215,6 +223,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
             TrajectoryRecord,
             (
                 *_PLACE,
+                _field("system", shown=False),
                 Column("sampler", lambda record: record.kind_of_sampler),
                 _field("driver"),
                 _field("replica"),
@@ -242,12 +251,14 @@ RECORD_KINDS: dict[str, RecordKind] = {
             ResultRecord,
             (
                 *_PLACE,
+                _field("system", shown=False),
                 _field("kind"),
                 _field("model_kind"),
                 _field("model", shown=False),
                 _field("subset", "values.subset"),
                 _field("energy_rmse", "values.energy_eV_per_atom.rmse", "eV/atom"),
                 _field("force_rmse", "values.force_eV_per_A.rmse", UNITS["forces"]),
+                Column("force_rmse_by_system", _force_by_system, UNITS["forces"], shown=False),
                 Column("inputs", lambda record: len(record.inputs)),
                 _field("reason", "values.reason", shown=False),
                 *_MADE,
@@ -262,6 +273,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
                 _field("id"),
                 _field("state"),
                 Column("formula", lambda record: record.structure.to_atoms().get_chemical_formula()),
+                Column("systems", lambda record: ", ".join(record.systems) or None, shown=False),
                 Column("atoms", lambda record: len(record.structure.numbers)),
                 _field("created"),
                 _field("ended"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ...analysis.errors.model_errors import Agreement, ModelErrors
 from ...core.names import CONCLUSION, CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
@@ -14,6 +16,15 @@ class ErrorValues(ModelErrors, ResultValues):
     """Errors of a model on a set of labels."""
 
     subset: str = Field(description="What the configurations are to the model, training or new (name)")
+    by_system: dict[str, ModelErrors] = Field(
+        default_factory=dict, description="The same of every system alone, where systems have names (by name)"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_no_systems(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out no systems: records of campaigns with one structure stay what they were."""
+        values: dict[str, Any] = serialise(self)
+        return {name: value for name, value in values.items() if value or name != "by_system"}
 
 
 class PredictionValues(ResultValues):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from ..campaign.analyses import OfSystems, settings_alone
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ..campaign.problems import Problem
     from ..campaign.settings import Campaign
     from ..graph.jobs import Job
-    from ..graph.plan import Plan
+    from ..graph.plan import Plan, PlannedSystem
     from .comparison import Comparison
     from .sections import ReportSection
 
@@ -50,6 +52,8 @@ class AnalysisPlan:
         Keys of the jobs after which they can be used, by kind; none of models that are there already.
     data_set
         What the models are fitted to; empty where an analysis is described without a campaign's end.
+    of
+        The system that the models are asked of; None: the campaign's only one.
     """
 
     plan: Plan
@@ -57,6 +61,12 @@ class AnalysisPlan:
     models: Mapping[str, str]
     fits: Mapping[str, str]
     data_set: str = ""
+    of: PlannedSystem | None = None
+
+    @property
+    def system(self) -> PlannedSystem:
+        """The system that the models are asked of."""
+        return self.of or self.plan.systems[0]
 
     @property
     def campaign(self) -> Campaign:
@@ -65,13 +75,13 @@ class AnalysisPlan:
 
     @property
     def atoms(self) -> Atoms:
-        """A copy of the campaign's structure, repeated as the campaign says."""
-        return self.plan.atoms.copy()
+        """A copy of the system's structure, repeated as the campaign says."""
+        return self.system.atoms.copy()
 
     @property
     def place(self) -> dict[str, Any]:
-        """Campaign and generation, for the parameters of a task."""
-        return {"campaign": self.campaign.name, "generation": self.generation}
+        """Campaign, generation and system, for the parameters of a task."""
+        return {"campaign": self.campaign.name, "generation": self.generation, **self.system.place}
 
     def potential(self, kind: str) -> Potential:
         """Return the final model of that kind, or the reference engine for ``reference``."""
@@ -117,6 +127,8 @@ class Analysis(ABC, Generic[SettingsT]):
     grows, free
         Keys of its settings that may only become more, and that may change at any time, once a campaign is
         submitted; a key stands for all below it, and what is not named stays.
+    needs_mobile
+        Whether it asks for the mobile species, which not every system of a campaign holds.
     commands
         Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
         without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
@@ -130,6 +142,7 @@ class Analysis(ABC, Generic[SettingsT]):
     settings_type: type[SettingsT]
     grows: ClassVar[tuple[str, ...]] = ()
     free: ClassVar[tuple[str, ...]] = ()
+    needs_mobile: ClassVar[bool] = False
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 
@@ -146,12 +159,12 @@ class Analysis(ABC, Generic[SettingsT]):
         """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
 
     def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
-        """Yield what in its settings does not fit the structure; keys are full keys of the campaign file."""
+        """Yield what in its settings does not fit a structure; keys are full keys of the campaign file."""
         return ()
 
     @abstractmethod
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
-        """Return its section in the report, None where the store has nothing of it yet."""
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
+        """Return its section in the report on a system (None: the only one), None where the store has nothing yet."""
 
     def comparisons(self) -> Mapping[str, Comparison]:
         """Return how results of its kinds are shown beside each other, by kind of result."""
@@ -164,7 +177,27 @@ class Analysis(ABC, Generic[SettingsT]):
     def chosen_settings(self, campaign: Campaign) -> SettingsT | None:
         """Return its settings in a campaign, None where that does not ask for it."""
         found = getattr(campaign.analyses, self.name, None)
+        if isinstance(found, OfSystems):
+            return settings_alone(found, self.settings_type)
         return found if isinstance(found, self.settings_type) else None
+
+    def named_systems(self, campaign: Campaign) -> tuple[str, ...]:
+        """Return the systems that a campaign asks it of by name; none: every crystalline one that it can be asked."""
+        found = getattr(campaign.analyses, self.name, None)
+        return found.systems if isinstance(found, OfSystems) else ()
+
+    def systems(self, plan: Plan) -> list[PlannedSystem]:
+        """Return the systems that it is made of."""
+        named, mobile = self.named_systems(plan.campaign), plan.campaign.mobile
+        return [
+            system
+            for system in plan.systems
+            if (
+                system.name in named
+                if named
+                else system.is_crystalline and (not self.needs_mobile or mobile in system.symbols)
+            )
+        ]
 
     def settings(self, campaign: Campaign) -> SettingsT:
         """Return its settings in a campaign, the defaults where that does not ask for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import keyword
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,8 @@ from pydantic_core import CoreSchema
 from ...core.kinds import OWN_PACKAGE, Registry
 from ...core.settings import FrozenSettings
 
+SYSTEMS: Final = "systems"
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 _TAKEN: Final = {"chosen", "copy", "dict", "json", "schema", "construct", "validate", "from_orm", "parse_obj", "fields"}
 """Names that the section has for other things."""
 
@@ -35,6 +37,7 @@ class AnalysisOfFile(Protocol):
     free: tuple[str, ...]
     # Who derives from that class has it, and so all that Python does not let a class do without.
     chosen_settings: Callable[..., Any]
+    needs_mobile: bool
 
 
 def _what_is_wrong(analysis: AnalysisOfFile) -> str:
@@ -44,6 +47,8 @@ def _what_is_wrong(analysis: AnalysisOfFile) -> str:
         return f"{name!r} can be no key of a campaign file: take lower-case letters and _"
     if not (isinstance(analysis.settings_type, type) and issubclass(analysis.settings_type, BaseModel)):
         return "its settings_type is no pydantic model"
+    if SYSTEMS in analysis.settings_type.model_fields:
+        return f"its settings have a key {SYSTEMS}, which every analysis has: the systems that it is made of"
     without = [name for name, field in analysis.settings_type.model_fields.items() if field.is_required()]
     return f"its settings have no default for {', '.join(without)}" if without else ""
 
@@ -84,11 +89,43 @@ def _own_names() -> frozenset[str]:
     return frozenset(name for name in INSTALLED.names if INSTALLED.package_of(name)[0] == OWN_PACKAGE)
 
 
+class OfSystems(BaseModel):
+    """What every analysis may be told beside its own settings."""
+
+    systems: tuple[str, ...] = Field(
+        (),
+        description="Systems of the campaign that it is made of; nothing: of every crystalline one (names)",
+        json_schema_extra={"allowed": "a list of names of systems"},
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_no_systems(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out no systems: stored settings stay what they were before there were systems."""
+        values: dict[str, Any] = serialise(self)
+        return {name: value for name, value in values.items() if value or name != SYSTEMS}
+
+
+@functools.cache
+def _with_systems(settings_type: type[BaseModel]) -> type[BaseModel]:
+    """Return the section of an analysis: its settings, and the systems that it is made of."""
+    return create_model(
+        settings_type.__name__, __base__=(settings_type, OfSystems), __module__=__name__, __doc__=settings_type.__doc__
+    )
+
+
+def settings_alone(section: BaseModel, settings_type: type[SettingsT]) -> SettingsT:
+    """Return the settings of an analysis from its section in a campaign file."""
+    given = {name: getattr(section, name) for name in section.model_fields_set if name in settings_type.model_fields}
+    return settings_type.model_construct(
+        _fields_set=set(given), **{name: getattr(section, name) for name in settings_type.model_fields}
+    )
+
+
 @functools.cache
 def analyses_type() -> type[Analyses]:
     """Return the section with the analyses that are installed."""
     fields: dict[str, Any] = {
-        analysis.name: (analysis.settings_type | None, Field(None, description=analysis.description))
+        analysis.name: (_with_systems(analysis.settings_type) | None, Field(None, description=analysis.description))
         for analysis in INSTALLED.kinds
     }
     return create_model("Analyses", __base__=Analyses, __module__=__name__, __doc__=Analyses.__doc__, **fields)

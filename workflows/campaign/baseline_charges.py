@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr
 
@@ -172,7 +173,7 @@ def baseline_of_data(
     """
     baseline = campaign.baseline
     # The composition decides between oxidation states; charges must be the same for all configurations.
-    symbols = data_set.configurations[0].atoms.get_chemical_symbols()
+    cells = _cells(data_set)
     if baseline.charge_criterion == "locality":
         if "charges" in baseline.model_fields_set:
             raise InputError(
@@ -181,27 +182,37 @@ def baseline_of_data(
             )
         baseline = baseline.model_copy(update={"charges": "formal"})
     if baseline.charge_criterion is None:
-        return baseline_settings(baseline, [symbols]), None
-    fitted = _charges_by_error(campaign, model or first_on_baseline(campaign), data_set, symbols, seed)
-    settings = baseline_settings(baseline, [symbols], fitted.charges)
+        return baseline_settings(baseline, cells), None
+    fitted = _charges_by_error(campaign, model or first_on_baseline(campaign), data_set, cells, seed)
+    settings = baseline_settings(baseline, cells, fitted.charges)
     return settings.model_copy(update={"exponents": fitted.exponents}), fitted.charges
 
 
+def _cells(data_set: DataSet) -> list[list[str]]:
+    """Return the chemical symbols of the first configuration of every composition."""
+    found: dict[str, Atoms] = {}
+    for configuration in data_set.configurations:
+        found.setdefault(str(configuration.atoms.symbols.formula.reduce()[0]), configuration.atoms)
+    return [atoms.get_chemical_symbols() for atoms in found.values()]
+
+
 def _charges_by_error(
-    campaign: Campaign, model: ModelWithSettings, data_set: DataSet, symbols: Sequence[str], seed: int
+    campaign: Campaign, model: ModelWithSettings, data_set: DataSet, cells: Sequence[Sequence[str]], seed: int
 ) -> ChargesByError:
     from ...fitting.electrostatics.charge_errors import fit_charges_to_error
     from ...fitting.electrostatics.charges import ChargeProblem
     from ...fitting.gap_fit import FitLimits
 
     settings = campaign.baseline.charge_fit
-    species = tuple(sorted(set(symbols)))
+    species = tuple(sorted({symbol for cell in cells for symbol in cell}))
+    first, *others = (Counter(cell) for cell in cells)
     mobile = campaign.mobile if campaign.mobile in species else species[0]
     problem = ChargeProblem(
         species=species,
-        counts=Counter(symbols),
+        counts=first,
         mobile=mobile,
-        proportions=formal_charges(symbols) if settings.transferable else None,
+        proportions=formal_charges(*cells) if settings.transferable else None,
+        others=others,
     )
     exponents = {symbol: campaign.baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
     sets = [{symbol: factor * one for symbol, one in exponents.items()} for factor in settings.exponent_factors]

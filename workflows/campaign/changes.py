@@ -15,7 +15,7 @@ from typing import Any
 
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
-from .analyses import INSTALLED, AnalysisOfFile
+from .analyses import INSTALLED, SYSTEMS, AnalysisOfFile
 from .problems import ANY_ENTRY
 
 _LONG_TEXT = 500
@@ -26,6 +26,7 @@ class Effect(StrEnum):
 
     FREE = "any time"
     MORE = "more"
+    ADDED = "added"
     FIXED = "no"
 
 
@@ -56,6 +57,7 @@ class Rule:
     explores: bool = False
 
 
+_GROWING = (Effect.MORE, Effect.ADDED)
 _FIXED = Rule(Effect.FIXED)
 _FREE = Rule(Effect.FREE)
 
@@ -65,7 +67,7 @@ RULES: Mapping[str, Rule] = {
     # A path: what counts is the structure that it names, which is compared as such.
     "structure": _FREE,
     "supercell": _FIXED,
-    "systems": _FIXED,
+    "systems": Rule(Effect.ADDED, explores=True),
     "mobile": _FIXED,
     "seed": _FIXED,
     "reference": _FIXED,
@@ -73,6 +75,8 @@ RULES: Mapping[str, Rule] = {
     "mix_versions": _FREE,
     "initial": _FIXED,
     "baseline": _FIXED,
+    # Of a species that a system brings which joins later.
+    "baseline.charges": Rule(Effect.ADDED),
     "models": _FIXED,
     "gap": Rule(Effect.FIXED, Stage.GENERATIONS),
     "fit": Rule(Effect.FIXED, Stage.GENERATIONS),
@@ -97,10 +101,13 @@ def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
     """Return what holds for a key of the campaign file; ``engine`` is the name of the reference engine."""
     if key[:1] == ("reference",) and len(key) > 1:
         return _FREE if key[1] in _harmless(engine) else _FIXED
-    if key[:1] == ("systems",) and len(key) > 2 and key[2] in RULES:
-        return RULES[key[2]]
+    if key[:1] == ("systems",) and len(key) > 2:
+        # A path may change, what it names may not; a composition has none.
+        return _FREE if key[2:] in (("structure",), ("crystalline",)) else _FIXED
     if key[:1] == ("analyses",) and len(key) == 2:
         return WHOLE_ANALYSIS
+    if key[:1] == ("analyses",) and key[2:] == (SYSTEMS,):
+        return Rule(Effect.MORE, Stage.ANALYSES)
     if key[:1] == ("analyses",) and len(key) > 2 and key[1] in INSTALLED:
         return _rule_of_analysis(INSTALLED.get(key[1]), key[2:])
     for length in range(len(key), 0, -1):
@@ -151,7 +158,8 @@ class Change:
         if isinstance(self.after, Mapping) and self.before is None:
             return f"{'.'.join(self.key)}: not in the store, added in the file"
         if isinstance(self.before, Mapping) and self.after is None:
-            return f"{'.'.join(self.key)}: in the store, taken out of the file (results stay)"
+            stays = "" if self.key[0] == "systems" else " (results stay)"
+            return f"{'.'.join(self.key)}: in the store, taken out of the file{stays}"
         if any(isinstance(value, str) and len(value) > _LONG_TEXT for value in (self.before, self.after)):
             return f"{'.'.join(self.key)}: the content in the store differs from that in the file"
         return f"{'.'.join(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
@@ -182,8 +190,8 @@ def _differences(
 
 def _judged(key: tuple[str, ...], before: Any, after: Any, engine: str, begun: Stage) -> Change:
     rule = rule_of(key, engine)
-    grows = is_more(before, after)
-    allowed = rule.effect is Effect.FREE or begun < rule.used or (rule.effect is Effect.MORE and grows)
+    grows = before is None if rule.effect is Effect.ADDED else is_more(before, after)
+    allowed = rule.effect is Effect.FREE or begun < rule.used or (rule.effect in _GROWING and grows)
     return Change(key, before, after, allowed, rule.explores and grows)
 
 

@@ -14,7 +14,7 @@ from .problems import dotted
 from .schema import REQUIRED, FieldEntry, field_entries
 from .starter import yaml_value
 
-_LATER = {Effect.FREE: "free", Effect.MORE: "more", Effect.FIXED: ""}
+_LATER = {Effect.FREE: "free", Effect.MORE: "more", Effect.ADDED: "more", Effect.FIXED: ""}
 HEADER = """# The campaign file
 
 <!-- By `python -m ionloop.workflows.campaign.reference_page docs/campaign-file.md`: change the models, not this. -->

@@ -63,12 +63,12 @@ from .samplers import (
     samplers_not_installed,
     without_lists,
 )
-from .systems import Supercell, System, SystemName
+from .systems import StructureSource, Supercell, System, SystemName, section_key
 
 NO_STRUCTURE = Problem(
     ("structure",),
     "is required, or systems, where there are several",
-    allowed="the name of a built-in structure or the path of a file",
+    allowed="the name of a built-in structure, the path of a file or a mapping with a composition",
 )
 MAX_SYSTEMS = 50
 MIN_INITIAL_CONFIGURATIONS = 2
@@ -189,12 +189,10 @@ class Campaign(FrozenSettings):
         description="Name of the campaign in the store",
         json_schema_extra={"allowed": "1 to 64 letters, digits, - and _, with a letter or digit at both ends"},
     )
-    structure: str | None = Field(
+    structure: StructureSource | None = Field(
         None,
-        min_length=1,
-        max_length=1024,
-        description="Built-in structure, or a file that ASE reads, relative to the campaign file; of several, systems",
-        json_schema_extra={"allowed": "the name of a built-in structure or the path of a file"},
+        description="Built-in structure, a file that ASE reads, relative to the campaign file, or a composition, which "
+        "is packed at random; where there are several structures, systems holds them",
     )
     supercell: Supercell = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
     systems: Systems | None = Field(
@@ -296,7 +294,7 @@ class Campaign(FrozenSettings):
         """The systems by name; the one of the short form, which has none, by None."""
         if self.systems is not None:
             return dict(self.systems.items())
-        return {None: System(structure=self.structure or "", supercell=self.supercell)}
+        return {None: System(structure=self.structure or "none", supercell=self.supercell, crystalline=True)}
 
     def initial_of(self, system: str | None) -> Initial | tuple[CommonSamplerSettings, ...]:
         """Return the configurations before the first generation of the system of that name."""
@@ -343,7 +341,28 @@ def _form_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     if campaign.systems is None:
         if campaign.structure is None:
             yield NO_STRUCTURE
+        for analysis in campaign.analyses.chosen:
+            if getattr(campaign.analyses, analysis).systems:
+                message = "names systems, and the campaign has one structure without a name: remove the line"
+                yield Problem(("analyses", analysis, "systems"), message)
         return
+    by_key: dict[str, str] = {}
+    for name in campaign.systems:
+        other = by_key.setdefault(section_key(name), name)
+        if other != name:
+            message = f"is too like {other}: names that differ in case, - and _ alone are not told apart everywhere"
+            yield Problem(("systems", name), message)
+    if campaign.selection.count < len(campaign.systems):
+        message = f"is less than one for each of the {len(campaign.systems)} systems"
+        yield Problem(("selection", "count"), message, value=campaign.selection.count, related=(("systems",),))
+    for analysis in campaign.analyses.chosen:
+        key = ("analyses", analysis, "systems")
+        for name in getattr(campaign.analyses, analysis).systems:
+            if name not in campaign.systems:
+                near, allowed = closest(name, campaign.systems), " | ".join(campaign.systems)
+                yield Problem(
+                    key, "is none of the systems", value=name, allowed=allowed, suggestion=near, related=(("systems",),)
+                )
     for name in ("structure", "supercell"):
         if name in campaign.model_fields_set:
             message = "stands for the one structure of a campaign without systems: give each of systems its own"

@@ -46,7 +46,11 @@ def starter_text(template: str) -> str:
     title = [line for line in source.splitlines() if line.startswith("#")]
     if template == "minimal":
         return source
-    return "\n".join([*title, *_body(with_unwritten(campaign), given)]) + "\n"
+    values = with_unwritten(campaign)
+    if campaign.systems is not None:
+        # What a system does not say is as for all of them.
+        values["systems"] = given["systems"]
+    return "\n".join([*title, *_body(values, given)]) + "\n"
 
 
 def yaml_value(value: Any) -> str:
@@ -90,6 +94,8 @@ def _entry_lines(entry: FieldEntry, value: Any) -> list[str]:
     if value is None:
         # Nothing is the default here: shown, not set.
         return [*lines, f"{indent}# {name}:"]
+    if entry.key == ("systems",):
+        return [*lines, f"{name}:", *(f"  {system}: {yaml_value(one)}" for system, one in value.items())]
     if entry.is_section and isinstance(value, Mapping) and value:
         if all(item is None for item in value.values()):
             return [*lines, f"{indent}{name}: {{}}"]

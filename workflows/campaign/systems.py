@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ...core.settings import FrozenSettings
+from ...sampling.structures.packing import Composition
+from .problems import CampaignInconsistency, Problem
 from .samplers import InitialSetting, SamplerListAsInExplore
 
 RESERVED_NAMES: Final = frozenset(
@@ -41,6 +44,11 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+def section_key(name: str) -> str:
+    """Return the name of a system as it stands in the keys of a page: lower-case letters, digits and hyphens."""
+    return name.lower().replace("_", "-")
+
+
 SystemName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,38}[A-Za-z0-9])?$"),
@@ -48,14 +56,29 @@ SystemName = Annotated[
 ]
 
 
+def _is_composition(value: Any) -> str:
+    return "packing" if isinstance(value, Mapping | Composition) else "name"
+
+
+NameOrPath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        json_schema_extra={"allowed": "the name of a built-in structure, the path of a file"},
+    ),
+]
+StructureSource = Annotated[
+    Annotated[NameOrPath, Tag("name")] | Annotated[Composition, Tag("packing")], Discriminator(_is_composition)
+]
+
+
 class System(FrozenSettings):
     """A structure of the campaign; what is not said here is as for all."""
 
-    structure: str = Field(
-        min_length=1,
-        max_length=1024,
-        description="Built-in structure, or a file that ASE reads, relative to the campaign file",
-        json_schema_extra={"allowed": "the name of a built-in structure or the path of a file"},
+    structure: StructureSource = Field(
+        description="Built-in structure, a file that ASE reads, relative to the campaign file, or a composition, which "
+        "is packed at random, e.g. {composition: {Li2S: 3, P2S5: 1}, atoms: 200, density_g_per_cm3: 1.8}",
     )
     supercell: Supercell = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
     crystalline: bool | None = Field(
@@ -72,4 +95,16 @@ class System(FrozenSettings):
     @property
     def is_crystalline(self) -> bool:
         """Whether analyses are made of it where they name no systems."""
-        return True if self.crystalline is None else self.crystalline
+        return isinstance(self.structure, str) if self.crystalline is None else self.crystalline
+
+    @property
+    def shown_structure(self) -> str:
+        """The structure in a few words."""
+        return self.structure if isinstance(self.structure, str) else self.structure.formula
+
+    @model_validator(mode="after")
+    def _packed_as_large_as_wanted(self) -> Self:
+        if not isinstance(self.structure, str) and self.supercell != (1, 1, 1):
+            message = "repeats a random packing, which is as large as structure.atoms says: raise that instead"
+            raise CampaignInconsistency([Problem(("supercell",), message, value=list(self.supercell))])
+        return self

@@ -266,21 +266,26 @@ def _write_lammps(folder: Path, record: CampaignRecord, model: ModelRecord, file
         if path.name.startswith(POTENTIAL_FILE) or path.name == MANIFEST_FILE:
             shutil.copy2(path, folder)
     atoms = record.structure.to_atoms()
-    species = sorted(set(atoms.get_chemical_symbols()), key=atomic_numbers.__getitem__)
+    others = {name: record.systems[name].to_atoms() for name in list(record.systems)[1:]}
+    symbols = {symbol for one in (atoms, *others.values()) for symbol in one.get_chemical_symbols()}
+    species = sorted(symbols, key=atomic_numbers.__getitem__)
     coulomb = None
     if model.baseline is not None:
         coulomb = coulomb_part(baseline_in(model.baseline))
-        atoms.set_initial_charges([coulomb.charges[symbol] for symbol in atoms.get_chemical_symbols()])
+        for one in (atoms, *others.values()):
+            one.set_initial_charges([coulomb.charges[symbol] for symbol in one.get_chemical_symbols()])
         if coulomb.style == "coul/streitz":
             _render_to(folder / BASELINE_FILE, "lammps_baseline.j2", coulomb=coulomb, species=species)
-    write_lammps_data(
-        folder / f"{STRUCTURE_FILE}.data",
-        atoms,
-        specorder=species,
-        masses=True,
-        units="metal",
-        atom_style="charge",
-    )
+    # Types of atoms are the same in all of them: the input deck reads any.
+    for name, one in {"": atoms, **{f"-{name}": one for name, one in others.items()}}.items():
+        write_lammps_data(
+            folder / f"{STRUCTURE_FILE}{name}.data",
+            one,
+            specorder=species,
+            masses=True,
+            units="metal",
+            atom_style="charge",
+        )
     campaign = stored_campaign(record.settings)
     explored = exploring_samplers(campaign.explore_of(next(iter(campaign.all_systems))), campaign.sampling)
     values = {
@@ -310,6 +315,8 @@ def _write_quip(folder: Path, record: CampaignRecord, model: ModelRecord, files:
     for path in files:
         shutil.copy2(path, folder)
     write_structure(folder / f"{STRUCTURE_FILE}.xyz", record.structure.to_atoms(), format="extxyz")
+    for name in list(record.systems)[1:]:
+        write_structure(folder / f"{STRUCTURE_FILE}-{name}.xyz", record.systems[name].to_atoms(), format="extxyz")
     _finish(
         folder,
         "export_quip.md.j2",

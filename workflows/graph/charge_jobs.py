@@ -30,6 +30,7 @@ def charge_error_parameters(plan: Plan, generation: int, data_set: str) -> FitCh
         backend=plan.backend_of(model),
         seed=derive_seed(campaign.seed, "fit"),
         composition=dict(Counter(plan.symbols)),
+        other_compositions=plan.other_compositions,
         mobile=campaign.mobile,
         transferable=settings.transferable,
         formal_charges=plan.formal_charges,

@@ -6,13 +6,21 @@ extends the graph twice (after a kill, or on a server without transactions) adds
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from fireworks import FiretaskBase, Firework, Workflow
 
 from ...store.connection import Store
 from ...store.jobs.queue import job_specification, jobs_wanted, keys_entered
 from ...tasks.base import IonloopTask, TaskParameters
+
+if TYPE_CHECKING:
+    from .plan import PlannedSystem
+
+ANALYSIS: Final = "analysis"
+"""What the keys of the jobs of analyses begin with."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,32 @@ class Graph:
                 links.setdefault(identifiers[parent], []).append(identifiers[job.key])
         fireworks = [job.to_firework(identifiers[job.key]) for job in self.jobs]
         return Workflow(fireworks, links, name=name)
+
+
+def of_system(system: PlannedSystem, job: Job) -> Job:
+    """Return a job of an analysis with the keys that it and its parents have where the system has a name."""
+    if system.name is None:
+        return job
+    keys = {key: _of_system(key, system.name) for key in (job.key, *job.parents)}
+    return replace(job, key=keys[job.key], parents=tuple(keys[parent] for parent in job.parents))
+
+
+def _of_system(key: str, name: str) -> str:
+    head, slash, rest = key.partition("/")
+    return f"{head}/{name}/{rest}" if head == ANALYSIS and slash else key
+
+
+def without_doubles(jobs: Sequence[Job]) -> list[Job]:
+    """Return jobs of which none does what an earlier one does, as what is of no system alone is asked for by each."""
+    first: dict[tuple[str, str], str] = {}
+    instead: dict[str, str] = {}
+    for job in jobs:
+        instead[job.key] = first.setdefault((job.task.kind(), job.parameters.model_dump_json()), job.key)
+    return [
+        replace(job, parents=tuple(dict.fromkeys(instead.get(parent, parent) for parent in job.parents)))
+        for job in jobs
+        if instead[job.key] == job.key
+    ]
 
 
 def missing_part(store: Store, campaign: str, graph: Graph) -> Graph:

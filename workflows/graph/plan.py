@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from ...labelling.registry import ENGINES, read_settings
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.samplers.registry import SAMPLERS
 from ...store.connection import Store
+from ...store.records import DataSetRecord
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
@@ -112,6 +114,11 @@ def species_of(systems: Iterable[PlannedSystem]) -> list[str]:
     return sorted({symbol for system in systems for symbol in system.symbols})
 
 
+def measured_system(systems: Sequence[PlannedSystem]) -> PlannedSystem:
+    """Return the first of the systems, crystalline ones before others, that holds the most species."""
+    return max(systems, key=lambda one: (len(set(one.symbols)), one.is_crystalline))
+
+
 @dataclass(frozen=True)
 class Plan:
     """A campaign and its systems.
@@ -145,14 +152,25 @@ class Plan:
         return cls(campaign, planned_systems(campaign, {None: atoms}))
 
     @property
+    def measured(self) -> PlannedSystem:
+        """The system whose locality charges are fitted to: the first crystal that holds most species."""
+        return measured_system(self.systems)
+
+    @property
     def atoms(self) -> Atoms:
-        """The structure of the only system, or of the first crystalline one; not to be changed."""
-        return next((one for one in self.systems if one.is_crystalline), self.systems[0]).atoms
+        """The structure of the only system, or of the one that charges are fitted in; not to be changed."""
+        return self.measured.atoms
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Chemical symbols of all of its atoms."""
-        return tuple(self.atoms.get_chemical_symbols())
+        return self.measured.symbols
+
+    @property
+    def other_compositions(self) -> list[dict[str, int]]:
+        """Atoms by species of the other systems, which charges must leave neutral too."""
+        own = self.measured.name
+        return [dict(sorted(Counter(one.symbols).items())) for one in self.systems if one.name != own]
 
     @property
     def species(self) -> list[str]:
@@ -254,6 +272,10 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
     return next((FITTED_CHARGES.read(record).charges for record in store.results.find(filters)), None)
 
 
+def _same_species(one: DataSetRecord, other: DataSetRecord | None) -> bool:
+    return other is None or one.isolated_atom_energies.keys() == other.isolated_atom_energies.keys()
+
+
 def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str, str]:
     """Return the last one of each model that grows, of those fitted to an earlier data set of the campaign."""
     growing = {
@@ -263,9 +285,16 @@ def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str
     }
     if not growing:
         return {}
-    age = {record.id: record.generation for record in store.data_sets.find({"campaign": campaign.name})}
+    records = {record.id: record for record in store.data_sets.find({"campaign": campaign.name})}
+    age = {name: record.generation for name, record in records.items()}
     last = age.get(data_set, 0)
-    models = [model for model in store.models.find({"campaign": campaign.name}) if age.get(model.data_set, last) < last]
+    # With a species that is new to the campaign, models begin anew.
+    other = {name for name, one in records.items() if not _same_species(one, records.get(data_set))}
+    models = [
+        model
+        for model in store.models.find({"campaign": campaign.name})
+        if age.get(model.data_set, last) < last and model.data_set not in other
+    ]
     return {
         model.kind: model.id for model in sorted(models, key=lambda one: age[one.data_set]) if model.kind in growing
     }

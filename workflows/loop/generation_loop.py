@@ -32,7 +32,13 @@ from ...tasks.initial import (
     RelaxDistributionParameters,
     RelaxDistributionTask,
 )
-from ...tasks.label import IsolatedAtomParameters, IsolatedAtomTask, LabelParameters, LabelTask
+from ...tasks.label import (
+    IsolatedAtomParameters,
+    IsolatedAtomTask,
+    LabelParameters,
+    LabelTask,
+    label_identifier,
+)
 from ...tasks.locality import FitChargesParameters
 from ...tasks.sample import (
     SAMPLED,
@@ -50,7 +56,7 @@ from ..analyses.registry import chosen_analyses
 from ..campaign.initial import Initial, InitialLithiumMonteCarlo
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
-from ..graph.jobs import Graph, Job, missing_part
+from ..graph.jobs import Graph, Job, missing_part, of_system, without_doubles
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from .error_history import error_history
 from .sampler_jobs import ListedSamplers
@@ -75,7 +81,9 @@ def initial_graph(plan: Plan) -> Graph:
     """Return the jobs of generation 0: isolated atoms, initial configurations, labels, first data set."""
     campaign = plan.campaign
     place: dict[str, Any] = {"campaign": campaign.name, "generation": 0}
-    systems = [system for system in plan.systems if not system.has_joined]
+    # Those that join later begin where the campaign is by then.
+    systems = tuple(system for system in plan.systems if not system.has_joined)
+    plan = replace(plan, systems=systems)
     jobs = isolated_atom_jobs(plan, place, species_of(systems))
     for system in systems:
         jobs.extend(initial_jobs(plan, system, place))
@@ -385,7 +393,7 @@ def _trajectory_jobs(
 
 def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str, str]) -> list[Job]:
     """Return the jobs of all analyses that the campaign asks for, after the jobs that make the models ready."""
-    with_models = AnalysisPlan(
+    described = AnalysisPlan(
         plan=plan,
         generation=generation,
         models=model_identifiers(plan, data_set),
@@ -393,7 +401,13 @@ def analysis_jobs(plan: Plan, generation: int, data_set: str, ready: Mapping[str
         fits=ready,
         data_set=data_set,
     )
-    return [job for analysis in chosen_analyses(plan.campaign) for job in analysis.jobs(with_models)]
+    jobs = [
+        of_system(system, job)
+        for analysis in chosen_analyses(plan.campaign)
+        for system in analysis.systems(plan)
+        for job in analysis.jobs(replace(described, of=system))
+    ]
+    return jobs if len(plan.systems) == 1 else without_doubles(jobs)
 
 
 def final_stage(store: Store, name: str, generation: int) -> str:
@@ -471,6 +485,9 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
     """Return what follows the assessed ``generation``, whose data set is frozen: the next one, or the end."""
     plan = load_plan(store, name, data_set)
     campaign = plan.campaign
+    joining = joining_systems(store, plan, data_set)
+    if joining:
+        return joining_graph(plan, generation, joining)
     if campaign.charge_criterion == "error" and plan.fitted_charges is None:
         return Graph((charge_error_job(plan, generation, data_set),))
     if generation == 0:
@@ -479,6 +496,48 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
     if verdict.stop:
         return final_graph(plan, generation, data_set, verdict, final_stage(store, name, generation))
     return generation_graph(plan, generation + 1, data_set)
+
+
+def joining_systems(store: Store, plan: Plan, data_set: str) -> list[PlannedSystem]:
+    """Return the systems that joined the campaign and of which a data set holds nothing yet."""
+    joined = [system for system in plan.systems if system.has_joined]
+    if not joined:
+        return []
+    labels = set(store.data_sets[data_set].labels)
+    wanted = {"campaign": plan.campaign.name, "system": {"$in": [system.name for system in joined]}}
+    known = {
+        one["system"]
+        for one in store.database.configurations.find(wanted, {"content_hash": 1, "system": 1})
+        if label_identifier(one["content_hash"], plan.campaign.reference) in labels
+    }
+    return [system for system in joined if system.name not in known]
+
+
+def joining_graph(plan: Plan, generation: int, systems: Sequence[PlannedSystem]) -> Graph:
+    """Return the jobs that systems begin with which join after an assessed generation, and a data set with them."""
+    campaign = plan.campaign
+    place: dict[str, Any] = {"campaign": campaign.name, "generation": generation}
+    names = [str(system.name) for system in systems]
+    jobs = isolated_atom_jobs(plan, {**place, "generation": 0}, species_of(systems))
+    for system in systems:
+        jobs.extend(initial_jobs(plan, system, place))
+    assess = Job(
+        key=f"generation-{generation}/assess/{'+'.join(names)}",
+        task=AssessTask,
+        parameters=AssessParameters(
+            **place,
+            models={},
+            joining=names,
+            species=plan.species,
+            engine=campaign.reference,
+            min_label_fraction=campaign.stop.min_label_fraction,
+            backend=campaign.evaluate.backend,
+        ),
+        parents=tuple(job.key for job in jobs),
+        grow=GrowGeneration(**place),
+        runs_after_failures=True,
+    )
+    return Graph((*jobs, assess))
 
 
 def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
@@ -491,7 +550,7 @@ def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
         max_generations=stop.max_generations,
     )
     history = [errors for errors in error_history(store, plan.campaign.name) if errors.generation <= generation]
-    return stop_verdict(history, rule)
+    return stop_verdict(history, rule, [system.name for system in plan.systems if system.name is not None])
 
 
 class GrowLabels(FiretaskBase):

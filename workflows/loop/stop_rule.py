@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,14 @@ class GenerationErrors:
         Root-mean-square energy error by model kind (eV/atom).
     force
         Root-mean-square force-component error by model kind (eV/Å).
+    systems
+        The same of every system alone, by its name, where systems have names.
     """
 
     generation: int
     energy: Mapping[str, float]
     force: Mapping[str, float]
+    systems: Mapping[str, GenerationErrors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,17 @@ def improves(history: Sequence[float], tolerance: float) -> bool:
     return history[-1] < (1.0 - tolerance) * min(history[:-1])
 
 
-def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) -> Verdict:
+def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, systems: Collection[str] = ()) -> Verdict:
     """Return what the rule says after the generations in ``history`` (oldest first).
 
     A generation improves if the energy or the force error of any tracked model falls by more than its
     tolerance below the best of all earlier generations. The loop has converged after ``patience``
-    generations in a row that do not improve.
+    generations in a row that do not improve; of several systems, when that holds of each.
+
+    Parameters
+    ----------
+    systems
+        Names of the campaign's systems; one of which there are no errors yet has not converged.
 
     Raises
     ------
@@ -63,11 +71,10 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) ->
     """
     if not history:
         raise ValueError("the stop rule needs the errors of at least one generation")
-    stalled = 0
-    for end in range(len(history), 0, -1):
-        if _generation_improves(history[:end], settings):
-            break
-        stalled += 1
+    by_system = {name: _stalled(_of_system(history, name), settings) for name in systems}
+    latest = min(by_system, key=lambda name: by_system[name]) if by_system else ""
+    stalled = by_system[latest] if by_system else _stalled(history, settings)
+    whose = f" ({latest} was the last system)" if len(by_system) > 1 else ""
     last = history[-1].generation
     if stalled >= settings.patience:
         return Verdict(
@@ -76,7 +83,7 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) ->
             reason=(
                 f"converged in generation {last}: for {stalled} generation{'s' * (stalled > 1)} no model's error on "
                 f"new configurations fell by more than {settings.energy_tolerance:.0%} (energy) "
-                f"or {settings.force_tolerance:.0%} (forces)"
+                f"or {settings.force_tolerance:.0%} (forces){whose}"
             ),
         )
     if last >= settings.max_generations:
@@ -85,10 +92,32 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings) ->
             converged=False,
             reason=(
                 f"stopped after generation {last}, the most allowed (stop.max_generations), "
-                "before the stop rule called it converged"
+                "before the stop rule called it converged" + _unconverged(by_system, settings)
             ),
         )
-    return Verdict(stop=False, converged=False, reason=f"generation {last} improved; going on")
+    return Verdict(
+        stop=False, converged=False, reason=f"generation {last} improved{_unconverged(by_system, settings)}; going on"
+    )
+
+
+def _stalled(history: Sequence[GenerationErrors], settings: StopSettings) -> int:
+    """Return how many of the last generations in a row did not improve."""
+    stalled = 0
+    for end in range(len(history), 0, -1):
+        if _generation_improves(history[:end], settings):
+            break
+        stalled += 1
+    return stalled
+
+
+def _of_system(history: Sequence[GenerationErrors], name: str) -> list[GenerationErrors]:
+    return [errors.systems[name] for errors in history if name in errors.systems]
+
+
+def _unconverged(stalled: Mapping[str, int], settings: StopSettings) -> str:
+    """Return which systems have not converged, in brackets, empty where systems have no names."""
+    names = [name for name, count in stalled.items() if count < settings.patience]
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _generation_improves(history: Sequence[GenerationErrors], settings: StopSettings) -> bool:

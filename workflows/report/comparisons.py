@@ -70,6 +70,8 @@ def series_names(records: Sequence[ResultRecord]) -> list[str]:
     names = []
     for record in records:
         parts = [record.campaign, model_name(record.model_kind or ""), f"generation {record.generation}"]
+        if record.system is not None:
+            parts.append(record.system)
         parts += [_said(key, record.values[key]) for key in telling if key in record.values]
         names.append(" · ".join(filter(None, parts)))
     often = Counter(names)

@@ -45,13 +45,14 @@ from ...store.records import (
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ...tasks.values.loop import CONCLUSIONS, MODEL_ERRORS, NOT_COMPARED
 from ..analyses.locality.report import locality_bounds
-from ..analyses.registry import ANALYSES
+from ..analyses.registry import ANALYSES, sections_of
 from ..analyses.sections import ReportSection
 from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
 from .fitted_charges import charge_section
+from .systems import system_section
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,9 @@ def collect(store: Store, name: str | None = None) -> ReportData:
         not_compared=_not_compared(results),
         force_bounds=locality_bounds(store, record.id),
         sections=(
+            *filter(None, [system_section(store, record)]),
             *filter(None, [charge_section(store, (model.record for model in models))]),
-            *filter(None, (analysis.section(store, record.id) for analysis in ANALYSES.kinds)),
+            *(section for analysis in ANALYSES.kinds for section in sections_of(store, record, analysis)),
             *(_not_installed(name) for name in analyses_not_installed(record.settings)),
             *study_sections(store, record.id),
         ),

@@ -94,7 +94,8 @@ def render(store: Store, data: ReportData) -> str:
 
 
 def _methods(data: ReportData) -> str:
-    formula = data.record.structure.to_atoms().get_chemical_formula()
+    structures = (one.to_atoms().get_chemical_formula() for one in data.record.structures.values())
+    formula = ", ".join(dict.fromkeys(structures))
     versions = {**data.record.versions, "ionloop": data.record.code_version}
     text = methods_paragraph(stored_campaign(data.record.settings), formula, versions)
     return " ".join([text, *(f"Models of the kind {kind} were {why}." for kind, why in data.not_compared.items())])

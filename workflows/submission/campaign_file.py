@@ -45,7 +45,8 @@ def read_campaign(path: str | Path) -> Campaign:
     spoiled = {problem.key for problem in document.problems}
     problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
     faulty = {problem.key[0] for problem in problems if problem.key}
-    if not faulty & {"structure", "systems"}:
+    given = {"systems"} if campaign.systems is not None else {"structure"}
+    if not faulty & {"structure", "systems"} and given <= document.data.keys():
         problems += [p for p in _structure_problems(campaign, path.parent) if not touches(p, faulty)]
     if problems:
         located = [_with_line(problem, document) for problem in problems]
@@ -94,11 +95,16 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
     Raises
     ------
     InputError
-        If the name is unknown or the file cannot be read.
+        If the name is unknown, the file cannot be read or the composition cannot be packed.
     """
-    from ...sampling.structures.crystals import load_structure
+    from ...sampling.structures.crystals import load_frames, load_structure
+    from ...sampling.structures.packing import pack
 
-    return load_structure(system.structure, Path(folder))
+    source = system.structure
+    if isinstance(source, str):
+        return load_structure(source, Path(folder))
+    known = source.distances_from
+    return pack(source, () if known is None else load_frames(known, Path(folder)))
 
 
 def _with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
@@ -141,7 +147,7 @@ def _structure_problems(campaign: Campaign, folder: Path) -> list[Problem]:
             found[name] = load_system_structure(system, folder)
         except (IonloopError, OSError, ValueError) as error:
             # A name that is too long for the file system, or holds a null byte, is refused by the system, not by us.
-            problems.append(Problem(structure_key(name), f"cannot be used: {error}", value=system.structure))
+            problems.append(Problem(structure_key(name), f"cannot be used: {error}", value=system.shown_structure))
     if not found:
         return problems
     return [*problems, *structure_problems(campaign, found), *_folder_problems(campaign, folder, found)]

@@ -28,7 +28,14 @@ from ...tasks.values.loop import VARIANCES
 from ..campaign.change_log import change_log, note_carried_out
 from ..graph.jobs import Graph, Job, missing_part
 from ..graph.plan import load_plan
-from ..loop.generation_loop import end_of_loop, final_graph, final_stage, generation_graph
+from ..loop.generation_loop import (
+    end_of_loop,
+    final_graph,
+    final_stage,
+    generation_graph,
+    joining_graph,
+    joining_systems,
+)
 from ..loop.task_registry import registered_tasks
 
 AGAIN = "again"
@@ -97,6 +104,9 @@ def _further(store: Store, name: str, *, explores: bool) -> Graph:
         return Graph()
     *_, data_set = store.data_sets.find({"campaign": name, "generation": ended})
     plan = load_plan(store, name, data_set.id)
+    joining = joining_systems(store, plan, data_set.id)
+    if joining:
+        return missing_part(store, name, joining_graph(plan, ended, joining))
     verdict = end_of_loop(store, plan, ended)
     if not verdict.stop or (explores and ended < plan.campaign.stop.max_generations):
         return missing_part(store, name, generation_graph(plan, ended + 1, data_set.id))

@@ -16,7 +16,7 @@ from ..analyses.locality.graph import charge_fit_cost
 from ..analyses.registry import chosen_analyses
 from ..campaign.samplers import frames_of
 from ..campaign.settings import Campaign
-from ..graph.plan import PlannedSystem, planned_systems, species_of
+from ..graph.plan import Plan, PlannedSystem, measured_system, planned_systems, species_of
 from .sampler_cost import SamplerCost, evaluations, sampler_costs
 
 RECORD_BYTES_PER_ATOM = 400
@@ -227,11 +227,11 @@ def _largest(estimates: Mapping[str, FitEstimate | None], configurations: int) -
 
 def _analyses(campaign: Campaign, systems: Sequence[PlannedSystem]) -> dict[str, AnalysisCost]:
     """Return what the fit of the charges and the analyses cost, of every system: "locality of beta"."""
-    crystalline = [system for system in systems if system.is_crystalline] or systems[:1]
-    charges = charge_fit_cost(campaign, crystalline[0].atoms)
+    charges = charge_fit_cost(campaign, measured_system(systems).atoms)
     found = {} if charges is None else {"charges": charges}
+    plan = Plan(campaign, tuple(systems))
     for analysis in chosen_analyses(campaign):
-        for system in crystalline:
+        for system in analysis.systems(plan):
             name = analysis.name if system.name is None else f"{analysis.name} of {system.name}"
             found[name] = analysis.cost(campaign, system.atoms)
     return found

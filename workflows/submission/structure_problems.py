@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ase import Atoms
 
 from ..analyses.registry import chosen_analyses
-from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, UnknownChargesError, cell_charge, formal_charges
+from ..campaign.baseline_charges import (
+    NEUTRAL_TOLERANCE_E,
+    UnknownChargesError,
+    cell_charge,
+    formal_charges,
+    oxidation_states,
+)
 from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.samplers import all_samplers, needs_charges, samplers_of
 from ..campaign.settings import Campaign
 from ..campaign.systems import System
-from ..graph.plan import PlannedSystem, planned_systems
+from ..graph.plan import Plan, PlannedSystem, planned_systems
 
 MAX_ATOMS = 20_000
 MIN_VOLUME_PER_ATOM_A3 = 1.0
@@ -25,6 +32,7 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
     problems: list[Problem] = []
     for name, atoms in structures.items():
         problems += _geometry(name, campaign.all_systems[name], atoms)
+        problems += _neutral(name, campaign.all_systems[name])
     if any(len(atoms) == 0 for atoms in structures.values()):
         return problems
     cells = {name: atoms.get_chemical_symbols() for name, atoms in structures.items()}
@@ -37,19 +45,18 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
         # Analyses may take for granted that the cell is sound and the mobile species in it.
         repeated = {name: atoms.repeat(campaign.all_systems[name].supercell) for name, atoms in structures.items()}
         systems = planned_systems(campaign, repeated)
-        first = next((system for system in systems if system.is_crystalline), systems[0])
-        problems += _charge_fit(campaign, first.atoms)
+        problems += _charge_fit(campaign, systems)
         problems += _analyses(campaign, systems)
     return problems
 
 
-def _charge_fit(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
+def _charge_fit(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:
     if campaign.charge_criterion is None:
         return
     # Its import takes longer than most campaign files.
     from ..analyses.locality.graph import charge_fit_problems
 
-    yield from charge_fit_problems(campaign, atoms)
+    yield from charge_fit_problems(campaign, systems)
 
 
 def structure_key(name: str | None) -> Key:
@@ -57,16 +64,60 @@ def structure_key(name: str | None) -> Key:
     return ("structure",) if name is None else ("systems", name, "structure")
 
 
+def _shown(campaign: Campaign) -> str:
+    return next(iter(campaign.all_systems.values())).shown_structure
+
+
+def _neutral(name: str | None, system: System) -> Iterator[Problem]:
+    """Yield that a composition of ions is not neutral by the usual oxidation states."""
+    if isinstance(system.structure, str):
+        return
+    unit = system.structure.unit
+    states = [oxidation_states(symbol) for symbol in unit]
+    # A metal has no ions; of elements without known states nothing can be said.
+    if not all(states) or not any(state < 0 for possible in states for state in possible):
+        return
+    try:
+        formal_charges(list(unit.elements()))
+    except UnknownChargesError as error:
+        key = (*structure_key(name), "composition")
+        message = f"is no neutral composition: {error}; a charged cell has no energy of its own"
+        yield Problem(key, message, value=dict(system.structure.composition))
+
+
 def _analyses(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:
+    plan = Plan(campaign, tuple(systems))
     for analysis in chosen_analyses(campaign):
-        for system in systems:
-            if system.is_crystalline:
-                yield from analysis.problems(campaign, system.atoms)
+        key = ("analyses", analysis.name)
+        chosen = analysis.systems(plan)
+        if not chosen:
+            needed = (
+                f"a crystalline system that holds {campaign.mobile}"
+                if analysis.needs_mobile
+                else "a crystalline system"
+            )
+            message = f"needs {needed}, and there is none: name systems, or leave it out"
+            yield Problem(key, message, related=(("systems",),))
+        for system in chosen:
+            if analysis.needs_mobile and campaign.mobile not in system.symbols:
+                message = f"holds no {campaign.mobile}, which {analysis.name} asks for"
+                yield Problem((*key, "systems"), message, value=system.name, related=(("mobile",), ("systems",)))
+                continue
+            for problem in analysis.problems(campaign, system.atoms):
+                yield (
+                    problem
+                    if system.name is None
+                    else replace(
+                        problem,
+                        message=f"{problem.message} (in {system.name})",
+                        related=(*problem.related, ("systems",)),
+                    )
+                )
 
 
 def _geometry(name: str | None, system: System, atoms: Atoms) -> Iterator[Problem]:
     key = structure_key(name)
-    value = system.structure
+    value = system.shown_structure
     if len(atoms) == 0:
         yield Problem(key, "has no atoms", value=value)
         return
@@ -86,7 +137,7 @@ def _mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> It
     if any(campaign.mobile in symbols for symbols in cells.values()):
         return
     allowed = " | ".join(sorted({symbol for symbols in cells.values() for symbol in symbols}))
-    message = f"does not occur in the structure {campaign.structure}"
+    message = f"does not occur in the structure {_shown(campaign)}"
     if campaign.systems is not None:
         message = "does not occur in any of the systems"
     yield Problem(("mobile",), message, value=campaign.mobile, allowed=allowed)
@@ -140,7 +191,7 @@ def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> I
         message = f"has no charge for {', '.join(missing)}; {whom} {example}"
         yield Problem(key, message, value=given, related=related)
     for symbol in foreign:
-        message = "is not in any of the systems" if named else f"is not in the structure {campaign.structure}"
+        message = "is not in any of the systems" if named else f"is not in the structure {_shown(campaign)}"
         yield Problem(
             (*key, symbol), message, value=given[symbol], allowed=" | ".join(sorted(species)), related=related
         )

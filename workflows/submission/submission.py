@@ -29,6 +29,7 @@ from ..loop.generation_loop import FINAL, initial_graph
 from .campaign_file import load_structures, read_campaign
 from .continuation import NOTHING, CarriedOn, carry_on
 from .holds import take_budget_from_file
+from .joining import joining_problems
 from .structure_problems import structure_key
 
 _VERSIONS_OF = (
@@ -154,10 +155,19 @@ def accept_changes(
         return found
     if refused:
         raise InputError(refusal(file, known.id, refused))
+    further = {str(name): atoms for name, atoms in structures.items() if name not in known.structures}
+    if further and _may_begin_anew(store, known, file):
+        forget_jobs(store, known.id)
+        store.campaigns.replace(_record(settings, structures, file))
+        return found
     if found:
         explores = known.state is State.FINISHED and any(one.explores for one in found)
         note_changes(store, known.id, found, _with_new_keys(known.settings)["reference"], explores=explores)
-        store.campaigns.replace(known.model_copy(update={"settings": dict(settings), "file": str(file.absolute())}))
+        update: dict[str, Any] = {"settings": dict(settings), "file": str(file.absolute())}
+        if further:
+            update["systems"] = {**known.systems, **{name: Structure.from_atoms(one) for name, one in further.items()}}
+            update["joined"] = (*known.joined, *further)
+        store.campaigns.replace(known.model_copy(update=update))
         if any(one.key[0] == "max_core_hours" for one in found):
             take_budget_from_file(store, known.id)
     return found
@@ -168,14 +178,26 @@ def _judged(
 ) -> tuple[list[Change], list[str]]:
     """Return what a file changes, and in words what of it contradicts what was done."""
     found = changes(_with_new_keys(known.settings), settings, stage_of(store, known.id))
+    if bool(known.systems) is (None in structures):
+        there, here = ("systems", "one structure") if known.systems else ("one structure without a name", "systems")
+        return found, [f"systems: the campaign in the store has {there}, the file {here}"]
     refused = [one.text for one in found if not one.is_allowed]
     for name, atoms in structures.items():
         before = known.structures.get(name)
-        if before is not None and before != Structure.from_atoms(atoms):
+        if before is None:
+            refused += joining_problems(store, known, settings, str(name), atoms)
+        # What is packed is the same by its settings: another machine may round otherwise.
+        elif before != Structure.from_atoms(atoms) and not _is_packed(known.settings, settings, name):
             key = dotted(structure_key(name))
             named = settings["structure"] if name is None else settings["systems"][name]["structure"]
             refused.append(f"{key}: the one that {named!r} names now is another")
     return found, refused
+
+
+def _is_packed(before: Mapping[str, Any], after: Mapping[str, Any], name: str | None) -> bool:
+    """Return whether a system is packed at random, in the file as in the store."""
+    one, other = (settings if name is None else settings["systems"][name] for settings in (before, after))
+    return isinstance(one["structure"], Mapping) and bool(one["structure"] == other["structure"])
 
 
 def _may_begin_anew(store: Store, known: CampaignRecord, file: Path) -> bool:

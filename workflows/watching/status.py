@@ -19,6 +19,7 @@ from ...store.jobs.rows import JobRow
 from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord
 from ..loop.error_history import error_history
+from ..loop.stop_rule import GenerationErrors
 from ..queue.queue_jobs import count_by_state, queue_jobs
 from ..running.lost_jobs import losses_by_cause
 from ..submission.holds import budget_of, control_of, core_hours
@@ -49,14 +50,22 @@ class FailedJob(FrozenModel):
     log: list[str] = Field(default_factory=list)
 
 
+class SystemErrors(FrozenModel):
+    """Errors (eV/atom, eV/Å) on a generation's new configurations of one system, by model kind."""
+
+    energy_rmse: dict[str, float]
+    force_rmse: dict[str, float]
+
+
 class GenerationSummary(FrozenModel):
-    """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind."""
+    """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind, and by system."""
 
     generation: int
     labels: int
     labels_finished: int
     energy_rmse: dict[str, float] = Field(default_factory=dict)
     force_rmse: dict[str, float] = Field(default_factory=dict)
+    systems: dict[str, SystemErrors] = Field(default_factory=dict)
 
 
 class CampaignStatus(FrozenModel):
@@ -89,6 +98,13 @@ class CampaignStatus(FrozenModel):
         return held or self.state in UNSUCCESSFUL | {State.FINISHED, State.CANCELLED}
 
 
+def _errors_of_systems(errors: GenerationErrors) -> dict[str, SystemErrors]:
+    return {
+        name: SystemErrors(energy_rmse=dict(one.energy), force_rmse=dict(one.force))
+        for name, one in errors.systems.items()
+    }
+
+
 def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     """Return where the campaign stands.
 
@@ -111,6 +127,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
             labels_finished=sum(labels.get(c) is State.FINISHED for c in configurations),
             energy_rmse=dict(history[generation].energy) if generation in history else {},
             force_rmse=dict(history[generation].force) if generation in history else {},
+            systems=_errors_of_systems(history[generation]) if generation in history else {},
         )
         for generation, configurations in sorted(per_generation.items())
     ]

@@ -206,7 +206,7 @@ def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
     history = snapshot.error_history.get(record.id, [])
     try:
         settings = StopSettings(**{name: record.settings["stop"][name] for name in StopSettings.__dataclass_fields__})
-        verdict = stop_verdict(history, settings)
+        verdict = stop_verdict(history, settings, list(record.systems))
     except (KeyError, TypeError, ValueError, ValidationError):
         return None
     kinds = in_order(history[-1].force)

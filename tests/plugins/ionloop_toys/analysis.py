@@ -78,14 +78,14 @@ class Neighbours(Analysis[NeighbourSettings]):
         if len(atoms) < 2:
             yield Problem(("analyses", self.name), "needs neighbours: the cell holds one atom")
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from ionloop.analysis.looks import model_name
         from ionloop.store.queries.latest import latest_by_model
         from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock
 
         from .analysis_tasks import NEIGHBOURS
 
-        records = latest_by_model(store, campaign, NEIGHBOURS.name)
+        records = latest_by_model(store, campaign, NEIGHBOURS.name, system=system)
         if not records:
             return None
         values = {kind: NEIGHBOURS.read(record) for kind, record in records.items()}

@@ -40,7 +40,7 @@ class NeighbourParameters(TaskParameters):
     @property
     def identifier(self) -> str:
         """Known before the result is there."""
-        own = (self.campaign, self.potential.identity, self.force_tolerance_eV_per_A)
+        own = (self.campaign, *self.of_system, self.potential.identity, self.force_tolerance_eV_per_A)
         return identifier("result", NEIGHBOURS.name, *own)
 
 
@@ -52,7 +52,7 @@ class NeighbourTask(ResultTask):
     measured_as = "toy-neighbours"
 
     def compute(self, parameters: Any, context: TaskContext) -> ResultRecord:
-        crystal = starting_structure(context, parameters.campaign)
+        crystal = starting_structure(context, parameters.campaign, parameters.system)
         relaxation = FixedCellRelaxation(force_tolerance_eV_per_A=parameters.force_tolerance_eV_per_A)
         relaxed = relax_ions(crystal, open_potential(context.store, parameters.potential), relaxation)
         distances = relaxed.atoms.get_all_distances(mic=True)

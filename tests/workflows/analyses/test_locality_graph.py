@@ -34,7 +34,7 @@ from ionloop.workflows.analyses.locality.report import locality_bounds, locality
 from ionloop.workflows.campaign.baseline_charges import slater_exponent
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
-from ionloop.workflows.graph.plan import Plan
+from ionloop.workflows.graph.plan import Plan, planned_systems
 
 SETTINGS = LocalitySettings(radii_A=(2.5, 3.1), samples=3, centres=2)
 FROZEN = LocalitySettings(
@@ -250,7 +250,7 @@ def test_a_test_at_the_radius_of_the_fit_asks_for_no_force_twice(small, referenc
 def test_a_campaign_with_given_charges_fits_none(small):
     assert charge_fit_jobs(plan_of(small)) == []
     assert charge_fit_cost(small.campaign, Atoms()) is None
-    assert list(charge_fit_problems(small.campaign, Atoms())) == []
+    assert list(charge_fit_problems(small.campaign, planned_systems(small.campaign, {None: Atoms()}))) == []
 
 
 def test_the_bounds_of_the_learning_curve_are_read_at_the_cutoff(small, reference):
@@ -302,7 +302,10 @@ def test_what_does_not_fit_the_structure_is_a_problem(small):
     assert "take [2, 2, 2]" in problem.message
     baseline = {"charges": "fit", "charge_fit": {"radius_A": 5.0, "supercell": [1, 1, 1], "transferable": True}}
     campaign = Campaign.model_validate(small.settings(baseline=baseline))
-    assert [problem.key[-1] for problem in charge_fit_problems(campaign, atoms)] == ["supercell", "transferable"]
+    assert [problem.key[-1] for problem in charge_fit_problems(campaign, planned_systems(campaign, {None: atoms}))] == [
+        "supercell",
+        "transferable",
+    ]
 
 
 def test_an_engine_keeps_its_limits_out_of_the_way(small):

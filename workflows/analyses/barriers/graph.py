@@ -64,7 +64,7 @@ def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
     conductivity = _conductivity(campaign, settings)
     if conductivity is None:
         # Frames of the last generation are there before its models are final.
-        return _Source(list(trajectories_in_equilibrium(plan.plan, plan.plan.systems[0], plan.generation)))
+        return _Source(list(trajectories_in_equilibrium(plan.plan, plan.system, plan.generation)))
     wanted_K = equilibrium_temperature_K(campaign)
     temperature = (
         conductivity.temperatures_K[0] if wanted_K is None else _nearest(conductivity.temperatures_K, wanted_K)
@@ -105,7 +105,7 @@ def barrier_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
         mobile=campaign.mobile,
         trajectories=source.trajectories,
         supercell=source.supercell,
-        periods=tuple(np.multiply(campaign.supercell, source.supercell).tolist()),
+        periods=tuple(np.multiply(campaign.all_systems[plan.system.name].supercell, source.supercell).tolist()),
         equilibration_frames=source.equilibration_frames,
         settings=settings,
     )

@@ -28,6 +28,7 @@ class Barriers(Analysis[BarrierSettings]):
     rank = 40
     description = "Hops of the mobile ion and the barriers on their paths"
     settings_type = BarrierSettings
+    needs_mobile = True
     grows = ("reference",)
     commands: ClassVar[Mapping[str, str]] = {
         "hops": "ionloop.cli.analyse.hops:hops",
@@ -63,10 +64,10 @@ class Barriers(Analysis[BarrierSettings]):
 
         return barrier_problems(campaign, self.settings(campaign), atoms)
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import barrier_section
 
-        return barrier_section(store, campaign)
+        return barrier_section(store, campaign, system)
 
     def comparisons(self) -> Mapping[str, Comparison]:
         from .comparison import COMPARISONS

@@ -24,12 +24,12 @@ from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .graph import CROSSING
 
 
-def barrier_section(store: Store, campaign: str) -> ReportSection | None:
+def barrier_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section of the report: hops, sites, and the energies along every path."""
-    hops = of_last_generation(store, campaign, HOPS.name)[-1:]
-    ends = of_last_generation(store, campaign, HOP_ENDS.name)[-1:]
+    hops = of_last_generation(store, campaign, HOPS.name, system)[-1:]
+    ends = of_last_generation(store, campaign, HOP_ENDS.name, system)[-1:]
     barriers: dict[tuple[str, str], BarrierValues] = {}
-    for record in of_last_generation(store, campaign, BARRIERS.name):
+    for record in of_last_generation(store, campaign, BARRIERS.name, system):
         values = BARRIERS.read(record)
         barriers[values.slot, str(record.model_kind)] = values
     if not hops:

@@ -27,6 +27,7 @@ class Conductivity(Analysis[ConductivitySettings]):
     rank = 30
     description = "Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
     settings_type = ConductivitySettings
+    needs_mobile = True
     grows = ("temperatures_K", "length_ps", "replicas", "models")
     free = ("lengths", "transport")
     commands: ClassVar[Mapping[str, str]] = {"conductivity": "ionloop.cli.analyse.conductivity:conductivity"}
@@ -51,10 +52,10 @@ class Conductivity(Analysis[ConductivitySettings]):
 
         return conductivity_problems(campaign, self.settings(campaign), atoms)
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import conductivity_section
 
-        return conductivity_section(store, campaign)
+        return conductivity_section(store, campaign, system)
 
     def comparisons(self) -> Mapping[str, Comparison]:
         from .comparison import COMPARISONS

@@ -27,18 +27,18 @@ from ....tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, Condu
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 
-def latest_results(store: Store, campaign: str) -> list[ResultRecord]:
+def latest_results(store: Store, campaign: str, system: str | None = None) -> list[ResultRecord]:
     """Return the latest conductivity of every potential and temperature, models first."""
 
     def place(record: ResultRecord) -> tuple[Any, float]:
         return model_place(str(record.model_kind)), CONDUCTIVITIES.read(record).temperature_K
 
-    return sorted(latest_by(store, campaign, CONDUCTIVITIES.name, place).values(), key=place)
+    return sorted(latest_by(store, campaign, CONDUCTIVITIES.name, place, system).values(), key=place)
 
 
-def conductivity_section(store: Store, campaign: str) -> ReportSection | None:
+def conductivity_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section of the report: table, displacements, convergence, and Arrhenius where there is a line."""
-    records = [record for record in latest_results(store, campaign) if known_result(store, record.id)]
+    records = [record for record in latest_results(store, campaign, system) if known_result(store, record.id)]
     if not records:
         return None
     results = [CONDUCTIVITIES.read(record) for record in records]

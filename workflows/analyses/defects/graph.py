@@ -248,7 +248,8 @@ def _metal_job(plan: AnalysisPlan, settings: VacancySettings) -> Job | None:
     if settings.element_reference != "metal":
         return None
     parameters = MetalParameters(
-        **plan.place,
+        campaign=plan.campaign.name,
+        generation=plan.generation,
         supercell=settings.supercell,
         mobile=plan.campaign.mobile,
         potential=plan.potential(REFERENCE),

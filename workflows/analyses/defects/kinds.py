@@ -27,6 +27,7 @@ class Frenkel(Analysis[FrenkelSettings]):
     rank = 50
     description = "Frenkel pairs, without and with an electric field"
     settings_type = FrenkelSettings
+    needs_mobile = True
     grows = ("reference", "axes")
     commands: ClassVar[Mapping[str, str]] = {"frenkel": "ionloop.cli.analyse.frenkel:frenkel"}
 
@@ -52,10 +53,10 @@ class Frenkel(Analysis[FrenkelSettings]):
 
         return frenkel_problems(campaign, atoms, self.settings(campaign))
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import frenkel_section
 
-        return frenkel_section(store, campaign)
+        return frenkel_section(store, campaign, system)
 
     def comparisons(self) -> Mapping[str, Comparison]:
         from .comparison import COMPARISONS
@@ -79,6 +80,7 @@ class Vacancies(Analysis[VacancySettings]):
     rank = 60
     description = "Neutral vacancies of the mobile ion"
     settings_type = VacancySettings
+    needs_mobile = True
     grows = ("reference", "sites")
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:
@@ -97,10 +99,10 @@ class Vacancies(Analysis[VacancySettings]):
 
         return vacancy_cost(self.settings(campaign), len(campaign.models), len(atoms))
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import vacancy_section
 
-        return vacancy_section(store, campaign)
+        return vacancy_section(store, campaign, system)
 
     def methods(self, settings: VacancySettings) -> str:
         return (

@@ -35,18 +35,18 @@ Results = Sequence[tuple[str, Values]]
 """What a model is called, and what was found for it."""
 
 
-def _latest(store: Store, campaign: str, kind: ResultKind[Values]) -> Results[Values]:
+def _latest(store: Store, campaign: str, kind: ResultKind[Values], system: str | None) -> Results[Values]:
     """Return the campaign's latest result of that kind for every model, with what the model is called."""
-    records = in_order_of_models(latest_by_model(store, campaign, kind.name))
+    records = in_order_of_models(latest_by_model(store, campaign, kind.name, system))
     return [(str(record.model_kind), kind.read(record)) for record in records]
 
 
-def frenkel_section(store: Store, campaign: str) -> ReportSection | None:
+def frenkel_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section on Frenkel pairs: their energies without a field, then against the field."""
-    results = _latest(store, campaign, FRENKEL)
+    results = _latest(store, campaign, FRENKEL, system)
     if not results:
         return None
-    in_field = _latest(store, campaign, FRENKEL_IN_FIELD)
+    in_field = _latest(store, campaign, FRENKEL_IN_FIELD, system)
     blocks: list[Block] = [block for kind, values in in_field for block in _field_blocks(kind, values)]
     if any(values.formation_energy_eV for _, values in results):
         blocks.append(_separation_block(results))
@@ -176,9 +176,9 @@ def _frenkel_summary(results: Results[FrenkelValues], in_field: Results[FrenkelF
     return text
 
 
-def vacancy_section(store: Store, campaign: str) -> ReportSection | None:
+def vacancy_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section on vacancies: energies by model and reference, and against what they count."""
-    results = _latest(store, campaign, VACANCIES)
+    results = _latest(store, campaign, VACANCIES, system)
     if not results:
         return None
     rows = []

@@ -46,10 +46,10 @@ class EnergyVolume(Analysis[EnergyVolumeSettings]):
 
         return energy_volume_cost(self.settings(campaign), len(campaign.models), len(atoms))
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import energy_volume_section
 
-        return energy_volume_section(store, campaign)
+        return energy_volume_section(store, campaign, system)
 
     def comparisons(self) -> Mapping[str, Comparison]:
         from .comparison import COMPARISONS

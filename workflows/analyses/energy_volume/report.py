@@ -16,14 +16,16 @@ from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 
-def curves_in_store(store: Store, campaign: str) -> list[ResultRecord]:
+def curves_in_store(store: Store, campaign: str, system: str | None = None) -> list[ResultRecord]:
     """Return the campaign's latest curve of every potential, models first."""
-    return in_order_of_models(latest_by_model(store, campaign, VOLUME_CURVES.name))
+    return in_order_of_models(latest_by_model(store, campaign, VOLUME_CURVES.name, system))
 
 
-def energy_volume_section(store: Store, campaign: str) -> ReportSection | None:
+def energy_volume_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section of the report: the curves, their equations of state, and what was left out."""
-    records = [record for record in curves_in_store(store, campaign) if VOLUME_CURVES.read(record).volumes_A3_per_atom]
+    records = [
+        record for record in curves_in_store(store, campaign, system) if VOLUME_CURVES.read(record).volumes_A3_per_atom
+    ]
     if not records:
         return None
     blocks: tuple[Block, ...] = (

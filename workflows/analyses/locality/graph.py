@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ase import Atoms
@@ -31,7 +32,7 @@ from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.charge_jobs import charge_error_parameters
 from ...graph.jobs import Job
-from ...graph.plan import Plan
+from ...graph.plan import Plan, PlannedSystem
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 
 CHARGE_FIT_PRIORITY = 65
@@ -50,7 +51,7 @@ def charge_fit_jobs(plan: Plan) -> list[Job]:
     if campaign.charge_criterion != LOCALITY_KIND:
         return []
     settings = campaign.baseline.charge_fit
-    place = {"campaign": campaign.name, "generation": 0}
+    place = {"campaign": campaign.name, "generation": 0, **plan.measured.place}
     test = _test(campaign, plan.atoms, locality_test_of(settings), Potential(kind=REFERENCE, engine=plan.reference))
     centres = choose_centres(plan.atoms, settings.centres, test.seed)
     jobs = _centre_jobs(place, test, centres, CHARGE_FIT, (), CHARGE_FIT_PRIORITY)
@@ -63,7 +64,8 @@ def charge_fit_jobs(plan: Plan) -> list[Job]:
             centres=list(centres),
             mobile=campaign.mobile,
             transferable=settings.transferable,
-            formal_charges=_formal_charges(plan.symbols),
+            formal_charges=plan.formal_charges,
+            other_compositions=plan.other_compositions,
         ),
         parents=tuple(job.key for job in jobs),
         priority=CHARGE_FIT_PRIORITY,
@@ -86,8 +88,8 @@ def locality_test_of(settings: ChargeFitSettings) -> LocalitySettings:
 def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
     """Return one job per centre, and the one that gathers them."""
     potential = plan.potential(settings.potential)
-    test = _test(plan.campaign, plan.atoms, settings, potential)
-    centres = choose_centres(plan.atoms, settings.centres, test.seed)
+    test = _test(plan.campaign, plan.system.atoms, settings, potential)
+    centres = choose_centres(plan.system.atoms, settings.centres, test.seed)
     jobs = _centre_jobs(plan.place, test, centres, _STAGE, plan.parents(settings.potential), PRIORITY)
     gather = Job(
         key=_STAGE,
@@ -96,8 +98,8 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
             **plan.place,
             test=test,
             centres=list(centres),
-            charges=_charges(plan.plan),
-            proportions=plan.plan.formal_charges or _charges(plan.plan),
+            charges=_of_test(test, _charges(plan.plan)),
+            proportions=_of_test(test, plan.plan.formal_charges or _charges(plan.plan)),
             scale_radius_A=plan.campaign.baseline.charge_fit.radius_A,
         ),
         parents=tuple(job.key for job in jobs),
@@ -157,6 +159,13 @@ def _centre_jobs(
     ]
 
 
+def _of_test(test: LocalityTest, charges: Mapping[str, float] | None) -> dict[str, float] | None:
+    """Return the charges of the species of a test's system, None where one has none."""
+    if charges is None or any(symbol not in charges for symbol in test.species):
+        return None
+    return {symbol: charge for symbol, charge in charges.items() if symbol in test.species}
+
+
 def _charges(plan: Plan) -> dict[str, float] | None:
     """Return the charges that all atoms of a species have in the baseline, None where the campaign has none such."""
     try:
@@ -189,19 +198,54 @@ def charge_fit_cost(campaign: Campaign, atoms: Atoms) -> AnalysisCost | None:
     return locality_cost(locality_test_of(campaign.baseline.charge_fit), atoms)
 
 
-def charge_fit_problems(campaign: Campaign, atoms: Atoms) -> Iterator[Problem]:
-    """Yield what in ``baseline.charge_fit`` does not fit the structure."""
-    if campaign.charge_criterion != LOCALITY_KIND:
+def charge_fit_problems(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:
+    """Yield what in ``baseline.charges`` and ``baseline.charge_fit`` does not fit the structures."""
+    if campaign.charge_criterion is None:
         return
     settings = campaign.baseline.charge_fit
     key = ("baseline", "charge_fit")
+    plan = Plan(campaign, tuple(systems))
+    atoms = plan.measured.atoms
+    if len(systems) > 1:
+        yield from _common_charge_problems(plan)
+    if campaign.charge_criterion != LOCALITY_KIND:
+        return
     yield from _cell_problems((*key, "radius_A"), (*key, "supercell"), locality_test_of(settings), atoms)
     if len(set(atoms.symbols)) < 2:
         message = "cannot be fitted: one species alone has no charge in a neutral cell"
         yield Problem(("baseline", "charges"), message, value=campaign.baseline.model_dump(mode="json")["charges"])
-    if settings.transferable and _formal_charges(atoms.get_chemical_symbols()) is None:
+    if settings.transferable and plan.formal_charges is None:
         message = "needs formal charges, of which it fits a part, and none are known; fit every charge"
         yield Problem((*key, "transferable"), message, value=True, allowed="false")
+
+
+def _common_charge_problems(plan: Plan) -> Iterator[Problem]:
+    """Yield that no fitted charges are neutral in all systems, or that no system holds all species."""
+    key = ("baseline", "charges")
+    value = plan.campaign.baseline.model_dump(mode="json")["charges"]
+    ways = "take formal, or give the charge of every species"
+    missing = sorted(set(plan.species) - set(plan.symbols))
+    if missing and plan.campaign.charge_criterion == LOCALITY_KIND:
+        message = f"are fitted in one system, {plan.measured.name}, which holds no {', '.join(missing)}: {ways}"
+        yield Problem(key, message, value=value, related=(("systems",),))
+        return
+    from ....fitting.electrostatics.charges import ChargeProblem
+
+    settings = plan.campaign.baseline.charge_fit
+    if settings.transferable and plan.formal_charges is None:
+        return
+    problem = ChargeProblem(
+        species=tuple(plan.species),
+        counts=Counter(plan.symbols),
+        mobile=plan.campaign.mobile,
+        proportions=plan.formal_charges if settings.transferable else None,
+        others=plan.other_compositions,
+    )
+    try:
+        _ = problem.basis
+    except InputError:
+        message = f"cannot be fitted: only zero is neutral in every system; {ways}"
+        yield Problem(key, message, value=value, related=(("systems",),))
 
 
 def _cell_problems(

@@ -55,10 +55,10 @@ class Locality(Analysis[LocalitySettings]):
 
         return locality_problems(campaign, self.settings(campaign), atoms)
 
-    def section(self, store: Store, campaign: str) -> ReportSection | None:
+    def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import locality_section
 
-        return locality_section(store, campaign)
+        return locality_section(store, campaign, system)
 
     def comparisons(self) -> Mapping[str, Comparison]:
         from .comparison import COMPARISONS

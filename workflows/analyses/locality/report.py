@@ -22,14 +22,14 @@ from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
 
 
-def latest_test(store: Store, campaign: str) -> ResultRecord | None:
+def latest_test(store: Store, campaign: str, system: str | None = None) -> ResultRecord | None:
     """Return the campaign's last locality test."""
-    return latest(store, campaign, LOCALITIES.name)
+    return latest(store, campaign, LOCALITIES.name, system)
 
 
-def latest_charge_fit(store: Store, campaign: str) -> ResultRecord | None:
+def latest_charge_fit(store: Store, campaign: str, system: str | None = None) -> ResultRecord | None:
     """Return the campaign's last fit of charges to locality."""
-    return latest(store, campaign, CHARGES, criterion=BY_LOCALITY)
+    return latest(store, campaign, CHARGES, system, criterion=BY_LOCALITY)
 
 
 def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
@@ -54,9 +54,19 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     From the campaign's last locality test, at the cutoff of its models: before the baseline is taken away for those
     without one, after it for those with. Empty where there is no test, or its radii do not enclose the cutoff.
     """
-    record = latest_test(store, campaign)
-    if record is None:
-        return {}
+    systems: list[str | None] = [None, *store.campaigns[campaign].systems]
+    tests = [test for system in systems if (test := latest_test(store, campaign, system)) is not None]
+    bounds: dict[str, LocalityBound] = {}
+    for found in (_bounds(store, campaign, test) for test in tests):
+        for name, bound in found.items():
+            # Errors are of all systems together: what no system allows to fall below bounds them.
+            if name not in bounds or bound.force_eV_per_A < bounds[name].force_eV_per_A:
+                bounds[name] = bound
+    return bounds
+
+
+def _bounds(store: Store, campaign: str, record: ResultRecord) -> dict[str, LocalityBound]:
+    """Return the force error that each kind of model cannot fall below by one test."""
     settings = stored_campaign(store.campaigns[campaign].settings)
     result = LOCALITIES.read(record)
     bounds: dict[str, LocalityBound] = {}
@@ -69,10 +79,12 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     return bounds
 
 
-def locality_section(store: Store, campaign: str) -> ReportSection | None:
+def locality_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
     """Return the section of the report: locality against radius, the bounds, and the fit of the charges."""
-    test, fit = latest_test(store, campaign), latest_charge_fit(store, campaign)
-    by_error = latest_charges_by_error(store, campaign)
+    test, fit = latest_test(store, campaign, system), latest_charge_fit(store, campaign, system)
+    # Of all systems together: beside one of them it is the other side of what is shown there.
+    beside = system is None or test is not None or fit is not None
+    by_error = latest_charges_by_error(store, campaign) if beside else None
     if test is None and fit is None and by_error is None:
         return None
     summary: list[str] = []
@@ -80,7 +92,7 @@ def locality_section(store: Store, campaign: str) -> ReportSection | None:
     if test is not None:
         settings = stored_campaign(store.campaigns[campaign].settings)
         blocks += _test_blocks(test, _cutoffs_A(settings))
-        summary.append(_test_summary(test, locality_bounds(store, campaign)))
+        summary.append(_test_summary(test, _bounds(store, campaign, test)))
     if fit is not None:
         blocks += _fit_blocks(fit)
         summary.append(_fit_summary(fit))
