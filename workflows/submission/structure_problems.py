@@ -17,6 +17,7 @@ from ..campaign.baseline_charges import (
     formal_charges,
     oxidation_states,
 )
+from ..campaign.initial import Initial
 from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.samplers import all_samplers, needs_charges, samplers_of
 from ..campaign.settings import Campaign
@@ -39,6 +40,7 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
     species = sorted({symbol for symbols in cells.values() for symbol in symbols})
     problems += _mobile(campaign, cells)
     problems += _samplers(campaign, cells)
+    problems += _without_mobile(campaign, cells)
     problems += _charges(campaign, cells)
     problems += _models(campaign, species)
     if not problems and len(structures) == len(campaign.all_systems):
@@ -141,6 +143,19 @@ def _mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> It
     if campaign.systems is not None:
         message = "does not occur in any of the systems"
     yield Problem(("mobile",), message, value=campaign.mobile, allowed=allowed)
+
+
+def _without_mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
+    """Yield that a system holds no mobile ion whose distributions the short form of ``initial`` draws."""
+    for name, symbols in cells.items():
+        initial = campaign.initial_of(name)
+        drawn = isinstance(initial, Initial) and initial.lithium_monte_carlo.count > 0
+        if name is not None and drawn and campaign.mobile not in symbols:
+            message = (
+                f"holds no {campaign.mobile}, whose distributions are to be drawn: give it "
+                "initial: {lithium_monte_carlo: {count: 0}}"
+            )
+            yield Problem(("systems", name), message, related=(("mobile",), ("initial",)))
 
 
 def _samplers(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:

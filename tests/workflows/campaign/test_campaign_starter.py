@@ -22,7 +22,8 @@ CHECKOUT = Path(__file__).parents[3]
 def test_a_starter_is_a_valid_campaign(tmp_path: Path, template: str) -> None:
     path = tmp_path / "campaign.yaml"
     path.write_text(starter_text(template))
-    assert read_campaign(path).structure
+    campaign = read_campaign(path)
+    assert campaign.structure or campaign.systems
 
 
 @pytest.mark.parametrize("template", template_names())
@@ -45,7 +46,7 @@ def test_a_starter_explains_every_key_but_the_expert_ones() -> None:
     absent = {("gap", "three_body"), ("gap", "core")}
     # Nor has it several structures, one that is packed, or a list of samplers.
     others = ("systems", "explore", "structure")
-    assert [key for key in unexplained if key[:2] not in absent and key[0] not in others] == [
+    assert [key for key in unexplained if key[:2] not in absent and key[0] not in others and key[-1] != "systems"] == [
         ("baseline", "charges", "fit")
     ]
 
