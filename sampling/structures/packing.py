@@ -14,10 +14,8 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from ase.formula import Formula
 from ase.units import kg, m
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, field_validator
-from scipy.optimize import minimize
 
 from ...core.errors import InputError
 from ...core.settings import FrozenSettings
@@ -141,6 +139,8 @@ def unit_of(text: str) -> Counter[str]:
 
 def shortest_distances(structures: Sequence[Atoms]) -> dict[tuple[str, str], float]:
     """Return the shortest distance (Å) at which each pair of elements stands in structures; symbols sorted."""
+    from matscipy.neighbours import neighbour_list
+
     found: dict[tuple[str, str], float] = {}
     for atoms in structures:
         first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=DATA_CUTOFF_A)
@@ -254,6 +254,9 @@ def _pushed_apart(
     cell: NDArray[np.float64],
     diameters: NDArray[np.float64],
 ) -> NDArray[np.float64]:
+    from matscipy.neighbours import neighbour_list
+    from scipy.optimize import minimize
+
     larger = (1 + MARGIN) * diameters
     reach = float(larger.max())
     box = np.diag(cell)
@@ -277,6 +280,8 @@ def _pushed_apart(
 
 def _too_close(atoms: Atoms, allowed: Mapping[tuple[str, str], float]) -> ClosestPair | None:
     """Return the pair that is furthest below the distance that it may have, None where none is."""
+    from matscipy.neighbours import neighbour_list
+
     cutoffs = {(atomic_numbers[one], atomic_numbers[other]): distance for (one, other), distance in allowed.items()}
     cutoffs |= {(other, one): distance for (one, other), distance in cutoffs.items()}
     first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=cutoffs)
