@@ -25,7 +25,7 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
 from ionloop.fitting.electrostatics.charged_fit import run_charged_fit
 from ionloop.fitting.electrostatics.charges_file import ChargesFile
-from ionloop.fitting.electrostatics.clouds import cloud_table
+from ionloop.fitting.electrostatics.coulomb.clouds import cloud_table
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.electrostatics.local_calculator import ChargedGapCalculator
 from ionloop.fitting.electrostatics.species import FORMAL_CHARGES

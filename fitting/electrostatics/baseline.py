@@ -17,8 +17,10 @@ from ...core.errors import InputError
 from ..pair_lists import periodic_pairs
 from ..settings import CommonBaselineSettings
 from ..threads import default_threads
-from .clouds import cloud_table
-from .coulomb_sum import (
+from .coulomb.clouds import cloud_table
+from .coulomb.ewald import COULOMB_CONSTANT_EV_A, MATRIX_COSTS, ReciprocalLattice, checked_cell, choose_splitting
+from .coulomb.slater import SlaterPairTable, check_exponent, slater_coulomb
+from .coulomb.summation import (
     MESH_FROM_ATOMS,
     SHARE,
     SHORTEST_DISTANCE_A,
@@ -29,14 +31,6 @@ from .coulomb_sum import (
     check_distances,
     pair_potential,
 )
-from .ewald import (
-    COULOMB_CONSTANT_EV_A,
-    MATRIX_COSTS,
-    ReciprocalLattice,
-    checked_cell,
-    choose_splitting,
-)
-from .slater import SlaterPairTable, check_exponent, slater_coulomb
 from .species import DEFAULT_CHARGE_SCALE, FORMAL_CHARGES, SLATER_EXPONENTS, default_charges
 
 __all__ = [

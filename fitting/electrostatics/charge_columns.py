@@ -14,8 +14,8 @@ from ..native.sparse_fit.design import PairedAtoms, RowBuilder, soap_descriptors
 from ..native.sparse_fit.row_store import RowStore
 from ..native.sparse_fit.rows import add_atom_derivatives, add_soap_rows, n_rows
 from .charge_models import ChargeModel, ChargeState
-from .clouds import CloudTable
-from .coulomb_matrix import CoulombMatrix, coulomb_matrix
+from .coulomb.clouds import CloudTable
+from .coulomb.matrix import CoulombMatrix, coulomb_matrix
 
 _BLOCKS = 10
 """Matrices of a structure: values, three gradients, six strains."""
@@ -126,7 +126,7 @@ class ChargeColumns:
         n_atoms = len(atoms)
         if cell is not None and not atoms.pbc.all():
             # Refused with the reason that the baseline gives.
-            from .coulomb_sum import check_boundaries
+            from .coulomb.summation import check_boundaries
 
             check_boundaries(atoms.pbc)
         found = coulomb_matrix(

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...core.arrays import FloatArray
-from .coulomb_matrix import CoulombMatrix
+from .coulomb.matrix import CoulombMatrix
 
 
 @dataclass(frozen=True, eq=False)
 class ChargeState:
     """Charges of one structure, their energy, and its derivatives by positions and strain.
 
-    R stands for 3 n_atoms + 6 coordinates: positions, then strain in the order of `.coulomb_matrix.VOIGT`.
+    R stands for 3 n_atoms + 6 coordinates: positions, then strain in the order of `.coulomb.matrix.VOIGT`.
 
     Attributes
     ----------

@@ -20,8 +20,8 @@ from ..preflight import check_data
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
 from .charges_file import ChargesFile, FitComparison, SpeciesCharges
-from .clouds import cloud_table
-from .coulomb_sum import POINT_CHARGES
+from .coulomb.clouds import cloud_table
+from .coulomb.summation import POINT_CHARGES
 from .joint_fit import ChargePrior, JointFit, JointFitter
 
 CONTROL_SCREENING_A = 2.0

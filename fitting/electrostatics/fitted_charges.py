@@ -15,7 +15,7 @@ from ..native.sparse_fit.fit_inputs import FitInputs
 from ..settings import GapSettings
 from .charged_fit import ChargedFitSettings, run_charged_fit
 from .charges_file import CHARGES_FILE, read_charges
-from .clouds import cloud_table
+from .coulomb.clouds import cloud_table
 from .local_calculator import ChargedGapCalculator
 
 __all__: Final = ["fit_with_gap", "load_with_gap"]

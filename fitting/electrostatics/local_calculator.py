@@ -18,9 +18,9 @@ from ..native.gap_xml import GapModel
 from ..threads import default_threads
 from .charge_models import ChargeModel
 from .charges_file import ChargesFile
-from .clouds import CloudTable
-from .coulomb_sum import CoulombSum
-from .ewald import Contribution
+from .coulomb.clouds import CloudTable
+from .coulomb.ewald import Contribution
+from .coulomb.summation import CoulombSum
 
 _ROOM_FOR_CHARGES = 1.2
 _LEAST_MAGNITUDE_E = 0.05

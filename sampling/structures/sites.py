@@ -17,7 +17,7 @@ from scipy.spatial.distance import squareform
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-from ...fitting.electrostatics.ewald import checked_cell
+from ...fitting.electrostatics.coulomb.ewald import checked_cell
 from ...fitting.pair_lists import periodic_pairs
 
 MERGE_RADIUS_A = 0.9

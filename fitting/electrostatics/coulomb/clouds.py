@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erfc
 
-from ...core.arrays import FloatArray, IntArray
-from ...core.errors import InputError
+from ....core.arrays import FloatArray, IntArray
+from ....core.errors import InputError
 from .slater import SlaterPairTable
 
 ERFC_RATE = 3.0

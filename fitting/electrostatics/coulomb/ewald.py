@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.arrays import FloatArray, IntArray
-from ...core.errors import InputError
+from ....core.arrays import FloatArray, IntArray
+from ....core.errors import InputError
 
 COULOMB_CONSTANT_EV_A = 14.399645478
 """e²/(4πε₀) in eV Å."""
@@ -204,7 +204,7 @@ class ReciprocalLattice:
         charges
             e. Shape [n_atoms].
         """
-        from . import coulomb_kernels as kernels
+        from . import kernels
 
         energy, gradient, strain, potentials = kernels.sum_waves(
             fractions, charges, np.stack([self.h, self.k]), self.prefactors, self.vectors, self.alpha

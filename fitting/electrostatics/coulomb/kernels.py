@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler import numba
+from ...compiler import numba
 
 # Sums may be reassociated and fused: without that no reduction is vectorised. Never more: NaN must stay NaN.
 _compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
@@ -568,8 +568,7 @@ def rows_within_reach(metric, reach, squared_cutoff):  # type: ignore[no-untyped
     """
     rows = np.empty(((reach[0] + 1) * (2 * reach[1] + 1), 4), np.int64)
     count = 0
-    offset = np.empty(3)
-    y = np.empty(3)
+    offset, y = np.empty(3), np.empty(3)
     for dx in range(reach[0] + 1):
         for dy in range(0 if dx == 0 else -reach[1], reach[1] + 1):
             origin = dx == 0 and dy == 0

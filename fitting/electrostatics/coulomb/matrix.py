@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arrays import FloatArray, IntArray
-from ...core.errors import InputError
-from ..pair_lists import Pairs, open_pairs, periodic_pairs
+from ....core.arrays import FloatArray, IntArray
+from ....core.errors import InputError
+from ...pair_lists import Pairs, open_pairs, periodic_pairs
 from .clouds import CloudTable
-from .coulomb_sum import POINT_CHARGES, SHARE, TAIL_SHARE, charged_cell_of, check_distances, pair_potential
 from .ewald import COULOMB_CONSTANT_EV_A, MATRIX_COSTS, ReciprocalLattice, Splitting, checked_cell, choose_splitting
+from .summation import POINT_CHARGES, SHARE, TAIL_SHARE, charged_cell_of, check_distances, pair_potential
 
 VOIGT = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """Components of a strain derivative in the order of a fit's rows: xx, xy, xz, yy, yz, zz."""
@@ -80,7 +80,7 @@ def coulomb_matrix(
     clouds
         Charge clouds; none a point charge.
     accuracy
-        As in `.coulomb_sum.CoulombSum`, for unit charges (eV/Å).
+        As in `.summation.CoulombSum`, for unit charges (eV/Å).
     screening_A
         Keeps only the short-ranged part, erfc(r/λ)/r with this λ (Å); None keeps all.
 

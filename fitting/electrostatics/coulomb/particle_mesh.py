@@ -30,7 +30,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
-from ...core.arrays import FloatArray, IntArray
+from ....core.arrays import FloatArray, IntArray
 from .ewald import COULOMB_CONSTANT_EV_A, ChargedCell, Contribution, Costs, Splitting, candidate_alphas, real_cutoffs
 
 # Even orders only: the transform of an odd spline vanishes at the edge of the zone, by which it is divided.
@@ -191,7 +191,7 @@ class ParticleMesh:
         workers
             Threads of the Fourier transforms; the result does not depend on them.
         """
-        from . import coulomb_kernels as kernels
+        from . import kernels
 
         self_sums = np.zeros(3)
         padded = kernels.spread_charges(fractions, charges, self.shape, self.order, self_sums)

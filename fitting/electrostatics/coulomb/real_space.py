@@ -10,8 +10,8 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 from scipy.special import erfc
 
-from ...core.arrays import FloatArray, IntArray
-from ..threads import in_threads
+from ....core.arrays import FloatArray, IntArray
+from ...threads import in_threads
 from .clouds import ERFC_RATE, CloudTable
 from .ewald import COULOMB_CONSTANT_EV_A, Contribution
 
@@ -96,7 +96,7 @@ class CellList:
     @classmethod
     def build(cls, cell: FloatArray, n_atoms: int, cutoff: float) -> CellList:
         """Bins of a cell (rows are lattice vectors, Å) of any shape, also smaller than the cutoff (Å)."""
-        from . import coulomb_kernels as kernels
+        from . import kernels
 
         inverse = np.ascontiguousarray(np.linalg.inv(cell), dtype=np.float64)
         heights = 1 / np.linalg.norm(inverse, axis=0)
@@ -122,7 +122,7 @@ class BinnedAtoms:
     @classmethod
     def sort(cls, positions: FloatArray, kinds: IntArray, charges: FloatArray, cells: CellList) -> BinnedAtoms:
         """Wrap positions (Å) [n_atoms, 3] into the cell and sort them."""
-        from . import coulomb_kernels as kernels
+        from . import kernels
 
         order, start, coordinates, fractions = kernels.sort_into_bins(
             np.ascontiguousarray(positions, dtype=np.float64), cells.inverse_cell, cells.cell, cells.bins
@@ -163,7 +163,7 @@ def real_space(
     workers
         Threads; the result does not depend on them.
     """
-    from . import coulomb_kernels as kernels
+    from . import kernels
 
     sorted_atoms = (atoms.coordinates, atoms.kinds, atoms.charges, atoms.start)
     grid = (cells.bins, cells.cell, cells.rows)

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...core.arrays import FloatArray, IntArray
-from ...core.errors import InputError
+from ....core.arrays import FloatArray, IntArray
+from ....core.errors import InputError
 
 # At |d| = NEARLY_EQUAL * s the neglected h⁶ and the closed form's rounding are both near 1e-11.
 NEARLY_EQUAL = 0.01

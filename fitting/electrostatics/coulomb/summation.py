@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erfc
 
-from ...core.arrays import BoolArray, FloatArray, IntArray
-from ...core.errors import InputError
-from ..pair_lists import Pairs, open_pairs, periodic_pairs
+from ....core.arrays import BoolArray, FloatArray, IntArray
+from ....core.errors import InputError
+from ...pair_lists import Pairs, open_pairs, periodic_pairs
 from .clouds import CloudTable
 from .ewald import (
     COMPILED_COSTS,

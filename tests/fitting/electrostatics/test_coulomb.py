@@ -10,11 +10,11 @@ from ase import Atoms
 from ase.build import bulk
 
 from ionloop.core.errors import InputError
-from ionloop.fitting.electrostatics.clouds import GaussianPairTable, cloud_table
-from ionloop.fitting.electrostatics.coulomb_matrix import VOIGT, CoulombMatrix, coulomb_matrix
-from ionloop.fitting.electrostatics.coulomb_sum import CoulombSum
-from ionloop.fitting.electrostatics.ewald import COULOMB_CONSTANT_EV_A
-from ionloop.fitting.electrostatics.slater import SlaterPairTable
+from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable, cloud_table
+from ionloop.fitting.electrostatics.coulomb.ewald import COULOMB_CONSTANT_EV_A
+from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, CoulombMatrix, coulomb_matrix
+from ionloop.fitting.electrostatics.coulomb.slater import SlaterPairTable
+from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
 
 EDGE_A = 5.64
 SALT = GaussianPairTable([1.2, 1.0])

@@ -18,8 +18,8 @@ from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charge_columns import ChargeColumns, Parameters
 from ionloop.fitting.electrostatics.charge_models import LocalCharges
 from ionloop.fitting.electrostatics.charges_file import CHARGES_FILE, ChargesFile, FitComparison, SpeciesCharges
-from ionloop.fitting.electrostatics.clouds import cloud_table
 from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
+from ionloop.fitting.electrostatics.coulomb.clouds import cloud_table
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.electrostatics.local_calculator import ChargedGapCalculator
 from ionloop.fitting.models import fit_model, load_model, read_manifest

@@ -10,9 +10,9 @@ import pytest
 from ase import Atoms
 
 from ionloop.core.errors import InputError
-from ionloop.fitting.electrostatics import coulomb_sum
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, Method, SlaterEwald
-from ionloop.fitting.electrostatics.ewald import (
+from ionloop.fitting.electrostatics.coulomb import summation
+from ionloop.fitting.electrostatics.coulomb.ewald import (
     COMPILED_COSTS,
     ChargedCell,
     Contribution,
@@ -21,9 +21,14 @@ from ionloop.fitting.electrostatics.ewald import (
     checked_cell,
     choose_splitting,
 )
-from ionloop.fitting.electrostatics.particle_mesh import MeshSplitting, ParticleMesh, choose_mesh, estimated_error
-from ionloop.fitting.electrostatics.real_space import CellList, PairTables
-from ionloop.fitting.electrostatics.slater import SlaterPairTable
+from ionloop.fitting.electrostatics.coulomb.particle_mesh import (
+    MeshSplitting,
+    ParticleMesh,
+    choose_mesh,
+    estimated_error,
+)
+from ionloop.fitting.electrostatics.coulomb.real_space import CellList, PairTables
+from ionloop.fitting.electrostatics.coulomb.slater import SlaterPairTable
 from ionloop.sampling.structures.crystals import build_crystal
 
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
@@ -70,7 +75,7 @@ def test_compiled_real_space_is_the_sum_over_arrays_of_pairs(
     atoms: Atoms, exponents: dict[str, float] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = evaluate(atoms, SlaterEwald(CHARGED, exponents, method="ewald"))
-    monkeypatch.setattr(coulomb_sum, "tables_fit", lambda *_: False)
+    monkeypatch.setattr(summation, "tables_fit", lambda *_: False)
     expected = evaluate(atoms, SlaterEwald(CHARGED, exponents, method="ewald"))
     scale = len(atoms) if len(atoms) > 42 else 1
     for name in ("energy", "forces", "stress"):
@@ -158,7 +163,7 @@ def test_mesh_stays_within_accuracy_of_the_exact_sum(accuracy: float, repeat: tu
 
 def test_large_cells_take_the_mesh_and_stay_within_accuracy() -> None:
     atoms = rattled((4, 3, 2))
-    assert len(atoms) >= coulomb_sum.MESH_FROM_ATOMS
+    assert len(atoms) >= summation.MESH_FROM_ATOMS
     exact = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS, accuracy=1e-10, method="ewald"))
     automatic = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS))
     mesh = evaluate(atoms, SlaterEwald(CHARGES, SLATER_EXPONENTS, method="mesh"))
@@ -295,7 +300,7 @@ def test_sum_takes_over_where_no_mesh_reaches_the_target(monkeypatch: pytest.Mon
     charged = ChargedCell(len(atoms), atoms.get_volume(), float(q @ q))
     assert choose_mesh(charged, atoms.cell.array, 1e-12, None, COMPILED_COSTS) is not None
     assert choose_mesh(charged, atoms.cell.array, 1e-25, None, COMPILED_COSTS) is None
-    monkeypatch.setattr(coulomb_sum, "choose_mesh", lambda *_: None)
+    monkeypatch.setattr(summation, "choose_mesh", lambda *_: None)
     found = evaluate(atoms, SlaterEwald(CHARGES, method="mesh"))
     exact = evaluate(atoms, SlaterEwald(CHARGES, method="ewald"))
     np.testing.assert_array_equal(found["forces"], exact["forces"])

@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 from ionloop.core.errors import InputError
-from ionloop.fitting.electrostatics.slater import NEARLY_EQUAL, SERIES_LIMIT, SlaterPairTable, slater_coulomb
+from ionloop.fitting.electrostatics.coulomb.slater import NEARLY_EQUAL, SERIES_LIMIT, SlaterPairTable, slater_coulomb
 
 TABULATED_TOLERANCE = 1e-10  # 1/Å, the digits that are tabulated
 TABULATED_SLOPE_TOLERANCE = 1e-8  # 1/Å²
