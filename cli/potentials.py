@@ -94,7 +94,7 @@ def _tell_charges(folder: Path, baseline: CommonBaselineSettings | None) -> None
     file = None if baseline is None else kind_of_baseline(baseline).charges_of_fit(folder)
     if file is None:
         return
-    from ..workflows.report.fitted_charges import charge_summary
+    from ..workflows.analyses.fitted_charges import charge_summary
 
     means = (f"{symbol} {one.mean_e:+.3f} ± {one.uncertainty_e:.3f}" for symbol, one in file.species.items())
     typer.echo(f"Mean charges: {', '.join(means)} e")

@@ -44,6 +44,7 @@ from ...store.records import (
 )
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ...tasks.values.loop import CONCLUSIONS, MODEL_ERRORS, NOT_COMPARED
+from ..analyses.fitted_charges import charge_section
 from ..analyses.locality.report import locality_bounds
 from ..analyses.registry import ANALYSES, sections_of
 from ..analyses.sections import ReportSection
@@ -51,7 +52,6 @@ from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
-from .fitted_charges import charge_section
 from .systems import system_section
 
 

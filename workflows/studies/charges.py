@@ -17,10 +17,10 @@ from ...fitting.kinds.es_gap import ES_GAP
 from ...fitting.kinds.gap import GAP
 from ...fitting.native.sparse_fit.fit_errors import ErrorSummary
 from ...fitting.settings import CommonBaselineSettings
+from ..analyses.fitted_charges import charge_summary, species_table
 from ..analyses.sections import Block, ReportSection, TableBlock
 from ..campaign.baseline_charges import UnknownChargesError, baseline_of_data, formal_charges, slater_exponent
 from ..campaign.settings import Campaign
-from ..report.fitted_charges import charge_summary, species_table
 from .runs import StudyPlan, split
 
 FORMAL_FRACTIONS = (0.15, 0.3, 0.5)

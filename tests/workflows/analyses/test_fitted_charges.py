@@ -11,9 +11,9 @@ from ionloop.fitting.kinds.base import FitEstimate
 from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
 from ionloop.store.connection import Store
 from ionloop.workflows.analyses.defects.graph import models_in_field
+from ionloop.workflows.analyses.fitted_charges import charge_section
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.exchange.export import Target, export
-from ionloop.workflows.report.fitted_charges import charge_section
 from ionloop.workflows.report.page import citations
 
 

@@ -10,7 +10,7 @@ from ...fitting.electrostatics.charges_file import ChargesFile
 from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND
 from ...store.connection import Store
 from ...store.records import ModelRecord
-from ..analyses.sections import Block, ReportSection, TableBlock, TextBlock
+from .sections import Block, ReportSection, TableBlock, TextBlock
 
 MILLI = 1000.0
 
