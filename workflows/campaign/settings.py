@@ -456,7 +456,9 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
         settings = {**settings, "baseline": {name: given[name] for name in BaselineSection.model_fields}}
     selection = stored_selection(settings.get("selection", {}))
     # Whether so many can be chosen was seen when the campaign was submitted.
-    settings = {**settings, "selection": {"method": DEFAULT_SELECTION, "count": 1}}
+    # As small as can be: sampling, exchanged for a default too, must offer as many frames.
+    least = max(1, len(settings.get("systems") or ()))
+    settings = {**settings, "selection": {"method": DEFAULT_SELECTION, "count": least}}
     unknown_models = models_not_installed(settings)
     given = settings
     if unknown_models or samplers_not_installed(settings):

@@ -8,7 +8,7 @@ import pytest
 
 from ionloop.workflows.campaign.baseline_charges import UnknownChargesError, formal_charges
 from ionloop.workflows.campaign.problems import CampaignFileError
-from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.campaign.settings import Campaign, stored_campaign
 from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
 
 GLASS = "{composition: {Li2S: 3, P2S5: 1}, atoms: 32, density_g_per_cm3: 1.8}"
@@ -38,6 +38,8 @@ def problems(folder: Path, text: str) -> dict[str, str]:
 def test_every_system_has_its_structure_and_the_file_survives_a_store(tmp_path: Path) -> None:
     campaign = read(tmp_path, FILE)
     assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+    # Also where it is only shown, by an installation that may lack its kinds.
+    assert stored_campaign(campaign.model_dump(mode="json")).systems == campaign.systems
     structures = load_structures(campaign, tmp_path)
     assert {name: len(atoms) for name, atoms in structures.items()} == {"crystal": 42, "beta": 64, "glass": 32}
     crystalline = [name for name, system in campaign.all_systems.items() if system.is_crystalline]
