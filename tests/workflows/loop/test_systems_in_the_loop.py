@@ -102,6 +102,7 @@ def test_fitted_charges_are_neutral_in_every_cell_and_told_where_only_zero_is() 
         _ = three.basis
 
 
+@pytest.mark.slow
 def test_a_campaign_of_two_systems_records_errors_of_each(tmp_path: Path) -> None:
     file = prepare(tmp_path / "run", REST + CHARGES)
     finish(file)
