@@ -189,6 +189,10 @@ class Sampler(ABC, Generic[SettingsT]):
         """Return what all runs share; ``index`` and ``path`` of the request mean nothing here."""
         return []
 
+    def objection(self, settings: SettingsT, atoms: Atoms) -> str:
+        """Return why the system's structure cannot be sampled so, empty where nothing speaks against it."""
+        return ""
+
     def temperature_K(self, settings: SettingsT, index: int) -> float | None:
         """Return the temperature at which a run is in equilibrium in the cell that it began with, None if it is not.
 

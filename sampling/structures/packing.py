@@ -20,13 +20,12 @@ from pydantic import Field, PositiveFloat, field_validator
 from ...core.errors import InputError
 from ...core.settings import FrozenSettings
 from ..guard import ContactGuard
+from ..seen_contacts import shortest_distances_A
 
 MARGIN: Final = 0.01
 """Spheres are pushed apart as if they were this much larger, so that rounding leaves none too close."""
 ATTEMPTS: Final = 5
 """Times that the atoms are placed anew before a box counts as too small."""
-DATA_CUTOFF_A: Final = 6.0
-"""Atoms of known structures that are further apart than this say nothing of how close they may come."""
 DATA_FRACTION: Final = 0.95
 """Distances of known structures are kept up to this fraction: a crystal at rest is not as close as atoms come."""
 JAMMED: Final = 0.64
@@ -34,6 +33,8 @@ JAMMED: Final = 0.64
 
 O'Hern, Silbert, Liu, Nagel, Phys. Rev. E 2003, 68, 011306 (10.1103/PhysRevE.68.011306).
 """
+DENSEST_G_PER_CM3: Final = 30.0
+"""Nothing is denser at pressures that matter here."""
 _G_PER_CM3: Final = 1e-3 * kg / (1e-2 * m) ** 3
 """g/cm³ in atomic mass units per Å³."""
 
@@ -52,7 +53,7 @@ class Composition(FrozenSettings):
     atoms: int = Field(
         200, ge=2, le=20_000, description="Atoms, about: as many whole formula units as come nearest (number)"
     )
-    density_g_per_cm3: float = Field(gt=0, le=30, description="Density of the box (g/cm³)")
+    density_g_per_cm3: float = Field(gt=0, le=DENSEST_G_PER_CM3, description="Density of the box (g/cm³)")
     edges: tuple[Edge, Edge, Edge] = Field(
         (1.0, 1.0, 1.0), description="Proportions of the edges of the box, which is rectangular (no unit)"
     )
@@ -137,25 +138,25 @@ def unit_of(text: str) -> Counter[str]:
     return Counter(counts)
 
 
-def shortest_distances(structures: Sequence[Atoms]) -> dict[tuple[str, str], float]:
-    """Return the shortest distance (Å) at which each pair of elements stands in structures; symbols sorted."""
-    from matscipy.neighbours import neighbour_list
+def density_of_g_per_cm3(atoms: Atoms) -> float:
+    """Return the density of a structure (g/cm³), with the masses of natural isotopes.
 
-    found: dict[tuple[str, str], float] = {}
-    for atoms in structures:
-        first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=DATA_CUTOFF_A)
-        symbols = np.array(atoms.get_chemical_symbols())
-        for one, other in combinations_with_replacement(sorted(set(atoms.get_chemical_symbols())), 2):
-            of_pair = distances[(symbols[first] == one) & (symbols[second] == other)]
-            if len(of_pair):
-                found[one, other] = min(float(of_pair.min()), found.get((one, other), math.inf))
-    return found
+    Raises
+    ------
+    InputError
+        If its cell has no volume.
+    """
+    volume_A3 = abs(float(np.linalg.det(atoms.cell.array)))
+    if not volume_A3:
+        raise InputError("the structure has no density: its cell has no volume")
+    return float(atomic_masses[atoms.numbers].sum() / (volume_A3 * _G_PER_CM3))
 
 
-def allowed_distances(
-    settings: Composition, known: Mapping[tuple[str, str], float] | None = None
-) -> dict[tuple[str, str], float]:
-    """Return how near (Å) each pair of elements may come: as given, as in known structures, or by covalent radii."""
+def allowed_distances(settings: Composition, known: Mapping[str, float] | None = None) -> dict[tuple[str, str], float]:
+    """Return how near (Å) each pair of elements may come: as given, as in known structures, or by covalent radii.
+
+    ``known`` holds the shortest distances (Å) of known structures by pair of elements ("Li-S").
+    """
     symbols = sorted(settings.counts)
     guard = ContactGuard(covalent_fraction=settings.covalent_fraction, minimum_distances_A=settings.minimum_distances_A)
     cutoffs = guard.cutoffs_A(np.array([atomic_numbers[symbol] for symbol in symbols]))
@@ -164,8 +165,9 @@ def allowed_distances(
     for pair in combinations_with_replacement(symbols, 2):
         one, other = (atomic_numbers[symbol] for symbol in pair)
         found[pair] = cutoffs[one, other]
-        if known and pair in known and frozenset(pair) not in given:
-            found[pair] = DATA_FRACTION * known[pair]
+        name = "-".join(pair)
+        if known and name in known and frozenset(pair) not in given:
+            found[pair] = DATA_FRACTION * known[name]
     return found
 
 
@@ -188,7 +190,7 @@ def pack(settings: Composition, known: Sequence[Atoms] = ()) -> Atoms:
     """
     numbers = np.concatenate([np.full(count, atomic_numbers[symbol]) for symbol, count in settings.counts.items()])
     cell = _box(settings, numbers)
-    allowed = allowed_distances(settings, shortest_distances(known) if known else None)
+    allowed = allowed_distances(settings, shortest_distances_A(known) if known else None)
     _check_room(settings, cell, allowed)
     diameters = _table(allowed)
     generator = np.random.default_rng(np.random.SeedSequence(settings.seed))

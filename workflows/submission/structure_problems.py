@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ase import Atoms
 
+from ...sampling.samplers.base import CommonSamplerSettings
+from ...sampling.samplers.registry import sampler_of
 from ..analyses.registry import chosen_analyses
 from ..campaign.baseline_charges import (
     NEUTRAL_TOLERANCE_E,
@@ -19,7 +21,7 @@ from ..campaign.baseline_charges import (
 )
 from ..campaign.initial import Initial
 from ..campaign.problems import ABSENT, Key, Problem
-from ..campaign.samplers import all_samplers, needs_charges, samplers_of
+from ..campaign.samplers import Role, all_samplers, needs_charges, samplers_of
 from ..campaign.settings import Campaign
 from ..campaign.systems import System
 from ..graph.plan import Plan, PlannedSystem, planned_systems
@@ -48,6 +50,7 @@ def structure_problems(campaign: Campaign, structures: Mapping[str | None, Atoms
         repeated = {name: atoms.repeat(campaign.all_systems[name].supercell) for name, atoms in structures.items()}
         systems = planned_systems(campaign, repeated)
         problems += _charge_fit(campaign, systems)
+        problems += _objections(campaign, systems)
         problems += _analyses(campaign, systems)
     return problems
 
@@ -160,16 +163,48 @@ def _without_mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]
 
 def _samplers(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
     """Yield the samplers that need the mobile ion and have to do with a system without it."""
+    for listed in _listed_samplers(campaign, cells):
+        if needs_charges([listed.settings]) and campaign.mobile not in cells[listed.system]:
+            message = f"needs the mobile ion {campaign.mobile}, which {listed.whom} lacks{listed.way_out}"
+            yield Problem((*listed.key, "kind"), message, value=listed.settings.sampler, related=(("mobile",),))
+
+
+def _objections(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:
+    """Yield why samplers cannot sample a structure."""
+    cells = {system.name: system.atoms for system in systems}
+    for listed in _listed_samplers(campaign, cells):
+        said = sampler_of(listed.settings).objection(listed.settings, cells[listed.system])
+        if said:
+            related: Key = ("structure",) if listed.system is None else ("systems", listed.system)
+            message = f"does not suit {listed.whom}: {said}{listed.way_out}"
+            yield Problem((*listed.key, "kind"), message, value=listed.settings.sampler, related=(related,))
+
+
+class _ListedSampler(NamedTuple):
+    """A sampler of the file and one of the systems that it samples."""
+
+    role: Role
+    key: Key
+    settings: CommonSamplerSettings
+    system: str | None
+
+    @property
+    def whom(self) -> str:
+        return "the structure" if self.system is None else f"the system {self.system}"
+
+    @property
+    def way_out(self) -> str:
+        """What can be done about a system that an entry for all of them does not suit."""
+        own = self.system is None or self.key[0] == "systems"
+        return "" if own else f"; give it a list {self.role} of its own"
+
+
+def _listed_samplers(campaign: Campaign, names: Iterable[str | None]) -> Iterator[_ListedSampler]:
     for role, key, settings in all_samplers(campaign):
         own = key[1] if key[0] == "systems" else None
-        for name, symbols in cells.items():
-            system = campaign.all_systems[name]
-            concerns = name == own if own is not None else getattr(system, role) is None
-            if concerns and needs_charges([settings]) and campaign.mobile not in symbols:
-                whom = "the structure" if name is None else f"the system {name}"
-                message = f"needs the mobile ion {campaign.mobile}, which {whom} lacks"
-                way_out = "" if name is None or own is not None else f"; give it a list {role} of its own"
-                yield Problem((*key, "kind"), message + way_out, value=settings.sampler, related=(("mobile",),))
+        for name in names:
+            if name == own if own is not None else getattr(campaign.all_systems[name], role) is None:
+                yield _ListedSampler(role, key, settings, name)
 
 
 def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from ionloop.sampling.samplers.changing_temperature import AnnealingSettings, Me
 from ionloop.sampling.samplers.constant_temperature import MolecularDynamicsSamplerSettings, NPTSettings, NVTSettings
 from ionloop.sampling.samplers.contract import SamplerContract
 from ionloop.sampling.samplers.mobile_ion import LithiumMonteCarloSettings
+from ionloop.sampling.samplers.random_packing import RandomPackingSettings
 from ionloop.sampling.samplers.rattled import RattledSettings
 from ionloop.sampling.samplers.registry import SAMPLERS
 
@@ -56,6 +57,16 @@ class TestLithiumMonteCarlo(SamplerContract):
 class TestLithiumMonteCarloWithoutRelaxation(SamplerContract):
     def settings(self, frames: int) -> CommonSamplerSettings:
         return LithiumMonteCarloSettings(count=frames, sweeps=5, relaxation=RelaxationSettings(steps=0))
+
+
+class TestRandomPacking(SamplerContract):
+    def settings(self, frames: int) -> CommonSamplerSettings:
+        return RandomPackingSettings(count=frames, density_spread=0.1, relaxation={"steps": 6})
+
+
+class TestRandomPackingWithoutRelaxation(SamplerContract):
+    def settings(self, frames: int) -> CommonSamplerSettings:
+        return RandomPackingSettings(count=frames, density_g_per_cm3=9.0, relaxation={"steps": 0})
 
 
 class TestRattled(SamplerContract):

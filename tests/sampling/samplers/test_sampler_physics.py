@@ -10,6 +10,7 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+from ase.data import atomic_numbers, covalent_radii
 
 from ionloop.sampling.molecular_dynamics import TrajectoryEnd, run_langevin
 from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings, TemperatureStage
@@ -21,8 +22,12 @@ from ionloop.sampling.samplers.changing_temperature import (
     RampSettings,
 )
 from ionloop.sampling.samplers.constant_temperature import NPTSettings, NVTSettings
+from ionloop.sampling.samplers.random_packing import RANDOM_PACKING, RandomPackingSettings
 from ionloop.sampling.samplers.rattled import RattledSettings
 from ionloop.sampling.samplers.sampling import sample, samples
+from ionloop.sampling.seen_contacts import shortest_distances_A
+from ionloop.sampling.structures.crystals import build_crystal
+from ionloop.sampling.structures.packing import density_of_g_per_cm3
 from ionloop.sampling.trajectory import read_frames
 
 STANDARD_ERRORS_ALLOWED = 5.0
@@ -181,6 +186,61 @@ def test_rattled_cells_have_the_strains_and_displacements_asked_for(tmp_path: Pa
     )
     assert moves.std() == pytest.approx(0.05, rel=0.02)
     assert abs(moves.mean()) < 5 * 0.05 / np.sqrt(moves.size)
+
+
+def packings(folder: Path, atoms: Atoms, calculator=None, **changes) -> list[Atoms]:
+    settings = RandomPackingSettings(**changes)
+    for index in range(settings.count):
+        run(folder / f"{index}.traj", atoms, settings, calculator, index=index)
+    return [frame for index in range(settings.count) for frame in samples(settings, index, folder / f"{index}.traj")]
+
+
+def test_random_packings_have_the_system_s_atoms_and_density_and_no_order(tmp_path: Path) -> None:
+    crystal = build_crystal("li7p3s11")
+    frames = packings(tmp_path, crystal, count=3, relaxation={"steps": 0})
+    for frame in frames:
+        assert frame.get_volume() == pytest.approx(crystal.get_volume())
+        assert frame.cell.lengths() == pytest.approx(crystal.get_volume() ** (1 / 3))
+        np.testing.assert_array_equal(frame.numbers, crystal.numbers)
+        for pair, distance in shortest_distances_A([frame]).items():
+            assert distance >= 0.85 * covalent_radii[[atomic_numbers[symbol] for symbol in pair.split("-")]].sum()
+    assert not np.allclose(frames[0].positions, frames[1].positions)
+
+
+def test_random_packings_are_as_dense_and_as_close_as_asked_for(tmp_path: Path) -> None:
+    crystal = build_crystal("li7p3s11")
+    changes = {"density_g_per_cm3": 1.6, "density_spread": 0.1, "distances_from": "structure", "edges": (1, 1, 1.5)}
+    frames = packings(tmp_path, crystal, count=30, relaxation={"steps": 0}, minimum_distances_A={"S-S": 2.5}, **changes)
+    ratios = np.array([density_of_g_per_cm3(frame) for frame in frames]) / 1.6
+    assert np.abs(ratios - 1).max() <= 0.1
+    assert ratios.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.3)
+    known, found = shortest_distances_A([crystal]), shortest_distances_A(frames)
+    assert found["P-S"] >= 0.95 * known["P-S"]
+    assert 2.5 <= found["S-S"] < 0.95 * known["S-S"]
+    assert frames[0].cell.lengths()[2] == pytest.approx(1.5 * frames[0].cell.lengths()[0])
+
+
+def test_random_packings_go_downhill_with_the_potential(tmp_path: Path) -> None:
+    crystal = bulk("Cu", cubic=True) * (2, 2, 1)
+    (tmp_path / "cold").mkdir()
+    (packed,) = packings(tmp_path, crystal, count=1, relaxation={"steps": 0})
+    (relaxed,) = packings(tmp_path / "cold", crystal, EMT, count=1)
+    before, after = (EMT().get_potential_energy(frame) for frame in (packed, relaxed))
+    assert after < before - len(crystal) * 0.1
+    assert np.linalg.norm(relaxed.positions - packed.positions, axis=1).max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("atoms", "said"),
+    [
+        (bulk("Cu"), "take a supercell"),
+        (Atoms("Cu2", positions=[[0, 0, 0], [2.5, 0, 0]]), "no density: its cell has no volume"),
+        (bulk("Cu", cubic=True, a=2.5), "cannot be packed"),
+        (bulk("Cu", cubic=True, a=2.2), "at most 30 g/cm³"),
+    ],
+)
+def test_a_structure_that_cannot_be_packed_is_told(atoms: Atoms, said: str) -> None:
+    assert said in RANDOM_PACKING.objection(RandomPackingSettings(), atoms)
 
 
 def _logarithm(stretch: np.ndarray) -> np.ndarray:

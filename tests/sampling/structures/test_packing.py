@@ -8,13 +8,13 @@ from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from pydantic import ValidationError
 
 from ionloop.core.errors import InputError
+from ionloop.sampling.seen_contacts import shortest_distances_A
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.sampling.structures.packing import (
     DATA_FRACTION,
     Composition,
     allowed_distances,
     pack,
-    shortest_distances,
     unit_of,
 )
 
@@ -38,22 +38,22 @@ def test_a_box_holds_whole_formula_units_at_its_density() -> None:
 
 @pytest.mark.parametrize("atoms", [16, 200])
 def test_no_two_atoms_are_closer_than_a_part_of_their_radii(atoms: int) -> None:
-    for (one, other), distance in shortest_distances([pack(glass(atoms=atoms))]).items():
-        radii = covalent_radii[[atomic_numbers[one], atomic_numbers[other]]].sum()
+    for pair, distance in shortest_distances_A([pack(glass(atoms=atoms))]).items():
+        radii = covalent_radii[[atomic_numbers[symbol] for symbol in pair.split("-")]].sum()
         assert distance >= glass().covalent_fraction * radii
 
 
 def test_distances_of_known_structures_go_before_radii_and_given_ones_before_all() -> None:
     crystal = build_crystal("li7p3s11")
-    known = shortest_distances([crystal])
+    known = shortest_distances_A([crystal])
     settings = glass(minimum_distances_A={"S-S": 2.9})
     allowed = allowed_distances(settings, known)
-    assert allowed["P", "S"] == pytest.approx(DATA_FRACTION * known["P", "S"])
+    assert allowed["P", "S"] == pytest.approx(DATA_FRACTION * known["P-S"])
     assert allowed["S", "S"] == 2.9
-    found = shortest_distances([pack(settings, [crystal])])
-    assert all(found[pair] >= distance for pair, distance in allowed.items() if pair in found)
+    found = shortest_distances_A([pack(settings, [crystal])])
+    assert all(found["-".join(pair)] >= distance for pair, distance in allowed.items())
     # By radii alone phosphorus and phosphorus come much closer than in any thiophosphate.
-    assert found["P", "P"] > 1.4 * shortest_distances([pack(glass())])["P", "P"]
+    assert found["P-P"] > 1.4 * shortest_distances_A([pack(glass())])["P-P"]
 
 
 def test_equal_settings_give_equal_structures_and_another_seed_another() -> None:

@@ -75,6 +75,12 @@ def test_the_short_form_is_stored_as_before_there_were_systems() -> None:
             "baseline.charges",
             "leave the cell of glass with a charge of",
         ),
+        (
+            "analyses:",
+            "explore: [{kind: random-packing, density_g_per_cm3: 25}]\nanalyses:",
+            "explore[0].kind",
+            "does not suit the system glass: Li12P4S16, 32 atoms at 25 g/cm³",
+        ),
         ("analyses:", "selection: {count: 2}\nanalyses:", "selection.count", "less than one for each of the 3"),
     ],
 )
