@@ -121,6 +121,20 @@ def settings_alone(section: BaseModel, settings_type: type[SettingsT]) -> Settin
     )
 
 
+def with_sections(campaign: Any) -> Any:
+    """Return a campaign as plain data where settings of analyses, which name no systems, are sections of the file."""
+    analyses = campaign.get("analyses") if isinstance(campaign, Mapping) else None
+    if not isinstance(analyses, Mapping):
+        return campaign
+    sections = {
+        name: {key: getattr(value, key) for key in value.model_fields_set}
+        if isinstance(value, BaseModel) and not isinstance(value, OfSystems)
+        else value
+        for name, value in analyses.items()
+    }
+    return {**campaign, "analyses": sections}
+
+
 @functools.cache
 def analyses_type() -> type[Analyses]:
     """Return the section with the analyses that are installed."""

@@ -35,7 +35,7 @@ from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, s
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.seen_contacts import ExploringGuard
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS, SelectionSettings, stored_selection
-from .analyses import AnalysesSection, analyses_not_installed, no_analyses
+from .analyses import AnalysesSection, analyses_not_installed, no_analyses, with_sections
 from .initial import Initial, Temperature, Timestep
 from .models import (
     DEFAULT_MODELS,
@@ -287,7 +287,7 @@ class Campaign(FrozenSettings):
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Return the campaign that plain data describe; models of the long form take what they leave out."""
-        return super().model_validate(with_kinds_and_sections(obj), **options)
+        return super().model_validate(with_kinds_and_sections(with_sections(obj)), **options)
 
     @property
     def all_systems(self) -> Mapping[str | None, System]:
