@@ -12,6 +12,7 @@ from ...core.settings import FrozenModel
 from ...store.connection import Store
 from ...store.records import now
 from .changes import Change
+from .problems import dotted
 
 
 class ChangeLog(FrozenModel):
@@ -51,7 +52,7 @@ def note_changes(
     known = change_log(store, campaign)
     at = now().isoformat()
     lines = [
-        {"key": ".".join(one.key), "before": one.before, "after": one.after, "at": at, "code_version": __version__}
+        {"key": dotted(one.key), "before": one.before, "after": one.after, "at": at, "code_version": __version__}
         for one in made
     ]
     fields = {

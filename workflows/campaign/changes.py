@@ -11,18 +11,22 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
 from .analyses import INSTALLED, SYSTEMS, AnalysisOfFile
-from .problems import ANY_ENTRY
+from .problems import ANY_ENTRY, Key, dotted
 
 _LONG_TEXT = 500
 
 
 class Effect(StrEnum):
-    """What may become of a value once a campaign is submitted."""
+    """What may become of a value once a campaign is submitted.
+
+    ``MORE``: it may only grow. ``ADDED``: names or entries may be added below it; those that there are stay.
+    """
 
     FREE = "any time"
     MORE = "more"
@@ -84,9 +88,10 @@ RULES: Mapping[str, Rule] = {
     "sampling": Rule(Effect.FIXED, Stage.GENERATIONS),
     "sampling.length_ps": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "sampling.replicas": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
-    # Entries may be added; those that there are stay.
-    "explore": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
-    f"explore.{ANY_ENTRY}": Rule(Effect.FIXED, Stage.GENERATIONS),
+    # At the end: runs and their seeds go by the place of their entry.
+    "explore": Rule(Effect.ADDED, Stage.GENERATIONS, explores=True),
+    f"explore.{ANY_ENTRY}.length_ps": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    f"explore.{ANY_ENTRY}.replicas": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "selection": Rule(Effect.FIXED, Stage.GENERATIONS),
     "selection.count": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "stop": _FREE,
@@ -97,10 +102,16 @@ WHOLE_ANALYSIS = Rule(Effect.FREE, Stage.ANALYSES)
 """An analysis that is added is made, and one that is taken out is made no more; its results stay."""
 
 
-def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
+def rule_of(key: Key, engine: str = "") -> Rule:
     """Return what holds for a key of the campaign file; ``engine`` is the name of the reference engine."""
+    return _rule_of(tuple(ANY_ENTRY if isinstance(part, int) else part for part in key), engine)
+
+
+def _rule_of(key: tuple[str, ...], engine: str) -> Rule:
     if key[:1] == ("reference",) and len(key) > 1:
         return _FREE if key[1] in _harmless(engine) else _FIXED
+    if key[:1] == ("systems",) and key[2:4] == ("explore", ANY_ENTRY):
+        return _rule_of(key[2:], engine)
     if key[:1] == ("systems",) and len(key) > 2:
         # A path may change, what it names may not; a composition has none.
         return _FREE if key[2:] in (("structure",), ("crystalline",)) else _FIXED
@@ -113,7 +124,8 @@ def rule_of(key: tuple[str, ...], engine: str = "") -> Rule:
     for length in range(len(key), 0, -1):
         found = RULES.get(".".join(key[:length]))
         if found is not None:
-            return found
+            is_within = found.effect is Effect.ADDED and len(key) > length + 1
+            return Rule(Effect.FIXED, found.used) if is_within else found
     return _FIXED
 
 
@@ -146,7 +158,7 @@ class Change:
         Whether it is a reason for another generation.
     """
 
-    key: tuple[str, ...]
+    key: Key
     before: Any
     after: Any
     is_allowed: bool
@@ -156,13 +168,13 @@ class Change:
     def text(self) -> str:
         """The key and both values, in one line."""
         if isinstance(self.after, Mapping) and self.before is None:
-            return f"{'.'.join(self.key)}: not in the store, added in the file"
+            return f"{dotted(self.key)}: not in the store, added in the file"
         if isinstance(self.before, Mapping) and self.after is None:
-            stays = "" if self.key[0] == "systems" else " (results stay)"
-            return f"{'.'.join(self.key)}: in the store, taken out of the file{stays}"
+            stays = " (results stay)" if self.key[0] == "analyses" else ""
+            return f"{dotted(self.key)}: in the store, taken out of the file{stays}"
         if any(isinstance(value, str) and len(value) > _LONG_TEXT for value in (self.before, self.after)):
-            return f"{'.'.join(self.key)}: the content in the store differs from that in the file"
-        return f"{'.'.join(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
+            return f"{dotted(self.key)}: the content in the store differs from that in the file"
+        return f"{dotted(self.key)}: {self.before!r} in the store, {self.after!r} in the file"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], begun: Stage) -> list[Change]:
@@ -177,18 +189,31 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], begun: Stage) -> lis
     return [_judged(key, before, after, engine, begun) for key, before, after in _differences(old, new)]
 
 
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any, Any]]:
     for name in sorted(old.keys() | new.keys()):
         before, after, key = old.get(name), new.get(name), (*prefix, name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _differences(before, after, key)
+        elif name in ("initial", "explore") and isinstance(before, list) and isinstance(after, list):
+            for number, (one, other) in enumerate(zip_longest(before, after)):
+                yield from _differences_of_entries(one, other, (*key, number))
         elif before != after:
             yield key, before, after
 
 
-def _judged(key: tuple[str, ...], before: Any, after: Any, engine: str, begun: Stage) -> Change:
+def _differences_of_entries(
+    old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, key: Key
+) -> Iterator[tuple[Key, Any, Any]]:
+    if old is None or new is None:
+        yield key, old, new
+    elif old["kind"] != new["kind"]:
+        # Everything else differs because of that.
+        yield (*key, "kind"), old["kind"], new["kind"]
+    else:
+        yield from _differences(old, new, key)
+
+
+def _judged(key: Key, before: Any, after: Any, engine: str, begun: Stage) -> Change:
     rule = rule_of(key, engine)
     grows = before is None if rule.effect is Effect.ADDED else is_more(before, after)
     allowed = rule.effect is Effect.FREE or begun < rule.used or (rule.effect in _GROWING and grows)

@@ -49,7 +49,8 @@ def reference_page() -> str:
     # Variants share sub-sections: one table, all their names.
     merged: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for (section, variant), lines in tables.items():
-        merged.setdefault((section, tuple(lines)), []).append(variant)
+        # Entries of several kinds have the same forms.
+        merged.setdefault((section, tuple(dict.fromkeys(lines))), []).append(variant)
     parts = [HEADER]
     for (section, rows), names in merged.items():
         variants = ", ".join(f"`{name}`" for name in names if name)

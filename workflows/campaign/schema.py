@@ -199,7 +199,7 @@ def _walk(schema: Schema, prefix: tuple[str, ...], defaults: Any, variant: str |
         yield from _walk_names(leaves, key)
         yield from _walk_entries(leaves, key)
         for section in sections:
-            label = _variant_label(section, resolve(field)) if len(sections) > 1 else variant
+            label = _variant_label(section, resolve(field)) or _form_label(section) if len(sections) > 1 else variant
             chosen = default if label == variant or _is_variant(section, default) else None
             yield from _walk(section, key, chosen, label)
 
@@ -235,6 +235,12 @@ def _variant_label(section: Schema, union: Schema) -> str | None:
         if name in properties and "const" in properties[name]:
             return f"{name}: {properties[name]['const']}"
     return None
+
+
+def _form_label(section: Schema) -> str | None:
+    """Return what marks one of several forms of a section, "engine: ...": the one key that it cannot lack."""
+    needed = section.get("required", ())
+    return f"{needed[0]}: ..." if len(needed) == 1 else None
 
 
 def _is_variant(section: Schema, value: Any) -> bool:

@@ -245,10 +245,13 @@ def refusal(file: Path, name: str, refused: Sequence[str]) -> str:
     """Return why a file is not accepted, and what else can be done."""
     analyses = sorted({one.split(".")[1].partition(":")[0] for one in refused if one.startswith("analyses.")})
     apart = f" One more {' or '.join(analyses)} apart from the campaign: ionloop analyse --help." if analyses else ""
+    listed = any("explore[" in one.partition(":")[0] for one in refused)
+    further = " Entries may be added at the end of explore, and length_ps and replicas may grow." if listed else ""
     return (
         f"{file}: campaign {name!r} is in the store, and what it has done depends on settings that the file changes; "
         "results of two settings must not mix:\n  " + "\n  ".join(refused) + "\nUndo this, or give the campaign "
-        f"another name in the same store: labels that are finished are taken over, nothing is computed twice.{apart}"
+        f"another name in the same store: labels that are finished are taken over, nothing is computed twice."
+        f"{further}{apart}"
     )
 
 

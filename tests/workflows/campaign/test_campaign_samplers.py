@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from ionloop.sampling.guard import TrajectoryGuard
 from ionloop.sampling.samplers.potentials import AnotherEngine
 from ionloop.sampling.samplers.registry import sampler_of
 from ionloop.workflows.campaign.changes import Stage, changes
+from ionloop.workflows.campaign.problems import dotted
 from ionloop.workflows.campaign.samplers import (
     equilibrium_temperature_K,
     exploring_samplers,
@@ -20,6 +22,7 @@ from ionloop.workflows.campaign.samplers import (
 from ionloop.workflows.campaign.settings import Campaign, stored_campaign
 from ionloop.workflows.campaign.validation import validate_campaign
 from ionloop.workflows.report.methods import methods_paragraph
+from ionloop.workflows.submission.submission import refusal
 
 BASE = {"name": "demo", "structure": "li7p3s11"}
 EXPLORE = [
@@ -123,14 +126,60 @@ def test_what_cannot_be_is_refused_at_its_place(sections: dict[str, Any], key: t
     assert said in problems[0].message
 
 
-def test_entries_may_be_added_and_none_changed() -> None:
+NPT, NVT, RATTLED = EXPLORE
+MELT_QUENCH = {"kind": "melt-quench"}
+
+
+@pytest.mark.parametrize(
+    ("explore", "allowed"),
+    [
+        ([*EXPLORE, MELT_QUENCH], {"explore[3]": True}),
+        (
+            [NPT, {**NVT, "length_ps": 2, "replicas": 3}, RATTLED],
+            {"explore[1].length_ps": True, "explore[1].replicas": True},
+        ),
+        ([NPT, {**NVT, "length_ps": 0.5}, RATTLED], {"explore[1].length_ps": False}),
+        ([NPT, {**NVT, "temperature_K": [600, 800, 900]}, RATTLED], {"explore[1].temperature_K": False}),
+        ([NPT, {**NVT, "potential": "es-gap"}, RATTLED], {"explore[1].potential": False}),
+        ([NPT, {**NVT, "candidates": 30}, RATTLED], {"explore[1].candidates": False}),
+        ([{**NPT, "pressure_GPa": 1.0}, NVT, RATTLED], {"explore[0].pressure_GPa": False}),
+        ([NPT, NVT], {"explore[2]": False}),
+        # Runs and their seeds go by the place of their entry.
+        (
+            [MELT_QUENCH, *EXPLORE],
+            {"explore[0].kind": False, "explore[1].kind": False, "explore[2].kind": False, "explore[3]": True},
+        ),
+        (None, {"explore": False, "sampling": False}),
+    ],
+)
+def test_what_explores_may_grow_and_get_further_entries(explore: Any, allowed: dict[str, bool]) -> None:
     before = campaign(explore=EXPLORE).model_dump(mode="json")
-    longer = campaign(explore=[*EXPLORE, {"kind": "melt-quench"}]).model_dump(mode="json")
-    (added,) = changes(before, longer, Stage.GENERATIONS)
-    assert added.is_allowed
-    assert added.explores
-    other = campaign(explore=[{"kind": "npt", "pressure_GPa": 1.0, "candidates": 50}, *EXPLORE[1:]])
-    assert not all(one.is_allowed for one in changes(before, other.model_dump(mode="json"), Stage.GENERATIONS))
+    after = campaign(**({} if explore is None else {"explore": explore})).model_dump(mode="json")
+    found = changes(before, after, Stage.GENERATIONS)
+    assert {dotted(one.key): one.is_allowed for one in found} == allowed
+    assert all(one.explores for one in found if one.is_allowed)
+    systems = [
+        {"systems": {"a": {"structure": "li7p3s11", **one}}} for one in ({"explore": EXPLORE}, {"explore": explore})
+    ]
+    of_system = changes(*systems, Stage.GENERATIONS)
+    below = {f"systems.a.{key}": may for key, may in allowed.items() if key != "sampling"}
+    assert {dotted(one.key): one.is_allowed for one in of_system} == below
+
+
+def test_the_refusal_of_a_changed_entry_says_what_may_be_added() -> None:
+    before = campaign(explore=EXPLORE).model_dump(mode="json")
+    after = campaign(explore=[{**NPT, "pressure_GPa": 1.0}, *EXPLORE[1:]]).model_dump(mode="json")
+    (refused,) = [one.text for one in changes(before, after, Stage.GENERATIONS)]
+    said = refusal(Path("campaign.yaml"), "demo", [refused])
+    assert "explore[0].pressure_GPa: 0.5 in the store, 1.0 in the file" in said
+    assert "Entries may be added at the end of explore" in said
+
+
+def test_initial_samplers_stay_and_are_told_by_entry() -> None:
+    before = campaign(initial=INITIAL).model_dump(mode="json")
+    after = campaign(initial=[*INITIAL, RATTLED]).model_dump(mode="json")
+    (added,) = changes(before, after, Stage.START)
+    assert (dotted(added.key), added.is_allowed) == ("initial[3]", False)
 
 
 def test_a_store_that_names_unknown_samplers_can_be_shown() -> None:

@@ -27,6 +27,7 @@ INITIAL = [
     {"kind": "molecular-dynamics", "count": 2, "write_every": 2},
     {"kind": "lithium-monte-carlo", "count": 2, "relaxation": {"steps": 1}},
     {"kind": "rattled", "count": 3},
+    {"kind": "random-packing", "count": 1, "density_spread": 0.1, "relaxation": {"steps": 1}},
 ]
 EXPLORE = [
     {"kind": "nvt", "temperature_K": [300, 600], "replicas": 2, **SHORT},
@@ -57,11 +58,12 @@ def test_initial_jobs_are_those_of_the_list_and_bring_their_labels(listed):
         "initial/1-lithium-monte-carlo/0",
         "initial/1-lithium-monte-carlo/1",
         "initial/2-rattled/0",
+        "initial/3-random-packing/0",
     }
     assert jobs["generation-0/initial/1-lithium-monte-carlo/0"].parents == (
         "generation-0/initial/1-lithium-monte-carlo/shared",
     )
-    assert jobs["generation-0/assess"].parameters.planned == 7
+    assert jobs["generation-0/assess"].parameters.planned == 8
     rattled = jobs["generation-0/initial/2-rattled/0"]
     for _ in range(2):
         assert listed.run(rattled).outputs["configurations"] == 3
@@ -69,8 +71,10 @@ def test_initial_jobs_are_those_of_the_list_and_bring_their_labels(listed):
         listed.run(jobs["generation-0/initial/1-lithium-monte-carlo/1"])
     listed.run(jobs["generation-0/initial/1-lithium-monte-carlo/shared"])
     listed.run(jobs["generation-0/initial/1-lithium-monte-carlo/1"])
+    listed.run(jobs["generation-0/initial/3-random-packing/0"])
     found = list(listed.store.configurations.find({"campaign": "small"}))
-    assert sorted(record.origin.sampler for record in found) == ["lithium-monte-carlo", *["rattled"] * 3]
+    brought = ["lithium-monte-carlo", "random-packing", *["rattled"] * 3]
+    assert sorted(record.origin.sampler for record in found) == brought
     assert isinstance(rattled.grow, GrowLabels)
     with task_context(listed.context):
         growth = rattled.grow.run_task({})
