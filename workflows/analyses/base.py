@@ -158,8 +158,8 @@ class Analysis(ABC, Generic[SettingsT]):
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
-        """Yield what in its settings does not fit a structure; keys are full keys of the campaign file."""
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
+        """Yield what in its settings does not fit a system (None: the only one); keys are full keys of the file."""
         return ()
 
     @abstractmethod

@@ -108,7 +108,7 @@ def _analyses(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[
                 message = f"holds no {campaign.mobile}, which {analysis.name} asks for"
                 yield Problem((*key, "systems"), message, value=system.name, related=(("mobile",), ("systems",)))
                 continue
-            for problem in analysis.problems(campaign, system.atoms):
+            for problem in analysis.problems(campaign, system.atoms, system.name):
                 yield (
                     problem
                     if system.name is None

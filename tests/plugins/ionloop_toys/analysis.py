@@ -72,7 +72,7 @@ class Neighbours(Analysis[NeighbourSettings]):
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         return AnalysisCost(model_evaluations=EVALUATIONS * len(campaign.models), model_atoms=len(atoms))
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         from ionloop.workflows.campaign.problems import Problem
 
         if len(atoms) < 2:

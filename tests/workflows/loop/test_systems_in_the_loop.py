@@ -16,6 +16,7 @@ from ionloop.core.states import State
 from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.store.connection import open_store
 from ionloop.tasks.values.loop import MODEL_ERRORS
+from ionloop.workflows.graph.exploring import trajectories_in_equilibrium
 from ionloop.workflows.graph.plan import Plan, planned_systems
 from ionloop.workflows.loop.generation_loop import analysis_jobs, generation_graph, initial_graph, joining_graph
 from ionloop.workflows.loop.stop_rule import GenerationErrors, StopSettings, stop_verdict
@@ -50,6 +51,35 @@ def test_a_generation_selects_equal_parts_the_first_systems_get_the_rest(plan: P
     assert {f"generation-1/{name}/select" for name in ("ordered", "gold", "glass")} < set(
         jobs["generation-1/assess"].parents
     )
+
+
+def test_hops_are_looked_for_in_the_trajectories_of_the_system_itself(tmp_path: Path) -> None:
+    hot = "  hot: {structure: ordered.extxyz, explore: [{kind: nvt, temperature_K: [300, 900], length_ps: 0.1}]}"
+    rest = (
+        "models: [gap]\nanalyses: {barriers: {systems: [ordered, hot]}, "
+        "conductivity: {systems: [hot], temperatures_K: [300, 400], charge_e: 1.0}}\n"
+    )
+    campaign = read_campaign(prepare(tmp_path, rest + CHARGES, hot))
+    plan = Plan(campaign, planned_systems(campaign, load_structures(campaign, tmp_path)))
+    both = {job.key: job for job in analysis_jobs(plan, 2, "data-1", {"gap": "final/fit/gap"})}
+    ordered, own = (both[f"analysis/{name}/barriers/hops"] for name in ("ordered", "hot"))
+    # Conductivity is computed of the other alone; that one is explored at 300 K first, the rest of the campaign at 400.
+    assert ordered.parents == ()
+    assert ordered.parameters.trajectories == list(trajectories_in_equilibrium(plan, plan.systems[0], 2))
+    assert {key.rpartition("/")[0] for key in own.parents} == {"analysis/hot/conductivity/gap/300K"}
+    assert {both[key].parameters.trajectory for key in own.parents} == set(own.parameters.trajectories)
+    sampled = campaign.model_copy(update={"analyses": campaign.analyses.model_copy(update={"conductivity": None})})
+    alone = {job.key: job for job in analysis_jobs(replace(plan, campaign=sampled), 2, "data-1", {"gap": "fit"})}
+    found = [alone[f"analysis/{name}/barriers/hops"].parameters.trajectories for name in ("ordered", "hot")]
+    assert [len(names) for names in found] == [1, 4]
+    assert found[1] == list(trajectories_in_equilibrium(plan, plan.systems[2], 2))
+
+
+def test_a_system_without_trajectories_in_equilibrium_has_no_barriers(tmp_path: Path) -> None:
+    moved = "  moved: {structure: ordered.extxyz, explore: [{kind: rattled}]}"
+    rest = "models: [gap]\nanalyses: {barriers: {systems: [ordered, moved]}}\n"
+    with pytest.raises(InputError, match=r"trajectories in which hops can be found.*\(in moved\)"):
+        read_campaign(prepare(tmp_path, rest + CHARGES, moved))
 
 
 def test_analyses_are_made_of_every_crystal_and_their_results_are_told_apart(plan: Plan) -> None:

@@ -61,11 +61,11 @@ class _Source:
 
 def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
     campaign = plan.campaign
-    conductivity = _conductivity(campaign, settings)
+    conductivity = _conductivity_of(campaign, settings, plan.system.name)
     if conductivity is None:
         # Frames of the last generation are there before its models are final.
         return _Source(list(trajectories_in_equilibrium(plan.plan, plan.system, plan.generation)))
-    wanted_K = equilibrium_temperature_K(campaign)
+    wanted_K = equilibrium_temperature_K(campaign, plan.system.name)
     temperature = (
         conductivity.temperatures_K[0] if wanted_K is None else _nearest(conductivity.temperatures_K, wanted_K)
     )
@@ -90,6 +90,13 @@ def _conductivity(campaign: Campaign, settings: BarrierSettings) -> Conductivity
     if settings.trajectories == "sampling" or found is None or campaign.driver not in (found.models or campaign.models):
         return None
     return found
+
+
+def _conductivity_of(campaign: Campaign, settings: BarrierSettings, system: str | None) -> ConductivitySettings | None:
+    """Return the same of a system: the conductivity may be that of others."""
+    named = CONDUCTIVITY.named_systems(campaign)
+    is_made = system in named if named else campaign.all_systems[system].is_crystalline
+    return _conductivity(campaign, settings) if is_made else None
 
 
 def _nearest(values: tuple[float, ...], wanted: float) -> float:
@@ -218,13 +225,16 @@ def cells_of_trajectories(campaign: Campaign, settings: BarrierSettings) -> int:
     return 1 if conductivity is None else int(np.prod(conductivity.supercell))
 
 
-def barrier_problems(campaign: Campaign, settings: BarrierSettings, atoms: Atoms) -> Iterable[Problem]:
+def barrier_problems(
+    campaign: Campaign, settings: BarrierSettings, atoms: Atoms, system: str | None = None
+) -> Iterable[Problem]:
     """Yield what does not fit: a crystal without framework, trajectories that nobody makes."""
+    conductivity = _conductivity_of(campaign, settings, system)
     if np.all(np.asarray(atoms.symbols == campaign.mobile)):
         yield Problem(
             ("analyses", "barriers"), f"the structure holds nothing but {campaign.mobile}: no framework, no hops"
         )
-    if settings.trajectories == "conductivity" and _conductivity(campaign, settings) is None:
+    if settings.trajectories == "conductivity" and conductivity is None:
         yield Problem(
             ("analyses", "barriers", "trajectories"),
             f"asks for trajectories of the conductivity with {campaign.driver}, which the campaign does not make",
@@ -232,7 +242,7 @@ def barrier_problems(campaign: Campaign, settings: BarrierSettings, atoms: Atoms
             allowed="auto | sampling, or analyses.conductivity",
             related=(("analyses", "conductivity"), ("sampling", "driver")),
         )
-    elif _conductivity(campaign, settings) is None and equilibrium_temperature_K(campaign) is None:
+    elif conductivity is None and equilibrium_temperature_K(campaign, system) is None:
         yield Problem(
             ("analyses", "barriers"),
             "needs trajectories in which hops can be found: an nvt in explore, or analyses.conductivity",

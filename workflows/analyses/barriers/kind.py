@@ -59,10 +59,10 @@ class Barriers(Analysis[BarrierSettings]):
         settings = self.settings(campaign)
         return barrier_cost(settings, len(campaign.models), cells_of_trajectories(campaign, settings) * len(atoms))
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         from .graph import barrier_problems
 
-        return barrier_problems(campaign, self.settings(campaign), atoms)
+        return barrier_problems(campaign, self.settings(campaign), atoms, system)
 
     def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import barrier_section

@@ -47,7 +47,7 @@ class Conductivity(Analysis[ConductivitySettings]):
 
         return conductivity_cost(self.settings(campaign), campaign.models, len(atoms))
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         from .graph import conductivity_problems
 
         return conductivity_problems(campaign, self.settings(campaign), atoms)

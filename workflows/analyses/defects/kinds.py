@@ -48,7 +48,7 @@ class Frenkel(Analysis[FrenkelSettings]):
         in_field = len(models_in_field(campaign))
         return frenkel_cost(self.settings(campaign), len(campaign.models), in_field, len(atoms))
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         from .graph import frenkel_problems
 
         return frenkel_problems(campaign, atoms, self.settings(campaign))

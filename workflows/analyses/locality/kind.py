@@ -50,7 +50,7 @@ class Locality(Analysis[LocalitySettings]):
 
         return locality_cost(self.settings(campaign), atoms)
 
-    def problems(self, campaign: Campaign, atoms: Atoms) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         from .graph import locality_problems
 
         return locality_problems(campaign, self.settings(campaign), atoms)
