@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -128,6 +128,7 @@ class SampleParameters(DynamicsParameters):
     backend: str
     replica: int
     seen_fraction: float = Field(default=0.0, description="As of `ExploringGuard`; jobs of earlier releases have none")
+    left_out: ClassVar[frozenset[str]] = DynamicsParameters.left_out | {"seen_fraction"}
 
 
 class SampleTask(IonloopTask):
@@ -191,11 +192,12 @@ class SelectParameters(TaskParameters):
 
     trajectories: list[str] = Field(min_length=1)
     runs: list[SampledRun] = Field(default_factory=list)
-    write_every: int | None = Field(default=None, description="Of jobs of earlier releases; frames tell their step")
+    write_every: int | None = Field(default=None, description="Of the short form; frames tell their step")
     model: str
     backend: str
     settings: SelectionSettings
     seed: int
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"runs", "write_every"}
 
 
 def _offered(path: Path, run: SampledRun | None) -> list[Atoms]:

@@ -326,7 +326,9 @@ def _exploring_jobs(
     """Return what explores a system in one generation, and the selection among the frames."""
     campaign, generation = plan.campaign, place["generation"]
     runs: list[SampledRun] = []
+    write_every = None
     if system.explore is None:
+        write_every = system.sampling.write_every
         samples = _trajectory_jobs(plan, system, place, models)
         names = [f"replica-{replica}" for replica in range(system.sampling.replicas)]
         trajectories = [trajectory_identifier(campaign.name, generation, name, system.name) for name in names]
@@ -344,6 +346,7 @@ def _exploring_jobs(
             **system.place,
             trajectories=trajectories,
             runs=runs,
+            write_every=write_every,
             model=models[campaign.driver],
             backend=plan.evaluator_of(campaign.driver),
             settings=campaign.selection.model_copy(update={"count": plan.selected(system)}),
