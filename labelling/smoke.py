@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 from ase.build import bulk
 
-from ..core.errors import InputError
+from ..core.errors import InputError, IonloopError
 from .common_settings import CommonSettings
+from .engine import Engine
 from .outcome import LabelOutcome
 from .registry import ENGINES
 from .runner import label
 
 WALL_TIME_LIMIT_S = 300.0
 _LATTICE_CONSTANT_A = 5.47
+
+
+class SmokeRunFailed(IonloopError):
+    """An engine, of somebody else, that cannot be asked for its smoke run or breaks off in it."""
 
 
 def smoke_atoms() -> Atoms:
@@ -31,11 +39,18 @@ def smoke_settings(name: str) -> CommonSettings:
     ------
     InputError
         If there is no such engine, or it cannot run without settings of the user's.
+    SmokeRunFailed
+        If the engine fails when it is asked.
     """
-    settings = ENGINES.get(name).smoke_settings()
+    settings = _settings_of(ENGINES.get(name))
     if settings is None:
-        runnable = [engine.name for engine in ENGINES.kinds if engine.smoke_settings() is not None]
-        raise InputError(f"engine {name!r} has no smoke run; allowed: {', '.join(runnable)}")
+        runnable, broken = [], []
+        for engine in ENGINES.kinds:
+            try:
+                runnable += [engine.name] * (_settings_of(engine) is not None)
+            except SmokeRunFailed as error:
+                broken.append(str(error))
+        raise InputError("; ".join([f"engine {name!r} has no smoke run", f"allowed: {', '.join(runnable)}", *broken]))
     return settings.model_copy(update={"wall_time_limit_s": WALL_TIME_LIMIT_S})
 
 
@@ -46,5 +61,28 @@ def smoke_run(name: str, scratch: Path) -> LabelOutcome:
     ------
     InputError
         As `smoke_settings` does.
+    SmokeRunFailed
+        If the engine cannot be asked or breaks off, instead of saying that it failed.
     """
-    return label(smoke_atoms(), smoke_settings(name), scratch)
+    settings = smoke_settings(name)
+    with _blaming(ENGINES.get(name)):
+        return label(smoke_atoms(), settings, scratch)
+
+
+def _settings_of(engine: Engine[Any]) -> CommonSettings | None:
+    with _blaming(engine):
+        settings = engine.smoke_settings()
+        if settings is None or isinstance(settings, engine.settings_type):
+            return settings
+        raise TypeError(f"smoke_settings returned a {type(settings).__name__}, no {engine.settings_type.__name__}")
+
+
+@contextmanager
+def _blaming(engine: Engine[Any]) -> Iterator[None]:
+    try:
+        yield
+    # An engine of somebody else may fail in any way, also by ending the process.
+    except (Exception, SystemExit) as error:
+        package, version = ENGINES.package_of(engine.name)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        raise SmokeRunFailed(f"engine {engine.name!r} of {package} {version} cannot be used: {reason}") from error

@@ -158,8 +158,8 @@ def check_engines() -> Iterator[Check]:
     for engine in ENGINES.kinds:
         try:
             yield _engine_check(engine.probe(), Status.WARNING)
-        except Exception as error:  # somebody else's engine may fail in any way
-            advice = f"it cannot be asked: {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # somebody else's engine may fail in any way
+            advice = f"it cannot be asked: {type(error).__name__}: {' '.join(str(error).split())}"
             yield Check(f"engine {engine.name}", Status.WARNING, "not found", advice)
 
 
@@ -179,11 +179,14 @@ def check_smoke_run(engine: str) -> Check:
         If there is no such engine, or none that runs without settings.
     """
     from ...core.states import State
-    from ...labelling.smoke import smoke_run
+    from ...labelling.smoke import SmokeRunFailed, smoke_run
 
-    with tempfile.TemporaryDirectory(prefix="ionloop-smoke-") as folder:
-        outcome = smoke_run(engine, Path(folder))
     name = f"smoke run {engine}"
+    try:
+        with tempfile.TemporaryDirectory(prefix="ionloop-smoke-") as folder:
+            outcome = smoke_run(engine, Path(folder))
+    except SmokeRunFailed as error:
+        return Check(name, Status.FAILED, "not run", str(error))
     if outcome.state is not State.FINISHED:
         return Check(name, Status.FAILED, outcome.state.value, outcome.reason)
     found = f"{outcome.engine_version}: two atoms of silicon in {outcome.wall_time_s:.1f} s, {outcome.energy:.4f} eV"
