@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -37,8 +40,8 @@ from ionloop.workflows.running.heartbeat import ENVIRONMENT_EXIT
 from ionloop.workflows.running.worker import Worker
 from ionloop.workflows.submission.campaign_file import read_campaign
 
-JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "120"))
-FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "20"))
+JOBS = int(os.environ.get("IONLOOP_SOAK_JOBS", "84"))
+FAULTS = int(os.environ.get("IONLOOP_SOAK_FAULTS", "14"))
 STOP_S = float(os.environ.get("IONLOOP_SOAK_STOP_S", "6"))
 WORKERS = 6
 LIMIT_S = 240.0 + 6.0 * (JOBS + FAULTS * STOP_S / 10)
@@ -60,6 +63,13 @@ class SlowEMT(EMT):
         super().calculate(*arguments, **options)
 """
 JOB_S = 1.0
+BITE_LIMIT_S = 120.0
+"""How long a full disk or lost rights last at most, where nobody meets them."""
+NO_ROOM = re.compile(r"no space left|disk is full|database or disk", re.IGNORECASE)
+NO_RIGHTS = re.compile(
+    r"not writable|cannot be read and written|may not be written|read-?only|permission denied", re.IGNORECASE
+)
+CAPABILITIES = "-dac_override,-dac_read_search,-fowner"
 # What stands for a node whose clock is wrong.
 SKEW = """
 import os, time
@@ -119,6 +129,11 @@ class Crew:
         self.done: Counter[str] = Counter()
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_JOB_S": str(JOB_S)}
         self.where = ["--store", store.location, "--root", str(store.root)]
+        # Root may write everywhere; without this right it is like anybody else.
+        is_root = os.geteuid() == 0 and shutil.which("setpriv") is not None
+        drop = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}"]
+        self.as_anybody = drop if is_root else []
+        self.can_lose_rights = is_root or os.geteuid() != 0
 
     def keep_up(self) -> None:
         """Start those that are not there."""
@@ -129,7 +144,7 @@ class Crew:
                 self.statuses[worker.returncode] += 1
             with (self.folder / f"worker-{index}.log").open("ab") as log:
                 self.workers[index] = subprocess.Popen(
-                    [sys.executable, "-m", "ionloop.cli", "worker", *self.where],
+                    [*self.as_anybody, sys.executable, "-m", "ionloop.cli", "worker", *self.where],
                     stdout=log,
                     stderr=log,
                     env={**self.environment, "SKEW_S": str(SKEWS_S[index])},
@@ -156,22 +171,52 @@ class Crew:
             time.sleep(self.moments.uniform(0.2, 1.0) * STOP_S)
             worker.send_signal(signal.SIGCONT)
 
+    def met(self, words: re.Pattern[str]) -> int:
+        """Return how often workers have complained so."""
+        logs = self.folder.glob("worker-*.log")
+        return sum(len(words.findall(log.read_text(errors="replace"))) for log in logs)
+
+    def wait_until_met(self, words: re.Pattern[str]) -> None:
+        """Wait until a worker complains so, while others are started in place of those that end."""
+        before, end = self.met(words), time.monotonic() + BITE_LIMIT_S
+        while self.met(words) == before and time.monotonic() < end:
+            time.sleep(0.2)
+            self.keep_up()
+
     def fill_disk(self) -> None:
-        """Let others use the disk up for a moment."""
+        """Let others use the disk up until a worker has met that."""
         if self.disk is None:
             return
+        # Room that the store's log has already would be written again.
+        with contextlib.closing(sqlite3.connect(self.store.location, timeout=10.0)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ballast = self.disk / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 16))
-        time.sleep(self.moments.uniform(0.5, 2.0))
-        ballast.unlink()
+        try:
+            self.wait_until_met(NO_ROOM)
+        finally:
+            ballast.unlink()
 
     def take_rights(self) -> None:
-        """Let nobody write below the store's folder for a moment; root may all the same."""
-        self.store.root.chmod(0o500)
-        time.sleep(self.moments.uniform(0.5, 2.0))
-        self.store.root.chmod(0o700)
+        """Let nobody write the store, nor below its folder, until a worker has met that."""
+        if not self.can_lose_rights:
+            return
+        file = Path(self.store.location)
+        places = [self.store.root, *(path for path in self.store.root.rglob("*") if path.is_dir())]
+        places += [path for path in file.parent.glob(f"{file.name}*") if path.is_file()]
+        modes = {path: path.stat().st_mode for path in places}
+        for path in places:
+            path.chmod(modes[path] & 0o7555)
+        try:
+            # Who is there keeps the files open; who begins meets it.
+            self.kill()
+            self.wait_until_met(NO_RIGHTS)
+        finally:
+            for path, mode in modes.items():
+                with contextlib.suppress(FileNotFoundError):
+                    path.chmod(mode)
 
     def back_up(self) -> None:
         """Make a backup; one that says it is whole holds whole records only."""
@@ -246,8 +291,16 @@ def test_whatever_happens_to_six_workers_each_job_ends_once_with_its_own_result(
             time.sleep(moments.uniform(0.0, PAUSE_S))
             # In step with the jobs, or all would be over before the workers have begun.
             if happened < FAULTS and JOBS - unfinished(store) >= JOBS * happened // FAULTS:
-                due = {FAULTS // 3: crew.back_up, FAULTS // 2: crew.fill_disk, FAULTS - 1: crew.back_up}
+                due = {
+                    FAULTS // 4: crew.take_rights,
+                    FAULTS // 3: crew.back_up,
+                    FAULTS // 2: crew.fill_disk,
+                    FAULTS - 1: crew.back_up,
+                }
                 fault = due.get(happened) or moments.choice(faults)
+                if fault in (crew.fill_disk, crew.take_rights):
+                    # While nobody works nobody needs room or rights: those jobs that come after the fault otherwise.
+                    release(store, min(JOBS - 1, JOBS * (happened + 2) // FAULTS))
                 fault()
                 crew.done[fault.__name__] += 1
                 happened += 1
@@ -261,9 +314,17 @@ def test_whatever_happens_to_six_workers_each_job_ends_once_with_its_own_result(
         ends = store.database.launches.count_documents({"fw_id": job["fw_id"], "state": "COMPLETED"})
         assert ends == 1, job["spec"]["key"]
     assert store.database.launches.count_documents({"state": {"$in": ["RUNNING", "RESERVED"]}}) == 0
-    # Killed, asked to leave (also before it could hear that), the disk at fault; nothing unexpected.
-    assert crew.statuses.keys() <= {0, 1, ENVIRONMENT_EXIT, -signal.SIGKILL, -signal.SIGTERM}
-    print(f"soak: {JOBS} jobs, {dict(crew.done)}, workers ended with {dict(crew.statuses)}")
+    # Killed, asked to leave (also before it could hear that), the disk at fault, no rights to begin with; nothing
+    # unexpected.
+    assert crew.statuses.keys() <= {0, 1, 2, ENVIRONMENT_EXIT, -signal.SIGKILL, -signal.SIGTERM}
+    met = {"full disk": crew.met(NO_ROOM), "no rights": crew.met(NO_RIGHTS)}
+    assert disk is None or met["full disk"] > 0
+    assert not crew.can_lose_rights or met["no rights"] > 0
+    seconds = time.monotonic() - end + LIMIT_S
+    print(
+        f"soak: {JOBS} jobs in {seconds:.0f} s, {dict(crew.done)}, workers met {met} and ended with "
+        f"{dict(crew.statuses)}"
+    )
     for log in tmp_path.glob("worker-*.log"):
         assert "Unexpected error" not in log.read_text(errors="replace"), log
     store.close()
