@@ -413,6 +413,30 @@ def frenkel_values(energies_eV: dict[float, float]) -> dict[str, object]:
     return {"pairs": pairs, **means, "supercell": [1, 1, 1], "intact": len(pairs), **lost, "field": ""}
 
 
+def forget(store: Store, what: str) -> None:
+    """Let the campaign of a store name an engine, a kind of model or of baseline that no installation has."""
+    database = store.database
+    document = database.campaigns.find_one({"_id": CAMPAIGN})
+    settings = document["settings"]
+    if what == "engine":
+        settings["reference"] = {"engine": "gone", "depth_eV": 0.2}
+        database.labels.update_many({}, {"$set": {"engine": "gone", "settings_hash": "0" * 64}})
+    elif what == "model":
+        settings["models"] = {"gap": {"kind": "gap"}, "es-gap": {"kind": "gone", "width_A": 3.0}}
+        database.models.update_many({"kind": "es-gap"}, {"$set": {"registered_kind": "gone"}})
+    else:
+        settings["baseline"] |= {"kind": "gone", "width_A": 3.0}
+        database.models.update_many({"kind": "es-gap"}, {"$set": {"baseline": {"kind": "gone", "width_A": 3.0}}})
+    database.campaigns.replace_one({"_id": CAMPAIGN}, document)
+
+
+@pytest.fixture(params=["engine", "model", "baseline"])
+def store_elsewhere(request: pytest.FixtureRequest, finished_store: Store) -> tuple[str, Store]:
+    """A finished campaign of an installation that had one more kind: which (of what), and its store."""
+    forget(finished_store, request.param)
+    return request.param, finished_store
+
+
 SUITES = ("cluster", "dft")
 """Folders whose tests are a suite of their own, and its marker."""
 

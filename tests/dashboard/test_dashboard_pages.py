@@ -64,6 +64,25 @@ def test_the_list_says_where_campaigns_stand(client: FlaskClient) -> None:
         assert word in shown
 
 
+def test_every_page_shows_a_campaign_of_a_kind_that_is_not_installed(
+    client_of: ClientOf, store_elsewhere: tuple[str, Store]
+) -> None:
+    _, store = store_elsewhere
+    client = client_of(store)
+    label = next(iter(store.labels.find({"generation": 2, "state": "finished"})))
+    model = next(iter(store.models.find({"kind": "es-gap"})))
+    result = next(iter(store.results.find({"model_kind": "es-gap"})))
+    assert "small" in text(client, "/")
+    assert "converged in generation 2" in text(client, "/campaign", name="small")
+    # The energy of the label by the campaign's own engine.
+    assert "-100" in text(client, "/configuration", id=label.configuration).replace("−", "-")
+    assert "es-gap" in text(client, "/model", id=model.id).lower()
+    for path in ("/configurations", "/models", "/results"):
+        assert "small" in text(client, path)
+    text(client, "/compare")
+    assert "es-gap" in text(client, "/result", id=result.id).lower()
+
+
 def test_a_campaign_shows_curves_stop_rule_failures_and_settings(client: FlaskClient) -> None:
     shown = text(client, "/campaign", name="small")
     assert "converged in generation 2" in shown

@@ -143,11 +143,15 @@ def settings_of(campaign: Campaign, name: str) -> FrozenSettings:
     return kind.settings_type()
 
 
+def asked_models(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of a campaign, as a store holds it, with their kinds, installed here or not."""
+    models = settings["models"]
+    return {name: models[name][KIND] if isinstance(models, Mapping) else name for name in models}
+
+
 def models_not_installed(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the models of a campaign, as a store holds it, that are of kinds which are not installed here."""
-    models = settings["models"]
-    kinds = {name: models[name][KIND] if isinstance(models, Mapping) else name for name in models}
-    return tuple(name for name, kind in kinds.items() if kind not in MODELS)
+    return tuple(name for name, kind in asked_models(settings).items() if kind not in MODELS)
 
 
 def without_models(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from ase import Atoms
 from ...core.names import CHARGES
 from ...fitting.electrostatics.base import BaselineKind
 from ...fitting.electrostatics.registry import kind_of_baseline
+from ...fitting.kinds.registry import MODELS
 from ...fitting.settings import CommonBaselineSettings
 from ...labelling.common_settings import CommonSettings
 from ...labelling.registry import ENGINES, read_settings
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.samplers.registry import SAMPLERS
+from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS
 from ...store.connection import Store
 from ...store.records import DataSetRecord
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
@@ -24,6 +26,7 @@ from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
 from ..campaign.initial import Initial
+from ..campaign.models import asked_models
 from ..campaign.samplers import asked_samplers, exploring_samplers, frames_of, initial_samplers
 from ..campaign.settings import Campaign, Sampling
 
@@ -240,11 +243,15 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
     Raises
     ------
     UnknownKind
-        If its reference engine, its baseline, one of its samplers or one of its analyses is not installed here.
+        If its reference engine, its baseline, its selection, one of its models, samplers or analyses is not installed
+        here.
     """
     record = store.campaigns[name]
     ENGINES.get(str(record.settings["reference"]["engine"]))
     kind_of_baseline(record.settings["baseline"])
+    SELECTIONS.get(record.settings.get("selection", {}).get("method", DEFAULT_SELECTION))
+    for model in asked_models(record.settings).values():
+        MODELS.get(model)
     for sampler in asked_samplers(record.settings):
         SAMPLERS.get(sampler)
     for analysis in asked_analyses(record.settings):

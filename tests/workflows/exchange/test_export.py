@@ -15,6 +15,7 @@ from ase.db import connect
 from ase.io import read
 
 from ionloop.core.errors import InputError, IonloopError
+from ionloop.core.kinds import UnknownKind
 from ionloop.fitting.data_sets import read_extxyz
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.settings import BaselineSettings
@@ -28,6 +29,7 @@ from ionloop.workflows.exchange.export import (
     export,
     new_folder,
 )
+from ionloop.workflows.graph.plan import load_plan
 
 # Of the Ewald sum at a relative accuracy of 1e-6; measured 3e-5 eV and 1e-5 eV/Å.
 LAMMPS_ENERGY_EV = 2e-4
@@ -179,6 +181,28 @@ def test_a_damaged_model_is_not_exported(finished_store: Store, tmp_path: Path) 
 def test_an_unknown_model_is_refused_with_what_there_is(finished_store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean 'es-gap'.*allowed: es-gap, gap"):
         export(finished_store, "small", Target.LAMMPS, tmp_path / "out", "esgap")
+
+
+def test_what_needs_no_kind_that_is_not_installed_is_exported_and_the_rest_is_refused(
+    store_elsewhere: tuple[str, Store], tmp_path: Path
+) -> None:
+    what, store = store_elsewhere
+    assert len(read_extxyz(export(store, "small", Target.EXTXYZ, tmp_path / "labels") / "labels.xyz")) == 9
+    for target in (Target.LAMMPS, Target.QUIP):
+        assert _checksums_hold(export(store, "small", target, tmp_path / f"gap-{target}", "gap"))
+        place = tmp_path / f"es-gap-{target}"
+        if what == "engine":
+            assert _checksums_hold(export(store, "small", target, place, "es-gap"))
+            continue
+        with pytest.raises(UnknownKind, match=f"unknown kind of {what} 'gone'; installed are"):
+            export(store, "small", target, place, "es-gap")
+        assert not place.exists()
+
+
+def test_a_campaign_of_a_kind_that_is_not_installed_is_not_gone_on_with(store_elsewhere: tuple[str, Store]) -> None:
+    what, store = store_elsewhere
+    with pytest.raises(UnknownKind, match=f"unknown .*{what} 'gone'; installed are"):
+        load_plan(store, "small")
 
 
 def test_a_campaign_without_model_or_label_has_nothing_to_export(builder: object, tmp_path: Path) -> None:
