@@ -108,8 +108,17 @@ def taken_fields(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
         elif isinstance(value, dict):
             found[name] = taken_fields(value, below)
         elif isinstance(value, list):
-            found[name] = [taken_fields(one, below) for one in value]
+            found[name] = _taken_of_each(value, below)
     return found
+
+
+def _taken_of_each(values: list[Any], wanted: Mapping[str, Any]) -> list[Any]:
+    """Return the wanted fields of the documents in a list, as a server does: what holds no fields is left out."""
+    return [
+        taken_fields(one, wanted) if isinstance(one, dict) else _taken_of_each(one, wanted)
+        for one in values
+        if isinstance(one, dict | list)
+    ]
 
 
 def own_copy(value: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...core.kinds import Registry
 from ..campaign.analyses import INSTALLED
-from ..campaign.systems import section_key
 from .base import Analysis
 
 if TYPE_CHECKING:
@@ -23,6 +22,9 @@ ANALYSES: Final = cast(Registry[Analysis[Any]], INSTALLED)
 
 def sections_of(store: Store, record: CampaignRecord, analysis: Analysis[Any]) -> list[ReportSection]:
     """Return what the report shows of an analysis: what is of no system alone, then what is of each."""
+    # Systems come with the samplers' settings: who lists analyses needs neither.
+    from ..campaign.systems import section_key
+
     found = [analysis.section(store, record.id)]
     for system in record.systems:
         section = analysis.section(store, record.id, system)

@@ -54,7 +54,8 @@ def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
     From the campaign's last locality test, at the cutoff of its models: before the baseline is taken away for those
     without one, after it for those with. Empty where there is no test, or its radii do not enclose the cutoff.
     """
-    systems: list[str | None] = [None, *store.campaigns[campaign].systems]
+    record = store.campaigns.get(campaign)
+    systems: list[str | None] = [None, *(() if record is None else record.systems)]
     tests = [test for system in systems if (test := latest_test(store, campaign, system)) is not None]
     bounds: dict[str, LocalityBound] = {}
     for found in (_bounds(store, campaign, test) for test in tests):
