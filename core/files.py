@@ -104,9 +104,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_out_of_room(error: OSError) -> bool:
+    """Return whether a disk, or somebody's share of it, is full."""
+    return error.errno in _OUT_OF_ROOM
+
+
 def explain_os_error(error: OSError, path: Path) -> IonloopError:
     """Return the error that tells a user what is wrong with the disk, from the system's own."""
-    if error.errno in _OUT_OF_ROOM:
+    if is_out_of_room(error):
         return IonloopError(f"{path}: no space left; free some and run the same command again, nothing is lost")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InputError(f"{path}: not writable ({error.strerror}); choose another folder or change its rights")

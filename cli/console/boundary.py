@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ... import __version__
-from ...core.errors import IonloopError
+from ...core.errors import InputError, IonloopError, MachineAtFault
 from .signals import AskedToEnd
 
 LOG_NAME = "ionloop-error.log"
@@ -44,6 +44,16 @@ def run_guarded(command: Callable[[], object]) -> int:
     except BrokenPipeError:
         discard_output()
         return 0
+    except OSError as error:
+        known = _explained(error)
+        if known is None:
+            _tell_unexpected(error)
+            return UNEXPECTED_STATUS
+        _tell("[bold red]Error:[/] ", str(known))
+        if isinstance(known, MachineAtFault):
+            # What could not be written would be tried again when the interpreter ends.
+            discard_output()
+        return known.exit_status
     except Exception as error:  # the boundary: whatever comes here is a defect, and its traceback is worth keeping
         _tell_unexpected(error)
         return UNEXPECTED_STATUS
@@ -55,6 +65,22 @@ def tolerate_missing_characters() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and not (stream.encoding or "").lower().startswith("utf"):
             reconfigure(errors="replace")
+
+
+def _explained(error: OSError) -> IonloopError | None:
+    """Return what to tell of an error of the system that is no defect: a full disk, a working directory that is gone."""
+    from ...core.files import is_out_of_room
+
+    if is_out_of_room(error):
+        where = error.filename or "where the output goes"
+        return MachineAtFault(f"{where}: no space left; free some and run the same command again, nothing is lost")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return InputError("the working directory is gone: change to one that is there")
+    except OSError as at_fault:
+        return InputError(f"the working directory cannot be used: {at_fault.strerror}; change to another")
+    return None
 
 
 def _status(stop: SystemExit) -> int:

@@ -17,7 +17,7 @@ import typer
 from ionloop import __version__
 from ionloop.cli import run_command_line
 from ionloop.cli.console.boundary import LOG_NAME, LOG_VARIABLE, run_guarded
-from ionloop.core.errors import InputError, IonloopError
+from ionloop.core.errors import InputError, IonloopError, MachineAtFault
 
 HEAVY = {"numpy", "scipy", "ase", "fireworks", "pymongo", "pydantic", "pandas", "plotly", "numba", "flask"}
 """Processor time that `ionloop --help` may take."""
@@ -62,6 +62,36 @@ def test_the_unexpected_goes_to_the_log(
     log = (tmp_path / LOG_NAME).read_text()
     assert "Traceback" in log
     assert f"ionloop {__version__}" in log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_there_is_no_room_for_is_no_defect(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ionloop.cli", "--version"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == MachineAtFault.exit_status
+    assert done.stderr == (
+        "Error: where the output goes: no space left; free some and run the same command again, nothing is lost\n"
+    )
+    assert not (tmp_path / LOG_NAME).exists()
+
+
+def test_a_working_directory_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_guarded(Path.cwd) == 2
+    assert "the working directory is gone" in capfd.readouterr().err
 
 
 def test_the_log_goes_where_it_can(

@@ -97,7 +97,8 @@ def over_budget(store: Store, campaign: str, raised_to: float | None = None) -> 
         if spent >= limit:
             of = "" if engine is None else f" of {engine}"
             parts = ", ".join(f"{name} {hours:.3g}" for name, hours in used.items())
-            return f"{_BUDGET} {spent:.3g} of {limit:.3g} core hours{of} are used ({parts})"
+            told = f" ({parts})" if parts else ""
+            return f"{_BUDGET} {spent:.3g} of {limit:.3g} core hours{of} are used{told}"
     return ""
 
 
