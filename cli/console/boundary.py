@@ -68,7 +68,7 @@ def tolerate_missing_characters() -> None:
 
 
 def _explained(error: OSError) -> IonloopError | None:
-    """Return what to tell of an error of the system that is no defect: a full disk, a working directory that is gone."""
+    """Return what to tell of an error that is no defect: a full disk, a working directory that is gone."""
     from ...core.files import is_out_of_room
 
     if is_out_of_room(error):

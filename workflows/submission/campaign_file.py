@@ -199,6 +199,8 @@ def _read_text(path: Path) -> str:
 
 
 def _missing_file(path: Path) -> Problem:
+    if path.is_symlink():
+        return Problem((), f"is a link to {path.readlink()}, which does not exist")
     neighbours = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     return Problem((), "does not exist (`ionloop init` writes one)", suggestion=closest(path.name, neighbours))
 

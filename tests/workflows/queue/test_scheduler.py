@@ -50,6 +50,16 @@ def test_the_states_of_slurm_are_named_with_its_reason():
     assert found["13"].reason == "slurm: CANCELLED"
 
 
+@pytest.mark.parametrize("state", ["EXPEDITING", "POWER_UP_NODE", "RESV_DEL_HOLD", "REQUEUE_HOLD", "CONFIGURING"])
+def test_a_job_that_slurm_holds_or_hastens_waits(state):
+    assert slurm_facts(state).state is QueueState.PENDING
+
+
+@pytest.mark.parametrize("state", ["BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL"])
+def test_a_job_that_its_node_did_not_begin_did_not_fail_itself(state):
+    assert slurm_facts(state).state is QueueState.NODE_FAILED
+
+
 def test_a_state_that_slurm_adds_one_day_is_no_success():
     assert slurm_facts("MELTED").state is QueueState.FAILED
     assert slurm_facts("").state is QueueState.FAILED
@@ -292,6 +302,7 @@ def test_mending_changes_nothing_of_json_that_is_whole(environment):
     jobs = {"1.pbs": {"job_state": "R", "Variable_List": environment}}
     text = json.dumps({"Jobs": jobs}, ensure_ascii=False)
     assert parse_qstat(text) == jobs
+    assert parse_qstat(f"welcome\n{text}\nyour share is used up") == jobs
     assert parse_qstat(text.replace('"job_state"', '"Priority":007,"job_state"'))["1.pbs"] | {"Priority": 0} == {
         **jobs["1.pbs"],
         "Priority": 0,

@@ -177,10 +177,13 @@ def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
 
 def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "campaign.yaml").write_text(HEAD)
+    dangling = tmp_path / "dangling.yaml"
+    dangling.symlink_to("/no/such.yaml")
     cases = {
         tmp_path: "is a folder",
         tmp_path / "campain.yaml": "did you mean campaign.yaml?",
         tmp_path / "no" / "such.yaml": "does not exist",
+        dangling: "is a link to /no/such.yaml, which does not exist",
         tmp_path / ("x" * 5000): "cannot be read",
         Path("\0"): "does not exist",
     }

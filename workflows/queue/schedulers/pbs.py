@@ -45,6 +45,7 @@ _TOKEN = re.compile(
     r"|(?P<bare>[^\s\"{}\[\],:]+)",
     re.DOTALL,
 )
+_DECODER = json.JSONDecoder(strict=False)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
 
 
@@ -62,7 +63,8 @@ def parse_qstat(text: str) -> dict[str, Any]:
     text = text[max(0, text.find("{")) :]
     for attempt in (text, _TOKEN.sub(_mended, text)):
         try:
-            answer = json.loads(attempt, strict=False)
+            # What a wrapper prints after it is none of PBS's.
+            answer, _ = _DECODER.raw_decode(attempt)
         except ValueError:
             continue
         jobs = answer.get("Jobs", {}) if isinstance(answer, dict) else None
