@@ -52,7 +52,8 @@ def main() -> None:
         told = pair.state if pair.formation_energy_eV is None else f"{pair.formation_energy_eV:.3f} eV"
         print(f"{pair.separation_A:.2f} Å apart: {told}")
     for followed in FRENKEL_IN_FIELD.read(answer.only(FRENKEL_IN_FIELD.name)).pairs:
-        print(f"{followed.separation_A:.2f} Å apart, dipole {followed.dipole_eA} e Å")
+        dipole = ", ".join(f"{component:.2f}" for component in followed.dipole_eA)
+        print(f"{followed.separation_A:.2f} Å apart, dipole ({dipole}) e Å")
         for axis, points in followed.axes.items():
             energies = ", ".join(
                 f"{point.field_V_per_A:+g}: "

@@ -23,7 +23,8 @@ def test_the_energy_volume_example_gives_the_bulk_modulus_of_copper(capsys):
 def test_the_defect_example_follows_a_pair_in_the_field(capsys):
     runpy.run_path(str(EXAMPLES / "defects.py"), run_name="__main__")
     told = capsys.readouterr().out
-    assert re.search(r"Å apart: [\d.]+ eV, dipole", told)
+    assert re.search(r"Å apart: [\d.]+ eV\n", told)
+    assert re.search(r"Å apart, dipole \((-?\d+\.\d\d(, )?){3}\) e Å", told)
     for axis in ("x", "z"):
         (line,) = re.findall(rf"along {axis} .*", told)
         energies = [float(value) for value in re.findall(r": (-?[\d.]+) eV", line)]
