@@ -1,4 +1,4 @@
-"""The errors that the stop rule looks at and that a campaign's state shows."""
+"""The errors that the stop rule looks at and that a campaign's state shows, and whether they end the loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from ...analysis.errors.model_errors import ModelErrors
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
-from .stop_rule import GenerationErrors
+from ..graph.plan import Plan
+from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
 
 
 def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
@@ -38,3 +39,16 @@ def _errors(
         force={kind: errors.forces.rmse for kind, errors in of_model.items()},
         systems=systems or {},
     )
+
+
+def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
+    """Return whether the loop ends after an assessed generation, by today's settings."""
+    stop = plan.campaign.stop
+    rule = StopSettings(
+        patience=stop.patience,
+        energy_tolerance=stop.energy_tolerance,
+        force_tolerance=stop.force_tolerance,
+        max_generations=stop.max_generations,
+    )
+    history = [errors for errors in error_history(store, plan.campaign.name) if errors.generation <= generation]
+    return stop_verdict(history, rule, [system.name for system in plan.systems if system.name is not None])

@@ -58,9 +58,9 @@ from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Graph, Job, missing_part, of_system, without_doubles
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
-from .error_history import error_history
+from .error_history import end_of_loop
 from .sampler_jobs import ListedSamplers
-from .stop_rule import StopSettings, Verdict, stop_verdict
+from .stop_rule import Verdict
 
 FINAL = "final"
 """What the keys of a campaign's last jobs begin with."""
@@ -541,19 +541,6 @@ def joining_graph(plan: Plan, generation: int, systems: Sequence[PlannedSystem])
         runs_after_failures=True,
     )
     return Graph((*jobs, assess))
-
-
-def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
-    """Return whether the loop ends after an assessed generation, by today's settings."""
-    stop = plan.campaign.stop
-    rule = StopSettings(
-        patience=stop.patience,
-        energy_tolerance=stop.energy_tolerance,
-        force_tolerance=stop.force_tolerance,
-        max_generations=stop.max_generations,
-    )
-    history = [errors for errors in error_history(store, plan.campaign.name) if errors.generation <= generation]
-    return stop_verdict(history, rule, [system.name for system in plan.systems if system.name is not None])
 
 
 class GrowLabels(FiretaskBase):

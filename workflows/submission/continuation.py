@@ -28,8 +28,8 @@ from ...tasks.values.loop import VARIANCES
 from ..campaign.change_log import change_log, note_carried_out
 from ..graph.jobs import Graph, Job, missing_part
 from ..graph.plan import load_plan
+from ..loop.error_history import end_of_loop
 from ..loop.generation_loop import (
-    end_of_loop,
     final_graph,
     final_stage,
     generation_graph,
