@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from ..core.settings import FrozenSettings
 
@@ -15,31 +15,41 @@ if TYPE_CHECKING:
 class MonteCarloSettings(FrozenSettings):
     """How distributions of the mobile ions are drawn."""
 
-    count: int = Field(default=40, ge=1, description="Number of distinct distributions.")
-    start_temperature_K: float = Field(default=3000.0, gt=0, description="First temperature (K).")
-    end_temperature_K: float = Field(default=800.0, gt=0, description="Last temperature (K).")
-    temperature_steps: int = Field(default=20, ge=1, description="Temperatures, in geometric progression.")
-    sweeps: int = Field(default=50, ge=1, description="Trial moves per ion at each temperature.")
+    count: int = Field(
+        default=40, ge=1, le=100_000, description="Configurations, each from an annealing run of its own (number)"
+    )
+    start_temperature_K: float = Field(
+        default=3000.0, gt=0, le=20_000, description="Temperature at which annealing starts (K)"
+    )
+    end_temperature_K: float = Field(
+        default=800.0, gt=0, le=20_000, description="Temperature at which annealing ends (K)", validate_default=True
+    )
+    temperature_steps: int = Field(
+        default=20, ge=1, le=10_000, description="Temperatures on the way, in geometric progression (number)"
+    )
+    sweeps: int = Field(default=50, ge=1, le=100_000, description="Trial moves per ion at each temperature (number)")
     minimum_separation_A: float = Field(
-        default=2.0, ge=0, description="Two mobile ions never come closer than this (Å)."
+        default=2.0, ge=0, le=20, description="Two mobile ions never come closer than this (Å)"
     )
     screening: float = Field(
-        default=4.0,
-        gt=0,
-        description="Dielectric constant that electrostatic energies are divided by (3 to 5).",
+        default=4.0, ge=1, le=100, description="Dielectric constant that screens the formal charges (no unit)"
     )
 
-    @model_validator(mode="after")
-    def _cooling(self) -> MonteCarloSettings:
-        if self.end_temperature_K > self.start_temperature_K:
-            raise ValueError(
-                f"end_temperature_K ({self.end_temperature_K:g}) is above start_temperature_K "
-                f"({self.start_temperature_K:g}): annealing cools."
-            )
-        return self
+    @field_validator("end_temperature_K")
+    @classmethod
+    def _cools_down(cls, value: float, info: ValidationInfo) -> float:
+        start_K = info.data.get("start_temperature_K")
+        if start_K is not None and value > start_K:
+            raise ValueError(f"must not be above start_temperature_K ({start_K:g} K)")
+        return value
 
     def temperatures(self) -> FloatArray:
         """The schedule, K. Shape [temperature_steps]."""
         import numpy as np
 
         return np.geomspace(self.start_temperature_K, self.end_temperature_K, self.temperature_steps)
+
+    @property
+    def monte_carlo(self) -> MonteCarloSettings:
+        """What the annealing needs, of settings that say more."""
+        return MonteCarloSettings(**{name: getattr(self, name) for name in MonteCarloSettings.model_fields})

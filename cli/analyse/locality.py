@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from ...analysis.locality.curves import LocalityResult
+    from ...workflows.analyses.runner import Answer
 
 
 class Protocol(StrEnum):
@@ -47,12 +48,10 @@ def locality(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the force that far atoms induce, by species and radius: what a short-ranged model cannot learn."""
-    from ...analysis.locality.curves import LocalityResult
     from ...analysis.locality.settings import LocalitySettings
     from ...core.errors import InputError
     from ...core.names import REFERENCE
     from ...sampling.structures.crystals import load_structure
-    from ...tasks.values.locality import LOCALITIES
     from ...workflows.analyses.locality.kind import LOCALITY
     from ...workflows.analyses.runner import Question, ask, name_of
 
@@ -72,29 +71,34 @@ def locality(
             "supercell": None if supercell is None else _numbers("--supercell", supercell),
         },
     )
-    given: dict[str, Any] = {"seed": seed, "mobile": atoms.symbols[0]}
-    if charges is not None:
-        given["baseline"] = {"charges": _charges(charges, atoms)}
+    baseline = {} if charges is None else {"baseline": {"charges": _charges(charges, atoms)}}
     question = Question(
         atoms=atoms,
         models=[] if model is None else [model],
         settings=settings,
         reference=None if engine is None else _reference(engine),
-        campaign=given,
+        campaign={"seed": seed, "mobile": atoms.symbols[0], **baseline},
     )
     answer = ask(LOCALITY, question, _tell)
-    found = LOCALITIES.read(answer.only(LOCALITIES.name))
-    # What a campaign knows by itself, formal charges, was not asked for here.
-    kept = {name: value for name, value in found if name in LocalityResult.model_fields}
-    told = LocalityResult.model_validate(
-        kept | {"potential": str(model or engine), "after": None if charges is None else found.after}
-    )
+    told = _result(answer, str(model or engine), has_baseline=charges is not None)
     if as_json:
         typer.echo(told.model_dump_json(indent=2))
     else:
         _print(told)
     for key, reason in answer.failed.items():
         typer.echo(f"{key}: {reason}", err=True)
+
+
+def _result(answer: Answer, potential: str, *, has_baseline: bool) -> LocalityResult:
+    """Return what was measured; of a baseline only where one was asked for: a campaign takes formal charges itself."""
+    from ...analysis.locality.curves import LocalityResult
+    from ...tasks.values.locality import LOCALITIES
+
+    found = LOCALITIES.read(answer.only(LOCALITIES.name))
+    kept = {name: value for name, value in found if name in LocalityResult.model_fields}
+    return LocalityResult.model_validate(
+        kept | {"potential": potential, "after": found.after if has_baseline else None}
+    )
 
 
 def _tell(done: int, total: int, key: str) -> None:

@@ -11,11 +11,13 @@ from ase.data import chemical_symbols
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ..cores import core_of, without_core
+from ..native.sparse_fit.design import RowBuilder
 from ..native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
 from ..native.sparse_fit.fit_errors import FitErrors
 from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
-from ..native.sparse_fit.linear_system import Workshop, factorise, residuals_of
+from ..native.sparse_fit.linear_system import ScaledTargets, Workshop, factorise, residuals_of
 from ..native.sparse_fit.row_store import RowStore
+from ..native.sparse_fit.solve import StreamingLeastSquares
 from ..preflight import check_data
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
@@ -96,64 +98,30 @@ def _fit(
     core = core_of(task.settings)
     task = replace(task, data_set=without_core(task.data_set, core))
     source, kept_bytes = row_source(task, resources, workshop)
-    builder, configurations = source.builder, task.data_set.fitted_configurations
-    targets = [scaled_targets(item, task.settings, task.data_set) for item in configurations]
-    symbols = [chemical_symbols[number] for number in builder.descriptors.species]
-    prior = replace(settings.prior, constants_e=tuple(settings.charges_e[symbol] for symbol in symbols))
+    targets = [scaled_targets(item, task.settings, task.data_set) for item in task.data_set.fitted_configurations]
     # Rows and matrices share what is left; what has no room waits on the disk.
     with RowStore(0.5 * kept_bytes) as rows:
         gap, counts = factorise(source, targets, task.settings.sparse_jitter, rows, workshop)
         alone = _comparison(
             task, *_split(residuals_of(gap, targets, rows, workshop, leave_out=True)), gap.objectives[0]
         )
-        found: list[JointFit] = []
-        for screening_A in (None, *((CONTROL_SCREENING_A,) if settings.has_control else ())):
-            with RowStore(0.25 * kept_bytes) as matrices:
-                columns = ChargeColumns(
-                    builder,
-                    configurations,
-                    settings.model,
-                    cloud_table(symbols, settings.exponents_per_A, settings.widths_A),
-                    settings.accuracy,
-                    screening_A,
-                    matrices,
-                )
-                with workshop.timed("charges"):
-                    indices = range(len(configurations))
-                    for index, one in zip(indices, workshop.pool.map(columns.precompute, indices), strict=True):
-                        columns.keep(index, one)
-                fitter = JointFitter(columns, targets, rows, gap, task.settings.sparse_jitter, prior, workshop)
-                start = None if earlier is None or screening_A is not None else _grown(earlier, columns, symbols)
-                found.append(fitter.fit(start))
-                places = [columns.coefficients_of(number) for number in builder.descriptors.species]
+        bench = _Bench(task, settings, source.builder, targets, rows, gap, 0.25 * kept_bytes, workshop)
+        joint, species = bench.fit(None, earlier)
+        control = bench.fit(CONTROL_SCREENING_A)[0] if settings.has_control else None
     source.close()
-    joint = found[0]
-    comparisons = [_comparison(task, list(fit.residuals), list(fit.leave_out), fit.objective) for fit in found]
-    species = {
-        symbol: SpeciesCharges(
-            constant_e=float(joint.parameters.constants[place]),
-            coefficients_e=tuple(joint.parameters.coefficients[places[place]].tolist()),
-            mean_e=own.mean_e,
-            std_e=own.std_e,
-            least_e=own.least_e,
-            most_e=own.most_e,
-            uncertainty_e=own.uncertainty_e,
-        )
-        for place, (symbol, own) in enumerate(zip(symbols, joint.statistics, strict=True))
-    }
     file = ChargesFile(
         kind=settings.kind,
         species=species,
         steps=joint.steps,
         has_converged=joint.has_converged,
-        fitted=comparisons[0],
+        fitted=_comparison_of(task, joint),
         without_charges=alone,
-        short_range_control=comparisons[1] if len(comparisons) > 1 else None,
+        short_range_control=None if control is None else _comparison_of(task, control),
     )
     isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
     fit = NativeFit(
-        model=replace(builder.model(joint.weights, isolated), core=core, lacks_charges=True),
-        sparse_points=builder.sparse_points,
+        model=replace(source.builder.model(joint.weights, isolated), core=core, lacks_charges=True),
+        sparse_points=source.builder.sparse_points,
         training_errors=_errors(task, joint.residuals),
         leave_out_errors=_errors(task, joint.leave_out),
         objective=joint.objective,
@@ -162,6 +130,57 @@ def _fit(
         rows_computed=counts.computed,
     )
     return fit, file
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """A decomposed GAP, on top of which charges are fitted with one interaction or another."""
+
+    task: FitInputs
+    settings: ChargedFitSettings
+    builder: RowBuilder
+    targets: Sequence[ScaledTargets]
+    rows: RowStore
+    gap: StreamingLeastSquares
+    room_bytes: float
+    workshop: Workshop
+
+    def fit(
+        self, screening_A: float | None, earlier: ChargesFile | None = None
+    ) -> tuple[JointFit, dict[str, SpeciesCharges]]:
+        """Return the fit with the whole interaction, or with one that is screened, and its charges by species."""
+        settings, workshop = self.settings, self.workshop
+        symbols = [chemical_symbols[number] for number in self.builder.descriptors.species]
+        clouds = cloud_table(symbols, settings.exponents_per_A, settings.widths_A)
+        prior = replace(settings.prior, constants_e=tuple(settings.charges_e[symbol] for symbol in symbols))
+        configurations, jitter = self.task.data_set.fitted_configurations, self.task.settings.sparse_jitter
+        with RowStore(self.room_bytes) as matrices:
+            columns = ChargeColumns(
+                self.builder, configurations, settings.model, clouds, settings.accuracy, screening_A, matrices
+            )
+            with workshop.timed("charges"):
+                indices = range(len(configurations))
+                for index, one in zip(indices, workshop.pool.map(columns.precompute, indices), strict=True):
+                    columns.keep(index, one)
+            fitter = JointFitter(columns, self.targets, self.rows, self.gap, jitter, prior, workshop)
+            found = fitter.fit(None if earlier is None else _grown(earlier, columns, symbols))
+            return found, _species(found, columns, symbols)
+
+
+def _species(fit: JointFit, columns: ChargeColumns, symbols: Sequence[str]) -> dict[str, SpeciesCharges]:
+    numbers = columns.builder.descriptors.species
+    return {
+        symbol: SpeciesCharges(
+            constant_e=float(fit.parameters.constants[place]),
+            coefficients_e=tuple(fit.parameters.coefficients[columns.coefficients_of(number)].tolist()),
+            mean_e=own.mean_e,
+            std_e=own.std_e,
+            least_e=own.least_e,
+            most_e=own.most_e,
+            uncertainty_e=own.uncertainty_e,
+        )
+        for place, (symbol, number, own) in enumerate(zip(symbols, numbers, fit.statistics, strict=True))
+    }
 
 
 def _split(
@@ -185,6 +204,10 @@ def _comparison(
         leave_out_errors=_errors(task, left_out).summary(),
         objective=float(objective),
     )
+
+
+def _comparison_of(task: FitInputs, fit: JointFit) -> FitComparison:
+    return _comparison(task, list(fit.residuals), list(fit.leave_out), fit.objective)
 
 
 def _grown(earlier: ChargesFile, columns: ChargeColumns, symbols: list[str]) -> Parameters | None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -21,6 +21,7 @@ from ..molecular_dynamics import TrajectoryEnd, clear_calculator
 from .potentials import PotentialChoice
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
+KPoints = Literal["gamma", "reference"]
 
 
 class CommonSamplerSettings(FrozenSettings):
@@ -40,6 +41,31 @@ class CommonSamplerSettings(FrozenSettings):
     def at_gamma(self) -> bool:
         """Whether a density-functional engine is to take Γ alone."""
         return False
+
+
+class PotentialSettings(CommonSamplerSettings):
+    """What the settings of samplers have that ask a potential for forces."""
+
+    potential: PotentialChoice | None = Field(
+        None,
+        description="What gives the forces: driver, the campaign's driving model; reference; a model of the campaign; "
+        "{engine: ...}, any engine with its settings; {folder: ...}, a model's folder; nothing: the driver, and the "
+        "reference before there is a model",
+    )
+    k_points: KPoints = Field(
+        "gamma",
+        description="Of a density-functional engine that gives them: gamma, Γ alone; reference, its own (name)",
+    )
+
+    @property
+    def chosen_potential(self) -> PotentialChoice | None:
+        """The potential that the file asks for."""
+        return self.potential
+
+    @property
+    def at_gamma(self) -> bool:
+        """Whether a density-functional engine is to take Γ alone."""
+        return self.k_points == "gamma"
 
 
 SettingsT = TypeVar("SettingsT", bound=CommonSamplerSettings)

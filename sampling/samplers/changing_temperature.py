@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,7 +19,6 @@ from .trajectories import (
     ReplicaSampler,
     Temperature,
     TrajectorySettings,
-    TrajectoryT,
     number_of,
     pressure_words,
 )
@@ -99,17 +98,18 @@ class AnnealingSettings(ChangingTemperatureSettings):
         return self
 
 
-class ScheduledSampler(ReplicaSampler[TrajectoryT]):
+ChangingT = TypeVar("ChangingT", bound=ChangingTemperatureSettings)
+
+
+class ScheduledSampler(ReplicaSampler[ChangingT]):
     """Replicas of one trajectory that goes through stages of temperature."""
 
     citations: ClassVar[tuple[Citation, ...]] = (BAOAB, CELL_RESCALING)
 
     def _scheduled(
         self,
-        settings: TrajectoryT,
+        settings: ChangingT,
         stages: list[tuple[float, float, float]],
-        pressure_GPa: float | None,
-        barostat: BarostatSettings,
     ) -> MolecularDynamicsSettings:
         """Return a trajectory through stages of (length in ps, from K, to K); rounded to steps."""
         ends = np.rint(np.cumsum([length for length, _, _ in stages]) * _PS / settings.timestep_fs).astype(int)
@@ -125,8 +125,8 @@ class ScheduledSampler(ReplicaSampler[TrajectoryT]):
             stages[-1][2],
             self._steps(settings, length_ps),
             schedule=schedule,
-            pressure_GPa=pressure_GPa,
-            barostat=barostat,
+            pressure_GPa=settings.pressure_GPa,
+            barostat=settings.barostat,
         )
 
 
@@ -142,7 +142,7 @@ class Ramp(ScheduledSampler[RampSettings]):
         """Equal times for all ramps."""
         pairs = list(itertools.pairwise(settings.temperatures_K))
         stages = [(settings.length_ps / len(pairs), start, end) for start, end in pairs]
-        return self._scheduled(settings, stages, settings.pressure_GPa, settings.barostat)
+        return self._scheduled(settings, stages)
 
     def methods(self, settings: RampSettings) -> str:
         """Return how many, how long, between which temperatures."""
@@ -171,7 +171,7 @@ class MeltQuench(ScheduledSampler[MeltQuenchSettings]):
             (settings.quench_ps, hot, cold),
             (settings.hold_ps, cold, cold),
         ]
-        return self._scheduled(settings, stages, settings.pressure_GPa, settings.barostat)
+        return self._scheduled(settings, stages)
 
     def methods(self, settings: MeltQuenchSettings) -> str:
         """Return how many, how hot, how long, how fast."""
@@ -197,7 +197,7 @@ class Annealing(ScheduledSampler[AnnealingSettings]):
         falls = np.geomspace(settings.start_temperature_K, settings.end_temperature_K, ANNEALING_STAGES + 1)
         length_ps = settings.length_ps / settings.cycles / ANNEALING_STAGES
         pieces = [(length_ps, float(start), float(end)) for start, end in itertools.pairwise(falls)]
-        return self._scheduled(settings, pieces * settings.cycles, settings.pressure_GPa, settings.barostat)
+        return self._scheduled(settings, pieces * settings.cycles)
 
     def methods(self, settings: AnnealingSettings) -> str:
         """Return how many, from where to where, how often."""

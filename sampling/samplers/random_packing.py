@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from ase import Atoms
@@ -11,12 +11,11 @@ from pydantic import Field, PositiveFloat, field_validator
 from ...core.citations import Citation
 from ...core.errors import InputError
 from ..guard import ContactGuard
-from ..relaxation import relax_and_rattle
 from ..relaxation_settings import RelaxationSettings
 from ..structures.packing import DENSEST_G_PER_CM3, Composition, Edge, density_of_g_per_cm3, pack
-from .base import CommonSamplerSettings, Count, DrawingSampler, SamplerRequest
-from .potentials import PotentialChoice
-from .trajectories import KPoints, number_of
+from .base import Count, SamplerRequest
+from .relaxed import RelaxedSettings, RelaxingSampler
+from .trajectories import number_of
 
 HARMONIC_SPHERES = Citation(
     "Random packing",
@@ -35,7 +34,7 @@ class PackingRelaxationSettings(RelaxationSettings):
     )
 
 
-class RandomPackingSettings(CommonSamplerSettings):
+class RandomPackingSettings(RelaxedSettings):
     """How many boxes of the system's atoms at random places, how dense and how close."""
 
     kind: Literal["random-packing"] = Field("random-packing", description="The system's atoms at random places (name)")
@@ -69,16 +68,6 @@ class RandomPackingSettings(CommonSamplerSettings):
         default_factory=PackingRelaxationSettings,
         description="Brief relaxation with the potential in the box as it is; steps: 0: none",
     )
-    potential: PotentialChoice | None = Field(
-        None,
-        description="What relaxes: driver, the campaign's driving model; reference; a model of the campaign; "
-        "{engine: ...}, any engine with its settings; {folder: ...}, a model's folder; nothing: the driver, and the "
-        "reference before there is a model",
-    )
-    k_points: KPoints = Field(
-        "reference",
-        description="Of a density-functional engine that relaxes: gamma, Γ alone; reference, its own (name)",
-    )
 
     @field_validator("minimum_distances_A")
     @classmethod
@@ -86,18 +75,8 @@ class RandomPackingSettings(CommonSamplerSettings):
         ContactGuard(minimum_distances_A=value)
         return value
 
-    @property
-    def chosen_potential(self) -> PotentialChoice | None:
-        """The potential that the file asks for."""
-        return self.potential
 
-    @property
-    def at_gamma(self) -> bool:
-        """Whether a density-functional engine that relaxes is to take Γ alone."""
-        return self.k_points == "gamma"
-
-
-class RandomPacking(DrawingSampler[RandomPackingSettings]):
+class RandomPacking(RelaxingSampler[RandomPackingSettings]):
     """Every run packs one box, and relaxes it."""
 
     name = "random-packing"
@@ -105,22 +84,6 @@ class RandomPacking(DrawingSampler[RandomPackingSettings]):
     settings_type = RandomPackingSettings
     description = "Boxes of the system's atoms at random places, none too close, relaxed briefly"
     citations: ClassVar[tuple[Citation, ...]] = (HARMONIC_SPHERES,)
-
-    def runs(self, settings: RandomPackingSettings) -> int:
-        """One for each box."""
-        return settings.count
-
-    def frames(self, settings: RandomPackingSettings) -> int:
-        """One of each run."""
-        return settings.count
-
-    def needs_potential(self, settings: RandomPackingSettings) -> bool:
-        """To relax."""
-        return settings.relaxation.steps > 0
-
-    def evaluations(self, settings: RandomPackingSettings) -> int:
-        """Steps of the relaxations."""
-        return settings.count * settings.relaxation.steps
 
     def objection(self, settings: RandomPackingSettings, atoms: Atoms) -> str:
         """Pack the densest box that may be drawn."""
@@ -136,8 +99,7 @@ class RandomPacking(DrawingSampler[RandomPackingSettings]):
         random = np.random.default_rng(np.random.SeedSequence(request.seed, spawn_key=(request.index,)))
         spread = random.uniform(-settings.density_spread, settings.density_spread)
         packed = packed_like(request.atoms, settings, factor=1 + spread, seed=int(random.integers(_SEEDS)))
-        calculator: Any = request.open_calculator() if self.needs_potential(settings) else None
-        return [relax_and_rattle(packed, calculator, settings=settings.relaxation, seed=request.seed)]
+        return [self.relaxed(request, packed)]
 
     def methods(self, settings: RandomPackingSettings) -> str:
         """Return how many, how dense, how close, relaxed how far."""

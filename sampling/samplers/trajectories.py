@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -17,14 +18,12 @@ from ..molecular_dynamics import run_langevin
 from ..molecular_dynamics_settings import MolecularDynamicsSettings, TemperatureStage, steps_for
 from ..seen_contacts import ExploringGuard, shortest_distances_A
 from ..trajectory import read_frames
-from .base import CommonSamplerSettings, Count, Sampler, SamplerOutcome, SamplerRequest
-from .potentials import PotentialChoice
+from .base import Count, PotentialSettings, Sampler, SamplerOutcome, SamplerRequest
 
 Temperature = Annotated[float, Field(gt=0, le=20_000)]
 Timestep = Annotated[float, Field(gt=0, le=5.0)]
 Length = Annotated[float, Field(gt=0, le=100_000)]
 Pressure = Annotated[float, Field(ge=-100, le=1000)]
-KPoints = Literal["gamma", "reference"]
 
 BAOAB = Citation(
     "Langevin integrator", "B. Leimkuhler, C. Matthews, J. Chem. Phys. 2013, 138, 174102", "10.1063/1.4802990"
@@ -35,35 +34,15 @@ CELL_RESCALING = Citation(
 _START_STREAM = 1
 
 
-class DynamicsSettings(CommonSamplerSettings):
+class DynamicsSettings(PotentialSettings):
     """What every sampler by molecular dynamics is told."""
 
     timestep_fs: Timestep = Field(1.0, description="Time step (fs)")
     write_every: int = Field(10, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
     friction_per_ps: float = Field(10.0, gt=0, le=1000, description="Friction of the Langevin thermostat (1/ps)")
-    potential: PotentialChoice | None = Field(
-        None,
-        description="What drives it: driver, the campaign's driving model; reference; a model of the campaign; "
-        "{engine: ...}, any engine with its settings; {folder: ...}, a model's folder; nothing: the driver, and the "
-        "reference before there is a model",
-    )
-    k_points: KPoints = Field(
-        "gamma",
-        description="Of a density-functional engine that drives it: gamma, Γ alone; reference, its own (name)",
-    )
     guard: ExploringGuard = Field(
         default_factory=ExploringGuard, description="Bounds beyond which a trajectory is stopped"
     )
-
-    @property
-    def chosen_potential(self) -> PotentialChoice | None:
-        """The potential that the file asks for."""
-        return self.potential
-
-    @property
-    def at_gamma(self) -> bool:
-        """Whether a density-functional engine that drives it is to take Γ alone."""
-        return self.k_points == "gamma"
 
 
 class TrajectorySettings(DynamicsSettings):
@@ -91,9 +70,9 @@ class TrajectorySampler(Sampler[DynamicsT]):
 
     citations: ClassVar[tuple[Citation, ...]] = (BAOAB,)
 
+    @abstractmethod
     def dynamics(self, settings: DynamicsT, index: int) -> MolecularDynamicsSettings:
         """Return what the integrator needs for one run; its guard is set when the run begins."""
-        raise NotImplementedError
 
     def begins_with_the_crystal(self, settings: DynamicsT, index: int) -> bool:
         """Return whether a run begins with the system's structure, though there are other configurations."""

@@ -156,7 +156,7 @@ def test_seed_and_stream_decide_and_nothing_else() -> None:
 
 def test_annealing_lowers_the_energy() -> None:
     atoms = build_crystal("li7p3s11")
-    hot = MonteCarloSettings(count=5, start_temperature_K=30000, end_temperature_K=30000, temperature_steps=5)
+    hot = MonteCarloSettings(count=5, start_temperature_K=20000, end_temperature_K=20000, temperature_steps=5)
     annealed = sample_distributions(atoms, "Li", FORMAL_CHARGES, SHORT, seed=1)
     boiling = sample_distributions(atoms, "Li", FORMAL_CHARGES, hot, seed=1)
     energies = [np.mean([s.info["monte_carlo_energy_eV"] for s in structures]) for structures in (annealed, boiling)]

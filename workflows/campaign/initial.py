@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ...core.settings import FrozenSettings
 from ...labelling.common_settings import CommonSettings
@@ -12,7 +12,6 @@ from ...sampling.guard import TrajectoryGuard
 from ...sampling.lithium_monte_carlo_settings import MonteCarloSettings
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ...sampling.relaxation_settings import RelaxationSettings
-from .problems import CampaignInconsistency, Problem
 
 MAX_TIMESTEP_FS = 5.0
 
@@ -61,44 +60,14 @@ class InitialMolecularDynamics(FrozenSettings):
         )
 
 
-class InitialLithiumMonteCarlo(FrozenSettings):
+class InitialLithiumMonteCarlo(MonteCarloSettings):
     """Initial configurations from Monte Carlo over crystal and interstitial sites of the mobile ion."""
 
     count: Count = Field(40, description="Configurations, each from an annealing run of its own (number)")
-    start_temperature_K: Temperature = Field(3000.0, description="Temperature at which annealing starts (K)")
-    end_temperature_K: Temperature = Field(800.0, description="Temperature at which annealing ends (K)")
-    temperature_steps: int = Field(
-        20, ge=1, le=10_000, description="Temperatures on the way, in geometric progression (number)"
-    )
-    sweeps: int = Field(50, ge=1, le=100_000, description="Trial moves per ion at each temperature (number)")
-    minimum_separation_A: float = Field(2.0, ge=0, le=20, description="Two mobile ions never come closer than this (Å)")
-    screening: float = Field(
-        4.0, ge=1, le=100, description="Dielectric constant that screens the formal charges (no unit)"
-    )
     relaxation: RelaxationSettings = Field(
         default_factory=RelaxationSettings,
         description="Brief relaxation with the reference engine, then a rattle",
     )
-
-    @property
-    def monte_carlo(self) -> MonteCarloSettings:
-        """What the annealing needs."""
-        return MonteCarloSettings(
-            count=max(1, self.count),
-            start_temperature_K=self.start_temperature_K,
-            end_temperature_K=self.end_temperature_K,
-            temperature_steps=self.temperature_steps,
-            sweeps=self.sweeps,
-            minimum_separation_A=self.minimum_separation_A,
-            screening=self.screening,
-        )
-
-    @model_validator(mode="after")
-    def _cools_down(self) -> Self:
-        if self.end_temperature_K > self.start_temperature_K:
-            message = f"must not be above start_temperature_K ({self.start_temperature_K:g} K)"
-            raise CampaignInconsistency([Problem(("end_temperature_K",), message, value=self.end_temperature_K)])
-        return self
 
 
 class Initial(FrozenSettings):

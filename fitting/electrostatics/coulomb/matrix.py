@@ -97,31 +97,27 @@ def coulomb_matrix(
     cutoffs = clouds.cutoffs(unit, TAIL_SHARE * accuracy)
     values = np.diag(own)
     gradients, strains = np.zeros((n_atoms, n_atoms, 3)), np.zeros((n_atoms, n_atoms, 6))
+    reduced = None if cell is None else checked_cell(cell)
     reciprocal: ReciprocalLattice | None = None
     splitting: Splitting | None = None
-    if cell is not None:
-        reduced = checked_cell(cell)
-        if screening_A is None:
-            counts = np.bincount(kinds, minlength=clouds.n_kinds)
-            charged = charged_cell_of(reduced, counts, np.ones(clouds.n_kinds), cutoffs)
-            splitting = choose_splitting(charged, SHARE * accuracy, costs=MATRIX_COSTS)
-            reciprocal = ReciprocalLattice.build(reduced, splitting)
     if screening_A is not None:
-        # At this distance the screened force of unit charges is below what is aimed at.
-        reach = math.sqrt(max(math.log(COULOMB_CONSTANT_EV_A / (SHARE * accuracy)), 1.0))
-        splitting = Splitting(1 / screening_A, reach * screening_A, 0.0)
+        splitting = _screened(screening_A, accuracy)
+    elif reduced is not None:
+        counts = np.bincount(kinds, minlength=clouds.n_kinds)
+        charged = charged_cell_of(reduced, counts, np.ones(clouds.n_kinds), cutoffs)
+        splitting = choose_splitting(charged, SHARE * accuracy, costs=MATRIX_COSTS)
+        reciprocal = ReciprocalLattice.build(reduced, splitting)
     alpha = None if splitting is None else splitting.alpha
     if splitting is not None:
         cutoffs = np.maximum(cutoffs, splitting.real_cutoff)
         values -= 2 * splitting.alpha / math.sqrt(math.pi) * np.eye(n_atoms)
-    blocks = open_pairs(positions) if cell is None else [periodic_pairs(positions, reduced, float(cutoffs.max()))]
+    blocks = open_pairs(positions) if reduced is None else [periodic_pairs(positions, reduced, float(cutoffs.max()))]
     for pairs in blocks:
         check_distances(pairs)
         value, slope = pair_potential(pairs, kinds, clouds, alpha, None if alpha is None else cutoffs)
         _add_pairs(values, gradients, strains, pairs, value, slope)
-    values *= COULOMB_CONSTANT_EV_A
-    gradients *= COULOMB_CONSTANT_EV_A
-    strains *= COULOMB_CONSTANT_EV_A
+    for each in (values, gradients, strains):
+        each *= COULOMB_CONSTANT_EV_A
     if reciprocal is not None:
         reciprocal.add_to_matrix(positions, values, gradients, strains)
         background = COULOMB_CONSTANT_EV_A * math.pi / (reciprocal.volume * reciprocal.alpha**2)
@@ -130,6 +126,13 @@ def coulomb_matrix(
     if cell is None:
         strains[:] = 0.0
     return CoulombMatrix(values, gradients, strains)
+
+
+def _screened(screening_A: float, accuracy: float) -> Splitting:
+    """Return the splitting whose short-ranged part is all that is kept."""
+    # At this distance the screened force of unit charges is below what is aimed at.
+    reach = math.sqrt(max(math.log(COULOMB_CONSTANT_EV_A / (SHARE * accuracy)), 1.0))
+    return Splitting(1 / screening_A, reach * screening_A, 0.0)
 
 
 def _add_pairs(
