@@ -153,6 +153,7 @@ def _line_printer() -> Callable[[CampaignStatus], None]:
 
 def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     """Print how the campaign ended: why, the errors of each generation, where the models and the report are."""
+    from ...store.queries.latest import latest
     from ...tasks.values.loop import CONCLUSIONS
 
     style = "green" if status.state is State.FINISHED else "red"
@@ -166,7 +167,8 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))
     console.print()
-    for conclusion in store.results.find({"campaign": status.name, "kind": CONCLUSION}):
+    conclusion = latest(store, status.name, CONCLUSION)
+    if conclusion is not None:
         for kind, model in sorted(CONCLUSIONS.read(conclusion).models.items()):
             path = store.artefacts.path(store.models[model].path)
             if not all(store.artefacts.is_there(artefact) for artefact in store.models[model].files):

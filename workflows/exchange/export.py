@@ -40,6 +40,7 @@ from ...sampling.samplers.base import CommonSamplerSettings
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.queries.labelled import labelled
+from ...store.queries.latest import latest
 from ...store.queries.rows import labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
 from ...tasks.values.loop import CONCLUSIONS
@@ -159,10 +160,10 @@ def choose_model(store: Store, record: CampaignRecord, wanted: str | None) -> Mo
     kind = kinds[0] if wanted is None else wanted
     if kind not in kinds:
         raise unknown_value("model", kind, [*kinds, *by_id])
-    for conclusion in store.results.find({"campaign": record.id, "kind": CONCLUSION}):
-        final = CONCLUSIONS.read(conclusion).models.get(kind)
-        if final in by_id:
-            return by_id[final]
+    conclusion = latest(store, record.id, CONCLUSION)
+    final = None if conclusion is None else CONCLUSIONS.read(conclusion).models.get(kind)
+    if final in by_id:
+        return by_id[final]
     return [model for model in models if model.kind == kind][-1]
 
 

@@ -8,6 +8,7 @@ from ...analysis.figures import model_name
 from ...analysis.looks import in_order
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
+from ...store.queries.latest import latest_by_model
 from ...store.records import CampaignRecord
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from ..analyses.sections import Block, ReportSection, TableBlock
@@ -37,13 +38,9 @@ def system_section(store: Store, record: CampaignRecord) -> ReportSection | None
 
 
 def _last_of_every_model(store: Store, record: CampaignRecord) -> Assessed:
-    found: dict[str, tuple[int, ErrorValues]] = {}
-    wanted = {"campaign": record.id, "kind": ERRORS, "values.subset": NEW}
-    for one in sorted(store.results.find(wanted), key=lambda result: result.generation):
-        values = MODEL_ERRORS.read(one)
-        if values.by_system:
-            found[str(one.model_kind)] = (one.generation, values)
-    return {kind: found[kind] for kind in in_order(found)}
+    last = latest_by_model(store, record.id, ERRORS, subset=NEW)
+    found = {model: (one.generation, MODEL_ERRORS.read(one)) for model, one in last.items()}
+    return {model: found[model] for model in in_order(found) if found[model][1].by_system}
 
 
 def _systems(record: CampaignRecord) -> TableBlock:

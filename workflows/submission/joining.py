@@ -11,6 +11,7 @@ from ase import Atoms
 from ...core.names import CONCLUSION
 from ...core.states import State
 from ...store.connection import Store
+from ...store.queries.latest import latest
 from ...store.records import CampaignRecord
 from ..campaign.baseline_charges import NEUTRAL_TOLERANCE_E, cell_charge
 from ..campaign.settings import Campaign
@@ -31,7 +32,8 @@ def joining_problems(
 def _without_generation(store: Store, known: CampaignRecord, settings: Mapping[str, Any]) -> str:
     if known.state is not State.FINISHED:
         return ""
-    ended = max((one.generation for one in store.results.find({"campaign": known.id, "kind": CONCLUSION})), default=0)
+    conclusion = latest(store, known.id, CONCLUSION)
+    ended = 0 if conclusion is None else conclusion.generation
     most = int(settings["stop"]["max_generations"])
     if ended < most:
         return ""
