@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ...analysis.errors.model_errors import ModelErrors
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
-from ..graph.plan import Plan
 from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
+
+if TYPE_CHECKING:
+    from ..graph.plan import Plan
 
 
 def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
