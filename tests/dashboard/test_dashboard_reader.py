@@ -18,7 +18,7 @@ from ionloop.deploy.dashboard.snapshot import MAKERS
 from ionloop.deploy.dashboard.source import ServerSource
 from ionloop.store.connection import Store, open_store
 from ionloop.store.retrying import StoreUnreachable
-from ionloop.workflows.loop.generation_loop import error_history
+from ionloop.workflows.loop.error_history import error_history
 from ionloop.workflows.watching.ledger import failures
 from ionloop.workflows.watching.status import campaign_status
 
