@@ -113,7 +113,8 @@ def record_errors(
     labels: list[str],
     backend: str,
 ) -> ResultRecord:
-    """Measure ``model`` on ``labels`` and record the errors, overall and per element; of new ones the predictions, too.
+    """Measure ``model`` on ``labels`` and record the errors, overall and per element; of new ones the predictions, too
+    (with charges where those follow the environment).
 
     ``subset`` says what the configurations are to the model: ``training`` or ``new``. A model that ``backend`` cannot
     evaluate is evaluated by its own.
@@ -126,7 +127,8 @@ def record_errors(
     evaluator = MODELS.get(model.kind_of_model).evaluator(backend, on)
     calculator = load_model(store.artefacts.path(model.path), backend=evaluator)
     configurations = labelled_configurations(store, labels)
-    predicted = parity_data(calculator, configurations)
+    follow = on is not None and not on.has_species_charges and "charges" in calculator.implemented_properties
+    predicted = parity_data(calculator, configurations, with_charges=follow)
     if subset == NEW:
         record_predictions(store, place, model, subset, labels, predicted)
     systems = systems_of_labels(store, place.campaign, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..core.files import atomic_file
 from ..core.names import PARITY
 from ..store.connection import Store
 from ..store.identifiers import identifier
-from ..store.records import ModelRecord
+from ..store.records import ModelRecord, ResultRecord
 from .base import TaskParameters
 from .results import new_result
 from .values.loop import PREDICTIONS, PredictionValues
@@ -53,6 +53,7 @@ def record_predictions(
 def write_parity(path: Path, data: ParityData) -> None:
     """Write parity data to a file of NumPy arrays, whole or not at all."""
     arrays = {field.name: getattr(data, field.name) for field in fields(ParityData)}
+    arrays = {name: values for name, values in arrays.items() if values is not None}
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -67,6 +68,22 @@ def read_parity(path: Path) -> ParityData:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return ParityData(**{field.name: arrays[field.name] for field in fields(ParityData)})
+            # Only what has a default may be missing.
+            known = [one.name for one in fields(ParityData) if one.default is MISSING or one.name in arrays]
+            return ParityData(**{name: arrays[name] for name in known})
     except (OSError, ValueError, KeyError) as error:
         raise IonloopError(f"{path} is damaged: {error}") from error
+
+
+def model_parity(store: Store, errors: ResultRecord) -> ParityData:
+    """Return labels and predictions of the model and the labels that ``errors`` was measured on.
+
+    Raises
+    ------
+    IonloopError
+        If they were not recorded (by an earlier release), or the file is gone or damaged.
+    """
+    name = predictions_identifier(errors.model, errors.inputs)
+    if store.results.get(name) is None:
+        raise IonloopError("its predictions were not recorded when it was assessed")
+    return read_parity(predictions_path(store, name))

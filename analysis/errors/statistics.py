@@ -96,6 +96,9 @@ class ParityData:
         configuration by configuration.
     elements
         Chemical symbols of those atoms, shape [n_atoms].
+    predicted_charges
+        Charges of those atoms (e), shape [n_atoms], of potentials whose charges follow the environment and were asked
+        for; None of all others.
     """
 
     reference_energies: FloatArray
@@ -103,6 +106,7 @@ class ParityData:
     reference_forces: FloatArray
     predicted_forces: FloatArray
     elements: NDArray[np.str_]
+    predicted_charges: FloatArray | None = None
 
     def errors(self) -> ModelErrors:
         """Return the statistics of predicted minus reference values."""
@@ -139,13 +143,17 @@ def parity_of_groups(
             reference_forces=data.reference_forces[of_atom == name],
             predicted_forces=data.predicted_forces[of_atom == name],
             elements=data.elements[of_atom == name],
+            predicted_charges=None if data.predicted_charges is None else data.predicted_charges[of_atom == name],
         )
         for name in np.unique(of_configuration)
     }
 
 
 def collect_parity_data(
-    configurations: Iterable[Labelled], predicted_energies: Sequence[float], predicted_forces: Sequence[ArrayLike]
+    configurations: Iterable[Labelled],
+    predicted_energies: Sequence[float],
+    predicted_forces: Sequence[ArrayLike],
+    predicted_charges: Sequence[ArrayLike] | None = None,
 ) -> ParityData:
     """Return labels and predictions side by side.
 
@@ -157,6 +165,8 @@ def collect_parity_data(
         Total energy of each (eV), shape [n_configurations].
     predicted_forces
         Forces of each (eV/Å), shape [n_configurations][n_atoms, 3].
+    predicted_charges
+        Charges of each (e), shape [n_configurations][n_atoms], where they are wanted.
 
     Raises
     ------
@@ -194,11 +204,23 @@ def collect_parity_data(
         reference_forces=np.concatenate([np.zeros((0, 3)), *references]),
         predicted_forces=np.concatenate([forces[atoms] for forces, atoms in zip(predicted, compared, strict=True)]),
         elements=np.concatenate(elements),
+        predicted_charges=None
+        if predicted_charges is None
+        else np.concatenate(
+            [
+                np.asarray(charges, dtype=np.float64)[atoms]
+                for charges, atoms in zip(predicted_charges, compared, strict=True)
+            ]
+        ),
     )
 
 
-def parity_data(calculator: Calculator, configurations: Iterable[Labelled]) -> ParityData:
+def parity_data(
+    calculator: Calculator, configurations: Iterable[Labelled], *, with_charges: bool = False
+) -> ParityData:
     """Evaluate a potential on labelled configurations and return labels and predictions side by side.
+
+    With its charges, too, if it is a potential that has some and ``with_charges`` asks for them.
 
     Raises
     ------
@@ -206,12 +228,14 @@ def parity_data(calculator: Calculator, configurations: Iterable[Labelled]) -> P
         If there are no configurations.
     """
     configurations = list(configurations)
-    energies, forces = [], []
+    energies, forces, charges = [], [], []
     for configuration in configurations:
         atoms = configuration.atoms.copy()
         energies.append(float(calculator.get_property("energy", atoms)))
         forces.append(np.array(calculator.get_property("forces", atoms)))
-    return collect_parity_data(configurations, energies, forces)
+        if with_charges:
+            charges.append(np.array(calculator.get_property("charges", atoms)))
+    return collect_parity_data(configurations, energies, forces, charges if with_charges else None)
 
 
 def evaluate_errors(calculator: Calculator, configurations: Iterable[Labelled]) -> ModelErrors:

@@ -12,12 +12,11 @@ from ase.data.colors import jmol_colors
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
+from ...analysis.charges.environments import IONS
 from ...core.arrays import FloatArray
 
 MOST_ATOMS: Final = 5000
 _DIGITS: Final = 4
-# Ions of these carry no bonds worth drawing: lines from lithium to everything would hide the framework.
-_IONS: Final = frozenset({"Li", "Na", "K", "Rb", "Cs", "Ag", "Mg", "Ca"})
 
 
 def scene(
@@ -28,6 +27,7 @@ def scene(
     pbc: Sequence[bool] = (True, True, True),
     forces: ArrayLike | None = None,
     deviations: ArrayLike | None = None,
+    charges: ArrayLike | None = None,
     energies: Sequence[float] | None = None,
 ) -> dict[str, Any] | None:
     """Return the data of the viewer, None where there are too many atoms to draw.
@@ -44,6 +44,8 @@ def scene(
         Drawn as arrows (eV/Å), [n_atoms, 3].
     deviations
         Shown as colour (eV/Å), [n_atoms].
+    charges
+        Shown as colour (e), [n_atoms]; not beside deviations.
     energies
         Of the images (eV), shown beside the slider.
     """
@@ -57,7 +59,8 @@ def scene(
                 "symbol": chemical_symbols[number],
                 "radius": round(float(covalent_radii[number]), 3),
                 "colour": _hexadecimal(jmol_colors[number]),
-                "bonds": chemical_symbols[number] not in _IONS,
+                # Lines from lithium to everything would hide the framework.
+                "bonds": chemical_symbols[number] not in IONS,
             }
             for number in kinds
         ],
@@ -67,6 +70,7 @@ def scene(
         "pbc": [bool(one) for one in pbc],
         "forces": None if forces is None else _rounded(forces),
         "deviations": None if deviations is None else _rounded(deviations),
+        "charges": None if charges is None else _rounded(charges),
         "energies": None if energies is None else _rounded(energies),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,6 +248,25 @@ def test_stored_predictions_colour_the_structure(client_of: ClientOf, finished_s
     seen = text(client, "/configuration", id=configuration, model=str(errors.model))
     assert "force error 173 meV/Å" in seen, "0.3 eV/Å in one of three components"
     assert "energy error +2 meV/atom" in seen
+
+
+def test_stored_charges_colour_the_structure(client_of: ClientOf, finished_store: Store) -> None:
+    errors, data = add_parity(finished_store, "es-gap")
+    charges = np.linspace(-1.0, 1.0, len(data.elements))
+    name = identifier("result", "parity", errors.model, errors.inputs)
+    write_parity(
+        finished_store.artefacts.path(Path("parity") / f"{name}.npz"), replace(data, predicted_charges=charges)
+    )
+    label = finished_store.labels[errors.inputs[1]]
+    finished_store.labels.replace(label.model_copy(update={"charges": [0.25] * 8}))
+    client = client_of(finished_store)
+    page = {"id": label.configuration, "colour": f"charge:{errors.model}"}
+    (shown,) = data_of(client, "scene", "/configuration", **page)
+    assert shown["deviations"] is None
+    assert np.allclose(shown["charges"], charges[8:16], atol=1e-4)
+    assert "charge of each atom by the model, which is latent" in text(client, "/configuration", **page)
+    (shown,) = data_of(client, "scene", "/configuration", id=label.configuration, colour="charge:reference")
+    assert np.allclose(shown["charges"], 0.25)
 
 
 def test_predictions_that_do_not_fit_their_labels_are_not_shown(client_of: ClientOf, finished_store: Store) -> None:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from ...analysis.charges.environments import EnvironmentCharges, charges_by_environment, environment_names
+from ...analysis.charges.figures import environment_figure
 from ...analysis.looks import model_name
 from ...core.errors import IonloopError
+from ...core.names import ERRORS, NEW
 from ...fitting.electrostatics.charges_file import ChargesFile
 from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND
 from ...store.connection import Store
+from ...store.queries.latest import latest_by_model
 from ...store.records import ModelRecord
-from .sections import Block, ReportSection, TableBlock, TextBlock
+from ...tasks.fit import labelled_configurations
+from ...tasks.predictions import model_parity
+from .sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 MILLI = 1000.0
 
 
 def charge_section(store: Store, models: Iterable[ModelRecord]) -> ReportSection | None:
-    """Return what the last model of each name says of the charges that were fitted with it; None without such."""
+    """Return what the last model of each name says of the charges that were fitted with it; None without such.
+
+    Charges by environment are those of the last model of the name that was measured on new labels.
+    """
     last = {model.kind: model for model in models if model.baseline is not None}
     blocks: list[Block] = []
     summaries = []
@@ -32,9 +43,64 @@ def charge_section(store: Store, models: Iterable[ModelRecord]) -> ReportSection
         if file is not None:
             summaries.append(charge_summary(model_name(name), file))
             blocks += [comparison_table(model_name(name), file), species_table(model_name(name), file)]
+            blocks += environment_blocks(store, model.campaign, name)
     if not blocks:
         return None
     return ReportSection("fitted-charges", "Charges fitted with the models", " ".join(summaries), blocks)
+
+
+def environment_blocks(store: Store, campaign: str, name: str) -> list[Block]:
+    """Return the charges of atoms by what they are bonded to, on the last labels that were new to such a model."""
+    errors = latest_by_model(store, campaign, ERRORS, subset=NEW).get(name)
+    if errors is None:
+        return []
+    try:
+        parity = model_parity(store, errors)
+        configurations = labelled_configurations(store, errors.inputs)
+    except (IonloopError, KeyError):
+        return []
+    compared = [one.fitted_forces for one in configurations]
+    if parity.predicted_charges is None or sum(map(np.sum, compared)) != len(parity.elements):
+        return []
+    environments = [environment_names(one.atoms)[here] for one, here in zip(configurations, compared, strict=True)]
+    given = [one.charges[here] for one, here in zip(configurations, compared, strict=True) if one.charges is not None]
+    rows = charges_by_environment(
+        parity.elements,
+        np.concatenate(environments),
+        parity.predicted_charges,
+        np.concatenate(given) if len(given) == len(configurations) else None,
+    )
+    atoms = len(parity.elements)
+    caption = (
+        f"{model_name(name)} of generation {errors.generation}: charges of {atoms} atoms in {len(configurations)} "
+        "configurations that were new to it, by what an atom is bonded to (S–2P: a sulphur between two phosphorus; "
+        "ions are no neighbours). Boxes hold half of the atoms, whiskers all."
+    )
+    if rows and rows[0].reference is not None:
+        caption += (
+            " Diamonds: charges of the reference. Unless they were fitted, the model's are of another kind: only order "
+            "and differences within a species compare."
+        )
+    return [FigureBlock(f"environments-{name}", environment_figure(rows), caption), environment_table(rows)]
+
+
+def environment_table(rows: Sequence[EnvironmentCharges]) -> TableBlock:
+    """Return the same as numbers."""
+    given = bool(rows) and rows[0].reference is not None
+    columns = ("environment", "atoms", "mean charge, e", "spread, e", *(["reference, mean, e"] if given else []))
+    return TableBlock(
+        columns,
+        [
+            (
+                row.name,
+                str(len(row.charges)),
+                f"{row.mean:+.3f}",
+                f"{row.spread:.3f}",
+                *([] if row.reference is None else [f"{row.reference.mean():+.3f}"]),
+            )
+            for row in rows
+        ],
+    )
 
 
 def charge_summary(name: str, file: ChargesFile) -> str:

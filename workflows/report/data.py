@@ -42,7 +42,7 @@ from ...store.records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
+from ...tasks.predictions import model_parity
 from ...tasks.values.loop import CONCLUSIONS, MODEL_ERRORS, NOT_COMPARED
 from ..analyses.fitted_charges import charge_section
 from ..analyses.locality.report import locality_bounds
@@ -299,20 +299,6 @@ def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParit
         except IonloopError as error:
             problems.append(f"{result.model_kind}: {error}")
     return tuple(found), "; ".join(problems)
-
-
-def model_parity(store: Store, errors: ResultRecord) -> ParityData:
-    """Return labels and predictions of the model and the labels that ``errors`` was measured on.
-
-    Raises
-    ------
-    IonloopError
-        If they were not recorded (by an earlier release), or the file is gone or damaged.
-    """
-    name = predictions_identifier(errors.model, errors.inputs)
-    if store.results.get(name) is None:
-        raise IonloopError("its predictions were not recorded when it was assessed")
-    return read_parity(predictions_path(store, name))
 
 
 def verdict(data: ReportData) -> str:

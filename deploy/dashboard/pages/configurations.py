@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from flask import Blueprint, Response, request, url_for
 
+from ....analysis.looks import model_name
 from ....core.arrays import FloatArray
 from ....core.errors import InputError
-from ....core.names import NOT_LABELLED
+from ....core.names import NOT_LABELLED, REFERENCE
 from ....core.states import State
 from ....store.queries.record_kinds import Column
 from ....store.records import ConfigurationRecord, LabelRecord, ResultRecord
@@ -23,6 +24,9 @@ from ..snapshot import Snapshot
 from .shared import missing, page_settings, reader, show, wanted, wanted_number
 
 pages = Blueprint("configurations", __name__)
+
+DEVIATION: Final = "deviation"
+CHARGE: Final = "charge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +121,21 @@ def table_page(snapshot: Snapshot, text: str, sort: str, page: int) -> dict[str,
 def configuration() -> Response:
     """Show one configuration."""
     name, model = wanted("id"), request.args.get("model", "")
-    return show("configuration.html", lambda snapshot: structure_page(snapshot, name, model))
+    # Addresses of earlier releases name the model alone.
+    colour = request.args.get("colour", "") or (f"{DEVIATION}:{model}" if model else "")
+    return show("configuration.html", lambda snapshot: structure_page(snapshot, name, colour))
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's stored prediction for one configuration: forces (eV/Å) and energy error (meV/atom)."""
+    """A model's stored prediction for one configuration: forces (eV/Å), energy error (meV/atom), charges (e)."""
 
     model: str
     kind: str
     generation: int
     deviations: FloatArray
     energy_error: float
+    charges: FloatArray | None = None
 
     @property
     def rmse(self) -> float:
@@ -136,8 +143,34 @@ class Prediction:
         return MILLI * float(np.sqrt(np.mean(np.square(self.deviations)) / 3))
 
 
-def structure_page(snapshot: Snapshot, name: str, model: str) -> dict[str, Any]:
-    """Return what the page of a configuration shows, coloured by the deviation of ``model`` if that is chosen."""
+@dataclass(frozen=True)
+class Colouring:
+    """What the atoms of a structure can be coloured by; without prediction, charges of the label."""
+
+    key: str
+    text: str
+    prediction: Prediction | None
+    deviations: FloatArray | None = None
+    charges: FloatArray | None = None
+
+
+def colourings(predictions: list[Prediction], label: LabelRecord | None) -> list[Colouring]:
+    """Return what a structure can be coloured by, in the order of a list."""
+    found = []
+    for one in predictions:
+        place = f"{model_name(one.kind)}, generation {one.generation}"
+        found.append(Colouring(f"{DEVIATION}:{one.model}", f"deviation of {place}", one, deviations=one.deviations))
+        if one.charges is not None:
+            found.append(Colouring(f"{CHARGE}:{one.model}", f"charge by {place}", one, charges=one.charges))
+    if label is not None and label.charges:
+        found.append(
+            Colouring(f"{CHARGE}:{REFERENCE}", f"charge by {label.engine}", None, charges=np.array(label.charges))
+        )
+    return found
+
+
+def structure_page(snapshot: Snapshot, name: str, colour: str) -> dict[str, Any]:
+    """Return what the page of a configuration shows, its atoms coloured by what ``colour`` names."""
     record = reader().configuration(name)
     if record is None or name not in snapshot.configurations:
         missing("configuration", name)
@@ -146,7 +179,8 @@ def structure_page(snapshot: Snapshot, name: str, model: str) -> dict[str, Any]:
     label_row = snapshot.label_of(row)
     label = reader().label(label_row)
     predictions = stored_predictions(snapshot, row, label)
-    chosen = next((one for one in predictions if one.model == model), None)
+    offered = colourings(predictions, label)
+    chosen = next((one for one in offered if one.key == colour), None)
     siblings = snapshot.configurations_of.get(row.campaign, [])
     at = next((index for index, one in enumerate(siblings) if one.id == name), 0)
     parent = row.parent
@@ -156,7 +190,7 @@ def structure_page(snapshot: Snapshot, name: str, model: str) -> dict[str, Any]:
         "label": label,
         "pair": Pair(row, label_row),
         "scene": structure_scene(record, label, chosen),
-        "predictions": predictions,
+        "colourings": offered,
         "chosen": chosen,
         "parent": parent,
         "parent_address": parent_address(snapshot, parent),
@@ -183,7 +217,7 @@ def siblings_address(snapshot: Snapshot, parent: str | None) -> str:
     return url_for("configurations.configurations", filter=shlex.quote(f"parent={parent}"))
 
 
-def structure_scene(record: ConfigurationRecord, label: LabelRecord | None, chosen: Prediction | None) -> Any:
+def structure_scene(record: ConfigurationRecord, label: LabelRecord | None, chosen: Colouring | None) -> Any:
     """Return the data of the viewer, with forces where the label has them."""
     structure = record.structure
     data = scene(
@@ -193,6 +227,7 @@ def structure_scene(record: ConfigurationRecord, label: LabelRecord | None, chos
         pbc=structure.pbc,
         forces=label.forces if label is not None and label.forces else None,
         deviations=None if chosen is None else chosen.deviations,
+        charges=None if chosen is None else chosen.charges,
     )
     return None if data is None else scene_json(data)
 
@@ -229,4 +264,5 @@ def _prediction(result: ResultRecord, label: LabelRecord) -> Prediction | None:
         generation=result.generation,
         deviations=np.linalg.norm(difference, axis=1),
         energy_error=MILLI * float(data.predicted_energies[place] - data.reference_energies[place]),
+        charges=None if data.predicted_charges is None else data.predicted_charges[first:last],
     )

@@ -1,4 +1,4 @@
-// A structure in three dimensions on a plain canvas: atoms, bonds, cell, forces as arrows, deviations as colour, and the
+// A structure in three dimensions on a plain canvas: atoms, bonds, cell, forces as arrows, deviations or charges as colour, and the
 // images of a path one after the other. Positions are in Å. Whatever lies further away is drawn first (painter's
 // algorithm), spheres are shaded pictures made once per colour: fast enough for thousands of atoms without WebGL.
 "use strict";
@@ -11,6 +11,7 @@
   const ARROW_LENGTH = 2.4; // Å, of the longest force
   const ARROW_COLOUR = { light: "#0b6a8f", dark: "#6cc0e5" };
   const RAMP = [[75, 127, 150], [240, 226, 190], [200, 50, 43]]; // small, middle, large deviation
+  const SIGNED = [[0, 114, 178], [232, 232, 226], [213, 94, 0]]; // negative, neutral, positive
   const SPRITE_PX = 96;
   const FRAME_MS = 130;
   const STEP = 0.12; // radians per key press
@@ -36,7 +37,8 @@
   const threeDigits = (value) => String(Number(value.toPrecision(3)));
   const css = (rgb) => `rgb(${rgb.map(Math.round).join(",")})`;
   const mix = (a, b, share) => a.map((x, i) => x + (b[i] - x) * share);
-  const ramp = (share) => (share < 0.5 ? mix(RAMP[0], RAMP[1], 2 * share) : mix(RAMP[1], RAMP[2], 2 * share - 1));
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+  const ramp = (share, [low, middle, high] = RAMP) => (share < 0.5 ? mix(low, middle, 2 * share) : mix(middle, high, 2 * share - 1));
 
   // -- bonds ------------------------------------------------------------------------------------------------------------
 
@@ -79,6 +81,7 @@
       this.night = window.matchMedia("(prefers-color-scheme: dark)");
       this.largestForce = Math.max(1e-9, ...(this.scene.forces || []).map(length));
       this.largestDeviation = Math.max(1e-9, ...(this.scene.deviations || []));
+      this.largestCharge = Math.max(1e-3, ...(this.scene.charges || []).map(Math.abs));
       this.measure();
       this.resize();
       this.reset();
@@ -161,6 +164,7 @@
 
     atomColour(index) {
       if (this.scene.deviations) return css(ramp(this.scene.deviations[index] / this.largestDeviation));
+      if (this.scene.charges) return css(ramp((1 + this.scene.charges[index] / this.largestCharge) / 2, SIGNED));
       return this.scene.species[this.scene.kinds[index]].colour;
     }
 
@@ -393,13 +397,17 @@
         span.append(picture, text);
         legend.append(span);
       };
-      if (this.scene.deviations) {
-        entry(`0 to ${threeDigits(1000 * this.largestDeviation)} meV/Å`, (context) => {
+      const scaleOf = (text, stops) =>
+        entry(text, (context) => {
           for (let x = 0; x < 90; x += 1) {
-            context.fillStyle = css(ramp(x / 89));
+            context.fillStyle = css(ramp(x / 89, stops));
             context.fillRect(x, 2, 1, 10);
           }
         }, 90);
+      if (this.scene.deviations) {
+        scaleOf(`0 to ${threeDigits(1000 * this.largestDeviation)} meV/Å`, RAMP);
+      } else if (this.scene.charges) {
+        scaleOf(`−${this.largestCharge.toFixed(2)} to +${this.largestCharge.toFixed(2)} e`, SIGNED);
       } else {
         for (const species of this.scene.species) entry(species.symbol, (context) => context.drawImage(this.sprite(species.colour), 0, 0, 14, 14));
       }
@@ -490,6 +498,7 @@
       const parts = [`${this.scene.species[this.scene.kinds[found]].symbol}, atom ${found + 1}`];
       if (this.scene.forces) parts.push(`force ${length(this.scene.forces[found]).toFixed(3)} eV/Å`);
       if (this.scene.deviations) parts.push(`deviation ${(1000 * this.scene.deviations[found]).toFixed(0)} meV/Å`);
+      if (this.scene.charges) parts.push(`charge ${signed(this.scene.charges[found])} e`);
       this.told.textContent = parts.join(", ");
     }
   }

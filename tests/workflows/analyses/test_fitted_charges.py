@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from ionloop.analysis.errors.statistics import ParityData, collect_parity_data
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.charges_file import ChargesFile, FitComparison, SpeciesCharges
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.kinds.base import FitEstimate
 from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
 from ionloop.store.connection import Store
+from ionloop.store.queries.latest import latest_by_model
+from ionloop.tasks.base import TaskParameters
+from ionloop.tasks.fit import labelled_configurations
+from ionloop.tasks.predictions import read_parity, record_predictions, write_parity
 from ionloop.workflows.analyses.defects.graph import models_in_field
 from ionloop.workflows.analyses.fitted_charges import charge_section
+from ionloop.workflows.analyses.sections import FigureBlock
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.exchange.export import Target, export
 from ionloop.workflows.report.page import citations
@@ -46,6 +55,36 @@ def local_store(finished_store: Store) -> Store:
         finished_store.models.replace(model.model_copy(update={"baseline": settings.model_dump(mode="json")}))
         charges().write(finished_store.artefacts.path(model.path))
     return finished_store
+
+
+def test_the_report_tells_charges_by_environment(local_store: Store):
+    errors = latest_by_model(local_store, "small", "errors", subset="new")["es-gap"]
+    configurations = labelled_configurations(local_store, errors.inputs)
+    data = collect_parity_data(
+        configurations,
+        [one.energy for one in configurations],
+        [one.forces for one in configurations],
+        [np.where(one.atoms.numbers == 3, 0.4, -0.3) for one in configurations],
+    )
+    place = TaskParameters(campaign="small", generation=errors.generation)
+    model = local_store.models[str(errors.model)]
+    record_predictions(local_store, place, model, "new", errors.inputs, data)
+    section = charge_section(local_store, local_store.models.find({"campaign": "small"}))
+    assert section is not None
+    (figure,) = (block for block in section.blocks if isinstance(block, FigureBlock))
+    assert f"charges of {len(data.elements)} atoms in {len(configurations)} configurations" in figure.caption
+    rows = {row[0]: row[2:4] for row in section.blocks[-1].rows}
+    assert {name[:2]: told for name, told in rows.items() if name.startswith("Li")} == {"Li": ("+0.400", "0.000")}
+
+
+def test_predictions_with_charges_are_read_as_they_were_written(tmp_path):
+    data = ParityData(
+        *(np.zeros(shape) for shape in (1, 1, (2, 3), (2, 3))), np.array(["Li", "S"]), np.array([1.0, -1.0])
+    )
+    write_parity(tmp_path / "with.npz", data)
+    assert np.array_equal(read_parity(tmp_path / "with.npz").predicted_charges, [1.0, -1.0])
+    write_parity(tmp_path / "without.npz", replace(data, predicted_charges=None))
+    assert read_parity(tmp_path / "without.npz").predicted_charges is None, "as an earlier release wrote them"
 
 
 def test_the_report_tells_the_control_beside_the_gain(local_store: Store):

@@ -16,8 +16,8 @@ from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.store.connection import Store
 from ionloop.store.queries.labelled import labelled
 from ionloop.tasks.base import TaskParameters
-from ionloop.tasks.predictions import read_parity, record_predictions
-from ionloop.workflows.report.data import collect, model_parity
+from ionloop.tasks.predictions import model_parity, read_parity, record_predictions
+from ionloop.workflows.report.data import collect
 from ionloop.workflows.report.methods import bibtex
 from ionloop.workflows.report.page import citations, render, settings_yaml, write_report
 

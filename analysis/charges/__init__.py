@@ -1,0 +1,1 @@
+"""Charges of atoms against what surrounds them."""
