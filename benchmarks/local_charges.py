@@ -102,7 +102,8 @@ def main() -> None:
     soap = SoapSettings(
         cutoff_A=6.0, sparse_points=given.points, delta_eV=1.0, zeta=given.zeta, sparse_method="farthest_points"
     )
-    task = FitInputs(data, GapSettings(two_body=TwoBodySettings(cutoff_A=6.0), soap=soap), given.seed)
+    pairs = TwoBodySettings(cutoff_A=6.0, sparse_method="evenly_spaced")
+    task = FitInputs(data, GapSettings(two_body=pairs, soap=soap), given.seed)
     resources = FitResources(1, MEMORY_MB)
     charges = {symbol: given.fraction * FORMAL_CHARGES[symbol] for symbol in symbols}
     exponents = {symbol: SLATER_EXPONENTS[symbol] for symbol in symbols}

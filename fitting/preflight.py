@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..core.structures import structure_hash
 from .data_sets import DataSet, LabelledConfiguration
 from .gap_fit import FitLimits, TargetCounts, effective_regularisation, expected_counts, find_executable
-from .settings import GapSettings, SoapSettings
+from .settings import NATIVE_SPARSE_METHODS, GapSettings, SoapSettings
 
 _SHOWN_PER_PROBLEM = 5
 _BYTES_PER_REAL = 8
@@ -223,8 +223,8 @@ def check_fit(data_set: DataSet, settings: GapSettings, limits: FitLimits) -> Fi
     problems = _problems(data_set, settings)
     parts = (settings.soap, settings.two_body, settings.three_body)
     methods = {part.sparse_method for part in parts if part is not None}
-    if "farthest_points" in methods:
-        problems.append("gap_fit has no sparse_method farthest_points; choose another one, or the native backend")
+    for method in sorted(methods & NATIVE_SPARSE_METHODS):
+        problems.append(f"gap_fit has no sparse_method {method}; choose another one, or the native backend")
     try:
         find_executable(limits.executable)
     except InputError as error:

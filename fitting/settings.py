@@ -7,7 +7,7 @@ descriptor, Bartók, Kondor, Csányi, Phys. Rev. B 2013, 87, 184115 (10.1103/Phy
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -16,7 +16,10 @@ from ..core.settings import FrozenSettings
 FitBackend = Literal["native", "gap_fit"]
 EvaluateBackend = Literal["native", "quippy"]
 ThreeBodyDescriptor = Literal["distance_Nb", "angle_3b"]
-SparseMethod = Literal["uniform", "cur_points", "farthest_points", "random"]
+SparseMethod = Literal["uniform", "evenly_spaced", "cur_points", "farthest_points", "random"]
+
+NATIVE_SPARSE_METHODS: Final[frozenset[SparseMethod]] = frozenset({"evenly_spaced", "farthest_points"})
+"""Those that gap_fit has not."""
 
 
 def _known_element(symbol: str) -> str:
@@ -39,7 +42,11 @@ class TwoBodySettings(FrozenSettings):
         1.0, description="Width over which the pair term is switched off below the cutoff (Å)"
     )
     sparse_points: PositiveInt = Field(15, description="Sparse points per pair of elements (count)")
-    sparse_method: SparseMethod = Field("uniform", description="How sparse points are chosen (name)")
+    sparse_method: SparseMethod = Field(
+        "uniform",
+        description="How sparse points are chosen: evenly_spaced is the better one, uniform is gap_fit's and stands "
+        "where nothing is said, so that what was begun goes on as it was (name)",
+    )
     length_scale_A: PositiveFloat = Field(1.0, description="Length scale of the kernel in the distance (Å)")
     delta_eV: PositiveFloat = Field(
         1.0, description="Prior standard deviation of one pair's energy, before the cutoff function (eV)"

@@ -152,9 +152,11 @@ def test_bad_data_are_refused_before_a_native_fit(
 def test_gap_fit_refuses_a_method_that_only_we_have(
     lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
 ) -> None:
+    assert small_settings.two_body is not None
     soap = small_settings.soap.model_copy(update={"sparse_method": "farthest_points"})
-    settings = small_settings.model_copy(update={"soap": soap})
-    with pytest.raises(PreflightError, match="gap_fit has no sparse_method farthest_points"):
+    pairs = small_settings.two_body.model_copy(update={"sparse_method": "evenly_spaced"})
+    settings = small_settings.model_copy(update={"soap": soap, "two_body": pairs})
+    with pytest.raises(PreflightError, match=r"(?s)sparse_method evenly_spaced;.*sparse_method farthest_points;"):
         fit_model("gap", lithium_sulfide, settings, None, tmp_path / "m", backend="gap_fit")
     fit_model("gap", lithium_sulfide, settings, None, tmp_path / "m", backend="native")
     assert (tmp_path / "m" / POTENTIAL_FILE).is_file()

@@ -74,6 +74,17 @@ def test_uniform_points_span_the_distances() -> None:
     assert {1000, 1001, 1002, 0} == set(chosen.tolist())
 
 
+def test_evenly_spaced_points_leave_no_gaps() -> None:
+    """Whatever the data crowd at; fewer distances than points are taken as they are."""
+    values = np.concatenate([2.0 + 1e-4 * np.arange(1000), [3.0, 5.0]])[:, None]
+    chosen = select_points(values, 7, "evenly_spaced", np.random.default_rng(0))
+    np.testing.assert_allclose(chosen[:, 0], np.linspace(2.0, 5.0, 7))
+    few = select_points(values[-2:], 7, "evenly_spaced", np.random.default_rng(0))
+    np.testing.assert_array_equal(few, values[-2:])
+    with pytest.raises(InputError, match="evenly_spaced is for pairs"):
+        select_points(unit_vectors(9, 3), 4, "evenly_spaced", np.random.default_rng(0))
+
+
 def test_empty_bins_are_filled_at_random_with_others() -> None:
     values = np.array([1.0, 1.001, 1.002, 9.0])
     chosen = uniform_points(values[:, None], 3, np.random.default_rng(0))
