@@ -1,8 +1,7 @@
-"""A campaign that costs seconds: Cu ions among Au atoms, labelled by EMT through an executable that can fail."""
+"""A campaign that costs seconds: Cu ions among Au atoms, labelled by EMT that can be told to fail."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,7 @@ from ionloop.workflows.graph.jobs import Job
 from ionloop.workflows.loop.task_registry import admit_registered_tasks
 from ionloop.workflows.submission.submission import submit
 
-# Labels a structure with EMT, unless a file `fail` beside it says that it should fail.
-ENGINE = """
-import pathlib, sys
-from ase.calculators.emt import EMT
-from ase.io import read, write
-here = pathlib.Path(__file__).parent
-with open(here / "calls", "a") as calls:
-    calls.write("x")
-if (here / "fail").exists():
-    sys.exit("told to fail")
-atoms = read("input.extxyz")
-atoms.calc = EMT()
-atoms.get_potential_energy(), atoms.get_forces()
-write("output.extxyz", atoms)
-"""
+TESTS = Path(__file__).parents[1]
 
 
 def crystal() -> Atoms:
@@ -50,7 +35,6 @@ class SmallCampaign:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.folder = folder
-        (folder / "engine.py").write_text(ENGINE)
         self.campaign = Campaign.model_validate(self.settings())
         self.context = TaskContext(store)
         admit_registered_tasks()
@@ -60,7 +44,12 @@ class SmallCampaign:
             "name": "small",
             "structure": "structure.extxyz",
             "mobile": "Cu",
-            "reference": {"engine": "command", "executable": f"{sys.executable} {self.folder / 'engine.py'}"},
+            "reference": {
+                "engine": "command",
+                "calculator": "counted_emt:CountedEMT",
+                "arguments": {"folder": str(self.folder)},
+                "environment": {"PYTHONPATH": str(TESTS)},
+            },
             "initial": {
                 "molecular_dynamics": {"count": 2, "every": 2},
                 "lithium_monte_carlo": {"count": 2, "relaxation": {"steps": 1}},

@@ -218,13 +218,21 @@ def start_worker(small, *program: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+def hang(small) -> None:
+    """Let the engine be a program that never ends."""
+    program = small.folder / "engine.py"
+    program.write_text("import time; time.sleep(600)")
+    reference = {"engine": "command", "executable": f"{sys.executable} {program}"}
+    small.campaign = Campaign.model_validate(small.settings(reference=reference))
+
+
 def keep_only(small, kind: str) -> None:
     wanted = {"spec.kind": {"$ne": kind}, "state": "READY"}
     small.store.database.fireworks.update_many(wanted, {"$set": {"state": "PAUSED"}})
 
 
 def test_a_worker_that_is_asked_to_leave_puts_its_label_back_and_ends_in_order(small):
-    (small.folder / "engine.py").write_text("import time; time.sleep(600)")
+    hang(small)
     small.submit()
     keep_only(small, "isolated-atom")
     jobs = small.store.database.fireworks
@@ -292,7 +300,7 @@ def written_frames(small) -> int:
 
 
 def test_an_engine_that_dies_of_the_scheduler_s_signal_is_no_killed_label(small):
-    (small.folder / "engine.py").write_text("import time; time.sleep(600)")
+    hang(small)
     small.submit()
     keep_only(small, "isolated-atom")
     jobs = small.store.database.fireworks
