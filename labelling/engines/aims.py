@@ -18,8 +18,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from ase.io import ParseError
-from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk, write_aims, write_control
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ...core.citations import Citation
@@ -232,6 +230,8 @@ def input_files(atoms: Atoms, settings: AimsSettings) -> dict[str, str]:
     EngineFailure
         If a species file is missing.
     """
+    from ase.io.aims import write_aims, write_control
+
     folder = species_folder(settings)
     missing = [name for name in _species_files(atoms) if not (folder / name).is_file()]
     if missing:
@@ -319,6 +319,9 @@ def _check_convergence(text: str, settings: AimsSettings) -> None:
 
 def _parse(text: str, atoms: Atoms) -> tuple[Evaluation, Atoms]:
     """Return what ASE reads out of the output, and the structure that it is about."""
+    from ase.io import ParseError
+    from ase.io.aims import AimsParseError, get_aims_out_chunks, get_header_chunk
+
     lines = iter(text.splitlines(keepends=True))
     try:
         header = get_header_chunk(lines)

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import ase
-import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.extxyz import key_val_str_to_dict
 from pydantic import Field, JsonValue, PositiveFloat, model_validator
 
 from ...core.arrays import FloatArray
@@ -233,6 +231,9 @@ def run_executable(atoms: Atoms, settings: CommandSettings, folder: Path) -> Non
     EngineFailure
         If it is missing, ends with another status than 0, or dies of a signal.
     """
+    # ASE's readers bring half of SciPy along, which a label that needs none of them does not wait for.
+    import ase.io
+
     command = _find_executable(settings)
     folder = folder.resolve()
     structure = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -256,6 +257,8 @@ def read_output(atoms: Atoms, path: Path) -> Evaluation:
     EngineFailure
         If the file is missing, unreadable, incomplete or about other atoms.
     """
+    import ase.io
+
     if not path.exists():
         raise EngineFailure(f"the executable ended well but left no {path.name}")
     try:
@@ -290,6 +293,8 @@ def _stress(path: Path) -> FloatArray | None:
     EngineFailure
         If it is none, or stands there by another name: a label must not lose it in silence.
     """
+    from ase.io.extxyz import key_val_str_to_dict
+
     comment = key_val_str_to_dict(path.read_text(encoding="utf-8").splitlines()[1])
     if "stress" in comment:
         return stress_of(comment["stress"], path.name)

@@ -14,7 +14,6 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.units import Rydberg
@@ -245,6 +244,8 @@ def input_data(atoms: Atoms, settings: EspressoSettings) -> dict[str, dict[str, 
 
 def input_text(atoms: Atoms, settings: EspressoSettings) -> str:
     """Return the whole input: energy, forces and stress of ``atoms``."""
+    import ase.io
+
     shape = k_grid_shape(atoms, settings.k_grid)
     buffer = io.StringIO()
     ase.io.write(
@@ -293,6 +294,8 @@ def read_output(
         raise EngineFailure(f"pw.x's output ends early, with: {last_line(text)}")
     _check_functional(text, settings)
     _check_convergence(text, settings)
+    import ase.io
+
     try:
         answer = ase.io.read(io.StringIO(text), format="espresso-out")
     # Output that is damaged in the middle may break ASE's reader in any way.

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.config import ASEEnvDeprecationWarning
@@ -378,6 +377,8 @@ def _read(path: Path) -> Atoms:
     EngineFailure
         If it is missing or cannot be read.
     """
+    import ase.io
+
     try:
         return ase.io.read(path, format="vasp-xml" if path.suffix == ".xml" else "vasp")
     # Half a file may break ASE's readers in any way.

@@ -49,6 +49,9 @@ class Corrugated(Calculator):
         wave = 2 * np.pi / SPACING_A
         phase = wave * self.atoms.positions
         stretched = self.atoms.positions - np.tile(self.crystal.positions, (len(self.atoms) // len(self.crystal), 1))
+        # Repeated cells stand edges away from the first.
+        edges = self.crystal.cell.lengths()
+        stretched -= edges * np.round(stretched / edges)
         forces = -2.0 * stretched
         forces[ions] = -0.5 * self.height * wave * np.sin(phase[ions])
         energy = np.sum(stretched[~ions] ** 2) + 0.5 * self.height * np.sum(1 - np.cos(phase[ions]))

@@ -23,10 +23,10 @@ from ionloop.workflows.graph.plan import load_plan
 
 SETTINGS = ConductivitySettings(
     temperatures_K=(300.0, 500.0, 700.0),
-    length_ps=0.12,
-    equilibration_ps=0.02,
+    length_ps=0.05,
+    equilibration_ps=0.01,
     timestep_fs=2.0,
-    write_every=2,
+    write_every=1,
     replicas=2,
     charge_e=1.0,
     lengths=3,
@@ -105,7 +105,7 @@ def test_a_campaign_of_a_crystal_that_does_not_conduct_says_so(small, opened):
     records = list(small.store.results.find({"kind": CONDUCTIVITY_KIND}))
     assert sorted(record.values["temperature_K"] for record in records) == [300.0, 500.0, 700.0]
     assert all(not record.values["reliable"] for record in records)
-    assert all(record.values["length_ps"] == pytest.approx(0.12) for record in records)
+    assert all(record.values["length_ps"] == pytest.approx(SETTINGS.length_ps) for record in records)
     assert not list(small.store.results.find({"kind": ARRHENIUS_KIND}))
     section = conductivity_section(small.store, "small")
     assert section is not None
@@ -136,7 +136,7 @@ def test_a_trajectory_that_was_interrupted_carries_on(small, monkeypatch):
     calls = 0
 
     class Interrupted(EMT):
-        limit = 30
+        limit = 15
 
         def calculate(self, *arguments, **words):
             nonlocal calls
@@ -152,7 +152,7 @@ def test_a_trajectory_that_was_interrupted_carries_on(small, monkeypatch):
     assert small.store.trajectories.get(job.parameters.trajectory) is None
     calls, Interrupted.limit = 0, 10**6
     small.run(job)
-    assert 0 < calls < SETTINGS.steps - 20
+    assert 0 < calls < SETTINGS.steps - 10
     assert small.store.trajectories[job.parameters.trajectory].steps == SETTINGS.steps
 
 

@@ -1,13 +1,13 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import psutil
 import pytest
 from fireworks import FWorker
+from forked import Forked
 
 from ionloop.core.processes import process_name
 from ionloop.core.states import State
@@ -211,11 +211,9 @@ def wait_for(condition, limit_s: float = 2 * WAIT_S):
     return found
 
 
-def start_worker(small, *program: str) -> subprocess.Popen[bytes]:
+def start_worker(small, prelude: str = "") -> Forked:
     where = ["--store", small.store.location, "--root", str(small.store.root)]
-    command = [sys.executable, *(program or ("-m", "ionloop.cli")), "worker", *where]
-    with (small.folder / "worker.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return Forked(["worker", *where], small.folder / "worker.log", prelude)
 
 
 def hang(small) -> None:
@@ -249,7 +247,6 @@ def test_a_worker_that_is_asked_to_leave_puts_its_label_back_and_ends_in_order(s
 # A signal comes when a job has ended, and before that is written down.
 SIGNALLED_AT_THE_END = """
 import os, signal, time
-from ionloop.cli import main
 from ionloop.store.jobs.launchpad import StoreLaunchPad
 
 record = StoreLaunchPad.complete_launch
@@ -260,14 +257,13 @@ def complete_launch(self, *arguments, **options):
     return record(self, *arguments, **options)
 
 StoreLaunchPad.complete_launch = complete_launch
-main()
 """
 
 
 def test_a_job_that_ends_while_its_worker_is_asked_to_leave_has_ended(small):
     small.submit()
     keep_only(small, "isolated-atom")
-    process = start_worker(small, "-c", SIGNALLED_AT_THE_END)
+    process = start_worker(small, SIGNALLED_AT_THE_END)
     assert process.wait(WAIT_S) == 0, (small.folder / "worker.log").read_text()
     ended = list(small.store.database.fireworks.find({"state": "COMPLETED"}))
     assert [job["spec"]["kind"] for job in ended] == ["isolated-atom"]
