@@ -4,13 +4,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-slow test-cluster test-dft test-browser lint types clean
+# Tests start many processes, each of which would compile all modules again where that is forbidden.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test test-fast test-slow test-cluster test-dft test-browser lint types clean
 
 demo: $(VENV)/.installed
 	@test -e $(DEMO)/campaign.yaml || $(BIN)/ionloop init $(DEMO) --template demo
 	$(BIN)/ionloop run $(DEMO)/campaign.yaml
 
-test: lint types
+# Types are checked while tests wait for processes and sleep.
+test: lint
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line types test-fast
+
+test-fast: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not cluster and not dft and not browser"
 
 test-slow: $(VENV)/.installed-test
