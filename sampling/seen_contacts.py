@@ -16,9 +16,9 @@ __all__ = ["DEFAULT_SEEN_FRACTION", "TOUCHING", "ExploringGuard", "shortest_dist
 TOUCHING = 1.5
 """Two atoms farther apart than this many sums of their covalent radii are in no contact: how far apart rare elements
 happen to be in a data set says nothing of how close they may come."""
-DEFAULT_SEEN_FRACTION = 0.8
-"""Chosen by measurement (docs/sampling.md): dynamics with the reference stays well above, first models that run into a
-contact do not."""
+DEFAULT_SEEN_FRACTION = 0.6
+"""Chosen by measurement (docs/sampling.md): it stops a collapse before labels of it are rejected, and lets a model be
+shown the repulsion on the way, without which relaxations fall into holes."""
 
 
 def shortest_distances_A(frames: Iterable[Atoms]) -> dict[str, float]:
