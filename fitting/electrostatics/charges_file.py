@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from ...core.errors import IonloopError
 from ...core.files import write_whole
@@ -19,8 +19,14 @@ CHARGES_FILE: Final = "charges.json"
 class SpeciesCharges(FrozenModel):
     """Charges of one species: parameters, and what they were on the training data."""
 
-    constant_e: float = Field(description="c, what all atoms of the species have (e)")
-    coefficients_e: tuple[float, ...] = Field(description="β of the sparse points of the element, in their order (e)")
+    constant: float = Field(
+        validation_alias=AliasChoices("constant", "constant_e"),
+        description="c, what all atoms of the species have (e; of equilibrated charges an electronegativity, eV)",
+    )
+    coefficients: tuple[float, ...] = Field(
+        validation_alias=AliasChoices("coefficients", "coefficients_e"),
+        description="β of the sparse points of the element, in their order (unit of the constant)",
+    )
     mean_e: float = Field(description="Mean charge on the training data (e)")
     std_e: float = Field(description="Standard deviation of the charges on the training data (e)")
     least_e: float = Field(description="Smallest charge on the training data (e)")

@@ -11,8 +11,10 @@ from ...analysis.errors.statistics import ModelErrors, evaluate_errors
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ...fitting.data_sets import DataSet, LabelledConfiguration
+from ...fitting.electrostatics.base import BaselineKind
 from ...fitting.electrostatics.charges_file import ChargesFile
 from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE
+from ...fitting.electrostatics.sections import BaselineSection
 from ...fitting.kinds.es_gap import ES_GAP
 from ...fitting.kinds.gap import GAP
 from ...fitting.native.sparse_fit.fit_errors import ErrorSummary
@@ -81,7 +83,7 @@ def run_charge_study(data_set: DataSet, plan: StudyPlan, campaign: Campaign) -> 
     for kind in BASELINES.kinds:
         if not kind.is_fitted:
             continue
-        own = campaign.baseline if campaign.baseline.kind_name == kind.name else kind.section_type()
+        own = _section_of(kind, campaign)
         given = campaign.model_copy(update={"baseline": own})
         baseline, _ = baseline_of_data(given, data_set, plan.seed, (ES_GAP, campaign.gap))
         one = replace(plan, kind=ES_GAP.name, baseline=baseline)
@@ -95,6 +97,14 @@ def run_charge_study(data_set: DataSet, plan: StudyPlan, campaign: Campaign) -> 
     return ChargeStudy(
         configurations=len(training), held_out=len(held), rows=tuple(rows), charges=charges, skipped=tuple(skipped)
     )
+
+
+def _section_of(kind: BaselineKind, campaign: Campaign) -> BaselineSection:
+    """Return the campaign's section where it is of this kind, else what a kind has by default, on charges as given."""
+    section = campaign.baseline
+    if section.kind_name == kind.name:
+        return section
+    return kind.section_type(**({"charges": section.charges} if isinstance(section.charges, dict) else {}))
 
 
 def _measured(

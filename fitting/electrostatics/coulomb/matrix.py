@@ -51,12 +51,25 @@ class CoulombMatrix:
 
     def potential_derivative(self, charges: FloatArray) -> FloatArray:
         """Return dφ at fixed q by positions and strain (V/Å, V). Shape [n_atoms, 3 n_atoms + 6]."""
-        n_atoms = len(charges)
-        by_position = -self.gradients * charges[None, :, None]
-        diagonal = np.arange(n_atoms)
-        by_position[diagonal, diagonal] += np.einsum("ijx,j->ix", self.gradients, charges)
-        by_strain = np.einsum("ijv,j->iv", self.strains, charges)
-        return np.concatenate([by_position.reshape(n_atoms, -1), by_strain], axis=1)
+        return product_derivative(self.gradients, self.strains, charges)
+
+
+def product_derivative(gradients: FloatArray, strains: FloatArray, vector: FloatArray) -> FloatArray:
+    """Return d(M x) at fixed x of a matrix of pairs, by positions and strain. Shape [n_atoms, 3 n_atoms + 6].
+
+    Parameters
+    ----------
+    gradients, strains
+        dM_ij/dr_i and dM_ij/dε as in `CoulombMatrix`.
+    vector
+        x. Shape [n_atoms].
+    """
+    n_atoms = len(vector)
+    by_position = -gradients * vector[None, :, None]
+    diagonal = np.arange(n_atoms)
+    by_position[diagonal, diagonal] += np.einsum("ijx,j->ix", gradients, vector)
+    by_strain = np.einsum("ijv,j->iv", strains, vector)
+    return np.concatenate([by_position.reshape(n_atoms, -1), by_strain], axis=1)
 
 
 def coulomb_matrix(
@@ -66,6 +79,8 @@ def coulomb_matrix(
     clouds: CloudTable,
     accuracy: float = 1e-6,
     screening_A: float | None = None,
+    *,
+    with_derivatives: bool = True,
 ) -> CoulombMatrix:
     """Return the Coulomb matrix of a structure.
 
@@ -83,6 +98,8 @@ def coulomb_matrix(
         As in `.summation.CoulombSum`, for unit charges (eV/Å).
     screening_A
         Keeps only the short-ranged part, erfc(r/λ)/r with this λ (Å); None keeps all.
+    with_derivatives
+        Whether gradients and strains are wanted; they are empty otherwise.
 
     Raises
     ------
@@ -96,7 +113,8 @@ def coulomb_matrix(
     unit = np.full((clouds.n_kinds,) * 2, COULOMB_CONSTANT_EV_A)
     cutoffs = clouds.cutoffs(unit, TAIL_SHARE * accuracy)
     values = np.diag(own)
-    gradients, strains = np.zeros((n_atoms, n_atoms, 3)), np.zeros((n_atoms, n_atoms, 6))
+    rows = n_atoms if with_derivatives else 0
+    gradients, strains = np.zeros((rows, n_atoms, 3)), np.zeros((rows, n_atoms, 6))
     reduced = None if cell is None else checked_cell(cell)
     reciprocal: ReciprocalLattice | None = None
     splitting: Splitting | None = None
@@ -115,11 +133,14 @@ def coulomb_matrix(
     for pairs in blocks:
         check_distances(pairs)
         value, slope = pair_potential(pairs, kinds, clouds, alpha, None if alpha is None else cutoffs)
-        _add_pairs(values, gradients, strains, pairs, value, slope)
+        add_pairs(values, gradients, strains, pairs, value, slope)
     for each in (values, gradients, strains):
         each *= COULOMB_CONSTANT_EV_A
     if reciprocal is not None:
-        reciprocal.add_to_matrix(positions, values, gradients, strains)
+        if with_derivatives:
+            reciprocal.add_to_matrix(positions, values, gradients, strains)
+        else:
+            values += reciprocal.pair_matrix(positions)
         background = COULOMB_CONSTANT_EV_A * math.pi / (reciprocal.volume * reciprocal.alpha**2)
         values -= background
         strains[:, :, [0, 3, 5]] += background
@@ -135,10 +156,10 @@ def _screened(screening_A: float, accuracy: float) -> Splitting:
     return Splitting(1 / screening_A, reach * screening_A, 0.0)
 
 
-def _add_pairs(
+def add_pairs(
     values: FloatArray, gradients: FloatArray, strains: FloatArray, pairs: Pairs, value: FloatArray, slope: FloatArray
 ) -> None:
-    """Add pairs, each once, to both triangles; an atom's own images to the diagonal."""
+    """Add values and slopes of pairs, each once, to both triangles; an atom's own images to the diagonal."""
     n_atoms = len(values)
     place = pairs.first * n_atoms + pairs.second
     value, slope = pairs.weights * value, pairs.weights * slope
@@ -148,6 +169,8 @@ def _add_pairs(
 
     half = summed(value)
     values += half + half.T
+    if not len(gradients):
+        return
     pulls = (slope / pairs.distances)[:, None] * pairs.vectors
     for axis in range(3):
         # The vector leads from the first to the second: dA/dr of the first is against it.

@@ -15,6 +15,7 @@ from ionloop.fitting.electrostatics.coulomb.ewald import COULOMB_CONSTANT_EV_A
 from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, CoulombMatrix, coulomb_matrix
 from ionloop.fitting.electrostatics.coulomb.slater import SlaterPairTable
 from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
+from ionloop.fitting.electrostatics.equilibrated.response import response
 
 EDGE_A = 5.64
 SALT = GaussianPairTable([1.2, 1.0])
@@ -46,13 +47,11 @@ def matrix_of(atoms: Atoms, kinds: np.ndarray, clouds=SALT, accuracy: float = TI
 
 
 def equilibrated(matrix: np.ndarray, hardness, chi, total: float = 0.0) -> tuple[np.ndarray, float, float]:
-    """Charges, energy and Lagrange multiplier of charge equilibration, by the textbook's linear system."""
+    """Charges, energy and Lagrange multiplier of charge equilibration over all atoms."""
     n = len(chi)
-    system = np.ones((n + 1, n + 1))
-    system[:n, :n], system[n, n] = matrix + np.diag(hardness), 0
-    solution = np.linalg.solve(system, np.append(-np.asarray(chi), total))
-    q = solution[:n]
-    return q, float(chi @ q + 0.5 * q @ (matrix + np.diag(hardness)) @ q), float(solution[n])
+    found = response(np.asarray(chi), matrix + np.diag(hardness), np.full(n, total / n), None)
+    np.testing.assert_allclose(np.ptp(found.slopes), 0, atol=1e-10)
+    return found.charges, found.energy_eV, -float(found.slopes[0])
 
 
 def environments(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:

@@ -58,12 +58,17 @@ def test_a_set_of_charged_ions_shows_which_charges_it_has(labels: Path, tmp_path
         "fixed 1.5 of those given",
         "local charges",
         "local, short-ranged control",
+        "pair charges",
+        "pair, short-ranged control",
+        "equilibrated charges",
+        "equilibrated, short-ranged control",
     ]
     assert (values["configurations"], values["held_out"]) == (6, 2)
     errors = {name: row["held_out"]["force_eV_per_A"]["rmse"] for name, row in rows.items() if row["held_out"]}
     # The labels are those of the middle charges: nothing else comes near.
     assert errors["fixed 1 of those given"] < 0.2 * errors["no charges"]
-    assert errors["local charges"] < errors["no charges"]
+    for kind in ("local", "pair", "equilibrated"):
+        assert errors[f"{kind} charges"] < errors["no charges"]
     assert rows["local, short-ranged control"]["held_out"] is None
     assert rows["local, short-ranged control"]["leave_out"] is not None
     assert values["charges"]["local"]["species"]["Li"]["mean_e"] == pytest.approx(0.5, abs=0.2)

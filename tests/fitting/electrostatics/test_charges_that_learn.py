@@ -15,13 +15,17 @@ from ase.calculators.calculator import Calculator
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
-from ionloop.fitting.electrostatics.charge_columns import ChargeColumns, Parameters
-from ionloop.fitting.electrostatics.charge_models import LocalCharges
 from ionloop.fitting.electrostatics.charges_file import CHARGES_FILE, ChargesFile, FitComparison, SpeciesCharges
 from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
 from ionloop.fitting.electrostatics.coulomb.clouds import cloud_table
+from ionloop.fitting.electrostatics.equilibrated.kind import EquilibratedSettings
+from ionloop.fitting.electrostatics.fitted_kind import FittedKind, FittedSettings
+from ionloop.fitting.electrostatics.joint.charge_columns import ChargeColumns, Parameters
+from ionloop.fitting.electrostatics.joint.charge_models import ChargeModel
+from ionloop.fitting.electrostatics.joint.charged_calculator import ChargedGapCalculator
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
-from ionloop.fitting.electrostatics.local_calculator import ChargedGapCalculator
+from ionloop.fitting.electrostatics.pair import PairSettings
+from ionloop.fitting.electrostatics.registry import kind_of_baseline
 from ionloop.fitting.models import fit_model, load_model, read_manifest
 from ionloop.fitting.native.calculator import Evaluator, SecondSums
 from ionloop.fitting.native.sparse_fit.design import Descriptors, PairedAtoms, RowBuilder, soap_descriptors
@@ -38,9 +42,36 @@ SETTINGS = GapSettings(
     regularisation=Regularisation(energy_eV_per_atom=0.001, force_eV_per_A=0.02, virial_eV_per_atom=0.01),
 )
 LOCAL_CHARGES = LocalSettings(charges=CHARGES_E, exponents=EXPONENTS_PER_A, short_range_control=False)
+PAIR_CHARGES = PairSettings(
+    charges=CHARGES_E,
+    exponents=EXPONENTS_PER_A,
+    bond_cutoff_A=4.0,
+    bond_transition_A=2.5,
+    spread_e=3.0,
+    short_range_control=False,
+)
+EQUILIBRATED_CHARGES = EquilibratedSettings(
+    charges=CHARGES_E,
+    exponents=EXPONENTS_PER_A,
+    hardness_eV={"Li": 4.0, "S": 6.0},
+    bond_hardness_eV=8.0,
+    bond_cutoff_A=4.0,
+    bond_transition_A=2.5,
+    short_range_control=False,
+)
+FREE_CHARGES = EQUILIBRATED_CHARGES.model_copy(update={"bond_hardness_eV": None})
+ALL = (LOCAL_CHARGES, PAIR_CHARGES, EQUILIBRATED_CHARGES, FREE_CHARGES)
+NAMES = ["local", "pair", "equilibrated", "free"]
 CONTRACT = BaselineContract()
 ERRORS = ErrorSummary(0.0, 0.0, 0.0, {})
 NOTHING = FitComparison(training_errors=ERRORS, leave_out_errors=ERRORS, objective=0.0)
+
+
+def model_of(settings: FittedSettings) -> ChargeModel:
+    """What turns u into charges, for lithium and sulphur."""
+    kind = kind_of_baseline(settings)
+    assert isinstance(kind, FittedKind)
+    return kind.charge_model(settings, ["Li", "S"])
 
 
 def builder_of(structures: list[Atoms]) -> RowBuilder:
@@ -61,8 +92,8 @@ def charges_file(builder: RowBuilder, coefficients: np.ndarray | float) -> Charg
     for symbol, number, start in (("Li", 3, 0), ("S", 16, 6)):
         count = len(builder.sparse_points.of((number,)))
         species[symbol] = SpeciesCharges(
-            constant_e=CHARGES_E[symbol],
-            coefficients_e=tuple(coefficients[start : start + count].tolist()),
+            constant=CHARGES_E[symbol],
+            coefficients=tuple(coefficients[start : start + count].tolist()),
             mean_e=CHARGES_E[symbol],
             std_e=0.05,
             least_e=-1.0,
@@ -73,13 +104,15 @@ def charges_file(builder: RowBuilder, coefficients: np.ndarray | float) -> Charg
     return ChargesFile(kind="local", species=species, steps=1, has_converged=True, **told)
 
 
-def local_calculator(coefficients: float, alphas: float = 0.0, threads: int = 1) -> ChargedGapCalculator:
+def charged_calculator(
+    coefficients: float, alphas: float = 0.0, threads: int = 1, settings: FittedSettings = LOCAL_CHARGES
+) -> ChargedGapCalculator:
     builder = builder_of([CONTRACT.crystal(), CONTRACT.molecule()])
     weights = alphas * np.random.default_rng(5).normal(size=builder.n_columns)
     gap = builder.model(weights, {"Li": -1.0 * bool(alphas), "S": -2.0 * bool(alphas)})
     clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
     file = charges_file(builder, coefficients)
-    return ChargedGapCalculator(gap, file, LocalCharges(), clouds, 1e-7, LOCAL.why_no_field, threads=threads)
+    return ChargedGapCalculator(gap, file, model_of(settings), clouds, 1e-7, LOCAL.why_no_field, threads=threads)
 
 
 class TestLocal(BaselineContract):
@@ -91,12 +124,50 @@ class TestLocal(BaselineContract):
         return LOCAL_CHARGES
 
     def calculator(self) -> Calculator:
-        return local_calculator(0.3)
+        return charged_calculator(0.3)
+
+
+class TestPair(BaselineContract):
+    """Electrostatics alone, of charges that pass over bonds."""
+
+    kind = "pair"
+
+    def settings(self) -> PairSettings:
+        return PAIR_CHARGES
+
+    def calculator(self) -> Calculator:
+        return charged_calculator(3.0, settings=PAIR_CHARGES)
+
+
+class TestEquilibrated(BaselineContract):
+    """Electrostatics alone, of charges at rest that passed over bonds."""
+
+    kind = "equilibrated"
+
+    def settings(self) -> EquilibratedSettings:
+        return EQUILIBRATED_CHARGES
+
+    def calculator(self) -> Calculator:
+        return charged_calculator(1.0, settings=EQUILIBRATED_CHARGES)
+
+
+def test_fragments_stay_neutral_where_charges_pass_over_bonds_only():
+    """Two molecules farther apart than a bond: neither takes charge from the other, local charges do."""
+    near = CONTRACT.molecule()
+    other = CONTRACT.molecule()
+    other.rattle(0.3, seed=3)
+    other.positions += [30.0, 0, 0]
+    found = {}
+    for settings, size in ((PAIR_CHARGES, 3.0), (LOCAL_CHARGES, 0.3)):
+        charges = charged_calculator(size, settings=settings).get_property("charges", near + other)
+        found[settings.kind_name] = abs(charges[:6].sum())
+    assert found["pair"] < 1e-12
+    assert found["local"] > 1e-3
 
 
 def test_without_coefficients_they_are_the_charges_of_the_species():
     atoms = CONTRACT.crystal()
-    found, fixed = local_calculator(0.0), SlaterEwald(CHARGES_E, EXPONENTS_PER_A, 1e-7)
+    found, fixed = charged_calculator(0.0), SlaterEwald(CHARGES_E, EXPONENTS_PER_A, 1e-7)
     for name in ("forces", "stress", "charges"):
         np.testing.assert_allclose(found.get_property(name, atoms), fixed.get_property(name, atoms), atol=3e-7)
     moved = CONTRACT.crystal()
@@ -108,7 +179,7 @@ def test_without_coefficients_they_are_the_charges_of_the_species():
 
 
 def test_dipoles_of_molecules_are_those_of_the_charges():
-    atoms, calculator = CONTRACT.molecule(), local_calculator(0.3)
+    atoms, calculator = CONTRACT.molecule(), charged_calculator(0.3)
     dipole = calculator.get_property("dipole", atoms)
     np.testing.assert_allclose(dipole, calculator.get_property("charges", atoms) @ atoms.positions)
     atoms.positions += [3.0, -1.0, 2.0]
@@ -118,11 +189,11 @@ def test_dipoles_of_molecules_are_those_of_the_charges():
 
 
 def test_copies_and_threads_give_the_same():
-    atoms, calculator = CONTRACT.crystal(2), local_calculator(0.3, alphas=0.2)
+    atoms, calculator = CONTRACT.crystal(2), charged_calculator(0.3, alphas=0.2)
     expected = calculator.get_property("forces", atoms)
     copy = pickle.loads(pickle.dumps(calculator))
     np.testing.assert_array_equal(copy.get_property("forces", atoms), expected)
-    several = local_calculator(0.3, alphas=0.2, threads=2)
+    several = charged_calculator(0.3, alphas=0.2, threads=2)
     np.testing.assert_allclose(several.get_property("forces", atoms), expected, atol=1e-12)
 
 
@@ -150,18 +221,19 @@ def labelled(atoms: Atoms, calculator: Calculator, name: str) -> LabelledConfigu
     return LabelledConfiguration(bare, energy, forces, stress, name)
 
 
-@pytest.mark.parametrize("screening_A", [None, 2.0])
-@pytest.mark.parametrize("place", ["crystal", "molecule"])
-def test_columns_are_derivatives_by_the_parameters(place, screening_A):
+@pytest.mark.parametrize("settings", ALL, ids=NAMES)
+@pytest.mark.parametrize(("place", "screening_A"), [("crystal", None), ("crystal", 2.0), ("molecule", None)])
+def test_columns_are_derivatives_by_the_parameters(place, screening_A, settings):
     atoms = getattr(CONTRACT, place)()
     builder = builder_of([CONTRACT.crystal(), CONTRACT.molecule()])
     configuration = LabelledConfiguration(atoms, 0.0, np.zeros((6, 3)), None, "one")
     clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
     with RowStore(1e8) as store:
-        columns = ChargeColumns(builder, [configuration], LocalCharges(), clouds, 1e-8, screening_A, store)
+        columns = ChargeColumns(builder, [configuration], model_of(settings), clouds, 1e-8, screening_A, store)
         columns.keep(0, columns.precompute(0))
+        size = 2.0 if settings is PAIR_CHARGES else 0.2
         random = np.random.default_rng(7)
-        start = np.concatenate([0.2 * random.normal(size=columns.n_coefficients), [0.4, -0.8]])
+        start = np.concatenate([size * random.normal(size=columns.n_coefficients), [0.4, -0.8]])
         direction = random.normal(size=len(start))
 
         def at(theta: np.ndarray) -> Parameters:
@@ -173,25 +245,28 @@ def test_columns_are_derivatives_by_the_parameters(place, screening_A):
         difference = (values[0] - values[1]) / (2 * step)
         rows = slice(None) if place == "crystal" else slice(0, 19)
         np.testing.assert_allclose((found.columns @ direction)[rows], difference[rows], atol=1e-7)
-        if screening_A is None and place == "crystal":
-            calculator = local_calculator(0.0)
+        if screening_A is None:
+            calculator = charged_calculator(0.0)
             file = charges_file(builder, start[:-2])
-            calculator = ChargedGapCalculator(calculator._arguments[0], file, LocalCharges(), clouds, 1e-8)
+            calculator = ChargedGapCalculator(calculator._arguments[0], file, model_of(settings), clouds, 1e-8)
             assert calculator.get_property("energy", atoms) == pytest.approx(found.values[0], abs=1e-7)
             forces = calculator.get_property("forces", atoms).ravel()
             np.testing.assert_allclose(found.values[1:19], -forces, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def own_data() -> DataSet:
-    """Labels of a model with local charges: what the fit must find again."""
-    calculator = local_calculator(0.3, alphas=0.05)
+def labels_of(calculator: Calculator) -> DataSet:
+    """Labels of a model: what the fit must find again."""
     structures = []
     for seed in range(8):
         atoms = CONTRACT.crystal()
         atoms.rattle(0.15, seed=seed)
         structures.append(labelled(atoms, calculator, f"cell-{seed}"))
     return DataSet(tuple(structures), isolated_atoms=(isolated_atom("Li", -1.0), isolated_atom("S", -2.0)))
+
+
+@pytest.fixture(scope="module")
+def own_data() -> DataSet:
+    return labels_of(charged_calculator(0.3, alphas=0.05))
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +290,26 @@ def test_labels_of_a_local_model_are_fitted_to_their_errors(own_data, model):
     calculator = load_model(model)
     errors = [calculator.get_property("forces", one.atoms) - one.forces for one in own_data]
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(file.fitted.training_errors.force_eV_per_A, rel=1e-3)
+
+
+@pytest.mark.parametrize(("settings", "size"), [(PAIR_CHARGES, 1.0), (EQUILIBRATED_CHARGES, 0.5)], ids=NAMES[1:3])
+def test_labels_of_other_kinds_are_fitted_to_their_errors(tmp_path, settings, size):
+    data = labels_of(charged_calculator(size, alphas=0.05, settings=settings))
+    fit_model("es-gap", data, SETTINGS, settings, tmp_path / "model", seed=1)
+    file = ChargesFile.model_validate_json((tmp_path / "model" / CHARGES_FILE).read_text())
+    assert file.kind == settings.kind_name
+    assert file.fitted.training_errors.force_eV_per_A < 1.5 * SETTINGS.regularisation.force_eV_per_A
+    assert file.fitted.training_errors.force_eV_per_A < file.without_charges.training_errors.force_eV_per_A
+    calculator = load_model(tmp_path / "model")
+    errors = [calculator.get_property("forces", one.atoms) - one.forces for one in data]
+    expected = file.fitted.training_errors.force_eV_per_A
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(expected, rel=1e-3)
+
+
+def test_charges_written_by_earlier_releases_are_read():
+    file = charges_file(builder_of([CONTRACT.crystal()]), 0.1)
+    text = file.model_dump_json().replace('"constant"', '"constant_e"').replace('"coefficients"', '"coefficients_e"')
+    assert ChargesFile.model_validate_json(text) == file
 
 
 def test_the_potential_alone_is_refused_by_us_and_by_quip(model, tmp_path):
@@ -249,13 +344,13 @@ def test_labels_may_lack_forces_or_stresses(own_data, tmp_path, without):
 
 
 def test_charges_of_another_potential_are_refused():
-    gap = local_calculator(0.1)._arguments[0]
+    gap = charged_calculator(0.1)._arguments[0]
     builder = builder_of([CONTRACT.crystal()])
     file = charges_file(builder, 0.1)
-    short = file.species["S"].model_copy(update={"coefficients_e": (0.1,)})
+    short = file.species["S"].model_copy(update={"coefficients": (0.1,)})
     wrong = file.model_copy(update={"species": {**file.species, "S": short}})
     with pytest.raises(IonloopError, match="do not belong together"):
-        ChargedGapCalculator(gap, wrong, LocalCharges(), cloud_table(["Li", "S"], EXPONENTS_PER_A), 1e-6)
+        ChargedGapCalculator(gap, wrong, model_of(LOCAL_CHARGES), cloud_table(["Li", "S"], EXPONENTS_PER_A), 1e-6)
 
 
 def test_a_campaign_says_local_and_gets_it():
@@ -277,7 +372,7 @@ def test_threads_do_not_change_what_a_structure_gives():
     configuration = LabelledConfiguration(CONTRACT.crystal(), 0.0, np.zeros((6, 3)), None, "one")
     with RowStore(1e8) as store, ThreadPoolExecutor(2) as pool:
         clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
-        columns = ChargeColumns(builder, [configuration] * 2, LocalCharges(), clouds, 1e-6, None, store)
+        columns = ChargeColumns(builder, [configuration] * 2, model_of(LOCAL_CHARGES), clouds, 1e-6, None, store)
         for index in range(2):
             columns.keep(index, columns.precompute(index))
         parameters = Parameters(np.array([0.4, -0.8]), np.full(columns.n_coefficients, 0.1))

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from ...core.arrays import FloatArray
-from ...core.errors import InputError
-from ..cores import core_of, without_core
-from ..native.sparse_fit.design import RowBuilder
-from ..native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
-from ..native.sparse_fit.fit_errors import FitErrors
-from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
-from ..native.sparse_fit.linear_system import ScaledTargets, Workshop, factorise, residuals_of
-from ..native.sparse_fit.row_store import RowStore
-from ..native.sparse_fit.solve import StreamingLeastSquares
-from ..preflight import check_data
+from ....core.arrays import FloatArray
+from ....core.errors import InputError
+from ...cores import core_of, without_core
+from ...native.sparse_fit.design import RowBuilder
+from ...native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
+from ...native.sparse_fit.fit_errors import FitErrors
+from ...native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
+from ...native.sparse_fit.linear_system import ScaledTargets, Workshop, factorise, residuals_of
+from ...native.sparse_fit.row_store import RowStore
+from ...native.sparse_fit.solve import StreamingLeastSquares
+from ...preflight import check_data
+from ..charges_file import ChargesFile, FitComparison, SpeciesCharges
+from ..coulomb.clouds import cloud_table
+from ..coulomb.summation import POINT_CHARGES
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
-from .charges_file import ChargesFile, FitComparison, SpeciesCharges
-from .coulomb.clouds import cloud_table
-from .coulomb.summation import POINT_CHARGES
 from .joint_fit import ChargePrior, JointFit, JointFitter
 
 CONTROL_SCREENING_A = 2.0
@@ -38,22 +38,22 @@ class ChargedFitSettings:
     ----------
     kind
         Name of the baseline's kind.
-    model
-        What turns the local quantity into charges.
+    model_of
+        Returns what turns the local quantity into charges, for species in an order (symbols).
     charges_e
-        c of the species, by symbol.
+        Of the species, by symbol.
     exponents_per_A, widths_A
         Of Slater or Gaussian clouds, by symbol.
     accuracy
         Truncation error of a force component (eV/Å).
     prior
-        Of the charges; its constants are taken from ``charges_e``.
+        Of the charges; its constants follow from ``charges_e``.
     has_control
         Whether the short-ranged control is fitted too.
     """
 
     kind: str
-    model: ChargeModel
+    model_of: Callable[[Sequence[str]], ChargeModel]
     charges_e: Mapping[str, float]
     exponents_per_A: Mapping[str, float]
     widths_A: Mapping[str, float]
@@ -70,7 +70,7 @@ def run_charged_fit(
     earlier: ChargesFile | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[NativeFit, ChargesFile]:
-    """Fit a GAP and charges together; errors as `..native.sparse_fit.fit.run_fit`.
+    """Fit a GAP and charges together; errors as `...native.sparse_fit.fit.run_fit`.
 
     ``earlier``: charges of the model that this one grows from, from which the fit starts.
     """
@@ -152,16 +152,18 @@ class _Bench:
         settings, workshop = self.settings, self.workshop
         symbols = [chemical_symbols[number] for number in self.builder.descriptors.species]
         clouds = cloud_table(symbols, settings.exponents_per_A, settings.widths_A)
-        prior = replace(settings.prior, constants_e=tuple(settings.charges_e[symbol] for symbol in symbols))
+        charges_e, model = np.array([settings.charges_e[symbol] for symbol in symbols]), settings.model_of(symbols)
         configurations, jitter = self.task.data_set.fitted_configurations, self.task.settings.sparse_jitter
         with RowStore(self.room_bytes) as matrices:
             columns = ChargeColumns(
-                self.builder, configurations, settings.model, clouds, settings.accuracy, screening_A, matrices
+                self.builder, configurations, model, clouds, settings.accuracy, screening_A, matrices
             )
             with workshop.timed("charges"):
                 indices = range(len(configurations))
                 for index, one in zip(indices, workshop.pool.map(columns.precompute, indices), strict=True):
                     columns.keep(index, one)
+            constants = model.starting_constants(charges_e, map(columns.structure, indices))
+            prior = replace(settings.prior, constants=tuple(constants.tolist()))
             fitter = JointFitter(columns, self.targets, self.rows, self.gap, jitter, prior, workshop)
             found = fitter.fit(None if earlier is None else _grown(earlier, columns, symbols))
             return found, _species(found, columns, symbols)
@@ -171,8 +173,8 @@ def _species(fit: JointFit, columns: ChargeColumns, symbols: Sequence[str]) -> d
     numbers = columns.builder.descriptors.species
     return {
         symbol: SpeciesCharges(
-            constant_e=float(fit.parameters.constants[place]),
-            coefficients_e=tuple(fit.parameters.coefficients[columns.coefficients_of(number)].tolist()),
+            constant=float(fit.parameters.constants[place]),
+            coefficients=tuple(fit.parameters.coefficients[columns.coefficients_of(number)].tolist()),
             mean_e=own.mean_e,
             std_e=own.std_e,
             least_e=own.least_e,
@@ -219,8 +221,8 @@ def _grown(earlier: ChargesFile, columns: ChargeColumns, symbols: list[str]) -> 
         return None
     coefficients = np.zeros(columns.n_coefficients)
     for symbol, number in zip(symbols, columns.builder.descriptors.species, strict=True):
-        own, places = earlier.species[symbol].coefficients_e, columns.coefficients_of(number)
+        own, places = earlier.species[symbol].coefficients, columns.coefficients_of(number)
         if len(own) > len(places):
             return None
         coefficients[places[: len(own)]] = own
-    return Parameters(np.array([earlier.species[symbol].constant_e for symbol in symbols]), coefficients)
+    return Parameters(np.array([earlier.species[symbol].constant for symbol in symbols]), coefficients)

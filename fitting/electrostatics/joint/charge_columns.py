@@ -8,14 +8,15 @@ from functools import cached_property
 
 import numpy as np
 
-from ...core.arrays import FloatArray, IntArray
-from ..data_sets import LabelledConfiguration
-from ..native.sparse_fit.design import PairedAtoms, RowBuilder, soap_descriptors
-from ..native.sparse_fit.row_store import RowStore
-from ..native.sparse_fit.rows import add_atom_derivatives, add_soap_rows, n_rows
-from .charge_models import ChargeModel, ChargeState
-from .coulomb.clouds import CloudTable
-from .coulomb.matrix import CoulombMatrix, coulomb_matrix
+from ....core.arrays import FloatArray, IntArray
+from ...data_sets import LabelledConfiguration
+from ...native.sparse_fit.design import PairedAtoms, RowBuilder, soap_descriptors
+from ...native.sparse_fit.row_store import RowStore
+from ...native.sparse_fit.rows import add_atom_derivatives, add_soap_rows, n_rows
+from ..coulomb.clouds import CloudTable
+from ..coulomb.matrix import CoulombMatrix, coulomb_matrix
+from .bonds import BondMatrix
+from .charge_models import ChargeModel, ChargeState, DenseStructure
 
 _BLOCKS = 10
 """Matrices of a structure: values, three gradients, six strains."""
@@ -28,9 +29,9 @@ class Parameters:
     Attributes
     ----------
     constants
-        c of each species (e). Shape [n_species].
+        c of each species, in the charge model's unit. Shape [n_species].
     coefficients
-        β of the sparse points of all elements, in the order of `ChargeColumns` (e). Shape [n_coefficients].
+        β of the sparse points of all elements, in the order of `ChargeColumns`, in that unit. Shape [n_coefficients].
     """
 
     constants: FloatArray
@@ -120,25 +121,31 @@ class ChargeColumns:
         return np.searchsorted(self._species, self._configurations[index].atoms.numbers)
 
     def precompute(self, index: int) -> tuple[FloatArray, FloatArray]:
-        """Return what `keep` takes: matrices [10 n, n] and covariances with the own element's points [n, most]."""
+        """Return what `keep` takes: matrices [10 n, n], with bonds [20 n, n], and covariances [n, most].
+
+        Those of every atom with the sparse points of its element.
+        """
         atoms = self._configurations[index].atoms
         cell = atoms.cell.array if atoms.pbc.any() else None
         n_atoms = len(atoms)
         if cell is not None and not atoms.pbc.all():
             # Refused with the reason that the baseline gives.
-            from .coulomb.summation import check_boundaries
+            from ..coulomb.summation import check_boundaries
 
             check_boundaries(atoms.pbc)
         found = coulomb_matrix(
             atoms.positions, cell, self.kinds(index), self._clouds, self._accuracy, self._screening_A
         )
+        parts: list[CoulombMatrix | BondMatrix] = [found]
+        if self.model.switch is not None:
+            parts.append(self.model.switch.matrix(atoms.positions, cell))
         matrices = np.concatenate(
             [
-                found.values[None],
-                found.gradients.transpose(2, 0, 1),
-                found.strains.transpose(2, 0, 1),
+                each
+                for part in parts
+                for each in (part.values[None], part.gradients.transpose(2, 0, 1), part.strains.transpose(2, 0, 1))
             ]
-        ).reshape(_BLOCKS * n_atoms, n_atoms)
+        ).reshape(len(parts) * _BLOCKS * n_atoms, n_atoms)
         structure = PairedAtoms.of(atoms, self.builder.descriptors)
         covariances = np.zeros((n_atoms, max(len(self.coefficients_of(int(z))) for z in self._species)))
         for number in self._species.tolist():
@@ -154,34 +161,39 @@ class ChargeColumns:
         self._store.keep(2 * index, found[0])
         self._store.keep(2 * index + 1, found[1])
 
-    def matrix(self, index: int) -> CoulombMatrix:
-        """Return the Coulomb matrix of a configuration."""
+    def structure(self, index: int) -> DenseStructure:
+        """Return the matrices of a configuration."""
         n_atoms = self._configurations[index].n_atoms
-        blocks = self._store.read(2 * index).reshape(_BLOCKS, n_atoms, n_atoms)
-        return CoulombMatrix(blocks[0], blocks[1:4].transpose(1, 2, 0), blocks[4:].transpose(1, 2, 0))
+        blocks = self._store.read(2 * index).reshape(-1, n_atoms, n_atoms)
+        bonds = None
+        if len(blocks) > _BLOCKS:
+            bonds = BondMatrix(*_split(blocks[_BLOCKS:]))
+        return DenseStructure(CoulombMatrix(*_split(blocks[:_BLOCKS])), bonds, self.kinds(index))
 
-    def raw(self, index: int, parameters: Parameters) -> FloatArray:
-        """Return c plus u of a configuration's atoms (e). Shape [n_atoms]."""
+    def local(self, index: int, parameters: Parameters) -> FloatArray:
+        """Return u of a configuration's atoms. Shape [n_atoms]."""
         covariances = self._store.read(2 * index + 1)
-        raw = parameters.constants[self.kinds(index)]
+        local = np.zeros(len(covariances))
         for number in self._species.tolist():
             own = np.flatnonzero(self._configurations[index].atoms.numbers == number)
             places = self.coefficients_of(number)
-            raw[own] += covariances[own, : len(places)] @ parameters.coefficients[places]
-        return raw
+            local[own] = covariances[own, : len(places)] @ parameters.coefficients[places]
+        return local
 
     def charges(self, index: int, parameters: Parameters) -> FloatArray:
         """Return the charges of a configuration's atoms (e). Shape [n_atoms]."""
-        return self.model.charges(self.raw(index, parameters))
+        whole = self.structure(index)
+        return self.model.charges(whole, parameters.constants[whole.kinds], self.local(index, parameters))
 
     def linearise(self, index: int, parameters: Parameters, *, with_columns: bool) -> Linearised:
         """Return energy and derivatives of a configuration and, if wanted, their columns."""
         atoms = self._configurations[index].atoms
         n_atoms, shape = len(atoms), self.builder.descriptors.soap_shape
-        matrix, raw = self.matrix(index), self.raw(index, parameters)
+        whole, local = self.structure(index), self.local(index, parameters)
+        constants = parameters.constants[whole.kinds]
         if with_columns:
-            # The rows need the weights, and those only the potentials: one pass over the environments is enough.
-            weights = self.model.weights(matrix.potentials(self.model.charges(raw)))
+            # The rows need the weights, and those no derivatives: one pass over the environments is enough.
+            weights = self.model.weights(whole, constants, local)
             columns = np.zeros((n_rows(n_atoms), self.n_coefficients + len(self._species)))
         derivatives = np.zeros((n_atoms, 3 * n_atoms + 6))
         structure = PairedAtoms.of(atoms, self.builder.descriptors)
@@ -195,7 +207,7 @@ class ChargeColumns:
                 add_atom_derivatives(derivatives, found, points, shape, parameters.coefficients[own])
                 if with_columns:
                     add_soap_rows(columns[:, own], found, points, weights[found.centres] / amplitude)
-        state = self.model.state(matrix, raw, derivatives, with_columns=with_columns)
+        state = self.model.state(whole, constants, local, derivatives, with_columns=with_columns)
         values = np.concatenate([[state.energy_eV], state.derivative])
         if not with_columns:
             return Linearised(state, values, None)
@@ -205,14 +217,15 @@ class ChargeColumns:
     def _add_through_weights(self, columns: FloatArray, index: int, state: ChargeState) -> None:
         """Add Σ_i (∂w_i) k_is to the coefficients' columns, and fill those of the constants."""
         assert state.weight_derivatives is not None
+        assert state.constant_weight_derivatives is not None
         covariances, kinds = self._store.read(2 * index + 1), self.kinds(index)
         for place, number in enumerate(self._species.tolist()):
             own = np.flatnonzero(kinds == place)
             coefficients = self.coefficients_of(number)
             changes = state.weight_derivatives[:, own]
             columns[1:, coefficients] += changes @ covariances[own, : len(coefficients)]
-            columns[0, self.n_coefficients + place] = state.weights[own].sum()
-            columns[1:, self.n_coefficients + place] = changes.sum(axis=1)
+            columns[0, self.n_coefficients + place] = state.constant_weights[own].sum()
+            columns[1:, self.n_coefficients + place] = state.constant_weight_derivatives[:, own].sum(axis=1)
 
     def mean_charge_columns(self, indices: Sequence[int]) -> FloatArray:
         """Return the derivatives of each species' mean charge by coefficients and constants.
@@ -223,12 +236,18 @@ class ChargeColumns:
         counts = np.zeros(len(self._species))
         for index in indices:
             kinds, covariances = self.kinds(index), self._store.read(2 * index + 1)
-            whole = np.zeros((len(kinds), totals.shape[1]))
+            local = np.zeros((len(kinds), totals.shape[1]))
+            constants = np.zeros_like(local)
             for place, number in enumerate(self._species.tolist()):
                 own = np.flatnonzero(kinds == place)
                 coefficients = self.coefficients_of(number)
-                whole[np.ix_(own, coefficients)] = covariances[own, : len(coefficients)]
-                whole[own, self.n_coefficients + place] = 1.0
-            np.add.at(totals, kinds, self.model.charges(whole))
+                local[np.ix_(own, coefficients)] = covariances[own, : len(coefficients)]
+                constants[own, self.n_coefficients + place] = 1.0
+            np.add.at(totals, kinds, self.model.tangent(self.structure(index), constants, local))
             counts += np.bincount(kinds, minlength=len(counts))
         return totals / np.maximum(counts, 1.0)[:, None]
+
+
+def _split(blocks: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return values, gradients and strains from how they are kept. Shape [10, n_atoms, n_atoms]."""
+    return blocks[0], blocks[1:4].transpose(1, 2, 0), blocks[4:].transpose(1, 2, 0)

@@ -1,9 +1,10 @@
 """Charges that follow the environment: what they bring on labelled frames, what their fit and their evaluation take.
 
 The first frames of a file are fitted, the next ones predicted: by the GAP alone, by ES-GAP with fixed charges, by one
-with local charges and by the short-ranged control's freedom. Then both ES-GAPs are timed in turn on supercells::
+with charges of a kind that is fitted and by the short-ranged control's freedom. Then both ES-GAPs are timed in turn on
+supercells::
 
-    python benchmarks/local_charges.py li7p3s11.xyz --fit 20 --test 15 --points 240
+    python benchmarks/charges_in_the_fit.py li7p3s11.xyz --fit 20 --test 15 --points 240 --set spread_e=0.1
 
 Frames carry REF_energy and REF_forces, or what ASE reads as results. Times are of one core (processor time).
 """
@@ -23,11 +24,12 @@ from ase.io import read
 from ionloop.fitting.calculators import EsGapCalculator
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
-from ionloop.fitting.electrostatics.charged_fit import run_charged_fit
 from ionloop.fitting.electrostatics.charges_file import ChargesFile
 from ionloop.fitting.electrostatics.coulomb.clouds import cloud_table
-from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
-from ionloop.fitting.electrostatics.local_calculator import ChargedGapCalculator
+from ionloop.fitting.electrostatics.fitted_kind import FittedKind
+from ionloop.fitting.electrostatics.joint.charged_calculator import ChargedGapCalculator
+from ionloop.fitting.electrostatics.joint.charged_fit import run_charged_fit
+from ionloop.fitting.electrostatics.registry import BASELINES
 from ionloop.fitting.electrostatics.species import FORMAL_CHARGES
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.sparse_fit.fit import run_fit
@@ -67,7 +69,7 @@ def tell_charges(file: ChargesFile) -> None:
         print(f"  {symbol}: mean {one.mean_e:+.3f} ± {one.uncertainty_e:.3f} e, spread {one.std_e:.3f} e")
     for name, one in (
         ("no charges", file.without_charges),
-        ("local", file.fitted),
+        (file.kind, file.fitted),
         ("control", file.short_range_control),
     ):
         if one is not None:
@@ -87,8 +89,9 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=15)
     parser.add_argument("--points", type=int, default=240)
     parser.add_argument("--zeta", type=int, default=4)
-    parser.add_argument("--spread", type=float, default=0.1, help="spread_e")
-    parser.add_argument("--free", action="store_true", help="let the constants of the species go")
+    parser.add_argument("--kind", default="local", help="of baseline")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=NUMBER", help="setting of the baseline")
+    parser.add_argument("--no-timing", action="store_true", help="leave the supercells out")
     parser.add_argument("--fraction", type=float, default=0.3, help="part of the formal charges")
     parser.add_argument("--gaussian", action="store_true", help=f"Gaussian clouds of {GAUSSIAN_WIDTHS_A} Å")
     parser.add_argument("--control", action="store_true", help="fit the short-ranged control too")
@@ -111,30 +114,34 @@ def main() -> None:
     alone = run_fit(task, resources)
     print(f"GAP fitted in {time.process_time() - start:.0f} s")
     tell_errors("GAP", NativeGapCalculator(alone.model), test)
-    settings = LocalSettings(
+    kind = BASELINES.get(given.kind)
+    assert isinstance(kind, FittedKind)
+    numbers = {key: float(number) for key, number in (one.split("=") for one in given.set)}
+    settings = kind.settings_type(
         charges=charges,
         exponents=exponents,
         widths_A=GAUSSIAN_WIDTHS_A if given.gaussian else {},
-        spread_e=given.spread,
-        constant_std_e=100.0 if given.free else 0.0,
-        starts=(1.0,),
         short_range_control=given.control,
+        **numbers,
     )
     start = time.process_time()
-    fit, file = run_charged_fit(task, LOCAL.fit_settings(settings), resources)
-    print(f"with local charges in {time.process_time() - start:.0f} s, {file.steps} steps")
-    clouds = cloud_table(sorted(file.species), exponents, settings.widths_A)
-    local = ChargedGapCalculator(fit.model, file, LOCAL.fit_settings(settings).model, clouds, 1e-6)
-    tell_errors("local charges", local, test)
+    fit, file = run_charged_fit(task, kind.fit_settings(settings), resources)
+    print(f"with {kind.name} charges in {time.process_time() - start:.0f} s, {file.steps} steps")
+    clouds = cloud_table(sorted(file.species), exponents, GAUSSIAN_WIDTHS_A if given.gaussian else {})
+    local = ChargedGapCalculator(
+        fit.model, file, kind.fit_settings(settings).model_of(sorted(file.species)), clouds, 1e-6
+    )
+    tell_errors(f"{kind.name} charges", local, test)
     tell_charges(file)
     bare = NativeGapCalculator(replace(fit.model, lacks_charges=False))
     fixed = EsGapCalculator(bare, SlaterEwald(charges, exponents))
-    for repetitions in SUPERCELLS:
+    for repetitions in () if given.no_timing else SUPERCELLS:
         atoms = build_crystal("li7p3s11").repeat(repetitions)
         atoms.rattle(0.05, seed=1)
         times = [[measured_ms(one, atoms) for one in (fixed, local)] for _ in range(REPEATS + 1)][1:]
         of_fixed, of_local = np.min(times, axis=0)
-        print(f"{len(atoms)} atoms: fixed {of_fixed:.1f} ms, local {of_local:.1f} ms, {of_local / of_fixed:.2f} times")
+        ratio = of_local / of_fixed
+        print(f"{len(atoms)} atoms: fixed {of_fixed:.1f} ms, {kind.name} {of_local:.1f} ms, {ratio:.2f} times")
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ from typing import Final
 
 from ase.calculators.calculator import Calculator
 
-from ..backends import native_resources, sparse_points_of_model, time_check
-from ..gap_fit import POTENTIAL_FILE
-from ..kinds.base import FitReport, FitRequest
-from ..native.gap_xml import read_gap_xml
-from ..native.sparse_fit.fit_inputs import FitInputs
-from ..settings import GapSettings
+from ...backends import native_resources, sparse_points_of_model, time_check
+from ...gap_fit import POTENTIAL_FILE
+from ...kinds.base import FitReport, FitRequest
+from ...native.gap_xml import read_gap_xml
+from ...native.sparse_fit.fit_inputs import FitInputs
+from ...settings import GapSettings
+from ..charges_file import CHARGES_FILE, read_charges
+from ..coulomb.clouds import cloud_table
+from .charged_calculator import ChargedGapCalculator
 from .charged_fit import ChargedFitSettings, run_charged_fit
-from .charges_file import CHARGES_FILE, read_charges
-from .coulomb.clouds import cloud_table
-from .local_calculator import ChargedGapCalculator
 
 __all__: Final = ["fit_with_gap", "load_with_gap"]
 
@@ -31,7 +31,7 @@ def fit_with_gap(request: FitRequest, gap: GapSettings, settings: ChargedFitSett
     FitTimeError
         If the wall time runs out.
     IonloopError
-        As `..native.sparse_fit.fit.run_fit`.
+        As `...native.sparse_fit.fit.run_fit`.
     """
     earlier = request.earlier_model
     has_charges = earlier is not None and (Path(earlier) / CHARGES_FILE).is_file()
@@ -64,7 +64,7 @@ def load_with_gap(folder: Path, settings: ChargedFitSettings, why_no_field: str)
     return ChargedGapCalculator(
         read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True),
         charges,
-        settings.model,
+        settings.model_of(symbols),
         cloud_table(symbols, settings.exponents_per_A, settings.widths_A),
         settings.accuracy,
         why_no_field,

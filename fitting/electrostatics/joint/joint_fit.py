@@ -17,11 +17,11 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
-from ...core.arrays import FloatArray
-from ..native.sparse_fit.design import RowBuilder, covariance
-from ..native.sparse_fit.linear_system import ScaledTargets, Workshop, blocks_of
-from ..native.sparse_fit.row_store import RowStore
-from ..native.sparse_fit.solve import (
+from ....core.arrays import FloatArray
+from ...native.sparse_fit.design import RowBuilder, covariance
+from ...native.sparse_fit.linear_system import ScaledTargets, Workshop, blocks_of
+from ...native.sparse_fit.row_store import RowStore
+from ...native.sparse_fit.solve import (
     PriorBlock,
     StreamingLeastSquares,
     leave_out_residuals,
@@ -33,8 +33,6 @@ _FIRST_DAMPING = 10.0
 _DAMPING_AFTER_SUCCESS = 0.25
 _DAMPING_AFTER_FAILURE = 6.0
 _MOST_TRIALS = 6
-# Scale of the damping of the constants (e).
-_CONSTANT_STEP_E = 0.2
 _STEPS_PER_START = 2
 
 
@@ -44,11 +42,11 @@ class ChargePrior:
 
     Attributes
     ----------
-    constants_e
-        c of each species, in the builder's order.
-    spread_e
-        Standard deviation of what the environment adds to an atom's charge.
-    constant_std_e
+    constants
+        c of each species, in the builder's order, in the charge model's unit.
+    spread
+        Standard deviation of what the environment adds to them.
+    constant_std
         Standard deviation of the constants; 0 holds them.
     starts
         Factors of the constants that fits start from, where those are not held; the one of the lowest objective after a
@@ -59,9 +57,9 @@ class ChargePrior:
         Relative fall of the objective below which it has converged.
     """
 
-    constants_e: tuple[float, ...]
-    spread_e: float
-    constant_std_e: float
+    constants: tuple[float, ...]
+    spread: float
+    constant_std: float
     starts: tuple[float, ...]
     most_steps: int
     tolerance: float
@@ -159,26 +157,24 @@ class JointFitter:
         self._prior = prior
         self._workshop = workshop
         self._gap_factor = _gap_factor(columns.builder, jitter)
-        self._mean = np.concatenate([np.zeros(columns.n_coefficients), prior.constants_e])
-        self._free = np.arange(len(self._mean) if prior.constant_std_e > 0 else columns.n_coefficients)
+        self._mean = np.concatenate([np.zeros(columns.n_coefficients), prior.constants])
+        self._free = np.arange(len(self._mean) if prior.constant_std > 0 else columns.n_coefficients)
 
     @cached_property
     def _factor(self) -> FloatArray:
         """Upper triangular factor of the inverse prior covariance of the free parameters. Shape [n_free, n_free]."""
         n_coefficients = self._columns.n_coefficients
         factor = np.zeros((len(self._free),) * 2, order="F")
-        factor[:n_coefficients, :n_coefficients] = charge_prior_factor(
-            self._columns, self._prior.spread_e, self._jitter
-        )
+        factor[:n_coefficients, :n_coefficients] = charge_prior_factor(self._columns, self._prior.spread, self._jitter)
         for place in range(n_coefficients, len(self._free)):
-            factor[place, place] = 1 / self._prior.constant_std_e
+            factor[place, place] = 1 / self._prior.constant_std
         return factor
 
     @cached_property
     def _damping(self) -> FloatArray:
         damping = self._factor.copy()
         for place in range(self._columns.n_coefficients, len(self._free)):
-            damping[place, place] = 1 / _CONSTANT_STEP_E
+            damping[place, place] = 1 / self._columns.model.constant_step
         return damping
 
     def fit(self, earlier: Parameters | None = None) -> JointFit:
@@ -372,7 +368,7 @@ class JointFitter:
         return tuple(found)
 
 
-def charge_prior_factor(columns: ChargeColumns, spread_e: float, jitter_eV2: float) -> FloatArray:
+def charge_prior_factor(columns: ChargeColumns, spread: float, jitter_eV2: float) -> FloatArray:
     """Return the upper triangular factor of βᵀK_MM β/δ_q², K_MM without δ². Shape [n_coefficients, n_coefficients]."""
     builder = columns.builder
     amplitude = builder.descriptors.settings.soap.delta_eV**2
@@ -383,7 +379,7 @@ def charge_prior_factor(columns: ChargeColumns, spread_e: float, jitter_eV2: flo
             own = covariance(builder.descriptors.settings, (number,), points, points) / amplitude
             blocks.append(PriorBlock(f"the charges of element {number}", places, own))
     factor = prior_factor(blocks, columns.n_coefficients, jitter_eV2 / amplitude)
-    return factor / spread_e
+    return factor / spread
 
 
 def _gap_factor(builder: RowBuilder, jitter: float) -> FloatArray:

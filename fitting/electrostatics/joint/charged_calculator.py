@@ -10,17 +10,17 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers, chemical_symbols
 
-from ...core.arrays import FloatArray
-from ...core.errors import InputError, IonloopError
-from ..native.calculator import Evaluator, SecondSums
-from ..native.descriptor_strings import SoapDescriptor
-from ..native.gap_xml import GapModel
-from ..threads import default_threads
-from .charge_models import ChargeModel
-from .charges_file import ChargesFile
-from .coulomb.clouds import CloudTable
-from .coulomb.ewald import Contribution
-from .coulomb.summation import CoulombSum
+from ....core.arrays import FloatArray, IntArray
+from ....core.errors import InputError, IonloopError
+from ...native.calculator import Evaluator, SecondSums
+from ...native.descriptor_strings import SoapDescriptor
+from ...native.gap_xml import GapModel
+from ...threads import default_threads
+from ..charges_file import ChargesFile
+from ..coulomb.clouds import CloudTable
+from ..coulomb.matrix import coulomb_matrix
+from ..coulomb.summation import CoulombSum, check_boundaries
+from .charge_models import ChargeModel, Equilibrium, LargeStructure
 
 _ROOM_FOR_CHARGES = 1.2
 _LEAST_MAGNITUDE_E = 0.05
@@ -83,7 +83,7 @@ class ChargedGapCalculator(Calculator):
         symbols = sorted(charges.species)
         self._kind_of = np.full(len(chemical_symbols), -1)
         self._kind_of[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
-        self._constants = np.array([charges.species[symbol].constant_e for symbol in symbols])
+        self._constants = np.array([charges.species[symbol].constant for symbol in symbols])
         self._model = model
         self._second_weights = _second_weights(gap, charges)
         workers = default_threads() if threads is None else threads
@@ -114,38 +114,62 @@ class ChargedGapCalculator(Calculator):
                 f"the charges were fitted without {', '.join(unknown)}; fit a model to data that contain it"
             )
         cell = np.asarray(atoms.cell.array)
-        found: list[tuple[FloatArray, Contribution]] = []
+        structure = large_structure(atoms, kinds, self._sum)
+        found: list[Equilibrium] = []
 
         def respond(local: FloatArray) -> FloatArray:
-            charges = self._model.charges(self._constants[kinds] + local)
-            coulomb = self._sum.evaluate(atoms.positions, cell, atoms.pbc, kinds, charges)
-            found.append((charges, coulomb))
-            return self._model.weights(coulomb.potentials)
+            found.append(self._model.evaluate(structure, self._constants[kinds], local))
+            return found[0].weights
 
         second = SecondSums(self._second_weights, respond)
         wanted = "local_variance" in properties
         short = self._evaluator.evaluate(
             atoms.positions, cell, atoms.pbc, atoms.numbers, variance=wanted, second=second
         )
-        charges, coulomb = found[0]
-        energy = float(short.energies.sum()) + coulomb.energy
+        coulomb = found[0]
+        energy = float(short.energies.sum()) + coulomb.energy_eV
         self.results = {
             "energy": energy,
             "free_energy": energy,
             "forces": short.forces + coulomb.forces,
-            "charges": charges,
+            "charges": coulomb.charges,
         }
         if atoms.pbc.all():
             stress = (coulomb.strain_derivative - short.virial) / atoms.get_volume()
             self.results["stress"] = (0.5 * (stress + stress.T)).ravel()[[0, 4, 8, 5, 2, 1]]
         elif not atoms.pbc.any():
-            self.results["dipole"] = charges @ atoms.positions
+            self.results["dipole"] = coulomb.charges @ atoms.positions
         if short.variances is not None:
             self.results["local_variance"] = short.variances
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for: tables and threads are made again."""
         return ChargedGapCalculator, self._arguments
+
+
+def large_structure(atoms: Atoms, kinds: IntArray, coulomb: CoulombSum) -> LargeStructure:
+    """Return what charges of a structure are evaluated with.
+
+    Raises
+    ------
+    InputError
+        If it is periodic in one or two directions.
+    """
+    check_boundaries(atoms.pbc)
+    whole = np.asarray(atoms.cell.array)
+    cell = whole if atoms.pbc.all() else None
+
+    def matrix() -> FloatArray:
+        found = coulomb_matrix(atoms.positions, cell, kinds, coulomb.clouds, coulomb.accuracy, with_derivatives=False)
+        return found.values
+
+    return LargeStructure(
+        atoms.positions,
+        cell,
+        kinds,
+        lambda charges: coulomb.evaluate(atoms.positions, whole, atoms.pbc, kinds, charges),
+        matrix,
+    )
 
 
 def _second_weights(gap: GapModel, charges: ChargesFile) -> list[FloatArray]:
@@ -156,10 +180,10 @@ def _second_weights(gap: GapModel, charges: ChargesFile) -> list[FloatArray]:
             continue
         symbol = chemical_symbols[coordinate.descriptor.central_numbers[0]]
         own = charges.species.get(symbol)
-        if own is None or len(own.coefficients_e) != len(coordinate.alphas):
+        if own is None or len(own.coefficients) != len(coordinate.alphas):
             raise IonloopError(
                 f"charges and potential do not belong together: {len(coordinate.alphas)} sparse points of {symbol} and "
-                f"{0 if own is None else len(own.coefficients_e)} coefficients; fit the model again"
+                f"{0 if own is None else len(own.coefficients)} coefficients; fit the model again"
             )
-        found.append(np.array(own.coefficients_e))
+        found.append(np.array(own.coefficients))
     return found

@@ -1,0 +1,1 @@
+"""Charges that follow from a local quantity, and their fit together with a GAP."""

@@ -1,0 +1,125 @@
+"""Bonds that fade with distance: over them charge passes from atom to atom, which conserves it bond by bond.
+
+A pair has the weight f(r): 1 up to a distance, then a half-wave of the cosine down to 0 at another. Every image of an
+atom is a neighbour of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....core.arrays import FloatArray, IntArray
+from ...pair_lists import Pairs, open_pairs, periodic_pairs
+from ..coulomb.ewald import checked_cell
+from ..coulomb.matrix import add_pairs, product_derivative
+from ..coulomb.summation import check_distances
+
+
+@dataclass(frozen=True, eq=False)
+class Bonds:
+    """Bonds of one structure: pairs with weight and slope f' (1/Å). Shapes [n_bonds]."""
+
+    pairs: Pairs
+    values: FloatArray
+    slopes: FloatArray
+
+    def passed(self, quantity: FloatArray) -> FloatArray:
+        """Return Σ_j f_ij (x_j - x_i) of every atom. Shapes [n_atoms]."""
+        pairs, n_atoms = self.pairs, len(quantity)
+        flow = pairs.weights * self.values * (quantity[pairs.second] - quantity[pairs.first])
+        return self.collected(flow, n_atoms)
+
+    def collected(self, flow: FloatArray, n_atoms: int) -> FloatArray:
+        """Return what atoms have of what each bond brings its first and takes from its second. Shape [n_atoms]."""
+        into = np.bincount(self.pairs.first, flow, n_atoms) - np.bincount(self.pairs.second, flow, n_atoms)
+        return np.asarray(into, dtype=np.float64)
+
+    def forces(self, products: FloatArray, n_atoms: int) -> tuple[FloatArray, FloatArray]:
+        """Return forces (eV/Å) [n_atoms, 3] and strain derivative (eV) [3, 3] of an energy Σ_b f_b g_b at fixed g.
+
+        ``products``: g (eV) [n_bonds].
+        """
+        pairs = self.pairs
+        pulls = (pairs.weights * products * self.slopes / pairs.distances)[:, None] * pairs.vectors
+        forces = np.stack([self.collected(pulls[:, axis], n_atoms) for axis in range(3)], axis=1)
+        return forces, pairs.vectors.T @ pulls
+
+
+@dataclass(frozen=True, eq=False)
+class BondMatrix:
+    """Bonds of a small structure as a matrix F with derivatives, as in `..coulomb.matrix.CoulombMatrix`.
+
+    Shapes [n_atoms, n_atoms], [n_atoms, n_atoms, 3] and [n_atoms, n_atoms, 6].
+    """
+
+    values: FloatArray
+    gradients: FloatArray
+    strains: FloatArray
+
+    def laplacian(self) -> FloatArray:
+        """Return L with (L x)_i = Σ_j f_ij (x_j - x_i). Shape [n_atoms, n_atoms]."""
+        return self.values - np.diag(self.values.sum(axis=1))
+
+    def laplacian_derivative(self, vector: FloatArray) -> FloatArray:
+        """Return d(L x) at fixed x by positions and strain. Shape [n_atoms, 3 n_atoms + 6]."""
+        of_ones = product_derivative(self.gradients, self.strains, np.ones(len(vector)))
+        return product_derivative(self.gradients, self.strains, vector) - vector[:, None] * of_ones
+
+
+@dataclass(frozen=True)
+class BondSwitch:
+    """How a bond fades: 1 up to ``onset_A``, 0 from ``cutoff_A`` on."""
+
+    onset_A: float
+    cutoff_A: float
+
+    def weights(self, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return f and its slope (1/Å) at distances (Å). Shapes [n]."""
+        rate = np.pi / (self.cutoff_A - self.onset_A)
+        phase = rate * np.clip(distances - self.onset_A, 0.0, self.cutoff_A - self.onset_A)
+        return 0.5 * (1 + np.cos(phase)), -0.5 * rate * np.sin(phase)
+
+    def bonds(self, positions: FloatArray, cell: FloatArray | None) -> Bonds:
+        """Return the bonds of a structure.
+
+        Parameters
+        ----------
+        positions
+            Å. Shape [n_atoms, 3].
+        cell
+            Rows are lattice vectors (Å), [3, 3]; None: open space.
+        """
+        if cell is not None:
+            pairs = periodic_pairs(positions, checked_cell(cell), self.cutoff_A)
+        else:
+            pairs = _within(open_pairs(positions), self.cutoff_A)
+        check_distances(pairs)
+        values, slopes = self.weights(pairs.distances)
+        return Bonds(pairs, values, slopes)
+
+    def matrix(self, positions: FloatArray, cell: FloatArray | None) -> BondMatrix:
+        """Return the bonds of a structure as a matrix; arguments as `bonds`."""
+        n_atoms = len(positions)
+        found = self.bonds(positions, cell)
+        values = np.zeros((n_atoms, n_atoms))
+        gradients, strains = np.zeros((n_atoms, n_atoms, 3)), np.zeros((n_atoms, n_atoms, 6))
+        add_pairs(values, gradients, strains, found.pairs, found.values, found.slopes)
+        if cell is None:
+            strains[:] = 0.0
+        return BondMatrix(values, gradients, strains)
+
+
+def _within(blocks: Iterable[Pairs], cutoff_A: float) -> Pairs:
+    parts = []
+    for one in blocks:
+        near = one.distances < cutoff_A
+        parts.append([one.first[near], one.second[near], one.vectors[near], one.distances[near], one.weights[near]])
+    first, second, vectors, distances, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Pairs(_integers(first), _integers(second), vectors, distances, weights)
+
+
+def _integers(values: FloatArray | IntArray) -> IntArray:
+    return np.asarray(values, dtype=np.int64)

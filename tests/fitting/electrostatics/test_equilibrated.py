@@ -1,0 +1,143 @@
+"""Charges at rest: limits, polarisability, total charge, conjugate gradients, and energy that is conserved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator, all_changes
+from ase.md.verlet import VelocityVerlet
+
+from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
+from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable, cloud_table
+from ionloop.fitting.electrostatics.coulomb.matrix import coulomb_matrix
+from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
+from ionloop.fitting.electrostatics.equilibrated.charges import EquilibratedCharges
+from ionloop.fitting.electrostatics.equilibrated.response import response
+from ionloop.fitting.electrostatics.equilibrated.solver import Solver
+from ionloop.fitting.electrostatics.joint.bonds import BondSwitch
+from ionloop.fitting.electrostatics.joint.charge_models import Equilibrium
+from ionloop.fitting.electrostatics.joint.charged_calculator import large_structure
+
+SPACING_A = 2.5
+CONTRACT = BaselineContract()
+REFERENCE_E = np.array([CHARGES_E["Li"], CHARGES_E["S"]])
+HARDNESS_EV = np.array([4.0, 6.0])
+CHI_EV = np.array([-1.5, 1.0])
+SWITCH = BondSwitch(1.5, 4.0)
+CLOUDS = cloud_table(["Li", "S"], EXPONENTS_PER_A)
+DRIFT_MEV_PER_ATOM_PS = 0.01
+
+
+def charges_at_rest(*, bonds: bool, total: float = 0.0, solver: Solver | None = None) -> EquilibratedCharges:
+    return EquilibratedCharges(REFERENCE_E, HARDNESS_EV, SWITCH if bonds else None, 8.0, total, solver)
+
+
+COULOMB = CoulombSum(CLOUDS, [1.0, 1.0], 1e-8)
+
+
+def evaluated(model: EquilibratedCharges, atoms: Atoms, coulomb: CoulombSum = COULOMB) -> Equilibrium:
+    kinds = (atoms.numbers == 16).astype(np.int64)
+    return model.evaluate(large_structure(atoms, kinds, coulomb), CHI_EV[kinds], np.zeros(len(atoms)))
+
+
+@pytest.mark.parametrize(
+    ("n_atoms", "freely", "over_bonds"), [(2, 0.183, 0.084), (8, 1.75, 0.233), (32, 16.4, 0.292), (128, 177, 0.307)]
+)
+def test_a_chain_is_an_insulator_where_charge_passes_over_bonds(n_atoms, freely, over_bonds):
+    """Polarisability per atom (e² Å²/eV): with charge that passes freely it grows as the square of the length."""
+    positions = np.zeros((n_atoms, 3))
+    positions[:, 0] = SPACING_A * (np.arange(n_atoms) - 0.5 * (n_atoms - 1))
+    coulomb = coulomb_matrix(positions, None, np.zeros(n_atoms, dtype=np.int64), GaussianPairTable([0.9]))
+    hardness = coulomb.values + 5.0 * np.eye(n_atoms)
+    neighbours = np.eye(n_atoms, k=1) + np.eye(n_atoms, k=-1)
+    conductances = (np.diag(neighbours.sum(axis=1)) - neighbours) / 20.0
+    zero = np.zeros(n_atoms)
+    x = positions[:, 0]
+    for given, expected in ((None, freely), (conductances, over_bonds)):
+        found = x @ response(zero, hardness, zero, given).matrix @ x / n_atoms
+        assert found == pytest.approx(expected, rel=6e-3)
+
+
+def test_infinite_hardness_holds_charges():
+    atoms = CONTRACT.crystal()
+    kinds = (atoms.numbers == 16).astype(np.int64)
+    model = EquilibratedCharges(np.zeros(2), np.array([1e6, 1e6]), None, 1.0, 0.0)
+    found = model.evaluate(large_structure(atoms, kinds, COULOMB), -1e6 * REFERENCE_E[kinds], np.zeros(6))
+    np.testing.assert_allclose(found.charges, REFERENCE_E[kinds], atol=2e-5)
+
+
+def test_without_a_minimum_charges_are_refused():
+    with pytest.raises(InputError, match="no minimum"):
+        response(np.zeros(2), np.array([[1.0, 3.0], [3.0, 1.0]]), np.zeros(2), None)
+
+
+@pytest.mark.parametrize("bonds", [True, False])
+@pytest.mark.parametrize("place", ["crystal", "molecule"])
+def test_charged_structures_have_their_total_charge_and_its_forces(place, bonds):
+    atoms, model = getattr(CONTRACT, place)(), charges_at_rest(bonds=bonds, total=1.0)
+    found = evaluated(model, atoms)
+    assert found.charges.sum() == pytest.approx(1.0, abs=1e-12)
+    energies = []
+    for step in (1e-4, -1e-4):
+        moved = atoms.copy()
+        moved.positions[4, 1] += step
+        energies.append(evaluated(model, moved).energy_eV)
+    assert -(energies[0] - energies[1]) / 2e-4 == pytest.approx(found.forces[4, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("bonds", [True, False])
+@pytest.mark.parametrize("place", ["crystal", "molecule"])
+def test_conjugate_gradients_find_what_matrices_find(place, bonds):
+    atoms = getattr(CONTRACT, place)()
+    expected = evaluated(charges_at_rest(bonds=bonds), atoms)
+    solver = Solver(dense_atoms=0)
+    model = charges_at_rest(bonds=bonds, solver=solver)
+    found = evaluated(model, atoms)
+    cold = solver.steps
+    np.testing.assert_allclose(found.charges, expected.charges, atol=2e-6)
+    assert found.energy_eV == pytest.approx(expected.energy_eV, abs=1e-7)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
+    np.testing.assert_allclose(found.strain_derivative, expected.strain_derivative, atol=2e-5)
+    # Along a trajectory they start from what they had.
+    for _ in range(5):
+        atoms.positions[2] += [0.002, 0.001, -0.001]
+        warm = evaluated(model, atoms)
+    assert solver.steps < cold
+    np.testing.assert_allclose(warm.charges, evaluated(charges_at_rest(bonds=bonds), atoms).charges, atol=2e-6)
+    jump = CONTRACT.crystal(2)
+    np.testing.assert_allclose(
+        evaluated(model, jump).charges, evaluated(charges_at_rest(bonds=bonds), jump).charges, atol=2e-6
+    )
+
+
+class TetheredCharges(Calculator):
+    """Charges at rest, and springs that hold the atoms."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, model: EquilibratedCharges, homes: np.ndarray) -> None:
+        super().__init__()
+        self.model, self.homes = model, homes
+        self.coulomb = CoulombSum(CLOUDS, [1.0, 1.0], 1e-6)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, list(properties), list(system_changes))
+        found, away = evaluated(self.model, self.atoms, self.coulomb), self.atoms.positions - self.homes
+        self.results = {"energy": found.energy_eV + 1.5 * (away**2).sum(), "forces": found.forces - 3.0 * away}
+
+
+@pytest.mark.slow
+def test_dynamics_with_warm_charges_conserve_the_energy():
+    atoms = CONTRACT.crystal()
+    atoms.calc = TetheredCharges(charges_at_rest(bonds=True, solver=Solver(dense_atoms=0)), atoms.positions.copy())
+    atoms.set_velocities(np.random.default_rng(1).normal(0, 0.008, (6, 3)))
+    dynamics = VelocityVerlet(atoms, timestep=0.25 * units.fs)
+    times, energies = [], []
+    for _ in range(80):
+        dynamics.run(25)
+        times.append(dynamics.get_time() / (1000 * units.fs))
+        energies.append(1000 * atoms.get_total_energy() / len(atoms))
+    assert np.ptp(energies) < 1.0
+    assert abs(np.polyfit(times, energies, 1)[0]) < DRIFT_MEV_PER_ATOM_PS
