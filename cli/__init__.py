@@ -12,11 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
-import typer
+# The search for plugins of pydantic, in all that is installed, takes as long as a look at a campaign; who has one that
+# should see ionloop's models sets this to nothing.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from .console.boundary import run_guarded
-from .console.help import hide_types_of_flags
-from .console.label_options import typed_words
+import typer  # noqa: E402
+
+from .console.boundary import run_guarded  # noqa: E402
+from .console.help import hide_types_of_flags  # noqa: E402
+from .console.label_options import typed_words  # noqa: E402
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "init": ("init",),

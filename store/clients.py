@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pymongo
-from pymongo.errors import PyMongoError
-
-from .embedded import EmbeddedClient
-from .embedded.database_file import Synchronous
-from .retrying import RetryingClient, StoreUnreachable
+from .embedded.database_file import DatabaseFile, Synchronous
+from .embedded.reading_client import ReadingClient
 from .server import (
     DATABASE_NAME,
     SERVER_TIMEOUT_S,
@@ -24,6 +20,10 @@ from .server import (
     read_credentials,
     server_address,
 )
+
+
+if TYPE_CHECKING:
+    from .retrying import RetryingClient
 
 
 class RefreshError(RuntimeError):
@@ -41,9 +41,14 @@ def connect(host: Any = None, port: Any = None, *, client: Any = None, **options
     if isinstance(host, str) and host.startswith("/") and not host.endswith(".sock"):
         names = ("synchronous", "allow_network_file_system", "read_only")
         ours = {name: options[name] for name in names if name in options}
+        # Who only reads, or only asks a server, need not wait for this import.
+        from .embedded.client import EmbeddedClient
+
         return EmbeddedClient(host, **ours)
     if isinstance(host, str) and is_server(host):
         return connect_to_server(host, timeout_s=options.get("server_timeout_s", SERVER_TIMEOUT_S))
+    import pymongo
+
     return pymongo.MongoClient(host, port, **options)
 
 
@@ -57,6 +62,10 @@ def connect_to_server(location: str, *, timeout_s: float = SERVER_TIMEOUT_S) -> 
     InputError
         If the address or the credentials cannot be used.
     """
+    from pymongo.errors import PyMongoError
+
+    from .retrying import RetryingClient
+
     address = server_address(location)
     try:
         return RetryingClient(address.uri, **client_options(address, read_credentials(), timeout_s=timeout_s))
@@ -84,10 +93,15 @@ def open_client(
     """
     if not is_server(location):
         host = os.path.realpath(Path(location).expanduser())
-        client = connect(
-            host, synchronous=synchronous, allow_network_file_system=allow_network_file_system, read_only=read_only
-        )
+        if read_only:
+            reading = ReadingClient(Path(host), allow_network_file_system=allow_network_file_system)
+            return reading, host, database_name or DATABASE_NAME
+        client = connect(host, synchronous=synchronous, allow_network_file_system=allow_network_file_system)
         return client, host, database_name or DATABASE_NAME
+    from pymongo.errors import PyMongoError
+
+    from .retrying import StoreUnreachable
+
     address = server_address(str(location))
     client = connect_to_server(address.uri, timeout_s=server_timeout_s)
     name = database_name or address.database
@@ -109,10 +123,16 @@ def is_prepared(database: Any) -> bool:
     return bool(database.fw_id_assigner.count_documents({}))
 
 
+def file_of(client: Any) -> DatabaseFile | None:
+    """Return the file of an embedded store's client; None of a server's."""
+    file = getattr(client, "file", None)
+    return file if isinstance(file, DatabaseFile) else None
+
+
 @contextmanager
 def transaction_of(client: Any) -> Iterator[None]:
     """Make everything inside one step on the embedded store; do nothing on a server."""
-    if not isinstance(client, EmbeddedClient):
+    if file_of(client) is None:
         yield
         return
     failure: RefreshError | None = None

@@ -10,20 +10,18 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import bson
-from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from ..core.errors import InputError, IonloopError
 from .artefacts import ArtefactStore
-from .clients import is_prepared, open_client, transaction_of
+from .clients import file_of, is_prepared, open_client, transaction_of
 from .document_keys import RULE, unstorable_keys
-from .embedded import EmbeddedClient
-from .embedded.collection import EmbeddedCollection
+from .embedded.reader import DocumentReader
 from .home import check_root, remember, remembered_root
 from .jobs.rows import JOB_FIELDS, JOBS
 from .records import (
@@ -37,7 +35,6 @@ from .records import (
     ResultRecord,
     TrajectoryRecord,
 )
-from .retrying import Patience, RetryingClient
 from .server import is_server, redacted
 
 if TYPE_CHECKING:
@@ -115,6 +112,9 @@ class RecordCollection(Generic[RecordType]):
         RecordTooLarge
             If it holds arrays that belong into a file.
         """
+        # Who only reads need not wait for pymongo's import.
+        from pymongo.errors import DuplicateKeyError
+
         try:
             self._collection.insert_one(storable(record))
         except DuplicateKeyError:
@@ -234,10 +234,10 @@ class Store:
         """Return what a function makes of some fields of each document that passes, those of which it is None left out.
 
         On the embedded store it is asked again only of what changed since the last time, so that whoever looks at
-        thousands of documents again and again pays for few; see `EmbeddedCollection.digests`.
+        thousands of documents again and again pays for few; see `DocumentReader.digests`.
         """
         documents = self.database[collection]
-        if isinstance(documents, EmbeddedCollection):
+        if isinstance(documents, DocumentReader):
             return documents.digests(conditions, fields, digest)
         found = (digest(document) for document in documents.find(conditions, fields))
         return tuple(one for one in found if one is not None)
@@ -271,13 +271,15 @@ class Store:
 
         The embedded store needs none: it waits for other processes by itself.
         """
-        if isinstance(self.client, RetryingClient):
-            self.client.patience = Patience(limit_s, give_up)
+        if self.is_embedded:
+            return
+        from .retrying import Patience
+
+        self.client.patience = Patience(limit_s, give_up)
 
     def note_worker(self, name: str, **fields: Any) -> None:
         """Set fields of a worker's document, if the server can be reached at once: the next note says more."""
-        client = self.client
-        with client.expendable() if isinstance(client, RetryingClient) else nullcontext(True) as reachable:
+        with nullcontext(True) if self.is_embedded else self.client.expendable() as reachable:
             if reachable:
                 self.workers.update_one({"_id": name}, {"$set": fields})
         if fields.get("state") == "ended":
@@ -286,13 +288,12 @@ class Store:
     @property
     def last_outage_end(self) -> float:
         """When the server was last found to be back after an outage (s of ``time.monotonic``); -inf: never."""
-        client = self.client
-        return client.last_outage_end if isinstance(client, RetryingClient) else -math.inf
+        return -math.inf if self.is_embedded else float(self.client.last_outage_end)
 
     def checkpoint(self) -> None:
         """Move what the embedded store's log holds into its one file; a server does that by itself."""
-        if isinstance(self.client, EmbeddedClient):
-            self.client.file.checkpoint()
+        if (file := file_of(self.client)) is not None:
+            file.checkpoint()
 
     def close(self) -> None:
         """Release the connection."""
@@ -407,13 +408,22 @@ def open_store(
     if read_only:
         return store
     if not store.is_embedded or not store.has_indexes():
-        try:
+        # Who may only read finds the indexes that others made.
+        with _whose_rights_do():
             store.ensure_indexes()
-        except OperationFailure as error:
-            # Who may only read finds the indexes that others made.
-            if error.code != _UNAUTHORIZED:
-                raise
     return store
+
+
+@contextmanager
+def _whose_rights_do() -> Iterator[None]:
+    """Leave out what a server's user has no right to do."""
+    from pymongo.errors import OperationFailure
+
+    try:
+        yield
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
 
 
 def _existing(path: Path, must_exist: bool) -> Path:
@@ -446,8 +456,5 @@ def _prepare(store: Store, beside: Path | None, *, is_known: bool) -> None:
     if not is_known:
         check_root(store.database, store.root, beside, store.location)
     if not store.is_read_only:
-        try:
+        with _whose_rights_do():
             remember(store.database, store.root, beside)
-        except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
-                raise

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from pymongo.errors import ConfigurationError, PyMongoError
-from pymongo.uri_parser import parse_uri
-
 from ..core.errors import InputError
 
 DATABASE_NAME = "ionloop"
@@ -114,6 +111,10 @@ def server_address(location: str) -> ServerAddress:
             raise InputError(f"store: {shown} names no host; an address looks like mongodb+srv://example.org/ionloop")
         is_plain = "tls=false" in location.partition("?")[2].lower()
         return ServerAddress(location, (), unquote(name[1]) or DATABASE_NAME, not is_plain)
+    # Who uses a file need not wait for its import.
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import parse_uri
+
     try:
         parsed = parse_uri(location, validate=True, warn=False)
     except (PyMongoError, ValueError) as error:
@@ -248,6 +249,8 @@ def without_authentication(uri: str) -> str:
 
 def explain_server_error(error: Exception, address: ServerAddress) -> InputError:
     """Return the error that tells a user why a server cannot be used, without any secret."""
+    from pymongo.errors import ConfigurationError
+
     code = getattr(error, "code", None)
     text = redacted(str(error)).split(", Timeout:")[0]
     if code in (13, 18, 8000) or "uthentication" in text:

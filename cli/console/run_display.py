@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...analysis.looks import in_order, model_name
 from ...core.names import CONCLUSION
 from ...core.states import State
 from ...core.words import duration
@@ -24,6 +21,8 @@ from .options import store_hint
 from .terminal import make_console
 
 if TYPE_CHECKING:
+    from rich.progress_bar import ProgressBar
+
     from ...store.connection import Store
     from ...workflows.watching.status import CampaignStatus, GenerationSummary, SystemErrors
 
@@ -51,7 +50,13 @@ def jobs_text(status: CampaignStatus) -> Text:
 
 def errors_table(status: CampaignStatus) -> Table:
     """Return the errors on new configurations, generation by generation."""
-    kinds = in_order(kind for generation in status.generations for kind in generation.force_rmse)
+    seen = {kind for generation in status.generations for kind in generation.force_rmse}
+    kinds: list[str] = []
+    if seen:
+        # How models are called is known of their kinds, whose import takes longer than all else here.
+        from ...analysis.looks import in_order, model_name
+
+        kinds = in_order(seen)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("generation", justify="right")
     table.add_column("labels", justify="right")
@@ -76,6 +81,8 @@ def _error_cells(kinds: Iterable[str], errors: GenerationSummary | SystemErrors)
 def running_table(status: CampaignStatus) -> Table:
     """Return what runs now, how far it is and how long it may still take."""
     table = Table(box=None, pad_edge=False, show_header=False)
+    if status.running:
+        from rich.progress_bar import ProgressBar
     for job in status.running:
         bar: ProgressBar | str = ""
         if job.done is not None and job.of:
@@ -108,6 +115,8 @@ def live_display() -> Iterator[Callable[[CampaignStatus], None]]:
     if not console.is_terminal:
         yield _unless_nobody_reads(_line_printer())
         return
+    from rich.live import Live
+
     # Redrawn from here: a thread of rich's own would meet a closed terminal by itself.
     live = Live(console=console, auto_refresh=False, transient=True)
     with suppress(OSError):
@@ -142,6 +151,8 @@ def _line_printer() -> Callable[[CampaignStatus], None]:
         line.append_text(jobs_text(status))
         assessed = [g for g in status.generations if g.force_rmse]
         if assessed:
+            from ...analysis.looks import model_name
+
             errors = ", ".join(
                 f"{model_name(kind)} {1000 * error:.0f}" for kind, error in sorted(assessed[-1].force_rmse.items())
             )
@@ -153,6 +164,7 @@ def _line_printer() -> Callable[[CampaignStatus], None]:
 
 def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     """Print how the campaign ended: why, the errors of each generation, where the models and the report are."""
+    from ...analysis.looks import model_name
     from ...store.queries.latest import latest
     from ...tasks.values.loop import CONCLUSIONS
 

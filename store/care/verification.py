@@ -13,8 +13,8 @@ import bson
 from ...core.errors import InputError
 from ...core.structures import structure_hash
 from ..artefacts import artefacts_in
+from ..clients import file_of
 from ..connection import MAX_DOCUMENT_BYTES, Store
-from ..embedded import EmbeddedClient
 from ..queries.refused_jobs import refused_jobs
 from ..records import RECORD_TYPES, ConfigurationRecord, Record, RecordUnreadable
 from .migration import collection_checksum, content_hash
@@ -86,15 +86,15 @@ def verify_store(store: Store) -> Verification:
 
 def _file_problems(store: Store) -> list[str]:
     """Return what is wrong with the file of an embedded store and what lies beside it."""
-    client = store.client
-    if not isinstance(client, EmbeddedClient):
+    file = file_of(store.client)
+    if file is None:
         return []
     path = Path(store.location)
     problems = []
-    if client.file.lost_log:
+    if file.lost_log:
         problems.append(f"{path.name}-shm is there without {path.name}-wal, its log: what was stored last is lost")
-    with client.file.read():
-        lines = [str(line) for (line,) in client.file.rows("PRAGMA quick_check(5)")]
+    with file.read():
+        lines = [str(line) for (line,) in file.rows("PRAGMA quick_check(5)")]
     return problems + [f"{path.name} is damaged: {line}; restore it from a backup" for line in lines if line != "ok"]
 
 

@@ -11,7 +11,8 @@ from mongomock.database import Database
 from mongomock.mongo_client import MongoClient
 from pymongo.errors import CollectionInvalid
 
-from .collection import CollectionStore, EmbeddedCollection
+from .collection import EmbeddedCollection
+from .collection_store import CollectionStore
 from .database_file import Synchronous, open_database_file
 from .documents import Documents
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sqlite3
+import sys
 import threading
 import time
 import weakref
@@ -12,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
-
-from pymongo.errors import PyMongoError
 
 from ...core.errors import InputError, IonloopError
 from .failures import StoreError, explain, is_busy
@@ -303,11 +302,8 @@ class DatabaseFile:
             self._begin("BEGIN IMMEDIATE", writing=True)
             try:
                 yield
-            except PyMongoError:
-                self._end("COMMIT")
-                raise
-            except BaseException:
-                self._end("ROLLBACK")
+            except BaseException as error:
+                self._end("COMMIT" if _is_refusal(error) else "ROLLBACK")
                 raise
             self._end("COMMIT")
 
@@ -404,6 +400,12 @@ class DatabaseFile:
             self._connection = None
             self._orphaned_by_fork = True
         self._depth, self._writing, self._failure = 0, False, None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Return whether MongoDB would report an error; who has met one has imported pymongo."""
+    errors = sys.modules.get("pymongo.errors")
+    return errors is not None and isinstance(error, errors.PyMongoError)
 
 
 def _open_file(file: str | Path, *, uri: bool = False) -> sqlite3.Connection:

@@ -7,7 +7,6 @@ from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions
-from pymongo.errors import DocumentTooLarge
 
 from .catalog import Catalog, CollectionRecord, new_revision
 from .database_file import DatabaseFile
@@ -75,6 +74,8 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
     """
     body = bson.encode(document)
     if len(body) > MAX_DOCUMENT_BYTES:
+        from pymongo.errors import DocumentTooLarge
+
         raise DocumentTooLarge(
             f"BSON document too large ({len(body)} bytes): the store takes at most {MAX_DOCUMENT_BYTES} bytes. "
             "Keep large data in files"

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId, Regex
-from mongomock.filtering import NOTHING, iter_key_candidates
 
 UNSORTABLE = b""
 """Index row of a document whose place in the sorted order the other keys do not tell exactly."""
@@ -57,7 +56,7 @@ def _cut(kind: bytes, content: bytes) -> tuple[bytes, bool]:
 
 def encode(value: Any) -> tuple[bytes, bool]:
     """Return the key of one value that is not an array, and whether it determines the place in the order."""
-    if value is None or value is NOTHING:
+    if value is None:
         return _NULL, True
     if isinstance(value, bool):
         return _BOOLEAN + (b"\x01" if value else b"\x00"), True
@@ -79,6 +78,26 @@ def encode(value: Any) -> tuple[bytes, bool]:
     return _OTHER, False
 
 
+def candidates_in(document: Mapping[str, Any], field: str) -> list[Any]:
+    """Return the values that a (dotted) field names in a document, several where lists are on the way, None if missing.
+
+    mongomock says which; where nothing but documents is on the way it need not be asked.
+    """
+    found: Any = document
+    for name in field.split("."):
+        if not isinstance(found, dict):
+            break
+        if name not in found:
+            return [None]
+        found = found[name]
+    else:
+        return [found]
+    # Only here, because whoever reads need not wait for its import.
+    from mongomock.filtering import NOTHING, iter_key_candidates
+
+    return [None if one is NOTHING else one for one in iter_key_candidates(field, document)]
+
+
 def document_keys(document: Mapping[str, Any], field: str) -> frozenset[bytes]:
     """Return the index rows of a document for one (dotted) field: one per value that a query can match.
 
@@ -88,7 +107,7 @@ def document_keys(document: Mapping[str, Any], field: str) -> frozenset[bytes]:
         candidates: Iterable[Any] = (document.get(field),)
         sortable = True
     else:
-        candidates = list(iter_key_candidates(field, document))
+        candidates = candidates_in(document, field)
         sortable = len(candidates) <= 1
         candidates = candidates or (None,)
     keys: set[bytes] = set()

@@ -48,45 +48,69 @@ def are_covered(paths: Iterable[str], kept: Collection[str]) -> bool:
 
 
 def plain_test(conditions: Any) -> Callable[[Mapping[str, Any]], bool | None] | None:
-    """Return a quick test for filters that ask fields for texts or whole numbers, or for one of many; else None.
+    """Return a quick test for filters that ask whether fields are there, or are texts or whole numbers; else None.
 
-    mongomock compares a document with each of many values in turn. The test says None where it cannot tell, as of
-    fields that hold lists.
+    One of many such values, and none of them, may be asked for too: mongomock compares a document with each in turn.
+    The test says None where it cannot tell, as of fields that hold lists.
     """
     if not isinstance(conditions, Mapping):
         return None
-    wanted = [(str(path).split("."), _plain_values(value)) for path, value in conditions.items()]
+    wanted = [(str(path).split("."), _answer_of(value)) for path, value in conditions.items()]
     if any(not name or name.startswith("$") for path, _ in wanted for name in path):
         return None
-    tests = [(path, values) for path, values in wanted if values is not None]
+    tests = [(path, answer) for path, answer in wanted if answer is not None]
     if len(tests) < len(wanted):
         return None
 
+    if len(tests) == 1 and len(tests[0][0]) == 1:
+        ((name,), answer_of_only) = tests[0]
+        return lambda document: answer_of_only(document.get(name, _MISSING))
+
     def test(document: Mapping[str, Any]) -> bool | None:
-        for path, values in tests:
+        for path, answer in tests:
             found: Any = document
             for name in path:
                 if not isinstance(found, dict):
                     return None
-                found = found.get(name)
-            if type(found) not in _PLAIN and found is not None:
-                return None
-            if found not in values:
-                return False
+                found = found.get(name, _MISSING)
+            said = answer(found)
+            if not said:
+                return said
         return True
 
     return test
 
 
 _PLAIN = (str, int)
+_MISSING = object()
 
 
-def _plain_values(condition: Any) -> frozenset[str | int] | None:
-    if isinstance(condition, Mapping) and list(condition) == ["$in"] and isinstance(condition["$in"], (list, tuple)):
-        values = condition["$in"]
-    else:
-        values = (condition,)
-    return frozenset(values) if all(type(value) in _PLAIN for value in values) else None
+def _answer_of(condition: Any) -> Callable[[Any], bool | None] | None:
+    """Return what tells whether a value passes a plain condition, None where that cannot be told from it."""
+    operator, wanted = "$in", (condition,)
+    if isinstance(condition, Mapping):
+        if len(condition) != 1:
+            return None
+        operator, operand = next(iter(condition.items()))
+        if operator == "$exists":
+            return (lambda found: (found is not _MISSING) is operand) if isinstance(operand, bool) else None
+        if operator == "$ne":
+            wanted = (operand,)
+        elif operator in ("$in", "$nin") and isinstance(operand, (list, tuple)):
+            wanted = tuple(operand)
+        else:
+            return None
+    if any(type(value) not in _PLAIN for value in wanted):
+        return None
+    values, is_in = frozenset(wanted), operator == "$in"
+
+    def answer(found: Any) -> bool | None:
+        kind = type(found)
+        if kind is str or kind is int or found is None or found is _MISSING:
+            return (found in values) is is_in
+        return None
+
+    return answer
 
 
 def _keys_of_condition(condition: Any) -> frozenset[bytes] | None:

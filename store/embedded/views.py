@@ -93,7 +93,7 @@ def plain_fields(fields: tuple[tuple[str, Any], ...]) -> dict[str, Any] | None:
             return None
         place[last] = None
     found.pop("_id", None)
-    return found or None
+    return found if fields else None
 
 
 def taken_fields(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

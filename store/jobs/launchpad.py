@@ -24,7 +24,8 @@ from pymongo.errors import PyMongoError
 
 from ...core.errors import InputError, IonloopError
 from ..clients import RefreshError, connect, is_prepared, open_client, transaction_of
-from ..embedded import EmbeddedClient
+from ..embedded.client import EmbeddedClient
+from ..embedded.reading_client import ReadingClient
 from ..embedded.database_file import Synchronous
 from ..retrying import is_passing
 from ..server import SERVER_TIMEOUT_S
@@ -400,6 +401,8 @@ def open_launchpad(
 def launchpad_of(client: Any, host: str, name: str, *, strm_lvl: str = "CRITICAL") -> StoreLaunchPad:
     """Return the LaunchPad of a store that is open already; see `open_client`."""
     install_client()
+    if isinstance(client, ReadingClient):
+        client = client.full
     rocket.ROCKET_STREAM_LOGLEVEL = strm_lvl
     launchpad = StoreLaunchPad(
         host=host, name=name, uri_mode=True, mongoclient_kwargs={"client": client}, strm_lvl=strm_lvl

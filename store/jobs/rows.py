@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ...core.states import State
 from ..records import as_utc
@@ -69,9 +69,8 @@ _UNKNOWN_LOSS = "worker crashed: out of memory?"
 _NO_REASON = "it ended without saying why"
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job.
+class JobRow(NamedTuple):
+    """A job; a tuple, because whoever looks makes thousands.
 
     Attributes
     ----------

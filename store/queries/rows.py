@@ -14,8 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import PyMongoError
-
 from ... import __version__
 from ...core.errors import InputError
 from ...core.kinds import OWN_PACKAGE, UnknownKind
@@ -172,6 +170,8 @@ def reference_hash(store: Store, campaign: CampaignRecord) -> str:
         label = store.database.labels.find_one({"campaign": campaign.id}, {"settings_hash": 1})
         return "" if label is None else str(label["settings_hash"])
     if not store.is_read_only and _is_own(campaign.settings["reference"]["engine"]):
+        from pymongo.errors import PyMongoError
+
         # Who cannot write it works it out again.
         with suppress(PyMongoError):
             store.database[_REMEMBERED].update_one({"_id": key}, {"$set": {"hash": found}}, upsert=True)

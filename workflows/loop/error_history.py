@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...analysis.errors.model_errors import ModelErrors
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
-from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
 
 if TYPE_CHECKING:
+    from ...analysis.errors.model_errors import ModelErrors
+    from ...tasks.values.loop import ErrorValues
     from ..graph.plan import Plan
 
 
 def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
     """Return the errors on new configurations, generation by generation, of all systems and of each."""
+    found = list(store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW}))
+    if not found:
+        return []
+    # Who looks before there are any need not wait for what they are made of.
+    from ...tasks.values.loop import MODEL_ERRORS
+
     by_generation: dict[int, dict[str, ErrorValues]] = {}
-    for result in store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW}):
+    for result in found:
         by_generation.setdefault(result.generation, {})[str(result.model_kind)] = MODEL_ERRORS.read(result)
     return [generation_errors(generation, of_model) for generation, of_model in sorted(by_generation.items())]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field
-from pymongo.errors import DuplicateKeyError
 
 from ...core.errors import IonloopError
 from ...core.settings import FrozenModel
@@ -92,6 +91,9 @@ def adopt_queue_job(store: Store, job: QueueJob) -> str:
     Its pilot may start before its submission is recorded, or instead of it. A job that both name differently (servers
     of PBS have long and short names) is known by its own name.
     """
+    # Who only looks at the queue need not wait for its import.
+    from pymongo.errors import DuplicateKeyError
+
     jobs = store.database.queue_jobs
     known = jobs.find_one({"name": job.name, "job": {"$ne": ""}}, {"_id": 1}) if job.name else None
     if known is None:
