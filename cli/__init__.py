@@ -16,11 +16,11 @@ from typing import Annotated, Any, NoReturn
 # should see ionloop's models sets this to nothing.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-import typer  # noqa: E402
+import typer
 
-from .console.boundary import run_guarded  # noqa: E402
-from .console.help import hide_types_of_flags  # noqa: E402
-from .console.label_options import typed_words  # noqa: E402
+from .console.boundary import run_guarded
+from .console.help import hide_types_of_flags
+from .console.label_options import typed_words
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "init": ("init",),

@@ -21,7 +21,6 @@ from .server import (
     server_address,
 )
 
-
 if TYPE_CHECKING:
     from .retrying import RetryingClient
 

@@ -70,6 +70,8 @@ class DocumentReader:
         for stored in self._sorted(spec, list(sort.items() if isinstance(sort, Mapping) else sort or ())):
             if not fields and as_class is dict:
                 yield stored.copy()
+            elif as_class is dict and not _shares_values(fields):
+                yield self._part(stored.document, fields)
             elif _shares_values(fields) or isinstance(stored.document.get("_id"), dict):
                 yield self._copy_only_fields(stored.copy(), fields, as_class)
             else:

@@ -25,8 +25,8 @@ from pymongo.errors import PyMongoError
 from ...core.errors import InputError, IonloopError
 from ..clients import RefreshError, connect, is_prepared, open_client, transaction_of
 from ..embedded.client import EmbeddedClient
-from ..embedded.reading_client import ReadingClient
 from ..embedded.database_file import Synchronous
+from ..embedded.reading_client import ReadingClient
 from ..retrying import is_passing
 from ..server import SERVER_TIMEOUT_S
 from .refusals import REFUSAL, RefusedJob, check_document, check_tasks, check_workflow, shown

@@ -126,4 +126,4 @@ def shown(value: Any) -> str:
 
 
 def _is_number(value: Any, lowest: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and value >= lowest

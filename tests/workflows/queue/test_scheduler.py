@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ionloop.core.errors import InputError
-from ionloop.workflows.queue.schedulers.base import QueueState, SchedulerError, UnclearSubmission
+from ionloop.workflows.queue.schedulers.base import QueueFacts, QueueState, SchedulerError, UnclearSubmission
 from ionloop.workflows.queue.schedulers.commands import answer_of, job_in, run_command
 from ionloop.workflows.queue.schedulers.lsf import Lsf, lsf_facts
 from ionloop.workflows.queue.schedulers.pbs import Pbs, parse_qstat, pbs_facts
@@ -14,6 +14,7 @@ from ionloop.workflows.queue.schedulers.slurm import (
     option_of,
     parse_sacct,
     parse_scontrol_exit,
+    parse_scontrol_state,
     parse_squeue,
     slurm_facts,
     submission_environment,
@@ -63,6 +64,51 @@ def test_a_job_that_its_node_did_not_begin_did_not_fail_itself(state):
 def test_a_state_that_slurm_adds_one_day_is_no_success():
     assert slurm_facts("MELTED").state is QueueState.FAILED
     assert slurm_facts("").state is QueueState.FAILED
+
+
+def test_parts_of_a_job_count_as_the_job():
+    squeue = """\
+7_[3-5%2]|PENDING|JobArrayTaskLimit|(null)
+7_1|RUNNING|None|node1
+7_2|COMPLETED|None|node2
+8+0|PENDING|Resources|N/A
+8+1|PENDING|Resources|(null)
+9_1|COMPLETED|None|node1
+9_2|TIMEOUT|TimeLimit|node1
+10_[1,3,...|PENDING|(null)|
+"""
+    found = parse_squeue(squeue)
+    assert {job: facts.state for job, facts in found.items()} == {
+        "7": QueueState.RUNNING,
+        "8": QueueState.PENDING,
+        "9": QueueState.TIMED_OUT,
+        "10": QueueState.PENDING,
+    }
+    assert found["8"].reason == "slurm: PENDING, Resources"
+    assert found["10"].reason == "slurm: PENDING"
+    # Steps are no jobs: a batch step that ended says nothing of the job.
+    accounted = parse_sacct("7.batch|FAILED|1:0\n8+0|COMPLETED|0:0\n8+1|NODE_FAIL|1:0\n9.extern|COMPLETED|0:0\n")
+    assert {job: facts.state for job, facts in accounted.items()} == {"8": QueueState.NODE_FAILED}
+    array = "JobId=8 ArrayTaskId=2-5 JobState=PENDING Reason=(null)\nJobId=7 ArrayTaskId=1 JobState=RUNNING Reason=None"
+    assert parse_scontrol_state(array).state is QueueState.RUNNING
+
+
+@pytest.mark.parametrize("nothing", ["", "(null)", "N/A", "Unknown", "None"])
+def test_what_says_nothing_is_no_state(nothing):
+    assert parse_squeue(f"7|{nothing}|None|node1\n8|RUNNING|{nothing}|{nothing}\n") == {
+        "8": QueueFacts(QueueState.RUNNING, "slurm: RUNNING")
+    }
+    accounted = parse_sacct(f"7|{nothing}|0:0\n8|FAILED|{nothing}\n")
+    assert accounted == {"8": QueueFacts(QueueState.FAILED, "slurm: FAILED")}
+    assert parse_scontrol_state(f"JobId=7 JobState={nothing or '(null)'} Reason=None") is None
+
+
+def test_a_part_is_found_by_the_job_s_name_and_names_that_are_not_told_by_none(commands):
+    commands(squeue="echo '7+0|PENDING|None||ionloop-x'", sacct="exit 1")
+    assert Slurm().find("ionloop-x") == "7"
+    commands(squeue="echo '7|RUNNING|None|n1|(null)'")
+    with pytest.raises(SchedulerError, match="names"):
+        Slurm().find("ionloop-x")
 
 
 def test_accounting_and_exit_codes_are_read():

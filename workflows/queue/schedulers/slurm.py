@@ -45,22 +45,61 @@ _SLURM_STATES = {
 }
 
 
+_NOTHING = frozenset({"", "(null)", "null", "none", "n/a", "unknown", "0:0"})
+"""What SLURM's commands, and wrappers around them, print where there is no value."""
+_JOB = re.compile(r"(\d+)(?:_(?:\d+|\[[^\]]*\]?\S*)|\+\d+)?")
+"""A job, an element or the rest of an array (``7_3``, ``7_[4-9%2]``), a part of a heterogeneous job (``7+1``)."""
+_LIVELIEST = (QueueState.RUNNING, QueueState.PENDING)
+
+
+def has_value(text: str) -> bool:
+    """Return whether a cell of SLURM's commands says anything."""
+    return text.strip().lower() not in _NOTHING
+
+
+def job_number(text: str) -> str | None:
+    """Return the number of the job that a cell names, or that it is a part of; None where it names none."""
+    match = _JOB.fullmatch(text.strip())
+    return match[1] if match else None
+
+
+def all_parts(facts: Iterable[QueueFacts]) -> QueueFacts | None:
+    """Return what is said of a job of which each part is said something: it runs, or waits, as long as one part does.
+
+    A job that has ended is what its first part was that did not finish. None where nothing is said.
+    """
+    parts = list(facts)
+    for state in _LIVELIEST:
+        if found := [part for part in parts if part.state is state]:
+            return found[0]
+    return next((part for part in parts if part.state is not QueueState.FINISHED), parts[0] if parts else None)
+
+
+def _by_job(lines: Iterable[tuple[str, QueueFacts]]) -> dict[str, QueueFacts]:
+    parts: dict[str, list[QueueFacts]] = {}
+    for job, facts in lines:
+        parts.setdefault(job, []).append(facts)
+    return {job: found for job, each in parts.items() if (found := all_parts(each)) is not None}
+
+
 def slurm_facts(state: str, details: Iterable[str] = ()) -> QueueFacts:
     """Return what SLURM's long state name ("CANCELLED by 0" included) and its further words mean."""
     word = state.split()[0].rstrip("+") if state.split() else ""
     found = _SLURM_STATES.get(word, QueueState.FAILED)
-    words = [text for text in details if text and text not in ("None", "(null)", "0:0")]
+    words = [text for text in details if has_value(text)]
     return QueueFacts(found, "slurm: " + ", ".join([state, *words]))
 
 
 def parse_squeue(text: str) -> dict[str, QueueFacts]:
     """Read the lines of ``squeue`` in the format that `Slurm` asks for; others (wrappers', clusters' titles) go by."""
-    found = {}
+    lines = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|", 4)]
-        if len(cells) >= 4 and cells[0].isdigit():
-            found[cells[0]] = slurm_facts(cells[1], (cells[2], f"on {cells[3]}" if cells[3] else ""))
-    return found
+        job = job_number(cells[0])
+        # Where no state is said, it is asked for elsewhere.
+        if len(cells) >= 4 and job is not None and has_value(cells[1]):
+            lines.append((job, slurm_facts(cells[1], (cells[2], f"on {cells[3]}" if has_value(cells[3]) else ""))))
+    return _by_job(lines)
 
 
 def job_of_name(text: str, name: str) -> str | None:
@@ -78,11 +117,12 @@ def job_of_name(text: str, name: str) -> str | None:
         if line.startswith("CLUSTER:"):
             cluster = line.partition(":")[2].strip()
         cells = [cell.strip() for cell in line.split("|", 4)]
-        if not cells[0].isdigit():
+        job = job_number(cells[0])
+        if job is None:
             continue
         if cells[-1] == name:
-            return _reference(cells[0], cluster)
-        has_names = has_names and len(cells) == 5
+            return _reference(job, cluster)
+        has_names = has_names and len(cells) == 5 and cells[-1] not in ("", "(null)", "N/A")
     if not has_names:
         raise SchedulerError("squeue does not tell the names of jobs")
     return None
@@ -90,21 +130,28 @@ def job_of_name(text: str, name: str) -> str | None:
 
 def parse_sacct(text: str) -> dict[str, QueueFacts]:
     """Read the lines of ``sacct --parsable2 --format=JobIDRaw,State,ExitCode``."""
-    found = {}
+    lines = []
     for line in text.splitlines():
         cells = line.split("|")
-        if len(cells) == 3:
-            found[cells[0]] = slurm_facts(cells[1], (f"exit code {cells[2]}",))
-    return found
+        # Steps (``7.batch``) are no jobs.
+        job = job_number(cells[0])
+        if len(cells) == 3 and job is not None and has_value(cells[1]):
+            code = cells[2].strip()
+            said = f"exit code {code}" if code == "0:0" or has_value(code) else ""
+            lines.append((job, slurm_facts(cells[1], (said,))))
+    return _by_job(lines)
 
 
 def parse_scontrol_state(text: str) -> QueueFacts | None:
     """Return what ``scontrol --oneliner show job`` says of a job, None if it holds no state."""
-    match = re.search(r"\bJobState=(\S+)", text)
-    if match is None:
-        return None
-    reason = re.search(r"\bReason=(\S+)", text)
-    return slurm_facts(match.group(1), (reason.group(1) if reason else "", parse_scontrol_exit(text)))
+    parts = []
+    for line in text.splitlines():
+        match = re.search(r"\bJobState=(\S+)", line)
+        if match is None or not has_value(match.group(1)):
+            continue
+        reason = re.search(r"\bReason=(\S+)", line)
+        parts.append(slurm_facts(match.group(1), (reason.group(1) if reason else "", parse_scontrol_exit(line))))
+    return all_parts(parts)
 
 
 def parse_scontrol_exit(text: str) -> str:
@@ -327,7 +374,8 @@ class Slurm(Scheduler):
             lines = run_command(["sacct", *self._on(cluster), *options]).splitlines()
         except (SchedulerError, InputError):
             return None
-        return next((line.partition("|")[0] for line in lines if line.partition("|")[2] == name), None)
+        named = (line.partition("|") for line in lines)
+        return next((job for cell, _, of in named if of == name and (job := job_number(cell)) is not None), None)
 
 
 SLURM = Slurm()
