@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ionloop.core.errors import InputError
@@ -343,6 +343,8 @@ def test_where_json_cannot_be_mended_the_long_form_is_read_or_the_launcher_told(
         Pbs().ask(["101.pbs"])
 
 
+# The first text that is drawn takes long on a machine that others use.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=12) | st.integers() | st.floats(allow_nan=False)))
 def test_mending_changes_nothing_of_json_that_is_whole(environment):
     jobs = {"1.pbs": {"job_state": "R", "Variable_List": environment}}
