@@ -6,7 +6,7 @@ Nothing outside a kind's file compares its name: whoever needs something of a ba
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.citations import Citation
@@ -46,6 +46,8 @@ class BaselineKind(ABC):
     has_species_charges
         Whether all atoms of a species always have its charge: on those a field acts, and with those other programs
         evaluate the baseline.
+    uses_charges
+        Whether the charges of the species count; where not, none need be known.
     why_no_field
         Why no field can act on it where they have not; a phrase that goes on from "has charges ".
     """
@@ -57,6 +59,7 @@ class BaselineKind(ABC):
     citations: ClassVar[tuple[Citation, ...]] = ()
     is_fitted: ClassVar[bool] = False
     has_species_charges: ClassVar[bool] = False
+    uses_charges: ClassVar[bool] = True
     why_no_field: ClassVar[str] = "that are none of the species"
 
     def calculator(self, settings: CommonBaselineSettings) -> Calculator:
@@ -111,6 +114,10 @@ class BaselineKind(ABC):
     def species_charges(self, settings: CommonBaselineSettings) -> dict[str, float] | None:
         """Return the charge of every species (e) where all its atoms always have it, else None."""
         return dict(settings.charges) if self.has_species_charges else None
+
+    def what_it_lacks(self, section: BaselineSection, elements: Sequence[str]) -> str:
+        """Return what is missing for some elements (symbols), as a problem's message; nothing where nothing is."""
+        return ""
 
     def methods(self, section: BaselineSection) -> str:
         """Return what a paper calls it: "an electrostatic baseline of ... charges"; how they are come by follows."""

@@ -130,8 +130,11 @@ def baseline_settings(
         If formal charges are asked for and cannot be assigned, or fitted ones and there are none.
     """
     species = sorted({symbol for symbols in cells for symbol in symbols})
+    kind = BASELINES.get(baseline.kind_name)
     if isinstance(baseline.charges, dict):
         charges = dict(baseline.charges)
+    elif not kind.uses_charges:
+        charges = dict.fromkeys(species, 0.0)
     elif baseline.charge_criterion is not None:
         if fitted is None:
             raise UnknownChargesError(f"no charges have been fitted to {baseline.charge_criterion} yet")
@@ -140,7 +143,7 @@ def baseline_settings(
         formal = formal_charges(*cells)
         charges = {symbol: round(baseline.formal_fraction * formal[symbol], 12) for symbol in species}
     exponents = {symbol: baseline.exponents.get(symbol, slater_exponent(symbol)) for symbol in species}
-    return BASELINES.get(baseline.kind_name).settings(baseline, charges, exponents)
+    return kind.settings(baseline, charges, exponents)
 
 
 def first_on_baseline(campaign: Campaign) -> ModelWithSettings:

@@ -133,6 +133,9 @@ def _baseline(campaign: Campaign) -> str:
     baseline = campaign.baseline
     under = baseline.kind_name
     told = BASELINES.get(under).methods(baseline) if under in BASELINES else f"a baseline of the kind {under}"
+    adding = f"{' and '.join(map(model_name, names))} {'adds' if len(names) == 1 else 'add'} the same to {told}"
+    if under in BASELINES and not BASELINES.get(under).uses_charges:
+        return f"{adding}."
     match campaign.charge_criterion:
         case "locality":
             radius = baseline.charge_fit.radius_A
@@ -143,9 +146,7 @@ def _baseline(campaign: Campaign) -> str:
             charges = "with charges of " + ", ".join(f"{value:+g} e ({key})" for key, value in baseline.charges.items())
         case _:
             charges = f"with {baseline.formal_fraction:g} of the formal charges"
-    return (
-        f"{' and '.join(map(model_name, names))} {'adds' if len(names) == 1 else 'add'} the same to {told}, {charges}."
-    )
+    return f"{adding}, {charges}."
 
 
 def _loop(campaign: Campaign) -> str:

@@ -212,9 +212,14 @@ def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> I
     related: tuple[Key, ...] = (("structure",),) if None in cells else (("systems",),)
     given = campaign.baseline.charges
     symbols = [symbol for cell in cells.values() for symbol in cell]
+    kind = campaign.kind_of_baseline
+    has_formal = given == "formal" and bool(campaign.models_on_baseline) and kind.uses_charges
+    lacking = kind.what_it_lacks(campaign.baseline, sorted(set(symbols))) if campaign.models_on_baseline else ""
+    if lacking:
+        yield Problem(("baseline",), lacking, related=related)
     example = "{" + ", ".join(f"{symbol}: ..." for symbol in dict.fromkeys(symbols)) + "}"
     if not isinstance(given, dict):
-        if given == "formal" and campaign.models_on_baseline:
+        if has_formal:
             needing = [list(cell) for cell in cells.values()]
         else:
             needing = [
@@ -224,7 +229,7 @@ def _charges(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> I
             ]
         try:
             # Fractions of formal charges go into one baseline; what only draws configurations has its own.
-            if given == "formal" and campaign.models_on_baseline:
+            if has_formal:
                 formal_charges(*needing)
             else:
                 for cell in needing:
