@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -157,7 +158,7 @@ def engine_hash(campaign: CampaignRecord) -> str:
 def reference_hash(store: Store, campaign: CampaignRecord) -> str:
     """Return what `engine_hash` does; of an engine that is not installed here, what the campaign's labels say.
 
-    Empty if it has none of its own. The store remembers it: an engine's import takes longer than most looks.
+    Empty if it has none. The store remembers it: an engine's import takes longer than most looks.
     """
     text = json.dumps([__version__, campaign.settings["reference"]], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
@@ -167,8 +168,7 @@ def reference_hash(store: Store, campaign: CampaignRecord) -> str:
     try:
         found = engine_hash(campaign)
     except UnknownKind:
-        label = store.database.labels.find_one({"campaign": campaign.id}, {"settings_hash": 1})
-        return "" if label is None else str(label["settings_hash"])
+        return _hash_in_labels(store, campaign)
     if not store.is_read_only and _is_own(campaign.settings["reference"]["engine"]):
         from pymongo.errors import PyMongoError
 
@@ -176,6 +176,25 @@ def reference_hash(store: Store, campaign: CampaignRecord) -> str:
         with suppress(PyMongoError):
             store.database[_REMEMBERED].update_one({"_id": key}, {"$set": {"hash": found}}, upsert=True)
     return found
+
+
+def _hash_in_labels(store: Store, campaign: CampaignRecord) -> str:
+    """Return the settings that a campaign's own labels name, else most of those that it took over from others.
+
+    Empty where there are none.
+    """
+    labels = store.database.labels
+    own = labels.find_one({"campaign": campaign.id}, {"settings_hash": 1})
+    if own is not None:
+        return str(own["settings_hash"])
+    configurations = store.database.configurations.find({"campaign": campaign.id}, {"content_hash": 1})
+    contents = {one["content_hash"] for one in configurations}
+    of_engine = labels.find(
+        {"engine": str(campaign.settings["reference"].get("engine"))}, {"content_hash": 1, "settings_hash": 1}
+    )
+    # Another campaign may have computed some of the same structures with other settings of the same engine.
+    taken = Counter(str(one["settings_hash"]) for one in of_engine if one["content_hash"] in contents)
+    return min(taken, key=lambda found: (-taken[found], found), default="")
 
 
 def _is_own(engine: str) -> bool:

@@ -183,6 +183,11 @@ def _resource_problems(profile: ClusterProfile) -> Iterator[Problem]:
         if 60 * profile.margin_min >= one.wall_time_s:
             message = f"leaves nothing of the wall time of class {name!r} ({60 * one.wall_time_h:g} min)"
             yield Problem(("margin_min",), message, value=profile.margin_min)
+        scheduler = scheduler_of(profile.scheduler)
+        for index, directive in enumerate(one.directives):
+            if option := scheduler.unfit(directive):
+                message = f"{option} is not for pilots: each submission is one job, which starts by itself"
+                yield Problem(("resources", name, "directives", index), message, value=directive)
 
 
 def _secret_problems(environment: Mapping[str, str]) -> Iterator[Problem]:

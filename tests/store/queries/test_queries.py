@@ -10,15 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.io import read
 
 from ionloop.cli.query import frame_text
 from ionloop.core.errors import InputError
+from ionloop.core.states import State
 from ionloop.fitting.data_sets import LabelledConfiguration
 from ionloop.store.connection import Store
 from ionloop.store.queries.labelled import EXTXYZ_KINDS, frames
 from ionloop.store.queries.record_kinds import RECORD_KINDS
-from ionloop.store.queries.rows import Query, as_json, run_query
+from ionloop.store.queries.rows import Query, as_json, campaign_labels, run_query
 from ionloop.store.records import LabelRecord
 
 ROUNDTRIP = 1e-12
@@ -82,6 +84,25 @@ def test_a_label_taken_over_from_another_campaign_is_found_in_both(finished_stor
     found = run_query(finished_store, Query("labels", campaign="second"))
     assert [(record.campaign, record.generation) for record in found.records] == [("second", 0)]
     assert found.records[0].content_hash == first.content_hash
+
+
+def test_labels_taken_over_are_found_where_their_engine_is_not_installed(store: Store, make_builder: type) -> None:
+    first, second = make_builder(store), make_builder(store, "second")
+    first.add_campaign()
+    second.add_campaign()
+    for name in ("small", "second"):
+        reference = {**store.campaigns[name].settings["reference"], "engine": "gone"}
+        store.database.campaigns.update_one({"_id": name}, {"$set": {"settings.reference": reference}})
+    for index in range(3):
+        atoms = bulk("Cu", a=3.6 + 0.01 * index)
+        first.add_label(first.add_configuration(atoms, 0, "initial-dynamics", index), State.FINISHED)
+        second.add_configuration(atoms, 0, "initial-dynamics", index)
+    store.database.labels.update_many({}, {"$set": {"engine": "gone"}})
+    # The same structure by the same engine with other settings.
+    odd = next(iter(store.labels.find()))
+    store.labels.add(odd.model_copy(update={"id": "label-odd", "settings_hash": "odd"}))
+    assert run_query(store, Query("labels", campaign="second")).total == 3
+    assert {label.settings_hash for label in campaign_labels(store, "second")} == {first.engine}
 
 
 def test_columns_of_several_campaigns_name_the_campaign(finished_store: Store, make_builder: type) -> None:

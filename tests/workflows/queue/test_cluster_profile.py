@@ -69,6 +69,35 @@ def test_values_that_do_not_fit_together_are_named(tmp_path, resources, part):
 
 
 @pytest.mark.parametrize(
+    ("scheduler", "directive", "option"),
+    [
+        ("slurm", "--array=1-5%2", "--array"),
+        ("slurm", "-a 1-5", "--array"),
+        ("slurm", "--qos=long --wait", "--wait"),
+        ("slurm", "hetjob", "hetjob"),
+        ("pbs", "-J 1-5", "-J"),
+        ("pbs", "-q long -W block=true", "-W block=true"),
+        ("lsf", '-J "name[1-5]"', "-J"),
+        ("lsf", "-K", "-K"),
+    ],
+)
+def test_one_submission_is_one_job_that_starts_by_itself(tmp_path, scheduler, directive, option):
+    resources = f"{{a: {{kinds: [other], directives: ['{directive}']}}}}"
+    message = refusal(tmp_path, f"scheduler: {scheduler}\nresources: {resources}\n")
+    assert f"{option} is not for pilots" in message
+    assert "resources.a.directives" in message
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "directive"),
+    [("slurm", "--comment=array --account=a-J"), ("pbs", "-l place=excl -W umask=022"), ("lsf", "-R 'span[hosts=1]'")],
+)
+def test_other_directives_are_the_site_s_own(tmp_path, scheduler, directive):
+    resources = f'{{a: {{kinds: [other], directives: ["{directive}"]}}}}'
+    assert read_profile(written(tmp_path, f"scheduler: {scheduler}\nresources: {resources}\n"))
+
+
+@pytest.mark.parametrize(
     "environment", ["{MONGO_PASSWORD: hunter2}", '{STORE: "mongodb://me:secret@host"}', '{"A=B; rm": x}']
 )
 def test_credentials_and_broken_names_have_no_place_in_an_environment(tmp_path, environment):

@@ -112,6 +112,10 @@ class Scheduler(Protocol):
             Options of the profile, to be added as they are.
         """
 
+    def unfit(self, directive: str) -> str:
+        """Return the option in a directive that makes several jobs of one script, or none that starts by itself."""
+        return ""
+
     def clusters(self, further: Sequence[str]) -> str:
         """Return the clusters that these directives or the environment choose, separated by commas; mostly none."""
         return ""

@@ -53,6 +53,11 @@ class Lsf(Scheduler):
     rank = 30
     job_variable = "LSB_JOBID"
 
+    def unfit(self, directive: str) -> str:
+        """Return names (by which arrays are made too), jobs that are typed into, and what waits for the job's end."""
+        found = re.search(r"(?:^|\s)(-J|-K|-Is|-Ip|-I)(?=$|\s)", directive)
+        return found[1] if found else ""
+
     def directives(self, wanted: Mapping[str, str], further: Sequence[str]) -> list[str]:
         """Return the ``#BSUB`` lines."""
         options = [

@@ -118,6 +118,11 @@ class Pbs(Scheduler):
     rank = 20
     job_variable = "PBS_JOBID"
 
+    def unfit(self, directive: str) -> str:
+        """Return arrays, jobs that are typed into, and what waits for the job's end."""
+        found = re.search(r"(?:^|\s)(-J|-I|-W\s*block=true)(?=$|\s|\d)", directive)
+        return found[1] if found else ""
+
     def directives(self, wanted: Mapping[str, str], further: Sequence[str]) -> list[str]:
         """Return the ``#PBS`` lines."""
         chunk = f"select=1:ncpus={wanted['cores']}"

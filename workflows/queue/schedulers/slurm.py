@@ -246,6 +246,13 @@ class Slurm(Scheduler):
         asked = [option.format(wanted[key]) for key, option in self._options.items() if key in wanted]
         return [f"#SBATCH {option}" for option in (*asked, *fixed, *further)]
 
+    def unfit(self, directive: str) -> str:
+        """Return arrays, parts of heterogeneous jobs, and what waits for the job's end or submits nothing."""
+        if directive.split()[:1] in (["hetjob"], ["packjob"]):
+            return directive.split()[0]
+        names = (("--array", "-a"), ("--wait", "-W"), ("--test-only",))
+        return next((name[0] for name in names if option_of([directive], name) is not None), "")
+
     def clusters(self, further: Sequence[str]) -> str:
         """Return what ``--clusters`` says, else the variables that do."""
         chosen = option_of(further, _CHOICES["SBATCH_CLUSTERS"])
