@@ -27,14 +27,18 @@ import numpy as np
 from scipy.stats import chi2, gamma
 
 from ...core.arrays import FloatArray, IntArray
-from .displacement_scales import SlopeNoise, smoothed, steadied
+from .displacement_scales import SlopeNoise, falling, smoothed, steadied
 
-# Shares of the models before any data: no crossover, one, two. What hops in a solid vibrates as well: two are likelier
-# than one.
-_NONE, _ONE, _TWO = 0.5, 0.1, 0.4
+# Shares of the models before any data: no crossover, one of any kind, a slow one, two. What hops in a solid vibrates as
+# well: two are likelier than one that is fast; a slow one alone is a liquid's, or that of ions on a lattice.
+_NONE, _ONE, _SLOW, _TWO = 0.27, 0.04, 0.16, 0.53
 # Amplitudes over the asymptote of one term, and of the slower of two; what is between them is within their spread.
 _AMPLITUDES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _SLOW_AMPLITUDES = (0.1, 0.3, 1.0, 3.0)
+_AMPLITUDES_ALONE = (0.3, 1.0, 3.0, 10.0, 30.0)
+_FAST_TIME = 3.0  # frames: longer times, up to five of these, are slow
+# Above these sizes amplitudes are rarer, by their size: vibrations are often large, back-hops seldom (1/7: 1/3).
+_COMMON, _COMMON_SLOW = 1.0, 0.3
 _SPREAD = 0.5  # of an amplitude, over it
 _RISING = (-0.1, -0.3, -0.7)
 _SLOW_RISING = (-0.3,)
@@ -47,8 +51,9 @@ _LONGEST_TIME = 0.35  # of the longest lag: a slower crossover cannot be told fr
 _HOPS_OF_CROSSOVER = 1.5
 _TIMES = 8
 _SHADES = (-1.0, -0.5, 0.0, 0.5, 1.0)  # a term stands for all times up to halfway to the next: halves of steps
-# Memory of more than this many hops becomes rarer with its length.
-_HOPS_REMEMBERED = 3.0
+# Memory of more than this many hops becomes rarer with its length, and of more than this part of the longest lag where
+# ions move by small steps: cages of liquids last for any number of these.
+_HOPS_REMEMBERED, _REMEMBERED = 3.0, 0.1
 _ROUNDS = 2
 _FEWEST_SCALES = 4
 _FIT_LEVEL = 0.999
@@ -189,31 +194,33 @@ def crossover_models(lags: Sequence[int], hop_time: float | None = None) -> Cros
     spread = _factors((1.0 + _SPREAD**2) * squares - np.einsum("ik,il->ikl", mean, mean))
     rarer = np.ones(_TIMES)
     if hop_time is not None:
-        rarer = np.minimum(1.0, max(_HOPS_REMEMBERED * hop_time, 1.0) / times) ** 1.5
+        remembered = max(_HOPS_REMEMBERED * hop_time, _REMEMBERED * lags[-1])
+        rarer = np.minimum(1.0, remembered / times) ** 1.5
     nothing = np.zeros((1, len(lags), _FACTORS))
     means, factors, shares = [np.zeros((1, len(lags)))], [np.concatenate([nothing, nothing], 2)], [np.array([_NONE])]
 
-    def add(amplitudes: Sequence[float], slow: IntArray, fast: FloatArray, share: FloatArray) -> None:
+    def add(amplitudes: Sequence[float], common: float, slow: IntArray, fast: FloatArray, share: FloatArray) -> None:
         """Add a term of the times ``slow`` with all amplitudes, beside what ``fast`` leaves free."""
         sizes = np.array(amplitudes)
-        # Large amplitudes are rarer than those below 1, by their size.
-        falling = 1.0 / np.maximum(np.abs(sizes), 1.0)
+        rarity = common / np.maximum(np.abs(sizes), common)
         means.append((sizes[:, None, None] * mean[slow]).reshape(-1, len(lags)))
         of_term = sizes[:, None, None, None] * spread[slow]
         both = np.concatenate([of_term, np.broadcast_to(fast, of_term.shape)], axis=3)
         factors.append(both.reshape(-1, len(lags), 2 * _FACTORS))
-        shares.append(np.outer(falling / falling.sum(), share).ravel())
+        shares.append(np.outer(rarity / rarity.sum(), share).ravel())
 
     every, (fast, slow) = np.arange(_TIMES), np.triu_indices(_TIMES, 2)
+    slowness = np.clip((times / _FAST_TIME) ** 1.5 - 1.0, 0.0, 10.0)
     falls = 1.0 - _RISING_SHARE
     of_one: tuple[tuple[Sequence[float], float], ...] = ((_AMPLITUDES, falls), (_RISING, _RISING_SHARE))
     of_slow: tuple[tuple[Sequence[float], float], ...] = ((_SLOW_AMPLITUDES, falls), (_SLOW_RISING, _RISING_SHARE))
     for amplitudes, share in of_one:
-        add(amplitudes, every, 0.0 * free, share * _ONE * rarer / _TIMES)
+        add(amplitudes, _COMMON, every, 0.0 * free, share * _ONE * rarer / _TIMES)
+    add(_AMPLITUDES_ALONE, _COMMON, every, 0.0 * free, _SLOW * rarer * slowness / max(slowness.sum(), 1.0))
     for amplitudes, share in of_slow:
         weight = share * _TWO * rarer[slow] / len(slow) / len(_FAST_AMPLITUDES)
         for amplitude in _FAST_AMPLITUDES:
-            add(amplitudes, slow, amplitude * free[fast], weight)
+            add(amplitudes, _COMMON_SLOW, slow, amplitude * free[fast], weight)
     weights = np.concatenate(shares)
     return CrossoverModels(np.concatenate(means), np.concatenate(factors), weights / weights.sum())
 
@@ -258,7 +265,7 @@ def _asymptote_of(
     slopes: FloatArray, noise: SlopeNoise, models: CrossoverModels, least: float
 ) -> tuple[Asymptote, float]:
     """Return the asymptote of slopes, and χ² of the model that fits best."""
-    size = smoothed(slopes, np.diag(noise.brownian), least)
+    size = falling(smoothed(slopes, np.diag(noise.brownian), least), np.diag(noise.brownian))
     expected = 1.0 + models.means
     for last in (*(False,) * (_ROUNDS - 1), True):
         scale = float(size[-1])
@@ -268,7 +275,7 @@ def _asymptote_of(
         fitted = shares @ (np.maximum(values, 0.1 * scale)[:, None] * expected + found.moved)
         if not last:
             # The noise of a slope goes with its true size: that of the smoothed curve, not of the noisy slope.
-            size = np.maximum(fitted, np.maximum(0.2 * size, least))
+            size = falling(np.maximum(fitted, np.maximum(0.2 * size, least)), np.diag(noise.brownian))
     mixture = Mixture(shares, values, found.covariances[:, 0, 0], scale)
     asymptote = Asymptote(
         mixture=mixture,
@@ -344,15 +351,31 @@ def joint_asymptote(
     """
     slopes = other[0]
     least = _LEAST_SLOPE * float(np.abs(slopes).max())
-    best = np.argsort(found.mixture.shares)[::-1][:_MOST_JOINT]
-    best = best[found.mixture.shares[best] > _NEGLIGIBLE * found.mixture.shares[best[0]]]
+    likely = _drawn(found.mixture, models)
     for first in range(found.first, max(len(slopes) - _FEWEST_SCALES, found.first) + 1):
         parts = tuple((one[0][first:], one[1].from_scale(first)) for one in (ions, other))
-        of_ions, free = models[best].from_scale(first), _own(models.from_scale(first))
+        of_ions, free = likely.from_scale(first), _own(models.from_scale(first))
         joint, misfit = _joint_of(parts[0], parts[1], found, of_ions, free, least)
         if misfit <= chi2.ppf(_FIT_LEVEL, max(2 * (len(slopes) - first - 1), 1)):
             break
     return JointAsymptote(_with_skipped(joint.asymptote, slopes, first, least), joint.ratio)
+
+
+def _drawn(found: Mixture, models: CrossoverModels) -> CrossoverModels:
+    """Return few models that stand for all as the ions' slopes have them, those for most first.
+
+    Each stands for an equal part of the mixture, in the order of their slopes (stratified resampling: Kitagawa, J.
+    Comput. Graph. Stat. 1996, 5, 1, 10.2307/1390750). The likeliest ones alone would leave out what many models say of
+    which each is unlikely. The joint fit sees the ions' slopes again, so these are taken out of the shares.
+    """
+    order = np.argsort(found.values, kind="stable")
+    levels = (np.arange(_MOST_JOINT) + 0.5) / _MOST_JOINT
+    drawn = order[np.minimum(np.searchsorted(np.cumsum(found.shares[order]), levels), len(order) - 1)]
+    chosen, copies = np.unique(drawn, return_counts=True)
+    by_copies = np.argsort(-copies, kind="stable")
+    chosen, copies = chosen[by_copies], copies[by_copies]
+    shares = models.shares[chosen] / np.maximum(found.shares[chosen], np.finfo(float).tiny) * copies / _MOST_JOINT
+    return CrossoverModels(models.means[chosen], models.factors[chosen], shares)
 
 
 def _coupled(models: CrossoverModels, free: CrossoverModels) -> CrossoverModels:

@@ -153,7 +153,7 @@ def diffusion_of_curve(
     n_frames: int,
     n_ions: int,
     *,
-    hop_time: float = 0.0,
+    hop_time: float | None = None,
     settings: TransportSettings | None = None,
 ) -> Diffusion:
     """Return what a trajectory whose displacements had no noise would say: the analysis against a known answer.
@@ -167,21 +167,23 @@ def diffusion_of_curve(
     mean_square_A2
         Gives the exact mean squared displacement, sum over three axes (Å²), at lags (frames), both of shape [n_lags].
     hop_time
-        Mean time between two hops of an ion (frames); 0: it moves by small steps, whose number has no noise.
+        Mean time between two hops of an ion (frames): their number has noise, and crossovers that last for much longer
+        are rare. 0: it moves by small steps. None: not known; the number of hops has no noise, and all times are as
+        likely.
 
     Raises
     ------
     ValueError
         If there are fewer frames than 20 or fewer ions than one, or the curve is not finite.
     """
-    if n_frames < _FEWEST_FRAMES or n_ions < 1 or hop_time < 0:
+    if n_frames < _FEWEST_FRAMES or n_ions < 1 or (hop_time or 0.0) < 0:
         raise ValueError(f"a curve needs {_FEWEST_FRAMES} frames and an ion, not {n_frames} and {n_ions}")
     lags = scale_lags(n_frames)
     squares = np.asarray(mean_square_A2(np.array(lags, dtype=float)), dtype=float)
     if squares.shape != (len(lags),) or not np.isfinite(squares).all() or squares[-1] <= 0:
         raise ValueError("a mean squared displacement must be finite, and above 0 at long lags")
     slopes = slope_matrix(lags) @ squares
-    event = hop_time / (n_ions * n_frames)
+    event = (hop_time or 0.0) / (n_ions * n_frames)
     brownian = scale_covariance(n_frames, lags) / (3.0 * n_ions)
     noise = SlopeNoise(_OF_FEW_BLOCKS * brownian, np.zeros(len(lags)), event * event_covariance(n_frames, lags))
     models = crossover_models(lags, hop_time)

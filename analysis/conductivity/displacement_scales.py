@@ -207,6 +207,14 @@ def steadied(sizes: FloatArray, expected: FloatArray, variances: FloatArray) -> 
     return np.asarray((sizes + _PATHS_OF_IONS * variances * expected) / (1.0 + _PATHS_OF_IONS * variances))
 
 
+def falling(sizes: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return sizes of slopes, those of noisy scales drawn towards what the shorter ones say (see `steadied`)."""
+    found = sizes.copy()
+    for scale in range(1, len(sizes)):
+        found[scale] = steadied(sizes[scale], found[scale - 1], variances[scale])
+    return found
+
+
 @lru_cache(maxsize=512)
 def _blocked_share(n_frames: int, lower: int, upper: int, blocks: int) -> float:
     """Return which part of a Brownian slope's variance the scatter of its blocks shows: neighbours share paths."""

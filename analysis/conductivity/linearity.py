@@ -1,7 +1,7 @@
 """What is not diffusion: displacements whose growth follows another law, stops, or changes along the trajectory.
 
 **Law.** A power of time, MSD ∝ τ^β, is fitted to the slopes over a decade of lags or more. Where β differs from 1 by
-more than chance allows (three standard deviations), and the law is 50 times as likely as all crossovers to linear
+more than chance allows (three standard deviations), and the law is 15 times as likely as all crossovers to linear
 growth together (by their evidence; 12 times where β is more than 0.25 from 1), the displacement is sub- or
 superdiffusive at all times that were seen, and has no diffusivity; a crossover is bent in logarithms and no such law
 (Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys. 2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still
@@ -38,7 +38,7 @@ _EXPONENTS = np.arange(0.02, 2.01, 0.02)
 _SURE = 9.0  # Δχ² of three standard deviations
 _DECADE = 10.0
 # Logarithm of the odds that are asked of a power law; less where it is far from linear, as crossovers seldom are.
-_LEAST_LOG_ODDS = 4.0
+_LEAST_LOG_ODDS = 2.7
 _FAR, _LEAST_LOG_ODDS_FAR = 0.25, 2.5
 _STARTS = 2  # scales between the beginnings that are tried
 # Part of the asymptote by which the slope may still differ from it at a third of the longest lag.

@@ -182,6 +182,8 @@ def analyse_conductivity(
     carrier: Carrier,
     settings: TransportSettings | None = None,
     reference: FrameOfReference | None = None,
+    *,
+    by_axis: bool = True,
 ) -> ConductivityAnalysis:
     """Return the conductivity from independent replicas of one system.
 
@@ -189,6 +191,8 @@ def analyse_conductivity(
     ----------
     reference
         The frame of reference; None finds it as ``carrier`` says.
+    by_axis
+        Whether to fit the diffusivities along each axis as well, which takes as long as all the rest.
 
     Raises
     ------
@@ -202,8 +206,11 @@ def analyse_conductivity(
     curves = _displacements(trajectories, carrier, reference.drift_A)
     fit = _Fit.of(curves, settings)
     warnings = (*notes, *reference.notes, *_warnings(trajectories, carrier, fit, settings))
-    result = _result(trajectories, carrier, fit, _by_species(trajectories, carrier, reference, settings), warnings)
-    return ConductivityAnalysis(result, _curves(curves, trajectories[0].frame_interval_fs / 1000.0, fit))
+    interval_ps = trajectories[0].frame_interval_fs / 1000.0
+    along = _by_axis(fit, interval_ps) if by_axis else {}
+    others = _by_species(trajectories, carrier, reference, settings)
+    result = _result(trajectories, carrier, fit, (along, others), warnings)
+    return ConductivityAnalysis(result, _curves(curves, interval_ps, fit))
 
 
 @dataclass(frozen=True)
@@ -238,9 +245,10 @@ def _result(
     trajectories: Sequence[Trajectory],
     carrier: Carrier,
     fit: _Fit,
-    by_species: dict[str, Estimate],
+    parts: tuple[dict[str, Estimate], dict[str, Estimate]],
     warnings: tuple[str, ...],
 ) -> ConductivityResult:
+    by_axis, by_species = parts
     first, volume_A3 = trajectories[0], mean_volume_A3(trajectories)
     charges = carrier.ions(first)[1]
     charge = float(np.sqrt(np.mean(charges**2))) if carrier.others else float(charges[0])
@@ -264,7 +272,7 @@ def _result(
         reliable=fit.reliable,
         displacement_A=fit.displacement_A,
         diffusivity_A2_per_ps=diffusivity,
-        diffusivity_by_axis_A2_per_ps=_by_axis(fit, interval_ps),
+        diffusivity_by_axis_A2_per_ps=by_axis,
         diffusivity_by_species_A2_per_ps=of_mobile | by_species,
         collective_diffusivity_A2_per_ps=collective,
         tracer_conductivity_mS_per_cm=diffusivity.scaled(per_diffusivity),
@@ -326,7 +334,8 @@ def conductivity_against_length(
     found = []
     for frames in np.unique(np.geomspace(max(FEWEST_FRAMES, shortest / 30), shortest, lengths).round().astype(int)):
         parts = [one.part(stop=int(frames)) for one in trajectories]
-        result = analyse_conductivity(parts, carrier, settings, reference.part(stop=int(frames))).result
+        of_parts = reference.part(stop=int(frames))
+        result = analyse_conductivity(parts, carrier, settings, of_parts, by_axis=False).result
         found.append(
             ConductivityAtLength(
                 result.length_ps,

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -25,6 +27,7 @@ from ...core.errors import InputError
 
 # First bytes of compressed files; suffixes are not believed, and `cat` of such files is one of them again.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKED_BYTES = 1 << 16
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What readers of compressed data raise where these end early or are damaged.
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -170,18 +173,74 @@ def open_binary(path: Path) -> IO[bytes]:
     if kind == "xz":
         return cast(IO[bytes], lzma.open(path))
     if kind == "zstd":
-        return cast(IO[bytes], _zstandard(path).open(path))
+        return cast(IO[bytes], io.BufferedReader(StreamsInFile(path, *_zstandard(path)), _PACKED_BYTES))
     return path.open("rb")
 
 
-def _zstandard(path: Path) -> ModuleType | Any:
+class StreamsInFile(io.RawIOBase):
+    """The compressed streams of a file behind each other, decompressed.
+
+    zstandard's own reader has no lines, and takes a file that ends early for one that ends.
+
+    Parameters
+    ----------
+    decompressor
+        Makes an object for one stream, with ``decompress``, ``eof`` and ``unused_data`` as Python's have.
+    failure
+        What it raises where data are damaged; `EOFError` is raised in its place.
+    """
+
+    def __init__(self, path: Path, decompressor: Callable[[], Any], failure: type[Exception]) -> None:
+        self._file = path.open("rb")
+        self._decompressor, self._failure = decompressor, failure
+        self._stream: Any = None
+        self._unused, self._decompressed = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill ``buffer``; return with how many bytes, 0 at the end."""
+        while not self._decompressed:
+            packed = self._unused or self._file.read(_PACKED_BYTES)
+            if not packed:
+                if self._stream is not None:
+                    raise EOFError("compressed data end early")
+                return 0
+            self._decompress(packed)
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._decompressed))
+        into[:count] = self._decompressed[:count]
+        self._decompressed = self._decompressed[count:]
+        return count
+
+    def _decompress(self, packed: bytes) -> None:
+        if self._stream is None:
+            self._stream = self._decompressor()
+        try:
+            self._decompressed = memoryview(self._stream.decompress(packed))
+        except self._failure as error:
+            raise EOFError("compressed data are damaged") from error
+        self._unused = b""
+        if self._stream.eof:
+            self._unused, self._stream = self._stream.unused_data, None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _zstandard(path: Path) -> tuple[Callable[[], Any], type[Exception]]:
     import importlib
 
-    for name in ("compression.zstd", "zstandard"):  # the first since Python 3.14
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
+    with suppress(ImportError):  # since Python 3.14
+        module = importlib.import_module("compression.zstd")
+        return module.ZstdDecompressor, module.ZstdError
+    with suppress(ImportError):
+        module = importlib.import_module("zstandard")
+        return module.ZstdDecompressor().decompressobj, module.ZstdError
     raise TrajectoryReadError(
         f"{path} is compressed by zstd, which this Python cannot read: unzstd it, or install the package zstandard"
     )

@@ -43,7 +43,7 @@ from .given_cells import GivenCells, cells_beside
 from .lammps_dump import read_lammps_dump
 from .unwrapping import LARGEST_SURE_STEP, Coordinates, unwrap
 from .vasp_times import ASE_FORMATS, interval_beside, is_cut_short, step_of
-from .xdatcar_frames import CONFIGURATION, read_xdatcar
+from .xdatcar_frames import is_xdatcar, read_xdatcar
 from .xyz_frames import read_xyz
 
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -341,7 +341,7 @@ def _format_of(path: Path) -> str:
         return "lammps-dump"
     if start.startswith(b"- of Ulm"):
         return "traj"
-    if any(CONFIGURATION.search(line) for line in lines[:10]):
+    if is_xdatcar(lines):
         return "xdatcar"
     known = [what for mark, what in _NOT_READ.items() if start.startswith(mark)]
     known += [what for words, what in _NOT_READ_BY_WORDS.items() if words in start[:_WORDS_WITHIN_BYTES]]

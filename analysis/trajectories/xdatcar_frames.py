@@ -1,12 +1,14 @@
 """VASP's XDATCAR: positions, a header before the first configuration or, if the cell changes, before each.
 
-The number of a configuration has six digits; stars stand where it has more, and it is counted on. Format: https://www.vasp.at/wiki/index.php/XDATCAR.
+The number of a configuration has six digits; stars stand where it has more, and it is counted on. Early VASP 5 writes a
+blank line in place of the number; VASP 4 writes neither cell vectors nor elements, and is refused with what to add.
+Format: https://www.vasp.at/wiki/index.php/XDATCAR.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ CONFIGURATION = re.compile(rb"(?:(direct|cartesian)\s+configuration|konfig)\s*=\
 # Lines of a header behind its title: scale, three vectors, symbols, counts.
 _HEADER = 6
 _STEPS_TO_GO_ON = 2
+_VASP_4 = b"CAR"  # alone in the fourth line of its five
 
 
 class _Header(NamedTuple):
@@ -51,7 +54,7 @@ def read_xdatcar(lines: Lines, notes: list[str] | None = None) -> Iterator[RawFr
     steps: list[float] = []
     name = str(lines.path)
     while True:
-        between, start = _to_next(lines)
+        between, start = _to_next(lines, header is not None)
         if start is None:
             break
         number += 1
@@ -66,10 +69,7 @@ def read_xdatcar(lines: Lines, notes: list[str] | None = None) -> Iterator[RawFr
             raise TrajectoryReadError(f"{name}: the lines before the configuration in line {line} are no header")
         header = found or header
         if header is None:
-            raise TrajectoryReadError(
-                f"{name}: there is no header (title, scale, three vectors, symbols, numbers of atoms) before the first"
-                f" configuration in line {line}"
-            )
+            raise TrajectoryReadError(f"{name}: {_missing(between)} (before the first configuration in line {line})")
         step = start.step
         if start.overflows and len(steps) == _STEPS_TO_GO_ON:
             step = 2 * steps[-1] - steps[-2]
@@ -89,7 +89,51 @@ def read_xdatcar(lines: Lines, notes: list[str] | None = None) -> Iterator[RawFr
         yield TornFrame(number + 1, lines.number, f"the file ends in line {lines.number}, before its atoms")
 
 
-def _to_next(lines: Lines) -> tuple[list[bytes], _Start | None]:
+def is_xdatcar(start: Sequence[bytes]) -> bool:
+    """Return whether the first lines of a file are those of an XDATCAR of any version."""
+    if any(CONFIGURATION.search(line) for line in start[:10]) or _is_of_vasp_4(start):
+        return True
+    return any(
+        not line.strip() and _is_header(start[:index]) and _is_position(start[index + 1])
+        for index, line in enumerate(start[:9])
+        if index + 1 < len(start)
+    )
+
+
+def _is_of_vasp_4(start: Sequence[bytes]) -> bool:
+    return len(start) > 4 and start[3].strip() == _VASP_4 and all(one.isdigit() for one in start[0].split())
+
+
+def _is_header(between: Sequence[bytes]) -> bool:
+    """Return whether lines end with three vectors, symbols perhaps, and numbers of atoms."""
+    rows = [one.split() for one in between if one.strip()]
+    if len(rows) < _HEADER or not all(word.isdigit() for word in rows[-1]):
+        return False
+    last = -1 if _is_position(b" ".join(rows[-2])) else -2
+    return all(_is_position(b" ".join(row)) for row in rows[last - 3 : last])
+
+
+def _is_position(line: bytes) -> bool:
+    words = line.split()[:3]
+    try:
+        return len([float(word) for word in words]) == 3
+    except ValueError:
+        return False
+
+
+def _missing(between: Sequence[bytes]) -> str:
+    """Return what the header lacks."""
+    if _is_of_vasp_4(between):
+        return (
+            "VASP 4 wrote neither cell vectors nor elements: put seven lines in place of its first five, title, scale,"
+            " three vectors, symbols and numbers of atoms, as they stand in the POSCAR of VASP 5"
+        )
+    if _is_header(between) and _is_position([one for one in between if one.strip()][-2]):
+        return "its header has no symbols: write them in a line above the numbers of atoms, in the order of the POTCAR"
+    return "there is no header: title, scale, three vectors, symbols, numbers of atoms"
+
+
+def _to_next(lines: Lines, has_header: bool) -> tuple[list[bytes], _Start | None]:
     """Return the lines before the next configuration, and what its own line says."""
     between: list[bytes] = []
     while line := lines.next():
@@ -99,6 +143,11 @@ def _to_next(lines: Lines) -> tuple[list[bytes], _Start | None]:
             step = float(digits) if digits is not None and digits.isdigit() else None
             cartesian = kind is not None and kind.lower() == b"cartesian"
             return between, _Start(lines.number, cartesian, step, step is None and digits is not None)
+        if not line.strip() and (has_header or _is_header(between) or _is_of_vasp_4(between)):
+            following = lines.block(1)
+            lines.give_back(following)
+            if following and _is_position(following[0]):
+                return between, _Start(lines.number, False, None, False)
         between.append(line)
     return between, None
 

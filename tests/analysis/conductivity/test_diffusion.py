@@ -33,8 +33,10 @@ def both(lags):
 
 @pytest.mark.parametrize(("frames", "ions"), SIZES)
 @pytest.mark.parametrize("curve", [straight, rattling, back_hops, both])
-def test_exact_curves_have_their_diffusivity_within_the_interval(curve, frames, ions):
-    found = diffusion_of_curve(curve, frames, ions, hop_time=0.0 if curve in {straight, rattling} else 1 / RATE)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_exact_curves_have_their_diffusivity_within_the_interval(curve, frames, ions, is_known):
+    hop_time = 0.0 if curve in {straight, rattling} else 1 / RATE
+    found = diffusion_of_curve(curve, frames, ions, hop_time=hop_time if is_known else None)
     estimate = found.estimate
     assert found.check.linear
     assert estimate.contains(1.0)

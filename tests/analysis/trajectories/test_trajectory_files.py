@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ase.units import fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ionloop.analysis.trajectories.frames import StreamsInFile
 from ionloop.analysis.trajectories.given_cells import cell_of, given_cells
 from ionloop.analysis.trajectories.reading import Trajectory, read_trajectory
 from ionloop.core.errors import InputError
@@ -217,7 +219,11 @@ def test_units_and_times_of_dumps_are_obeyed(tmp_path):
     assert read(tmp_path / "run.dump", unknown).frame_interval_fs == INTERVAL_FS
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def zstd(text: bytes) -> bytes:
+    return pytest.importorskip("zstandard").ZstdCompressor().compress(text)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_compressed_files_are_read_as_others(tmp_path, pack):
     text = "".join(lammps(columns="id type x y z ix iy iz")).encode()
     path = tmp_path / "run.dump.packed"
@@ -232,6 +238,29 @@ def test_compressed_files_are_read_as_others(tmp_path, pack):
     write(tmp_path / "a.traj", [Atoms(SYMBOLS, positions=one, cell=[LENGTH_A] * 3, pbc=True) for one in POSITIONS])
     (tmp_path / "b.traj.packed").write_bytes(pack((tmp_path / "a.traj").read_bytes()))
     assert_same(read_trajectory(tmp_path / "b.traj.packed", INTERVAL_FS))
+
+
+def test_streams_behind_each_other_are_one_file(tmp_path):
+    """What zstd's files go through, with another compressor of Python's own, as zstandard need not be there."""
+    path, content = tmp_path / "packed", bytes(range(256)) * 2000
+    path.write_bytes(2 * bz2.compress(content))
+    with StreamsInFile(path, bz2.BZ2Decompressor, OSError) as whole:
+        assert whole.read() == 2 * content
+    path.write_bytes(bz2.compress(content)[:-1])
+    with StreamsInFile(path, bz2.BZ2Decompressor, OSError) as cut, pytest.raises(EOFError, match="early"):
+        cut.read()
+    path.write_bytes(b"BZh9" + bytes(100))
+    with StreamsInFile(path, bz2.BZ2Decompressor, OSError) as damaged, pytest.raises(EOFError, match="damaged"):
+        damaged.read()
+
+
+def test_zstd_without_a_library_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    for name in ("compression", "compression.zstd", "zstandard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    path = tmp_path / "run.dump.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
+    with pytest.raises(InputError, match="unzstd it, or install the package zstandard"):
+        read_trajectory(path, INTERVAL_FS)
 
 
 def test_symbols_come_from_the_types_that_are_given(tmp_path):
@@ -461,6 +490,29 @@ def test_cartesian_configurations_are_scaled(tmp_path):
     found = read(tmp_path / "XDATCAR", text)
     assert found.volume_A3 == pytest.approx(LENGTH_A**3)
     assert_same(found)
+
+
+@pytest.mark.parametrize("between", ["\n", "Konfig=\n", "Direct configuration=\n"])
+def test_configurations_without_numbers_of_early_vasp_5(tmp_path, between):
+    text = re.sub(r"Direct configuration= +\d+\n", between, "".join(xdatcar()))
+    found = read(tmp_path / "XDATCAR", text)
+    assert found.symbols == SYMBOLS
+    assert_same(found)
+    torn = read(tmp_path / "torn", text[:-40])
+    assert torn.n_frames == FRAMES - 1
+    assert "not whole" in torn.notes[0]
+    with pytest.raises(InputError, match="no symbols: write them in a line above"):
+        read(tmp_path / "XDATCAR", text.replace(" Li S\n", ""))
+
+
+@pytest.mark.parametrize("between", ["\n", "Konfig=      1\n"])
+def test_what_vasp_4_leaves_out_is_said(tmp_path, between):
+    frames = "".join(re.sub(r"Direct configuration= +\d+\n", between, one) for one in xdatcar()[1:])
+    head = "   4   4  10\n  0.2500E+03 0.1E-08 0.1E-08 0.1E-08 0.2E-14\n  0.7000E+03\n CAR \n Li2 S2\n"
+    with pytest.raises(InputError, match="VASP 4 wrote neither cell vectors nor elements: put seven lines"):
+        read(tmp_path / "XDATCAR", head + frames)
+    mended = xdatcar()[0].split("Direct")[0] + frames
+    assert_same(read(tmp_path / "XDATCAR", mended), POSITIONS[1:])
 
 
 def test_files_of_vasp_beside_an_xdatcar_say_its_time(tmp_path):
