@@ -142,7 +142,9 @@ def melting(frames: int, at: float, sigma_A: float = 2.5) -> Callable[[Random], 
         places = edge * (corners + basis).reshape(-1, 3)
         temperatures = np.where(np.arange(frames + 100) < 100 + at * frames, 0.6, 2.0)
         velocities = random.normal(0.0, np.sqrt(0.6), places.shape)
-        return sigma_A * lennard_jones(places, velocities, 3 * edge, temperatures, 10, 0.01, random)[100:]
+        path = lennard_jones(places, velocities, 3 * edge, temperatures, 10, 0.01, random)[100:]
+        # The thermostat lets the whole drift.
+        return sigma_A * (path - path.mean(axis=1, keepdims=True))
 
     return make
 
