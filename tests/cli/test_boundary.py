@@ -161,10 +161,10 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_colour_is_off_where_the_user_says_so(tmp_path: Path) -> None:
     environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
-    process = ionloop("check", str(tmp_path / "none.yaml"), env=environment, stdout=subprocess.PIPE)
+    process = ionloop("query", "models", "--store", str(tmp_path / "none.db"), env=environment, stdout=subprocess.PIPE)
     out, told = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "none.yaml" in told
+    assert "none.db" in told
     assert "\x1b[3" not in out + told
 
 

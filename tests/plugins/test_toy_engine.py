@@ -34,6 +34,15 @@ for line in sys.argv[1:]:
     print(">", line, flush=True)
     print("status", run_command_line(line.split()), flush=True)
 """
+AFTER_THE_DOCTOR = "-- the page --"
+DOCTOR_AND_PAGE = f"""
+from ionloop.cli import run_command_line
+from ionloop.workflows.campaign.reference_page import reference_page
+status = run_command_line(["doctor", "--json", "--smoke", "lennard-jones"])
+print({AFTER_THE_DOCTOR!r})
+print(reference_page())
+raise SystemExit(status)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +106,11 @@ def test_the_doctor_tells_what_another_package_brought_and_what_is_broken(
         "gfn1-xtb": "ionloop_toys.engine:LENNARD_JONES",
     }
     install_package(broken, {"name": "broken-toys", "version": "3", "entry-points": {"ionloop.engines": points}})
-    found = run_with([toys, broken], *CLI, "doctor", "--json", "--smoke", "lennard-jones", cwd=tmp_path)
+    found = run_with([toys, broken], "-c", DOCTOR_AND_PAGE, cwd=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
+    told_by_the_doctor, page = found.stdout.split(f"{AFTER_THE_DOCTOR}\n")
     checks = {}
-    for check in json.loads(found.stdout)["checks"]:
+    for check in json.loads(told_by_the_doctor)["checks"]:
         checks.setdefault(check["name"], []).append(check)
     (ours,) = checks["lennard-jones"]
     assert (ours["status"], ours["found"]) == ("ok", "engine of ionloop-toys 1.2")
@@ -110,7 +120,6 @@ def test_the_doctor_tells_what_another_package_brought_and_what_is_broken(
     assert "ionloop has one of that name" in told["gfn1-xtb"]
     assert {checks[name][-1]["status"] for name in points} == {"warning"}
     assert checks["smoke run lennard-jones"][0]["status"] == "ok"
-    page = run_with([toys, broken], "-m", "ionloop.workflows.campaign.reference_page", cwd=tmp_path).stdout
     assert "## `reference` with `engine: lennard-jones`" in page
     assert "| `depth_eV` | `0.2` | a number, above 0 | Depth of the well (eV) |" in page
 

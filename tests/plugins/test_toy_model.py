@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ from tests.small_campaign import CAMPAIGN, prepare
 
 LARGEST_ERROR_EV_PER_A = 0.8
 """Of a fitted pair potential on EMT's copper, whose forces are some 1 eV/Å."""
+COMMANDS = """
+import sys
+from ionloop.cli import run_command_line
+for line in sys.argv[1:]:
+    print("status", run_command_line(line.split()), flush=True)
+"""
 MODELS = "models: {gap: {}, mine: {kind: toy-pair, cutoff_A: 4.5, bumps: 6}}\nsampling: {driver: mine, "
 
 
@@ -52,16 +59,18 @@ def labels(folder: Path) -> Path:
 
 def test_commands_know_the_kind_where_it_is_installed(toys: Path, run_with, tmp_path: Path):
     labels(tmp_path)
-    ask(run_with, [toys], tmp_path, "fit", "labels.xyz", "--out", "model", "--kind", "toy-pair")
-    found = json.loads(ask(run_with, [toys], tmp_path, "evaluate", "model", "labels.xyz", "--json"))
+    lines = (
+        "fit labels.xyz --out model --kind toy-pair",
+        "evaluate model labels.xyz --json",
+        "fit labels.xyz --out m --kind toy-pari",
+    )
+    done = run_with([toys], "-c", COMMANDS, *lines, cwd=tmp_path)
+    assert re.findall(r"^status (\d)$", done.stdout, re.MULTILINE) == ["0", "0", "2"], done.stdout + done.stderr
+    found = json.loads(done.stdout.split("status 0\n")[1])
     forces = json.loads((tmp_path / "model" / "model.json").read_text())
     assert (forces["kind"], forces["versions"]["ionloop-toys"]) == ("toy-pair", "1.2")
     assert found["force_eV_per_A"]["rmse"] < LARGEST_ERROR_EV_PER_A
-    misspelt = run_with(
-        [toys], "-m", "ionloop.cli", "fit", "labels.xyz", "--out", "m", "--kind", "toy-pari", cwd=tmp_path
-    )
-    assert misspelt.returncode == 2
-    assert "did you mean toy-pair?" in misspelt.stderr
+    assert "did you mean toy-pair?" in done.stderr
     gone = run_with([], "-m", "ionloop.cli", "evaluate", "model", "labels.xyz", cwd=tmp_path)
     assert gone.returncode == 2
     assert "unknown kind of model 'toy-pair'; installed are gap, es-gap" in gone.stderr

@@ -1,7 +1,6 @@
 """FireWorks' own tests must pass on the embedded store wherever they pass on mongomock."""
 
 import importlib.util
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,13 @@ FAST = (
 
 
 def check(selection):
-    with ThreadPoolExecutor() as both:
-        ours, theirs = both.map(suite.run, ("embedded", "mongomock"), (selection, selection))
+    ours = suite.run("embedded", selection)
+    assert "passed" in {outcome for outcome, _ in ours.values()}
+    # Whatever passes here need not be asked of the other.
+    rest = {test: found for test, found in ours.items() if found[0] != "passed"}
+    theirs = suite.run("mongomock", tuple(rest)) if rest else {}
     passed = [test for test, (outcome, _) in theirs.items() if outcome == "passed"]
-    assert passed
-    assert {test: ours.get(test) for test in passed} == dict.fromkeys(passed, ("passed", ""))
+    assert {test: ours.get(test) for test in passed} == {}
 
 
 def test_a_quick_part_of_fireworks_own_tests_passes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,12 +133,9 @@ def test_fitted_charges_are_neutral_in_every_cell_and_told_where_only_zero_is() 
         _ = three.basis
 
 
-@pytest.mark.slow
-def test_a_campaign_of_two_systems_records_errors_of_each(tmp_path: Path) -> None:
-    file = prepare(tmp_path / "run", REST + CHARGES)
-    finish(file)
-    store = open_store(str(file.parent / "ionloop.db"))
-    try:
+def check_errors_of_each(file: Path) -> None:
+    """Check that a campaign of two systems that has ended has the errors of each, and its analyses."""
+    with closing(open_store(str(file.parent / "ionloop.db"))) as store:
         record = store.campaigns["small"]
         assert record.state is State.FINISHED
         assert list(record.systems) == ["ordered", "gold"]
@@ -156,26 +154,23 @@ def test_a_campaign_of_two_systems_records_errors_of_each(tmp_path: Path) -> Non
         assert {one.system for one in store.trajectories.find()} == {"ordered", "gold"}
         names = {one.system for one in store.configurations.find() if one.origin.sampler != ISOLATED_ATOM}
         assert names == {"ordered", "gold"}
-    finally:
-        store.close()
     assert "Energy and volume: gold" in (file.parent / "small-report.html").read_text()
 
 
 @pytest.mark.slow
-def test_a_system_joins_a_campaign_that_has_ended(tmp_path: Path) -> None:
-    file = prepare(tmp_path / "run", "models: [gap]\nstop: {max_generations: 1}\n" + CHARGES)
+@pytest.mark.timeout(600)
+def test_a_campaign_of_two_systems_records_errors_of_each_and_a_third_joins_when_it_has_ended(tmp_path: Path) -> None:
+    file = prepare(tmp_path / "run", REST + CHARGES)
     finish(file)
+    check_errors_of_each(file)
     # With a charge for the species that it brings.
-    longer = "models: [gap]\nstop: {max_generations: 2}\n" + CHARGES.replace("}}", ", Ag: 0.0}}")
+    longer = REST.replace("max_generations: 1", "max_generations: 2") + CHARGES.replace("}}", ", Ag: 0.0}}")
     prepare(tmp_path / "run", longer, SILVER)
     finish(file)
-    store = open_store(str(file.parent / "ionloop.db"))
-    try:
+    with closing(open_store(str(file.parent / "ionloop.db"))) as store:
         record = store.campaigns["small"]
         assert record.joined == ("silver",)
         first, last = sorted(store.results.find({"kind": ERRORS, "values.subset": NEW}), key=lambda one: one.generation)
         assert set(MODEL_ERRORS.read(first).by_system) == {"ordered", "gold"}
         assert set(MODEL_ERRORS.read(last).by_system) == {"ordered", "gold", "silver"}
         assert {one.generation for one in store.configurations.find({"system": "silver"})} == {1, 2}
-    finally:
-        store.close()
