@@ -84,7 +84,7 @@ class LabelledConfiguration:
     labelled_by
         Name of the engine and its settings; None where it is not known. Not part of the content.
     charges
-        Shape [n_atoms] (e), or None; written and read, never fitted, not part of the content.
+        Shape [n_atoms] (e), or None; fitted where a baseline's settings say so, not part of the content.
     dipole
         Shape [3] (e Å), or None; as the charges.
     weights

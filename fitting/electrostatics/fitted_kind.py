@@ -6,9 +6,16 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from ...core.errors import InputError
 from ..settings import CommonBaselineSettings, ElementSymbol, GapSettings
@@ -36,8 +43,12 @@ _DESCRIBED = {
     "most_steps": "Steps after which the fit of the charges ends (count)",
     "tolerance": "Relative fall of the sum of squares below which the charges have converged (no unit)",
     "widths_A": "Standard deviation of Gaussian charges by element (Å); empty: Slater charges with the exponents",
+    "charge_sigma_e": "Standard deviation of charges that are labels; null leaves them out (e)",
+    "dipole_sigma_eA": "Standard deviation of dipoles of molecules that are labels; null leaves them out (e Å)",
     "short_range_control": "Fit the same freedom with an interaction that ends too, and tell both errors (yes or no)",
 }
+
+_LATER = frozenset({"charge_sigma_e", "dipole_sigma_eA"})
 
 
 class FittedSection(BaselineSection):
@@ -59,6 +70,8 @@ class FittedSection(BaselineSection):
     tolerance: PositiveFloat = Field(DEFAULT_TOLERANCE, lt=1, description=_DESCRIBED["tolerance"])
     widths_A: dict[ElementSymbol, PositiveFloat] = Field(default_factory=dict, description=_DESCRIBED["widths_A"])
     short_range_control: bool = Field(True, description=_DESCRIBED["short_range_control"])
+    charge_sigma_e: PositiveFloat | None = Field(None, description=_DESCRIBED["charge_sigma_e"])
+    dipole_sigma_eA: PositiveFloat | None = Field(None, description=_DESCRIBED["dipole_sigma_eA"])
 
 
 class FittedSettings(CommonBaselineSettings):
@@ -68,6 +81,14 @@ class FittedSettings(CommonBaselineSettings):
     tolerance: PositiveFloat = Field(DEFAULT_TOLERANCE, lt=1, description=_DESCRIBED["tolerance"])
     widths_A: dict[ElementSymbol, PositiveFloat] = Field(default_factory=dict, description=_DESCRIBED["widths_A"])
     short_range_control: bool = Field(True, description=_DESCRIBED["short_range_control"])
+    charge_sigma_e: PositiveFloat | None = Field(None, description=_DESCRIBED["charge_sigma_e"])
+    dipole_sigma_eA: PositiveFloat | None = Field(None, description=_DESCRIBED["dipole_sigma_eA"])
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not set of what there was not at first: models of then keep their names."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value is not None or name not in _LATER}
 
 
 class FreeConstantsSection(FittedSection):
@@ -138,6 +159,7 @@ class FittedKind(BaselineKind):
             If the settings are not of this kind.
         """
         from .joint.charged_fit import ChargedFitSettings
+        from .joint.label_rows import LabelSigmas
 
         if not isinstance(settings, self.settings_type) or not isinstance(settings, FittedSettings):
             raise InputError(f"{self.name} charges need {self.settings_type.__name__}, not {type(settings).__name__}")
@@ -150,6 +172,7 @@ class FittedKind(BaselineKind):
             accuracy=settings.accuracy,
             prior=self.prior(settings),
             has_control=settings.short_range_control,
+            sigmas=LabelSigmas(settings.charge_sigma_e, settings.dipole_sigma_eA),
         )
 
 

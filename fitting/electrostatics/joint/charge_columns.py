@@ -227,6 +227,21 @@ class ChargeColumns:
             columns[0, self.n_coefficients + place] = state.constant_weights[own].sum()
             columns[1:, self.n_coefficients + place] = state.constant_weight_derivatives[:, own].sum(axis=1)
 
+    def charge_derivatives(self, index: int) -> FloatArray:
+        """Return the derivatives of a configuration's charges, which all models are linear in the parameters of.
+
+        By coefficients and constants. Shape [n_atoms, n_coefficients + n_species].
+        """
+        whole, covariances = self.structure(index), self._store.read(2 * index + 1)
+        local = np.zeros((len(whole.kinds), self.n_coefficients + len(self._species)))
+        constants = np.zeros_like(local)
+        for place, number in enumerate(self._species.tolist()):
+            own = np.flatnonzero(whole.kinds == place)
+            coefficients = self.coefficients_of(number)
+            local[np.ix_(own, coefficients)] = covariances[own, : len(coefficients)]
+            constants[own, self.n_coefficients + place] = 1.0
+        return self.model.tangent(whole, constants, local)
+
     def mean_charge_columns(self, indices: Sequence[int]) -> FloatArray:
         """Return the derivatives of each species' mean charge by coefficients and constants.
 
@@ -235,15 +250,8 @@ class ChargeColumns:
         totals = np.zeros((len(self._species), self.n_coefficients + len(self._species)))
         counts = np.zeros(len(self._species))
         for index in indices:
-            kinds, covariances = self.kinds(index), self._store.read(2 * index + 1)
-            local = np.zeros((len(kinds), totals.shape[1]))
-            constants = np.zeros_like(local)
-            for place, number in enumerate(self._species.tolist()):
-                own = np.flatnonzero(kinds == place)
-                coefficients = self.coefficients_of(number)
-                local[np.ix_(own, coefficients)] = covariances[own, : len(coefficients)]
-                constants[own, self.n_coefficients + place] = 1.0
-            np.add.at(totals, kinds, self.model.tangent(self.structure(index), constants, local))
+            kinds = self.kinds(index)
+            np.add.at(totals, kinds, self.charge_derivatives(index))
             counts += np.bincount(kinds, minlength=len(counts))
         return totals / np.maximum(counts, 1.0)[:, None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -25,6 +25,7 @@ from ..coulomb.summation import POINT_CHARGES
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
 from .joint_fit import ChargePrior, JointFit, JointFitter
+from .label_rows import LabelSigmas, label_rows
 
 CONTROL_SCREENING_A = 2.0
 """λ of the short-ranged control's interaction erfc(r/λ)/r."""
@@ -50,6 +51,8 @@ class ChargedFitSettings:
         Of the charges; its constants follow from ``charges_e``.
     has_control
         Whether the short-ranged control is fitted too.
+    sigmas
+        Of charges and dipoles that are labels.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class ChargedFitSettings:
     accuracy: float
     prior: ChargePrior
     has_control: bool
+    sigmas: LabelSigmas = field(default_factory=LabelSigmas)
 
 
 def run_charged_fit(
@@ -164,7 +168,8 @@ class _Bench:
                     columns.keep(index, one)
             constants = model.starting_constants(charges_e, map(columns.structure, indices))
             prior = replace(settings.prior, constants=tuple(constants.tolist()))
-            fitter = JointFitter(columns, self.targets, self.rows, self.gap, jitter, prior, workshop)
+            labels = label_rows(columns, configurations, settings.sigmas) if settings.sigmas.are_wanted else None
+            fitter = JointFitter(columns, self.targets, self.rows, self.gap, jitter, prior, workshop, labels)
             found = fitter.fit(None if earlier is None else _grown(earlier, columns, symbols))
             return found, _species(found, columns, symbols)
 

@@ -28,6 +28,7 @@ from ...native.sparse_fit.solve import (
     prior_factor,
 )
 from .charge_columns import ChargeColumns, Parameters
+from .label_rows import LabelRows
 
 _FIRST_DAMPING = 10.0
 _DAMPING_AFTER_SUCCESS = 0.25
@@ -89,7 +90,7 @@ class JointFit:
     residuals, leave_out
         Prediction minus target of every configuration, and the same had it not been fitted, to first order.
     objective
-        |Σ⁻¹(prediction - target)|² plus both priors' terms.
+        |Σ⁻¹(prediction - target)|² of all labels plus both priors' terms.
     steps
         Steps that were taken.
     has_converged
@@ -137,6 +138,8 @@ class JointFitter:
         Of the charges.
     workshop
         Threads, clock and who is told.
+    labels
+        Rows of charges and dipoles that are labels; None without.
     """
 
     def __init__(
@@ -148,7 +151,9 @@ class JointFitter:
         jitter: float,
         prior: ChargePrior,
         workshop: Workshop,
+        labels: LabelRows | None = None,
     ) -> None:
+        self._labels = labels
         self._columns = columns
         self._targets = targets
         self._rows = rows
@@ -231,6 +236,8 @@ class JointFitter:
             found = tuple(self._mapped(values))
         weights, sum_of_squares = self._gap_weights(found)
         shift = self._factor @ (theta - self._mean)[self._free]
+        if self._labels is not None:
+            sum_of_squares += float(np.square(self._labels.residuals(theta)).sum())
         return _Point(theta, found, weights, sum_of_squares + float(shift @ shift))
 
     def _mapped(self, function: Callable[[int], FloatArray]) -> list[FloatArray]:
@@ -279,6 +286,11 @@ class JointFitter:
         shift = -self._factor @ (point.theta - self._mean)[self._free]
         system = StreamingLeastSquares(factor, 1, np.concatenate([np.zeros(n_gap), shift])[:, None])
         parameters = self._parameters(point.theta)
+        if self._labels is not None:
+            matrix = np.zeros((len(self._labels.targets), n_gap + n_free + 1), order="F")
+            matrix[:, n_gap:-1] = self._labels.matrix[:, self._free]
+            matrix[:, -1] = -self._labels.residuals(point.theta)
+            system.add(matrix)
 
         def columns(index: int) -> FloatArray:
             found = self._columns.linearise(index, parameters, with_columns=True).columns

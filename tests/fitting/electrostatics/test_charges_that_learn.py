@@ -306,6 +306,40 @@ def test_labels_of_other_kinds_are_fitted_to_their_errors(tmp_path, settings, si
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("settings", "size"), [(LOCAL_CHARGES, 0.3), (EQUILIBRATED_CHARGES, 0.5)], ids=["local", "equilibrated"]
+)
+def test_charges_and_dipoles_that_are_labels_are_fitted_too(own_data, tmp_path, settings, size):
+    """Energies and forces of few cells leave charges open; labels settle them."""
+    calculator = charged_calculator(size, alphas=0.05, settings=settings)
+    data = labels_of(calculator)
+    molecule = CONTRACT.molecule()
+    own = replace(labelled(molecule, calculator, "molecule"), dipole=calculator.get_property("dipole", molecule))
+    told = [replace(one, charges=calculator.get_property("charges", one.atoms)) for one in data]
+    data = DataSet((*told, own), isolated_atoms=data.isolated_atoms)
+    errors = {}
+    for name, sigmas in (("without", {}), ("with", {"charge_sigma_e": 0.01, "dipole_sigma_eA": 0.01})):
+        chosen = settings.model_copy(update={"most_steps": 6, **sigmas})
+        fit_model("es-gap", data, SETTINGS, chosen, tmp_path / name, seed=1)
+        model = load_model(tmp_path / name)
+        found = np.concatenate([model.get_property("charges", one.atoms) - one.charges for one in told])
+        away = model.get_property("dipole", molecule) - own.dipole
+        errors[name] = np.sqrt(np.mean(found**2)), np.linalg.norm(away)
+    assert errors["with"][0] < 0.03
+    assert errors["with"][0] < errors["without"][0]
+    assert errors["with"][1] < 0.1
+    bare = DataSet(tuple(own_data), isolated_atoms=own_data.isolated_atoms)
+    chosen = settings.model_copy(update={"charge_sigma_e": 0.01})
+    with pytest.raises(InputError, match="no configuration of the data has them as labels"):
+        fit_model("es-gap", bare, SETTINGS, chosen, tmp_path / "bare")
+
+
+def test_what_came_later_does_not_rename_models_of_before():
+    assert "charge_sigma_e" not in LOCAL_CHARGES.model_dump(mode="json")
+    chosen = LOCAL_CHARGES.model_copy(update={"charge_sigma_e": 0.05})
+    assert LocalSettings.model_validate(chosen.model_dump(mode="json")) == chosen
+
+
 def test_charges_written_by_earlier_releases_are_read():
     file = charges_file(builder_of([CONTRACT.crystal()]), 0.1)
     text = file.model_dump_json().replace('"constant"', '"constant_e"').replace('"coefficients"', '"coefficients_e"')
