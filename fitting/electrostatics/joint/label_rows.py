@@ -75,11 +75,11 @@ def label_rows(
         if charges is None and dipole is None:
             continue
         derivatives, start = columns.charge_derivatives(index), columns.charges(index, nothing)
-        if charges is not None:
+        if charges is not None and sigmas.charge_e is not None:
             matrices.append(derivatives / sigmas.charge_e)
             targets.append((charges - start) / sigmas.charge_e)
             found["charges"] += 1
-        if dipole is not None:
+        if dipole is not None and sigmas.dipole_eA is not None:
             matrices.append(one.atoms.positions.T @ derivatives / sigmas.dipole_eA)
             targets.append((dipole - start @ one.atoms.positions) / sigmas.dipole_eA)
             found["dipoles"] += 1
