@@ -1,6 +1,7 @@
 """Dipoles of small molecules: electronegativities that follow the environment (kQEq) against constant ones (QEq).
 
-Molecules of H, C, N and O of ASE's G2 set, each a few times with its atoms displaced, labelled by GFN2-xTB (tblite).
+Molecules of H, C, N and O of ASE's G2 set, and those with a methyl, amino, hydroxyl or aldehyde group in a hydrogen's
+place, with their atoms displaced, labelled by GFN2-xTB (tblite).
 Whole molecules are held out. The closed form of kQEq is fitted to more and more of the others; QEq with published
 electronegativities, and with constants that are fitted to all of them, stand beside::
 
@@ -35,17 +36,63 @@ from ionloop.workflows.campaign.baseline_charges import slater_exponent
 
 ELEMENTS = ("C", "H", "N", "O")
 JITTER = 1e-8
+# What a group is made from, which of its hydrogens leaves, and its bond to carbon (Å).
+GROUPS = {"CH3": ("CH4", 1, 1.53), "NH2": ("NH3", 1, 1.47), "OH": ("H2O", 1, 1.43), "CHO": ("H2CO", 2, 1.51)}
+CLOSEST_A = 1.2
+
+
+def parents() -> dict[str, Atoms]:
+    """Return the closed-shell molecules of the set."""
+    found = {name: molecule(name) for name in g2.names}
+    return {
+        name: atoms
+        for name, atoms in found.items()
+        if len(atoms) > 2
+        and int(atoms.numbers.sum()) % 2 == 0
+        and not atoms.get_initial_magnetic_moments().any()
+        and set(atoms.symbols) <= set(ELEMENTS)
+    }
+
+
+def substituted(atoms: Atoms, place: int, group: str) -> Atoms | None:
+    """Return a molecule with a group in a hydrogen's place, None where it has no room."""
+    vectors = atoms.positions - atoms.positions[place]
+    distances = np.linalg.norm(vectors, axis=1)
+    distances[place] = np.inf
+    neighbour = int(distances.argmin())
+    if atoms.symbols[neighbour] != "C":
+        return None
+    base, leaving, length_A = GROUPS[group]
+    added = molecule(base)
+    inner = int(np.argmin(np.where(added.numbers == 1, np.inf, added.get_distances(leaving, range(len(added))))))
+    added.rotate(added.positions[leaving] - added.positions[inner], vectors[neighbour], center=added.positions[inner])
+    outward = -vectors[neighbour] / distances[neighbour]
+    added.positions += atoms.positions[neighbour] + length_A * outward - added.positions[inner]
+    del added[leaving]
+    rest = atoms.copy()
+    del rest[place]
+    apart = np.linalg.norm(rest.positions[:, None] - added.positions, axis=2)
+    return rest + added if apart.min() > CLOSEST_A else None
+
+
+def many_molecules() -> dict[str, Atoms]:
+    """Return the molecules of the set, and those with a group in place of one hydrogen of a carbon."""
+    found = parents()
+    for name, atoms in parents().items():
+        places = np.flatnonzero(atoms.numbers == 1)
+        for group in GROUPS:
+            for place in places[[0, -1]] if len(places) > 1 else places:
+                one = substituted(atoms, int(place), group)
+                if one is not None:
+                    found[f"{name}-{group}-{place}"] = one
+    return found
 
 
 def labelled_molecules(copies: int, seed: int) -> list[list[LabelledConfiguration]]:
-    """Return the copies of every closed-shell molecule of the set, in random order."""
+    """Return displaced copies of every molecule, in random order."""
     random = np.random.default_rng(seed)
     found = []
-    for name in g2.names:
-        atoms = molecule(name)
-        even = int(atoms.numbers.sum()) % 2 == 0 and not atoms.get_initial_magnetic_moments().any()
-        if len(atoms) < 3 or not even or not set(atoms.symbols) <= set(ELEMENTS):
-            continue
+    for name, atoms in many_molecules().items():
         own = []
         for copy in range(copies):
             moved = Atoms(atoms.symbols, positions=atoms.positions + random.normal(0, 0.05, atoms.positions.shape))
@@ -70,12 +117,12 @@ def error(columns: ChargeColumns, tests: Sequence[tuple[int, LabelledConfigurati
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--copies", type=int, default=4)
-    parser.add_argument("--points", type=int, default=150)
+    parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--points", type=int, default=300)
     parser.add_argument("--hardness", type=float, default=5.0)
-    parser.add_argument("--bond-hardness", type=float, default=None, help="null where it is left out: QEq's own form")
+    parser.add_argument("--bond-hardness", type=float, default=None, help="without it charge passes freely")
     parser.add_argument("--spread", type=float, default=2.0, help="spread_eV")
-    parser.add_argument("--sigma", type=float, default=0.01, help="dipole_sigma_eA")
+    parser.add_argument("--sigma", type=float, default=0.02, help="dipole_sigma_eA")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     molecules = labelled_molecules(given.copies, given.seed)
@@ -84,7 +131,7 @@ def main() -> None:
     tests = [one for own in held for one in own]
     lengths = [float(np.square(one.dipole).sum()) for one in tests]
     print(f"{len(held)} molecules held out, their dipoles {np.sqrt(np.mean(lengths)):.3f} e Å")
-    for count in (5, 10, 20, len(others)):
+    for count in (10, 30, 100, len(others)):
         trained = [one for own in others[:count] for one in own]
         print(f"{count:3d} molecules: " + told(trained, tests, given))
 
