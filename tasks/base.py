@@ -11,7 +11,7 @@ from fireworks import FiretaskBase, FWAction
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic_core import ErrorDetails
 
-from ..core.errors import Busy, IonloopError
+from ..core.errors import Busy, IonloopError, MachineAtFault
 from ..core.settings import FrozenModel
 from ..core.states import State
 from ..labelling.scratch import ScratchError
@@ -23,9 +23,11 @@ _MACHINE_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errn
 
 
 def is_environment_failure(error: BaseException | None) -> bool:
-    """Return whether a full or unwritable disk, or scratch folder, is among the causes of ``error``."""
+    """Return whether a full or unwritable disk, store or scratch folder is among the causes of ``error``."""
     while error is not None:
-        if isinstance(error, ScratchError) or (isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT):
+        if isinstance(error, MachineAtFault | ScratchError) or (
+            isinstance(error, OSError) and error.errno in _MACHINE_AT_FAULT
+        ):
             return True
         error = error.__cause__ or error.__context__
     return False

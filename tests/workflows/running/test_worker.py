@@ -11,7 +11,7 @@ from ionloop.core.processes import process_document, process_name, process_start
 from ionloop.labelling.process.temporary import remove_leftovers, temporary_folder
 from ionloop.labelling.scratch import ScratchError
 from ionloop.sampling.trajectory import exclusive
-from ionloop.store.embedded import StoreBusy
+from ionloop.store.embedded import StoreBusy, StoreError, StoreFull
 from ionloop.store.jobs.hearts import HEARTBEAT_S, SILENCE_S, Hearts, is_dead
 from ionloop.tasks.assess import ConcludeTask
 from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
@@ -156,6 +156,9 @@ def test_the_cause_of_a_cause_counts():
         assert is_environment_failure(error)
     assert not is_environment_failure(RuntimeError())
     assert is_environment_failure(ScratchError("a label's scratch folder is full"))
+    # SQLite's own errors are no OSError: a label whose record has no room runs again, it has not failed.
+    assert is_environment_failure(StoreFull("no space left for the store"))
+    assert not is_environment_failure(StoreError("no store of this kind"))
 
 
 def test_wrong_parameters_are_a_failed_job_with_a_reason(small):
