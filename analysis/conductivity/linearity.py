@@ -1,8 +1,9 @@
 """What is not diffusion: displacements whose growth follows another law, stops, or changes along the trajectory.
 
 **Law.** A power of time, MSD ∝ τ^β, is fitted to the slopes over a decade of lags or more. Where β differs from 1 by
-more than chance allows (three standard deviations), and the law is 15 times as likely as all crossovers to linear
-growth together (by their evidence; 12 times where β is more than 0.25 from 1), the displacement is sub- or
+more than chance allows (three standard deviations), and the law is 50 times as likely as all crossovers to linear
+growth together (by their evidence; 12 times where β is more than 0.25 from 1, 7 times where it holds from the first
+frame on), the displacement is sub- or
 superdiffusive at all times that were seen, and has no diffusivity; a crossover is bent in logarithms and no such law
 (Metzler, Jeon, Cherstvy, Barkai, Phys. Chem. Chem. Phys. 2014, 16, 24128, 10.1039/C4CP03465A). Where the slope still
 falls at a third of the longest lag, nobody knows its asymptote.
@@ -38,11 +39,13 @@ _EXPONENTS = np.arange(0.02, 2.01, 0.02)
 _SURE = 9.0  # Δχ² of three standard deviations
 _DECADE = 10.0
 # Logarithm of the odds that are asked of a power law; less where it is far from linear, as crossovers seldom are.
-_LEAST_LOG_ODDS = 2.7
+_LEAST_LOG_ODDS = 4.0
 _FAR, _LEAST_LOG_ODDS_FAR = 0.25, 2.5
+# A law that holds from the first frame on needs less: crossovers look like one within a decade, seldom in all that is.
+_LEAST_LOG_ODDS_WHOLE = 2.0
 _STARTS = 2  # scales between the beginnings that are tried
 # Part of the asymptote by which the slope may still differ from it at a third of the longest lag.
-_UNFINISHED = 0.35
+_UNFINISHED = 0.27
 _UNFINISHED_SCALE = -4
 _TIME_BLOCKS = 12
 _FEWEST_TIME_BLOCKS = 6
@@ -75,6 +78,8 @@ class PowerLaw:
         """Return whether the displacement surely grows with another power than 1."""
         apart = abs(self.exponent - 1.0)
         least = _LEAST_LOG_ODDS_FAR if apart > _FAR else _LEAST_LOG_ODDS
+        if self.start == 0:
+            least = _LEAST_LOG_ODDS_WHOLE
         return self.excess > _SURE and apart >= tolerance and self.log_odds > least
 
 
