@@ -49,6 +49,7 @@ class ChargesFile(FrozenModel):
     species: dict[str, SpeciesCharges] = Field(description="By element (symbol)")
     steps: int = Field(description="Steps that the fit took (count)")
     has_converged: bool = Field(description="Whether the last step brought less than the tolerance (yes or no)")
+    has_labels: bool = Field(False, description="Whether charges or dipoles were labels (yes or no)")
     fitted: FitComparison = Field(description="The model itself")
     without_charges: FitComparison = Field(description="The GAP alone on the same data and sparse points")
     short_range_control: FitComparison | None = Field(

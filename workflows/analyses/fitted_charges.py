@@ -155,4 +155,7 @@ def species_table(name: str, file: ChargesFile) -> TableBlock:
         for symbol, one in file.species.items()
     ]
     columns = ("species", "mean charge, e", "its posterior deviation, e", "spread, e", "least, e", "most, e")
-    return TableBlock(columns, rows, f"{name}: charges on the training data. They are latent: no charge was a label.")
+    origin = "Charges or dipoles were among the labels."
+    if not file.has_labels:
+        origin = "They are latent: no charge was a label."
+    return TableBlock(columns, rows, f"{name}: charges on the training data. {origin}")

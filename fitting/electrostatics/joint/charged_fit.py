@@ -118,6 +118,7 @@ def _fit(
         species=species,
         steps=joint.steps,
         has_converged=joint.has_converged,
+        has_labels=settings.sigmas.are_wanted,
         fitted=_comparison_of(task, joint),
         without_charges=alone,
         short_range_control=None if control is None else _comparison_of(task, control),

@@ -33,6 +33,7 @@ from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
 from ionloop.fitting.native.sparse_fit.row_store import RowStore
 from ionloop.fitting.native.sparse_fit.sparse_points import single_layer
 from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
+from ionloop.workflows.analyses.fitted_charges import species_table
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.report.methods import methods_paragraph
 
@@ -322,6 +323,9 @@ def test_charges_and_dipoles_that_are_labels_are_fitted_too(own_data, tmp_path, 
         chosen = settings.model_copy(update={"most_steps": 6, **sigmas})
         fit_model("es-gap", data, SETTINGS, chosen, tmp_path / name, seed=1)
         model = load_model(tmp_path / name)
+        file = ChargesFile.model_validate_json((tmp_path / name / CHARGES_FILE).read_text())
+        assert file.has_labels == bool(sigmas)
+        assert ("latent" in species_table(name, file).caption) == (not sigmas)
         found = np.concatenate([model.get_property("charges", one.atoms) - one.charges for one in told])
         away = model.get_property("dipole", molecule) - own.dipole
         errors[name] = np.sqrt(np.mean(found**2)), np.linalg.norm(away)
