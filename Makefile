@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 
 # Types are checked while tests wait for processes and sleep.
 test: lint
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line types test-fast
+	@$(MAKE) --no-print-directory --jobs=2 types test-fast
 
 test-fast: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not cluster and not dft and not browser"

@@ -19,7 +19,7 @@ def thiodiphosphate() -> Atoms:
     """P-S-P with a bridge of 110°, a terminal sulphur on each, a free sulphur and a lithium beside the bridge."""
     half = np.deg2rad(55)
     phosphorus = P_S_A * np.array([[np.sin(half), np.cos(half), 0], [-np.sin(half), np.cos(half), 0]])
-    terminal = [*phosphorus, 0, 0, P_S_A]
+    terminal = phosphorus + np.array([0, 0, P_S_A])
     positions = [[0, 0, 0], *phosphorus, *terminal, [20, 0, 0], [0, -2.4, 0]]
     return Atoms("SPPSSSLi", positions=positions, cell=[40, 40, 40], pbc=True)
 
