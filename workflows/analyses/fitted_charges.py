@@ -109,7 +109,10 @@ def charge_summary(name: str, file: ChargesFile) -> str:
     fitted = file.fitted.leave_out_errors.force_eV_per_A
     if alone is None or fitted is None:
         return f"{name}: charges were fitted to energies alone."
-    text = f"{name}: charges lower the leave-out force error from {MILLI * alone:.0f} to {MILLI * fitted:.0f} meV/Å."
+    told = f"the leave-out force error from {MILLI * alone:.0f} to {MILLI * fitted:.0f} meV/Å"
+    if fitted >= alone:
+        return f"{name}: charges raise {told}: the data do not determine them; take more data, or a smaller spread."
+    text = f"{name}: charges lower {told}."
     control = file.short_range_control
     if control is None or control.leave_out_errors.force_eV_per_A is None:
         return f"{text} Without the short-ranged control nobody knows how much of that is electrostatics."

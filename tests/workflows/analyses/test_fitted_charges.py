@@ -19,7 +19,7 @@ from ionloop.tasks.base import TaskParameters
 from ionloop.tasks.fit import labelled_configurations
 from ionloop.tasks.predictions import read_parity, record_predictions, write_parity
 from ionloop.workflows.analyses.defects.graph import models_in_field
-from ionloop.workflows.analyses.fitted_charges import charge_section
+from ionloop.workflows.analyses.fitted_charges import charge_section, charge_summary
 from ionloop.workflows.analyses.sections import FigureBlock
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.exchange.export import Target, export
@@ -55,6 +55,11 @@ def local_store(finished_store: Store) -> Store:
         finished_store.models.replace(model.model_copy(update={"baseline": settings.model_dump(mode="json")}))
         charges().write(finished_store.artefacts.path(model.path))
     return finished_store
+
+
+def test_charges_that_raise_the_error_are_told_as_such():
+    file = charges().model_copy(update={"fitted": comparison(0.409)})
+    assert "charges raise the leave-out force error from 242 to 409 meV/Å" in charge_summary("ES-GAP", file)
 
 
 def test_the_report_tells_charges_by_environment(local_store: Store):
