@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import (
     Field,
@@ -17,6 +17,7 @@ from pydantic import (
     model_serializer,
 )
 
+from ...core.citations import Citation
 from ...core.errors import InputError
 from ..settings import CommonBaselineSettings, ElementSymbol, GapSettings
 from .base import BaselineKind
@@ -49,6 +50,7 @@ _DESCRIBED = {
 }
 
 _LATER = frozenset({"charge_sigma_e", "dipole_sigma_eA"})
+CHARGES_FROM_FORCES: Final = Citation("Charges from energies and forces", "B. Cheng, npj Comput. Mater. 2025, 11, 80")
 
 
 class FittedSection(BaselineSection):
@@ -106,11 +108,28 @@ class FreeConstantsSettings(FittedSettings):
     constant_std_e: NonNegativeFloat = Field(0.0, description=_DESCRIBED["constant_std_e"])
     starts: tuple[PositiveFloat, ...] = Field(DEFAULT_STARTS, min_length=1, description=_DESCRIBED["starts"])
 
+    def prior(self, spread_e: float) -> ChargePrior:
+        """Return what is believed of the charges: of what the environment changes, to within ``spread_e`` (e)."""
+        from .joint.joint_fit import ChargePrior
+
+        return ChargePrior(
+            constants=(),
+            spread=spread_e,
+            constant_std=self.constant_std_e,
+            starts=self.starts,
+            most_steps=self.most_steps,
+            tolerance=self.tolerance,
+        )
+
 
 class FittedKind(BaselineKind):
     """A kind whose charges a fit finds with the GAP; one says how charges follow, and what is believed of them."""
 
     is_fitted = True
+    why_no_field: ClassVar[str] = (
+        "that follow the environment: a field acts on their Born charges, which raw latent charges are not; take fixed "
+        "charges for fields"
+    )
 
     @abstractmethod
     def charge_model(self, settings: CommonBaselineSettings, symbols: Sequence[str]) -> ChargeModel:

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat
 
 from ...core.citations import Citation
 from ..settings import CommonBaselineSettings
-from .fitted_kind import FittedKind, FreeConstantsSection, FreeConstantsSettings, clouds_of
+from .fitted_kind import CHARGES_FROM_FORCES, FittedKind, FreeConstantsSection, FreeConstantsSettings, clouds_of
 from .sections import BaselineSection
 
 if TYPE_CHECKING:
@@ -45,13 +45,7 @@ class LocalKind(FittedKind):
     rank = 20
     section_type = LocalSection
     settings_type = LocalSettings
-    why_no_field = (
-        "that follow the environment: a field acts on their Born charges, which raw latent charges are not; take fixed "
-        "charges for fields"
-    )
-    citations: ClassVar[tuple[Citation, ...]] = (
-        Citation("Charges from energies and forces", "B. Cheng, npj Comput. Mater. 2025, 11, 80"),
-    )
+    citations: ClassVar[tuple[Citation, ...]] = (CHARGES_FROM_FORCES,)
 
     def charge_model(self, settings: CommonBaselineSettings, symbols: Sequence[str]) -> LocalCharges:
         """Return charges that are the local quantity itself."""
@@ -61,17 +55,8 @@ class LocalKind(FittedKind):
 
     def prior(self, settings: CommonBaselineSettings) -> ChargePrior:
         """Return what is believed of the charges."""
-        from .joint.joint_fit import ChargePrior
-
         assert isinstance(settings, LocalSettings)
-        return ChargePrior(
-            constants=(),
-            spread=settings.spread_e,
-            constant_std=settings.constant_std_e,
-            starts=settings.starts,
-            most_steps=settings.most_steps,
-            tolerance=settings.tolerance,
-        )
+        return settings.prior(settings.spread_e)
 
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""

@@ -57,8 +57,8 @@ def environment_blocks(store: Store, campaign: str, name: str) -> list[Block]:
     try:
         parity = model_parity(store, errors)
         configurations = labelled_configurations(store, errors.inputs)
-    except (IonloopError, KeyError):
-        return []
+    except IonloopError as error:
+        return [TextBlock(f"{model_name(name)}: charges by environment cannot be told: {error}")]
     compared = [one.fitted_forces for one in configurations]
     if parity.predicted_charges is None or sum(map(np.sum, compared)) != len(parity.elements):
         return []

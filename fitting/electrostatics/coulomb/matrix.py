@@ -116,7 +116,6 @@ def coulomb_matrix(
     rows = n_atoms if with_derivatives else 0
     gradients, strains = np.zeros((rows, n_atoms, 3)), np.zeros((rows, n_atoms, 6))
     reduced = None if cell is None else checked_cell(cell)
-    reciprocal: ReciprocalLattice | None = None
     splitting: Splitting | None = None
     if screening_A is not None:
         splitting = _screened(screening_A, accuracy)
@@ -124,7 +123,6 @@ def coulomb_matrix(
         counts = np.bincount(kinds, minlength=clouds.n_kinds)
         charged = charged_cell_of(reduced, counts, np.ones(clouds.n_kinds), cutoffs)
         splitting = choose_splitting(charged, SHARE * accuracy, costs=MATRIX_COSTS)
-        reciprocal = ReciprocalLattice.build(reduced, splitting)
     alpha = None if splitting is None else splitting.alpha
     if splitting is not None:
         cutoffs = np.maximum(cutoffs, splitting.real_cutoff)
@@ -136,17 +134,24 @@ def coulomb_matrix(
         add_pairs(values, gradients, strains, pairs, value, slope)
     for each in (values, gradients, strains):
         each *= COULOMB_CONSTANT_EV_A
-    if reciprocal is not None:
-        if with_derivatives:
-            reciprocal.add_to_matrix(positions, values, gradients, strains)
-        else:
-            values += reciprocal.pair_matrix(positions)
-        background = COULOMB_CONSTANT_EV_A * math.pi / (reciprocal.volume * reciprocal.alpha**2)
-        values -= background
-        strains[:, :, [0, 3, 5]] += background
+    if splitting is not None and reduced is not None and screening_A is None:
+        _add_long_range(ReciprocalLattice.build(reduced, splitting), positions, values, gradients, strains)
     if cell is None:
         strains[:] = 0.0
     return CoulombMatrix(values, gradients, strains)
+
+
+def _add_long_range(
+    reciprocal: ReciprocalLattice, positions: FloatArray, values: FloatArray, gradients: FloatArray, strains: FloatArray
+) -> None:
+    """Add the sum over the reciprocal lattice, less the background that its G = 0 leaves out; derivatives if wanted."""
+    if len(gradients):
+        reciprocal.add_to_matrix(positions, values, gradients, strains)
+    else:
+        values += reciprocal.pair_matrix(positions)
+    background = COULOMB_CONSTANT_EV_A * math.pi / (reciprocal.volume * reciprocal.alpha**2)
+    values -= background
+    strains[:, :, [0, 3, 5]] += background
 
 
 def _screened(screening_A: float, accuracy: float) -> Splitting:

@@ -8,15 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.data import atomic_numbers, chemical_symbols
 
 from ....core.arrays import FloatArray
-from ....core.errors import InputError
 from ...threads import default_threads
 from ..coulomb.clouds import CloudTable
 from ..coulomb.summation import CoulombSum
 from ..joint.charge_models import ChargeModel
-from ..joint.charged_calculator import large_structure
+from ..joint.charged_calculator import SpeciesOfAtoms, large_structure, results_of
 
 _MAGNITUDE_E = 1.5
 """Charges that cutoffs are chosen for."""
@@ -50,10 +48,9 @@ class ChargesAtRest(Calculator):
         super().__init__()
         self._arguments = (model, symbols, constants, clouds, accuracy)
         self._model = model
-        self._symbols = list(symbols)
         self._constants = constants
-        self._kind_of = np.full(len(chemical_symbols), -1)
-        self._kind_of[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
+        self._refusal = f"the charges at rest know {', '.join(symbols)}, and not {{}}"
+        self._species = SpeciesOfAtoms(symbols)
         magnitudes = np.full(len(symbols), _MAGNITUDE_E)
         self._sum = CoulombSum(clouds, magnitudes, accuracy, workers=default_threads())
 
@@ -72,23 +69,10 @@ class ChargesAtRest(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
-        kinds = self._kind_of[atoms.numbers]
-        if np.any(kinds < 0):
-            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[kinds < 0]})
-            raise InputError(f"the charges at rest know {', '.join(self._symbols)}, and not {', '.join(unknown)}")
+        kinds = self._species.kinds(atoms, self._refusal)
         structure = large_structure(atoms, kinds, self._sum)
         found = self._model.evaluate(structure, self._constants[kinds], np.zeros(len(atoms)))
-        self.results = {
-            "energy": found.energy_eV,
-            "free_energy": found.energy_eV,
-            "forces": found.forces,
-            "charges": found.charges,
-        }
-        if atoms.pbc.all():
-            stress = found.strain_derivative / atoms.get_volume()
-            self.results["stress"] = (0.5 * (stress + stress.T)).ravel()[[0, 4, 8, 5, 2, 1]]
-        else:
-            self.results["dipole"] = found.charges @ atoms.positions
+        self.results = results_of(found, atoms)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for."""

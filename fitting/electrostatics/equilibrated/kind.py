@@ -9,15 +9,15 @@ kQEq: Staacke, Wengert, Kunkel, Csányi, Reuter, Margraf, Mach. Learn.: Sci. Tec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from ....core.citations import Citation
 from ....core.errors import InputError
 from ...settings import CommonBaselineSettings, ElementSymbol
+from ..bond_settings import BondWidths
 from ..fitted_kind import FittedKind, FittedSection, FittedSettings, clouds_of
-from ..pair import BONDS_DESCRIBED, DEFAULT_BOND_CUTOFF_A, DEFAULT_BOND_TRANSITION_A, BondWidths
 from ..sections import BaselineSection
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ _DESCRIBED = {
     "bond_hardness_eV": "What charge that passes over a bond costs; null lets it pass freely between all atoms, which "
     "makes solids metals (eV/e²)",
     "total_charge_e": "Total charge of every structure of more than one atom (e)",
-    **BONDS_DESCRIBED,
 }
 
 Hardness = Annotated[float, Field(ge=0, le=100)]
@@ -52,14 +51,7 @@ class EquilibratedSection(FittedSection, BondWidths):
     constant_std_eV: NonNegativeFloat = Field(0.0, le=100, description=_DESCRIBED["constant_std_eV"])
     hardness_eV: dict[ElementSymbol, Hardness] = Field(default_factory=dict, description=_DESCRIBED["hardness_eV"])
     bond_hardness_eV: PositiveFloat | None = Field(DEFAULT_BOND_HARDNESS_EV, description=_DESCRIBED["bond_hardness_eV"])
-    bond_cutoff_A: PositiveFloat = Field(DEFAULT_BOND_CUTOFF_A, le=20, description=_DESCRIBED["bond_cutoff_A"])
-    bond_transition_A: PositiveFloat = Field(DEFAULT_BOND_TRANSITION_A, description=_DESCRIBED["bond_transition_A"])
     total_charge_e: float = Field(0.0, ge=-20, le=20, description=_DESCRIBED["total_charge_e"])
-
-    @model_validator(mode="after")
-    def _bonds_fade_below_their_cutoff(self) -> Self:
-        self.check_bonds()
-        return self
 
 
 class EquilibratedSettings(FittedSettings, BondWidths):
@@ -72,14 +64,7 @@ class EquilibratedSettings(FittedSettings, BondWidths):
     constant_std_eV: NonNegativeFloat = Field(0.0, description=_DESCRIBED["constant_std_eV"])
     hardness_eV: dict[ElementSymbol, Hardness] = Field(default_factory=dict, description=_DESCRIBED["hardness_eV"])
     bond_hardness_eV: PositiveFloat | None = Field(DEFAULT_BOND_HARDNESS_EV, description=_DESCRIBED["bond_hardness_eV"])
-    bond_cutoff_A: PositiveFloat = Field(DEFAULT_BOND_CUTOFF_A, description=_DESCRIBED["bond_cutoff_A"])
-    bond_transition_A: PositiveFloat = Field(DEFAULT_BOND_TRANSITION_A, description=_DESCRIBED["bond_transition_A"])
     total_charge_e: float = Field(0.0, description=_DESCRIBED["total_charge_e"])
-
-    @model_validator(mode="after")
-    def _bonds_fade_below_their_cutoff(self) -> Self:
-        self.check_bonds()
-        return self
 
 
 class EquilibratedKind(FittedKind):
@@ -117,19 +102,16 @@ class EquilibratedKind(FittedKind):
         """
         import numpy as np
 
-        from ..joint.bonds import BondSwitch
         from .charges import EquilibratedCharges
 
         assert isinstance(settings, EquilibratedSettings)
         missing = sorted(set(symbols) - set(settings.charges))
         if missing:
             raise InputError(f"there is no charge for {', '.join(missing)}, from which charge would pass")
-        free = settings.bond_hardness_eV is None
-        onset_A = settings.bond_cutoff_A - settings.bond_transition_A
         return EquilibratedCharges(
             np.array([settings.charges[symbol] for symbol in symbols]),
             np.array([settings.hardness_eV.get(symbol, DEFAULT_HARDNESS_EV) for symbol in symbols]),
-            None if free else BondSwitch(onset_A, settings.bond_cutoff_A),
+            None if settings.bond_hardness_eV is None else settings.switch(),
             settings.bond_hardness_eV or DEFAULT_BOND_HARDNESS_EV,
             settings.total_charge_e,
         )

@@ -108,6 +108,7 @@ class BondPassage:
 
     def __init__(self, bonds: Bonds, n_atoms: int, bond_hardness_eV: float) -> None:
         self._bonds = bonds
+        self._bond_hardness_eV = bond_hardness_eV
         # A bond of an atom to its own image passes nothing.
         moving = np.where(bonds.pairs.first == bonds.pairs.second, 0.0, bonds.values)
         self._roots = np.sqrt(moving / bond_hardness_eV)
@@ -115,11 +116,7 @@ class BondPassage:
 
     def conductances(self) -> FloatArray | None:
         """Return the matrix S (e/V) of `.response`. Shape [n_atoms, n_atoms]."""
-        pairs, n_atoms = self._bonds.pairs, self._n_atoms
-        place = pairs.first * n_atoms + pairs.second
-        half = np.bincount(place, self._roots**2, n_atoms**2).reshape(n_atoms, n_atoms)
-        whole = half + half.T
-        return np.asarray(np.diag(whole.sum(axis=1)) - whole, dtype=np.float64)
+        return -self._bonds.matrix(self._n_atoms, with_derivatives=False).laplacian() / self._bond_hardness_eV
 
     def spread(self, passed: FloatArray) -> FloatArray:
         """Return what bonds bring to atoms (e). Shape [n_atoms]."""

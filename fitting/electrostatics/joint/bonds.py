@@ -37,6 +37,14 @@ class Bonds:
         into = np.bincount(self.pairs.first, flow, n_atoms) - np.bincount(self.pairs.second, flow, n_atoms)
         return np.asarray(into, dtype=np.float64)
 
+    def matrix(self, n_atoms: int, *, with_derivatives: bool = True) -> BondMatrix:
+        """Return them as a matrix; strains are those of a cell, and mean nothing in open space."""
+        rows = n_atoms if with_derivatives else 0
+        values = np.zeros((n_atoms, n_atoms))
+        gradients, strains = np.zeros((rows, n_atoms, 3)), np.zeros((rows, n_atoms, 6))
+        add_pairs(values, gradients, strains, self.pairs, self.values, self.slopes)
+        return BondMatrix(values, gradients, strains)
+
     def forces(self, products: FloatArray, n_atoms: int) -> tuple[FloatArray, FloatArray]:
         """Return forces (eV/Å) [n_atoms, 3] and strain derivative (eV) [3, 3] of an energy Σ_b f_b g_b at fixed g.
 
@@ -102,14 +110,10 @@ class BondSwitch:
 
     def matrix(self, positions: FloatArray, cell: FloatArray | None) -> BondMatrix:
         """Return the bonds of a structure as a matrix; arguments as `bonds`."""
-        n_atoms = len(positions)
-        found = self.bonds(positions, cell)
-        values = np.zeros((n_atoms, n_atoms))
-        gradients, strains = np.zeros((n_atoms, n_atoms, 3)), np.zeros((n_atoms, n_atoms, 6))
-        add_pairs(values, gradients, strains, found.pairs, found.values, found.slopes)
+        found = self.bonds(positions, cell).matrix(len(positions))
         if cell is None:
-            strains[:] = 0.0
-        return BondMatrix(values, gradients, strains)
+            found.strains[:] = 0.0
+        return found
 
 
 def _within(blocks: Iterable[Pairs], cutoff_A: float) -> Pairs:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers, chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from ....core.arrays import FloatArray, IntArray
 from ....core.errors import InputError, IonloopError
@@ -30,9 +32,10 @@ class ChargedGapCalculator(Calculator):
     """GAP plus the Coulomb energy of charges that follow from the same covariances.
 
     Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) where the cell is
-    periodic in three directions, dipole (e Å) in open space, where it does not depend on the origin for the charges are
-    neutral, and local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
-    positions give equal bits, whatever was evaluated before. May be copied and pickled.
+    periodic in three directions, dipole (e Å) in open space, which depends on the origin where the molecule is charged,
+    and local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
+    positions give equal bits, whatever was evaluated before; but for charges that are equilibrated in large structures
+    (`..equilibrated.solver.Solver`), which agree within what their solver leaves. May be copied and pickled.
 
     Parameters
     ----------
@@ -81,8 +84,7 @@ class ChargedGapCalculator(Calculator):
         self._arguments = (gap, charges, model, clouds, accuracy, why_no_field, threads)
         self.why_no_field = why_no_field
         symbols = sorted(charges.species)
-        self._kind_of = np.full(len(chemical_symbols), -1)
-        self._kind_of[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
+        self._species = SpeciesOfAtoms(symbols)
         self._constants = np.array([charges.species[symbol].constant for symbol in symbols])
         self._model = model
         self._second_weights = _second_weights(gap, charges)
@@ -107,12 +109,7 @@ class ChargedGapCalculator(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
-        kinds = self._kind_of[atoms.numbers]
-        if np.any(kinds < 0):
-            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[kinds < 0]})
-            raise InputError(
-                f"the charges were fitted without {', '.join(unknown)}; fit a model to data that contain it"
-            )
+        kinds = self._species.kinds(atoms, "the charges were fitted without {}; fit a model to data that contain it")
         cell = np.asarray(atoms.cell.array)
         structure = large_structure(atoms, kinds, self._sum)
         found: list[Equilibrium] = []
@@ -127,24 +124,56 @@ class ChargedGapCalculator(Calculator):
             atoms.positions, cell, atoms.pbc, atoms.numbers, variance=wanted, second=second
         )
         coulomb = found[0]
-        energy = float(short.energies.sum()) + coulomb.energy_eV
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": short.forces + coulomb.forces,
-            "charges": coulomb.charges,
-        }
-        if atoms.pbc.all():
-            stress = (coulomb.strain_derivative - short.virial) / atoms.get_volume()
-            self.results["stress"] = (0.5 * (stress + stress.T)).ravel()[[0, 4, 8, 5, 2, 1]]
-        elif not atoms.pbc.any():
-            self.results["dipole"] = coulomb.charges @ atoms.positions
+        whole = replace(
+            coulomb,
+            energy_eV=float(short.energies.sum()) + coulomb.energy_eV,
+            forces=short.forces + coulomb.forces,
+            strain_derivative=coulomb.strain_derivative - short.virial,
+        )
+        self.results = results_of(whole, atoms)
         if short.variances is not None:
             self.results["local_variance"] = short.variances
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for: tables and threads are made again."""
         return ChargedGapCalculator, self._arguments
+
+
+class SpeciesOfAtoms:
+    """Finds the species of atoms by their atomic numbers; ``symbols`` are the species, sorted."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._kind_of = np.full(len(chemical_symbols), -1)
+        self._kind_of[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
+
+    def kinds(self, atoms: Atoms, refusal: str) -> IntArray:
+        """Return the place of every atom's species. Shape [n_atoms].
+
+        Raises
+        ------
+        InputError
+            If an atom is of no species: ``refusal``, with the unknown elements in the place of its braces.
+        """
+        kinds = np.asarray(self._kind_of[atoms.numbers], dtype=np.int64)
+        if np.any(kinds < 0):
+            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[kinds < 0]})
+            raise InputError(refusal.format(", ".join(unknown)))
+        return kinds
+
+
+def results_of(found: Equilibrium, atoms: Atoms) -> dict[str, Any]:
+    """Return an evaluation as a calculator's results: stress where the cell is periodic, else the dipole."""
+    results: dict[str, Any] = {
+        "energy": found.energy_eV,
+        "free_energy": found.energy_eV,
+        "forces": found.forces,
+        "charges": found.charges,
+    }
+    if atoms.pbc.all():
+        results["stress"] = full_3x3_to_voigt_6_stress(found.strain_derivative / atoms.get_volume())
+    else:
+        results["dipole"] = found.charges @ atoms.positions
+    return results
 
 
 def large_structure(atoms: Atoms, kinds: IntArray, coulomb: CoulombSum) -> LargeStructure:

@@ -97,7 +97,8 @@ def test_the_report_tells_the_control_beside_the_gain(local_store: Store):
     assert section is not None
     assert "from 242 to 174 meV/Å" in section.summary
     assert "an interaction that ends after a few Å reaches 180 meV/Å" in section.summary
-    errors, species = section.blocks
+    errors, species, environments = section.blocks
+    assert "its predictions were not recorded" in environments.text, "as in stores of earlier releases"
     assert [row[0] for row in errors.rows] == ["no charges", "charges, short-ranged control", "charges"]
     assert "7 steps, not converged" in errors.caption
     assert species.rows[0][:3] == ("Li", "+0.350", "0.012")
