@@ -1,27 +1,39 @@
-"""The Firetasks of the loop, for those who admit them; analyses bring their own."""
+"""Which module holds each Firetask of the loop: a worker imports what its job needs; analyses bring their own."""
+
+from __future__ import annotations
 
 from importlib import import_module
 
 from .base import IonloopTask
 
-_MODULES = (
-    "assess",
-    "charge_fits",
-    "fit",
-    "initial",
-    "label",
-    "locality",
-    "sample",
-    "samplers",
-)
+MODULES = {
+    "ionloop.assess": "assess",
+    "ionloop.conclude": "assess",
+    "ionloop.cross-check": "fit",
+    "ionloop.fit": "fit",
+    "ionloop.fit-charges": "locality",
+    "ionloop.fit-charges-to-error": "charge_fits",
+    "ionloop.initial-molecular-dynamics": "initial",
+    "ionloop.isolated-atom": "label",
+    "ionloop.label": "label",
+    "ionloop.lithium-distributions": "initial",
+    "ionloop.prepare-sampler": "samplers",
+    "ionloop.relax-distribution": "initial",
+    "ionloop.run-sampler": "samplers",
+    "ionloop.sample": "sample",
+    "ionloop.select": "sample",
+}
+"""By the names under which tasks are stored; charges are fitted to locality, so that its module is among them."""
 
 
-def _tasks_of(name: str) -> list[type[IonloopTask]]:
-    """Return the Firetasks that a module of this package defines itself."""
-    module = import_module(f".{name}", __package__)
-    found = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, IonloopTask)]
-    return [task for task in found if task.__module__ == module.__name__]
+def task_of_loop(name: str) -> type[IonloopTask] | None:
+    """Return a Firetask of the loop, None if it has none of this name."""
+    module = MODULES.get(name)
+    return None if module is None else tasks_in(module)[name]
 
 
-TASKS: tuple[type[IonloopTask], ...] = tuple(task for name in _MODULES for task in _tasks_of(name))
-"""Every Firetask of these modules; charges are fitted to locality, so that its tasks are among them."""
+def tasks_in(module: str) -> dict[str, type[IonloopTask]]:
+    """Return the Firetasks that a module of this package defines itself, by name."""
+    found = import_module(f".{module}", __package__)
+    classes = (one for one in vars(found).values() if isinstance(one, type) and issubclass(one, IonloopTask))
+    return {task._fw_name: task for task in classes if task.__module__ == found.__name__}

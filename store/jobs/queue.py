@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.states import State
+from ...core.states import ACTIVE, State
 from ..connection import Store
 from .rows import GRAPHS, JOB_FIELDS, JOBS, RUNS, STATES, JobRow, RunRow, graph_row, job_row, run_row
 
@@ -93,6 +93,11 @@ def count_jobs(store: Store, wanted: Mapping[str, Any]) -> int:
 def is_any_job(store: Store, wanted: Mapping[str, Any]) -> bool:
     """Return whether there is a job of a `jobs_wanted`."""
     return store.database[JOBS].find_one(dict(wanted), {"_id": 1}) is not None
+
+
+def is_remaking(store: Store, campaign: str) -> bool:
+    """Return whether lost files of a campaign are still being made again: a job that fails may have needed them."""
+    return is_any_job(store, jobs_wanted(campaigns=[campaign], states=ACTIVE, remakes=True))
 
 
 def jobs_of(store: Store, campaign: str) -> list[JobRow]:

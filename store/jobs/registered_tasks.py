@@ -40,7 +40,7 @@ class _Loader:
     """What replaces ``load_object``: looks names up, and never imports."""
 
     def __init__(self, allowed: Mapping[str, type]) -> None:
-        self.allowed = dict(allowed)
+        self.allowed = allowed
 
     def __call__(self, obj_dict: Mapping[str, Any]) -> Any:
         name = obj_dict["_fw_name"]
@@ -59,7 +59,8 @@ def restrict_tasks(allowed: Mapping[str, type]) -> None:
     Parameters
     ----------
     allowed
-        Task classes by the name under which they are stored (their ``_fw_name``).
+        Task classes by the name under which they are stored (their ``_fw_name``); it may import a class when that is
+        asked for.
     """
     _install(_Loader(allowed), decode_monty=False)
 

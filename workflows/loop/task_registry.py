@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+GROWING = {"ionloop.grow-labels": "GrowLabels", "ionloop.grow-generation": "GrowGeneration"}
+"""The Firetasks by which a campaign's graph grows, and their classes."""
+
+
 @cache
 def job_tasks() -> Mapping[str, type[IonloopTask]]:
     """Return what the jobs of campaigns consist of, by name: the loop's tasks and those of the installed analyses.
 
-    The tasks of another package's analysis that cannot be imported, or have the names of others, are left out.
+    What all of them need is imported. The tasks of another package's analysis that cannot be imported, or have the
+    names of others, are left out.
     """
-    from ...tasks.all_tasks import TASKS
+    from ...tasks.all_tasks import MODULES, tasks_in
     from ..analyses.registry import ANALYSES
 
-    found = {task._fw_name: task for task in TASKS}
+    found = {name: tasks_in(module)[name] for name, module in MODULES.items()}
     for analysis in ANALYSES.kinds:
         tasks, problem = tasks_of(analysis)
         if not problem and any(found.get(task._fw_name, task) is not task for task in tasks):
@@ -54,18 +59,74 @@ def tasks_of(analysis: Analysis) -> tuple[tuple[type[IonloopTask], ...], str]:
         return (), f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
 
 
+class RegisteredTasks(Mapping[str, "type[FiretaskBase]"]):
+    """Every Firetask that there is, by name; one that is asked for is imported then, with what it needs.
+
+    A worker that labels must not wait for the imports of fits and analyses, each time that it begins.
+    """
+
+    def __getitem__(self, name: str) -> type[FiretaskBase]:
+        return _task(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*job_tasks(), *GROWING))
+
+    def __len__(self) -> int:
+        return len(job_tasks()) + len(GROWING)
+
+
+@cache
+def _task(name: str) -> type[FiretaskBase]:
+    """Return a registered Firetask.
+
+    Raises
+    ------
+    KeyError
+        If there is none of this name.
+    """
+    from ...tasks.all_tasks import task_of_loop
+
+    if name in GROWING:
+        from . import generation_loop
+
+        task: type[FiretaskBase] = getattr(generation_loop, GROWING[name])
+        return task
+    return task_of_loop(name) or _task_of_own_analysis(name) or job_tasks()[name]
+
+
+def _task_of_own_analysis(name: str) -> type[FiretaskBase] | None:
+    """Return a Firetask of ionloop's own analyses, importing only those that come before it.
+
+    Other packages' must be held against all names, so that they are found among all tasks only.
+    """
+    from ...core.kinds import OWN_PACKAGE
+    from ..analyses.registry import ANALYSES
+
+    for analysis in ANALYSES.kinds:
+        if ANALYSES.package_of(analysis.name)[0] == OWN_PACKAGE:
+            for task in analysis.tasks():
+                if task._fw_name == name:
+                    return task
+    return None
+
+
 @cache
 def registered_tasks() -> Mapping[str, type[FiretaskBase]]:
-    """Return every Firetask that there is, by name; what all of them need is imported now, not before."""
-    from .generation_loop import GrowGeneration, GrowLabels
-
-    return {**job_tasks(), **{task._fw_name: task for task in (GrowGeneration, GrowLabels)}}
+    """Return every Firetask that there is, by name; each is imported when it is asked for."""
+    return RegisteredTasks()
 
 
 @cache
 def resumable_kinds() -> frozenset[str]:
     """Return the kinds of job that carry on from what is on disk wherever they were stopped."""
     return frozenset(task.kind() for task in job_tasks().values() if task.resumable)
+
+
+def is_resumable(kind: str) -> bool:
+    """Return whether jobs of a kind carry on from what is on disk wherever they were stopped."""
+    tasks = registered_tasks()
+    task = tasks.get(f"ionloop.{kind}") or tasks.get(kind)
+    return bool(getattr(task, "resumable", False))
 
 
 def admit_registered_tasks() -> None:

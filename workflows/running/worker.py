@@ -33,13 +33,12 @@ from ...labelling.process.engine_process import on_engine_failure
 from ...labelling.process.temporary import remove_leftovers
 from ...store.connection import Store
 from ...store.jobs.hearts import HEARTBEAT_S
-from ...store.jobs.queue import is_any_job, jobs_wanted, taken_job
+from ...store.jobs.queue import is_any_job, is_remaking, jobs_wanted, taken_job
 from ...store.jobs.rows import COMPLETED, FAILED
 from ...store.retrying import StoreUnreachable
 from ...tasks.context import TaskContext, task_context
-from ..loop.task_registry import admit_registered_tasks, resumable_kinds
+from ..loop.task_registry import admit_registered_tasks, is_resumable
 from ..queue.schedulers.base import QueueState
-from ..submission.continuation import is_remaking
 from ..submission.holds import Hold, all_controls, charge, control_of, enforce_budget
 from .heartbeat import ENVIRONMENT_EXIT, look_at_hearts
 from .job_logs import own_log
@@ -86,7 +85,7 @@ class CurrentJob:
     @property
     def is_resumable(self) -> bool:
         """Whether another worker carries on where this one stops."""
-        return self.kind in resumable_kinds()
+        return is_resumable(self.kind)
 
 
 def current_job(firework: Firework, launch: int) -> CurrentJob:

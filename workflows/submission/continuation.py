@@ -19,7 +19,7 @@ from ...labelling.common_settings import CommonSettings
 from ...labelling.settings import physics_of
 from ...store.artefacts import artefacts_in
 from ...store.connection import Store
-from ...store.jobs.queue import find_jobs, first_tasks_of, is_any_job, jobs_of, jobs_wanted, outputs_of, parents_of
+from ...store.jobs.queue import find_jobs, first_tasks_of, jobs_of, jobs_wanted, outputs_of, parents_of
 from ...store.jobs.rows import JobRow
 from ...store.records import ResultRecord
 from ...tasks.assess import ConcludeTask
@@ -87,11 +87,6 @@ def carry_on(store: Store, name: str) -> CarriedOn:
             record = store.campaigns[name]
             store.campaigns.replace(record.model_copy(update={"state": State.READY, "reason": "", "ended": None}))
     return CarriedOn(tuple(job.key for job in further.jobs), tuple(job.key for job in remakes.jobs), lost)
-
-
-def is_remaking(store: Store, name: str) -> bool:
-    """Return whether lost files of a campaign are still being made again: a job that fails may have needed them."""
-    return is_any_job(store, jobs_wanted(campaigns=[name], states=ACTIVE, remakes=True))
 
 
 # -- what the settings ask for -----------------------------------------------------------------------------------------

@@ -13,13 +13,14 @@ from ionloop.core.errors import InputError
 from ionloop.core.states import State
 from ionloop.store.care.verification import verify_store
 from ionloop.store.connection import Store, open_store
+from ionloop.store.jobs.queue import is_remaking
 from ionloop.tasks.context import TaskContext, task_context
 from ionloop.workflows.campaign.change_log import change_log
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.loop.generation_loop import label_job
 from ionloop.workflows.loop.task_registry import admit_registered_tasks, registered_tasks
 from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
-from ionloop.workflows.submission.continuation import carry_on, is_remaking
+from ionloop.workflows.submission.continuation import carry_on
 from ionloop.workflows.submission.holds import Hold, control_of, decide
 from ionloop.workflows.submission.submission import Submission, submit
 from ionloop.workflows.watching.control import pause
