@@ -1,8 +1,11 @@
-"""A uniform electric field on fixed charges, around any ASE calculator.
+"""A uniform electric field around any ASE calculator: on fixed charges, or on what the calculator says it acts on.
 
-With charges q, field E and displacements u from a common parent structure::
+With fixed charges q, field E and displacements u from a common parent structure::
 
     F_i = F_i(0) + q_i E        U = U(0) - Σ_i q_i E·u_i
+
+Charges that pass over bonds have a dipole of what has passed, and Born charges
+(`ionloop.fitting.electrostatics.in_field`); what atoms carry takes the place of q in the energy.
 
 In a periodic crystal the polarisation is defined up to a quantum: moving one ion by a lattice vector T changes U by
 -q E·T, because the ion has gained that energy on its way. Positions must therefore never be wrapped back into the
@@ -21,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from ..core.arrays import FloatArray
 from ..core.errors import InputError
+from ..fitting.electrostatics.in_field import AnswersFields, InField, born_charges_of
 
 NEUTRAL_TOLERANCE_E = 1e-3
 """Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""
@@ -53,41 +57,74 @@ def ion_charges(atoms: Atoms, charges: Mapping[str, float]) -> FloatArray:
     return values - total / max(1, len(values))
 
 
-class FieldCalculator(Calculator):
-    """A calculator in a uniform electric field: energy (eV) and forces (eV/Å); a field at fixed cell has no stress.
+def born_charges(calculator: Calculator, atoms: Atoms, charges: Mapping[str, float] | None = None) -> FloatArray:
+    """Return the Born effective charges Z*_iαβ = ∂P_α/∂r_iβ (e) of every atom. Shape [n_atoms, 3, 3].
 
-    Equal atoms give equal bits where the inner calculator's do.
+    Their sum over all atoms is nothing. Those of fixed charges are the charges.
+
+    Parameters
+    ----------
+    calculator
+        Of a model.
+    charges
+        Charge of every species (e) where the charges are fixed; None asks the calculator.
+
+    Raises
+    ------
+    InputError
+        If no field can act on the calculator's charges, with the reason; else as `ion_charges`.
+    """
+    if charges is not None:
+        return np.asarray(ion_charges(atoms, charges)[:, None, None] * np.eye(3), dtype=np.float64)
+    return born_charges_of(_answering(calculator), atoms)
+
+
+def _answering(calculator: Calculator) -> AnswersFields:
+    if isinstance(calculator, AnswersFields):
+        return calculator
+    raise InputError(
+        f"{type(calculator).__name__} does not say what a field does to it; give the charge of every species that the "
+        "field acts on"
+    )
+
+
+class FieldCalculator(Calculator):
+    """A calculator in a uniform electric field; a field at fixed cell has no stress.
+
+    Properties: energy, free_energy (eV), forces (eV/Å), and dipole (e Å), how far it is polarised: Σ c_i u_i of what
+    atoms carry, and what has passed over bonds. Equal atoms give equal bits where the inner calculator's do.
 
     Parameters
     ----------
     calculator
         What computes the crystal without the field.
     charges
-        Charge of every species (e).
+        Charge of every species (e) that the field acts on; None asks the calculator what a field does to it.
     field_V_per_A
         Shape [3] (V/Å).
     parent
-        The structure that displacements count from: same ions in the same order, same cell; its field energy is
-        zero.
+        The structure that displacements count from: same ions in the same order, same cell. On fixed charges its field
+        energy is zero.
 
     Raises
     ------
     InputError
-        At construction: no charge for a species, a charged cell, a field that is not three finite numbers. In a
-        calculation: ions or a cell other than the parent's.
+        At construction: no charge for a species, a charged cell, a calculator that no field can act on, a field that
+        is not three finite numbers. In a calculation: ions or a cell other than the parent's.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "dipole"]
 
     def __init__(
-        self, calculator: Calculator, charges: Mapping[str, float], field_V_per_A: ArrayLike, parent: Atoms
+        self, calculator: Calculator, charges: Mapping[str, float] | None, field_V_per_A: ArrayLike, parent: Atoms
     ) -> None:
         super().__init__()
         self.field_V_per_A = np.array(field_V_per_A, dtype=np.float64)
         if self.field_V_per_A.shape != (3,) or not np.all(np.isfinite(self.field_V_per_A)):
             raise InputError(f"a field has three finite components (V/Å), not {field_V_per_A!r}")
         self._calculator = calculator
-        self._charges = ion_charges(parent, charges)
+        self._charges = None if charges is None else ion_charges(parent, charges)
+        self._answering = _answering(calculator) if charges is None else None
         self._parent = parent.copy()
 
     def calculate(
@@ -99,15 +136,23 @@ class FieldCalculator(Calculator):
         """Evaluate the crystal and add the field's work and forces; raises what the inner calculator raises."""
         super().calculate(atoms, list(properties), list(system_changes))
         self._check_kinship()
-        energy_eV = float(self._calculator.get_property("energy", self.atoms))
-        forces = np.asarray(self._calculator.get_property("forces", self.atoms), dtype=np.float64)
+        found = self._in_field()
         displacements = self.atoms.positions - self._parent.positions
-        energy_eV -= float(self._charges @ (displacements @ self.field_V_per_A))
+        energy_eV = found.energy_eV - float(found.carried_e @ (displacements @ self.field_V_per_A))
         self.results = {
             "energy": energy_eV,
             "free_energy": energy_eV,
-            "forces": forces + np.outer(self._charges, self.field_V_per_A),
+            "forces": found.forces,
+            "dipole": found.carried_e @ displacements + found.passed_dipole_eA,
         }
+
+    def _in_field(self) -> InField:
+        if self._charges is None:
+            assert self._answering is not None
+            return self._answering.in_field(self.atoms, self.field_V_per_A)
+        energy_eV = float(self._calculator.get_property("energy", self.atoms))
+        forces = np.asarray(self._calculator.get_property("forces", self.atoms), dtype=np.float64)
+        return InField(energy_eV, forces + np.outer(self._charges, self.field_V_per_A), self._charges, np.zeros(3))
 
     def _check_kinship(self) -> None:
         if not np.array_equal(self.atoms.numbers, self._parent.numbers):
@@ -116,16 +161,33 @@ class FieldCalculator(Calculator):
             raise InputError("the structure in the field has another cell than its parent; fields need a fixed cell")
 
 
-def dipole_difference_eA(one: Atoms, other: Atoms, charges: Mapping[str, float]) -> FloatArray:
-    """Return Σ q_i (r_i - r'_i) (e Å), shape [3], of two structures of the same ions with unwrapped positions.
+def dipole_difference_eA(one: Atoms, other: Atoms, charges: Mapping[str, float] | Calculator) -> FloatArray:
+    """Return P(one) - P(other) (e Å), shape [3], of two structures of the same ions with unwrapped positions.
 
-    Its negative is the slope of the energy difference with the field, at small fields.
+    Its negative is the slope of the energy difference with the field, at small fields. ``charges``: of every species,
+    P = Σ q_i r_i; or a calculator that says what a field does to it.
 
     Raises
     ------
     InputError
-        As `ion_charges`, or if the ions differ.
+        As `ion_charges`, if the ions differ, or the calculator has no answer.
     """
     if not np.array_equal(one.numbers, other.numbers):
         raise InputError("a dipole difference needs two structures of the same ions in the same order")
-    return np.asarray(ion_charges(one, charges) @ (one.positions - other.positions), dtype=np.float64)
+    moved = one.positions - other.positions
+    if isinstance(charges, Mapping):
+        return np.asarray(ion_charges(one, charges) @ moved, dtype=np.float64)
+    here, there = (_answering(charges).in_field(atoms, np.zeros(3)) for atoms in (one, other))
+    return np.asarray(here.carried_e @ moved + here.passed_dipole_eA - there.passed_dipole_eA, dtype=np.float64)
+
+
+def mean_born_charges(calculator: Calculator, atoms: Atoms) -> dict[str, float]:
+    """Return a third of the trace of the Born charges (e), mean over the atoms of each element.
+
+    Raises
+    ------
+    InputError
+        As `born_charges`.
+    """
+    traces = np.trace(born_charges(calculator, atoms), axis1=1, axis2=2) / 3
+    return {symbol: float(traces[atoms.symbols == symbol].mean()) for symbol in sorted(set(atoms.symbols))}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
 from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
 from ..analysis.defects.formation import Distribution, vacancy_formation_energy_eV
 from ..analysis.defects.settings import Axis
-from ..analysis.electric_field import dipole_difference_eA
+from ..analysis.electric_field import dipole_difference_eA, mean_born_charges
 from ..analysis.looks import model_name
-from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in
+from ..fitting.electrostatics.registry import species_charges_in, why_no_field_in
 from ..fitting.kinds.registry import MODELS
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -20,13 +23,13 @@ from .context import TaskContext
 from .defects import (
     DefectParameters,
     FieldBranchParameters,
-    baseline_charges,
     branch_identifiers,
+    charges_in_field,
     is_whole_pair,
     relaxed_atoms,
     surviving_pairs,
 )
-from .results import Potential, new_result
+from .results import Potential, new_result, open_potential
 from .values.defects import (
     FIELD_POINTS,
     FRENKEL,
@@ -49,6 +52,8 @@ FRENKEL_KIND = FRENKEL.name
 FRENKEL_FIELD_KIND = FRENKEL_IN_FIELD.name
 VACANCY_KIND = VACANCIES.name
 AFTER_RECOMBINATION = "after recombination"
+BASELINE_CHARGES = "electrostatic baseline of the model"
+BORN_CHARGES = "Born charges of the relaxed bulk, a third of the trace, mean over the atoms of an element"
 NO_FIELD = (
     "{name} takes part at zero field only: a field acts on charges, and {name} has none; only through the "
     "electrostatic baseline does a potential know what a field pulls at"
@@ -91,10 +96,8 @@ def _no_field(potential: Potential, store: Store) -> str:
     if model is None:
         return ""
     if MODELS.get(model.kind_of_model).has_charges:
-        under = None if model.baseline is None else kind_of_baseline(model.baseline)
-        if under is None or under.has_species_charges:
-            return ""
-        return NO_FIELD_ON_BASELINE.format(name=model_name(model.kind), reason=under.why_no_field)
+        reason = "" if model.baseline is None else why_no_field_in(model.baseline)
+        return NO_FIELD_ON_BASELINE.format(name=model_name(model.kind), reason=reason) if reason else ""
     return NO_FIELD.format(name=model_name(model.kind))
 
 
@@ -204,11 +207,18 @@ class FrenkelFieldTask(IonloopTask):
             raise JobFailed("the bulk was not relaxed, so no defect has a formation energy")
         if not survivors:
             return Outcome(reason="there is no relaxed pair to follow in a field")
-        charges = baseline_charges(store, parameters.potential)
+        crystal = parameters.crystal(context)
+        charges: dict[str, float] | Calculator | None = charges_in_field(store, parameters.potential)
+        if charges is None:
+            charges = open_potential(store, parameters.potential)
+            bulk = relaxed_atoms(store, store.results[parameters.bulk], crystal)
+            told, source = mean_born_charges(charges, bulk), BORN_CHARGES
+        else:
+            told, source = charges, BASELINE_CHARGES
         values = FrenkelFieldValues(
-            charges_e=charges,
-            charges_from="electrostatic baseline of the model",
-            pairs=tuple(_pair_in_field(parameters, context, name, charges) for name in survivors),
+            charges_e=told,
+            charges_from=source,
+            pairs=tuple(_pair_in_field(parameters, store, crystal, name, charges) for name in survivors),
             supercell=parameters.supercell,
             fewer_pairs_than_asked=parameters.followed - len(survivors),
         )
@@ -218,9 +228,12 @@ class FrenkelFieldTask(IonloopTask):
 
 
 def _pair_in_field(
-    parameters: FrenkelFieldParameters, context: TaskContext, name: str, charges: dict[str, float]
+    parameters: FrenkelFieldParameters,
+    store: Store,
+    crystal: Atoms,
+    name: str,
+    charges: dict[str, float] | Calculator,
 ) -> PairInFieldValues:
-    store, crystal = context.store, parameters.crystal(context)
     bulk, relaxed = store.results[parameters.bulk], store.results[name]
     pair = parameters.pairs[parameters.candidates.index(name)]
     dipole = dipole_difference_eA(relaxed_atoms(store, relaxed, crystal), relaxed_atoms(store, bulk, crystal), charges)

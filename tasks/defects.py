@@ -18,7 +18,7 @@ from ..analysis.defects.formation import FieldPoint, FieldSurroundings, field_br
 from ..analysis.defects.settings import Axis, BasinRules, Supercell
 from ..analysis.fixed_cell_relaxation import Relaxed, relax_ions
 from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
-from ..fitting.electrostatics.registry import kind_of_baseline, species_charges_in
+from ..fitting.electrostatics.registry import species_charges_in, why_no_field_in
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
@@ -216,28 +216,27 @@ class FieldBranchTask(IonloopTask):
         return found
 
 
-def baseline_charges(store: Store, potential: Potential) -> dict[str, float]:
-    """Return the charges (e) of a model's electrostatic baseline, on which a field acts.
+def charges_in_field(store: Store, potential: Potential) -> dict[str, float] | None:
+    """Return the charges of the species (e) that a field acts on; None where a model itself says what a field does.
 
     Raises
     ------
     JobFailed
-        If it has none.
+        If a field cannot act on the model's charges, or it has none.
     """
     model = None if potential.model is None else store.models[potential.model]
     if model is None or model.baseline is None:
         raise JobFailed(f"{potential.kind} has no charges for a field to act on")
-    charges = species_charges_in(model.baseline)
-    if charges is None:
-        reason = kind_of_baseline(model.baseline).why_no_field
+    reason = why_no_field_in(model.baseline)
+    if reason:
         raise JobFailed(f"{potential.kind} cannot be put in a field: it has charges {reason}")
-    return charges
+    return species_charges_in(model.baseline)
 
 
 def _surroundings(parameters: FieldBranchParameters, store: Store, crystal: Atoms) -> FieldSurroundings:
     return FieldSurroundings(
         calculator=open_potential(store, parameters.potential),
-        charges=baseline_charges(store, parameters.potential),
+        charges=charges_in_field(store, parameters.potential),
         parent=crystal,
         relaxation=parameters.relaxation,
         mobile=parameters.mobile,

@@ -4,9 +4,10 @@ In a field both the bulk and the defect relax, each in its own basin followed fr
 
     E_f(E) = min_R [U_defect(R) - Σ q_i E·u_i] - min_R [U_bulk(R) - Σ q_i E·u_i]
 
-The displacements u count from one parent structure, the unrelaxed crystal, for both (Staacke et al., ACS Appl. Energy
-Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363, study Frenkel pairs in this way). At small fields the slope of E_f is
-minus the dipole of the pair.
+on fixed charges; those that pass over bonds have a polarisation in the place of Σ q_i u_i
+(`ionloop.fitting.electrostatics.in_field`). The displacements u count from one parent structure, the unrelaxed crystal,
+for both (Staacke et al., ACS Appl. Energy Mater. 2021, 4, 12562, 10.1021/acsaem.1c02363, study Frenkel pairs in this
+way). At small fields the slope of E_f is minus the dipole of the pair.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pydantic import Field
 
 from ...core.arrays import FloatArray
 from ...core.settings import FrozenModel
-from ..electric_field import FieldCalculator, dipole_difference_eA
+from ..electric_field import FieldCalculator
 from ..fixed_cell_relaxation import Relaxed, relax_ions
 from ..fixed_cell_relaxation_settings import FixedCellRelaxation
 from .defect_sites import DefectState, farthest_from_sites_A, farthest_hop_A
@@ -65,7 +66,7 @@ class FieldSurroundings:
     calculator
         The crystal without field.
     charges
-        Charge of every species (e).
+        Charge of every species that the field acts on (e); None asks the calculator what a field does to it.
     parent
         The structure that displacements count from, for bulk and defect alike.
     relaxation
@@ -77,7 +78,7 @@ class FieldSurroundings:
     """
 
     calculator: Calculator
-    charges: Mapping[str, float]
+    charges: Mapping[str, float] | None
     parent: Atoms
     relaxation: FixedCellRelaxation
     mobile: str
@@ -144,11 +145,11 @@ def _released_eV(
     field_after: FloatArray,
     surroundings: FieldSurroundings,
 ) -> float:
-    """Return what relaxing gave beyond ½ (P' - P)·(E' - E), which is all that a harmonic basin gives (eV)."""
+    """Return what relaxing gave beyond ½ (P' - P)·(E' - E), all that a harmonic basin gives (eV); P both in E'."""
     calculator = FieldCalculator(surroundings.calculator, surroundings.charges, field_after, surroundings.parent)
     given_eV = float(calculator.get_property("energy", before)) - relaxed.energy_eV
-    polarised = dipole_difference_eA(relaxed.atoms, before, surroundings.charges)
-    return given_eV - 0.5 * float(polarised @ (field_after - field_before))
+    at_start, at_end = (calculator.get_property("dipole", one) for one in (before, relaxed.atoms))
+    return given_eV - 0.5 * float((at_end - at_start) @ (field_after - field_before))
 
 
 def _state(

@@ -74,9 +74,9 @@ def _check_charges(model: Path) -> None:
         raise InputError(
             f"{model} is no ES-GAP: a field acts on charges, and a GAP has none; give an ES-GAP or leave --field out"
         )
-    under = kind_of_baseline(manifest.baseline.model_dump(mode="json"))
-    if not under.has_species_charges:
-        raise InputError(f"{model} cannot be put in a field: it has charges {under.why_no_field}; leave --field out")
+    reason = kind_of_baseline(manifest.baseline).why_no_field(manifest.baseline)
+    if reason:
+        raise InputError(f"{model} cannot be put in a field: it has charges {reason}; or leave --field out")
 
 
 def _tell(done: int, total: int, key: str) -> None:

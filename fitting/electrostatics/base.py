@@ -44,12 +44,10 @@ class BaselineKind(ABC):
         Whether its parameters are fitted together with the model on it (`fit_with_gap`, `load_with_gap`), by models
         that can (`ionloop.fitting.kinds.base.ModelKind.fits_baselines`).
     has_species_charges
-        Whether all atoms of a species always have its charge: on those a field acts, and with those other programs
-        evaluate the baseline.
+        Whether all atoms of a species always have its charge: other programs then evaluate the baseline, and a field
+        acts on them.
     uses_charges
         Whether the charges of the species count; where not, none need be known.
-    why_no_field
-        Why no field can act on it where they have not; a phrase that goes on from "has charges ".
     """
 
     name: ClassVar[str]
@@ -60,7 +58,6 @@ class BaselineKind(ABC):
     is_fitted: ClassVar[bool] = False
     has_species_charges: ClassVar[bool] = False
     uses_charges: ClassVar[bool] = True
-    why_no_field: ClassVar[str] = "that are none of the species"
 
     def calculator(self, settings: CommonBaselineSettings) -> Calculator:
         """Return it as an ASE calculator: energy, forces, charges, and stress where the cell is periodic.
@@ -114,6 +111,14 @@ class BaselineKind(ABC):
     def species_charges(self, settings: CommonBaselineSettings) -> dict[str, float] | None:
         """Return the charge of every species (e) where all its atoms always have it, else None."""
         return dict(settings.charges) if self.has_species_charges else None
+
+    def why_no_field(self, described: BaselineSection | CommonBaselineSettings) -> str:
+        """Return why no field can act on the charges of a section or settings, going on from "has charges ".
+
+        Nothing where one can: on the charges of the species, or because the calculators of models on it say what a
+        field does to them (`.in_field.AnswersFields`).
+        """
+        return "" if self.has_species_charges else "that are none of the species"
 
     def what_it_lacks(self, section: BaselineSection, elements: Sequence[str]) -> str:
         """Return what is missing for some elements (symbols), as a problem's message; nothing where nothing is."""

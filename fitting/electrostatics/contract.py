@@ -24,9 +24,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from pydantic import ValidationError
 
+from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ..settings import CommonBaselineSettings
 from .base import BaselineKind
+from .in_field import AnswersFields, born_charges_of
 from .registry import BASELINES, KIND, baseline_in, kind_of_baseline
 
 CHARGES_E = {"Li": 0.4, "S": -0.8}
@@ -43,6 +45,8 @@ class BaselineContract:
     charge_tolerance_e: ClassVar[float] = 1e-10
     displacement_A: ClassVar[float] = 1e-4
     strain: ClassVar[float] = 1e-4
+    born_tolerance_e: ClassVar[float] = 1e-6
+    field_V_per_A: ClassVar[FloatArray] = np.array([0.21, -0.13, 0.08])
 
     def settings(self) -> CommonBaselineSettings:
         """Return settings for Li and S."""
@@ -177,7 +181,86 @@ class BaselineContract:
         by_species = kind.species_charges(self.settings())
         assert (by_species is not None) == kind.has_species_charges
         if by_species is None:
-            assert kind.why_no_field
             return
         charges = self.calculator().get_property("charges", atoms)
         np.testing.assert_array_equal(charges, [by_species[symbol] for symbol in atoms.symbols])
+
+    def _answers_fields(self) -> AnswersFields | None:
+        """Return the calculator if it says what a field does; else there must be a reason, or charges of species."""
+        reason, calculator = self._baseline.why_no_field(self.settings()), self.calculator()
+        if reason or self._baseline.has_species_charges:
+            assert not (reason and self._baseline.has_species_charges)
+            if isinstance(calculator, AnswersFields):
+                with pytest.raises(InputError, match="no field can act"):
+                    calculator.in_field(self.crystal(), self.field_V_per_A)
+            return None
+        assert isinstance(calculator, AnswersFields)
+        return calculator
+
+    def _energy_in_field_eV(self, calculator: AnswersFields, atoms: Atoms, field_V_per_A: FloatArray) -> float:
+        """Return the energy, with the work on what atoms carry from where all are at the origin."""
+        found = calculator.in_field(atoms, field_V_per_A)
+        return found.energy_eV - float(found.carried_e @ atoms.positions @ field_V_per_A)
+
+    def _polarisation_eA(self, calculator: AnswersFields, atoms: Atoms) -> FloatArray:
+        found = calculator.in_field(atoms, np.zeros(3))
+        return np.asarray(found.carried_e @ atoms.positions + found.passed_dipole_eA, dtype=np.float64)
+
+    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_forces_in_a_field_are_the_derivative_of_the_energy_in_it(self, place: str) -> None:
+        calculator, atoms, field = self._answers_fields(), getattr(self, place)(), self.field_V_per_A
+        if calculator is None:
+            return
+        found = calculator.in_field(atoms, field)
+        np.testing.assert_allclose(found.forces.sum(axis=0), 0, rtol=0, atol=self.force_tolerance_eV_per_A)
+        for atom, axis in ((0, 0), (3, 1), (5, 2)):
+            energies = []
+            for sign in (1, -1):
+                moved = atoms.copy()
+                moved.positions[atom, axis] += sign * self.displacement_A
+                energies.append(self._energy_in_field_eV(calculator, moved, field))
+            derivative = -(energies[0] - energies[1]) / (2 * self.displacement_A)
+            np.testing.assert_allclose(found.forces[atom, axis], derivative, atol=self.force_tolerance_eV_per_A)
+        polarised = found.carried_e @ atoms.positions + found.passed_dipole_eA
+        for axis, unit in enumerate(np.eye(3)):
+            up, down = (self._energy_in_field_eV(calculator, atoms, field + sign * 1e-3 * unit) for sign in (1, -1))
+            np.testing.assert_allclose(-(up - down) / 2e-3, polarised[axis], rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_born_charges_are_derivatives_of_the_polarisation(self, place: str) -> None:
+        calculator, atoms = self._answers_fields(), getattr(self, place)()
+        if calculator is None:
+            return
+        born = born_charges_of(calculator, atoms)
+        np.testing.assert_allclose(born.sum(axis=0), 0, rtol=0, atol=self.born_tolerance_e)
+        for atom, axis in ((0, 0), (3, 1), (5, 2)):
+            dipoles = []
+            for sign in (1, -1):
+                moved = atoms.copy()
+                moved.positions[atom, axis] += sign * self.displacement_A
+                dipoles.append(self._polarisation_eA(calculator, moved))
+            derivative = (dipoles[0] - dipoles[1]) / (2 * self.displacement_A)
+            np.testing.assert_allclose(born[atom, :, axis], derivative, rtol=0, atol=self.born_tolerance_e)
+        if not atoms.pbc.any():
+            # In open space it is the dipole of the charges, whatever way they took.
+            dipole = self.calculator().get_property("charges", atoms) @ atoms.positions
+            np.testing.assert_allclose(self._polarisation_eA(calculator, atoms), dipole, rtol=0, atol=1e-9)
+
+    def test_shifting_and_wrapping_change_nothing_in_a_field(self) -> None:
+        calculator, atoms, field = self._answers_fields(), self.crystal(), self.field_V_per_A
+        if calculator is None:
+            return
+        found = calculator.in_field(atoms, field)
+        shifted = atoms.copy()
+        shifted.positions += [0.7, -0.2, 0.4]
+        energies = [self._energy_in_field_eV(calculator, one, field) for one in (atoms, shifted)]
+        np.testing.assert_allclose(energies[1], energies[0], rtol=0, atol=self.energy_tolerance_eV)
+        shifted.wrap()
+        there = calculator.in_field(shifted, field)
+        np.testing.assert_allclose(there.energy_eV, found.energy_eV, rtol=0, atol=self.energy_tolerance_eV)
+        np.testing.assert_allclose(there.forces, found.forces, rtol=0, atol=self.force_tolerance_eV_per_A)
+        np.testing.assert_allclose(there.passed_dipole_eA, found.passed_dipole_eA, rtol=0, atol=1e-9)
+        # Twice the crystal is polarised twice as much, over bonds to images as over others.
+        twice = calculator.in_field(self.crystal(2), field)
+        np.testing.assert_allclose(twice.energy_eV, 2 * found.energy_eV, rtol=0, atol=10 * self.energy_tolerance_eV)
+        np.testing.assert_allclose(twice.passed_dipole_eA, 2 * found.passed_dipole_eA, rtol=0, atol=1e-8)

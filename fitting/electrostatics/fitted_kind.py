@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import (
     Field,
@@ -126,10 +126,6 @@ class FittedKind(BaselineKind):
     """A kind whose charges a fit finds with the GAP; one says how charges follow, and what is believed of them."""
 
     is_fitted = True
-    why_no_field: ClassVar[str] = (
-        "that follow the environment: a field acts on their Born charges, which raw latent charges are not; take fixed "
-        "charges for fields"
-    )
 
     @abstractmethod
     def charge_model(self, settings: CommonBaselineSettings, symbols: Sequence[str]) -> ChargeModel:
@@ -151,7 +147,7 @@ class FittedKind(BaselineKind):
         """Return the model in a folder: GAP and charges, which share the matrix products."""
         from .joint.fitted_charges import load_with_gap
 
-        return load_with_gap(folder, self.fit_settings(settings), self.why_no_field)
+        return load_with_gap(folder, self.fit_settings(settings), self.why_no_field(settings))
 
     def charges_of_fit(self, folder: Path) -> ChargesFile:
         """Return the charges of a model's folder."""

@@ -58,6 +58,14 @@ class LocalKind(FittedKind):
         assert isinstance(settings, LocalSettings)
         return settings.prior(settings.spread_e)
 
+    def why_no_field(self, described: BaselineSection | CommonBaselineSettings) -> str:
+        """Return why none can."""
+        return (
+            "that the mean of all atoms makes neutral: what one atom gains all others lose, over no bonds, so that a "
+            "crystal of them has no polarisation and no Born charges; take pair, equilibrated or fixed charges for "
+            "fields"
+        )
+
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""
         assert isinstance(section, LocalSection)

@@ -70,6 +70,10 @@ class PairKind(FittedKind):
         assert isinstance(settings, PairSettings)
         return settings.prior(settings.spread_e)
 
+    def why_no_field(self, described: BaselineSection | CommonBaselineSettings) -> str:
+        """Return nothing: a field acts on what bonds pass, and on the charges of the species."""
+        return ""
+
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""
         assert isinstance(section, PairSection)

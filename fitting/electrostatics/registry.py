@@ -66,3 +66,11 @@ def baseline_in(document: Mapping[str, Any]) -> CommonBaselineSettings:
 def species_charges_in(document: Mapping[str, Any] | None) -> dict[str, float] | None:
     """Return the charges (e) that all atoms of a species have, by the document of a baseline; None without such."""
     return None if document is None else kind_of_baseline(document).species_charges(baseline_in(document))
+
+
+def why_no_field_in(document: Mapping[str, Any]) -> str:
+    """Return why no field can act on a baseline by its document; nothing where one can.
+
+    As `BaselineKind.why_no_field`.
+    """
+    return kind_of_baseline(document).why_no_field(baseline_in(document))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....core.arrays import FloatArray, IntArray
 from ..joint.bonds import BondSwitch
-from ..joint.charge_models import ChargeState, DenseStructure, Equilibrium, LargeStructure, centred
+from ..joint.charge_models import ChargeState, DenseStructure, Equilibrium, LargeStructure, Passed, centred
 from .response import Response, response
 from .solver import BondPassage, FreePassage, Passage, Solver
 
@@ -121,18 +121,31 @@ class EquilibratedCharges:
         chi, hardness, reference = constants + local, self._hardness_eV[kinds], self._reference(kinds)
         bonds = None if self.switch is None else self.switch.bonds(structure.positions, structure.cell)
         passage: Passage = FreePassage()
+        carried, voltages, field = reference, None, structure.field_V_per_A
         if bonds is not None:
             passage = BondPassage(bonds, len(kinds), self._bond_hardness_eV)
+            if field is not None:
+                # What the field alone drives over bonds; from there charges pass as without it.
+                voltages = bonds.voltages(field)
+                driven = bonds.pairs.weights * bonds.values * voltages / self._bond_hardness_eV
+                reference = reference + bonds.collected(driven, len(kinds))
         settled = self._solver.settle(structure, chi, hardness, reference, passage)
         q = settled.charges
         found = structure.coulomb(q)
         energy = found.energy + float(chi @ q + 0.5 * q @ (hardness * q))
-        forces, strain = found.forces, found.strain_derivative
+        forces, strain, passed = found.forces, found.strain_derivative, None
         if bonds is not None:
             assert settled.drops is not None
             # What the bonds cost; its derivative at given charges that pass has the other sign.
             squares = 0.5 * settled.drops**2 / self._bond_hardness_eV
             energy += float((bonds.pairs.weights * bonds.values * squares).sum())
+            if voltages is not None and field is not None:
+                # κp/f. Its work in the field is taken off: ½ κp²/f - p V = ½ f (drop² - V²)/κ.
+                driving = voltages - settled.drops
+                energy -= 0.5 * float((bonds.pairs.weights * bonds.values * voltages**2).sum()) / self._bond_hardness_eV
+                squares = 0.5 * driving**2 / self._bond_hardness_eV
+                passed = Passed(carried, bonds.dipole(bonds.values * driving / self._bond_hardness_eV))
+                forces = forces + np.outer(q, field)
             of_bonds, strain_of_bonds = bonds.forces(-squares, len(q))
             forces, strain = forces + of_bonds, strain + strain_of_bonds
-        return Equilibrium(q, q, energy, forces, strain)
+        return Equilibrium(q, q, energy, forces, strain, passed)

@@ -74,10 +74,6 @@ class EquilibratedKind(FittedKind):
     rank = 40
     section_type = EquilibratedSection
     settings_type = EquilibratedSettings
-    why_no_field = (
-        "that are at rest without a field, and would have to be so in it, which the energy of a periodic cell in a "
-        "uniform field does not define for charges that pass between atoms; take fixed charges for fields"
-    )
     citations: ClassVar[tuple[Citation, ...]] = (
         Citation(
             "Kernel charge equilibration (kQEq)",
@@ -129,6 +125,18 @@ class EquilibratedKind(FittedKind):
             most_steps=settings.most_steps,
             tolerance=settings.tolerance,
         )
+
+    def why_no_field(self, described: BaselineSection | CommonBaselineSettings) -> str:
+        """Return why none can where charge passes freely, or the total is not zero."""
+        assert isinstance(described, EquilibratedSection | EquilibratedSettings)
+        if described.bond_hardness_eV is None:
+            return (
+                "that pass freely between all atoms, over no bonds, and would screen it as a metal does; fit them with "
+                "bond_hardness_eV for fields"
+            )
+        if described.total_charge_e:
+            return f"whose total is {described.total_charge_e:+g} e: in a field only neutral cells have an energy"
+        return ""
 
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""

@@ -64,9 +64,6 @@ class QeqKind(BaselineKind):
     section_type = QeqSection
     settings_type = QeqSettings
     uses_charges = False
-    why_no_field = (
-        "that pass freely and would screen it as a metal does, which no electrolyte is; take fixed charges for fields"
-    )
     citations: ClassVar[tuple[Citation, ...]] = (
         Citation(
             "Charge equilibration (QEq)",
@@ -109,6 +106,13 @@ class QeqKind(BaselineKind):
 
         assert isinstance(section, QeqSection)
         return _lacking(elements, {**ELECTRONEGATIVITIES_EV, **section.electronegativities_eV})
+
+    def why_no_field(self, described: BaselineSection | CommonBaselineSettings) -> str:
+        """Return why none can."""
+        return (
+            "that pass freely and would screen it as a metal does, which no electrolyte is; take fixed, pair or "
+            "equilibrated charges for fields"
+        )
 
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""

@@ -37,6 +37,14 @@ class Bonds:
         into = np.bincount(self.pairs.first, flow, n_atoms) - np.bincount(self.pairs.second, flow, n_atoms)
         return np.asarray(into, dtype=np.float64)
 
+    def voltages(self, field_V_per_A: FloatArray) -> FloatArray:
+        """Return what a field [3] drives charge over each bond with, to its first atom (V). Shape [n_bonds]."""
+        return np.asarray(-self.pairs.vectors @ field_V_per_A, dtype=np.float64)
+
+    def dipole(self, passed: FloatArray) -> FloatArray:
+        """Return the dipole (e Å) [3] of what each bond has brought its first from its second atom (e) [n_bonds]."""
+        return np.asarray(-(self.pairs.weights * passed) @ self.pairs.vectors, dtype=np.float64)
+
     def matrix(self, n_atoms: int, *, with_derivatives: bool = True) -> BondMatrix:
         """Return them as a matrix; strains are those of a cell, and mean nothing in open space."""
         rows = n_atoms if with_derivatives else 0

@@ -45,6 +45,8 @@ class LargeStructure:
         Evaluates charges (e) [n_atoms].
     matrix
         Returns the Coulomb matrix (eV/e²) [n_atoms, n_atoms]; for small structures.
+    field_V_per_A
+        Uniform electric field (V/Å) [3]; None: none.
     """
 
     positions: FloatArray
@@ -52,17 +54,31 @@ class LargeStructure:
     kinds: IntArray
     coulomb: Callable[[FloatArray], Contribution]
     matrix: Callable[[], FloatArray]
+    field_V_per_A: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium:
-    """An evaluation: charges (e), dE/du [n_atoms], and what else the energy is made of; forces at fixed u."""
+    """An evaluation: charges (e), dE/du [n_atoms], and what else the energy is made of; forces at fixed u.
+
+    In a field energy and forces hold what it does, but for its work on what atoms carry (`..in_field.InField`); the
+    strain derivative, which a field at a fixed cell has none of, does not. ``passed``: None without a field.
+    """
 
     charges: FloatArray
     weights: FloatArray
     energy_eV: float
     forces: FloatArray
     strain_derivative: FloatArray
+    passed: Passed | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What of the charges atoms carry (e) [n_atoms], and the dipole of what has passed over bonds (e Å) [3]."""
+
+    carried_e: FloatArray
+    dipole_eA: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +165,10 @@ class ChargeModel(Protocol):
         """Return the constants that a fit starts from, and believes in, by the species' charges. Shapes [n_species]."""
 
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
-        """Return charges and energy of a structure of any size; shapes [n_atoms]."""
+        """Return charges and energy of a structure of any size; shapes [n_atoms].
+
+        Models without bonds answer no field: whoever sets one asks the kind first.
+        """
 
 
 class LocalCharges:
@@ -275,20 +294,23 @@ class PairCharges:
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
         """Return charges and energy of a structure of any size; shapes [n_atoms]."""
         bonds = self._bonds.bonds(structure.positions, structure.cell)
-        q = centred(constants) + self._share * bonds.passed(local)
+        carried = centred(constants)
+        q = carried + self._share * bonds.passed(local)
         found = structure.coulomb(q)
         potentials, pairs = found.potentials, bonds.pairs
         # φᵀ L u = Σ_b f_b (φ_i - φ_j)(u_j - u_i).
         drops = potentials[pairs.first] - potentials[pairs.second]
         gains = local[pairs.second] - local[pairs.first]
-        forces, strain = bonds.forces(self._share * drops * gains, len(q))
-        return Equilibrium(
-            q,
-            self._share * bonds.passed(potentials),
-            found.energy,
-            found.forces + forces,
-            found.strain_derivative + strain,
-        )
+        energy, forces, passed = found.energy, found.forces, None
+        field = structure.field_V_per_A
+        if field is not None:
+            # Potentials are those of the charges and -E·r, which only bonds know the differences of.
+            drops = drops - bonds.voltages(field)
+            passed = Passed(carried, bonds.dipole(self._share * bonds.values * gains))
+            energy, forces = energy - float(passed.dipole_eA @ field), forces + np.outer(q, field)
+        of_bonds, strain = bonds.forces(self._share * drops * gains, len(q))
+        weights = -self._share * bonds.collected(pairs.weights * bonds.values * drops, len(q))
+        return Equilibrium(q, weights, energy, forces + of_bonds, found.strain_derivative + strain, passed)
 
 
 def centred(values: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from ase import Atoms
@@ -22,8 +22,11 @@ from ..charges_file import ChargesFile
 from ..coulomb.clouds import CloudTable
 from ..coulomb.matrix import coulomb_matrix
 from ..coulomb.summation import CoulombSum, check_boundaries
+from ..in_field import InField, born_charges_of
 from .charge_models import ChargeModel, Equilibrium, LargeStructure
 
+BORN_CHARGES: Final = "born_effective_charges"
+"""ASE's name of the property."""
 _ROOM_FOR_CHARGES = 1.2
 _LEAST_MAGNITUDE_E = 0.05
 
@@ -35,7 +38,8 @@ class ChargedGapCalculator(Calculator):
     periodic in three directions, dipole (e Å) in open space, which depends on the origin where the molecule is charged,
     and local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
     positions give equal bits, whatever was evaluated before; but for charges that are equilibrated in large structures
-    (`..equilibrated.solver.Solver`), which agree within what their solver leaves. May be copied and pickled.
+    (`..equilibrated.solver.Solver`), which agree within what their solver leaves. May be copied and pickled. Where a
+    field can act on the charges also born_effective_charges Z*_iαβ = ∂P_α/∂r_iβ (e) [n_atoms, 3, 3], when asked for.
 
     Parameters
     ----------
@@ -50,7 +54,7 @@ class ChargedGapCalculator(Calculator):
     accuracy
         Truncation error of a force component (eV/Å).
     why_no_field
-        Why no field can act on it.
+        Why no field can act on it, going on from "has charges "; nothing where one can.
     threads
         How many threads share the work; None takes OMP_NUM_THREADS, or 1 where it is not set.
 
@@ -68,6 +72,7 @@ class ChargedGapCalculator(Calculator):
         "charges",
         "dipole",
         "local_variance",
+        BORN_CHARGES,
     ]
 
     def __init__(
@@ -108,10 +113,34 @@ class ChargedGapCalculator(Calculator):
             For an element that was not fitted, or a structure that makes no sense.
         """
         super().calculate(atoms, list(properties), list(system_changes))
-        atoms = self.atoms
+        whole, variances = self._evaluate(self.atoms, with_variance="local_variance" in properties)
+        self.results = results_of(whole, self.atoms)
+        if variances is not None:
+            self.results["local_variance"] = variances
+        if BORN_CHARGES in properties:
+            self.results[BORN_CHARGES] = born_charges_of(self, self.atoms)
+
+    def in_field(self, atoms: Atoms, field_V_per_A: FloatArray) -> InField:
+        """Return a structure in a field of shape [3] (V/Å).
+
+        Raises
+        ------
+        InputError
+            If no field can act on the charges, with the reason; else as `calculate`.
+        """
+        if self.why_no_field:
+            raise InputError(f"no field can act on a model that has charges {self.why_no_field}")
+        found, _ = self._evaluate(atoms, field_V_per_A=np.asarray(field_V_per_A, dtype=np.float64))
+        assert found.passed is not None
+        return InField(found.energy_eV, found.forces, found.passed.carried_e, found.passed.dipole_eA)
+
+    def _evaluate(
+        self, atoms: Atoms, *, with_variance: bool = False, field_V_per_A: FloatArray | None = None
+    ) -> tuple[Equilibrium, FloatArray | None]:
+        """Return everything of GAP and charges, and the GAP's variances where they are wanted."""
         kinds = self._species.kinds(atoms, "the charges were fitted without {}; fit a model to data that contain it")
         cell = np.asarray(atoms.cell.array)
-        structure = large_structure(atoms, kinds, self._sum)
+        structure = replace(large_structure(atoms, kinds, self._sum), field_V_per_A=field_V_per_A)
         found: list[Equilibrium] = []
 
         def respond(local: FloatArray) -> FloatArray:
@@ -119,9 +148,8 @@ class ChargedGapCalculator(Calculator):
             return found[0].weights
 
         second = SecondSums(self._second_weights, respond)
-        wanted = "local_variance" in properties
         short = self._evaluator.evaluate(
-            atoms.positions, cell, atoms.pbc, atoms.numbers, variance=wanted, second=second
+            atoms.positions, cell, atoms.pbc, atoms.numbers, variance=with_variance, second=second
         )
         coulomb = found[0]
         whole = replace(
@@ -130,9 +158,7 @@ class ChargedGapCalculator(Calculator):
             forces=short.forces + coulomb.forces,
             strain_derivative=coulomb.strain_derivative - short.virial,
         )
-        self.results = results_of(whole, atoms)
-        if short.variances is not None:
-            self.results["local_variance"] = short.variances
+        return whole, short.variances
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for: tables and threads are made again."""

@@ -12,6 +12,12 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from ionloop.analysis.electric_field import (
+    FieldCalculator,
+    born_charges,
+    dipole_difference_eA,
+    mean_born_charges,
+)
 from ionloop.core.errors import InputError, IonloopError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
@@ -113,7 +119,8 @@ def charged_calculator(
     gap = builder.model(weights, {"Li": -1.0 * bool(alphas), "S": -2.0 * bool(alphas)})
     clouds = cloud_table(["Li", "S"], EXPONENTS_PER_A)
     file = charges_file(builder, coefficients)
-    return ChargedGapCalculator(gap, file, model_of(settings), clouds, 1e-7, LOCAL.why_no_field, threads=threads)
+    why = kind_of_baseline(settings).why_no_field(settings)
+    return ChargedGapCalculator(gap, file, model_of(settings), clouds, 1e-7, why, threads=threads)
 
 
 class TestLocal(BaselineContract):
@@ -177,6 +184,59 @@ def test_without_coefficients_they_are_the_charges_of_the_species():
     change = found.get_property("energy", moved) - found.get_property("energy", atoms)
     expected = fixed.get_property("energy", moved) - fixed.get_property("energy", atoms)
     assert change == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [PAIR_CHARGES, EQUILIBRATED_CHARGES], ids=["pair", "equilibrated"])
+def test_an_ion_that_goes_round_the_cell_has_carried_its_charge(settings):
+    """And nothing else: what bonds have passed is a property of the structure, wherever its atoms are wrapped to."""
+    parent, field = CONTRACT.crystal(), CONTRACT.field_V_per_A
+    calculator = FieldCalculator(charged_calculator(1.0, settings=settings), None, field, parent)
+    atoms = parent.copy()
+    atoms.rattle(0.1, seed=4)
+    energy, forces, dipole = (calculator.get_property(name, atoms) for name in ("energy", "forces", "dipole"))
+    vector = atoms.cell.array[1] - atoms.cell.array[2]
+    atoms.positions[4] += vector
+    assert calculator.get_property("energy", atoms) - energy == pytest.approx(
+        -CHARGES_E["S"] * field @ vector, abs=1e-7
+    )
+    np.testing.assert_allclose(calculator.get_property("forces", atoms), forces, atol=1e-7)
+    moved = calculator.get_property("dipole", atoms) - dipole
+    np.testing.assert_allclose(moved, CHARGES_E["S"] * vector, atol=1e-7)
+
+
+def test_charges_of_which_nothing_passes_are_fixed_ones_in_a_field():
+    parent, atoms, field = CONTRACT.crystal(), CONTRACT.crystal(), CONTRACT.field_V_per_A
+    atoms.rattle(0.1, seed=4)
+    same = charged_calculator(0.0, settings=PAIR_CHARGES)
+    fixed = FieldCalculator(SlaterEwald(CHARGES_E, EXPONENTS_PER_A, 1e-7), CHARGES_E, field, parent)
+    found = FieldCalculator(same, None, field, parent)
+    for name in ("forces", "dipole"):
+        np.testing.assert_allclose(found.get_property(name, atoms), fixed.get_property(name, atoms), atol=3e-7)
+    changes = [one.get_property("energy", atoms) - one.get_property("energy", parent) for one in (found, fixed)]
+    assert changes[0] == pytest.approx(changes[1], abs=1e-6)
+    expected = born_charges(same, atoms, CHARGES_E)
+    np.testing.assert_allclose(same.get_property("born_effective_charges", atoms), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        dipole_difference_eA(atoms, parent, same), dipole_difference_eA(atoms, parent, CHARGES_E)
+    )
+
+
+def test_born_charges_are_those_of_the_whole_model_and_refused_with_the_reason():
+    atoms = CONTRACT.crystal()
+    alone, whole = (charged_calculator(3.0, alphas, settings=PAIR_CHARGES) for alphas in (0.0, 0.2))
+    born = born_charges(whole, atoms)
+    np.testing.assert_allclose(born, alone.get_property("born_effective_charges", atoms), atol=1e-8)
+    # Far from the charges themselves, of which each is a number.
+    raw = whole.get_property("charges", atoms)
+    assert np.abs(born - raw[:, None, None] * np.eye(3)).max() > 0.05
+    means = mean_born_charges(whole, atoms)
+    assert means["Li"] * 4 + means["S"] * 2 == pytest.approx(0.0, abs=1e-8)
+    with pytest.raises(InputError, match="mean of all atoms"):
+        charged_calculator(0.3).get_property("born_effective_charges", atoms)
+    with pytest.raises(InputError, match="pass freely"):
+        born_charges(charged_calculator(1.0, settings=FREE_CHARGES), atoms)
+    with pytest.raises(InputError, match="SlaterEwald does not say what a field does"):
+        FieldCalculator(SlaterEwald(CHARGES_E), None, CONTRACT.field_V_per_A, atoms)
 
 
 def test_dipoles_of_molecules_are_those_of_the_charges():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -64,6 +66,35 @@ def test_a_chain_is_an_insulator_where_charge_passes_over_bonds(n_atoms, freely,
     for given, expected in ((None, freely), (conductances, over_bonds)):
         found = x @ response(zero, hardness, zero, given).matrix @ x / n_atoms
         assert found == pytest.approx(expected, rel=6e-3)
+
+
+def test_in_open_space_a_field_is_a_slope_of_the_electronegativities():
+    atoms, field = CONTRACT.molecule(), CONTRACT.field_V_per_A
+    kinds = (atoms.numbers == 16).astype(np.int64)
+    model, structure = charges_at_rest(bonds=True), large_structure(atoms, kinds, COULOMB)
+    found = model.evaluate(replace(structure, field_V_per_A=field), CHI_EV[kinds], np.zeros(6))
+    tilted = model.evaluate(structure, CHI_EV[kinds], -atoms.positions @ field)
+    np.testing.assert_allclose(found.charges, tilted.charges, atol=1e-10)
+    assert found.passed is not None
+    assert np.abs(found.charges - evaluated(model, atoms).charges).max() > 0.01
+    assert found.energy_eV - found.passed.carried_e @ atoms.positions @ field == pytest.approx(
+        tilted.energy_eV, abs=1e-9
+    )
+
+
+def test_conjugate_gradients_find_the_same_in_a_field():
+    atoms, field = CONTRACT.crystal(), CONTRACT.field_V_per_A
+    kinds = (atoms.numbers == 16).astype(np.int64)
+    structure = replace(large_structure(atoms, kinds, COULOMB), field_V_per_A=field)
+    dense, iterated = (
+        charges_at_rest(bonds=True, solver=solver).evaluate(structure, CHI_EV[kinds], np.zeros(6))
+        for solver in (None, Solver(dense_atoms=0, residual_V=1e-9))
+    )
+    assert dense.passed is not None
+    assert iterated.passed is not None
+    assert iterated.energy_eV == pytest.approx(dense.energy_eV, abs=1e-6)
+    np.testing.assert_allclose(iterated.passed.dipole_eA, dense.passed.dipole_eA, atol=1e-7)
+    np.testing.assert_allclose(iterated.forces, dense.forces, atol=1e-6)
 
 
 def test_infinite_hardness_holds_charges():

@@ -297,10 +297,11 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
     if not settings.branches:
         return
     under = campaign.kind_of_baseline
-    if campaign.models_on_baseline and not under.has_species_charges:
+    reason = under.why_no_field(campaign.baseline)
+    if campaign.models_on_baseline and reason:
         yield Problem(
             (*key, "fields_V_per_A"),
-            f"needs charges for a field to act on, and {under.name} has charges {under.why_no_field}; take a baseline "
+            f"needs charges for a field to act on, and {under.name} has charges {reason}; take a baseline "
             "of another kind, or set it to []",
             related=(("baseline", "kind"),),
         )
@@ -314,6 +315,8 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
             related=(("models",),),
         )
         return
+    if not under.has_species_charges:
+        return  # they are neutral by themselves
     try:
         charges = baseline_settings(campaign.baseline, [atoms.get_chemical_symbols()]).charges
         total = cell_charge(charges, atoms.get_chemical_symbols())
@@ -329,6 +332,6 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
 
 def models_in_field(campaign: Campaign) -> tuple[str, ...]:
     """Return the models that have charges for a field to act on."""
-    if not campaign.kind_of_baseline.has_species_charges:
+    if campaign.kind_of_baseline.why_no_field(campaign.baseline):
         return ()
     return tuple(name for name in campaign.models if campaign.kind_of(name).has_charges)

@@ -65,8 +65,8 @@ def _field_blocks(kind: str, values: FrenkelFieldValues) -> Iterator[Block]:
             f"Formation energy of a pair {pair.separation_A:.1f} Å apart against the field "
             f"({model_name(kind)}, {cell} cells). Bulk and pair are relaxed at every field, each "
             "from the field before; crosses: the pair recombines without a barrier; open: an ion hopped, beside the "
-            "pair or in the bulk, or a relaxation did not converge. The field acts on the charges of the baseline "
-            f"({charges} e).",
+            f"pair or in the bulk, or a relaxation did not converge. The field acts on these charges: {charges} e "
+            f"({values.charges_from}).",
         )
     events = [
         (f"{pair.separation_A:.2f}", event.axis, f"{event.field_V_per_A:+g}", event.event)
