@@ -11,7 +11,11 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from ionloop.analysis.defects.settings import FrenkelSettings, VacancySettings
 from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
+from ionloop.fitting.electrostatics.in_field import InField
+from ionloop.fitting.electrostatics.local import LocalSettings
+from ionloop.fitting.electrostatics.pair import PairSettings
 from ionloop.store.records import DataSetRecord, ModelRecord
+from ionloop.tasks import defect_results
 from ionloop.tasks import defects as defect_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
@@ -25,12 +29,14 @@ from ionloop.workflows.analyses.defects.graph import (
     vacancy_jobs,
 )
 from ionloop.workflows.analyses.defects.report import frenkel_section, vacancy_section
+from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import load_plan
 
 LATTICE_A, BARRIER_EV, SPRING_EV_PER_A2, COPPER_CHARGE_E = 3.2, 0.2, 4.0, 0.4
 HOLE_EV, REFERENCE_HOLE_EV, COPPER_EV, ISOLATED_EV = 0.3, 0.45, -2.0, -0.7
 ENERGY_EV = 1e-4
+PASSED_E = 0.2
 RELAXATION = FixedCellRelaxation(force_tolerance_eV_per_A=1e-3, max_step_A=0.1)
 FRENKEL_SETTINGS = FrenkelSettings(
     pairs=1, attempts=2, axes=("x", "z"), fields_V_per_A=(-0.1, 0.1, 0.2), relaxation=RELAXATION
@@ -61,6 +67,20 @@ class EggCrate(Calculator):
         nearest = np.linalg.norm(self.atoms.positions[copper][:, None] - sites[None], axis=2).min(axis=1)
         energy += 0.5 * SPRING_EV_PER_A2 * np.sum(gold**2) + self.hole_eV * np.sum(nearest > LATTICE_A / 2)
         self.results = {"energy": float(energy), "forces": forces}
+
+
+class PolarisableCrate(EggCrate):
+    """Copper passes charge to gold as it leaves its wells: in them its Born charge is larger than what it carries."""
+
+    def in_field(self, atoms: Atoms, field_V_per_A: np.ndarray) -> InField:
+        copper = np.asarray(atoms.symbols == "Cu")
+        share = np.where(copper, PASSED_E, -PASSED_E * copper.sum() / (~copper).sum())[:, None]
+        phase = 2 * np.pi * atoms.positions / LATTICE_A
+        dipole = (share * np.sin(phase)).sum(axis=0) * LATTICE_A / (2 * np.pi)
+        carried = np.where(copper, COPPER_CHARGE_E, -COPPER_CHARGE_E * copper.sum() / (~copper).sum())
+        forces = self.get_property("forces", atoms) + (carried[:, None] + share * np.cos(phase)) * field_V_per_A
+        energy = float(self.get_property("energy", atoms)) - float(dipole @ field_V_per_A)
+        return InField(energy, forces, carried, dipole)
 
 
 @pytest.fixture
@@ -156,6 +176,54 @@ def test_the_slope_in_the_field_is_the_charge_times_the_distance(small, opened):
             assert point["formation_energy_eV"] == pytest.approx(expected, abs=ENERGY_EV)
     length = np.linalg.norm(pair["dipole_eA"])
     assert length == pytest.approx(COPPER_CHARGE_E * pair["separation_A"], abs=1e-2)
+
+
+def test_charges_that_pass_over_bonds_are_followed_by_their_polarisation(small, opened, monkeypatch):
+    crystal = small.store.campaigns["small"].structure.to_atoms()
+    for module in (defect_tasks, defect_results):
+        monkeypatch.setattr(module, "open_potential", lambda *_: PolarisableCrate(crystal, HOLE_EV))
+    model = small.store.models["model-es-gap"]
+    pair_charges = PairSettings(charges={"Cu": COPPER_CHARGE_E, "Au": -0.3}).model_dump(mode="json")
+    small.store.models.replace(model.model_copy(update={"baseline": pair_charges}))
+    run(small, frenkel_graph(small, _without_reference()))
+    (record,) = small.store.results.find({"kind": FRENKEL_FIELD_KIND})
+    assert record.values["charges_e"]["Cu"] == pytest.approx(COPPER_CHARGE_E + PASSED_E, abs=1e-3)
+    assert record.values["charges_from"].startswith("Born charges")
+    (pair,) = record.values["pairs"]
+    # In all wells as much has passed: the pair's dipole is that of the charge which the ion carries.
+    for axis, component in (("x", 0), ("z", 2)):
+        for point in pair["axes"][axis]:
+            expected = HOLE_EV - pair["dipole_eA"][component] * point["field_V_per_A"]
+            assert point["formation_energy_eV"] == pytest.approx(expected, abs=ENERGY_EV)
+            assert point["state"] == "intact"
+    assert np.linalg.norm(pair["dipole_eA"]) == pytest.approx(COPPER_CHARGE_E * pair["separation_A"], abs=1e-2)
+    section = frenkel_section(small.store, "small")
+    assert section is not None
+    assert any("Born charges" in getattr(block, "caption", "") for block in section.blocks)
+
+
+def test_a_baseline_that_cannot_answer_a_field_says_why(small, opened):
+    model, local = small.store.models["model-es-gap"], LocalSettings(charges={"Cu": COPPER_CHARGE_E, "Au": -0.3})
+    small.store.models.replace(model.model_copy(update={"baseline": local.model_dump(mode="json")}))
+    jobs = frenkel_graph(small, _without_reference())
+    for key in ("bulk", "defect-0", "defect-1", ""):
+        small.run(jobs[f"analysis/frenkel/es-gap/{key}".rstrip("/")])
+    (record,) = small.store.results.find({"kind": FRENKEL_KIND})
+    assert "ES-GAP takes part at zero field only" in record.values["field"]
+    assert "mean of all atoms" in record.values["field"]
+    with pytest.raises(JobFailed, match="mean of all atoms"):
+        small.run(jobs["analysis/frenkel/es-gap/field/bulk/x-plus"])
+    atoms = plan_of(small).atoms
+    for baseline, told in (
+        ({"kind": "pair"}, ""),
+        ({"kind": "equilibrated"}, ""),
+        ({"kind": "local"}, "mean of all atoms"),
+        ({"kind": "equilibrated", "bond_hardness_eV": None}, "pass freely"),
+        ({"kind": "equilibrated", "total_charge_e": 1.0}, "only neutral cells"),
+    ):
+        campaign = Campaign.model_validate(small.settings(baseline={**baseline, "charges": {"Cu": 0.4, "Au": -0.3}}))
+        messages = [problem.message for problem in frenkel_problems(campaign, atoms, FRENKEL_SETTINGS)]
+        assert [told in message for message in messages] == ([True] if told else [])
 
 
 def test_a_branch_that_was_interrupted_repeats_one_relaxation(small, opened):
