@@ -318,6 +318,24 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
     return kind.load(folder, manifest, backend or kind.evaluators[0])
 
 
+def load_baseline(path: Path, *, verify: bool = True) -> Calculator:
+    """Return the electrostatic baseline of a model's folder alone, as an ASE calculator.
+
+    Raises
+    ------
+    InputError
+        If the model has none.
+    UnknownKind, ModelError, IonloopError
+        As `load_model`.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == MANIFEST_FILE else path
+    manifest = read_manifest(folder, verify=verify)
+    if manifest.baseline is None:
+        raise InputError(f"{folder} is a {manifest.kind} without an electrostatic baseline")
+    return kind_of_baseline(manifest.baseline).alone(folder, manifest.baseline)
+
+
 def _check_evaluator(kind: ModelKind, backend: str | None, baseline: BaselineKind | None = None) -> None:
     if backend is None:
         return

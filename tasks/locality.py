@@ -20,7 +20,14 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from pydantic import Field
 
-from ..analysis.locality.curves import Centre, Displacements, forces_of, induced_response, locality_curves
+from ..analysis.locality.curves import (
+    Centre,
+    Displacements,
+    Evaluate,
+    forces_of,
+    induced_response,
+    locality_curves,
+)
 from ..analysis.locality.frozen_sphere import FrozenSphereFrames, Sphere, deviations, run_frozen_sphere
 from ..analysis.locality.settings import LocalitySettings
 from ..core.arrays import FloatArray
@@ -36,6 +43,9 @@ from ..fitting.electrostatics.charges import (
     fit_charges,
     scale_curve,
 )
+from ..fitting.electrostatics.registry import AnyBaselineSettings, kind_of_baseline
+from ..fitting.models import load_baseline
+from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
@@ -116,6 +126,65 @@ class LocalityCentreTask(IonloopTask):
         return Outcome(reason=reason, outputs={"samples": int(samples)})
 
 
+class SubtractedBaseline(FrozenModel):
+    """A baseline whose forces are evaluated to be taken away: that of a model, or what its settings alone say."""
+
+    name: str = Field(description="What it is called (text)")
+    model: str | None = Field(default=None, description="identifier of the model; nothing: the settings are all of it")
+    settings: AnyBaselineSettings | None = Field(default=None, description="nothing: those of the model")
+
+    def piece(self, piece: str) -> str:
+        """Return the identifier of its forces for the displacements of a piece."""
+        told = None if self.settings is None else self.settings.model_dump(mode="json")
+        return identifier("baseline", piece, self.model, told)
+
+    def open(self, store: Store) -> Calculator:
+        """Return its calculator."""
+        if self.settings is not None:
+            return kind_of_baseline(self.settings).calculator(self.settings)
+        if self.model is None:
+            raise ValueError(f"the baseline {self.name!r} has neither a model nor settings")
+        return load_baseline(store.artefacts.path(store.models[self.model].path))
+
+
+class BaselineCentreParameters(CentreParameters):
+    """One centre of a test, and the baseline whose forces it feels."""
+
+    baseline: SubtractedBaseline
+
+
+class LocalityBaselineTask(IonloopTask):
+    """Compute the forces of a baseline that one centre feels for the displacements of all radii and samples."""
+
+    _fw_name = "ionloop.locality-baseline"
+    resumable = True
+    parameters_type = BaselineCentreParameters
+
+    def execute(self, parameters: BaselineCentreParameters, context: TaskContext) -> Outcome:
+        """Compute the pieces that are not whole yet."""
+        test = parameters.test
+        cell = starting_structure(context, parameters.campaign, parameters.system).repeat(test.supercell)
+        maker = _PieceMaker(test, cell, parameters.centre.index, context)
+        with context.measure(LOCALITY_KIND):
+            evaluate = _opened_when_asked(parameters.baseline, context.store)
+            for done, radius in enumerate(test.settings.radii_A, start=1):
+                maker.baseline_forces(radius, parameters.baseline, evaluate)
+                context.report_progress(done, len(test.settings.radii_A))
+        return Outcome()
+
+
+def _opened_when_asked(baseline: SubtractedBaseline, store: Store) -> Evaluate:
+    """Return the function that evaluates the forces of a baseline, which is opened with the first structure."""
+    opened: list[Evaluate] = []
+
+    def evaluate(atoms: Atoms) -> FloatArray:
+        if not opened:
+            opened.append(forces_of(baseline.open(store)))
+        return opened[0](atoms)
+
+    return evaluate
+
+
 @dataclass
 class _PieceMaker:
     """Makes the pieces of one centre; the calculator is opened when the first one is missing."""
@@ -193,21 +262,27 @@ class _PieceMaker:
         )
         return {"forces": frames.forces, "positions": frames.positions}
 
+    def baseline_forces(
+        self, radius_A: float, baseline: SubtractedBaseline, evaluate: Evaluate
+    ) -> dict[str, FloatArray]:
+        """Return the forces of a baseline at the centre for what the forces of that radius were computed for."""
+        name = baseline.piece(self.test.piece(self.content, self.centre, radius_A))
+        return _piece(self.context, name, lambda draft: {"forces": self._followed(radius_A, evaluate)})
+
     def _tensors(self, radius_A: float) -> dict[str, FloatArray]:
         evaluator = PairTensorEvaluator(self.test.species, self.test.exponents, self.test.accuracy)
+        return {"tensors": self._followed(radius_A, lambda atoms: evaluator(atoms).forces)}
 
-        def evaluate(atoms: Atoms) -> FloatArray:
-            return evaluator(atoms).forces
-
+    def _followed(self, radius_A: float, evaluate: Evaluate) -> FloatArray:
+        """Return something else at the centre for the structures that the forces of that radius were computed for."""
         if self.test.settings.protocol == "displacement":
-            found = induced_response(evaluate, self.cell, self.centre, self.test.displacements(radius_A))
-            return {"tensors": found[0]}
+            return induced_response(evaluate, self.cell, self.centre, self.test.displacements(radius_A))[0]
         moved = self.cell.copy()
-        tensors = []
+        found = []
         for positions in self.forces(radius_A)["positions"]:
             moved.positions[:] = positions
-            tensors.append(evaluate(moved)[:, self.centre])
-        return {"tensors": np.stack(tensors)}
+            found.append(evaluate(moved)[..., self.centre, :])
+        return np.stack(found)
 
 
 @dataclass
@@ -265,19 +340,35 @@ class LocalityParameters(TaskParameters):
     charges: dict[str, float] | None
     proportions: dict[str, float] | None = None
     scale_radius_A: float = 6.0
+    baseline: SubtractedBaseline | None = Field(
+        default=None, description="what is taken away where it is no sum over the charges of the species"
+    )
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"baseline"}
 
 
 @dataclass(frozen=True)
 class _Gathered:
-    """What the centres gave: for each its forces [n_radii, n, 3] and tensors [n_radii, n, n_pairs, 3]."""
+    """What the centres gave: for each its forces [n_radii, n, 3] and tensors [n_radii, n, n_pairs, 3].
+
+    ``baseline``: forces as those of the potential, of a baseline that is no sum of the tensors; None of a centre where
+    they are missing.
+    """
 
     centres: list[Centre]
     forces: list[FloatArray]
     tensors: list[FloatArray]
+    baseline: list[FloatArray | None]
     missing: list[Centre]
 
     @classmethod
-    def read(cls, test: LocalityTest, centres: list[Centre], cell: Atoms, context: TaskContext) -> _Gathered:
+    def read(
+        cls,
+        test: LocalityTest,
+        centres: list[Centre],
+        cell: Atoms,
+        context: TaskContext,
+        baseline: SubtractedBaseline | None = None,
+    ) -> _Gathered:
         """Read the pieces; a centre that lacks one is missing.
 
         Raises
@@ -286,22 +377,26 @@ class _Gathered:
             If all centres are missing.
         """
         content = structure_hash(cell)
-        gathered = cls([], [], [], [])
+        gathered = cls([], [], [], [], [])
         for centre in centres:
             names = [test.piece(content, centre.index, radius) for radius in test.settings.radii_A]
             forces = [_read(_piece_path(context, name)) for name in names]
             tensors = [_read(_piece_path(context, test.tensor_piece(name))) for name in names]
+            taken = [] if baseline is None else [_read(_piece_path(context, baseline.piece(name))) for name in names]
             if any(piece is None for piece in [*forces, *tensors]):
                 gathered.missing.append(centre)
                 continue
             gathered.centres.append(centre)
             gathered.forces.append(np.stack([piece["forces"] for piece in forces if piece]))
             gathered.tensors.append(np.stack([piece["tensors"] for piece in tensors if piece]))
+            whole = [piece["forces"] for piece in taken if piece]
+            gathered.baseline.append(np.stack(whole) if len(whole) == len(names) else None)
         if not gathered.centres:
             raise JobFailed("no centre has been computed; see `ionloop failures`")
         if test.settings.protocol == "frozen-sphere":
             gathered.forces[:] = [deviations(one) for one in gathered.forces]
             gathered.tensors[:] = [deviations(one) for one in gathered.tensors]
+            gathered.baseline[:] = [None if one is None else deviations(one) for one in gathered.baseline]
         return gathered
 
     def responses(self, radius: int = 0) -> list[CentreResponse]:
@@ -312,13 +407,18 @@ class _Gathered:
             found.append(CentreResponse(centre.symbol, forces[radius][whole], tensors[radius][whole]))
         return found
 
-    def residuals(self, charges: Mapping[str, float], species: tuple[str, ...]) -> list[FloatArray]:
-        """Return the forces minus those of the baseline, shape [n_radii, n, 3] each (eV/Å)."""
-        q = [charges[symbol] for symbol in species]
-        return [
-            np.stack([CentreResponse("", *arrays).residual(q) for arrays in zip(forces, tensors, strict=True)])
-            for forces, tensors in zip(self.forces, self.tensors, strict=True)
-        ]
+    def residuals(self, charges: Mapping[str, float] | None, species: tuple[str, ...]) -> list[tuple[str, FloatArray]]:
+        """Return species and forces minus those of the baseline, [n_radii, n, 3] (eV/Å), of centres that have both."""
+        centres, rows = [one.symbol for one in self.centres], zip(self.forces, self.tensors, self.baseline, strict=True)
+        if charges is None:
+            found = [None if taken is None else forces - taken for forces, _, taken in rows]
+        else:
+            q = [charges[symbol] for symbol in species]
+            found = [
+                np.stack([CentreResponse("", *arrays).residual(q) for arrays in zip(forces, tensors, strict=True)])
+                for forces, tensors, _ in rows
+            ]
+        return [(symbol, one) for symbol, one in zip(centres, found, strict=True) if one is not None]
 
     def save(self, name: str, test: LocalityTest, context: TaskContext) -> Artefact:
         """Write everything into one file of the result."""
@@ -328,6 +428,10 @@ class _Gathered:
             "forces_eV_per_A": np.stack(self.forces),
             "tensors_eV_per_A_per_e2": np.stack(self.tensors),
         }
+        if any(one is not None for one in self.baseline):
+            pairs = zip(self.forces, self.baseline, strict=True)
+            taken = [np.full_like(forces, np.nan) if one is None else one for forces, one in pairs]
+            arrays["baseline_forces_eV_per_A"] = np.stack(taken)
         return save_arrays(context.store, LOCALITY_KIND, name, arrays)
 
 
@@ -341,7 +445,7 @@ class LocalityTask(IonloopTask):
         """Record the curves of the centres that there are; the others are named."""
         test, store = parameters.test, context.store
         cell = starting_structure(context, parameters.campaign, parameters.system).repeat(test.supercell)
-        gathered = _Gathered.read(test, parameters.centres, cell, context)
+        gathered = _Gathered.read(test, parameters.centres, cell, context, parameters.baseline)
         name = identifier("result", LOCALITY_KIND, parameters.model_dump(mode="json", exclude={"generation"}))
         values = self._values(parameters, gathered, cell)
         store.results.replace(
@@ -354,19 +458,21 @@ class LocalityTask(IonloopTask):
                 artefacts={"forces": gathered.save(name, test, context)},
             )
         )
-        return Outcome(reason=_missing_text(gathered.missing), outputs={"result": name})
+        told = [_missing_text(gathered.missing)]
+        if parameters.baseline is not None and any(one is None for one in gathered.baseline):
+            told.append("the baseline's forces of some centres are missing: they are left out of what it leaves")
+        return Outcome(reason="; ".join(filter(None, told)), outputs={"result": name})
 
     @staticmethod
     def _values(parameters: LocalityParameters, gathered: _Gathered, cell: Atoms) -> LocalityValues:
         test, settings = parameters.test, parameters.test.settings
         counts = {symbol: int(np.sum(cell.symbols == symbol)) for symbol in test.species}
-        symbols = [centre.symbol for centre in gathered.centres]
 
-        def curves(forces: list[FloatArray]) -> dict[str, Any]:
-            pairs = list(zip(symbols, forces, strict=True))
+        def curves(pairs: list[tuple[str, FloatArray]]) -> dict[str, Any]:
             return locality_curves(pairs, counts, protocol=settings.protocol, seed=test.seed)
 
-        charges = parameters.charges
+        charges, baseline = parameters.charges, parameters.baseline
+        remaining = gathered.residuals(charges, test.species)
         displaced = settings.protocol == "displacement"
         curve, curve_radius_A = _scaled(parameters, gathered)
         return LocalityValues(
@@ -374,13 +480,15 @@ class LocalityTask(IonloopTask):
             potential=test.potential.kind,
             radii_A=settings.radii_A,
             atoms=len(cell),
-            before=curves(gathered.forces),
-            after=None if charges is None else curves(gathered.residuals(charges, test.species)),
+            before=curves(list(zip([one.symbol for one in gathered.centres], gathered.forces, strict=True))),
+            after=curves(remaining) if remaining else None,
             supercell=test.supercell,
             samples=settings.samples if displaced else settings.frozen_sphere.frames,
             displacement_A=settings.displacement_A if displaced else None,
             temperature_K=None if displaced else settings.frozen_sphere.temperature_K,
             charges=charges,
+            baseline="" if baseline is None else baseline.name,
+            baseline_is_fitted=baseline is not None and baseline.model is not None,
             missing=tuple(gathered.missing),
             curve=curve,
             curve_radius_A=curve_radius_A,

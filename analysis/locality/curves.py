@@ -253,14 +253,16 @@ class LocalityResult(FrozenModel):
         default=None, description="The same of the potential minus the baseline (eV/Å)"
     )
 
-    def bound(self, cutoff_A: float, *, baseline: bool) -> LocalityBound | None:
+    def bound(self, cutoff_A: float, *, baseline: bool, is_fitted: bool = False) -> LocalityBound | None:
         """Return the bound for models of that cutoff, with or without the baseline, between the radii.
 
-        It is read at r = cutoff (protocol i, as the ES-GAP paper does) or at 2 R_cut (protocol ii). None outside
-        of the radii, where nothing is extrapolated, and where there is no baseline but it is asked for.
+        It is read at r = cutoff (protocol i, as the ES-GAP paper does) or at 2 R_cut (protocol ii). A baseline that was
+        fitted with a model follows the environment, too, and what of it is local the model makes up for: as far as its
+        forces reach, 2 R_cut, there is no bound after it. None outside of the radii, where nothing is extrapolated, and
+        where there is no baseline but it is asked for.
         """
         curves = self.after if baseline else self.before
-        at = cutoff_A if self.protocol == "displacement" else 2 * cutoff_A
+        at = cutoff_A if self.protocol == "displacement" and not (baseline and is_fitted) else 2 * cutoff_A
         if curves is None or not self.radii_A[0] <= at <= self.radii_A[-1]:
             return None
 

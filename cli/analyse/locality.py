@@ -44,6 +44,9 @@ def locality(
     charges: Annotated[
         str | None, typer.Option(help="Baseline to take away: charges (e), e.g. Li=0.3,P=1.5,S=-0.6.")
     ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Baseline to take away: that of a model, by its folder, of any kind.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of centres and displacements.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,11 +56,13 @@ def locality(
     from ...core.names import REFERENCE
     from ...sampling.structures.crystals import load_structure
     from ...workflows.analyses.locality.kind import LOCALITY
-    from ...workflows.analyses.runner import Question, ask, name_of
+    from ...workflows.analyses.runner import Question, ask, baseline_section, name_of
 
     atoms = load_structure(structure)
     if (model is None) == (engine is None):
         raise InputError("give either --model (a fitted potential) or --engine (a reference engine)")
+    if charges is not None and baseline is not None:
+        raise InputError("give --charges or --baseline, not both: one baseline is taken away")
     settings = _validated(
         LocalitySettings,
         {
@@ -71,16 +76,19 @@ def locality(
             "supercell": None if supercell is None else _numbers("--supercell", supercell),
         },
     )
-    baseline = {} if charges is None else {"baseline": {"charges": _charges(charges, atoms)}}
+    # Without either nothing is evaluated that would not be told.
+    section = {} if charges is None else {"charges": _charges(charges, atoms)}
+    if baseline is not None:
+        section = baseline_section(baseline)
     question = Question(
         atoms=atoms,
-        models=[] if model is None else [model],
+        models=list(dict.fromkeys(one for one in (model, baseline) if one is not None)),
         settings=settings,
         reference=None if engine is None else _reference(engine),
-        campaign={"seed": seed, "mobile": atoms.symbols[0], **baseline},
+        campaign={"seed": seed, "mobile": atoms.symbols[0], "baseline": section},
     )
     answer = ask(LOCALITY, question, _tell)
-    told = _result(answer, str(model or engine), has_baseline=charges is not None)
+    told = _result(answer, str(model or engine), has_baseline=bool(section))
     if as_json:
         typer.echo(told.model_dump_json(indent=2))
     else:

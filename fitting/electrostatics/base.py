@@ -46,6 +46,9 @@ class BaselineKind(ABC):
     has_species_charges
         Whether all atoms of a species always have its charge: other programs then evaluate the baseline, and a field
         acts on them.
+    sums_slater_charges
+        Whether its forces are those of the charges of the species as Slater clouds, and so follow from tensors that
+        serve all charges at once (`.charges.PairTensorEvaluator`).
     uses_charges
         Whether the charges of the species count; where not, none need be known.
     """
@@ -57,6 +60,7 @@ class BaselineKind(ABC):
     citations: ClassVar[tuple[Citation, ...]] = ()
     is_fitted: ClassVar[bool] = False
     has_species_charges: ClassVar[bool] = False
+    sums_slater_charges: ClassVar[bool] = False
     uses_charges: ClassVar[bool] = True
 
     def calculator(self, settings: CommonBaselineSettings) -> Calculator:
@@ -82,6 +86,10 @@ class BaselineKind(ABC):
     def load_with_gap(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
         """Return what `fit_with_gap` wrote as an ASE calculator: energy, forces, stress, charges."""
         raise InputError(f"{self.name} charges have no parameters that are fitted together with a GAP")
+
+    def alone(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
+        """Return the baseline of the model in a folder without the rest of the model, as `calculator` does."""
+        return self.calculator(settings)
 
     def charges_of_fit(self, folder: Path) -> ChargesFile | None:
         """Return what a fit wrote of the charges into a model's folder, for reports; None where it writes nothing such.

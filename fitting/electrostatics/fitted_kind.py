@@ -149,6 +149,12 @@ class FittedKind(BaselineKind):
 
         return load_with_gap(folder, self.fit_settings(settings), self.why_no_field(settings))
 
+    def alone(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
+        """Return the charges of the model in a folder without the GAP that they were fitted with."""
+        from .joint.fitted_charges import load_with_gap
+
+        return load_with_gap(folder, self.fit_settings(settings), self.why_no_field(settings), without_gap=True)
+
     def charges_of_fit(self, folder: Path) -> ChargesFile:
         """Return the charges of a model's folder."""
         from .charges_file import read_charges

@@ -34,6 +34,7 @@ class FixedKind(BaselineKind):
     section_type = FixedSection
     settings_type = BaselineSettings
     has_species_charges = True
+    sums_slater_charges = True
 
     def calculator(self, settings: CommonBaselineSettings) -> Calculator:
         """Return the Ewald sum."""

@@ -17,6 +17,13 @@ class LocalityValues(LocalityResult, ResultValues):
     displacement_A: float | None = Field(description="How far atoms were displaced along each axis; none: not (Å)")
     temperature_K: float | None = Field(description="At which atoms moved; none where they were displaced (K)")
     charges: dict[str, float] | None = Field(description="Charges of the baseline that was taken away (e)")
+    baseline: str = Field(
+        default="", description="The baseline that was taken away, where its charges are others (text)"
+    )
+    baseline_is_fitted: bool = Field(
+        default=False,
+        description="Whether it was fitted with a model, which makes up for its local part (yes or no)",
+    )
     missing: tuple[Centre, ...] = Field(description="Centres that failed (names)")
     curve: ScaleCurve | None = Field(
         default=None, description="What remains of the induced forces against the scale of the charges"

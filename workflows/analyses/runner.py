@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from ...core.errors import InputError
 from ...core.names import REFERENCE
+from ...fitting.electrostatics.registry import baseline_in, kind_of_baseline
 from ...fitting.kinds.registry import MODELS
 from ...fitting.models import ModelManifest, read_manifest
 from ...store.connection import Store, open_store
@@ -75,7 +76,8 @@ class Question:
     reference
         Settings of the reference engine as a campaign file has them; None: nothing may ask a reference.
     campaign
-        What else a campaign file would say: ``mobile``, ``seed``, ``supercell``, ``baseline``.
+        What else a campaign file would say: ``mobile``, ``seed``, ``supercell``, ``baseline``; where that is left out,
+        a model's own counts whose forces do not follow from charges of species alone.
     """
 
     atoms: Atoms
@@ -211,11 +213,34 @@ def _campaign(analysis: Analysis[Any], question: Question, models: Mapping[str, 
         "analyses": {analysis.name: question.settings},
         **question.campaign,
     }
+    given = next((record.baseline for record in models.values() if record.baseline is not None), None)
+    if given is not None and "baseline" not in document and not kind_of_baseline(given).sums_slater_charges:
+        document["baseline"] = _section_of(given)
     if models:
         document["models"] = {name: {KIND: record.kind_of_model} for name, record in models.items()}
     if question.reference is not None:
         document["reference"] = dict(question.reference)
     return Campaign.model_validate(document)
+
+
+def _section_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a campaign file would say of a model's baseline."""
+    under, settings = kind_of_baseline(baseline), baseline_in(baseline).model_dump(mode="json")
+    return {name: settings[name] for name in under.section_type.model_fields if name in settings}
+
+
+def baseline_section(source: Path) -> dict[str, Any]:
+    """Return what a campaign file would say of the baseline of a model's folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or it has no baseline.
+    """
+    manifest = manifest_of(source)
+    if manifest is None or manifest.baseline is None:
+        raise InputError(f"{source} is a model without an electrostatic baseline")
+    return _section_of(manifest.baseline.model_dump(mode="json"))
 
 
 def name_of(source: Path | OwnCalculator) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from ase.calculators.calculator import Calculator
 
 from ...backends import native_resources, sparse_points_of_model, time_check
 from ...gap_fit import POTENTIAL_FILE
 from ...kinds.base import FitReport, FitRequest
-from ...native.gap_xml import read_gap_xml
+from ...native.descriptor_strings import SoapDescriptor
+from ...native.gap_xml import GapModel, read_gap_xml
 from ...native.sparse_fit.fit_inputs import FitInputs
 from ...settings import GapSettings
 from ..charges_file import CHARGES_FILE, read_charges
@@ -51,8 +54,10 @@ def fit_with_gap(request: FitRequest, gap: GapSettings, settings: ChargedFitSett
     )
 
 
-def load_with_gap(folder: Path, settings: ChargedFitSettings, why_no_field: str) -> Calculator:
-    """Return the model in a folder as an ASE calculator.
+def load_with_gap(
+    folder: Path, settings: ChargedFitSettings, why_no_field: str, *, without_gap: bool = False
+) -> Calculator:
+    """Return the model in a folder as an ASE calculator, or of its energies those of the charges alone.
 
     Raises
     ------
@@ -61,11 +66,23 @@ def load_with_gap(folder: Path, settings: ChargedFitSettings, why_no_field: str)
     """
     charges = read_charges(folder)
     symbols = sorted(charges.species)
+    gap = read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True)
     return ChargedGapCalculator(
-        read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True),
+        _without_energies(gap) if without_gap else gap,
         charges,
         settings.model_of(symbols),
         cloud_table(symbols, settings.exponents_per_A, settings.widths_A),
         settings.accuracy,
         why_no_field,
+    )
+
+
+def _without_energies(gap: GapModel) -> GapModel:
+    """Return the environments that charges follow, without energies of their own."""
+    environments = (one for one in gap.coordinates if isinstance(one.descriptor, SoapDescriptor))
+    return replace(
+        gap,
+        isolated_atom_energies={},
+        coordinates=tuple(replace(one, alphas=np.zeros_like(one.alphas)) for one in environments),
+        core=None,
     )

@@ -267,6 +267,15 @@ def test_the_frozen_sphere_is_twice_the_cutoff():
     assert found.force_eV_per_A == pytest.approx(0.2)
 
 
+def test_after_charges_that_were_fitted_with_the_model_it_is_where_that_sees_nothing():
+    found = result().model_copy(update={"after": result().before})
+    bound = found.bound(2.5, baseline=True, is_fitted=True)
+    assert bound is not None
+    assert bound.force_eV_per_A == pytest.approx(0.4)
+    assert found.bound(5.0, baseline=True, is_fitted=True) is None
+    assert found.bound(5.0, baseline=False, is_fitted=True) is not None
+
+
 def test_nothing_is_extrapolated():
     assert result().bound(3.9, baseline=False) is None
     assert result().bound(6.1, baseline=False) is None

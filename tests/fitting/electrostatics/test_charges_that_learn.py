@@ -32,8 +32,9 @@ from ionloop.fitting.electrostatics.joint.charged_calculator import ChargedGapCa
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.electrostatics.pair import PairSettings
 from ionloop.fitting.electrostatics.registry import kind_of_baseline
-from ionloop.fitting.models import fit_model, load_model, read_manifest
-from ionloop.fitting.native.calculator import Evaluator, SecondSums
+from ionloop.fitting.models import fit_model, load_baseline, load_model, read_manifest
+from ionloop.fitting.native.calculator import Evaluator, NativeGapCalculator, SecondSums
+from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.sparse_fit.design import Descriptors, PairedAtoms, RowBuilder, soap_descriptors
 from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
 from ionloop.fitting.native.sparse_fit.row_store import RowStore
@@ -351,6 +352,16 @@ def test_labels_of_a_local_model_are_fitted_to_their_errors(own_data, model):
     calculator = load_model(model)
     errors = [calculator.get_property("forces", one.atoms) - one.forces for one in own_data]
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(file.fitted.training_errors.force_eV_per_A, rel=1e-3)
+
+
+def test_the_charges_of_a_model_alone_are_what_it_has_beside_its_gap(model):
+    atoms, whole, alone = CONTRACT.crystal(), load_model(model), load_baseline(model)
+    gap = NativeGapCalculator(read_gap_xml(model / "gap.xml", beside_charges=True))
+    for name, size in (("energy", 0.1), ("forces", 0.01), ("stress", 1e-4)):
+        of_charges = whole.get_property(name, atoms) - gap.get_property(name, atoms)
+        assert np.abs(of_charges).max() > size
+        np.testing.assert_allclose(alone.get_property(name, atoms), of_charges, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(alone.get_property("charges", atoms), whole.get_property("charges", atoms))
 
 
 @pytest.mark.parametrize(("settings", "size"), [(PAIR_CHARGES, 1.0), (EQUILIBRATED_CHARGES, 0.5)], ids=NAMES[1:3])

@@ -14,6 +14,7 @@ from ionloop.analysis.locality.settings import LocalitySettings
 from ionloop.core.names import CHARGES
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charge_settings import ChargeFitSettings
+from ionloop.fitting.electrostatics.registry import kind_of_baseline
 from ionloop.labelling.engines.command import CommandSettings
 from ionloop.tasks import locality as locality_tasks
 from ionloop.tasks.base import JobFailed
@@ -204,6 +205,52 @@ def test_a_frozen_sphere_gives_curves_too_and_carries_on(small, reference, monke
     section = locality_section(small.store, "small")
     assert section is not None
     assert "scatter" in section.summary
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, FROZEN], ids=["displacement", "frozen-sphere"])
+def test_charges_of_another_kind_are_taken_away_by_their_own_forces(small, reference, settings):
+    """Charges at rest: no sum over charges of species gives their forces."""
+    at_rest = {"kind": "qeq", "electronegativities_eV": {"Cu": 0.0, "Au": 12.0}}
+    plan = plan_of(small, baseline=at_rest)
+    reference.ewald = kind_of_baseline(plan.baseline).calculator(plan.baseline)
+    small.store.campaigns.replace(
+        small.store.campaigns["small"].model_copy(update={"settings": small.campaign.model_dump(mode="json")})
+    )
+    jobs = {job.key: job for job in locality_jobs(AnalysisPlan(plan, 1, {}, {}), settings)}
+    centre, own = (jobs[key] for key in sorted(jobs)[1:3])
+    assert own.key == f"{centre.key}/baseline"
+    assert own.parents == (centre.key,)
+    with pytest.raises(JobFailed, match="no centre"):
+        small.run(jobs["analysis/locality"])
+    gather = jobs.pop("analysis/locality")
+    run(small, {key: job for key, job in jobs.items() if not key.endswith("/baseline")})
+    assert "baseline's forces of some centres are missing" in small.run(gather).reason
+    (record,) = small.store.results.find({"kind": LOCALITY_KIND})
+    assert LOCALITIES.read(record).after is None
+    run(small, jobs)
+    assert small.run(gather).reason == ""
+    (record,) = small.store.results.find({"kind": LOCALITY_KIND})
+    result = LOCALITIES.read(record)
+    assert result.after is not None
+    for symbol in ("Au", "Cu"):
+        assert min(result.before[symbol].value_eV_per_A) > 1e-4
+        assert max(result.after[symbol].value_eV_per_A) < NUMERICAL_ZERO_EV_PER_A
+    section = locality_section(small.store, "small")
+    assert section is not None
+    assert "without the baseline's part" in section.summary
+    assert any("Baseline: qeq charges." in getattr(block, "caption", "") for block in section.blocks)
+
+
+def test_charges_that_are_fitted_are_those_of_the_model_on_them(small):
+    plan = plan_of(small, baseline={"kind": "pair", "charges": TRUE_CHARGES})
+    models, fits = {"gap": "model-0", "es-gap": "model-1"}, {"gap": "final/fit/gap", "es-gap": "final/fit/es-gap"}
+    jobs = {job.key: job for job in locality_jobs(AnalysisPlan(plan, 1, models, fits), SETTINGS)}
+    own = [job for key, job in jobs.items() if key.endswith("/baseline")]
+    assert {job.parameters.baseline.model for job in own} == {"model-1"}
+    assert {job.parents for job in own} == {(job.key.removesuffix("/baseline"), "final/fit/es-gap") for job in own}
+    gather = jobs["analysis/locality"].parameters
+    assert (gather.baseline.name, gather.charges) == ("pair charges of ES-GAP", None)
+    assert type(gather).model_validate(gather.model_dump(mode="json")) == gather
 
 
 def test_the_charges_are_fitted_and_recorded_with_their_curve(small, reference):

@@ -10,6 +10,7 @@ from ase import Atoms
 
 from ....analysis.locality.curves import Centre, choose_centres, locality_cell, smallest_supercell
 from ....analysis.locality.settings import LocalitySettings
+from ....analysis.looks import model_name
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.electrostatics.charge_settings import ChargeFitSettings
@@ -17,13 +18,16 @@ from ....store.identifiers import derive_seed
 from ....tasks.charge_fits import FitChargesToErrorTask
 from ....tasks.locality import (
     LOCALITY_KIND,
+    BaselineCentreParameters,
     CentreParameters,
     FitChargesParameters,
     FitChargesTask,
+    LocalityBaselineTask,
     LocalityCentreTask,
     LocalityParameters,
     LocalityTask,
     LocalityTest,
+    SubtractedBaseline,
 )
 from ....tasks.results import Potential
 from ...campaign.baseline_charges import UnknownChargesError, formal_charges, slater_exponent
@@ -91,6 +95,9 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
     test = _test(plan.campaign, plan.system.atoms, settings, potential)
     centres = choose_centres(plan.system.atoms, settings.centres, test.seed)
     jobs = _centre_jobs(plan.place, test, centres, _STAGE, plan.parents(settings.potential), PRIORITY)
+    baseline = _subtracted(plan)
+    if baseline is not None:
+        jobs += _baseline_jobs(plan, test, baseline, centres, jobs)
     gather = Job(
         key=_STAGE,
         task=LocalityTask,
@@ -99,6 +106,7 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
             test=test,
             centres=list(centres),
             charges=_of_test(test, _charges(plan.plan)),
+            baseline=baseline,
             proportions=_of_test(test, plan.plan.formal_charges or _charges(plan.plan)),
             scale_radius_A=plan.campaign.baseline.charge_fit.radius_A,
         ),
@@ -107,6 +115,46 @@ def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
         runs_after_failures=True,
     )
     return [*jobs, gather, *_trade_off_jobs(plan)]
+
+
+def _subtracted(plan: AnalysisPlan) -> SubtractedBaseline | None:
+    """Return the baseline that is taken away by its own forces; None where those follow from charges, or none is there.
+
+    One that is fitted with a model is that of the first of the campaign's models on it.
+    """
+    under = plan.campaign.kind_of_baseline
+    if under.sums_slater_charges:
+        return None
+    if under.is_fitted:
+        model = next((name for name in plan.campaign.models_on_baseline if name in plan.models), None)
+        if model is None:
+            return None
+        return SubtractedBaseline(name=f"{under.name} charges of {model_name(model)}", model=plan.models[model])
+    try:
+        return SubtractedBaseline(name=f"{under.name} charges", settings=plan.plan.baseline)
+    except UnknownChargesError:
+        return None
+
+
+def _baseline_jobs(
+    plan: AnalysisPlan,
+    test: LocalityTest,
+    baseline: SubtractedBaseline,
+    centres: Sequence[Centre],
+    jobs: Sequence[Job],
+) -> list[Job]:
+    """Return the jobs that evaluate the baseline around each centre, after the centre's own and its model's fit."""
+    fits = plan.parents(*(name for name, model in plan.models.items() if model == baseline.model))
+    return [
+        Job(
+            key=f"{of_centre.key}/baseline",
+            task=LocalityBaselineTask,
+            parameters=BaselineCentreParameters(**plan.place, test=test, centre=centre, baseline=baseline),
+            parents=(of_centre.key, *fits),
+            priority=PRIORITY,
+        )
+        for centre, of_centre in zip(centres, jobs, strict=True)
+    ]
 
 
 def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
@@ -167,9 +215,10 @@ def _of_test(test: LocalityTest, charges: Mapping[str, float] | None) -> dict[st
 
 
 def _charges(plan: Plan) -> dict[str, float] | None:
-    """Return the charges that all atoms of a species have in the baseline, None where the campaign has none such."""
+    """Return the charges of the species, None where forces of the campaign's baseline do not follow from them."""
+    under = plan.campaign.kind_of_baseline
     try:
-        return plan.campaign.kind_of_baseline.species_charges(plan.baseline)
+        return under.species_charges(plan.baseline) if under.sums_slater_charges else None
     except UnknownChargesError:
         return None
 

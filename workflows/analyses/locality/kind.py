@@ -36,9 +36,9 @@ class Locality(Analysis[LocalitySettings]):
     )
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:
-        from ....tasks.locality import LocalityCentreTask, LocalityTask
+        from ....tasks.locality import LocalityBaselineTask, LocalityCentreTask, LocalityTask
 
-        return (LocalityCentreTask, LocalityTask)
+        return (LocalityCentreTask, LocalityBaselineTask, LocalityTask)
 
     def jobs(self, plan: AnalysisPlan) -> list[Job]:
         from .graph import locality_jobs

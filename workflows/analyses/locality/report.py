@@ -74,7 +74,9 @@ def _bounds(store: Store, campaign: str, record: ResultRecord) -> dict[str, Loca
     for name in settings.models if OVERALL in result.before else ():
         cutoff_A = model_cutoff_A(settings, name)
         on_baseline = settings.kind_of(name).needs_baseline
-        bound = None if cutoff_A is None else result.bound(cutoff_A, baseline=on_baseline)
+        bound = None
+        if cutoff_A is not None:
+            bound = result.bound(cutoff_A, baseline=on_baseline, is_fitted=result.baseline_is_fitted)
         if bound is not None:
             bounds[name] = bound
     return bounds
@@ -140,7 +142,8 @@ def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block
             f"Scatter of the force on the centre of a frozen sphere while everything outside moves at "
             f"{result.temperature_K:g} K, over {result.samples} frames"
         )
-    subtracted = "" if result.charges is None else f" Baseline: {_charge_text(result.charges)}."
+    taken = result.baseline if result.charges is None else _charge_text(result.charges)
+    subtracted = f" Baseline: {taken}." if taken else ""
     tested = model_name(result.potential)
     caption = (
         f"{how}; {tested}, {result.atoms} atoms. Bands: standard deviation; bars: standard error; dotted: the models' "
