@@ -1,10 +1,10 @@
 """Charges that follow the environment: what they bring on labelled frames, what their fit and their evaluation take.
 
 The first frames of a file are fitted, the next ones predicted: by the GAP alone, by ES-GAP with fixed charges, by one
-with charges of a kind that is fitted and by the short-ranged control's freedom. Then both ES-GAPs are timed in turn on
-supercells::
+with charges of kinds that are fitted and by the short-ranged control's freedom. Then all ES-GAPs are timed in turn on
+supercells along a trajectory::
 
-    python benchmarks/charges_in_the_fit.py li7p3s11.xyz --fit 20 --test 15 --points 240 --set spread_e=0.1
+    python benchmarks/charges_in_the_fit.py li7p3s11.xyz --kind local --kind pair --set local.spread_e=0.1 --control
 
 Frames carry REF_energy and REF_forces, or what ASE reads as results. Times are of one core (processor time).
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,8 @@ from ionloop.sampling.structures.crystals import build_crystal
 
 SUPERCELLS = ((2, 1, 1), (2, 2, 2), (4, 4, 2))
 REPEATS = 5
+WARM_STEPS = 5
+STEP_A = 0.005
 MEMORY_MB = 3000.0
 GAUSSIAN_WIDTHS_A = {"Li": 0.7, "P": 0.6, "S": 0.9}
 
@@ -82,6 +83,28 @@ def measured_ms(calculator: Calculator, atoms: Atoms) -> float:
     return 1e3 * (time.process_time() - start)
 
 
+def tell_times(calculators: dict[str, Calculator], repetitions: tuple[int, int, int]) -> None:
+    """Print the shortest times of evaluations in turn along a trajectory, over those of the first calculator."""
+    atoms = build_crystal("li7p3s11").repeat(repetitions)
+    atoms.rattle(0.05, seed=1)
+    velocities = np.random.default_rng(2).normal(0, STEP_A, atoms.positions.shape)
+    times = []
+    for _ in range(REPEATS + WARM_STEPS):
+        atoms.positions += velocities
+        times.append([measured_ms(one, atoms) for one in calculators.values()])
+    shortest = np.min(times[WARM_STEPS:], axis=0)
+    told = [
+        f"{name} {own:.1f} ms, {own / shortest[0]:.2f} times" for name, own in zip(calculators, shortest, strict=True)
+    ]
+    print(f"{len(atoms)} atoms: {'; '.join(told)}")
+
+
+def kind_named(name: str) -> FittedKind:
+    kind = BASELINES.get(name)
+    assert isinstance(kind, FittedKind)
+    return kind
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
@@ -89,8 +112,8 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=15)
     parser.add_argument("--points", type=int, default=240)
     parser.add_argument("--zeta", type=int, default=4)
-    parser.add_argument("--kind", default="local", help="of baseline")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=NUMBER", help="setting of the baseline")
+    parser.add_argument("--kind", action="append", help="of baseline; may be repeated (local)")
+    parser.add_argument("--set", action="append", default=[], metavar="KIND.KEY=NUMBER", help="setting of a baseline")
     parser.add_argument("--no-timing", action="store_true", help="leave the supercells out")
     parser.add_argument("--fraction", type=float, default=0.3, help="part of the formal charges")
     parser.add_argument("--gaussian", action="store_true", help=f"Gaussian clouds of {GAUSSIAN_WIDTHS_A} Å")
@@ -113,35 +136,34 @@ def main() -> None:
     start = time.process_time()
     alone = run_fit(task, resources)
     print(f"GAP fitted in {time.process_time() - start:.0f} s")
-    tell_errors("GAP", NativeGapCalculator(alone.model), test)
-    kind = BASELINES.get(given.kind)
-    assert isinstance(kind, FittedKind)
-    numbers = {key: float(number) for key, number in (one.split("=") for one in given.set)}
-    settings = kind.settings_type(
-        charges=charges,
-        exponents=exponents,
-        widths_A=GAUSSIAN_WIDTHS_A if given.gaussian else {},
-        short_range_control=given.control,
-        **numbers,
-    )
-    start = time.process_time()
-    fit, file = run_charged_fit(task, kind.fit_settings(settings), resources)
-    print(f"with {kind.name} charges in {time.process_time() - start:.0f} s, {file.steps} steps")
-    clouds = cloud_table(sorted(file.species), exponents, GAUSSIAN_WIDTHS_A if given.gaussian else {})
-    local = ChargedGapCalculator(
-        fit.model, file, kind.fit_settings(settings).model_of(sorted(file.species)), clouds, 1e-6
-    )
-    tell_errors(f"{kind.name} charges", local, test)
-    tell_charges(file)
-    bare = NativeGapCalculator(replace(fit.model, lacks_charges=False))
-    fixed = EsGapCalculator(bare, SlaterEwald(charges, exponents))
+    gap = NativeGapCalculator(alone.model)
+    tell_errors("GAP", gap, test)
+    calculators: dict[str, Calculator] = {"fixed": EsGapCalculator(gap, SlaterEwald(charges, exponents))}
+    widths = GAUSSIAN_WIDTHS_A if given.gaussian else {}
+    for kind in map(kind_named, given.kind or ["local"]):
+        numbers = [one.removeprefix(f"{kind.name}.").split("=") for one in given.set if one.startswith(f"{kind.name}.")]
+        settings = kind.settings_type(
+            charges=charges,
+            exponents=exponents,
+            widths_A=widths,
+            short_range_control=given.control,
+            **{key: float(number) for key, number in numbers},
+        )
+        start = time.process_time()
+        fit, file = run_charged_fit(task, kind.fit_settings(settings), resources)
+        print(f"with {kind.name} charges in {time.process_time() - start:.0f} s, {file.steps} steps")
+        calculator = ChargedGapCalculator(
+            fit.model,
+            file,
+            kind.fit_settings(settings).model_of(sorted(file.species)),
+            cloud_table(sorted(file.species), exponents, widths),
+            1e-6,
+        )
+        tell_errors(f"{kind.name} charges", calculator, test)
+        tell_charges(file)
+        calculators[kind.name] = calculator
     for repetitions in () if given.no_timing else SUPERCELLS:
-        atoms = build_crystal("li7p3s11").repeat(repetitions)
-        atoms.rattle(0.05, seed=1)
-        times = [[measured_ms(one, atoms) for one in (fixed, local)] for _ in range(REPEATS + 1)][1:]
-        of_fixed, of_local = np.min(times, axis=0)
-        ratio = of_local / of_fixed
-        print(f"{len(atoms)} atoms: fixed {of_fixed:.1f} ms, {kind.name} {of_local:.1f} ms, {ratio:.2f} times")
+        tell_times(calculators, repetitions)
 
 
 if __name__ == "__main__":

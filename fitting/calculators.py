@@ -17,6 +17,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from ..core.errors import InputError, IonloopError
+from .electrostatics.coulomb.slabs import has_stress
 from .quip import quip_potential
 
 _WITH_GRADIENTS = ("energy", "energies", "forces", "stress")
@@ -139,13 +140,13 @@ class EsGapCalculator(Calculator):
         """Evaluate both parts and add them; raises what they raise."""
         super().calculate(atoms, list(properties), list(system_changes))
         # In open space the baseline has no stress, whatever cell is written around the atoms.
-        has_stress = self.atoms.cell.rank == 3 and self.atoms.pbc.all()
-        names = ["energy", "forces"] + (["stress"] if has_stress else [])
+        names = ["energy", "forces"] + (["stress"] if has_stress(self.atoms) else [])
         variance = ["local_variance"] if "local_variance" in properties else []
         # Not by get_property, which compares the atoms with those of the last call for every single property.
         self.gap.calculate(self.atoms, names + variance, list(all_changes))
         self.baseline.calculate(self.atoms, names, list(all_changes))
         short_range, long_range = self.gap.results, self.baseline.results
-        self.results = {name: short_range[name] + long_range[name] for name in names}
+        # A baseline of others may have no stress of a slab.
+        self.results = {name: short_range[name] + long_range[name] for name in names if name in long_range}
         self.results |= {name: short_range[name] for name in variance}
         self.results["free_energy"] = self.results["energy"]

@@ -84,7 +84,8 @@ class LabelledConfiguration:
     labelled_by
         Name of the engine and its settings; None where it is not known. Not part of the content.
     charges
-        Shape [n_atoms] (e), or None; fitted where a baseline's settings say so, not part of the content.
+        Shape [n_atoms] (e), or None; fitted where a baseline's settings say so, not part of the content
+        (`DataSet.charge_labels_hash`).
     dipole
         Shape [3] (e Å), or None; as the charges.
     weights
@@ -153,6 +154,11 @@ class LabelledConfiguration:
         if self.stress is None:
             return None
         return -voigt_6_to_full_3x3_stress(self.stress) * self.atoms.get_volume()
+
+    @property
+    def molecular_dipole(self) -> np.ndarray | None:
+        """Dipole (e Å) that may be fitted, shape [3]: that of a crystal is not defined."""
+        return None if self.atoms.pbc.any() else self.dipole
 
     @property
     def fitted_forces(self) -> np.ndarray:
@@ -268,6 +274,22 @@ class DataSet:
         for configuration in self.isolated_atoms:
             digest.update(b"isolated atom" + configuration.content_digest())
         return digest.hexdigest()
+
+    def charge_labels_hash(self, *, charges: bool, dipoles: bool) -> str | None:
+        """Return a SHA-256 (hexadecimal) of labels that charges are fitted to, None where there are none.
+
+        ``charges`` and ``dipoles`` tell which are fitted: `content_hash` knows neither, as most fits use neither.
+        """
+        digest, has_any = hashlib.sha256(), False
+        for one in self.fitted_configurations:
+            for name, values in (
+                ("charges", one.charges if charges else None),
+                ("dipole", one.molecular_dipole if dipoles else None),
+            ):
+                if values is not None:
+                    has_any = True
+                    digest.update(f"{name} of {one.identifier}\0".encode() + (values + 0.0).astype("<f8").tobytes())
+        return digest.hexdigest() if has_any else None
 
 
 def isolated_atom(symbol: str, energy: float) -> LabelledConfiguration:

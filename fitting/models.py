@@ -109,6 +109,10 @@ def compute_inputs_hash(
         "backend": backend,
         "earlier_model": earlier_model,
     }
+    labels = None if baseline is None else kind_of_baseline(baseline).charge_labels_hash(baseline, data_set)
+    if labels is not None:
+        # Left out where there are none, as before they were fitted: models of then keep their names.
+        inputs["charge_labels"] = labels
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ase.calculators.calculator import Calculator
 
+    from ..data_sets import DataSet
     from ..kinds.base import FitEstimate, FitReport, FitRequest
     from .charges_file import ChargesFile
 
@@ -104,6 +105,13 @@ class BaselineKind(ABC):
     def with_fit(self, estimate: FitEstimate) -> FitEstimate:
         """Return what a fit of a GAP takes where the parameters are fitted with it, from what the GAP alone takes."""
         return estimate
+
+    def charge_labels_hash(self, settings: CommonBaselineSettings, data_set: DataSet) -> str | None:
+        """Return a hash of the labels that a fit uses besides energies, forces and stresses; None without any.
+
+        It is part of what determines the model.
+        """
+        return None
 
     def settings(
         self, section: BaselineSection, charges: Mapping[str, float], exponents: Mapping[str, float]

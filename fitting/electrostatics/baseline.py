@@ -19,6 +19,7 @@ from ..settings import CommonBaselineSettings
 from ..threads import default_threads
 from .coulomb.clouds import cloud_table
 from .coulomb.ewald import COULOMB_CONSTANT_EV_A, MATRIX_COSTS, ReciprocalLattice, checked_cell, choose_splitting
+from .coulomb.slabs import has_stress
 from .coulomb.slater import SlaterPairTable, check_exponent, slater_coulomb
 from .coulomb.summation import (
     MESH_FROM_ATOMS,
@@ -55,7 +56,8 @@ class SlaterEwald(Calculator):
     on point charges) + Σ k_e q_i q_j (J(R) - 1/R) over pairs of an ion with every other ion and with all
     images, its own included. The constant interaction of a cloud with itself is left out. Species without an
     exponent are point charges. Cells periodic in three directions, of any shape, give energy, forces and
-    stress; without periodic boundaries all pairs are summed directly, and there is no stress. From
+    stress; slabs, periodic in two, are alone in vacuum (`coulomb.slabs`), with a stress where the cell has a volume;
+    without periodic boundaries all pairs are summed directly, and there is no stress. From
     `MESH_FROM_ATOMS` atoms on the reciprocal sum is done on a mesh, and the cost grows as N log N. The
     result depends on the atoms alone: equal positions give equal bits, whatever was evaluated before.
 
@@ -84,7 +86,7 @@ class SlaterEwald(Calculator):
     ------
     InputError
         At construction for a charge, exponent or accuracy that makes no sense; in a calculation
-        for a species without a charge, a cell periodic in one or two directions, a cell without volume,
+        for a species without a charge, a cell periodic in one direction, a cell without volume,
         two atoms at the same place, or positions that are not numbers.
     """
 
@@ -132,7 +134,7 @@ class SlaterEwald(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Fill ``results``: energy, free_energy (eV), forces (eV/Å), charges (e) and, if periodic, stress (eV/Å³)."""
+        """Fill ``results``: energy, free_energy (eV), forces (eV/Å), charges (e) and stress (eV/Å³), if any."""
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
         kinds = self._kinds(atoms)
@@ -144,7 +146,7 @@ class SlaterEwald(Calculator):
             "forces": found.forces,
             "charges": charges,
         }
-        if atoms.pbc.all():
+        if has_stress(atoms):
             stress = found.strain_derivative / atoms.get_volume()
             self.results["stress"] = stress.ravel()[[0, 4, 8, 5, 2, 1]]
 

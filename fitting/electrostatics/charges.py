@@ -23,6 +23,7 @@ from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from .baseline import SlaterEwald
+from .coulomb.slabs import has_stress
 
 RESAMPLES = 200
 """Bootstrap samples behind an uncertainty."""
@@ -104,7 +105,7 @@ class PairTensorEvaluator:
         InputError
             As `SlaterEwald`.
         """
-        names = ["energy", "forces", *(["stress"] if atoms.pbc.all() else [])]
+        names = ["energy", "forces", *(["stress"] if has_stress(atoms) else [])]
         raw = [{name: calculator.get_property(name, atoms) for name in names} for calculator in self._calculators]
         stacked = {name: self._separated(np.array([found[name] for found in raw])) for name in names}
         return PairTensors(stacked["energy"], stacked["forces"], stacked.get("stress"))

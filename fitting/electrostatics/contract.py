@@ -35,14 +35,18 @@ CHARGES_E = {"Li": 0.4, "S": -0.8}
 EXPONENTS_PER_A = {"Li": 0.79, "S": 1.64}
 
 
+PLACES = ("crystal", "triclinic", "slab", "molecule")
+
+
 class BaselineContract:
-    """Identity, derivatives, charges, invariances and sizes; structures are of Li and S, in a crystal and in space."""
+    """Identity, derivatives, charges, invariances and sizes; of Li and S in crystals, a slab and in space."""
 
     kind: ClassVar[str]
     energy_tolerance_eV: ClassVar[float] = 1e-6
     force_tolerance_eV_per_A: ClassVar[float] = 2e-5
     stress_tolerance_eV_per_A3: ClassVar[float] = 1e-6
     charge_tolerance_e: ClassVar[float] = 1e-10
+    evaluates_wires: ClassVar[bool] = False
     displacement_A: ClassVar[float] = 1e-4
     strain: ClassVar[float] = 1e-4
     born_tolerance_e: ClassVar[float] = 1e-6
@@ -70,6 +74,19 @@ class BaselineContract:
         positions = [[0, 0, 0], [2.3, 0.2, 0], [0.1, 2.4, 0.3], [2.2, 2.1, 1.9], [1.1, 1.2, 1.6], [1.3, 0.9, -1.7]]
         return Atoms("Li4S2", positions=positions)
 
+    def triclinic(self) -> Atoms:
+        """Return Li4S2 in a cell with angles of 36 to 135 degrees."""
+        atoms = self.crystal()
+        atoms.set_cell([[5.0, 0.0, 0.0], [4.4, 3.2, 0.0], [-5.1, 1.9, 6.0]], scale_atoms=True)
+        return atoms
+
+    def slab(self) -> Atoms:
+        """Return a polar slab of Li4S2, skewed in its plane; the cell has a volume, and vacuum on one side."""
+        atoms = self.crystal()
+        atoms.set_cell([[5.0, 0.4, 0.3], [-2.0, 4.6, 0.0], [0.5, -0.3, 11.0]])
+        atoms.pbc = [True, True, False]
+        return atoms
+
     @property
     def _baseline(self) -> BaselineKind:
         return BASELINES.get(self.kind)
@@ -95,7 +112,7 @@ class BaselineContract:
         assert (settings.charges, settings.exponents, settings.accuracy) == (CHARGES_E, EXPONENTS_PER_A, 1e-5)
         assert self._baseline.methods(section)
 
-    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    @pytest.mark.parametrize("place", PLACES)
     def test_forces_are_the_derivative_of_the_energy(self, place: str) -> None:
         calculator, atoms = self.calculator(), getattr(self, place)()
         forces = calculator.get_property("forces", atoms)
@@ -109,10 +126,11 @@ class BaselineContract:
             np.testing.assert_allclose(forces[atom, axis], derivative, rtol=0, atol=self.force_tolerance_eV_per_A)
         np.testing.assert_allclose(forces.sum(axis=0), 0, rtol=0, atol=self.force_tolerance_eV_per_A)
 
-    def test_stress_is_the_derivative_of_the_energy(self) -> None:
-        calculator, atoms = self.calculator(), self.crystal()
+    @pytest.mark.parametrize("place", ["crystal", "triclinic", "slab"])
+    def test_stress_is_the_derivative_of_the_energy(self, place: str) -> None:
+        calculator, atoms = self.calculator(), getattr(self, place)()
         stress = calculator.get_property("stress", atoms)
-        for (a, b), voigt in (((1, 1), 1), ((0, 2), 4), ((0, 1), 5)):
+        for (a, b), voigt in (((1, 1), 1), ((2, 2), 2), ((0, 2), 4), ((0, 1), 5)):
             energies = []
             for sign in (1, -1):
                 deformation = np.eye(3)
@@ -129,14 +147,23 @@ class BaselineContract:
         with pytest.raises(PropertyNotImplementedError):
             self.calculator().get_property("stress", self.molecule(), allow_calculation=True)
 
-    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    def test_wires_are_refused_or_evaluated(self) -> None:
+        atoms = self.crystal()
+        atoms.pbc = [False, True, False]
+        if self.evaluates_wires:
+            assert np.isfinite(self.calculator().get_property("energy", atoms))
+            return
+        with pytest.raises(InputError, match="periodic"):
+            self.calculator().get_property("energy", atoms)
+
+    @pytest.mark.parametrize("place", PLACES)
     def test_a_neutral_composition_is_neutral(self, place: str) -> None:
         charges = self.calculator().get_property("charges", getattr(self, place)())
         assert charges.shape == (6,)
         assert np.abs(charges).max() > 0.01
         np.testing.assert_allclose(charges.sum(), 0, rtol=0, atol=self.charge_tolerance_e)
 
-    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    @pytest.mark.parametrize("place", PLACES)
     def test_turning_shifting_and_ordering_change_nothing(self, place: str) -> None:
         calculator, atoms = self.calculator(), getattr(self, place)()
         energy, forces, charges = (calculator.get_property(name, atoms) for name in ("energy", "forces", "charges"))

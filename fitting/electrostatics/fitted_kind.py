@@ -26,6 +26,7 @@ from .sections import BaselineSection, Charges
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
+    from ..data_sets import DataSet
     from ..kinds.base import FitEstimate, FitReport, FitRequest
     from .charges_file import ChargesFile
     from .joint.charge_models import ChargeModel
@@ -160,6 +161,13 @@ class FittedKind(BaselineKind):
         from .charges_file import read_charges
 
         return read_charges(folder)
+
+    def charge_labels_hash(self, settings: CommonBaselineSettings, data_set: DataSet) -> str | None:
+        """Return a hash of charges and dipoles that are fitted; None without any."""
+        assert isinstance(settings, FittedSettings)
+        return data_set.charge_labels_hash(
+            charges=settings.charge_sigma_e is not None, dipoles=settings.dipole_sigma_eA is not None
+        )
 
     def with_fit(self, estimate: FitEstimate) -> FitEstimate:
         """Return what both take: nearly twice the columns, and a fit for every step, of the control too."""

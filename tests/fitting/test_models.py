@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from ionloop.core.errors import InputError
 from ionloop.core.kinds import UnknownKind
@@ -19,6 +20,9 @@ from ionloop.fitting.calculators import EsGapCalculator, GapCalculator
 from ionloop.fitting.cores import subtract_baseline
 from ionloop.fitting.data_sets import DataSet, read_extxyz
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.equilibrated.kind import EquilibratedSettings
+from ionloop.fitting.electrostatics.local import LocalSettings
+from ionloop.fitting.electrostatics.pair import PairSettings
 from ionloop.fitting.gap_fit import LOG_FILE, POTENTIAL_FILE, GapFitError
 from ionloop.fitting.models import MANIFEST_FILE, TRAINING_SET_FILE, ModelError, load_model, read_manifest
 from ionloop.fitting.native.calculator import NativeGapCalculator
@@ -314,3 +318,34 @@ def test_every_input_changes_the_hash(lithium_sulfide: DataSet, baseline: Baseli
     assert len(hashes) == 6
     reordered = BaselineSettings(charges={"S": -1.0, "Li": 0.5}, exponents=baseline.exponents)
     assert models.compute_inputs_hash("es-gap", lithium_sulfide, settings, reordered, 0) in hashes
+
+
+@pytest.mark.parametrize("settings_type", [LocalSettings, PairSettings, EquilibratedSettings])
+def test_charges_and_dipoles_change_the_hash_where_they_are_fitted(lithium_sulfide: DataSet, settings_type) -> None:
+    """And nothing does where they are not, which most fits are: those keep the hashes that they had."""
+    first, *rest = lithium_sulfide
+    molecule = replace(first, atoms=Atoms(first.atoms.symbols, positions=first.atoms.positions), stress=None)
+    dipole, charges = np.array([0.1, 0.2, 0.3]), np.linspace(-0.5, 0.5, first.n_atoms)
+    bare, told, turned, recharged = (
+        DataSet((one, *rest), lithium_sulfide.isolated_atom_energies)
+        for one in (
+            molecule,
+            replace(molecule, charges=charges, dipole=dipole),
+            replace(molecule, charges=charges, dipole=-dipole),
+            replace(molecule, charges=-charges, dipole=dipole),
+        )
+    )
+    of_crystal = DataSet((replace(first, dipole=dipole), *rest), lithium_sulfide.isolated_atom_energies)
+
+    def hashes(of: tuple[DataSet, ...], **sigmas: float) -> list[str]:
+        settings = settings_type(charges={"Li": 0.5, "S": -1.0}, **sigmas)
+        return [models.compute_inputs_hash("es-gap", one, GapSettings(), settings, 0) for one in of]
+
+    assert len(set(hashes((bare, told, turned, recharged)))) == 1
+    bare_hash, told_hash, turned_hash, recharged_hash = hashes((bare, told, turned, recharged), charge_sigma_e=0.05)
+    assert len({bare_hash, told_hash, recharged_hash}) == 3
+    assert told_hash == turned_hash
+    bare_hash, told_hash, turned_hash, recharged_hash = hashes((bare, told, turned, recharged), dipole_sigma_eA=0.05)
+    assert len({bare_hash, told_hash, turned_hash}) == 3
+    assert told_hash == recharged_hash
+    assert len(set(hashes((lithium_sulfide, of_crystal), dipole_sigma_eA=0.05))) == 1

@@ -43,6 +43,7 @@ class TestToyPair(ModelContract):
 
 class TestToyWolf(BaselineContract):
     kind = "toy-wolf"
+    evaluates_wires = True
 
     def settings(self) -> WolfSettings:
         return WolfSettings(charges=CHARGES_E, exponents=EXPONENTS_PER_A)

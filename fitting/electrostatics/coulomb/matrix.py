@@ -10,12 +10,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 
 from ....core.arrays import FloatArray, IntArray
 from ....core.errors import InputError
 from ...pair_lists import Pairs, open_pairs, periodic_pairs
 from .clouds import CloudTable
 from .ewald import COULOMB_CONSTANT_EV_A, MATRIX_COSTS, ReciprocalLattice, Splitting, checked_cell, choose_splitting
+from .slabs import Surroundings, add_slab_matrix, surroundings
 from .summation import POINT_CHARGES, SHARE, TAIL_SHARE, charged_cell_of, check_distances, pair_potential
 
 VOIGT = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -74,7 +76,7 @@ def product_derivative(gradients: FloatArray, strains: FloatArray, vector: Float
 
 def coulomb_matrix(
     positions: FloatArray,
-    cell: FloatArray | None,
+    around: Surroundings,
     kinds: IntArray,
     clouds: CloudTable,
     accuracy: float = 1e-6,
@@ -88,8 +90,8 @@ def coulomb_matrix(
     ----------
     positions
         Of the atoms (Å). Shape [n_atoms, 3].
-    cell
-        Rows are lattice vectors (Å), [3, 3]; None: open space.
+    around
+        What the structure repeats in (`matrix_surroundings`).
     kinds
         Of the atoms among those of ``clouds``. Shape [n_atoms].
     clouds
@@ -115,7 +117,7 @@ def coulomb_matrix(
     values = np.diag(own)
     rows = n_atoms if with_derivatives else 0
     gradients, strains = np.zeros((rows, n_atoms, 3)), np.zeros((rows, n_atoms, 6))
-    reduced = None if cell is None else checked_cell(cell)
+    reduced = None if around.cell is None else checked_cell(around.cell)
     splitting: Splitting | None = None
     if screening_A is not None:
         splitting = _screened(screening_A, accuracy)
@@ -136,9 +138,22 @@ def coulomb_matrix(
         each *= COULOMB_CONSTANT_EV_A
     if splitting is not None and reduced is not None and screening_A is None:
         _add_long_range(ReciprocalLattice.build(reduced, splitting), positions, values, gradients, strains)
-    if cell is None:
+        if around.normal is not None:
+            add_slab_matrix(positions, around, values, gradients, strains)
+    if around.cell is None:
         strains[:] = 0.0
     return CoulombMatrix(values, gradients, strains)
+
+
+def matrix_surroundings(atoms: Atoms, accuracy: float = 1e-6) -> Surroundings:
+    """Return what a structure repeats in, for a matrix of this accuracy, for unit charges (eV/Å).
+
+    Raises
+    ------
+    InputError
+        As `.slabs.surroundings`.
+    """
+    return surroundings(atoms.positions, atoms.cell.array, atoms.pbc, np.ones(len(atoms)), SHARE * accuracy)
 
 
 def _add_long_range(

@@ -30,6 +30,7 @@ from .ewald import (
 )
 from .particle_mesh import ParticleMesh, choose_mesh
 from .real_space import BinnedAtoms, CellList, PairTables, real_space, tables_fit
+from .slabs import Surroundings, slab_contribution, surroundings
 
 SHORTEST_DISTANCE_A = 1e-3
 """Atoms closer than this (Å) are one atom twice."""
@@ -67,8 +68,8 @@ class _Lattice:
 class CoulombSum:
     """Evaluates charges; equal arguments give equal bits, whatever was evaluated before.
 
-    A charged cell has a uniform background, which acts on the ions as on point charges. Without periodic boundaries
-    all pairs are summed directly.
+    A charged crystal has a uniform background, which acts on the ions as on point charges. A slab is alone in vacuum.
+    Without periodic boundaries all pairs are summed directly.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class CoulombSum:
         cell
             Rows are lattice vectors (Å); of any shape. Shape [3, 3].
         pbc
-            All true or all false. Shape [3].
+            Periodic directions: all, two of a slab (`.slabs`), or none. Shape [3].
         kinds
             Of the atoms. Shape [n_atoms].
         charges
@@ -142,14 +143,16 @@ class CoulombSum:
         Raises
         ------
         InputError
-            If positions are not numbers, two atoms are at the same place, or the cell is periodic in one or two
-            directions or has no volume.
+            If positions are not numbers, two atoms are at the same place, or the cell is periodic in one direction
+            or has no volume.
         """
         if not np.all(np.isfinite(positions)):
             raise InputError("The structure holds positions that are not numbers: has a trajectory exploded?")
-        check_boundaries(pbc)
-        if np.all(pbc):
-            terms = self._periodic(positions, cell, kinds, charges)
+        around = self.surroundings(positions, cell, pbc, kinds)
+        if around.cell is not None:
+            terms = self._periodic(positions, around.cell, kinds, charges)
+            if around.normal is not None:
+                terms.append(slab_contribution(positions, around, charges))
         else:
             terms = [self._pair_term(pairs, kinds, charges, None, None) for pairs in open_pairs(positions)]
         if self._own is not None:
@@ -162,6 +165,10 @@ class CoulombSum:
             sum((term.strain_derivative for term in terms), start=np.zeros((3, 3))),
             sum((term.potentials for term in terms), start=np.zeros(len(charges))),
         )
+
+    def surroundings(self, positions: FloatArray, cell: FloatArray, pbc: BoolArray, kinds: IntArray) -> Surroundings:
+        """Return what a structure repeats in; arguments and errors as in `evaluate`."""
+        return surroundings(positions, cell, pbc, self._magnitudes[kinds], SHARE * self.accuracy)
 
     def _periodic(
         self, positions: FloatArray, cell: FloatArray, kinds: IntArray, charges: FloatArray
@@ -243,16 +250,6 @@ class CoulombSum:
         potentials += np.bincount(pairs.first, strengths * second * value, len(kinds))
         potentials += np.bincount(pairs.second, strengths * first * value, len(kinds))
         return Contribution(float(products @ value), forces, pairs.vectors.T @ pulls, potentials)
-
-
-def check_boundaries(pbc: BoolArray) -> None:
-    """Raise InputError for a cell that is periodic in one or two directions."""
-    if np.any(pbc) and not np.all(pbc):
-        raise InputError(
-            "The baseline needs a cell periodic in all three directions or in none, not "
-            f"pbc={[bool(one) for one in pbc]}: set atoms.pbc = True (add vacuum to a slab or a wire) or "
-            "atoms.pbc = False."
-        )
 
 
 def charged_cell_of(cell: FloatArray, counts: IntArray, charges: FloatArray, cutoffs: FloatArray) -> ChargedCell:

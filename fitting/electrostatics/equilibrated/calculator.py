@@ -23,8 +23,8 @@ _MAGNITUDE_E = 1.5
 class ChargesAtRest(Calculator):
     """Energy of charges that follow from constants of the species.
 
-    Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) where the cell is
-    periodic, dipole (e Å) in open space, from the origin where the molecule is charged.
+    Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) of crystals,
+    and of slabs whose cell has a volume, dipole (e Å) in open space, from the origin where the molecule is charged.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class LargeStructure:
     positions
         Å. Shape [n_atoms, 3].
     cell
-        Rows are lattice vectors (Å), [3, 3]; None in open space.
+        Rows are lattice vectors (Å), [3, 3], of a slab those of slabs far apart; None in open space.
     kinds
         Species of the atoms. Shape [n_atoms].
     coulomb

@@ -21,7 +21,8 @@ from ...threads import default_threads
 from ..charges_file import ChargesFile
 from ..coulomb.clouds import CloudTable
 from ..coulomb.matrix import coulomb_matrix
-from ..coulomb.summation import CoulombSum, check_boundaries
+from ..coulomb.slabs import has_stress
+from ..coulomb.summation import CoulombSum
 from ..in_field import InField, born_charges_of
 from .charge_models import ChargeModel, Equilibrium, LargeStructure
 
@@ -34,9 +35,9 @@ _LEAST_MAGNITUDE_E = 0.05
 class ChargedGapCalculator(Calculator):
     """GAP plus the Coulomb energy of charges that follow from the same covariances.
 
-    Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) where the cell is
-    periodic in three directions, dipole (e Å) in open space, which depends on the origin where the molecule is charged,
-    and local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
+    Properties: energy, free_energy (eV), forces (eV/Å), charges (e) [n_atoms], stress (eV/Å³) of crystals, and of slabs
+    whose cell has a volume, dipole (e Å) in open space, which depends on the origin where the molecule is charged, and
+    local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
     positions give equal bits, whatever was evaluated before; but for charges that are equilibrated in large structures
     (`..equilibrated.solver.Solver`), which agree within what their solver leaves. May be copied and pickled. Where a
     field can act on the charges also born_effective_charges Z*_iαβ = ∂P_α/∂r_iβ (e) [n_atoms, 3, 3], when asked for.
@@ -188,16 +189,16 @@ class SpeciesOfAtoms:
 
 
 def results_of(found: Equilibrium, atoms: Atoms) -> dict[str, Any]:
-    """Return an evaluation as a calculator's results: stress where the cell is periodic, else the dipole."""
+    """Return an evaluation as a calculator's results: stress where there is a volume, the dipole of molecules."""
     results: dict[str, Any] = {
         "energy": found.energy_eV,
         "free_energy": found.energy_eV,
         "forces": found.forces,
         "charges": found.charges,
     }
-    if atoms.pbc.all():
+    if has_stress(atoms):
         results["stress"] = full_3x3_to_voigt_6_stress(found.strain_derivative / atoms.get_volume())
-    else:
+    if not atoms.pbc.any():
         results["dipole"] = found.charges @ atoms.positions
     return results
 
@@ -208,19 +209,18 @@ def large_structure(atoms: Atoms, kinds: IntArray, coulomb: CoulombSum) -> Large
     Raises
     ------
     InputError
-        If it is periodic in one or two directions.
+        If it is periodic in one direction.
     """
-    check_boundaries(atoms.pbc)
     whole = np.asarray(atoms.cell.array)
-    cell = whole if atoms.pbc.all() else None
+    around = coulomb.surroundings(atoms.positions, whole, atoms.pbc, kinds)
 
     def matrix() -> FloatArray:
-        found = coulomb_matrix(atoms.positions, cell, kinds, coulomb.clouds, coulomb.accuracy, with_derivatives=False)
+        found = coulomb_matrix(atoms.positions, around, kinds, coulomb.clouds, coulomb.accuracy, with_derivatives=False)
         return found.values
 
     return LargeStructure(
         atoms.positions,
-        cell,
+        around.cell,
         kinds,
         lambda charges: coulomb.evaluate(atoms.positions, whole, atoms.pbc, kinds, charges),
         matrix,

@@ -22,6 +22,7 @@ from ...preflight import check_data
 from ..charges_file import ChargesFile, FitComparison, SpeciesCharges
 from ..coulomb.clouds import cloud_table
 from ..coulomb.summation import POINT_CHARGES
+from .atom_row_store import AtomRowStore
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
 from .joint_fit import ChargePrior, JointFit, JointFitter
@@ -29,6 +30,7 @@ from .label_rows import LabelSigmas, label_rows
 
 CONTROL_SCREENING_A = 2.0
 """λ of the short-ranged control's interaction erfc(r/λ)/r."""
+_ATOM_ROWS_ON_DISK_BYTES = 2e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +111,14 @@ def _fit(
         alone = _comparison(
             task, *_split(residuals_of(gap, targets, rows, workshop, leave_out=True)), gap.objectives[0]
         )
-        bench = _Bench(task, settings, source.builder, targets, rows, gap, 0.25 * kept_bytes, workshop)
-        joint, species = bench.fit(None, earlier)
-        control = bench.fit(CONTROL_SCREENING_A)[0] if settings.has_control else None
+        with AtomRowStore(
+            source.builder, task.data_set.fitted_configurations, 0.25 * kept_bytes, _ATOM_ROWS_ON_DISK_BYTES
+        ) as atom_rows:
+            with workshop.timed("rows"):
+                atom_rows.fill(workshop.pool)
+            bench = _Bench(task, settings, source.builder, targets, rows, gap, atom_rows, 0.25 * kept_bytes, workshop)
+            joint, species = bench.fit(None, earlier)
+            control = bench.fit(CONTROL_SCREENING_A)[0] if settings.has_control else None
     source.close()
     file = ChargesFile(
         kind=settings.kind,
@@ -147,6 +154,7 @@ class _Bench:
     targets: Sequence[ScaledTargets]
     rows: RowStore
     gap: StreamingLeastSquares
+    atom_rows: AtomRowStore
     room_bytes: float
     workshop: Workshop
 
@@ -161,7 +169,7 @@ class _Bench:
         configurations, jitter = self.task.data_set.fitted_configurations, self.task.settings.sparse_jitter
         with RowStore(self.room_bytes) as matrices:
             columns = ChargeColumns(
-                self.builder, configurations, model, clouds, settings.accuracy, screening_A, matrices
+                self.builder, configurations, model, clouds, settings.accuracy, screening_A, matrices, self.atom_rows
             )
             with workshop.timed("charges"):
                 indices = range(len(configurations))

@@ -71,7 +71,7 @@ def label_rows(
     found = {"charges": 0, "dipoles": 0}
     for index, one in enumerate(configurations):
         charges = one.charges if sigmas.charge_e is not None else None
-        dipole = one.dipole if sigmas.dipole_eA is not None and not one.atoms.pbc.any() else None
+        dipole = one.molecular_dipole if sigmas.dipole_eA is not None else None
         if charges is None and dipole is None:
             continue
         derivatives, start = columns.charge_derivatives(index), columns.charges(index, nothing)

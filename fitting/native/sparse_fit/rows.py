@@ -120,9 +120,7 @@ def norm_gradient(coefficients: FloatArray, norms: FloatArray) -> FloatArray:
     return gradient
 
 
-def add_soap_rows(
-    rows: FloatArray, environments: Environments, points: SoapPoints, weights: FloatArray | None = None
-) -> None:
+def add_soap_rows(rows: FloatArray, environments: Environments, points: SoapPoints) -> None:
     """Add what some atoms contribute to the rows of their configuration.
 
     Parameters
@@ -133,26 +131,99 @@ def add_soap_rows(
         Atoms of the element that the points belong to.
     points
         The sparse points.
-    weights
-        Of the atoms: the rows are of Σ_i w_i k_is, the weights constants; None: 1 each. Shape [n_centres].
     """
+    everywhere = np.tile([0, len(rows)], (len(environments.centres), 1))
+    layout = _Layout(len(rows), everywhere, environments.centres, environments.neighbours)
+    covariances = _add_to_blocks(rows, layout, environments, points)
+    rows[0] += points.amplitude * covariances.sum(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class AtomRows:
+    """Rows of single atoms of one element: every atom has a block of them, one after the other.
+
+    A block is laid out as the rows of a configuration of the atom and its neighbours alone.
+
+    Attributes
+    ----------
+    values
+        Shape [n_block_rows, n_points].
+    places
+        Which of the rows of the configuration each is. Shape [n_block_rows].
+    centres
+        The atom that each belongs to. Shape [n_block_rows].
+    """
+
+    values: FloatArray
+    places: IntArray
+    centres: IntArray
+
+    def add_weighted(self, rows: FloatArray, weights: FloatArray) -> None:
+        """Add the rows of Σ_i w_i k_is, the weights [n_atoms] constants, to rows [n_rows, n_points]."""
+        _add_weighted(rows, self.values, self.places, weights[self.centres])
+
+    def add_derivatives(self, derivatives: FloatArray, coefficients: FloatArray) -> None:
+        """Add the derivatives of each atom's Σ_s b_s k_is, as `add_atom_derivatives`; b [n_points]."""
+        of_positions = np.flatnonzero(self.places > 0)
+        sums = (self.values @ coefficients)[of_positions]
+        derivatives[self.centres[of_positions], self.places[of_positions] - 1] += sums
+
+
+def soap_atom_rows(environments: Environments, points: SoapPoints, n_atoms: int) -> AtomRows:
+    """Return the rows of single atoms in a configuration of ``n_atoms``; arguments as in `add_soap_rows`."""
+    places, bounds, own = [], [], []
+    neighbours = np.empty_like(environments.neighbours)
+    strain = 1 + 3 * n_atoms + np.arange(N_VIRIAL_ROWS)
+    end = 0
+    for index, centre in enumerate(environments.centres.tolist()):
+        first, last = environments.starts[index, [0, -1]].tolist()
+        atoms, ranks = np.unique(np.append(environments.neighbours[first:last], centre), return_inverse=True)
+        neighbours[first:last], own_rank = ranks[:-1], ranks[-1]
+        places.append(np.concatenate([[0], (1 + 3 * atoms[:, None] + np.arange(3)).ravel(), strain]))
+        bounds.append((end, end + len(places[-1])))
+        own.append(own_rank)
+        end += len(places[-1])
+    layout = _Layout(end, np.array(bounds), np.array(own), neighbours)
+    values = np.zeros((end, len(points.points)))
+    values[layout.bounds[:, 0]] = points.amplitude * _add_to_blocks(values, layout, environments, points)
+    return AtomRows(values, np.concatenate(places), np.repeat(environments.centres, np.diff(layout.bounds)[:, 0]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the rows of central atoms are.
+
+    Attributes
+    ----------
+    n_rows
+        Of all.
+    bounds
+        First and last row of each atom's block. Shape [n_centres, 2].
+    own, neighbours
+        Places of atoms and neighbours in the block. Shapes [n_centres] and [n_neighbours].
+    """
+
+    n_rows: int
+    bounds: IntArray
+    own: IntArray
+    neighbours: IntArray
+
+
+def _add_to_blocks(rows: FloatArray, layout: _Layout, environments: Environments, points: SoapPoints) -> FloatArray:
+    """Add derivatives of δ² (p·p_s)^ζ to the blocks of atoms; return (p·p_s)^ζ. Shape [n_centres, n_points]."""
     spectra, norms = power_spectra(environments.coefficients)
     products = spectra @ points.points.T
-    covariances, slopes = products**points.zeta, products ** (points.zeta - 1)
-    if weights is not None:
-        covariances, slopes = weights[:, None] * covariances, weights[:, None] * slopes
-    rows[0] += points.amplitude * covariances.sum(axis=0)
-    scales = points.zeta * points.amplitude * slopes / norms[:, None]
+    scales = points.zeta * points.amplitude * products ** (points.zeta - 1) / norms[:, None]
     norm_gradients = norm_gradient(environments.coefficients, norms)
     n_elements = environments.starts.shape[1] - 1
     start = 0
     for tile in points.tiles:
         n_tile = tile[0][0].shape[1] // environments.gradients.shape[3]
         columns = slice(start, start + n_tile)
-        tile_rows = np.zeros((len(rows), n_tile))
+        tile_rows = np.zeros((layout.n_rows, n_tile))
         for element in range(n_elements):
             _add_tile(
-                tile_rows,
+                (tile_rows, layout),
                 environments,
                 element,
                 tile[element],
@@ -161,6 +232,7 @@ def add_soap_rows(
             )
         rows[:, columns] += tile_rows
         start += n_tile
+    return np.asarray(products**points.zeta, dtype=np.float64)
 
 
 def add_atom_derivatives(
@@ -227,7 +299,7 @@ def _scatter_derivatives(
 
 
 def _add_tile(
-    rows: FloatArray,
+    target: tuple[FloatArray, _Layout],
     environments: Environments,
     element: int,
     matrices: Sequence[FloatArray],
@@ -235,7 +307,7 @@ def _add_tile(
     kernels: tuple[FloatArray, FloatArray],
 ) -> None:
     """Add one tile of points, neighbours of one element."""
-    products, scales = kernels
+    (rows, layout), (products, scales) = target, kernels
     coefficients = environments.coefficients
     n_centres, n_angular, _ = coefficients.shape
     n_max = environments.gradients.shape[3]
@@ -251,16 +323,25 @@ def _add_tile(
         if first == last:
             continue
         gradients = environments.gradients[first:last].reshape(3 * (last - first), n_angular * n_max)
+        begin, end = layout.bounds[index].tolist()
         _scatter(
-            rows,
+            rows[begin:end],
             gradients @ adjoints[index].reshape(n_angular * n_max, n_tile),
             gradients @ np.ascontiguousarray(norm_gradients[index, :, channels]).ravel(),
             products[index],
             scales[index],
-            int(environments.centres[index]),
-            environments.neighbours[first:last],
+            int(layout.own[index]),
+            layout.neighbours[first:last],
             environments.vectors[first:last],
         )
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_weighted(rows: FloatArray, values: FloatArray, places: IntArray, factors: FloatArray) -> None:
+    for row in range(len(values)):
+        own, factor = rows[places[row]], factors[row]
+        for point in range(values.shape[1]):
+            own[point] += factor * values[row, point]
 
 
 @numba.njit(cache=True, nogil=True)

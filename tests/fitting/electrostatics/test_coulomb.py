@@ -12,7 +12,8 @@ from ase.build import bulk
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable, cloud_table
 from ionloop.fitting.electrostatics.coulomb.ewald import COULOMB_CONSTANT_EV_A
-from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, CoulombMatrix, coulomb_matrix
+from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, CoulombMatrix, coulomb_matrix, matrix_surroundings
+from ionloop.fitting.electrostatics.coulomb.slabs import Surroundings
 from ionloop.fitting.electrostatics.coulomb.slater import SlaterPairTable
 from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
 from ionloop.fitting.electrostatics.equilibrated.response import response
@@ -43,7 +44,7 @@ def sheared_salt() -> tuple[Atoms, np.ndarray]:
 
 
 def matrix_of(atoms: Atoms, kinds: np.ndarray, clouds=SALT, accuracy: float = TIGHT) -> CoulombMatrix:
-    return coulomb_matrix(atoms.positions, atoms.cell.array if atoms.pbc.all() else None, kinds, clouds, accuracy)
+    return coulomb_matrix(atoms.positions, matrix_surroundings(atoms, accuracy), kinds, clouds, accuracy)
 
 
 def equilibrated(matrix: np.ndarray, hardness, chi, total: float = 0.0) -> tuple[np.ndarray, float, float]:
@@ -187,11 +188,11 @@ def test_derivatives_of_the_matrix(periodic, screening_A):
     step = 1e-5
 
     def potentials(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        found = coulomb_matrix(positions, cell if periodic else None, kinds, SALT, TIGHT, screening_A)
+        found = coulomb_matrix(positions, Surroundings(cell if periodic else None), kinds, SALT, TIGHT, screening_A)
         return found.potentials(q)
 
     cell = atoms.cell.array
-    matrix = coulomb_matrix(atoms.positions, cell if periodic else None, kinds, SALT, TIGHT, screening_A)
+    matrix = coulomb_matrix(atoms.positions, Surroundings(cell if periodic else None), kinds, SALT, TIGHT, screening_A)
     analytic = matrix.potential_derivative(q)
     np.testing.assert_allclose(q @ analytic, 2 * matrix.energy_derivative(q), atol=1e-10)
     moved = np.zeros((8, 3))
@@ -209,7 +210,7 @@ def test_derivatives_of_the_matrix(periodic, screening_A):
 def test_a_screened_matrix_is_short_ranged():
     pair = Atoms("NaCl", positions=[[0, 0, 0], [12.0, 0, 0]])
     kinds = np.array([0, 1])
-    screened = coulomb_matrix(pair.positions, None, kinds, SALT, 1e-8, 2.0)
+    screened = coulomb_matrix(pair.positions, Surroundings(None), kinds, SALT, 1e-8, 2.0)
     assert abs(screened.values[0, 1]) < 1e-9
     assert matrix_of(pair, kinds).values[0, 1] == pytest.approx(COULOMB_CONSTANT_EV_A / 12.0, rel=1e-9)
 

@@ -283,12 +283,6 @@ def test_exploded_structure_is_refused(distorted: Atoms) -> None:
         energy(distorted, SlaterEwald(HALF_FORMAL))
 
 
-def test_mixed_boundaries_are_refused() -> None:
-    atoms = Atoms("LiS", positions=[[0, 0, 0], [2, 0, 0]], cell=[5, 5, 20], pbc=[True, True, False])
-    with pytest.raises(InputError, match="all three directions or in none"):
-        energy(atoms, SlaterEwald(HALF_FORMAL))
-
-
 def test_unknown_species_are_named_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no charge for Cl, Na; it knows Li, P, S"):
         energy(bulk("NaCl", "rocksalt", a=5.64), SlaterEwald(HALF_FORMAL))

@@ -14,6 +14,7 @@ from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, BaselineContract
 from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable, cloud_table
 from ionloop.fitting.electrostatics.coulomb.matrix import coulomb_matrix
+from ionloop.fitting.electrostatics.coulomb.slabs import Surroundings
 from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
 from ionloop.fitting.electrostatics.equilibrated.charges import EquilibratedCharges
 from ionloop.fitting.electrostatics.equilibrated.qeq import QEQ, QeqSection, QeqSettings
@@ -57,7 +58,7 @@ def test_a_chain_is_an_insulator_where_charge_passes_over_bonds(n_atoms, freely,
     """Polarisability per atom (e² Å²/eV): with charge that passes freely it grows as the square of the length."""
     positions = np.zeros((n_atoms, 3))
     positions[:, 0] = SPACING_A * (np.arange(n_atoms) - 0.5 * (n_atoms - 1))
-    coulomb = coulomb_matrix(positions, None, np.zeros(n_atoms, dtype=np.int64), GaussianPairTable([0.9]))
+    coulomb = coulomb_matrix(positions, Surroundings(None), np.zeros(n_atoms, dtype=np.int64), GaussianPairTable([0.9]))
     hardness = coulomb.values + 5.0 * np.eye(n_atoms)
     neighbours = np.eye(n_atoms, k=1) + np.eye(n_atoms, k=-1)
     conductances = (np.diag(neighbours.sum(axis=1)) - neighbours) / 20.0

@@ -57,7 +57,7 @@ class WolfCalculator(Calculator):
         np.add.at(forces, second, -pulls)
         energy = float(energies.sum())
         self.results = {"energy": energy, "free_energy": energy, "forces": forces, "charges": charges}
-        if atoms.pbc.all():
+        if atoms.pbc.sum() >= 2 and atoms.cell.rank == 3:
             stress = vectors.T @ pulls / atoms.get_volume()
             self.results["stress"] = (0.5 * (stress + stress.T)).ravel()[[0, 4, 8, 5, 2, 1]]
 
