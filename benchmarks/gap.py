@@ -1,11 +1,13 @@
 """Time of GAPs, ours against QUIP's, in one table: evaluations, the electrostatic baseline of ES-GAP, and fits.
 
-``python benchmarks/gap.py [--sizes 84 336 1344] [--threads 1 2] [--repeats 5] [--skip-large-basis] [--fit CELLS]``
+``python benchmarks/gap.py [--sizes 84 336 1344] [--zeta 4 1] [--threads 1 2] [--repeats 5] [--skip-large-basis]
+[--skip-triplets] [--fit CELLS]``
 
 The potential is a pair term and a SOAP term per element for Li7P3S11 with weights drawn at random, written as
-gap_fit writes and read by both; one row has a term of ``distance_Nb`` of order 3 per triplet besides, and their share
-is what they add to the shortest time. Everything is timed in turn within one run, atoms moved before every call; ratios
-of the shortest times. What is printed as the share of matrix products is measured inside the evaluation, next to
+gap_fit writes and read by both, with each exponent of the kernel; one row has a term of ``distance_Nb`` of order 3 per
+triplet besides, and their share is what they add to the shortest time. Everything is timed in turn within one run,
+atoms moved before every call; ratios of the shortest times. Operations are those of two products with all sparse
+points, however few are done. What is printed as the share of matrix products is measured inside the evaluation, next to
 their rate and to the rate of one large product on the same thread. Fits are those of ``native_fit.py``.
 """
 
@@ -18,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from unittest import mock
 
 import native_fit  # the other script of this folder
 import numpy as np
@@ -32,19 +33,27 @@ from threadpoolctl import threadpool_limits
 from ionloop.fitting.data_sets import DataSet
 from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald, default_charges
 from ionloop.fitting.native.calculator import NativeGapCalculator
+from ionloop.fitting.native.covariance_sums import CovarianceSum
 from ionloop.fitting.native.descriptor_strings import TripletDescriptor, parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel, read_gap_xml, write_gap_xml
 from ionloop.fitting.native.neighbours import neighbour_pairs
 from ionloop.fitting.native.scratch import Scratch
 from ionloop.fitting.native.soap import SoapBasis
-from ionloop.fitting.native.soap_term import SoapTerm
 from ionloop.fitting.native.three_body.triplets import components, cutoffs_of_components, find_triplets, triplet_keys
 from ionloop.sampling.structures.crystals import build_crystal
 
 ELEMENTS = (3, 15, 16)
 SYMBOLS = ("Li", "P", "S")
 CUTOFF_A = 6.0
-SUPERCELLS = {42: (1, 1, 1), 84: (2, 1, 1), 168: (2, 2, 1), 336: (2, 2, 2), 672: (4, 2, 2), 1344: (4, 4, 2)}
+SUPERCELLS = {
+    42: (1, 1, 1),
+    84: (2, 1, 1),
+    168: (2, 2, 1),
+    336: (2, 2, 2),
+    672: (4, 2, 2),
+    1344: (4, 4, 2),
+    10080: (8, 6, 5),
+}
 DISPLACEMENT_A = 0.1
 STEP_A = 0.01
 # Typical of fits: weights of pair terms reach thousands and cancel, those of SOAP terms stay in the tens.
@@ -117,7 +126,7 @@ def triplet_coordinates(count: int, cutoff_A: float) -> list[Coordinate]:
     return coordinates
 
 
-def random_potential(n_max: int, l_max: int, n_sparse: int) -> GapModel:
+def random_potential(n_max: int, l_max: int, n_sparse: int, zeta: float) -> GapModel:
     random = np.random.default_rng(0)
     cutoff = f"cutoff={CUTOFF_A} cutoff_transition_width=1.0"
     coordinates = []
@@ -132,27 +141,40 @@ def random_potential(n_max: int, l_max: int, n_sparse: int) -> GapModel:
         descriptor = parse_descriptor(text, GAP_VERSION)
         points = sparse_descriptors(SoapBasis(descriptor), n_sparse)
         weights = random.normal(0, SOAP_WEIGHT, n_sparse)
-        coordinates.append(Coordinate(descriptor, "dot_product", 0.5, points, weights, np.ones(n_sparse), zeta=4.0))
+        coordinates.append(Coordinate(descriptor, "dot_product", 0.5, points, weights, np.ones(n_sparse), zeta=zeta))
     return GapModel({3: -1.5, 15: -3.0, 16: -2.5}, tuple(coordinates))
 
 
-@contextmanager
-def timed_products() -> Iterator[Products]:
-    """Measure the matrix products of everything evaluated inside."""
-    products = Products()
-    original = SoapTerm.multiply
+class TimedSum(CovarianceSum):
+    """A sum over sparse points that measures itself."""
 
-    def timed(
-        term: SoapTerm, spectra: np.ndarray, energies: np.ndarray, covariances: np.ndarray | None, scratch: Scratch
+    def __init__(self, timed: CovarianceSum, products: Products) -> None:
+        super().__init__(timed.points, timed.constants, timed.weights)
+        self.timed, self.products = timed, products
+
+    def evaluate(
+        self, spectra: np.ndarray, energies: np.ndarray, products: np.ndarray | None, scratch: Scratch
     ) -> np.ndarray:
         started = time.perf_counter()
-        result = original(term, spectra, energies, covariances, scratch)
-        products.seconds += time.perf_counter() - started
-        products.operations += 4.0 * spectra.size * len(term.coordinate.alphas)
-        return result
+        slopes = self.timed.evaluate(spectra, energies, products, scratch)
+        self.products.seconds += time.perf_counter() - started
+        self.products.operations += 4.0 * spectra.size * len(self.weights)
+        return slopes
 
-    with mock.patch.object(SoapTerm, "multiply", timed):
-        yield products
+    begin = finish = None  # type: ignore[assignment]
+
+
+@contextmanager
+def timed_products(calculator: NativeGapCalculator) -> Iterator[Products]:
+    """Measure the sums over sparse points of everything evaluated inside."""
+    products = Products()
+    terms = calculator._evaluator._soap_terms
+    sums = [term.sum for term in terms]
+    for term in terms:
+        term.sum = TimedSum(term.sum, products)
+    yield products
+    for term, kept in zip(terms, sums, strict=True):
+        term.sum = kept
 
 
 def dgemm_rate(size: int = 1024) -> float:
@@ -205,7 +227,7 @@ def compare(potential: Path, n_atoms: int, threads: list[int], repeats: int) -> 
             with_triplets.append(evaluate(natives[threads[0]], atoms))
         times[threads[0]] += with_triplets
         without_triplets_s = min(without)
-    with timed_products() as products:
+    with timed_products(natives[threads[0]]) as products:
         within = sum(evaluate(natives[threads[0]], atoms) for _ in range(repeats))
     evaluate(quippy, atoms.copy())
     ours, theirs = natives[threads[0]].results, quippy.results
@@ -255,21 +277,28 @@ def add_evaluation(table: Table, name: str, comparison: Comparison) -> None:
     )
 
 
-def add_evaluations(table: Table, sizes: list[int], threads: list[int], repeats: int, large_basis: bool) -> None:
-    """Add the usual basis at several sizes, and a large one at the first."""
-    bases = [(8, 4, 600, sizes)] + ([(12, 6, 500, sizes[:1])] if large_basis else [])
-    for n_max, l_max, n_sparse, chosen in bases:
+def add_evaluations(
+    table: Table, sizes: list[int], zetas: list[float], threads: list[int], repeats: int, large_basis: bool
+) -> None:
+    """Add the usual basis with each exponent at several sizes, and a large one at the first."""
+    bases = [(8, 4, 600, zeta, sizes) for zeta in zetas]
+    for n_max, l_max, n_sparse, zeta, chosen in bases + ([(12, 6, 500, zetas[0], sizes[:1])] if large_basis else []):
         with tempfile.TemporaryDirectory() as folder:
-            potential = write_gap_xml(random_potential(n_max, l_max, n_sparse), folder)
+            potential = write_gap_xml(random_potential(n_max, l_max, n_sparse, zeta), folder)
             for n_atoms in chosen:
-                name = f"n{n_max} l{l_max}, {n_sparse} points"
-                add_evaluation(table, name, compare(potential, n_atoms, threads, repeats))
-    plain = random_potential(8, 4, 600)
+                name = f"n{n_max} l{l_max}, {n_sparse} points, ζ = {zeta:g}"
+                # One of QUIP's with ten thousand atoms takes a minute.
+                add_evaluation(table, name, compare(potential, n_atoms, threads, repeats if n_atoms < 5000 else 2))
+
+
+def add_triplets(table: Table, n_atoms: int, zeta: float, threads: list[int], repeats: int) -> None:
+    """Add the usual basis with triplets besides."""
+    plain = random_potential(8, 4, 600, zeta)
     triplets = triplet_coordinates(TRIPLET_POINTS, TRIPLET_CUTOFF_A)
     with tempfile.TemporaryDirectory() as folder:
         potential = write_gap_xml(replace(plain, coordinates=(*plain.coordinates, *triplets)), folder)
         name = f"n8 l4, 600 points, {TRIPLET_POINTS} per triplet"
-        add_evaluation(table, name, compare(potential, sizes[0], threads, repeats))
+        add_evaluation(table, name, compare(potential, n_atoms, threads, repeats))
 
 
 def add_fit(table: Table, data_set: DataSet, threads: int) -> None:
@@ -310,14 +339,18 @@ def empty_table(threads: list[int]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[84, 336, 1344], choices=sorted(SUPERCELLS))
+    parser.add_argument("--zeta", type=float, nargs="+", default=[4.0, 1.0], help="exponents of the kernel")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="first counts for the share of products")
     parser.add_argument("--repeats", type=int, default=5, help="timed evaluations by QUIP; three times as many by ours")
     parser.add_argument("--skip-large-basis", action="store_true", help="leave n12 l6 out")
+    parser.add_argument("--skip-triplets", action="store_true", help="leave the three-body terms out")
     parser.add_argument("--fit", type=int, metavar="CELLS", help="compare fits of this many cells; QUIP: 25 s per cell")
     arguments = parser.parse_args()
     table = empty_table(arguments.threads)
     large_basis = not arguments.skip_large_basis
-    add_evaluations(table, arguments.sizes, arguments.threads, arguments.repeats, large_basis)
+    add_evaluations(table, arguments.sizes, arguments.zeta, arguments.threads, arguments.repeats, large_basis)
+    if not arguments.skip_triplets:
+        add_triplets(table, arguments.sizes[0], arguments.zeta[0], arguments.threads, arguments.repeats)
     if arguments.fit:
         table.add_section()
         add_fit(table, native_fit.load(None, arguments.fit), arguments.threads[0])

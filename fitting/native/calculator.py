@@ -18,13 +18,14 @@ from threadpoolctl import ThreadpoolController
 from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError, IonloopError
 from ..threads import default_threads
+from .covariance_sums import Precision
 from .descriptor_strings import TripletDescriptor
 from .gap_xml import GapModel, read_gap_xml
 from .glue import GlueTerm
 from .neighbours import NeighbourList, NeighbourPairs
 from .scratch import Scratch
 from .soap_kernels import sum_pairs
-from .soap_term import VARIANCE_REGULARISATION, Precision, SoapTerm
+from .soap_term import VARIANCE_REGULARISATION, SoapTerm
 from .three_body.terms import TripletTerm
 from .two_body import PairTerm
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import IonloopError
+from .covariance_sums import Precision, covariance_sum
 from .descriptor_strings import WITH_QUIPPY, SoapDescriptor
 from .gap_xml import Coordinate
 from .neighbours import NeighbourPairs
-from .scratch import Scratch, aligned_copy
+from .scratch import Scratch
 from .soap import Expansion, soap_basis
-from .soap_kernels import dot_product_covariance
-from .sparse_products import SparseProducts, is_supported
-
-Precision = Literal["float64", "float32"]
 
 VARIANCE_REGULARISATION = 1e-3
 """g of the predicted variance, eV, as QUIP's ``gap_variance_regularisation``."""
@@ -54,17 +50,13 @@ class SoapTerm:
         self.basis = soap_basis(coordinate.descriptor)
         spectra, appended = self.basis.from_file_order(coordinate.sparse_points)
         self._constants = appended * coordinate.descriptor.covariance_sigma0
-        self._weights = coordinate.alphas * coordinate.sparse_cutoffs * coordinate.delta**2
-        self._points: NDArray[Any] | SparseProducts
-        if precision == "float64" and is_supported():
-            self._points = SparseProducts(spectra, self._constants, self._weights, self.zeta)
-        else:
-            self._points = aligned_copy(spectra, precision)
+        weights = coordinate.alphas * coordinate.sparse_cutoffs * coordinate.delta**2
+        self.sum = covariance_sum(spectra, self._constants, weights, self.zeta, precision)
 
     @property
     def uses_blas(self) -> bool:
         """Whether an evaluation calls BLAS, whose own threads must then rest."""
-        return not isinstance(self._points, SparseProducts) or self.basis.mixing is not None
+        return self.sum.uses_blas or self.basis.mixing is not None
 
     def add(
         self,
@@ -80,8 +72,8 @@ class SoapTerm:
         n_atoms = len(atoms)
         expansion = self.basis.forward(pairs, numbers, atoms, scratch)
         own_energies = scratch.array("energies", (n_atoms,))
-        products = np.empty((n_atoms, len(self._weights))) if variances is not None else None
-        slopes = self.multiply(expansion.spectrum, own_energies, products, scratch)
+        products = self._to_be_filled(n_atoms, variances)
+        slopes = self.sum.evaluate(expansion.spectrum, own_energies, products, scratch)
         energies[atoms] += own_energies
         if variances is not None and products is not None:
             variances[atoms] += self._variance(products)
@@ -96,29 +88,21 @@ class SoapTerm:
         sums: FloatArray,
         second_weights: FloatArray,
         scratch: Scratch,
-    ) -> tuple[Expansion, FloatArray]:
+    ) -> tuple[Expansion, Any]:
         """Fill the atoms' energies (eV) and second sums Σ_s b_s k_s [2, n]; return what `finish` goes on from.
 
         The second sum has weights b of its own [n_points] on the same covariances, without δ²: two quantities for the
         products of one. What is returned stays valid until the scratch is used again: give each group its own.
         """
         expansion = self.basis.forward(pairs, numbers, atoms, scratch)
-        if isinstance(self._points, SparseProducts):
-            products = self._points.products(expansion.spectrum, scratch)
-            self._points.sums(products, second_weights, sums)
-            return expansion, products
-        products = self._multiplied("products", expansion.spectrum, self._points.T, scratch)
-        products = products.astype(np.float64, copy=False)
-        covariances = (products + self._constants) ** self.zeta
-        sums[0], sums[1] = covariances @ self._weights, covariances @ second_weights
-        return expansion, products
+        return expansion, self.sum.begin(expansion.spectrum, second_weights, sums, scratch)
 
     def finish(
         self,
         pairs: NeighbourPairs,
         numbers: IntArray,
         atoms: IntArray,
-        begun: tuple[Expansion, FloatArray],
+        begun: tuple[Expansion, Any],
         second_weights: FloatArray,
         factors: FloatArray,
         gradients: FloatArray,
@@ -126,53 +110,16 @@ class SoapTerm:
         scratch: Scratch,
     ) -> None:
         """Add gradients on pairs (eV/Å) of the energy and of ``factors`` [n] (eV) times the second sums."""
-        expansion, products = begun
-        n_atoms, n_components = expansion.spectrum.shape
-        if isinstance(self._points, SparseProducts):
-            if variances is not None:
-                variances[atoms] += self._variance(self._points.in_order(products, n_atoms))
-            slopes = self._points.slopes(products, second_weights, factors, n_components, scratch)
-        else:
-            if variances is not None:
-                variances[atoms] += self._variance(products)
-            powers = self.zeta * (products + self._constants) ** (self.zeta - 1)
-            mixed = powers * (self._weights + factors[:, None] * second_weights)
-            slopes = self._multiplied("spectrum_slopes", mixed, self._points, scratch)
+        expansion, sums = begun
+        products = self._to_be_filled(len(atoms), variances)
+        slopes = self.sum.finish(expansion.spectrum, sums, second_weights, factors, products, scratch)
+        if variances is not None and products is not None:
+            variances[atoms] += self._variance(products)
         adjoint = self.basis.backward(expansion, slopes, scratch)
         self.basis.add_pair_gradients(pairs, numbers, atoms, adjoint, gradients)
 
-    def multiply(
-        self, spectra: FloatArray, energies: FloatArray, products: FloatArray | None, scratch: Scratch
-    ) -> FloatArray:
-        """Fill the atoms' energies (eV) and, if wanted, products with the sparse points; return dE/d(spectrum).
-
-        Parameters
-        ----------
-        spectra
-            Normalised power spectra. Shape [n, n_components].
-        energies
-            Shape [n].
-        products
-            Shape [n, n_sparse].
-
-        Returns
-        -------
-        eV. Its first n rows and n_components columns count.
-        """
-        if isinstance(self._points, SparseProducts):
-            return self._points.evaluate(spectra, energies, scratch, products)
-        points = self._points
-        covariances = self._multiplied("products", spectra, points.T, scratch)
-        if products is not None:
-            products[:] = covariances
-        slopes = scratch.array("covariance_slopes", covariances.shape)
-        dot_product_covariance(covariances, self._constants, self._weights, self.zeta, slopes, energies)
-        return self._multiplied("spectrum_slopes", slopes, points, scratch)
-
-    @staticmethod
-    def _multiplied(name: str, left: FloatArray, right: NDArray[Any], scratch: Scratch) -> FloatArray:
-        out = scratch.array(name, (left.shape[0], right.shape[1]), right.dtype)
-        return np.matmul(left.astype(right.dtype, copy=False), right, out=out).astype(np.float64, copy=False)
+    def _to_be_filled(self, n_atoms: int, variances: FloatArray | None) -> FloatArray | None:
+        return None if variances is None else np.empty((n_atoms, len(self._constants)))
 
     def _variance(self, products: FloatArray) -> FloatArray:
         coordinate = self.coordinate

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.fitting.native import soap_term
+from ionloop.fitting.native import covariance_sums, soap_term
 from ionloop.fitting.native.calculator import Evaluator
+from ionloop.fitting.native.covariance_sums import CovarianceSum, LinearSum, PointSum, QuadraticSum, covariance_sum
 from ionloop.fitting.native.descriptor_strings import parse_descriptor
 from ionloop.fitting.native.gap_xml import GAP_VERSION, Coordinate, GapModel
 from ionloop.fitting.native.scratch import Scratch
@@ -16,7 +17,7 @@ from ionloop.sampling.structures.crystals import build_crystal
 RELATIVE_ROUNDING = 1e-13
 FORCE_TOLERANCE_eV_per_A = 1e-10
 
-pytestmark = pytest.mark.skipif(not is_supported(), reason="on this processor BLAS multiplies")
+in_registers = pytest.mark.skipif(not is_supported(), reason="on this processor BLAS multiplies")
 
 
 def spectra(count: int, n_components: int, seed: int) -> np.ndarray:
@@ -24,6 +25,7 @@ def spectra(count: int, n_components: int, seed: int) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1)[:, None]
 
 
+@in_registers
 # Fewer than a group, many groups, several blocks, and descriptors too long to be kept.
 @pytest.mark.parametrize("size", [(1, 1, 1), (3, 7, 5), (13, 130, 75), (29, 250, 16), (23, 96, 700), (17, 310, 2200)])
 @pytest.mark.parametrize("zeta", [1.0, 2.5, 4.0])
@@ -47,6 +49,7 @@ def test_energies_slopes_and_products_are_those_of_whole_matrices(size: tuple[in
     np.testing.assert_allclose(slopes, expected, atol=RELATIVE_ROUNDING * bound.max())
 
 
+@in_registers
 def test_an_atom_has_the_same_bits_in_any_company() -> None:
     p, x = spectra(31, 90, 4), spectra(140, 90, 5)
     evaluator = SparseProducts(x, np.zeros(140), np.ones(140), 4.0)
@@ -63,23 +66,69 @@ def test_an_atom_has_the_same_bits_in_any_company() -> None:
         np.testing.assert_array_equal(some_slopes, slopes[chosen])
 
 
-def small_model() -> GapModel:
+@pytest.mark.parametrize(("zeta", "collapsed"), [(1.0, LinearSum), (2.0, QuadraticSum)])
+def test_sparse_points_collapse_into_a_vector_or_a_matrix(zeta: float, collapsed: type[CovarianceSum]) -> None:
+    p, x = spectra(23, 90, 6), spectra(140, 90, 7)
+    random = np.random.default_rng(8)
+    # Weights of fits reach thousands, and cancel.
+    constants, weights, second_weights = random.random(140), random.normal(0, 1e3, 140), random.normal(size=140)
+    factors, scratch = random.normal(size=23), Scratch()
+    chosen, points = covariance_sum(x, constants, weights, zeta), PointSum(x, constants, weights, zeta)
+    assert type(chosen) is collapsed
+    found = []
+    for one in (chosen, points):
+        energies, products, again, sums = np.empty(23), np.empty((23, 140)), np.empty((23, 140)), np.empty((2, 23))
+        slopes = one.evaluate(p, energies, products, scratch)[:23, :90].copy()
+        begun = one.begin(p, second_weights, sums, scratch)
+        both = one.finish(p, begun, second_weights, factors, again, scratch)[:23, :90].copy()
+        found.append((energies, slopes, products, sums, both, again))
+    k = p @ x.T + constants
+    bound = RELATIVE_ROUNDING * (k**zeta @ abs(weights)).max()
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=zeta * bound)
+
+
+@pytest.mark.parametrize(("zeta", "n_points"), [(4.0, 140), (2.5, 140), (2.0, 20)])
+def test_nothing_collapses_where_that_is_no_gain(zeta: float, n_points: int) -> None:
+    chosen = covariance_sum(spectra(n_points, 90, 7), np.zeros(n_points), np.ones(n_points), zeta)
+    assert not isinstance(chosen, LinearSum | QuadraticSum)
+
+
+@pytest.mark.parametrize("zeta", [1.0, 2.0])
+def test_a_collapsed_potential_gives_the_forces_of_its_sparse_points(
+    zeta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atoms = build_crystal("gamma-li3ps4")
+    atoms.rattle(0.05, seed=1)
+    structure = (atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
+    model = small_model(zeta, n_points=120)
+    collapsed = Evaluator(model).evaluate(*structure, variance=True)
+    monkeypatch.setattr(soap_term, "covariance_sum", lambda *given: PointSum(*given[:4]))
+    whole = Evaluator(model).evaluate(*structure, variance=True)
+    for name in ("energies", "forces", "virial", "variances"):
+        np.testing.assert_allclose(
+            getattr(collapsed, name), getattr(whole, name), rtol=0, atol=FORCE_TOLERANCE_eV_per_A
+        )
+
+
+def small_model(zeta: float = 4.0, n_points: int = 40) -> GapModel:
     text = "soap n_max=3 l_max=2 atom_sigma=0.5 cutoff=4.0 n_species=3 Z=3 species_Z={3 15 16} covariance_sigma0=0.1"
     coordinates = []
     for number in (3, 15, 16):
         descriptor = parse_descriptor(text.replace("Z=3 ", f"Z={number} "), GAP_VERSION)
-        points = np.hstack([spectra(40, 3 * 45, number), np.full((40, 1), 0.1)])
-        weights = np.random.default_rng(number).normal(size=40)
-        coordinates.append(Coordinate(descriptor, "dot_product", 0.5, points, weights, np.ones(40), zeta=4.0))
+        points = np.hstack([spectra(n_points, 3 * 45, number), np.full((n_points, 1), 0.1)])
+        weights = np.random.default_rng(number).normal(size=n_points)
+        coordinates.append(Coordinate(descriptor, "dot_product", 0.5, points, weights, np.ones(n_points), zeta=zeta))
     return GapModel({3: -1.0, 15: -2.0, 16: -3.0}, tuple(coordinates))
 
 
+@in_registers
 def test_blas_gives_the_same_where_the_registers_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     atoms = build_crystal("gamma-li3ps4")
     atoms.rattle(0.05, seed=1)
     structure = (atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
     ours = Evaluator(small_model()).evaluate(*structure, variance=True)
-    monkeypatch.setattr(soap_term, "is_supported", lambda: False)
+    monkeypatch.setattr(covariance_sums, "is_supported", lambda: False)
     blas = Evaluator(small_model()).evaluate(*structure, variance=True)
     np.testing.assert_allclose(ours.forces, blas.forces, rtol=0, atol=FORCE_TOLERANCE_eV_per_A)
     np.testing.assert_allclose(ours.energies, blas.energies, rtol=0, atol=FORCE_TOLERANCE_eV_per_A)
