@@ -14,13 +14,15 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import numpy as np
+from llvmlite import binding  # type: ignore[import-untyped]  # ships no type information
 from numpy.typing import NDArray
 
 from ...core.arrays import FloatArray
 from ..compiler import numba
+from .narrow_products import NarrowProducts
 from .scratch import Scratch, aligned_copy
 from .soap_kernels import dot_product_covariance
-from .sparse_products import SparseProducts, is_supported
+from .wide_products import WideProducts
 
 Precision = Literal["float64", "float32"]
 
@@ -129,9 +131,16 @@ class RegisterSum(CovarianceSum):
 
     uses_blas = False
 
-    def __init__(self, points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float) -> None:
+    def __init__(
+        self,
+        points: FloatArray,
+        constants: FloatArray,
+        weights: FloatArray,
+        zeta: float,
+        products: type[WideProducts | NarrowProducts],
+    ) -> None:
         super().__init__(points, constants, weights)
-        self._products = SparseProducts(points, constants, weights, zeta)
+        self._products = products(points, constants, weights, zeta)
 
     def evaluate(
         self, spectra: FloatArray, energies: FloatArray, products: FloatArray | None, scratch: Scratch
@@ -229,6 +238,16 @@ class QuadraticSum(PointSum):
         return slopes
 
 
+def products_in_registers() -> type[WideProducts | NarrowProducts] | None:
+    """Return the products that suit the registers of this processor, None where BLAS knows better."""
+    features = binding.get_host_cpu_features()
+    if numba.config.CPU_NAME or numba.config.DISABLE_JIT:
+        return None
+    if features.get("avx512f"):
+        return WideProducts
+    return NarrowProducts if features.get("avx2") and features.get("fma") else None
+
+
 def covariance_sum(
     points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float, precision: Precision = "float64"
 ) -> CovarianceSum:
@@ -240,8 +259,9 @@ def covariance_sum(
         return PointSum(points, constants, weights, zeta, precision)
     if zeta == 2 and n_components < _QUADRATIC_PAYS * 2 * n_points:
         return QuadraticSum(points, constants, weights)
-    if is_supported():
-        return RegisterSum(points, constants, weights, zeta)
+    in_registers = products_in_registers()
+    if in_registers is not None:
+        return RegisterSum(points, constants, weights, zeta, in_registers)
     return PointSum(points, constants, weights, zeta)
 
 

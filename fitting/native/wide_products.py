@@ -6,7 +6,7 @@ of the time. Here X is laid out once, and every block of sparse points serves bo
 
 The innermost loops hold a block of sums in vector registers, as in Goto and van de Geijn, ACM Trans. Math. Softw.
 2008, 34, 12 (10.1145/1356052.1356053). Compilers do not find such loops by themselves: they are written as LLVM
-instructions, for processors with AVX-512. On others, where the sums would not fit, BLAS is faster and does the work.
+instructions, for processors with AVX-512; those for AVX2 are in `narrow_products`.
 """
 # mypy cannot see through numba's decorator, and the arguments of kernels are arrays throughout.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
@@ -14,15 +14,15 @@ instructions, for processors with AVX-512. On others, where the sums would not f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]  # ships no type information
+from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
 
 from ...core.arrays import FloatArray
 from ..compiler import numba
 from .scratch import Scratch, aligned_empty
+from .vector_code import DOUBLE, INTEGER, everywhere, multiply_add, sum_of_vector, sum_over, vector_at, vector_of
 
 types, intrinsic = numba.types, numba.extending.intrinsic
 
@@ -42,17 +42,10 @@ _TILE = 2 * _VECTOR_LENGTH
 _ATOMS, _POINTS = 4, 6
 _MOST_ATOMS, _MIDDLE_ATOMS = 12, 8
 
-_DOUBLE, _INTEGER, _INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
-_VECTOR = ir.VectorType(_DOUBLE, _VECTOR_LENGTH)
+_VECTOR = vector_of(_VECTOR_LENGTH)
 
 
-def is_supported() -> bool:
-    """Whether this processor has the registers, and code is compiled for it."""
-    foreign = numba.config.CPU_NAME or numba.config.DISABLE_JIT
-    return bool(binding.get_host_cpu_features().get("avx512f")) and not foreign
-
-
-class SparseProducts:
+class WideProducts:
     """The covariance Σ_s a_s (p·x_s + c_s)^ζ with fixed sparse points x_s, and its derivative with respect to p.
 
     Parameters
@@ -159,74 +152,39 @@ def _packed(points: FloatArray) -> FloatArray:
     return packed
 
 
-def _vector_at(builder: ir.IRBuilder, pointer: Any, offset: Any) -> Any:
-    return builder.bitcast(builder.gep(pointer, [offset]), _VECTOR.as_pointer())
-
-
-def _multiply_add(builder: ir.IRBuilder, left: Any, right: Any, total: Any) -> Any:
-    product = builder.fmul(left, right, flags=("contract",))
-    return builder.fadd(product, total, flags=("contract",))
-
-
-def _sum_over(builder: ir.IRBuilder, count: Any, totals: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> Any:
-    """A loop over ``range(count)``, at least once, that carries totals in registers."""
-    before = builder.block
-    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(_INTEGER)
-    carried = [builder.phi(total.type) for total in totals]
-    results = body(index, list(carried))
-    following = builder.add(index, _INTEGER(1))
-    for phi, first, last in zip([index, *carried], [_INTEGER(0), *totals], [following, *results], strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(last, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-    builder.position_at_end(after)
-    return results
-
-
-def _sum_of_vector(builder: ir.IRBuilder, vector: Any) -> Any:
-    width = _VECTOR_LENGTH
-    while width > 1:
-        width //= 2
-        halves = ir.VectorType(_INDEX, width)
-        low, high = ir.Constant(halves, list(range(width))), ir.Constant(halves, list(range(width, 2 * width)))
-        vector = builder.fadd(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
-    return builder.extract_element(vector, _INDEX(0))
-
-
 @intrinsic
 def _add_products(_, rows, points, n_tiles, covariances, n_columns):
     """k[atom, point] += Σ_c P[c, atom] X[c, point] of one group of each; arguments are addresses and numbers."""
 
     def generate(_, builder, __, arguments):
         rows, points, n_tiles, covariances, n_columns = arguments
-        rows, points, covariances = (builder.inttoptr(p, _DOUBLE.as_pointer()) for p in (rows, points, covariances))
+        rows, points, covariances = (builder.inttoptr(p, DOUBLE.as_pointer()) for p in (rows, points, covariances))
 
         def tile(index, totals):
-            row = builder.mul(index, _INTEGER(_ATOMS * _TILE))
-            column = builder.mul(index, _INTEGER(_POINTS * _TILE))
+            row = builder.mul(index, INTEGER(_ATOMS * _TILE))
+            column = builder.mul(index, INTEGER(_POINTS * _TILE))
             for part in range(0, _TILE, _VECTOR_LENGTH):
                 left = [
-                    builder.load(_vector_at(builder, rows, builder.add(row, _INTEGER(atom * _TILE + part))), align=8)
+                    builder.load(
+                        vector_at(builder, _VECTOR, rows, builder.add(row, INTEGER(atom * _TILE + part))), align=8
+                    )
                     for atom in range(_ATOMS)
                 ]
                 for point in range(_POINTS):
-                    place = builder.add(column, _INTEGER(point * _TILE + part))
-                    right = builder.load(_vector_at(builder, points, place), align=8)
+                    place = builder.add(column, INTEGER(point * _TILE + part))
+                    right = builder.load(vector_at(builder, _VECTOR, points, place), align=8)
                     for atom in range(_ATOMS):
                         slot = atom * _POINTS + point
-                        totals[slot] = _multiply_add(builder, left[atom], right, totals[slot])
+                        totals[slot] = multiply_add(builder, left[atom], right, totals[slot])
             return totals
 
         zero = ir.Constant(_VECTOR, [0.0] * _VECTOR_LENGTH)
-        totals = _sum_over(builder, n_tiles, [zero] * (_ATOMS * _POINTS), tile)
+        totals = sum_over(builder, n_tiles, [zero] * (_ATOMS * _POINTS), tile)
         for atom in range(_ATOMS):
             for point in range(_POINTS):
-                place = builder.add(builder.mul(n_columns, _INTEGER(atom)), _INTEGER(point))
+                place = builder.add(builder.mul(n_columns, INTEGER(atom)), INTEGER(point))
                 target = builder.gep(covariances, [place])
-                total = _sum_of_vector(builder, totals[atom * _POINTS + point])
+                total = sum_of_vector(builder, totals[atom * _POINTS + point])
                 builder.store(builder.fadd(builder.load(target), total), target)
 
     return types.void(*[types.intp] * 5), generate
@@ -239,33 +197,31 @@ def _make_add_slopes(n_atoms: int) -> Any:
 
         def generate(_, builder, __, arguments):
             factors, n_columns, points, group_stride, n_groups, slopes, n_components = arguments
-            factors, points, slopes = (builder.inttoptr(p, _DOUBLE.as_pointer()) for p in (factors, points, slopes))
-            rows = [builder.mul(n_columns, _INTEGER(atom)) for atom in range(n_atoms)]
+            factors, points, slopes = (builder.inttoptr(p, DOUBLE.as_pointer()) for p in (factors, points, slopes))
+            rows = [builder.mul(n_columns, INTEGER(atom)) for atom in range(n_atoms)]
             parts = range(0, _TILE, _VECTOR_LENGTH)
             targets = [
-                _vector_at(builder, slopes, builder.add(builder.mul(n_components, _INTEGER(atom)), _INTEGER(part)))
+                vector_at(
+                    builder, _VECTOR, slopes, builder.add(builder.mul(n_components, INTEGER(atom)), INTEGER(part))
+                )
                 for atom in range(n_atoms)
                 for part in parts
             ]
-            undefined = ir.Constant(_VECTOR, ir.Undefined)
-            everywhere = ir.Constant(ir.VectorType(_INDEX, _VECTOR_LENGTH), [0] * _VECTOR_LENGTH)
 
             def group(index, totals):
-                start, column = builder.mul(index, group_stride), builder.mul(index, _INTEGER(_POINTS))
+                start, column = builder.mul(index, group_stride), builder.mul(index, INTEGER(_POINTS))
                 for point in range(_POINTS):
-                    places = [builder.add(start, _INTEGER(point * _TILE + part)) for part in parts]
-                    right = [builder.load(_vector_at(builder, points, place), align=8) for place in places]
+                    places = [builder.add(start, INTEGER(point * _TILE + part)) for part in parts]
+                    right = [builder.load(vector_at(builder, _VECTOR, points, place), align=8) for place in places]
                     for atom in range(n_atoms):
-                        place = builder.add(rows[atom], builder.add(column, _INTEGER(point)))
-                        factor = builder.load(builder.gep(factors, [place]))
-                        vector = builder.insert_element(undefined, factor, _INDEX(0))
-                        vector = builder.shuffle_vector(vector, undefined, everywhere)
+                        place = builder.add(rows[atom], builder.add(column, INTEGER(point)))
+                        vector = everywhere(builder, _VECTOR, builder.gep(factors, [place]))
                         for part in range(len(parts)):
                             slot = atom * len(parts) + part
-                            totals[slot] = _multiply_add(builder, vector, right[part], totals[slot])
+                            totals[slot] = multiply_add(builder, vector, right[part], totals[slot])
                 return totals
 
-            totals = _sum_over(builder, n_groups, [builder.load(target, align=8) for target in targets], group)
+            totals = sum_over(builder, n_groups, [builder.load(target, align=8) for target in targets], group)
             for target, total in zip(targets, totals, strict=True):
                 builder.store(total, target, align=8)
 
@@ -394,7 +350,7 @@ def _all_products(spectra, points, n_points, rows, products):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
-def _power(base, zeta):
+def power_below(base, zeta):
     """Return base^(ζ-1)."""
     whole = int(zeta)
     if whole != zeta:
@@ -417,7 +373,7 @@ def _two_sums(products, constants, weights, second_weights, zeta, sums):
             one, other = 0.0, 0.0
             for s in range(first, last):
                 k = row[s - first] + constants[s]
-                covariance = k * _power(k, zeta)
+                covariance = k * power_below(k, zeta)
                 one += weights[s] * covariance
                 other += second_weights[s] * covariance
             sums[0, a] += one
@@ -438,6 +394,6 @@ def _slopes_of_both(products, points, n_components, constants, weights, second_w
             row = products[block, a]
             for s in range(first, last):
                 k = row[s - first] + constants[s]
-                row[s - first] = zeta * (weights[s] + factors[a] * second_weights[s]) * _power(k, zeta)
+                row[s - first] = zeta * (weights[s] + factors[a] * second_weights[s]) * power_below(k, zeta)
         n_groups = -(-(last - first) // _POINTS)
         _add_block_slopes(products[block], points[block], n_groups, n_tiles, slopes)
