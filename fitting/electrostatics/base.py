@@ -134,7 +134,7 @@ class BaselineKind(ABC):
         Nothing where one can: on the charges of the species, or because the calculators of models on it say what a
         field does to them (`.in_field.AnswersFields`).
         """
-        return "" if self.has_species_charges else "that are none of the species"
+        return "" if self.has_species_charges else "that are none of the species; take a baseline of another kind"
 
     def what_it_lacks(self, section: BaselineSection, elements: Sequence[str]) -> str:
         """Return what is missing for some elements (symbols), as a problem's message; nothing where nothing is."""

@@ -36,7 +36,8 @@ class QeqSection(BaselineSection):
     kind: Literal["qeq"] = Field("qeq", description="Kind of baseline: published electronegativities (name)")
     charges: Charges = Field(
         "formal",
-        description="Without effect: charge passes freely, and of these only the elements count (e)",
+        description="For samplers that need some where no formal ones are known; those of the baseline pass freely, "
+        "whatever these are (e)",
     )
     electronegativities_eV: dict[ElementSymbol, Electronegativity] = Field(
         default_factory=dict, description=_DESCRIBED["electronegativities_eV"]
@@ -117,10 +118,12 @@ class QeqKind(BaselineKind):
     def methods(self, section: BaselineSection) -> str:
         """Return what it is made of."""
         assert isinstance(section, QeqSection)
+        given = ", ".join(f"{symbol} {value:g}" for symbol, value in sorted(section.electronegativities_eV.items()))
+        own = f" (of {given} eV/e)" if given else ""
         return (
             "an electrostatic baseline of Slater-distributed charges in an Ewald sum, equilibrated (QEq) with "
-            "published electronegativities and a hardness of "
-            f"{section.hardness_eV:g} eV/e² besides the clouds' own"
+            f"published electronegativities{own} and a hardness of {section.hardness_eV:g} eV/e² besides that of "
+            "the clouds"
         )
 
 

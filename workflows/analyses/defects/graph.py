@@ -301,8 +301,7 @@ def frenkel_problems(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings
     if campaign.models_on_baseline and reason:
         yield Problem(
             (*key, "fields_V_per_A"),
-            f"needs charges for a field to act on, and {under.name} has charges {reason}; take a baseline "
-            "of another kind, or set it to []",
+            f"needs charges for a field to act on, and {under.name} has charges {reason}; or set it to []",
             related=(("baseline", "kind"),),
         )
         return

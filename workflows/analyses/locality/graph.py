@@ -158,9 +158,12 @@ def _baseline_jobs(
 
 
 def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
-    """Return the job that gives the other side of the charges: the leave-out error, on all data, of models on them."""
+    """Return the job that gives the other side of the charges: the leave-out error, on all data, of models on them.
+
+    Where they are fixed: other kinds have no scale that both sides could be drawn against.
+    """
     model = model_of_charges(plan.campaign)
-    if model is None or not plan.data_set:
+    if model is None or not plan.data_set or not plan.campaign.kind_of_baseline.sums_slater_charges:
         return []
     if not plan.campaign.kind_of(model).gives_leave_out_errors(plan.plan.backend_of(model)):
         return []

@@ -165,6 +165,9 @@ def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block
         for symbol, curve in curves.items()
         for index, radius in enumerate(result.radii_A)
     ]
+    within = (
+        "; after charges that were fitted with the model, from 2 R_cut on only" if result.baseline_is_fitted else ""
+    )
     quantity = "mean, eV/Å" if result.protocol == "displacement" else "σf, eV/Å"
     blocks: list[Block] = [
         FigureBlock("radius", locality_figure(result, cutoffs_A), caption),
@@ -172,7 +175,7 @@ def _test_blocks(record: ResultRecord, cutoffs_A: Sequence[float]) -> list[Block
             ("species", "baseline", "r, Å", quantity, "deviation, eV/Å", "component RMS, eV/Å", "centres"),
             rows,
             "before and after the forces of the baseline are taken away; the root-mean-square of a component is the "
-            "lower bound of a model's force error.",
+            f"lower bound of a model's force error{within}.",
         ),
     ]
     return blocks + _missing(result.missing)
