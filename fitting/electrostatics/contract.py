@@ -233,7 +233,7 @@ class BaselineContract:
         found = calculator.in_field(atoms, np.zeros(3))
         return np.asarray(found.carried_e @ atoms.positions + found.passed_dipole_eA, dtype=np.float64)
 
-    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    @pytest.mark.parametrize("place", PLACES)
     def test_forces_in_a_field_are_the_derivative_of_the_energy_in_it(self, place: str) -> None:
         calculator, atoms, field = self._answers_fields(), getattr(self, place)(), self.field_V_per_A
         if calculator is None:
@@ -253,7 +253,7 @@ class BaselineContract:
             up, down = (self._energy_in_field_eV(calculator, atoms, field + sign * 1e-3 * unit) for sign in (1, -1))
             np.testing.assert_allclose(-(up - down) / 2e-3, polarised[axis], rtol=0, atol=1e-6)
 
-    @pytest.mark.parametrize("place", ["crystal", "molecule"])
+    @pytest.mark.parametrize("place", PLACES)
     def test_born_charges_are_derivatives_of_the_polarisation(self, place: str) -> None:
         calculator, atoms = self._answers_fields(), getattr(self, place)()
         if calculator is None:
