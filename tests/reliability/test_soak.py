@@ -204,11 +204,14 @@ class Crew:
         if not self.can_lose_rights:
             return
         file = Path(self.store.location)
-        places = [self.store.root, *(path for path in self.store.root.rglob("*") if path.is_dir())]
+        places = [Path(folder) for folder, _, _ in os.walk(self.store.root)]
         places += [path for path in file.parent.glob(f"{file.name}*") if path.is_file()]
-        modes = {path: path.stat().st_mode for path in places}
+        modes = {}
         for path in places:
-            path.chmod(modes[path] & 0o7555)
+            # Workers remove what they have done with.
+            with contextlib.suppress(FileNotFoundError):
+                modes[path] = path.stat().st_mode
+                path.chmod(modes[path] & 0o7555)
         try:
             # Who is there keeps the files open; who begins meets it.
             self.kill()
