@@ -85,8 +85,9 @@ def reset_history(calculator: Calculator) -> None:
     Those of `make_calculator` only have their last result to forget. Other self-consistent calculators
     start from their last wave function, which a run that is continued from a file does not have.
     """
-    if hasattr(calculator, "reset"):
-        calculator.reset()
+    for name in ("reset", "forget"):
+        if hasattr(calculator, name):
+            getattr(calculator, name)()
     if type(calculator).__module__ == "tblite.ase":
         # Its reset() keeps both the wave function and the interface object.
         calculator._res = None

@@ -76,9 +76,14 @@ def record_path(trajectory: Path) -> Path:
 
 
 def clear_calculator(calculator: Calculator) -> None:
-    """Make an ASE calculator forget its last configuration: the default of ``reset_history``."""
-    if hasattr(calculator, "reset"):
-        calculator.reset()
+    """Make an ASE calculator forget its last configuration: the default of ``reset_history``.
+
+    And what it starts from in its next one, where it says so by a method ``forget``: ASE's own ``reset`` is called
+    whenever atoms have moved.
+    """
+    for name in ("reset", "forget"):
+        if hasattr(calculator, name):
+            getattr(calculator, name)()
 
 
 def run_langevin(

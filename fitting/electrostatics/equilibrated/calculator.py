@@ -12,9 +12,9 @@ from ase.calculators.calculator import Calculator, all_changes
 from ....core.arrays import FloatArray
 from ...threads import default_threads
 from ..coulomb.clouds import CloudTable
-from ..coulomb.summation import CoulombSum
 from ..joint.charge_models import ChargeModel
-from ..joint.charged_calculator import SpeciesOfAtoms, large_structure, results_of
+from ..joint.charged_calculator import SpeciesOfAtoms, results_of
+from ..joint.large_structures import LargeStructures
 
 _MAGNITUDE_E = 1.5
 """Charges that cutoffs are chosen for."""
@@ -52,7 +52,7 @@ class ChargesAtRest(Calculator):
         self._refusal = f"the charges at rest know {', '.join(symbols)}, and not {{}}"
         self._species = SpeciesOfAtoms(symbols)
         magnitudes = np.full(len(symbols), _MAGNITUDE_E)
-        self._sum = CoulombSum(clouds, magnitudes, accuracy, workers=default_threads())
+        self._structures = LargeStructures(clouds, magnitudes, accuracy, default_threads())
 
     def calculate(
         self,
@@ -70,9 +70,13 @@ class ChargesAtRest(Calculator):
         super().calculate(atoms, list(properties), list(system_changes))
         atoms = self.atoms
         kinds = self._species.kinds(atoms, self._refusal)
-        structure = large_structure(atoms, kinds, self._sum)
+        structure = self._structures.of(atoms, kinds)
         found = self._model.evaluate(structure, self._constants[kinds], np.zeros(len(atoms)))
         self.results = results_of(found, atoms)
+
+    def forget(self) -> None:
+        """Forget what earlier structures left: the next results depend on the atoms alone, to the last bit."""
+        self._model.forget()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for."""

@@ -115,11 +115,15 @@ class EquilibratedCharges:
                 counts += np.bincount(kinds, minlength=len(counts))
         return np.asarray(sums / np.maximum(counts, 1.0), dtype=np.float64)
 
+    def forget(self) -> None:
+        """Forget the last steps, which charges of large structures start from."""
+        self._solver.forget()
+
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
         """Return charges and energy of a structure of any size; shapes [n_atoms]."""
         kinds = structure.kinds
         chi, hardness, reference = constants + local, self._hardness_eV[kinds], self._reference(kinds)
-        bonds = None if self.switch is None else self.switch.bonds(structure.positions, structure.cell)
+        bonds = None if self.switch is None else self.switch.bonds(structure.pairs(self.switch.cutoff_A))
         passage: Passage = FreePassage()
         carried, voltages, field = reference, None, structure.field_V_per_A
         if bonds is not None:

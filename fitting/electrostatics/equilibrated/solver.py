@@ -170,6 +170,10 @@ class Solver:
         self.steps = 0
         """How often the last solution took potentials."""
 
+    def forget(self) -> None:
+        """Forget all steps: the next solution is what it is without them, to the last bit."""
+        self._last.clear()
+
     def settle(
         self, structure: LargeStructure, chi: FloatArray, hardness: FloatArray, reference: FloatArray, passage: Passage
     ) -> Settled:
@@ -201,9 +205,11 @@ class Solver:
     def _iterate(
         self, structure: LargeStructure, chi: FloatArray, hardness: FloatArray, reference: FloatArray, passage: Passage
     ) -> Settled:
+        potentials = structure.potentials()
+
         def of_charges(charges: FloatArray) -> FloatArray:
             self.steps += 1
-            return structure.coulomb(charges).potentials + hardness * charges
+            return potentials(charges) + hardness * charges
 
         self.steps = 0
         guess = self._predicted(structure)

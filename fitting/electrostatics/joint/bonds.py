@@ -6,16 +6,15 @@ atom is a neighbour of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 
-from ....core.arrays import FloatArray, IntArray
-from ...pair_lists import Pairs, open_pairs, periodic_pairs
-from ..coulomb.ewald import checked_cell
+from ....core.arrays import FloatArray
+from ...native.neighbours import NeighbourPairs, neighbour_pairs
+from ...pair_lists import Pairs
 from ..coulomb.matrix import add_pairs, product_derivative
-from ..coulomb.summation import check_distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,40 +97,24 @@ class BondSwitch:
         phase = rate * np.clip(distances - self.onset_A, 0.0, self.cutoff_A - self.onset_A)
         return 0.5 * (1 + np.cos(phase)), -0.5 * rate * np.sin(phase)
 
-    def bonds(self, positions: FloatArray, cell: FloatArray | None) -> Bonds:
-        """Return the bonds of a structure.
-
-        Parameters
-        ----------
-        positions
-            Å. Shape [n_atoms, 3].
-        cell
-            Rows are lattice vectors (Å), [3, 3]; None: open space.
-        """
-        if cell is not None:
-            pairs = periodic_pairs(positions, checked_cell(cell), self.cutoff_A)
-        else:
-            pairs = _within(open_pairs(positions), self.cutoff_A)
-        check_distances(pairs)
+    def bonds(self, pairs: Pairs) -> Bonds:
+        """Return the bonds among pairs within the cutoff, each pair once."""
         values, slopes = self.weights(pairs.distances)
         return Bonds(pairs, values, slopes)
 
-    def matrix(self, positions: FloatArray, cell: FloatArray | None) -> BondMatrix:
-        """Return the bonds of a structure as a matrix; arguments as `bonds`."""
-        found = self.bonds(positions, cell).matrix(len(positions))
-        if cell is None:
+    def matrix(self, atoms: Atoms) -> BondMatrix:
+        """Return the bonds of a structure as a matrix."""
+        pairs = pairs_once(neighbour_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self.cutoff_A))
+        found = self.bonds(pairs).matrix(len(atoms))
+        if not atoms.pbc.any():
             found.strains[:] = 0.0
         return found
 
 
-def _within(blocks: Iterable[Pairs], cutoff_A: float) -> Pairs:
-    parts = []
-    for one in blocks:
-        near = one.distances < cutoff_A
-        parts.append([one.first[near], one.second[near], one.vectors[near], one.distances[near], one.weights[near]])
-    first, second, vectors, distances, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Pairs(_integers(first), _integers(second), vectors, distances, weights)
-
-
-def _integers(values: FloatArray | IntArray) -> IntArray:
-    return np.asarray(values, dtype=np.int64)
+def pairs_once(found: NeighbourPairs) -> Pairs:
+    """Return ordered pairs once each, those of an atom and its own image both ways with half the weight."""
+    first = found.first
+    kept = np.flatnonzero(first <= found.second)
+    first, second = first[kept], found.second[kept]
+    weights = np.where(first == second, 0.5, 1.0)
+    return Pairs(first, second, found.vectors[kept], found.distances[kept], weights)

@@ -137,7 +137,7 @@ class ChargeColumns:
         )
         parts: list[CoulombMatrix | BondMatrix] = [found]
         if self.model.switch is not None:
-            parts.append(self.model.switch.matrix(atoms.positions, around.cell))
+            parts.append(self.model.switch.matrix(atoms))
         matrices = np.concatenate(
             [
                 each

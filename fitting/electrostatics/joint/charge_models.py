@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ....core.arrays import FloatArray, IntArray
+from ...pair_lists import Pairs
 from ..coulomb.ewald import Contribution
 from ..coulomb.matrix import CoulombMatrix
 from .bonds import BondMatrix, BondSwitch
@@ -37,23 +38,26 @@ class LargeStructure:
     ----------
     positions
         Å. Shape [n_atoms, 3].
-    cell
-        Rows are lattice vectors (Å), [3, 3], of a slab those of slabs far apart; None in open space.
     kinds
         Species of the atoms. Shape [n_atoms].
+    pairs
+        Returns the pairs of atoms within a distance (Å).
     coulomb
         Evaluates charges (e) [n_atoms].
     matrix
         Returns the Coulomb matrix (eV/e²) [n_atoms, n_atoms]; for small structures.
+    potentials
+        Returns a function from charges (e) to potentials (V), both [n_atoms], for many sets of charges.
     field_V_per_A
         Uniform electric field (V/Å) [3]; None: none.
     """
 
     positions: FloatArray
-    cell: FloatArray | None
     kinds: IntArray
+    pairs: Callable[[float], Pairs]
     coulomb: Callable[[FloatArray], Contribution]
     matrix: Callable[[], FloatArray]
+    potentials: Callable[[], Callable[[FloatArray], FloatArray]]
     field_V_per_A: FloatArray | None = None
 
 
@@ -164,6 +168,9 @@ class ChargeModel(Protocol):
     def starting_constants(self, charges_e: FloatArray, structures: Iterable[DenseStructure]) -> FloatArray:
         """Return the constants that a fit starts from, and believes in, by the species' charges. Shapes [n_species]."""
 
+    def forget(self) -> None:
+        """Forget what evaluations start from: the next result depends on its arguments alone."""
+
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
         """Return charges and energy of a structure of any size; shapes [n_atoms].
 
@@ -212,6 +219,9 @@ class LocalCharges:
     def starting_constants(self, charges_e: FloatArray, structures: Iterable[DenseStructure]) -> FloatArray:
         """Return the charges."""
         return charges_e
+
+    def forget(self) -> None:
+        """Do nothing: nothing is kept."""
 
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
         """Return charges and energy of a structure of any size; shapes [n_atoms]."""
@@ -291,9 +301,12 @@ class PairCharges:
         """Return the charges."""
         return charges_e
 
+    def forget(self) -> None:
+        """Do nothing: nothing is kept."""
+
     def evaluate(self, structure: LargeStructure, constants: FloatArray, local: FloatArray) -> Equilibrium:
         """Return charges and energy of a structure of any size; shapes [n_atoms]."""
-        bonds = self._bonds.bonds(structure.positions, structure.cell)
+        bonds = self._bonds.bonds(structure.pairs(self._bonds.cutoff_A))
         carried = centred(constants)
         q = carried + self._share * bonds.passed(local)
         found = structure.coulomb(q)

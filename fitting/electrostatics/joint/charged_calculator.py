@@ -20,11 +20,10 @@ from ...native.gap_xml import GapModel
 from ...threads import default_threads
 from ..charges_file import ChargesFile
 from ..coulomb.clouds import CloudTable
-from ..coulomb.matrix import coulomb_matrix
 from ..coulomb.slabs import has_stress
-from ..coulomb.summation import CoulombSum
 from ..in_field import InField, born_charges_of
-from .charge_models import ChargeModel, Equilibrium, LargeStructure
+from .charge_models import ChargeModel, Equilibrium
+from .large_structures import LargeStructures
 
 BORN_CHARGES: Final = "born_effective_charges"
 """ASE's name of the property."""
@@ -39,7 +38,7 @@ class ChargedGapCalculator(Calculator):
     whose cell has a volume, dipole (e Å) in open space, which depends on the origin where the molecule is charged, and
     local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
     positions give equal bits, whatever was evaluated before; but for charges that are equilibrated in large structures
-    (`..equilibrated.solver.Solver`), which agree within what their solver leaves. May be copied and pickled. Where a
+    (`..equilibrated.solver.Solver`), which agree within what their solver leaves until `forget`. May be copied and pickled. Where a
     field can act on the charges also born_effective_charges Z*_iαβ = ∂P_α/∂r_iβ (e) [n_atoms, 3, 3], when asked for.
 
     Parameters
@@ -98,7 +97,7 @@ class ChargedGapCalculator(Calculator):
         self._evaluator = Evaluator(gap, threads=workers, skin_A=0.5)
         largest = [max(abs(charges.species[s].least_e), abs(charges.species[s].most_e)) for s in symbols]
         magnitudes = np.maximum(_ROOM_FOR_CHARGES * np.array(largest), _LEAST_MAGNITUDE_E)
-        self._sum = CoulombSum(clouds, magnitudes, accuracy, workers=workers)
+        self._structures = LargeStructures(clouds, magnitudes, accuracy, workers)
 
     def calculate(
         self,
@@ -141,7 +140,7 @@ class ChargedGapCalculator(Calculator):
         """Return everything of GAP and charges, and the GAP's variances where they are wanted."""
         kinds = self._species.kinds(atoms, "the charges were fitted without {}; fit a model to data that contain it")
         cell = np.asarray(atoms.cell.array)
-        structure = replace(large_structure(atoms, kinds, self._sum), field_V_per_A=field_V_per_A)
+        structure = replace(self._structures.of(atoms, kinds), field_V_per_A=field_V_per_A)
         found: list[Equilibrium] = []
 
         def respond(local: FloatArray) -> FloatArray:
@@ -160,6 +159,10 @@ class ChargedGapCalculator(Calculator):
             strain_derivative=coulomb.strain_derivative - short.virial,
         )
         return whole, short.variances
+
+    def forget(self) -> None:
+        """Forget what earlier structures left: the next results depend on the atoms alone, to the last bit."""
+        self._model.forget()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy by what was asked for: tables and threads are made again."""
@@ -201,30 +204,6 @@ def results_of(found: Equilibrium, atoms: Atoms) -> dict[str, Any]:
     if not atoms.pbc.any():
         results["dipole"] = found.charges @ atoms.positions
     return results
-
-
-def large_structure(atoms: Atoms, kinds: IntArray, coulomb: CoulombSum) -> LargeStructure:
-    """Return what charges of a structure are evaluated with.
-
-    Raises
-    ------
-    InputError
-        If it is periodic in one direction.
-    """
-    whole = np.asarray(atoms.cell.array)
-    around = coulomb.surroundings(atoms.positions, whole, atoms.pbc, kinds)
-
-    def matrix() -> FloatArray:
-        found = coulomb_matrix(atoms.positions, around, kinds, coulomb.clouds, coulomb.accuracy, with_derivatives=False)
-        return found.values
-
-    return LargeStructure(
-        atoms.positions,
-        around.cell,
-        kinds,
-        lambda charges: coulomb.evaluate(atoms.positions, whole, atoms.pbc, kinds, charges),
-        matrix,
-    )
 
 
 def _second_weights(gap: GapModel, charges: ChargesFile) -> list[FloatArray]:

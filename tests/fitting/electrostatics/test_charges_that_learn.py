@@ -71,6 +71,7 @@ FREE_CHARGES = EQUILIBRATED_CHARGES.model_copy(update={"bond_hardness_eV": None}
 ALL = (LOCAL_CHARGES, PAIR_CHARGES, EQUILIBRATED_CHARGES, FREE_CHARGES)
 NAMES = ["local", "pair", "equilibrated", "free"]
 CONTRACT = BaselineContract()
+NO_FORCE_EV_PER_A, NO_CHARGE_E = 1e-10, 1e-12
 ERRORS = ErrorSummary(0.0, 0.0, 0.0, {})
 NOTHING = FitComparison(training_errors=ERRORS, leave_out_errors=ERRORS, objective=0.0)
 
@@ -172,6 +173,14 @@ def test_fragments_stay_neutral_where_charges_pass_over_bonds_only():
         found[settings.kind_name] = abs(charges[:6].sum())
     assert found["pair"] < 1e-12
     assert found["local"] > 1e-3
+
+
+@pytest.mark.parametrize("settings", ALL, ids=NAMES)
+@pytest.mark.parametrize("place", ["triclinic", "slab", "molecule"])
+def test_nothing_pushes_itself_and_nothing_is_charged(place, settings):
+    atoms, calculator = getattr(CONTRACT, place)(), charged_calculator(0.3, alphas=0.1, settings=settings)
+    assert np.abs(calculator.get_property("forces", atoms).sum(axis=0)).max() < NO_FORCE_EV_PER_A
+    assert abs(calculator.get_property("charges", atoms).sum()) < NO_CHARGE_E
 
 
 def test_without_coefficients_they_are_the_charges_of_the_species():

@@ -92,6 +92,7 @@ def test_rock_salt_of_gaussians():
     small = matrix_of(primitive, np.array([0, 1]))
     found = [small.values[0, 0], small.values[0, 1], small.values[1, 1]]
     np.testing.assert_allclose(found, [-5.76508283, -5.00288483, -3.79076232], atol=1e-8)
+    assert found[0] + found[2] - 2 * found[1] == pytest.approx(0.4499245126, abs=1e-9)
     q, energy, multiplier = equilibrated(small.values, SALT_HARDNESS_EV, SALT_CHI_EV)
     np.testing.assert_allclose([q[0], energy, multiplier], [0.9302434452, -2.7907303356, 1.8136645223], atol=1e-9)
     atoms, kinds = salt_cube()
@@ -109,6 +110,20 @@ def test_small_clouds_have_madelung_s_energy():
     found = points.evaluate(atoms.positions, atoms.cell.array, atoms.pbc, kinds, q)
     assert -found.energy / 4 / COULOMB_CONSTANT_EV_A * EDGE_A / 2 == pytest.approx(MADELUNG_OF_ROCK_SALT, abs=1e-9)
     np.testing.assert_allclose(0.5 * found.potentials @ q, found.energy, rtol=1e-12)
+
+
+def test_point_charges_run_away_where_hardness_does_not_hold_them():
+    """Without the clouds' own energy charges diverge where hardnesses add up to Madelung's: 2 k_e M/(a/2)."""
+    tiny = GaussianPairTable([0.05, 0.05])
+    points = matrix_of(bulk("NaCl", "rocksalt", a=EDGE_A), np.array([0, 1]), tiny).values
+    points -= COULOMB_CONSTANT_EV_A * np.diag(tiny.self_interaction)
+    limit = 2 * COULOMB_CONSTANT_EV_A * MADELUNG_OF_ROCK_SALT / (EDGE_A / 2)
+    assert 2 * points[0, 1] - points[0, 0] - points[1, 1] == pytest.approx(limit, abs=1e-8)
+    for excess in (1e-3, 1e-5):
+        found, _, _ = equilibrated(points, [0.5 * (limit + excess)] * 2, SALT_CHI_EV)
+        assert found[0] == pytest.approx(6.0 / excess, rel=1e-3)
+    with pytest.raises(InputError, match="no minimum"):
+        equilibrated(points, [0.5 * (limit - 1e-3)] * 2, SALT_CHI_EV)
 
 
 def test_equilibrated_charges_of_a_sheared_crystal():
@@ -146,18 +161,21 @@ def test_latent_ewald_summation_is_that_of_gaussians():
     """LES with a smearing of 1 Å: Gaussian charges of standard deviation 1/√2 Å, themselves included."""
     atoms, kinds = sheared_salt()
     sums, _ = environments(atoms)
-    q = np.where(kinds == 0, 0.9, -0.9) + 0.2 * (sums - sums.mean())
+    q = np.where(kinds == 0, 0.9, -0.9) + 0.2 * 0.4 * (sums - sums.mean())
     cell = atoms.cell.array
     indices = [one for one in itertools.product(range(-9, 10), repeat=3) if any(one)]
     waves = np.array(indices) @ (2 * np.pi * np.linalg.inv(cell).T)
     squares = (waves**2).sum(axis=1)
     structure_factors = np.exp(1j * waves @ atoms.positions.T) @ q
-    expected = np.sum(np.exp(-squares / 2) / squares * np.abs(structure_factors) ** 2)
-    expected *= 2 * np.pi * COULOMB_CONSTANT_EV_A / atoms.get_volume()
+    powers = np.exp(-squares / 2) / squares * np.abs(structure_factors) ** 2
+    powers *= 2 * np.pi * COULOMB_CONSTANT_EV_A / atoms.get_volume()
+    near, expected = squares < np.pi**2, powers.sum()
+    assert near.sum() == 84
+    assert powers[near].sum() == pytest.approx(8.7659122733, abs=1e-9)
     kernel = CoulombSum(GaussianPairTable([1 / np.sqrt(2)] * 2), [1, 1], TIGHT)
     found = kernel.evaluate(atoms.positions, cell, atoms.pbc, kinds, q)
     assert found.energy == pytest.approx(expected, abs=1e-8)
-    assert found.energy == pytest.approx(8.8181, abs=1e-4)
+    assert found.energy == pytest.approx(8.8181746501, abs=1e-8)
 
 
 @pytest.mark.parametrize("clouds", [SALT, SlaterPairTable([0.9, 1.6])], ids=["gaussian", "slater"])

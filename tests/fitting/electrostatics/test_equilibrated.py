@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
+from ase.io import read
 from ase.md.verlet import VelocityVerlet
 
 from ionloop.core.errors import InputError
@@ -15,15 +17,16 @@ from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A, 
 from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable, cloud_table
 from ionloop.fitting.electrostatics.coulomb.matrix import coulomb_matrix
 from ionloop.fitting.electrostatics.coulomb.slabs import Surroundings
-from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
 from ionloop.fitting.electrostatics.equilibrated.charges import EquilibratedCharges
 from ionloop.fitting.electrostatics.equilibrated.qeq import QEQ, QeqSection, QeqSettings
 from ionloop.fitting.electrostatics.equilibrated.response import response
 from ionloop.fitting.electrostatics.equilibrated.solver import Solver
 from ionloop.fitting.electrostatics.joint.bonds import BondSwitch
 from ionloop.fitting.electrostatics.joint.charge_models import Equilibrium
-from ionloop.fitting.electrostatics.joint.charged_calculator import large_structure
+from ionloop.fitting.electrostatics.joint.large_structures import LargeStructures
 from ionloop.fitting.electrostatics.species import SLATER_EXPONENTS
+from ionloop.sampling.molecular_dynamics import run_langevin
+from ionloop.sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.workflows.campaign.baseline_charges import baseline_settings
 from ionloop.workflows.campaign.settings import Campaign
@@ -43,12 +46,12 @@ def charges_at_rest(*, bonds: bool, total: float = 0.0, solver: Solver | None = 
     return EquilibratedCharges(REFERENCE_E, HARDNESS_EV, SWITCH if bonds else None, 8.0, total, solver)
 
 
-COULOMB = CoulombSum(CLOUDS, [1.0, 1.0], 1e-8)
+COULOMB = LargeStructures(CLOUDS, [1.0, 1.0], 1e-8)
 
 
-def evaluated(model: EquilibratedCharges, atoms: Atoms, coulomb: CoulombSum = COULOMB) -> Equilibrium:
+def evaluated(model: EquilibratedCharges, atoms: Atoms, coulomb: LargeStructures = COULOMB) -> Equilibrium:
     kinds = (atoms.numbers == 16).astype(np.int64)
-    return model.evaluate(large_structure(atoms, kinds, coulomb), CHI_EV[kinds], np.zeros(len(atoms)))
+    return model.evaluate(coulomb.of(atoms, kinds), CHI_EV[kinds], np.zeros(len(atoms)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_a_chain_is_an_insulator_where_charge_passes_over_bonds(n_atoms, freely,
 def test_in_open_space_a_field_is_a_slope_of_the_electronegativities():
     atoms, field = CONTRACT.molecule(), CONTRACT.field_V_per_A
     kinds = (atoms.numbers == 16).astype(np.int64)
-    model, structure = charges_at_rest(bonds=True), large_structure(atoms, kinds, COULOMB)
+    model, structure = charges_at_rest(bonds=True), COULOMB.of(atoms, kinds)
     found = model.evaluate(replace(structure, field_V_per_A=field), CHI_EV[kinds], np.zeros(6))
     tilted = model.evaluate(structure, CHI_EV[kinds], -atoms.positions @ field)
     np.testing.assert_allclose(found.charges, tilted.charges, atol=1e-10)
@@ -86,7 +89,7 @@ def test_in_open_space_a_field_is_a_slope_of_the_electronegativities():
 def test_conjugate_gradients_find_the_same_in_a_field():
     atoms, field = CONTRACT.crystal(), CONTRACT.field_V_per_A
     kinds = (atoms.numbers == 16).astype(np.int64)
-    structure = replace(large_structure(atoms, kinds, COULOMB), field_V_per_A=field)
+    structure = replace(COULOMB.of(atoms, kinds), field_V_per_A=field)
     dense, iterated = (
         charges_at_rest(bonds=True, solver=solver).evaluate(structure, CHI_EV[kinds], np.zeros(6))
         for solver in (None, Solver(dense_atoms=0, residual_V=1e-9))
@@ -102,7 +105,7 @@ def test_infinite_hardness_holds_charges():
     atoms = CONTRACT.crystal()
     kinds = (atoms.numbers == 16).astype(np.int64)
     model = EquilibratedCharges(np.zeros(2), np.array([1e6, 1e6]), None, 1.0, 0.0)
-    found = model.evaluate(large_structure(atoms, kinds, COULOMB), -1e6 * REFERENCE_E[kinds], np.zeros(6))
+    found = model.evaluate(COULOMB.of(atoms, kinds), -1e6 * REFERENCE_E[kinds], np.zeros(6))
     np.testing.assert_allclose(found.charges, REFERENCE_E[kinds], atol=2e-5)
 
 
@@ -190,12 +193,42 @@ class TetheredCharges(Calculator):
     def __init__(self, model: EquilibratedCharges, homes: np.ndarray) -> None:
         super().__init__()
         self.model, self.homes = model, homes
-        self.coulomb = CoulombSum(CLOUDS, [1.0, 1.0], 1e-6)
+        self.coulomb = LargeStructures(CLOUDS, [1.0, 1.0], 1e-6)
+
+    def forget(self) -> None:
+        self.model.forget()
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, list(properties), list(system_changes))
         found, away = evaluated(self.model, self.atoms, self.coulomb), self.atoms.positions - self.homes
         self.results = {"energy": found.energy_eV + 1.5 * (away**2).sum(), "forces": found.forces - 3.0 * away}
+
+
+def test_a_trajectory_that_was_killed_goes_on_to_the_same_bits(tmp_path):
+    """Charges start from earlier steps, which a new process does not have: blocks of steps forget them."""
+    settings = MolecularDynamicsSettings(temperature_K=300.0, steps=12, write_every=4)
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, of: int) -> None:
+        if done == 8:
+            raise Killed
+
+    def run(name: str, progress: Callable[[int, int], None] | None = None) -> list[Atoms]:
+        atoms, solver = CONTRACT.crystal(), Solver(dense_atoms=0)
+        calculator = TetheredCharges(charges_at_rest(bonds=True, solver=solver), atoms.positions.copy())
+        run_langevin(atoms, calculator, settings, tmp_path / name, seed=3, progress=progress)
+        return read(tmp_path / name, ":")
+
+    whole = run("whole.traj")
+    with pytest.raises(Killed):
+        run("killed.traj", kill)
+    found = run("killed.traj")
+    assert len(found) == len(whole) == 4
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one.positions, other.positions)
+        np.testing.assert_array_equal(one.get_momenta(), other.get_momenta())
 
 
 @pytest.mark.slow

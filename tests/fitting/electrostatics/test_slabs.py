@@ -12,6 +12,7 @@ from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable
 from ionloop.fitting.electrostatics.coulomb.ewald import COULOMB_CONSTANT_EV_A
 from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, coulomb_matrix, matrix_surroundings
+from ionloop.fitting.electrostatics.coulomb.potentials import PotentialSum
 from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
 
 CLOUDS = GaussianPairTable([0.7, 0.9])
@@ -85,6 +86,36 @@ def test_sum_and_matrix_agree_in_value_and_derivatives(total):
     np.testing.assert_allclose([found.strain_derivative[a, b] for a, b in VOIGT], derivative[18:], atol=2e-6)
     bare = coulomb_matrix(atoms.positions, around, KINDS, CLOUDS, ACCURACY_EV_PER_A, with_derivatives=False)
     np.testing.assert_allclose(bare.values, matrix.values, atol=1e-12)
+
+
+@pytest.mark.parametrize("periodic", ["slab", "crystal"])
+def test_potentials_of_many_charges_are_those_of_the_sum(periodic):
+    """As a matrix and by iterations, whatever structure came before."""
+    atoms = skewed_slab()
+    if periodic == "crystal":
+        atoms.cell[2] = [1.0, -0.5, 6.0]
+        atoms.pbc = True
+    kernel = CoulombSum(CLOUDS, [1.5, 1.5], ACCURACY_EV_PER_A)
+    around = kernel.surroundings(atoms.positions, atoms.cell.array, atoms.pbc, KINDS)
+    potentials = PotentialSum(CLOUDS, [1.5, 1.5], ACCURACY_EV_PER_A)
+    matrix, at = potentials.matrix(atoms.positions, around, KINDS), potentials.at(atoms.positions, around, KINDS)
+    expected = coulomb_matrix(atoms.positions, around, KINDS, CLOUDS, ACCURACY_EV_PER_A).values
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
+    for seed in range(2):
+        charges = np.random.default_rng(seed).normal(0, 0.7, 6)
+        found = kernel.evaluate(atoms.positions, atoms.cell.array, atoms.pbc, KINDS, charges)
+        np.testing.assert_allclose(at(charges), found.potentials, atol=1e-6)
+    moved = atoms.positions + 0.05
+    potentials.matrix(moved, around, KINDS)
+    np.testing.assert_array_equal(potentials.matrix(atoms.positions, around, KINDS), matrix)
+
+
+def test_clouds_too_sharp_to_tabulate_are_left_to_others():
+    atoms = skewed_slab()
+    sharp = PotentialSum(GaussianPairTable([1e-4, 0.9]), [1.0, 1.0], ACCURACY_EV_PER_A)
+    around = matrix_surroundings(atoms)
+    assert sharp.matrix(atoms.positions, around, KINDS) is None
+    assert sharp.at(atoms.positions, around, KINDS) is None
 
 
 def test_a_polar_slab_has_the_potential_step_of_its_dipole():
