@@ -144,6 +144,7 @@ class PotentialSum:
 
     def _real_space(self, plan: _Plan, positions: FloatArray, around: Surroundings, kinds: IntArray) -> csr_array:
         """Return what pairs and clouds alone give. Shape [n_atoms, n_atoms]."""
+        assert around.cell is not None
         pairs = plan.neighbours.update(positions, around.cell, np.ones(3, dtype=np.bool_))
         tables = plan.tables
         values = _pair_values(

@@ -38,8 +38,9 @@ class ChargedGapCalculator(Calculator):
     whose cell has a volume, dipole (e Å) in open space, which depends on the origin where the molecule is charged, and
     local_variance (eV²), that of the GAP with the charges as they are. A pure function of the atoms: equal
     positions give equal bits, whatever was evaluated before; but for charges that are equilibrated in large structures
-    (`..equilibrated.solver.Solver`), which agree within what their solver leaves until `forget`. May be copied and pickled. Where a
-    field can act on the charges also born_effective_charges Z*_iαβ = ∂P_α/∂r_iβ (e) [n_atoms, 3, 3], when asked for.
+    (`..equilibrated.solver.Solver`), which agree within what their solver leaves until `forget`. May be copied and
+    pickled. Where a field can act on the charges also born_effective_charges Z*_iαβ = ∂P_α/∂r_iβ (e) [n_atoms, 3, 3],
+    when asked for.
 
     Parameters
     ----------
