@@ -45,12 +45,14 @@ _DESCRIBED = {
     "most_steps": "Steps after which the fit of the charges ends (count)",
     "tolerance": "Relative fall of the sum of squares below which the charges have converged (no unit)",
     "widths_A": "Standard deviation of Gaussian charges by element (Å); empty: Slater charges with the exponents",
+    "mean_std_e": "Prior standard deviation of the species' mean charges about those given; null: environments shift "
+    "them as far as each atom's (e)",
     "charge_sigma_e": "Standard deviation of charges that are labels; null leaves them out (e)",
     "dipole_sigma_eA": "Standard deviation of dipoles of molecules that are labels; null leaves them out (e Å)",
     "short_range_control": "Fit the same freedom with an interaction that ends too, and tell both errors (yes or no)",
 }
 
-_LATER = frozenset({"charge_sigma_e", "dipole_sigma_eA"})
+_LATER = frozenset({"charge_sigma_e", "dipole_sigma_eA", "mean_std_e"})
 CHARGES_FROM_FORCES: Final = Citation("Charges from energies and forces", "B. Cheng, npj Comput. Mater. 2025, 11, 80")
 
 
@@ -73,6 +75,7 @@ class FittedSection(BaselineSection):
     tolerance: PositiveFloat = Field(DEFAULT_TOLERANCE, lt=1, description=_DESCRIBED["tolerance"])
     widths_A: dict[ElementSymbol, PositiveFloat] = Field(default_factory=dict, description=_DESCRIBED["widths_A"])
     short_range_control: bool = Field(True, description=_DESCRIBED["short_range_control"])
+    mean_std_e: PositiveFloat | None = Field(None, description=_DESCRIBED["mean_std_e"])
     charge_sigma_e: PositiveFloat | None = Field(None, description=_DESCRIBED["charge_sigma_e"])
     dipole_sigma_eA: PositiveFloat | None = Field(None, description=_DESCRIBED["dipole_sigma_eA"])
 
@@ -84,6 +87,7 @@ class FittedSettings(CommonBaselineSettings):
     tolerance: PositiveFloat = Field(DEFAULT_TOLERANCE, lt=1, description=_DESCRIBED["tolerance"])
     widths_A: dict[ElementSymbol, PositiveFloat] = Field(default_factory=dict, description=_DESCRIBED["widths_A"])
     short_range_control: bool = Field(True, description=_DESCRIBED["short_range_control"])
+    mean_std_e: PositiveFloat | None = Field(None, description=_DESCRIBED["mean_std_e"])
     charge_sigma_e: PositiveFloat | None = Field(None, description=_DESCRIBED["charge_sigma_e"])
     dipole_sigma_eA: PositiveFloat | None = Field(None, description=_DESCRIBED["dipole_sigma_eA"])
 
@@ -202,6 +206,7 @@ class FittedKind(BaselineKind):
             prior=self.prior(settings),
             has_control=settings.short_range_control,
             sigmas=LabelSigmas(settings.charge_sigma_e, settings.dipole_sigma_eA),
+            mean_std_e=settings.mean_std_e,
         )
 
 

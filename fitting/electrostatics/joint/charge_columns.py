@@ -253,6 +253,22 @@ class ChargeColumns:
             constants[own, self.n_coefficients + place] = 1.0
         return self.model.tangent(whole, constants, local)
 
+    @property
+    def nothing(self) -> Parameters:
+        """Parameters that are all zero."""
+        return Parameters(np.zeros(len(self._species)), np.zeros(self.n_coefficients))
+
+    def together(self) -> list[int]:
+        """Return the configurations of several atoms; all where there are none: one alone has no charge."""
+        found = [index for index in range(len(self._configurations)) if self._configurations[index].n_atoms > 1]
+        return found or list(range(len(self._configurations)))
+
+    def species_means(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Return the mean over the atoms of each species, of values of configurations of several atoms. [n_species]."""
+        kinds, count = np.concatenate([self.kinds(index) for index in self.together()]), len(self._species)
+        means = np.bincount(kinds, np.concatenate(values), count) / np.maximum(np.bincount(kinds, minlength=count), 1)
+        return np.asarray(means, dtype=np.float64)
+
     def mean_charge_columns(self, indices: Sequence[int]) -> FloatArray:
         """Return the derivatives of each species' mean charge by coefficients and constants.
 

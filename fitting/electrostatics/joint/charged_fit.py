@@ -26,7 +26,7 @@ from .atom_row_store import AtomRowStore
 from .charge_columns import ChargeColumns, Parameters
 from .charge_models import ChargeModel
 from .joint_fit import ChargePrior, JointFit, JointFitter
-from .label_rows import LabelSigmas, label_rows
+from .label_rows import LabelRows, LabelSigmas, label_rows, mean_charge_rows
 
 CONTROL_SCREENING_A = 2.0
 """λ of the short-ranged control's interaction erfc(r/λ)/r."""
@@ -55,6 +55,8 @@ class ChargedFitSettings:
         Whether the short-ranged control is fitted too.
     sigmas
         Of charges and dipoles that are labels.
+    mean_std_e
+        Prior standard deviation of the species' mean charges about ``charges_e``; None: only parameters have a prior.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class ChargedFitSettings:
     prior: ChargePrior
     has_control: bool
     sigmas: LabelSigmas = field(default_factory=LabelSigmas)
+    mean_std_e: float | None = None
 
 
 def run_charged_fit(
@@ -177,7 +180,12 @@ class _Bench:
                     columns.keep(index, one)
             constants = model.starting_constants(charges_e, map(columns.structure, indices))
             prior = replace(settings.prior, constants=tuple(constants.tolist()))
-            labels = label_rows(columns, configurations, settings.sigmas) if settings.sigmas.are_wanted else None
+            believed = []
+            if settings.sigmas.are_wanted:
+                believed.append(label_rows(columns, configurations, settings.sigmas))
+            if settings.mean_std_e is not None:
+                believed.append(mean_charge_rows(columns, charges_e, settings.mean_std_e))
+            labels = LabelRows.together(believed)
             fitter = JointFitter(columns, self.targets, self.rows, self.gap, jitter, prior, workshop, labels)
             found = fitter.fit(None if earlier is None else _grown(earlier, columns, symbols))
             return found, _species(found, columns, symbols)

@@ -139,7 +139,7 @@ class JointFitter:
     workshop
         Threads, clock and who is told.
     labels
-        Rows of charges and dipoles that are labels; None without.
+        Rows of charges and dipoles that are labels, and of mean charges; None without.
     """
 
     def __init__(
@@ -357,9 +357,7 @@ class JointFitter:
         )
 
     def _statistics(self, theta: FloatArray, triangle: FloatArray) -> tuple[ChargeStatistics, ...]:
-        # An atom alone has no charge, which says nothing of the others.
-        together = [index for index in range(len(self._targets)) if len(self._columns.kinds(index)) > 1]
-        indices = together or list(range(len(self._targets)))
+        indices = self._columns.together()
         parameters = self._parameters(theta)
         charges = np.concatenate([self._columns.charges(index, parameters) for index in indices])
         kinds = np.concatenate([self._columns.kinds(index) for index in indices])

@@ -1,4 +1,6 @@
-"""Charges and dipoles as labels: rows of a fit's linear system, of which charges are linear in the parameters.
+"""Charges and dipoles as labels, and what is believed of mean charges: rows of a fit's linear system.
+
+All charges are linear in the parameters.
 
 For equilibrated charges and dipoles of molecules alone this is the closed form of kQEq (Staacke, Wengert, Kunkel,
 Csányi, Reuter, Margraf, Mach. Learn.: Sci. Technol. 2022, 3, 015032, 10.1088/2632-2153/ac568d), on sparse points.
@@ -15,7 +17,8 @@ from scipy.linalg import lstsq
 from ....core.arrays import FloatArray
 from ....core.errors import InputError
 from ...data_sets import LabelledConfiguration
-from .charge_columns import ChargeColumns, Parameters
+from .charge_columns import ChargeColumns
+from .charge_models import centred
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,35 @@ class LabelRows:
         """Return prediction less target, over the standard deviations. Shape [n_rows]."""
         return np.asarray(self.matrix @ theta - self.targets, dtype=np.float64)
 
+    @classmethod
+    def together(cls, parts: Sequence[LabelRows]) -> LabelRows | None:
+        """Return all rows; None of none."""
+        if not parts:
+            return None
+        return cls(np.concatenate([one.matrix for one in parts]), np.concatenate([one.targets for one in parts]))
+
+
+def mean_charge_rows(columns: ChargeColumns, charges_e: FloatArray, deviation_e: float) -> LabelRows:
+    """Return one row for each species: that its mean charge is, to within a deviation, the given one.
+
+    Parameters
+    ----------
+    columns
+        Of the charges, prepared for some configurations.
+    charges_e
+        Of the species, in the builder's order (e). Shape [n_species].
+    deviation_e
+        Prior standard deviation of the means (e).
+    """
+    indices = columns.together()
+    starts = [columns.charges(index, columns.nothing) for index in indices]
+    # Every structure keeps its total, whatever the charges of the species add up to in it.
+    held = [
+        centred(charges_e[columns.kinds(index)]) + start.mean() for index, start in zip(indices, starts, strict=True)
+    ]
+    targets = columns.species_means(held) - columns.species_means(starts)
+    return LabelRows(columns.mean_charge_columns(indices) / deviation_e, targets / deviation_e)
+
 
 def label_rows(
     columns: ChargeColumns, configurations: Sequence[LabelledConfiguration], sigmas: LabelSigmas
@@ -65,8 +97,7 @@ def label_rows(
     InputError
         If labels are to be fitted, and no configuration has any.
     """
-    n_parameters = columns.n_coefficients + len(columns.builder.descriptors.species)
-    nothing = Parameters(np.zeros(n_parameters - columns.n_coefficients), np.zeros(columns.n_coefficients))
+    n_parameters, nothing = columns.n_coefficients + len(columns.builder.descriptors.species), columns.nothing
     matrices, targets = [np.zeros((0, n_parameters))], [np.zeros(0)]
     found = {"charges": 0, "dipoles": 0}
     for index, one in enumerate(configurations):

@@ -23,9 +23,11 @@ from ionloop.analysis.barriers.bands import (
 )
 from ionloop.analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
 from ionloop.analysis.barriers.settings import BandSettings, BarrierSettings
+from ionloop.analysis.electric_field import FieldCalculator
 from ionloop.analysis.fixed_cell_relaxation import relax_ions
 from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.core.errors import InputError
+from ionloop.fitting.electrostatics.in_field import InField
 
 SADDLE_TOLERANCE_EV = 0.02
 # Müller, Brown, Theor. Chim. Acta 1979, 53, 75: minima and saddle points of their surface, and its heights.
@@ -59,6 +61,48 @@ class MullerBrown(Calculator):
             "energy": MULLER_BROWN_SCALE * (terms.sum() + 50 * z**2),
             "forces": -MULLER_BROWN_SCALE * gradient[None],
         }
+
+
+class Wells(Calculator):
+    """One ion in wells along x that carries a charge and passes some on its way; another is held by a spring."""
+
+    implemented_properties: ClassVar = ["energy", "forces"]
+    length_A, height_eV, carried_e, passed_e = 3.0, 0.5, 1.0, 0.4
+
+    def curve(self, x: np.ndarray, field_V_per_A: float) -> np.ndarray:
+        phase = 2 * np.pi * x / self.length_A
+        polarised = self.carried_e * x + self.passed_e * self.length_A / (2 * np.pi) * np.sin(phase)
+        return 0.5 * self.height_eV * (1 - np.cos(phase)) - field_V_per_A * polarised
+
+    def in_field(self, atoms: Atoms, field_V_per_A: np.ndarray) -> InField:
+        away = atoms.positions - [[0.0, 0.0, 0.0], [0.0, 8.0, 0.0]]
+        phase = 2 * np.pi * away[0, 0] / self.length_A
+        forces = -5.0 * away
+        forces[0, 0] = -np.pi * self.height_eV / self.length_A * np.sin(phase)
+        forces += np.outer([self.carried_e, -self.carried_e], field_V_per_A)
+        forces[0, 0] += self.passed_e * np.cos(phase) * field_V_per_A[0]
+        dipole = np.array([self.passed_e * self.length_A / (2 * np.pi) * np.sin(phase), 0.0, 0.0])
+        energy = 0.5 * self.height_eV * (1 - np.cos(phase)) + 2.5 * (np.sum(away[1] ** 2) + np.sum(away[0, 1:] ** 2))
+        carried = np.array([self.carried_e, -self.carried_e])
+        return InField(float(energy - dipole @ field_V_per_A), forces, carried, dipole)
+
+
+def test_a_path_in_a_field_has_the_barrier_of_the_tilted_wells():
+    strength = 0.1
+    wells, parent = Wells(), Atoms("HF", positions=[[0, 0, 0], [0, 8, 0]], cell=[16, 16, 16], pbc=True)
+    inside = FieldCalculator(wells, None, [strength, 0, 0], parent)
+    hopped = parent.copy()
+    hopped.positions[0, 0] += wells.length_A
+    tight = FixedCellRelaxation(force_tolerance_eV_per_A=1e-3)
+    ends = [relax_ions(atoms, inside, tight).atoms for atoms in (parent, hopped)]
+    band = relax_band(*ends, inside, BAND)
+    assert band.converged, band.reason
+    found = profile(band.positions, band.energies, band.forces)
+    grid = wells.curve(np.linspace(-1.4, 1.4, 20001), strength).min()
+    top = wells.curve(np.linspace(0.0, 3.0, 20001), strength).max()
+    assert found.forward_eV == pytest.approx(top - grid, abs=2e-3)
+    # Between equal wells the ion has carried its charge, and nothing else is left of what it passed on its way.
+    assert found.forward_eV - found.reverse_eV == pytest.approx(-strength * wells.carried_e * wells.length_A, abs=2e-3)
 
 
 def at(point: tuple[float, float]) -> Atoms:

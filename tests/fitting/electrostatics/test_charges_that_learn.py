@@ -420,6 +420,19 @@ def test_charges_and_dipoles_that_are_labels_are_fitted_too(own_data, tmp_path, 
         fit_model("es-gap", bare, SETTINGS, chosen, tmp_path / "bare")
 
 
+@pytest.mark.parametrize("settings", [PAIR_CHARGES, EQUILIBRATED_CHARGES], ids=["pair", "equilibrated"])
+def test_mean_charges_are_held_where_that_is_believed(own_data, tmp_path, settings):
+    """What environments add has a mean too, which energies of few cells shift and hardly know."""
+    away = {}
+    for name, deviation in (("free", None), ("held", 0.001)):
+        chosen = settings.model_copy(update={"most_steps": 6, "mean_std_e": deviation})
+        fit_model("es-gap", own_data, SETTINGS, chosen, tmp_path / name, seed=1)
+        found = ChargesFile.model_validate_json((tmp_path / name / CHARGES_FILE).read_text()).species
+        away[name] = max(abs(one.mean_e - CHARGES_E[symbol]) for symbol, one in found.items())
+        assert all(one.std_e > 1e-3 for one in found.values())
+    assert away["held"] < 0.01 < away["free"]
+
+
 def test_what_came_later_does_not_rename_models_of_before():
     assert "charge_sigma_e" not in LOCAL_CHARGES.model_dump(mode="json")
     chosen = LOCAL_CHARGES.model_copy(update={"charge_sigma_e": 0.05})
