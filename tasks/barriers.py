@@ -10,18 +10,22 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.interpolate import CubicSpline
 
 from ..analysis.barriers.bands import Profile, evaluate, profile, relax_band
 from ..analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
 from ..analysis.barriers.settings import BarrierSettings
+from ..analysis.electric_field import dipole_difference_eA
 from ..analysis.hops.hop_paths import together
 from ..core.arrays import FloatArray
+from ..core.errors import InputError
 from ..core.settings import FrozenModel
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import Artefact, ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
+from .fields import charges_in_field
 from .hops import ends_of, relaxed_ends
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.barriers import (
@@ -267,6 +271,7 @@ def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) 
     coordinate_A: tuple[float, ...] = ()
     potentials: dict[str, PotentialOnPathValues] = {}
     missing: list[str] = []
+    dipole_eA: tuple[float, float, float] | None = None
     if "band" in band.artefacts:
         arrays = load_arrays(store, band.artefacts["band"])
         positions = arrays["positions"]
@@ -279,6 +284,7 @@ def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) 
                 missing.append(kind)
             else:
                 potentials[kind] = _numbers(profile(positions, *points))
+        dipole_eA = _saddle_dipole_eA(store, path.potential, arrays, own)
     search = BANDS.read(band)
     return BarrierValues(
         **dict(hop),
@@ -288,7 +294,29 @@ def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) 
         coordinate_A=coordinate_A,
         potentials=potentials,
         missing=tuple(missing),
+        saddle_dipole_eA=dipole_eA,
     )
+
+
+def _saddle_dipole_eA(
+    store: Store, potential: Potential, arrays: dict[str, NDArray[Any]], own: Profile
+) -> tuple[float, float, float] | None:
+    """Return how much farther the maximum of a path is polarised than its first image; None where no field can act.
+
+    Both are stationary: minus this is the slope of the barrier with a field.
+    """
+    try:
+        charges = charges_in_field(store, potential)
+        acted_on = open_potential(store, potential) if charges is None else charges
+        images = [
+            Atoms(numbers=arrays["numbers"], positions=positions, cell=arrays["cell"], pbc=True)
+            for positions in arrays["positions"]
+        ]
+        dipoles = np.array([dipole_difference_eA(image, images[0], acted_on) for image in images])
+    except (JobFailed, InputError):
+        return None
+    x, y, z = CubicSpline(own.coordinate_A, dipoles)(own.maximum_A).tolist()
+    return x, y, z
 
 
 def _points(store: Store, names: list[str], images: int) -> tuple[FloatArray, FloatArray] | None:

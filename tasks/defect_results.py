@@ -24,11 +24,11 @@ from .defects import (
     DefectParameters,
     FieldBranchParameters,
     branch_identifiers,
-    charges_in_field,
     is_whole_pair,
     relaxed_atoms,
     surviving_pairs,
 )
+from .fields import charges_in_field
 from .results import Potential, new_result, open_potential
 from .values.defects import (
     FIELD_POINTS,

@@ -18,13 +18,13 @@ from ..analysis.defects.formation import FieldPoint, FieldSurroundings, field_br
 from ..analysis.defects.settings import Axis, BasinRules, Supercell
 from ..analysis.fixed_cell_relaxation import Relaxed, relax_ions
 from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
-from ..fitting.electrostatics.registry import species_charges_in, why_no_field_in
 from ..store.connection import Store
 from ..store.identifiers import identifier
 from ..store.records import ResultRecord
 from ..store.result_kinds import ResultKind, ValuesT
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
+from .fields import charges_in_field
 from .initial import starting_structure
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.defects import FIELD_POINTS, RELAXATIONS, SINGLE_POINTS, EnergyValues, FieldPointValues
@@ -214,23 +214,6 @@ class FieldBranchTask(IonloopTask):
                 break
             before = relaxed_atoms(store, known, crystal)
         return found
-
-
-def charges_in_field(store: Store, potential: Potential) -> dict[str, float] | None:
-    """Return the charges of the species (e) that a field acts on; None where a model itself says what a field does.
-
-    Raises
-    ------
-    JobFailed
-        If a field cannot act on the model's charges, or it has none.
-    """
-    model = None if potential.model is None else store.models[potential.model]
-    if model is None or model.baseline is None:
-        raise JobFailed(f"{potential.kind} has no charges for a field to act on")
-    reason = why_no_field_in(model.baseline)
-    if reason:
-        raise JobFailed(f"{potential.kind} cannot be put in a field: it has charges {reason}")
-    return species_charges_in(model.baseline)
 
 
 def _surroundings(parameters: FieldBranchParameters, store: Store, crystal: Atoms) -> FieldSurroundings:

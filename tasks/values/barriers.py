@@ -102,6 +102,11 @@ class BarrierValues(PathValues):
     coordinate_A: tuple[float, ...] = Field(default=(), description="Distance of the images along the path (Å)")
     potentials: dict[str, PotentialOnPathValues] = Field(description="Energies by potential")
     missing: tuple[str, ...] = Field(description="Potentials whose single points are missing (names)")
+    saddle_dipole_eA: tuple[float, float, float] | None = Field(
+        default=None,
+        description="How much farther the maximum is polarised than the first image, by the path's potential; minus it "
+        "is the slope of the barrier with a field; none where no field can act (e Å)",
+    )
 
 
 HOPS = ResultKind("hops", HopsValues)

@@ -13,7 +13,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ionloop.analysis.barriers.settings import BandSettings, BarrierSettings
 from ionloop.analysis.conductivity.settings import ConductivitySettings
 from ionloop.sampling.trajectory import Frame, TrajectoryFile
-from ionloop.store.records import TrajectoryRecord
+from ionloop.store.records import ModelRecord, TrajectoryRecord
 from ionloop.tasks import barriers as barrier_tasks
 from ionloop.tasks import hops as hop_tasks
 from ionloop.tasks.barriers import BAND_KIND, BARRIER_KIND, POINTS_KIND
@@ -30,7 +30,7 @@ from ionloop.workflows.graph.plan import load_plan
 SPACING_A = 3.2
 HEIGHTS_EV = {"gap": 0.2, "es-gap": 0.3, "reference": 0.25}
 HEIGHT_TOLERANCE_EV = 0.005
-FRAME_FS = 50.0
+FRAME_FS, COPPER_CHARGE_E = 50.0, 0.4
 SETTINGS = BarrierSettings(hops=1, images=5, band=BandSettings(climbing_force_eV_per_A=0.01, max_step_A=0.1))
 
 
@@ -170,6 +170,21 @@ def test_without_the_reference_there_are_no_jobs_of_it(small):
 
 def test_hops_of_the_trajectory_give_paths_with_the_barriers_of_every_potential(small, opened):
     jobs = graph(small)
+    small.store.models.add(
+        ModelRecord(
+            id="model-2",
+            campaign="small",
+            generation=1,
+            kind="es-gap",
+            data_set="data",
+            training_set_hash="0",
+            hyperparameters={},
+            baseline={"charges": {"Cu": COPPER_CHARGE_E, "Au": -0.3}},
+            seed=1,
+            path="models/es-gap",
+            files=[],
+        )
+    )
     write_trajectory(small, 0, hops=True)
     write_trajectory(small, 1, hops=False)
     run(small, jobs)
@@ -189,6 +204,12 @@ def test_hops_of_the_trajectory_give_paths_with_the_barriers_of_every_potential(
         for kind, numbers in record.values["potentials"].items():
             assert numbers["forward_eV"] == pytest.approx(HEIGHTS_EV[kind], abs=HEIGHT_TOLERANCE_EV)
             assert numbers["reverse_eV"] == pytest.approx(HEIGHTS_EV[kind], abs=HEIGHT_TOLERANCE_EV)
+        # Half way between its wells an ion has carried its charge so far; a GAP has none.
+        dipole = record.values["saddle_dipole_eA"]
+        if record.model_kind == "es-gap":
+            assert np.linalg.norm(dipole) == pytest.approx(0.5 * SPACING_A * COPPER_CHARGE_E, abs=0.05)
+        else:
+            assert dipole is None
     calls = len(opened)
     run(small, jobs)
     assert len(opened) == calls, "what is whole is not computed again"

@@ -73,6 +73,14 @@ def _barrier_blocks(barriers: Barriers) -> Iterable[Block]:
             [row for key in sorted(whole) for row in _rows(key[1], whole[key])],
             "± how far the maximum moves if forces are left out of the fit.",
         )
+    in_field = [(key, values.saddle_dipole_eA) for key, values in sorted(whole.items()) if values.saddle_dipole_eA]
+    if in_field:
+        yield TableBlock(
+            ("hop", "path of", "x, e Å", "y, e Å", "z, e Å"),
+            [(slot, model_name(kind), *(f"{one:+z.2f}" for one in dipole)) for (slot, kind), dipole in in_field],
+            "How much farther the maximum is polarised than the first image, by charges or Born charges of the model's "
+            "baseline: a small field E lowers the barrier by E times this.",
+        )
 
 
 def path_energies(path_of: str, values: BarrierValues) -> dict[str, PathEnergies]:
