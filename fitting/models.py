@@ -46,6 +46,10 @@ _PACKAGES = ("ionloop", "quippy-ase", "ase", "numpy")
 
 
 class ModelError(IonloopError):
+    """A model folder cannot be written, or is none that can be used."""
+
+
+class UnusableModel(ModelError, InputError):
     """A model folder is missing, damaged or not understood."""
 
 
@@ -251,7 +255,7 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
 
     Raises
     ------
-    ModelError
+    UnusableModel
         If the folder, its manifest or a file is missing, damaged or of another version.
     UnknownKind
         If it is of a kind that is not installed here.
@@ -259,20 +263,20 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
     path = Path(folder) / MANIFEST_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{folder} is not a model folder: it has no {MANIFEST_FILE}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnusableModel(f"{folder} is not a model folder: it has no {MANIFEST_FILE}") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}; fit the model again") from error
+        raise UnusableModel(f"{path} cannot be read: {error}; fit the model again") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA_VERSION:
-        raise ModelError(f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}")
+        raise UnusableModel(f"{path} has the schema version {found!r}; this version of ionloop reads {SCHEMA_VERSION}")
     kind = _kind_in(path, content)
     try:
         manifest = ModelManifest.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise ModelError(f"{path} is damaged: {error}") from error
+        raise UnusableModel(f"{path} is damaged: {error}") from error
     if kind.needs_baseline and manifest.baseline is None:
-        raise ModelError(f"{path} is damaged: {kind.name} without baseline")
+        raise UnusableModel(f"{path} is damaged: {kind.name} without baseline")
     if verify:
         _verify_files(Path(folder), manifest.files)
     return manifest
@@ -304,7 +308,7 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
         If there is no such file, no such backend, or QUIP is asked for and not there.
     UnknownKind
         If a folder is of a kind that is not installed here.
-    ModelError
+    UnusableModel
         If a folder is not a whole model.
     IonloopError
         If a file is damaged, or the native backend does not have a feature of it; the message names it.
@@ -318,7 +322,7 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
     kind = MODELS.get(manifest.kind)
     _check_evaluator(kind, backend, None if manifest.baseline is None else kind_of_baseline(manifest.baseline))
     if not (folder / kind.potential_file).is_file():
-        raise ModelError(f"{folder / kind.potential_file} is missing; fit the model again")
+        raise UnusableModel(f"{folder / kind.potential_file} is missing; fit the model again")
     return kind.load(folder, manifest, backend or kind.evaluators[0])
 
 
@@ -433,7 +437,7 @@ def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
         elif sha256_of(path) != checksum:
             problems.append(f"{name} has the wrong checksum")
     if problems:
-        raise ModelError(f"the model in {folder} is damaged: {'; '.join(problems)}; fit it again")
+        raise UnusableModel(f"the model in {folder} is damaged: {'; '.join(problems)}; fit it again")
 
 
 def _versions(kind: ModelKind) -> dict[str, str]:

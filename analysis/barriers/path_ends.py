@@ -28,7 +28,7 @@ class PathEnd:
 
 
 def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathEnd:
-    """Return ``final`` in the order of ``initial``, without a shift of the whole, every atom at its nearest image.
+    """Return ``final`` in order and cell of ``initial``, without a shift of the whole, atoms at their nearest images.
 
     Atoms are put in order where their elements come in another one, or where that leaves three or more atoms in place
     that would hop otherwise: a swap of two is a path that somebody may want, and is only told.
@@ -42,6 +42,10 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
     if difference:
         raise InputError(f"the two ends of a path have different atoms: the other end has {difference}")
     notes = []
+    if _is_same_lattice(initial, final):
+        final = final.copy()
+        final.set_cell(initial.cell)
+        notes.append("the other end's cell has other vectors of the same lattice; those of the first are taken")
     if not np.allclose(initial.cell.array, final.cell.array, atol=SAME_CELL_A) and _is_turned(initial, final):
         final = final.copy()
         final.set_cell(initial.cell, scale_atoms=True)
@@ -79,6 +83,13 @@ def path_end(initial: Atoms, final: Atoms, *, keep_order: bool = False) -> PathE
     atoms = initial.copy()
     atoms.positions = initial.positions + found.displacements_A
     return PathEnd(atoms, tuple(notes))
+
+
+def _is_same_lattice(initial: Atoms, final: Atoms) -> bool:
+    """Return whether the cells are different choices of vectors of one lattice."""
+    integers = np.rint(final.cell.array @ np.linalg.inv(initial.cell.array))
+    same = np.allclose(integers @ initial.cell.array, final.cell.array, atol=SAME_CELL_A)
+    return bool(same and abs(round(np.linalg.det(integers))) == 1 and not np.array_equal(integers, np.eye(3)))
 
 
 def _is_turned(initial: Atoms, final: Atoms) -> bool:

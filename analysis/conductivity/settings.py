@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ...core.settings import FrozenSettings
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
-from .transport_settings import FEWEST_FRAMES, TransportSettings
+from .transport_settings import FEWEST_FRAMES, LARGEST_CHARGE, TransportSettings
 
 MAX_STEPS = 1_000_000_000
 Repetitions = Annotated[int, Field(ge=1, le=50)]
@@ -43,7 +43,10 @@ class ConductivitySettings(FrozenSettings):
         json_schema_extra={"allowed": "a list, each a model of the campaign | reference"},
     )
     charge_e: float | None = Field(
-        None, ge=-8, le=8, description="Formal charge of the mobile ion; nothing: that of its common ion (e)"
+        None,
+        ge=-LARGEST_CHARGE,
+        le=LARGEST_CHARGE,
+        description="Formal charge of the mobile ion; nothing: that of its common ion (e)",
     )
     framework: tuple[str, ...] = Field(
         (),

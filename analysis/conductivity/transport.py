@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
+from ase.data import atomic_numbers
 from ase.units import _e, _k
 from pydantic import Field
 
@@ -28,7 +30,7 @@ from ..trajectories.replicas import check_replicas, mean_volume_A3
 from .diffusion import Diffusion, Estimate, alike, diffusion, ratio, upper_bound
 from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
 from .linearity import SCATTER_LEVEL
-from .transport_settings import FEWEST_FRAMES, TransportSettings
+from .transport_settings import FEWEST_FRAMES, LARGEST_CHARGE, TransportSettings
 
 AXES = ("x", "y", "z")
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
@@ -63,6 +65,11 @@ class Carrier:
         twice = sorted({one for one in self.mobile if self.mobile.count(one) > 1})
         if twice:
             raise InputError(f"the mobile species {', '.join(twice)} is named twice")
+        unknown = next((one for one in self.mobile if atomic_numbers.get(one, 0) == 0), None)
+        if unknown is not None:
+            near = "".join(takewhile(str.isalpha, unknown))[:2].capitalize()
+            meant = f"; did you mean {near}?" if atomic_numbers.get(near, 0) else ""
+            raise InputError(f"the mobile species {unknown!r} is no chemical symbol{meant}")
         if not (np.isfinite(self.temperature_K) and self.temperature_K > 0):
             raise InputError(f"the temperature must be above 0 K, not {self.temperature_K:g}")
 
@@ -83,8 +90,13 @@ class Carrier:
         found = {}
         for species, given in ((self.species, self.charge_e), *self.others):
             charge = FORMAL_CHARGES.get(species) if given is None else given
-            if charge is None or charge == 0:
+            if charge is None:
                 raise InputError(f"{species} has no one common ion: give its formal charge, which must not be 0 (e)")
+            if not 0 < abs(charge) <= LARGEST_CHARGE:
+                raise InputError(
+                    f"the formal charge of {species} must lie between -{LARGEST_CHARGE} and {LARGEST_CHARGE} and not be"
+                    f" 0 (e), not {charge:g}"
+                )
             found[species] = charge
         return found
 

@@ -7,6 +7,8 @@ from pydantic import Field
 from ...core.settings import FrozenSettings
 
 FEWEST_FRAMES = 20
+LARGEST_CHARGE = 8
+"""Largest formal charge of an ion (e)."""
 
 
 class TransportSettings(FrozenSettings):

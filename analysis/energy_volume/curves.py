@@ -28,6 +28,12 @@ from ..fixed_cell_relaxation import relax_ions
 from ..fixed_cell_relaxation_settings import FixedCellRelaxation
 from .settings import PARAMETERS
 
+# Part of the bulk modulus: points that scatter about one curve stay far below, a step between two curves does not.
+_LARGEST_ERROR = 0.3
+_DOUBTFUL_ERROR = 0.05
+# More than twice that of diamond (GPa).
+_HARDEST_GPA = 1000.0
+
 
 class EquationOfStateError(IonloopError):
     """No equation of state goes through the points."""
@@ -185,7 +191,7 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
             f"the energies have no minimum near these volumes ({volumes.min():.4g} to {volumes.max():.4g} Å³/atom)"
         )
     errors = np.sqrt(np.diag(covariance))
-    if errors[1] > modulus:
+    if errors[1] > _LARGEST_ERROR * modulus:
         raise EquationOfStateError(
             f"the energies do not lie on one curve: their bulk modulus would be {modulus / GPa:.3g} ±"
             f" {errors[1] / GPa:.3g} GPa; are other crystals or other settings among them?"
@@ -202,6 +208,26 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
         residual_eV_per_atom=float(np.sqrt(np.mean(residual**2))),
         bracketed=bool(volumes.min() < volume < volumes.max()),
     )
+
+
+def doubts(fit: BirchMurnaghanFit) -> tuple[str, ...]:
+    """Return what makes one doubt that all points lie on the curve of one crystal, and in the right units."""
+    found = []
+    if fit.bulk_modulus_GPa > _HARDEST_GPA:
+        found.append(
+            f"no crystal has a bulk modulus of {fit.bulk_modulus_GPa:.0f} GPa: energies are not in eV, volumes not in"
+            " Å³, or the cells are of several crystals"
+        )
+    uncertain = fit.bulk_modulus_standard_error_GPa / fit.bulk_modulus_GPa
+    if uncertain > _DOUBTFUL_ERROR:
+        found.append(
+            f"the points scatter about the curve by {1000 * fit.residual_eV_per_atom:.2g} meV/atom, which leaves the"
+            f" bulk modulus uncertain by {uncertain:.0%}: other crystals, other settings or unrelaxed cells may be"
+            " among them"
+        )
+    if not fit.bracketed:
+        found.append("the minimum lies outside these volumes: take more of them")
+    return tuple(found)
 
 
 def fit_points(points: Sequence[EnergyVolumePoint]) -> BirchMurnaghanFit:

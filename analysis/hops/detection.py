@@ -31,6 +31,10 @@ from .settings import HopSettings
 from .site_map import PeriodicTree, SiteMap, refined_sites
 
 _FRAMES_AT_ONCE = 20_000
+# Ions that are on their way for longer than this are rather at places that nobody calls sites.
+_FEWEST_AT_SITES = 0.8
+# With fewer, one stay in six is seen in one frame or none.
+_FEWEST_FRAMES_OF_STAY = 5
 # Cores of neighbouring sites keep this share of their distance each, so that they never touch.
 _CORE_SHARE = 0.4
 
@@ -263,6 +267,24 @@ def detect_hops(positions: FloatArray, sites: SiteMap, frame_ps: float, settings
         n_frames=n_frames,
         n_ions=n_ions,
     )
+
+
+def doubts(analysis: HopAnalysis) -> tuple[str, ...]:
+    """Return what makes one doubt that all hops were found: ions that are at no site, and frames that are too rare."""
+    found = []
+    at_sites = float(analysis.occupancy.sum()) / analysis.n_ions
+    if at_sites < _FEWEST_AT_SITES:
+        found.append(
+            f"ions are at no site for {1 - at_sites:.0%} of the time, so that hops are missed: sites are closer"
+            " together than the radii of core and outer, stays are shorter than the shortest that counts, or sites are"
+            " missing"
+        )
+    if analysis.mean_residence_ps < _FEWEST_FRAMES_OF_STAY * analysis.frame_ps:
+        found.append(
+            f"a mean stay ({analysis.mean_residence_ps:.2g} ps) is seen in less than {_FEWEST_FRAMES_OF_STAY} frames"
+            f" ({analysis.frame_ps:.2g} ps apart): hops are missed; frames closer in time are needed"
+        )
+    return tuple(found)
 
 
 def _core_radii(sites: SiteMap, core: float) -> FloatArray:

@@ -24,6 +24,9 @@ _TIME_PRECISION = 1e-5
 # Parts of the frames that may be dropped because they are not equally spaced.
 _LARGEST_BEGINNING = 0.1
 _MOST_BETWEEN = 0.1
+# Rounded times may be off by this part of their distance: a frame that is missing makes a whole one.
+_COARSEST = 0.3
+_ROUNDED = 1e-4
 # A time step outside is more likely a misunderstanding (fs).
 _USUAL_TIMESTEPS_FS = (0.099, 10.01)
 _THE_TIME_BETWEEN = "--timestep-fs is the time between two frames, the time step times the number of steps between them"
@@ -122,7 +125,7 @@ class Spacing:
         TrajectoryReadError
             If frames are missing.
         """
-        usual, odd = _odd_steps(counters)
+        usual, odd = self._odd_steps(counters)
         everything = np.arange(len(counters))
         if not len(odd):
             return everything
@@ -137,7 +140,11 @@ class Spacing:
         values, counts = np.unique(remainder, return_counts=True)
         regular = everything[remainder == values[counts.argmax()]]
         dropped = len(counters) - len(regular)
-        if len(regular) > 2 and dropped <= _MOST_BETWEEN * len(counters) and not len(_odd_steps(counters[regular])[1]):
+        if (
+            len(regular) > 2
+            and dropped <= _MOST_BETWEEN * len(counters)
+            and not len(self._odd_steps(counters[regular])[1])
+        ):
             if self.every > 1:
                 raise TrajectoryReadError(
                     f"{self.name} has {dropped} frames between the equally spaced ones; leave --every out, or take them"
@@ -148,7 +155,26 @@ class Spacing:
             return regular
         raise TrajectoryReadError(self._gaps(counters, usual, odd))
 
+    def _odd_steps(self, counters: FloatArray) -> tuple[float, IntArray]:
+        """Return the usual difference of two counters, and the indices of those that differ from it."""
+        steps = np.diff(counters)
+        usual = float(np.median(steps))
+        rounding = min(_TIME_RESOLUTION_FS, 0.1 * abs(usual))
+        if not self._has_steps:
+            rounding = max(rounding, min(_resolution(counters), _COARSEST * abs(usual)))
+        return usual, np.flatnonzero(np.abs(steps - usual) > max(TIME_TOLERANCE * abs(usual), rounding))
+
     def _gaps(self, counters: FloatArray, usual: float, odd: IntArray) -> str:
+        steps = np.diff(counters)
+        change = np.flatnonzero(np.abs(np.diff(steps)) > TIME_TOLERANCE * abs(usual)) + 1
+        if len(change) == 1 and 1 < change[0] < len(steps) - 1 and not self.torn:
+            at = int(change[0])
+            dense = "first" if steps[0] < steps[-1] else "second"
+            return (
+                f"{self.name}: its frames are {self._shown_interval(steps[0])} apart up to {self.shown(counters[at])}"
+                f" ({self.records[at].place}), and {self._shown_interval(steps[-1])} from there on: give one part, or"
+                f" leave frames out of the {dense} one"
+            )
         places = [
             f"{self.shown(counters[index])} and {self.shown(counters[index + 1])} ({self.records[index].place} and"
             f" {self.records[index + 1].place})"
@@ -216,6 +242,8 @@ class Spacing:
         steps = counters[chosen]
         if self.joined:
             return float(np.median(np.diff(times))), 0.0
+        if not self._has_steps:
+            steps = np.arange(len(times), dtype=float)  # what is to be compared is not the time itself
         per_step = (times[-1] - times[0]) / (steps[-1] - steps[0])
         found = float(per_step * np.median(np.diff(steps)))
         deviation = np.abs(times - times[0] - per_step * (steps - steps[0]))
@@ -246,9 +274,10 @@ class Spacing:
         self.notes.append(says)
 
 
-def _odd_steps(counters: FloatArray) -> tuple[float, IntArray]:
-    """Return the usual difference of two counters, and the indices of those that differ from it."""
-    steps = np.diff(counters)
-    usual = float(np.median(steps))
-    allowed = max(TIME_TOLERANCE * abs(usual), min(_TIME_RESOLUTION_FS, 0.1 * abs(usual)))
-    return usual, np.flatnonzero(np.abs(steps - usual) > allowed)
+def _resolution(times: FloatArray) -> float:
+    """Return the power of ten that times are rounded to (fs), with a little for what computers make of it."""
+    for digits in range(-6, 7):
+        scaled = times * 10.0**digits
+        if np.abs(scaled - np.rint(scaled)).max() < _ROUNDED:
+            return 1.001 * 10.0**-digits
+    return 0.0

@@ -119,9 +119,10 @@ def _named(
 ) -> FrameOfReference:
     missing = [one for one in framework if one not in present]
     if missing:
+        near = [one.capitalize() for one in missing if one.capitalize() in present]
         raise InputError(
-            f"the framework is to be {', '.join(framework)}, but the trajectory has no {', '.join(missing)}; it has"
-            f" {', '.join(present)}"
+            f"the framework is to be {', '.join(framework)}, but the trajectory has no {', '.join(missing)}"
+            f"{f' (did you mean {near[0]}?)' if near else ''}; it has {', '.join(present)}"
         )
     both = [one for one in framework if one in moving]
     if both:

@@ -37,6 +37,7 @@ _UNITS = {
 _SAME_MASS = 0.05
 _STARTS = (b"ITEM: TIMESTEP", b"ITEM: TIME", b"ITEM: UNITS")
 _ITEM = b"ITEM:"
+_NO_ATOMS = (b"ITEM: NUMBER OF ENTRIES", b"ITEM: ENTRIES", b"ITEM: NUMBER OF GRID", b"ITEM: GRID")
 
 
 class LammpsDumpError(TrajectoryReadError):
@@ -230,6 +231,11 @@ class _Dump:
                 factor = self.unit_time_fs or 1.0
                 names = tuple(item.decode(errors="replace").split()[2:])
                 return _Header(line, step, None if time is None else time * factor, count, *box, names)
+            elif key.startswith(_NO_ATOMS):
+                raise LammpsDumpError(
+                    f"{self.name} is a dump of {'a grid' if b'GRID' in key else 'local quantities'}, not of atoms: give"
+                    " that of dump custom"
+                )
             elif item.startswith(_ITEM):
                 self._value()
             else:
@@ -451,8 +457,8 @@ def _check_masses(words: Sequence[bytes], ids: Sequence[bytes], atoms: _Atoms, n
             )
 
 
-def of_types(kinds: Sequence[bytes], types: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return the symbols of LAMMPS types.
+def of_types(kinds: Sequence[bytes], types: Sequence[str], name: str, first: int = 1) -> tuple[str, ...]:
+    """Return the symbols of types that count from ``first``, as LAMMPS' do from 1.
 
     Raises
     ------
@@ -464,8 +470,8 @@ def of_types(kinds: Sequence[bytes], types: Sequence[str], name: str) -> tuple[s
         present = {kind: int(kind) for kind in set(kinds)}
     except ValueError:
         raise LammpsDumpError(f"{name}: its types are names, not numbers; leave --lammps-types out") from None
-    if max(present.values()) > len(symbols) or min(present.values()) < 1:
+    if max(present.values()) >= len(symbols) + first or min(present.values()) < first:
         raise InputError(
             f"{name} has types {min(present.values())} to {max(present.values())}; symbols are given for {len(symbols)}"
         )
-    return tuple(symbols[present[kind] - 1] for kind in kinds)
+    return tuple(symbols[present[kind] - first] for kind in kinds)

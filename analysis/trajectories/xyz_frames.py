@@ -7,7 +7,7 @@ Extended XYZ: https://github.com/libAtoms/extxyz; i-PI: https://docs.ipi-code.or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +16,16 @@ from ase.geometry import cellpar_to_cell
 from ase.units import Bohr
 
 from ...core.arrays import FloatArray, IntArray
+from ...core.errors import InputError
+from ...fitting.reading.label_units import declared_length_A
 from .frame_times import FrameTime, frame_time
 from .frames import Lines, RawFrame, TornFrame, TrajectoryReadError, checked_symbols, numbers, shown, wrong_line
 from .lammps_dump import of_types
 
 # Keys may bear a unit in brackets.
-_PAIR = re.compile(r"""([A-Za-z_][\w-]*(?:\s?[\[(]\w+[\])])?)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^\s,]+)""")
+_PAIR = re.compile(
+    r"""([A-Za-z_][\w-]*(?:\s?[\[(]\w+[\])])?)\s*=\s*("[^"]*"|'[^']*'|\[(?:[^][]|\[[^][]*\])*\]|\{[^}]*\}|[^\s,]+)"""
+)
 _IPI_CELL = re.compile(r"CELL\(abcABC\):((?:\s+[-+.\deE]+){6})")
 _IPI_UNIT = re.compile(r"\b(\w+)\{(\w+)\}")
 _IPI_POSITIONS = {"positions", "x_centroid"}
@@ -130,6 +134,7 @@ class _Xyz:
             table, symbols = table[order], tuple(symbols[atom] for atom in order)
         if comment.length_A != 1.0:
             table *= comment.length_A
+            self._say(f"{self.name}: its lengths are converted to Å (one is {comment.length_A:g} Å)")
         return RawFrame(
             symbols,
             table,
@@ -236,7 +241,8 @@ class _Xyz:
                     f"{self.name} has numbers ({', '.join(sorted(set(written))[:5])}) in place of symbols: if they are"
                     " LAMMPS types, give the symbols of the types (--lammps-types Li,P,S)"
                 )
-            symbols = of_types(words, self.types, self.name)
+            # GPUMD's movie.xyz counts types from 0.
+            symbols = of_types(words, self.types, self.name, first=0 if "0" in written else 1)
         else:
             symbols = checked_symbols(written, where, "write the element's symbol", self.notes)
             if self.types and not self.words:
@@ -266,7 +272,11 @@ class _Xyz:
         flags = comment.periodic.upper().replace(",", " ").split()
         axes = [axis for axis, flag in zip("abc", flags, strict=False) if flag in {"F", "FALSE", "0"}]
         note = f"{self.name} says that it is not periodic along {', '.join(axes)}; it is taken as periodic"
-        if axes and note not in self.notes:
+        if axes:
+            self._say(note)
+
+    def _say(self, note: str) -> None:
+        if note not in self.notes:
             self.notes.append(note)
 
 
@@ -293,7 +303,10 @@ def _comment(line: bytes, where: str) -> _Comment:
     text = line.decode("utf-8", errors="replace").strip()
     written = {key: value.strip("\"'[]{}") for key, value in _PAIR.findall(text)}
     pairs = {key.lower(): value for key, value in written.items()}
-    cell, length_A = (_lattice(pairs["lattice"]) if "lattice" in pairs else None), 1.0
+    cell = next((_lattice(name, pairs[name.lower()]) for name in ("Lattice", "cell") if name.lower() in pairs), None)
+    length_A = _length_A(pairs, where)
+    if cell is not None:
+        cell *= length_A
     if match := _IPI_CELL.search(text):
         length_A, cell_unit_A = _ipi_lengths_A(text, where)
         values = np.array([float(word) for word in match.group(1).split()])
@@ -317,14 +330,23 @@ def _ipi_lengths_A(text: str, where: str) -> tuple[float, float]:
     return _IPI_LENGTHS_A[units[what].lower()], _IPI_LENGTHS_A[units["cell"].lower()]
 
 
-def _lattice(text: str) -> FloatArray:
+def _length_A(pairs: Mapping[str, str], where: str) -> float:
+    """Return the unit of positions and cell (Å), which an extended comment may declare as files of labels do."""
+    declared = {key: value for key, value in pairs.items() if "unit" in key}
     try:
-        values = [float(word) for word in text.replace(",", " ").split()]
+        return (declared_length_A(declared) if declared else None) or 1.0
+    except InputError as error:
+        raise TrajectoryReadError(f"{where}: {error}") from error
+
+
+def _lattice(name: str, text: str) -> FloatArray:
+    try:
+        values = np.array([float(word) for word in re.sub(r"[][{},]", " ", text).split()])
     except ValueError:
-        values = []
-    if len(values) != 9:
-        raise _BadComment(f"Lattice must be nine numbers, not {text!r}")
-    return np.array(values).reshape(3, 3)
+        values = np.empty(0)
+    if len(values) not in {3, 9}:
+        raise _BadComment(f"{name} must be nine numbers (or three, of a cell with right angles), not {text!r}")
+    return np.diag(values) if len(values) == 3 else values.reshape(3, 3)
 
 
 def _of_properties(properties: str) -> _Columns | None:

@@ -38,7 +38,7 @@ def energy_volume(
     reading: LabelRequest,
 ) -> None:
     """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
-    from ...analysis.energy_volume.curves import EquationOfStateError, fit_points
+    from ...analysis.energy_volume.curves import EquationOfStateError, doubts, fit_points
     from ...analysis.energy_volume.settings import EnergyVolumeSettings
     from ...core.errors import InputError
 
@@ -51,6 +51,8 @@ def energy_volume(
     else:
         settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax, reference="none")
         fit, used, unconverged = _curve_by(model, file, settings)
+    for doubt in doubts(fit):
+        typer.echo(f"Warning: {doubt}.", err=True)
     if as_json:
         typer.echo(json.dumps({"cells": used, "unconverged": unconverged, **fit.model_dump()}, indent=2))
     else:
@@ -183,5 +185,3 @@ def _print(fit: BirchMurnaghanFit, cells: int, unconverged: int) -> None:
     make_console().print(table)
     if unconverged:
         typer.echo(f"{unconverged} cells did not converge and are left out.", err=True)
-    if not fit.bracketed:
-        typer.echo("The minimum lies outside these volumes: take more of them.", err=True)

@@ -102,19 +102,23 @@ def _settings(core_A: float, outer_A: float, residence_ps: float) -> HopSettings
 
 def _analysed(trajectory: Trajectory, sites: _Sites, settings: HopSettings) -> tuple[HopAnalysis, list[str]]:
     """Return the hops, and the lines that say what a reader should know."""
-    from ...analysis.hops.detection import hops_of_trajectory
+    from ...analysis.conductivity.transport_settings import FEWEST_FRAMES
+    from ...analysis.hops.detection import doubts, hops_of_trajectory
     from ...analysis.trajectories.framework import frame_of_reference
     from ...core.errors import InputError
     from ...sampling.structures.sites import UnknownRadius
 
     species, framework, crystal = sites.species, sites.framework, sites.crystal
+    if trajectory.n_frames < FEWEST_FRAMES:
+        raise InputError(f"{trajectory.name} has {trajectory.n_frames} frames; {FEWEST_FRAMES} or more are needed")
     distances = _distances(sites.minimum_distances, {*trajectory.symbols} - {species})
     known, lines = (None, []) if crystal is None else _known_sites(crystal, trajectory, species, framework)
     try:
         analysis = hops_of_trajectory(trajectory, species, settings, known, framework, distances)
     except UnknownRadius as error:
         raise InputError(f"{error}; for example --minimum-distances {_example(trajectory.symbols, species)}") from error
-    warnings = [*trajectory.notes, *frame_of_reference([trajectory], [species], framework=framework).notes]
+    frame = frame_of_reference([trajectory], [species], framework=framework)
+    warnings = [*trajectory.notes, *frame.notes, *doubts(analysis)]
     if crystal is not None and not (analysis.sites.known & (analysis.occupancy > 0)).any():
         warnings.append(f"no site of {crystal} is visited: its {species} lie elsewhere, or it is another crystal")
     return analysis, [*lines, *(f"Warning: {one}." for one in warnings)]
@@ -127,7 +131,7 @@ def _known_sites(crystal: Path, trajectory: Trajectory, species: str, framework:
     from ...sampling.structures.crystals import load_structure
 
     try:
-        known, notes = crystal_on_trajectory(load_structure(crystal), trajectory, species, framework)
+        known, notes = crystal_on_trajectory(load_structure(crystal, sites_of=species), trajectory, species, framework)
     except InputError as error:
         raise InputError(f"--crystal {crystal}: {error}") from error
     return known, [f"{crystal}: {', '.join(notes)}."] if notes else []

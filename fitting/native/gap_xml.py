@@ -166,9 +166,9 @@ def read_gap_xml(path: str | Path, label: str | None = None, *, beside_charges: 
     Raises
     ------
     InputError
-        If the file does not exist or has no potential of that label.
+        If the file does not exist, is no XML or has no potential of that label.
     IonloopError
-        If a file is damaged, or the potential has a feature that is not supported; the message
+        If a file is damaged otherwise, or the potential has a feature that is not supported; the message
         names it.
     """
     path = Path(path)
@@ -177,7 +177,7 @@ def read_gap_xml(path: str | Path, label: str | None = None, *, beside_charges: 
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        raise IonloopError(f"the potential {path} is not readable XML: {error}; copy or fit it again") from error
+        raise InputError(f"the potential {path} is not readable XML: {error}; copy or fit it again") from error
     try:
         model = _read_model(root, path.parent, label)
     except MalformedXml as error:

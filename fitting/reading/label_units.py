@@ -55,6 +55,7 @@ _UNIT_THEN_WORD = re.compile(r"units?_?(?:of_)?(.+)")
 _LABEL_THEN_UNIT = re.compile(r"(?:.*_)?(energy|forces?|virials?|stress)_(?:in_)?(.+)")
 _NO_UNITS_IN_NAMES = frozenset({"a", "au", "atomic", "j", "m"})
 """Ends of names that are rather elements and words than units: energy_Au, energy_atomic."""
+_ANY_UNIT = ("units", "unit", "unit_system", "unit_style")
 _NO_UNITS = frozenset({"unit_cell", "unit_lattice"})
 _WHOLE_SYSTEMS = {
     "metal": ("ev", "angstrom", "ev/angstrom", "bar"),
@@ -172,6 +173,30 @@ def _simplified(text: str) -> str:
     return re.sub(r"\b(electronvolt|hartree|rydberg|angstrom)s\b", r"\1", bare).replace("angstroms", "angstrom")
 
 
+def declared_length_A(entries: Mapping[str, str]) -> float | None:
+    """Return what a length of a frame is worth (Å) by its own entries, None where they do not say it.
+
+    Raises
+    ------
+    InputError
+        If an entry about lengths is not understood, or two contradict each other.
+    """
+    found: dict[str, float] = {}
+    for key, text in entries.items():
+        said = _declarations(key, text)
+        lengths = [unit for quantity, unit in said if quantity == "length"]
+        if not lengths and said and key.lower() in _ANY_UNIT and unit_of("length", text) is not None:
+            lengths = [text]
+        for unit in lengths:
+            worth = unit_of("length", unit)
+            if worth is None:
+                raise InputError(f"{key}={text} is not understood as a unit of length (Ang, Bohr, nm)")
+            found[f"{key}={text}"] = worth
+    if len({round(worth, 6) for worth in found.values()}) > 1:
+        raise InputError(f"{' and '.join(found)} contradict each other")
+    return next(iter(found.values()), None)
+
+
 def read_units(file: FrameFile, keys: KeyReading, named: FileUnits) -> UnitReading:
     """Return the units of every frame.
 
@@ -227,7 +252,7 @@ def _declared(
 def _declarations(key: str, text: str) -> list[tuple[str, str]]:
     """Return quantities and units that an entry declares: one, none, or those of a whole system of units."""
     name = key.lower().replace("-", "_")
-    if name in ("units", "unit", "unit_system", "unit_style"):
+    if name in _ANY_UNIT:
         system = _WHOLE_SYSTEMS.get({"au": "atomic"}.get(_simplified(text), _simplified(text)))
         if system is not None:
             energy, length, force, stress = system

@@ -193,7 +193,7 @@ def build_crystal(name: str) -> Atoms:
     return entry.build()
 
 
-def load_structure(name_or_path: str | Path, base_folder: Path | None = None) -> Atoms:
+def load_structure(name_or_path: str | Path, base_folder: Path | None = None, *, sites_of: str = "") -> Atoms:
     """A structure by built-in name, or the single frame of a file that ASE reads.
 
     Parameters
@@ -202,6 +202,8 @@ def load_structure(name_or_path: str | Path, base_folder: Path | None = None) ->
         A key of `CRYSTALS`, or a path.
     base_folder
         Folder that a relative path starts from; the current one by default.
+    sites_of
+        An element whose sites are meant, not its ions: those that are partly occupied are atoms like others.
 
     Returns
     -------
@@ -222,7 +224,7 @@ def load_structure(name_or_path: str | Path, base_folder: Path | None = None) ->
             raise InputError(f"The structure file {path} {kind}.")
         raise InputError(_unknown_name(str(name_or_path)) + f" There is no file {path} either.")
     atoms = _read_single_frame(path)
-    _check_structure(atoms, path)
+    _check_structure(atoms, path, sites_of)
     # Velocities, constraints, tags and results of whoever wrote the file are not part of the structure.
     return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
 
@@ -272,7 +274,7 @@ def _read_single_frame(path: Path) -> Atoms:
     return frames[0]
 
 
-def _check_structure(atoms: Atoms, path: Path) -> None:
+def _check_structure(atoms: Atoms, path: Path, sites_of: str) -> None:
     """Raise InputError unless the atoms fill a periodic cell without overlaps."""
     if len(atoms) == 0:
         raise InputError(f"{path} holds no atoms.")
@@ -287,7 +289,7 @@ def _check_structure(atoms: Atoms, path: Path) -> None:
         f"{symbol} {occupancy:g}"
         for site in atoms.info.get("occupancy", {}).values()
         for symbol, occupancy in site.items()
-        if abs(occupancy - 1) > OCCUPANCY_TOLERANCE
+        if abs(occupancy - 1) > OCCUPANCY_TOLERANCE and {*site} != {sites_of}
     ]
     if partial:
         raise InputError(

@@ -80,6 +80,34 @@ def test_the_table_of_hops_has_units(app, trajectory):
     assert "net displacement along c, Å" in found.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--every", "9"], "frames; 20 or more are needed"),
+        (["--residence", "500"], "ions are at no site for 100%"),
+    ],
+)
+def test_what_makes_hops_doubtful_is_said(app, trajectory, options, message):
+    found = CliRunner().invoke(app, ["hops", str(trajectory), "--timestep-fs", str(FRAME_FS), *options])
+    assert message in (str(found.exception) if found.exit_code else found.output)
+
+
+def test_sites_of_the_mobile_ions_may_be_partly_occupied(app, trajectory, tmp_path):
+    cif = tmp_path / "partly.cif"
+    write(cif, bulk("LiS", "cesiumchloride", a=3.2))
+    whole = cif.read_text().splitlines(keepends=True)
+
+    def found_with(element: str):
+        partly = [line.replace("1.0000", "0.8750") if line.split()[:1] == [element] else line for line in whole]
+        cif.write_text("".join(partly))
+        arguments = ["hops", str(trajectory), "--timestep-fs", str(FRAME_FS), "--crystal", str(cif), "--json"]
+        return CliRunner().invoke(app, arguments)
+
+    sites = json.loads(found_with("Li").stdout)["sites"]
+    assert sum(site["known"] for site in sites) == 8
+    assert "partly occupied sites (S 0.875)" in str(found_with("S").exception)
+
+
 def test_ions_that_are_not_there_are_named(app, trajectory):
     found = CliRunner().invoke(app, ["hops", str(trajectory), "--timestep-fs", "50", "--species", "Na"])
     assert isinstance(found.exception, InputError)

@@ -291,8 +291,9 @@ def test_a_newer_layout_is_refused(gap_folder: Path) -> None:
 
 
 def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is not a model folder"):
+    with pytest.raises(ModelError, match="is not a model folder") as caught:
         load_model(tmp_path / "missing")
+    assert isinstance(caught.value, InputError)
 
 
 def test_verification_can_be_left_out(gap_folder: Path) -> None:

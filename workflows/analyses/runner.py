@@ -23,7 +23,7 @@ from ...core.errors import InputError
 from ...core.names import REFERENCE
 from ...fitting.electrostatics.registry import baseline_in, kind_of_baseline
 from ...fitting.kinds.registry import MODELS
-from ...fitting.models import ModelManifest, read_manifest
+from ...fitting.models import MANIFEST_FILE, ModelManifest, read_manifest
 from ...store.connection import Store, open_store
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, Structure
 from ...tasks.base import JobFailed
@@ -261,7 +261,11 @@ def manifest_of(source: Path) -> ModelManifest | None:
     """
     if source.is_file() and source.suffix == _XML:
         return None
-    return read_manifest(source.parent if source.is_file() else source)
+    return read_manifest(_folder_of(source))
+
+
+def _folder_of(source: Path) -> Path:
+    return source.parent if source.is_file() and source.name == MANIFEST_FILE else source
 
 
 def _add_model(store: Store, source: Path | OwnCalculator) -> ModelRecord:
@@ -285,7 +289,7 @@ def _copied(store: Store, source: Path) -> ModelRecord:
         for file in (source, *source.parent.glob(f"{source.name}.sparseX*")):
             shutil.copy2(file, target / file.name)
         return _model_record(_KIND_OF_XML, f"models/{source.name}", source.stem)
-    folder = source.parent if source.is_file() else source
+    folder = _folder_of(source)
     manifest = read_manifest(folder)
     shutil.copytree(folder, target / manifest.inputs_hash, dirs_exist_ok=True)
     return _model_record(

@@ -205,6 +205,12 @@ def test_what_cannot_be_analysed_is_refused():
         analyse_conductivity([trajectory(lattice_walk(0), ("Cu",) * 12)], Carrier("Cu", 800.0))
     with pytest.raises(InputError, match="above 0 K"):
         Carrier("Li", 0.0)
+    for species in ("li", "Li+"):
+        with pytest.raises(InputError, match="did you mean Li"):
+            Carrier(species, 800.0)
+    for charge in (0.0, float("nan"), float("inf"), 9.0):
+        with pytest.raises(InputError, match="formal charge of Li must lie between -8 and 8"):
+            _ = Carrier("Li", 800.0, charge).charges
     with pytest.raises(InputError, match="frames"):
         analyse_conductivity([walk.part(stop=19)], LITHIUM)
     with pytest.raises(InputError, match="other atoms"):

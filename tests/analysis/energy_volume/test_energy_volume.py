@@ -12,6 +12,7 @@ from ase.units import GPa
 
 from ionloop.analysis.energy_volume.curves import (
     EquationOfStateError,
+    doubts,
     energy_volume_point,
     fit_birch_murnaghan,
     fit_points,
@@ -71,6 +72,15 @@ def test_energies_of_two_crystals_lie_on_no_curve():
     energies[::2] += 0.5
     with pytest.raises(EquationOfStateError, match="do not lie on one curve"):
         fit_birch_murnaghan(volumes, energies)
+
+
+def test_a_step_between_two_curves_is_refused_and_what_is_doubtful_told():
+    volumes, energies = synthetic(points=9)
+    assert doubts(fit_birch_murnaghan(volumes, energies)) == ()
+    with pytest.raises(EquationOfStateError, match="do not lie on one curve"):
+        fit_birch_murnaghan(volumes, energies + np.where(np.arange(9) > 4, 0.2, 0.0))
+    assert "no crystal has a bulk modulus" in doubts(fit_birch_murnaghan(volumes, 96.485 * energies))[0]
+    assert "scatter about the curve" in doubts(fit_birch_murnaghan(volumes, energies + 0.004 * (-1) ** np.arange(9)))[0]
 
 
 def test_five_volumes_are_needed():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
+from ase.geometry import find_mic
+from ase.spacegroup import crystal
 
 from ionloop.analysis.barriers.path_ends import path_end
 from ionloop.analysis.hops.known_crystal import crystal_on_trajectory
@@ -67,7 +69,7 @@ def test_a_unit_cell_is_repeated_turned_and_strained_into_the_trajectorys(repeat
     if turned and np.array_equal(repeats, np.diag(np.diag(repeats))):
         crystal.rotate(25, (1, 2, 3), rotate_cell=True)
     cell = whole.cell.array * 1.02
-    found, how = in_cell_of(crystal, cell, len(whole))
+    found, how = next(in_cell_of(crystal, cell, len(whole)))
     assert len(found) == len(whole)
     assert np.allclose(found.cell.array, cell)
     assert "repeated" in how
@@ -76,9 +78,53 @@ def test_a_unit_cell_is_repeated_turned_and_strained_into_the_trajectorys(repeat
     assert assign(whole, found).distances_A.max() < 1e-6
 
 
+def argyrodite(primitive: bool = False) -> Atoms:
+    """Of polar symmetry: of the 24 turns of its lattice half are none of its own."""
+    sites = [("P", (0, 0, 0.5)), ("S", (0.1195, 0.1195, 0.6195)), ("S", (0.25,) * 3), ("Cl", (0, 0, 0))]
+    symbols, basis = zip(*sites, ("Li", (0.183, 0.183, 0.024)), strict=True)
+    found = crystal(symbols, basis, spacegroup=216, cellpar=[9.85] * 3 + [90] * 3, primitive_cell=primitive)
+    return Atoms(found.symbols, positions=found.positions, cell=found.cell, pbc=True)
+
+
+def turned_to_standard_form(atoms: Atoms) -> Atoms:
+    found = atoms.copy()
+    found.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
+    return found
+
+
+def of_other_handedness(atoms: Atoms) -> Atoms:
+    found = atoms.copy()
+    found.set_cell(-atoms.cell.array)
+    return found
+
+
+def with_axes_exchanged(atoms: Atoms) -> Atoms:
+    found = atoms.copy()
+    found.rotate(90, "z")
+    return found
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        turned_to_standard_form(argyrodite(primitive=True)),
+        turned_to_standard_form(make_supercell(argyrodite(), [[1, 1, 0], [0, 1, 0], [0, 0, 1]])),
+        of_other_handedness(argyrodite()),
+        with_axes_exchanged(argyrodite()),
+    ],
+)
+def test_every_setting_of_a_crystal_is_laid_onto_the_trajectory(given):
+    whole = argyrodite().repeat((2, 1, 1))
+    found, _ = crystal_on_trajectory(given, trajectory_of(whole), "Li")
+    sites, ions = (one.positions[one.symbols == "Li"] for one in (found, whole))
+    between = find_mic((sites[:, None] - ions).reshape(-1, 3), whole.cell)[1].reshape(len(sites), -1)
+    assert len(sites) == len(ions)
+    assert between.min(axis=0).max() < RATTLE_A
+
+
 def test_a_cell_that_does_not_fit_is_refused_with_both():
     with pytest.raises(InputError, match=r"5\.700.*does not repeat into.*6\.500"):
-        in_cell_of(lithium_sulphide(), 6.5 * np.eye(3), 12)
+        next(in_cell_of(lithium_sulphide(), 6.5 * np.eye(3), 12))
 
 
 def trajectory_of(atoms: Atoms, frames: int = 20) -> Trajectory:
@@ -155,6 +201,17 @@ def test_an_end_in_another_orientation_is_turned():
     found = path_end(before, turned)
     np.testing.assert_allclose(found.atoms.positions, path_end(before, after).atoms.positions, atol=1e-6)
     assert "turned into the orientation" in found.notes[0]
+
+
+@pytest.mark.parametrize("vectors", [-np.eye(3), [[1, 1, 0], [0, 1, 0], [0, 0, 1]], [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]])
+def test_an_end_in_other_vectors_of_the_same_lattice_is_the_same(vectors):
+    start, end = vacancy_ends()
+    other = end.copy()
+    other.set_cell(np.array(vectors) @ end.cell.array)
+    other.wrap()
+    found = path_end(start, other)
+    np.testing.assert_allclose(found.atoms.positions, path_end(start, end).atoms.positions, atol=1e-6)
+    assert found.notes == ("the other end's cell has other vectors of the same lattice; those of the first are taken",)
 
 
 def test_other_atoms_and_other_cells_are_refused_with_what_differs():

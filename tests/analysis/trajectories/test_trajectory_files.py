@@ -169,6 +169,9 @@ def test_gaps_are_refused_and_odd_first_frames_dropped(tmp_path):
     ):
         with pytest.raises(InputError, match=r"not equally spaced.*frame 3 \(line"):
             read(tmp_path / name, text)
+    changed = [0, 50, 100, 150, 250, 350, 450, 550]
+    with pytest.raises(InputError, match=r"50 steps apart up to step 150 \(frame 4.*100 steps from there on"):
+        read(tmp_path / "run.dump", "".join(lammps(steps=changed)))
     found = read(tmp_path / "run.dump", "".join(lammps(steps=[0, *range(100000, 100350, 50)])))
     assert_same(found, POSITIONS[1:])
     assert "first 1 frames are dropped" in found.notes[0]
@@ -275,9 +278,11 @@ def test_symbols_come_from_the_types_that_are_given(tmp_path):
         read(tmp_path / "run.xyz", numeric, cell_A=cell_of("10 10 10"))
     with pytest.raises(InputError, match="no cell"):
         read(tmp_path / "run.xyz", numeric, lammps_types=("Li", "S"))
-    found = read(tmp_path / "run.xyz", numeric, lammps_types=("Li", "S"), cell_A=cell_of("10 10 10 90 90 90"))
-    assert found.symbols == SYMBOLS
-    assert_same(found)
+    of_gpumd = "".join(plain_xyz("{step}", symbols=(0, 0, 1, 1)))
+    for text in (numeric, of_gpumd):
+        found = read(tmp_path / "run.xyz", text, lammps_types=("Li", "S"), cell_A=cell_of("10 10 10 90 90 90"))
+        assert found.symbols == SYMBOLS
+        assert_same(found)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +373,26 @@ def test_the_units_of_ipi_are_obeyed_and_must_be_said(tmp_path):
             read(tmp_path / "ipi.xyz", text)
 
 
+@pytest.mark.parametrize(
+    ("cell", "length_A"),
+    [
+        ('Lattice="{0} {0} {0}"', 1.0),
+        ("Lattice=[[{0}, 0, 0], [0, {0}, 0], [0, 0, {0}]]", 1.0),
+        ('cell="{0} 0 0 0 {0} 0 0 0 {0}"', 1.0),
+        ('Lattice="{0} 0 0 0 {0} 0 0 0 {0}" units=Bohr', BOHR),
+        ('Lattice="{0} 0 0 0 {0} 0 0 0 {0}" length_unit=nm', 10.0),
+    ],
+)
+def test_cells_and_units_of_extended_comments_are_obeyed(tmp_path, cell, length_A):
+    comment = cell.format(LENGTH_A / length_A) + " Properties=species:S:1:pos:R:3 step={step}"
+    found = read(tmp_path / "run.xyz", "".join(plain_xyz(comment, POSITIONS / length_A)))
+    assert_same(found)
+    assert found.volume_A3 == pytest.approx(LENGTH_A**3)
+    assert [f"one is {length_A:g}" in note for note in found.notes] == [True] * (length_A != 1.0)
+    with pytest.raises(InputError, match="length_unit=furlong is not understood"):
+        read(tmp_path / "run.xyz", "".join(plain_xyz(f"{comment} length_unit=furlong")))
+
+
 def test_a_hop_where_a_run_was_continued_is_no_other_run(tmp_path):
     random = np.random.default_rng(4)
     positions = 5.0 + np.cumsum(random.normal(0, 0.05, (60, 4, 3)), axis=0)
@@ -432,6 +457,19 @@ def test_times_that_tell_no_interval_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"frame 4 .* has a time that is no finite number"):
         times = [float("nan") if frame == 3 else frame * 0.1 for frame in range(FRAMES)]
         read(tmp_path / "run.dump", metal + "".join(lammps(times=times)), interval_fs=None)
+
+
+def test_times_of_few_digits_tell_their_mean_interval(tmp_path):
+    lattice = f'Lattice="{LENGTH_A} 0 0 0 {LENGTH_A} 0 0 0 {LENGTH_A}" Properties=species:S:1:pos:R:3'
+    positions = np.repeat(POSITIONS, 100, axis=0) + np.arange(100 * FRAMES)[:, None, None] * 1e-4
+    frames = [
+        f"4\n{lattice} Time={100.3 * index:.0f}\n" + one.split("\n", 2)[2]
+        for index, one in enumerate(plain_xyz("", positions))
+    ]
+    found = read(tmp_path / "run.xyz", "".join(frames), interval_fs=None)
+    assert found.frame_interval_fs == pytest.approx(100.3, rel=1e-4)
+    with pytest.raises(InputError, match=r"not equally spaced.*frame 301 \(line"):
+        read(tmp_path / "run.xyz", "".join(frames[:301] + frames[302:]), interval_fs=None)
 
 
 def test_a_file_without_counter_says_that_no_gap_would_be_seen(tmp_path):
