@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_campaign_on_charges_at_rest_goes_from_its_file_to_its_report(tmp_path
     assert locality.after is not None
     assert locality.after != locality.before
     assert locality.baseline_is_fitted == bool(more)
-    report = (file.parent / "small-report.html").read_text()
+    report = unescape((file.parent / "small-report.html").read_text())
     assert "without the baseline's part" in report
     if more:
         assert FRENKEL.read(pairs[0]).intact
