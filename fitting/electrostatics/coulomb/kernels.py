@@ -14,10 +14,10 @@ import numpy as np
 from ...compiler import numba
 
 # Sums may be reassociated and fused: without that no reduction is vectorised. Never more: NaN must stay NaN.
-_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 
-@_compiled
+@compiled
 def sort_into_bins(positions, inverse_cell, cell, bins):  # type: ignore[no-untyped-def]
     """Wrap atoms into the cell and sort them by bin, in the order of their index within one.
 
@@ -72,7 +72,7 @@ def sort_into_bins(positions, inverse_cell, cell, bins):  # type: ignore[no-unty
     return order, start, coordinates, sorted_fractions
 
 
-@_compiled
+@compiled
 def _collect_segments(column, grid, start, segments, shifts):  # type: ignore[no-untyped-def]
     """Runs of consecutive atoms that can be partners of the atoms in one bin, each with its translation.
 
@@ -100,7 +100,7 @@ def _collect_segments(column, grid, start, segments, shifts):  # type: ignore[no
     return count
 
 
-@_compiled
+@compiled
 def _copy_candidates(atoms, segments, shifts, near, partner):  # type: ignore[no-untyped-def]
     """Lay the atoms of all segments side by side: ``near`` [≥ 3, n] coordinates, ``partner`` [2, n] place, kind."""
     coordinates, kinds = atoms[0], atoms[1]
@@ -121,8 +121,8 @@ def _copy_candidates(atoms, segments, shifts, near, partner):  # type: ignore[no
     return count
 
 
-@_compiled
-def _select_within(limits, origin, near, partner_kinds, hits):  # type: ignore[no-untyped-def]
+@compiled
+def select_within(limits, origin, near, partner_kinds, hits):  # type: ignore[no-untyped-def]
     """Candidates within their kind's squared distance of the origin: fills ``near[3]`` and ``hits``."""
     xs, ys, zs, squares = near[0], near[1], near[2], near[3]
     x0, y0, z0 = origin[0], origin[1], origin[2]
@@ -137,7 +137,35 @@ def _select_within(limits, origin, near, partner_kinds, hits):  # type: ignore[n
     return count
 
 
-@_compiled
+@compiled
+def no_candidates():  # type: ignore[no-untyped-def]
+    """Return ``near``, ``partner`` and ``hits`` without room, which `candidates` makes."""
+    return np.empty((4, 0)), np.empty((2, 0), np.uint32), np.empty(0, np.uint32)
+
+
+@compiled
+def candidates(index, atoms, grid, near, partner, hits):  # type: ignore[no-untyped-def]
+    """Return how many partners a bin's atoms may have, those of the bin itself first, and them; as in `sum_pairs`."""
+    start, bins, rows = atoms[3], grid[0], grid[2]
+    n_segments = 0
+    for row in range(len(rows)):
+        n_segments += rows[row, 3] - rows[row, 2] + 1
+    segments, shifts = np.empty((n_segments, 2), np.int64), np.empty((n_segments, 3))
+    column = np.empty(3, np.int64)
+    column[0], column[1] = index // (bins[2] * bins[1]), index // bins[2] % bins[1]
+    column[2] = index % bins[2]
+    used = _collect_segments(column, grid, start, segments, shifts)
+    count = 0
+    for segment in range(used):
+        count += segments[segment, 1] - segments[segment, 0]
+    if count > near.shape[1]:
+        near, hits = np.empty((4, 2 * count)), np.empty(2 * count, np.uint32)
+        partner = np.empty((2, 2 * count), np.uint32)
+    _copy_candidates(atoms, segments[:used], shifts, near, partner)
+    return count, near, partner, hits
+
+
+@compiled
 def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignore[no-untyped-def]
     """Add the pairs of atom i with the candidates in ``hits``.
 
@@ -191,7 +219,7 @@ def _add_pairs(i, atoms, near, partner, hits, potential, totals):  # type: ignor
     return closest, closest_j
 
 
-@_compiled
+@compiled
 def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
     """Σ q_i q_j ψ(r)/r over pairs, ψ tabulated per pair of kinds as polynomials of degree 7.
 
@@ -216,30 +244,13 @@ def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
     smallest squared distance (Å²) and the places of the two atoms that have it.
     """
     coordinates, kinds, start = atoms[0], atoms[1], atoms[3]
-    bins, rows = grid[0], grid[2]
     totals = (np.zeros((4, coordinates.shape[1])), np.zeros(7))
-    n_segments = 0
-    for row in range(len(rows)):
-        n_segments += rows[row, 3] - rows[row, 2] + 1
-    segments, shifts = np.empty((n_segments, 2), np.int64), np.empty((n_segments, 3))
-    capacity = 0
-    near, partner, hits = np.empty((4, 0)), np.empty((2, 0), np.uint32), np.empty(0, np.uint32)
-    column = np.zeros(3, np.int64)
+    near, partner, hits = no_candidates()
     closest, closest_i, closest_j = np.inf, 0, 0
     for index in range(own[0], own[1]):
         if start[index] == start[index + 1]:
             continue
-        column[0], column[1] = index // (bins[2] * bins[1]), index // bins[2] % bins[1]
-        column[2] = index % bins[2]
-        used = _collect_segments(column, grid, start, segments, shifts)
-        count = 0
-        for segment in range(used):
-            count += segments[segment, 1] - segments[segment, 0]
-        if count > capacity:
-            capacity = 2 * count
-            near, hits = np.empty((4, capacity)), np.empty(capacity, np.uint32)
-            partner = np.empty((2, capacity), np.uint32)
-        _copy_candidates(atoms, segments[:used], shifts, near, partner)
+        count, near, partner, hits = candidates(index, atoms, grid, near, partner, hits)
         for i in range(start[index], start[index + 1]):
             # Of the atoms in the bin itself, which come first, only those behind this one.
             skip = i + 1 - start[index]
@@ -247,14 +258,14 @@ def sum_pairs(own, atoms, grid, potential):  # type: ignore[no-untyped-def]
                 continue
             behind, behind_partner = near[:, skip:count], partner[:, skip:count]
             limits = potential[0][kinds[i]]
-            n_hits = _select_within(limits, coordinates[:, i], behind, behind_partner[1], hits)
+            n_hits = select_within(limits, coordinates[:, i], behind, behind_partner[1], hits)
             square, j = _add_pairs(i, atoms, behind, behind_partner, hits[:n_hits], potential, totals)
             if square < closest:
                 closest, closest_i, closest_j = square, i, j
     return totals[0], totals[1], closest, closest_i, closest_j
 
 
-@_compiled
+@compiled
 def _start_row(h, k, fractions, wave):  # type: ignore[no-untyped-def]
     """Real and imaginary part of exp(2πi (h s_1 + k s_2)) into ``wave`` [2, n_atoms]."""
     for i in range(fractions.shape[1]):
@@ -262,7 +273,7 @@ def _start_row(h, k, fractions, wave):  # type: ignore[no-untyped-def]
         wave[0, i], wave[1, i] = math.cos(phase), math.sin(phase)
 
 
-@_compiled
+@compiled
 def _advance_row(step, wave):  # type: ignore[no-untyped-def]
     """Multiply ``wave`` [2, n_atoms] by exp(2πi s_2): from k to k + 1."""
     real, imag, step_real, step_imag = wave[0], wave[1], step[0], step[1]
@@ -272,7 +283,7 @@ def _advance_row(step, wave):  # type: ignore[no-untyped-def]
         real[i] = product
 
 
-@_compiled
+@compiled
 def _structure_factors(wave, cosines, sines):  # type: ignore[no-untyped-def]
     """Real and imaginary parts of S(h, k, l) and S(h, k, -l), for one l; the charges are in cosines and sines."""
     real, imag = wave[0], wave[1]
@@ -285,7 +296,7 @@ def _structure_factors(wave, cosines, sines):  # type: ignore[no-untyped-def]
     return rc - is_, rs + ic, rc + is_, ic - rs
 
 
-@_compiled
+@compiled
 def _add_power(power, g, alpha, strain):  # type: ignore[no-untyped-def]
     """Add -w [δ - G G (2/G² + 1/2α²)] of one vector to the strain derivative [3, 3]."""
     factor = power * (2.0 / (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) + 0.5 / (alpha * alpha))
@@ -295,7 +306,7 @@ def _add_power(power, g, alpha, strain):  # type: ignore[no-untyped-def]
             strain[a, b] += factor * g[a] * g[b]
 
 
-@_compiled
+@compiled
 def _add_response(of_waves, index, cosines, sines, sums):  # type: ignore[no-untyped-def]
     """Add what the waves ±l of a row give at each atom: its value, and its derivative by 2πi s_3 [4, n_atoms]."""
     cos_real, cos_imag, sin_real, sin_imag = of_waves
@@ -307,7 +318,7 @@ def _add_response(of_waves, index, cosines, sines, sums):  # type: ignore[no-unt
         sums[3, i] += index * (cos_real * s - sin_real * c)
 
 
-@_compiled
+@compiled
 def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # type: ignore[no-untyped-def]
     """½ Σ p(G) |S(G)|² over rows of vectors G = h b1 + k b2 + l b3, l = -l_max ... l_max.
 
@@ -379,7 +390,7 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
     return energy, gradient, strain, potentials
 
 
-@_compiled
+@compiled
 def _spline(order, offset, weights, slopes):  # type: ignore[no-untyped-def]
     """Cardinal B-splines M_p(offset + p - 1 - c), c = 0 ... p-1, and their derivatives (Essmann, eq. 4.1)."""
     weights[0], weights[1] = 1.0 - offset, offset
@@ -396,7 +407,7 @@ def _spline(order, offset, weights, slopes):  # type: ignore[no-untyped-def]
         weights[0] *= scale * (1.0 - offset)
 
 
-@_compiled
+@compiled
 def spread_charges(fractions, charges, shape, order, self_sums):  # type: ignore[no-untyped-def]
     """Charges on the mesh, with ``order`` - 1 more planes along the last axis that repeat the first ones.
 
@@ -433,7 +444,7 @@ def spread_charges(fractions, charges, shape, order, self_sums):  # type: ignore
     return mesh
 
 
-@_compiled
+@compiled
 def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ignore[no-untyped-def]
     """Turn the transformed charges into the transformed potential, in place; sum up energy and strain.
 
@@ -503,7 +514,7 @@ def apply_influence(waves, shape, reciprocal, alpha, factors, sums):  # type: ig
     return energy, strain, amplitudes, constant
 
 
-@_compiled
+@compiled
 def gather(fractions, charges, potential, shape, order, of_itself):  # type: ignore[no-untyped-def]
     """Gradient of ½ Σ Q φ - Σ q² (C + Σ_axis A_axis cos(2πu))/2 by fractional coordinates, and by the charges.
 
@@ -549,7 +560,7 @@ def gather(fractions, charges, potential, shape, order, of_itself):  # type: ign
     return gradient, potentials
 
 
-@_compiled
+@compiled
 def rows_within_reach(metric, reach, squared_cutoff):  # type: ignore[no-untyped-def]
     """Which bins hold a point within the cutoff of some point of the bin at the origin: one half space of them.
 

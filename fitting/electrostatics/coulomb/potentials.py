@@ -16,8 +16,6 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from ....core.arrays import FloatArray, IntArray
-from ...compiler import numba
-from ...native.neighbours import NeighbourList
 from .clouds import CloudTable
 from .ewald import (
     COULOMB_CONSTANT_EV_A,
@@ -28,24 +26,26 @@ from .ewald import (
     choose_splitting,
 )
 from .particle_mesh import ParticleMesh, choose_mesh
-from .real_space import KindArray, PairTables, tables_fit
+from .real_space import BinnedAtoms, CellList, PairTables, tables_fit
 from .slabs import Surroundings, add_slab_matrix, slab_contribution
-from .summation import SHARE, TAIL_SHARE, charged_cell_of
+from .summation import SHARE, SHORTEST_DISTANCE_A, TAIL_SHARE, charged_cell_of, overlap
 
 # Measured seconds per pair, of which iterations take a part; per atom and wave of a matrix. They only steer.
 _ITERATION_COSTS: Final = Costs(pair=8.0e-9, wave=1.0e-9)
 _MATRIX_COSTS: Final = Costs(pair=6.0e-8, wave=1.2e-8)
-_SKIN_A = 0.5
+# Entries that are held for pairs, over those expected; more are found room for.
+_ROOM = 1.2
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What outlives a step of a trajectory: splitting, cutoffs of pairs of kinds (Å), tables and lists."""
+    """What outlives a step of a trajectory: splitting, cutoffs of pairs of kinds (Å), tables, and room for pairs."""
 
     alpha: float
     cutoffs: FloatArray
     tables: PairTables
-    neighbours: NeighbourList
+    cells: CellList
+    room: int
     reciprocal: ReciprocalLattice | ParticleMesh
 
 
@@ -84,8 +84,11 @@ class PotentialSum:
         if plan is None:
             return None
         assert isinstance(plan.reciprocal, ReciprocalLattice)
-        found = self._real_space(plan, positions, around, kinds).toarray()
-        found += plan.reciprocal.pair_matrix(positions) - self._background(around, plan.alpha)
+        atoms = BinnedAtoms.sort(positions, kinds, np.zeros(len(kinds)), plan.cells)
+        half = self._half(plan, atoms).toarray()
+        found = plan.reciprocal.pair_matrix(positions) - self._background(around, plan.alpha)
+        found[np.ix_(atoms.order, atoms.order)] += half + half.T
+        found += np.diag(self._own(plan, kinds))
         if around.normal is not None:
             nothing = np.zeros((0, len(kinds), 3))
             add_slab_matrix(positions, around, found, nothing, nothing)
@@ -99,17 +102,19 @@ class PotentialSum:
         if plan is None:
             return None
         assert isinstance(plan.reciprocal, ParticleMesh)
-        near, mesh = self._real_space(plan, positions, around, kinds), plan.reciprocal
-        background = self._background(around, plan.alpha)
-        fractions = np.ascontiguousarray((positions @ mesh.inverse_cell).T)
-        fractions -= np.floor(fractions)
+        atoms = BinnedAtoms.sort(positions, kinds, np.zeros(len(kinds)), plan.cells)
+        half, own, mesh = self._half(plan, atoms), self._own(plan, kinds), plan.reciprocal
+        other, background = half.T, self._background(around, plan.alpha)
 
         def potentials(charges: FloatArray) -> FloatArray:
-            far = mesh.contribution(fractions, charges).potentials
-            found = near @ charges + far - background * charges.sum()
+            ordered = charges[atoms.order]
+            found = own * charges - background * charges.sum()
+            found[atoms.order] += (
+                half @ ordered + other @ ordered + mesh.contribution(atoms.fractions, ordered).potentials
+            )
             if around.normal is not None:
                 found = found + slab_contribution(positions, around, charges).potentials
-            return np.asarray(found, dtype=np.float64)
+            return found
 
         return potentials
 
@@ -138,60 +143,31 @@ class PotentialSum:
             splitting.alpha,
             cutoffs,
             PairTables.build(self._clouds, splitting.alpha, reach),
-            NeighbourList(float(cutoffs.max()), _SKIN_A),
+            CellList.build(cell, charged.n_atoms, float(cutoffs.max())),
+            int(_ROOM * charged.n_pairs(np.array([splitting.real_cutoff]))[0]) + charged.n_atoms,
             ReciprocalLattice.build(cell, splitting) if mesh is None else ParticleMesh.build(cell, mesh),
         )
 
-    def _real_space(self, plan: _Plan, positions: FloatArray, around: Surroundings, kinds: IntArray) -> csr_array:
-        """Return what pairs and clouds alone give. Shape [n_atoms, n_atoms]."""
-        assert around.cell is not None
-        pairs = plan.neighbours.update(positions, around.cell, np.ones(3, dtype=np.bool_))
-        tables = plan.tables
-        values = _pair_values(
-            pairs.starts,
-            pairs.second,
-            pairs.distances,
-            kinds,
-            plan.cutoffs,
-            tables.rows,
-            tables.coefficients,
-            tables.per_length,
+    def _half(self, plan: _Plan, atoms: BinnedAtoms) -> csr_array:
+        """Return what pairs give, each once, in the order of the sorted atoms (eV/e²). Shape [n_atoms, n_atoms]."""
+        from .pair_entries import pair_entries
+
+        tables, n_atoms = plan.tables, len(atoms.order)
+        starts, columns, values, square, first, second = pair_entries(
+            (atoms.coordinates, atoms.kinds, atoms.charges, atoms.start),
+            (plan.cells.bins, plan.cells.cell, plan.cells.rows),
+            (plan.cutoffs**2, tables.rows, tables.coefficients, tables.per_length),
+            plan.room,
         )
-        n_atoms = len(kinds)
-        found = csr_array((COULOMB_CONSTANT_EV_A * values, pairs.second, pairs.starts), shape=(n_atoms, n_atoms))
-        # Diffuse clouds reach farther than most.
-        found.eliminate_zeros()
+        if square < SHORTEST_DISTANCE_A**2:
+            raise overlap(int(atoms.order[first]), int(atoms.order[second]), math.sqrt(square))
+        return csr_array((COULOMB_CONSTANT_EV_A * values, columns, starts), shape=(n_atoms, n_atoms))
+
+    def _own(self, plan: _Plan, kinds: IntArray) -> FloatArray:
+        """Return what a cloud is to itself, less what the reciprocal sum has of it (eV/e²). Shape [n_atoms]."""
         own = self._clouds.self_interaction[kinds] - 2 * plan.alpha / math.sqrt(math.pi)
-        diagonal = csr_array((COULOMB_CONSTANT_EV_A * own, np.arange(n_atoms), np.arange(n_atoms + 1)))
-        return csr_array(found + diagonal)
+        return np.asarray(COULOMB_CONSTANT_EV_A * own, dtype=np.float64)
 
     @staticmethod
     def _background(around: Surroundings, alpha: float) -> float:
         return COULOMB_CONSTANT_EV_A * math.pi / (around.volume * alpha**2)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _pair_values(
-    starts: IntArray,
-    second: IntArray,
-    distances: FloatArray,
-    kinds: IntArray,
-    cutoffs: FloatArray,
-    rows: KindArray,
-    coefficients: FloatArray,
-    per_length: float,
-) -> FloatArray:
-    """Return ψ(r)/r (1/Å) of ordered pairs, 0 beyond the cutoff of their kinds, from `PairTables`. Shape [n_pairs]."""
-    values = np.zeros(len(second))
-    for i in range(len(starts) - 1):
-        for pair in range(starts[i], starts[i + 1]):
-            r, j = distances[pair], second[pair]
-            if r >= cutoffs[kinds[i], kinds[j]]:
-                continue
-            u = r * per_length
-            interval = int(u)
-            t = 2.0 * (u - interval) - 1.0
-            c = coefficients[rows[kinds[i], kinds[j]], interval]
-            psi = ((((((c[7] * t + c[6]) * t + c[5]) * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0]
-            values[pair] = psi / r
-    return values

@@ -201,7 +201,7 @@ class CoulombSum:
             self._tables[key] = tables
         near, closest = real_space(atoms, lattice.cells, tables, lattice.cutoffs, self.workers)
         if closest.distance < SHORTEST_DISTANCE_A:
-            raise _overlap(closest.first, closest.second, closest.distance)
+            raise overlap(closest.first, closest.second, closest.distance)
         return near
 
     def _lattice_for(self, cell: FloatArray, kinds: IntArray) -> _Lattice | None:
@@ -288,10 +288,11 @@ def check_distances(pairs: Pairs) -> None:
     """Raise InputError where two atoms are at the same place."""
     if len(pairs.distances) and float(pairs.distances.min()) < SHORTEST_DISTANCE_A:
         worst = int(np.argmin(pairs.distances))
-        raise _overlap(int(pairs.first[worst]), int(pairs.second[worst]), float(pairs.distances[worst]))
+        raise overlap(int(pairs.first[worst]), int(pairs.second[worst]), float(pairs.distances[worst]))
 
 
-def _overlap(first: int, second: int, distance: float) -> InputError:
+def overlap(first: int, second: int, distance: float) -> InputError:
+    """Return what refuses two atoms at the same place; ``distance`` in Å."""
     return InputError(
         f"Atoms {min(first, second)} and {max(first, second)} are {distance:.2g} Å apart, less than "
         f"{SHORTEST_DISTANCE_A} Å: is an atom there twice, or a periodic image included?"
