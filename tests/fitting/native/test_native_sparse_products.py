@@ -25,11 +25,11 @@ from ionloop.sampling.structures.crystals import build_crystal
 RELATIVE_ROUNDING = 1e-13
 FORCE_TOLERANCE_eV_per_A = 1e-10
 
-in_registers = pytest.mark.skipif(products_in_registers() is None, reason="on this processor BLAS multiplies")
-# The compiler splits vectors that are wider than the registers: what is slow then, to compile too, is right
-# all the same.
-elsewhere = pytest.mark.slow if products_in_registers() is not WideProducts else ()
-KINDS = (pytest.param(WideProducts, marks=elsewhere), NarrowProducts)
+HERE = products_in_registers()
+in_registers = pytest.mark.skipif(HERE is None, reason="on this processor BLAS multiplies")
+# The compiler splits vectors that are wider than the registers: that is right all the same, but it takes a minute.
+wide_only = pytest.mark.skipif(HERE is not WideProducts, reason="this processor has no AVX-512")
+KINDS = (pytest.param(WideProducts, marks=wide_only), NarrowProducts)
 
 
 def spectra(count: int, n_components: int, seed: int) -> np.ndarray:
