@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..fitting.kinds.base import ModelKind
     from ..fitting.reading import LabelRequest
     from ..fitting.settings import CommonBaselineSettings
+    from ..fitting.tuning.search import Trial
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
@@ -65,6 +66,13 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of sparse points.")] = 1,
     mix: MixOption = None,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Choose hyperparameters by the left-out errors, from those of the settings on."),
+    ] = False,
+    tune_budget: Annotated[
+        float, typer.Option(min=1.0, help="What --tune may cost, in fits with the settings that it begins with.")
+    ] = 20.0,
     *,
     reading: LabelRequest,
 ) -> None:
@@ -75,6 +83,8 @@ def fit(
     data_set = with_isolated_energies(read_file(data, reading))
     check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     model = chosen_model(settings, data_set, kind, seed)
+    if tune:
+        model = _tuned(model, data_set, out.resolve(), tune_budget, seed, backend)
     typer.echo(f"Fitting {kind} to {len(data_set)} configurations ...", err=True)
     manifest = fit_model(
         model.kind.name, data_set, model.settings, model.baseline, out.resolve(), seed=seed, backend=backend
@@ -85,6 +95,31 @@ def fit(
     )
     _tell_charges(out.resolve(), manifest.baseline)
     typer.echo(f"Wrote {out}. Next: ionloop evaluate {quoted(out)} TEST.xyz")
+
+
+def _tuned(
+    model: ChosenModel, data_set: DataSet, out: Path, budget_fits: float, seed: int, backend: str | None
+) -> ChosenModel:
+    """Return the model with tuned settings; trials and settings are written beside its folder."""
+    from dataclasses import replace
+
+    from ..fitting.models import tune_model
+    from ..fitting.tuning.gap import TuningRequest
+    from ..fitting.tuning.settings_file import write_tuned_settings
+
+    journal, file = (out.with_name(f"{out.name}-{name}") for name in ("tuning.json", "tuned.yaml"))
+    typer.echo(f"Tuning {model.kind.name} on {len(data_set)} configurations, within {budget_fits:g} fits ...", err=True)
+    request = TuningRequest(budget_fits, journal, _tell_trial)
+    tuning = tune_model(model.kind.name, data_set, model.settings, model.baseline, request, seed=seed, backend=backend)
+    for line in tuning.lines():
+        typer.echo(line)
+    write_tuned_settings(file, tuning.best.settings)
+    typer.echo(f"Trials are in {journal}, settings for --settings and campaign files in {file}")
+    return replace(model, settings=tuning.best.settings)
+
+
+def _tell_trial(trial: Trial) -> None:
+    typer.echo(f"  {trial.line()}", err=True)
 
 
 def _tell_charges(folder: Path, baseline: CommonBaselineSettings | None) -> None:

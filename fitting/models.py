@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ase.calculators.calculator import Calculator
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
@@ -37,6 +37,10 @@ from .kinds.gap import GAP
 from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
 from .settings import CommonBaselineSettings
+
+if TYPE_CHECKING:
+    from .tuning.gap import TuningRequest
+    from .tuning.search import Tuning
 
 MANIFEST_FILE: Final = "model.json"
 TRAINING_SET_FILE: Final = "training_set.xyz"
@@ -118,6 +122,32 @@ def compute_inputs_hash(
         # Left out where there are none, as before they were fitted: models of then keep their names.
         inputs["charge_labels"] = labels
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def tune_model(
+    kind: str,
+    data_set: DataSet,
+    settings: FrozenSettings,
+    baseline: CommonBaselineSettings | None,
+    tuning: TuningRequest,
+    *,
+    seed: int = 0,
+    limits: FitLimits | None = None,
+    backend: str | None = None,
+) -> Tuning:
+    """Return hyperparameters with lower left-out errors, for a fit that `fit_model` would do; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the inputs cannot be used, or models of the kind are not tuned.
+    """
+    model = MODELS.get(kind)
+    _check_baseline_elements(data_set, baseline)
+    chosen = backend or model.fit_backends[0]
+    request = FitRequest(data_set, settings, baseline, seed, chosen, limits or FitLimits(), Path())
+    model.check(request)
+    return model.tuned(request, tuning, compute_inputs_hash(kind, data_set, settings, baseline, seed, chosen))
 
 
 def fit_model(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..models import ModelManifest
     from ..native.sparse_fit.fit_errors import ErrorSummary
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..tuning.gap import TuningRequest
+    from ..tuning.search import Tuning
 
 NATIVE = "native"
 """Name of the fitter, and of the evaluator, of kinds that have one."""
@@ -241,6 +243,16 @@ class ModelKind(ABC):
         Only kinds that give leave-out errors can; the request has no baseline.
         """
         raise InputError(f"models of the kind {self.name} have no leave-out errors that charges could be fitted to")
+
+    def tuned(self, request: FitRequest, tuning: TuningRequest, inputs: str) -> Tuning:
+        """Return hyperparameters with lower left-out errors than those of a request; ``inputs`` is a digest of that.
+
+        Raises
+        ------
+        InputError
+            If models of the kind, or on such a baseline, are not tuned.
+        """
+        raise InputError(f"models of the kind {self.name} are not tuned: say their settings")
 
     def grows(self, backend: str) -> bool:
         """Whether a fit can keep what an earlier model was built of, its sparse points."""

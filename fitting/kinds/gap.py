@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..electrostatics.charges import ChargeProblem
     from ..models import ModelManifest
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..tuning.gap import TuningRequest
+    from ..tuning.search import Tuning
 
 GAP_FIT: Final = "gap_fit"
 QUIPPY: Final = "quippy"
@@ -81,6 +83,21 @@ class GapKind(ModelKind):
         task = FitInputs(request.data_set, _gap(request.settings), request.seed, earlier=earlier)
         resources = native_resources(request.limits)
         return leave_out_tensors(task, problem, exponents, resources, progress=progress, accuracy=accuracy)
+
+    def tuned(self, request: FitRequest, tuning: TuningRequest, inputs: str) -> Tuning:
+        """Search along the hyperparameters, for what the baseline leaves."""
+        from ..electrostatics.registry import kind_of_baseline
+        from ..tuning.gap import tune_gap
+
+        if request.backend != NATIVE:
+            raise InputError(f"{request.backend} gives no left-out errors: tune with the backend {NATIVE}")
+        under = None if request.baseline is None else kind_of_baseline(request.baseline)
+        if under is not None and under.is_fitted:
+            raise InputError(
+                f"{under.name} charges are fitted with the potential: tune with the baseline fixed, and fit with the "
+                "settings that were found"
+            )
+        return tune_gap(request, _gap(request.settings), tuning, inputs)
 
     def grows(self, backend: str) -> bool:
         """Only our fitter keeps sparse points."""

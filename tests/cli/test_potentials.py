@@ -150,3 +150,36 @@ def test_what_contradicts_itself_is_neither_fitted_nor_evaluated_nor_studied(fil
         told = capsys.readouterr().err
         assert "REF_virial and REF_stress contradict each other" in told
         assert "--virial-key REF_virial" in told
+
+
+def test_a_fit_is_tuned_and_goes_on_from_its_journal(files, capsys):
+    command = ["fit", str(files / "train.xyz"), "--out", str(files / "model")]
+    command += ["--settings", str(files / "settings.yaml")]
+    assert run_command_line([*command, "--tune", "--tune-budget", "3"]) == 0
+    told, journal = capsys.readouterr(), files / "model-tuning.json"
+    assert "as given: forces" in told.err
+    assert "trials (" in told.out
+    trials = json.loads(journal.read_text())["trials"]
+    assert sum(trial["cost_fits"] for trial in trials) <= 3
+    best = min(trial["force_eV_per_A"] for trial in trials)
+    assert best <= trials[0]["force_eV_per_A"]
+    chosen = files / "model-tuned.yaml"
+    assert chosen.read_text().splitlines()[1] == "gap:"
+    # All trials are there, and so is the model.
+    assert run_command_line([*command, "--tune", "--tune-budget", "3"]) == 0
+    assert json.loads(journal.read_text())["trials"] == trials
+
+
+@pytest.mark.parametrize(
+    ("further", "told"),
+    [
+        (["--backend", "gap_fit"], "gap_fit gives no left-out errors"),
+        (["--tune-budget", "0.5"], "tune-budget"),
+    ],
+)
+def test_what_cannot_be_tuned_is_said(files, capsys, further, told):
+    command = ["fit", str(files / "train.xyz"), "--out", str(files / "model")]
+    command += ["--settings", str(files / "settings.yaml")]
+    assert run_command_line([*command, "--tune", *further]) == 2
+    assert told in capsys.readouterr().err
+    assert not (files / "model").exists()

@@ -163,7 +163,8 @@ def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> Native
         with workshop.timed("factorisation"):
             alphas = system.solve()[:, 0]
         with workshop.timed("errors"):
-            found = residuals_of(system, targets, store, workshop, leave_out=task.leave_out)
+            together = task.left_out_together
+            found = residuals_of(system, targets, store, workshop, leave_out=task.leave_out, together=together)
     source.close()
     # Isolated atoms, whose residuals are the last ones, would blur the errors of everything else.
     pairs = list(zip(task.data_set, found[: len(task.data_set)], strict=True))

@@ -48,6 +48,8 @@ class FitInputs:
         `growth` says. Rows in the cache stay valid for them.
     leave_out
         Whether leave-out errors are wanted.
+    left_out_together
+        Groups of configurations (their places in the data set) that are left out at once; all others one by one.
     """
 
     data_set: DataSet
@@ -56,6 +58,7 @@ class FitInputs:
     sparse_points: SparsePoints | None = None
     earlier: SparsePoints | None = None
     leave_out: bool = True
+    left_out_together: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -132,20 +132,35 @@ def residuals_of(
     workshop: Workshop,
     *,
     leave_out: bool,
+    together: Sequence[Sequence[int]] = (),
 ) -> list[tuple[FloatArray, FloatArray | None]]:
-    """Return prediction minus target of every configuration, fitted and left out, each [n_rows, n_sets]."""
+    """Return prediction minus target of every configuration, fitted and left out, each [n_rows, n_sets].
+
+    Configurations of a group in ``together`` are left out at once, all others one by one.
+    """
     weights = np.asfortranarray(system.solve())
+    grouped = {index for group in together for index in group}
+    groups = [*together, *([index] for index in range(len(targets)) if index not in grouped)]
 
-    def residuals(index: int) -> tuple[FloatArray, FloatArray | None]:
-        scaled = targets[index]
-        rows = store.read(index)
-        fitted = dgemm(1.0, rows.T, weights, trans_a=1) - scaled.values
+    def residuals(group: Sequence[int]) -> list[tuple[FloatArray, FloatArray | None]]:
+        rows = [store.read(index) for index in group]
+        fitted = [
+            dgemm(1.0, own.T, weights, trans_a=1) - targets[index].values
+            for index, own in zip(group, rows, strict=True)
+        ]
         if not leave_out:
-            return fitted, None
-        sigmas = scaled.sigmas[:, None]
-        return fitted, leave_out_residuals(rows / sigmas, fitted / sigmas, system.triangle) * sigmas
+            return [(one, None) for one in fitted]
+        sigmas = np.concatenate([targets[index].sigmas for index in group])[:, None]
+        block = np.concatenate(rows) / sigmas
+        left_out = leave_out_residuals(block, np.concatenate(fitted) / sigmas, system.triangle) * sigmas
+        ends = np.cumsum([len(one) for one in fitted])[:-1]
+        return list(zip(fitted, np.split(left_out, ends), strict=True))
 
-    return list(workshop.in_order("errors")(residuals, range(len(targets))))
+    found: list[Any] = [None] * len(targets)
+    for group, results in zip(groups, workshop.in_order("errors")(residuals, groups), strict=True):
+        for index, result in zip(group, results, strict=True):
+            found[index] = result
+    return found
 
 
 def blocks_of(targets: Sequence[ScaledTargets], n_columns: int) -> Iterator[list[int]]:

@@ -156,9 +156,13 @@ def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: Floa
         R. Shape [n_columns, n_columns].
     """
     whitened = solve_triangular(triangle, block.T, trans="T", check_finite=False)
-    complement = np.eye(len(block)) - whitened.T @ whitened
     try:
-        return np.linalg.solve(complement, residuals)
+        if len(block) <= len(triangle):
+            complement = np.eye(len(block)) - whitened.T @ whitened
+            return np.linalg.solve(complement, residuals)
+        # Of a group with more rows than there are weights the other side is smaller: Woodbury's identity once more.
+        complement = np.eye(len(triangle)) - whitened @ whitened.T
+        return residuals + whitened.T @ np.linalg.solve(complement, whitened @ residuals)
     except np.linalg.LinAlgError:
         raise SingularFitError(
             "leave-out errors cannot be had: a configuration alone determines a weight; raise the regularisation"

@@ -35,6 +35,9 @@ DERIVATIVE_TOLERANCE = 1e-7  # relative to the largest derivative
 DENSE_TOLERANCE_eV_per_A = 1e-6
 LABELS_MB = 1.0  # targets and errors of 300 configurations
 
+LITTLE_LEFT_TOLERANCE = 1e-5
+"""Relative; a fit to two of six cells is conditioned worse than one to all."""
+
 
 @pytest.fixture(scope="module")
 def fitted(lithium_sulfide: DataSet, small_settings: GapSettings) -> NativeFit:
@@ -175,6 +178,28 @@ def test_leave_out_errors_are_those_of_a_fit_without_the_configuration(
     assert predicted.energy_eV == pytest.approx(energy, abs=DENSE_TOLERANCE_eV_per_A)
     summary, training = fitted.leave_out_errors.summary(), fitted.training_errors.summary()
     assert summary.force_eV_per_A > training.force_eV_per_A
+
+
+@pytest.mark.parametrize("group", [(0, 2), (0, 1, 3, 4)])
+def test_configurations_that_are_left_out_together_do_not_predict_each_other(
+    fitted: NativeFit, lithium_sulfide: DataSet, small_settings: GapSettings, group: tuple[int, ...]
+) -> None:
+    items = [item for place, item in enumerate(lithium_sulfide) if place not in group]
+    kept = DataSet(tuple(items), lithium_sulfide.isolated_atom_energies)
+    without = run_fit(FitInputs(kept, small_settings, 3, sparse_points=fitted.sparse_points), FitResources())
+    inputs = FitInputs(lithium_sulfide, small_settings, 3, left_out_together=(group,))
+    together = run_fit(inputs, FitResources())
+    calculator = NativeGapCalculator(without.model)
+    assert together.leave_out_errors is not None
+    assert fitted.leave_out_errors is not None
+    for place, errors in enumerate(together.leave_out_errors.configurations):
+        item, alone = lithium_sulfide.configurations[place], fitted.leave_out_errors.configurations[place]
+        expected = (
+            calculator.get_property("forces", item.atoms) - item.forces if place in group else alone.forces_eV_per_A
+        )
+        np.testing.assert_allclose(
+            errors.forces_eV_per_A, expected, rtol=LITTLE_LEFT_TOLERANCE, atol=DENSE_TOLERANCE_eV_per_A
+        )
 
 
 def test_equal_seeds_give_equal_bytes_and_others_do_not(

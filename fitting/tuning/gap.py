@@ -1,0 +1,102 @@
+"""Tuning of GAPs: the native fitter measures, the operations of its fits are counted."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..backends import native_resources
+from ..data_sets import DataSet
+from ..kinds.base import FitRequest
+from ..native.sparse_fit.fit import run_fit
+from ..native.sparse_fit.fit_inputs import FitInputs, FitResources
+from ..preflight import (
+    SECONDS_PER_COVARIANCE_TERM,
+    SECONDS_PER_DESCRIPTOR_DERIVATIVE,
+    SECONDS_PER_FACTORISATION_TERM,
+    estimate_cost,
+)
+from ..settings import GapSettings
+from .correlation import correlated_groups
+from .search import DEFAULT_BUDGET_FITS, Measured, Search, Trial, Tuning, gain_of_twice
+
+
+@dataclass(frozen=True)
+class TuningRequest:
+    """What a search is told beside the fit that it is for.
+
+    ``budget_fits`` in fits with the first settings; ``journal`` keeps the trials, None keeps none; ``tell`` is called
+    with every trial.
+    """
+
+    budget_fits: float = DEFAULT_BUDGET_FITS
+    journal: Path | None = None
+    tell: Callable[[Trial], None] = lambda _: None
+
+
+def tune_gap(request: FitRequest, settings: GapSettings, tuning: TuningRequest, inputs: str) -> Tuning:
+    """Return the hyperparameters of a GAP with the lowest left-out errors, for what the baseline leaves.
+
+    Frames that are nearly the same are left out together (`correlated_groups`).
+
+    Parameters
+    ----------
+    request
+        The fit that is to be tuned.
+    settings
+        Its settings.
+    tuning
+        Budget and journal.
+    inputs
+        Digest of all that the fit depends on.
+    """
+    data, resources = request.targets, native_resources(request.limits)
+    with tempfile.TemporaryDirectory() as folder:
+        # Trials that differ in weights alone share the rows.
+        kept = replace(resources, cache_folder=resources.cache_folder or Path(folder))
+        measure = _measure(data, request.seed, kept)
+        search = Search(settings, measure, _cost(data), tuning.budget_fits, tuning.journal, inputs, tuning.tell)
+        found = search.run()
+        return replace(found, gain_of_data=_gain_of_data(data, found, request.seed, kept))
+
+
+def _measure(data: DataSet, seed: int, resources: FitResources) -> Callable[[GapSettings], Measured]:
+    groups = correlated_groups([one.atoms for one in data.configurations])
+
+    def measure(settings: GapSettings) -> Measured:
+        started = time.process_time()
+        fit = run_fit(FitInputs(data, settings, seed, left_out_together=groups), resources)
+        assert fit.leave_out_errors is not None
+        return Measured(fit.leave_out_errors, time.process_time() - started)
+
+    return measure
+
+
+def _cost(data: DataSet) -> Callable[[GapSettings, bool], float]:
+    """Return what counts the operations of a fit, in seconds of gap_fit's, which hold for ours in proportion."""
+
+    def cost(settings: GapSettings, keeps_rows: bool) -> float:
+        counted = estimate_cost(data, settings)
+        columns = sum(one.sparse_points for one in counted.descriptors)
+        system = (counted.targets.total + columns) * columns**2 * SECONDS_PER_FACTORISATION_TERM
+        if keeps_rows:
+            return system
+        derivatives = sum(one.components * one.derivatives for one in counted.descriptors)
+        covariances = sum(one.components * one.derivatives * one.sparse_points for one in counted.descriptors)
+        rows = derivatives * SECONDS_PER_DESCRIPTOR_DERIVATIVE + covariances * SECONDS_PER_COVARIANCE_TERM
+        return rows + system
+
+    return cost
+
+
+def _gain_of_data(data: DataSet, found: Tuning, seed: int, resources: FitResources) -> float | None:
+    """Return by which part twice the data would lower the force error, from a fit to every other configuration."""
+    half = DataSet(data.configurations[::2], data.isolated_atom_energies)
+    best = found.best.force_eV_per_A
+    if len(half) < 2 or best is None or half.elements != data.elements:
+        return None
+    with_half = _measure(half, seed, resources)(found.best.settings).errors.summary().force_eV_per_A
+    return None if with_half is None else gain_of_twice((len(half), with_half), (len(data), best))

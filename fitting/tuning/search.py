@@ -1,0 +1,321 @@
+"""The search for hyperparameters: along one axis after the other, as long as the left-out errors fall.
+
+Nothing here depends on clocks: what a trial costs is counted in multiples of the first fit by the operations of its
+rows and of its linear system, so that the same data, settings and budget give the same choice on every machine. Every
+trial that was finished is in the journal, from which a search that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ...core.errors import InputError, IonloopError
+from ...core.files import write_whole
+from ...core.settings import FrozenSettings
+from ..native.sparse_fit.fit_errors import FitErrors
+from ..settings import GapSettings
+from .axes import AXES, Axis, weighted_by_errors
+
+FORCE_WEIGHT = 0.75
+"""Of the relative change of the force error in the score; the rest is the energy's: forces drive dynamics."""
+LEAST_GAIN = 0.01
+"""A step that lowers the score by less is none: it would be paid for in every evaluation."""
+MOST_SWEEPS = 3
+DEFAULT_BUDGET_FITS = 20.0
+JOURNAL_VERSION = 1
+
+
+class Trial(FrozenSettings):
+    """One fit of the search."""
+
+    changed: str = Field(description="What differs from the settings that were best before (keys and values)")
+    settings: GapSettings = Field(description="Hyperparameters of the fit")
+    force_eV_per_A: float | None = Field(description="Left-out error of force components (eV/Å); null without forces")
+    energy_eV_per_atom: float = Field(description="Left-out error of energies (eV/atom); 0 where there is no potential")
+    cost_fits: float = Field(description="What the trial cost (multiples of the first fit)")
+    seconds: float = Field(description="What it took (s of processor time)")
+    error: str = Field("", description="Why there is no potential with these settings; empty where there is one")
+
+    def line(self) -> str:
+        """Return what is told of the trial."""
+        if self.error:
+            return f"{self.changed}: no potential ({self.error})"
+        forces = "" if self.force_eV_per_A is None else f"forces {1e3 * self.force_eV_per_A:.0f} meV/Å, "
+        energies = f"energies {1e3 * self.energy_eV_per_atom:.2f} meV/atom"
+        return f"{self.changed}: {forces}{energies} left out; {self.cost_fits:.2f} fits, {self.seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a fit gives to the search: its left-out errors and the processor time that it took (s)."""
+
+    errors: FitErrors
+    seconds: float
+
+
+Measure = Callable[[GapSettings], Measured]
+"""Fits with some settings; raises InputError or another IonloopError where there is no potential."""
+Cost = Callable[[GapSettings, bool], float]
+"""The operations of a fit with some settings, in any unit; of a system alone that has its rows already, if said so."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search found.
+
+    Attributes
+    ----------
+    best
+        The trial with the lowest score.
+    trials
+        All of them, in their order; the first has the settings that the search began with.
+    spent_fits
+        What they cost together.
+    gain_of_points, gain_of_data
+        By which part twice the sparse points, and twice the data, would lower the force error, extrapolated; None
+        where that was not measured.
+    has_converged
+        Whether no further step lowered the score; else the budget ended the search.
+    """
+
+    best: Trial
+    trials: tuple[Trial, ...]
+    spent_fits: float
+    gain_of_points: float | None
+    gain_of_data: float | None
+    has_converged: bool
+
+    def lines(self) -> list[str]:
+        """Return what is told of the search: what it chose, what that brings, and what would bring more."""
+        first, best = self.trials[0], self.best
+        lines = [f"Chosen of {len(self.trials)} trials ({self.spent_fits:.1f} fits): {best.line()}"]
+        if best is first:
+            lines = [f"Nothing lowered the left-out errors in {len(self.trials)} trials ({self.spent_fits:.1f} fits)"]
+        elif best.force_eV_per_A is not None and first.force_eV_per_A:
+            change = 1 - best.force_eV_per_A / first.force_eV_per_A
+            lines.append(f"Left-out force error: {change:.0%} lower than with the settings as given")
+        if not self.has_converged:
+            lines.append("The budget ended the search: a larger one (--tune-budget) may find more")
+        for gain, what in ((self.gain_of_points, "sparse points"), (self.gain_of_data, "data")):
+            if gain is not None:
+                lines.append(f"Twice the {what} would lower the force error by some {gain:.0%}")
+        return lines
+
+
+def score(trial: Trial, first: Trial) -> float:
+    """Return the logarithm of errors as multiples of the first fit's, weighted; lower is better."""
+    energy = math.log(max(trial.energy_eV_per_atom, 1e-12) / max(first.energy_eV_per_atom, 1e-12))
+    if trial.force_eV_per_A is None or not first.force_eV_per_A:
+        return energy
+    return FORCE_WEIGHT * math.log(trial.force_eV_per_A / first.force_eV_per_A) + (1 - FORCE_WEIGHT) * energy
+
+
+@dataclass
+class Search:
+    """A search with its trials.
+
+    Parameters
+    ----------
+    start
+        Settings that it begins with.
+    measure
+        Fits.
+    cost
+        Counts operations.
+    budget_fits
+        What may be spent, in fits with the first settings, that one included.
+    journal
+        Where trials are kept; None keeps none.
+    inputs
+        Digest of all that errors depend on besides the settings: another one's journal is not used.
+    tell
+        Called with every trial.
+    """
+
+    start: GapSettings
+    measure: Measure
+    cost: Cost
+    budget_fits: float = DEFAULT_BUDGET_FITS
+    journal: Path | None = None
+    inputs: str = ""
+    tell: Callable[[Trial], None] = lambda _: None
+    axes: Sequence[Axis] = AXES
+    trials: list[Trial] = field(default_factory=list)
+    _errors: dict[str, FitErrors] = field(default_factory=dict)
+    _kept: dict[str, Trial] = field(default_factory=dict)
+
+    def run(self) -> Tuning:
+        """Search until nothing gets better or the budget is spent.
+
+        Raises
+        ------
+        InputError
+            If the budget does not hold a fit, or the first settings give no potential.
+        """
+        if self.budget_fits < 1:
+            raise InputError(f"a budget of {self.budget_fits:g} fits does not hold the first one: give 1 or more")
+        self._kept = _read_journal(self.journal, self.inputs)
+        first = self._try(self.start, "", keeps_rows=False)
+        if first is None or first.error:
+            raise InputError(f"nothing to tune: {first.error if first else 'no budget'}")
+        best, has_converged = first, False
+        for _ in range(MOST_SWEEPS):
+            before, complete = best, True
+            for axis in self.axes:
+                best, within_budget = self._along(axis, best, first)
+                complete = complete and within_budget
+            best, within_budget = self._weighted(best, first)
+            if best is before:
+                has_converged = complete and within_budget
+                break
+        return Tuning(best, tuple(self.trials), self.spent_fits, self._gain_of_points(best), None, has_converged)
+
+    @property
+    def spent_fits(self) -> float:
+        """What all trials cost."""
+        return sum(trial.cost_fits for trial in self.trials)
+
+    def _along(self, axis: Axis, best: Trial, first: Trial) -> tuple[Trial, bool]:
+        """Return the best trial along an axis, and whether the budget held all that were wanted."""
+        for direction in (1, -1):
+            moved = False
+            while (settings := axis.step(best.settings, direction)) is not None:
+                trial = self._try(settings, axis.name, keeps_rows=axis.keeps_rows, before=best)
+                if trial is None:
+                    return best, False
+                if trial.error or score(trial, first) > score(best, first) - LEAST_GAIN:
+                    break
+                best, moved = trial, True
+            if moved:
+                break
+        return best, True
+
+    def _weighted(self, best: Trial, first: Trial) -> tuple[Trial, bool]:
+        errors = self._errors.get(_key(best.settings))
+        if errors is None:
+            # Of a trial of the journal only the summary is kept.
+            errors = self.measure(best.settings).errors
+        for name, settings in weighted_by_errors(best.settings, errors):
+            trial = self._try(settings, name, keeps_rows=True, before=best)
+            if trial is None:
+                return best, False
+            if not trial.error and score(trial, first) <= score(best, first) - LEAST_GAIN:
+                best = trial
+        return best, True
+
+    def _try(self, settings: GapSettings, name: str, *, keeps_rows: bool, before: Trial | None = None) -> Trial | None:
+        """Return the trial of some settings, None if the budget does not hold it; one that was made costs nothing."""
+        key = _key(settings)
+        made = next((one for one in self.trials if _key(one.settings) == key), None)
+        if made is not None:
+            return made
+        cost = self.cost(settings, keeps_rows) / self.cost(self.start, False)
+        if self.spent_fits + cost > self.budget_fits:
+            return None
+        trial = self._kept.get(key) or self._measured(settings, _words(name, settings, before), cost)
+        self.trials.append(trial)
+        _write_journal(self.journal, self.inputs, {**self._kept, **{_key(one.settings): one for one in self.trials}})
+        self.tell(trial)
+        return trial
+
+    def _measured(self, settings: GapSettings, changed: str, cost: float) -> Trial:
+        try:
+            measured = self.measure(settings)
+        except IonloopError as error:
+            if not self.trials:
+                raise
+            # A value at the end of a ladder may leave a system that has no solution: it is no choice, and no end.
+            return Trial(
+                changed=changed, settings=settings, force_eV_per_A=None, energy_eV_per_atom=0.0, cost_fits=cost,
+                seconds=0.0, error=str(error),
+            )  # fmt: skip
+        self._errors[_key(settings)] = measured.errors
+        found = measured.errors.summary()
+        return Trial(
+            changed=changed,
+            settings=settings,
+            force_eV_per_A=found.force_eV_per_A,
+            energy_eV_per_atom=found.energy_eV_per_atom,
+            cost_fits=cost,
+            seconds=measured.seconds,
+        )
+
+    def _gain_of_points(self, best: Trial) -> float | None:
+        """Return by which part twice the sparse points would lower the force error, from trials that differ in them."""
+        others = [
+            one
+            for one in self.trials
+            if not one.error
+            and one.force_eV_per_A
+            and one.settings.soap.sparse_points != best.settings.soap.sparse_points
+            and _with_points(one.settings, best) == best.settings
+        ]
+        if not others or not best.force_eV_per_A:
+            return None
+        other = max(others, key=lambda one: one.settings.soap.sparse_points)
+        return gain_of_twice(
+            (other.settings.soap.sparse_points, float(other.force_eV_per_A or 0.0)),
+            (best.settings.soap.sparse_points, best.force_eV_per_A),
+        )
+
+
+def gain_of_twice(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return by which part twice as much of something lowers an error, by a power law through two of its values.
+
+    Parameters
+    ----------
+    one, other
+        How much there was, and the error.
+    """
+    exponent = math.log(other[1] / one[1]) / math.log(other[0] / one[0])
+    return 1 - 2.0 ** min(exponent, 0.0)
+
+
+def _with_points(settings: GapSettings, like: Trial) -> GapSettings:
+    soap = settings.soap.model_copy(update={"sparse_points": like.settings.soap.sparse_points})
+    return settings.model_copy(update={"soap": soap})
+
+
+def _words(name: str, settings: GapSettings, before: Trial | None) -> str:
+    """Return what a trial changes: the key and its new value."""
+    if before is None:
+        return "as given"
+    if name == "soap.n_max, l_max":
+        return f"{name} = {settings.soap.n_max}, {settings.soap.l_max}"
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return f"{name} = {value:g}" if isinstance(value, int | float) else f"{name} by left-out errors"
+
+
+def _key(settings: GapSettings) -> str:
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+
+
+def _read_journal(path: Path | None, inputs: str) -> dict[str, Trial]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["version"] != JOURNAL_VERSION or found["inputs"] != inputs:
+            return {}
+        trials = [Trial.model_validate(one) for one in found["trials"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Another version's, or damaged: what it held is measured again.
+        return {}
+    return {_key(one.settings): one for one in trials}
+
+
+def _write_journal(path: Path | None, inputs: str, trials: dict[str, Trial]) -> None:
+    if path is None:
+        return
+    values = [trial.model_dump(mode="json") for trial in trials.values()]
+    write_whole(path, json.dumps({"version": JOURNAL_VERSION, "inputs": inputs, "trials": values}, indent=1) + "\n")
