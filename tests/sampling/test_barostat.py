@@ -136,6 +136,7 @@ class Balloon(Calculator):
         }
 
 
+@pytest.mark.slow
 def test_dynamics_sample_the_density_of_the_volume(tmp_path: Path) -> None:
     positions = np.random.default_rng(2).uniform(0, 7.9, (6, 3))
     atoms = Atoms("Cu6", positions=positions, cell=np.cbrt(500.0) * np.eye(3), pbc=True)
@@ -181,6 +182,7 @@ def test_cold_crystal_follows_its_equation_of_state(tmp_path: Path) -> None:
         assert np.mean(volumes) == pytest.approx(expected_A**3, rel=EQUATION_OF_STATE_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_flexible_cell_balances_every_component_of_the_stress(tmp_path: Path) -> None:
     # The mean gradient of the density vanishes: <V (σ + P) - Σ p⊗p/m> = 2 kT in every direction, no shear.
     atoms = bulk("Cu", cubic=True)
