@@ -19,11 +19,11 @@ from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.data import atomic_numbers
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
-from pydantic import ValidationError
 
 from ..core.errors import InputError
 from ..core.files import write_whole
 from ..core.names import ISOLATED_ATOM_CELL_A, ISOLATED_ATOM_TYPE
+from .frame_regularisation import read_regularisation, regularisation_entries
 from .label_weights import WEIGHT_KEYS, read_weights, weight_columns, weight_entries
 from .label_weights import LabelWeights as LabelWeights
 from .settings import Regularisation
@@ -349,7 +349,7 @@ def format_extxyz(
     if configuration.labelled_by is not None:
         comment.append(f"{LABELLED_BY}={_as_text(configuration.labelled_by)}")
     if configuration.regularisation is not None:
-        comment.extend(_regularisation_entries(configuration.regularisation))
+        comment.extend(regularisation_entries(configuration.regularisation))
     if configuration.weights is not None:
         comment.extend(weight_entries(configuration.weights))
     comment.extend(f"{name}={value}" for name, value in (info or {}).items())
@@ -567,48 +567,3 @@ def _plain(values: Any) -> str:
     if array.dtype == bool:
         return " ".join("T" if value else "F" for value in array.ravel().tolist())
     return " ".join(repr(value) for value in array.astype(np.float64).ravel().tolist())
-
-
-_SIGMA_FIELDS = {
-    "sigma_energy_per_atom": "energy_eV_per_atom",
-    "sigma_force": "force_eV_per_A",
-    "sigma_virial_per_atom": "virial_eV_per_atom",
-}
-_ELEMENT_PREFIX = "sigma_force_"
-
-
-def _regularisation_entries(regularisation: Regularisation) -> list[str]:
-    entries = [f"{key}={getattr(regularisation, name)!r}" for key, name in _SIGMA_FIELDS.items()]
-    by_element = regularisation.force_by_element_eV_per_A
-    return entries + [f"{_ELEMENT_PREFIX}{symbol}={sigma!r}" for symbol, sigma in by_element.items()]
-
-
-def is_regularisation(key: str) -> bool:
-    """Say whether an entry gives its frame an expected error, as `read_regularisation` takes it."""
-    element = key.removeprefix(_ELEMENT_PREFIX)
-    return key in _SIGMA_FIELDS or (element != key and element in atomic_numbers)
-
-
-def read_regularisation(info: Mapping[str, Any]) -> Regularisation | None:
-    """Return the expected errors that a frame's entries give it alone, None without any.
-
-    Raises
-    ------
-    InputError
-        If they are not usable.
-    """
-    values: dict[str, Any] = {name: info[key] for key, name in _SIGMA_FIELDS.items() if key in info}
-    by_element = {
-        key.removeprefix(_ELEMENT_PREFIX): value
-        for key, value in info.items()
-        if is_regularisation(key) and key not in _SIGMA_FIELDS
-    }
-    if by_element:
-        values["force_by_element_eV_per_A"] = by_element
-    if not values:
-        return None
-    try:
-        return Regularisation(**values)
-    except ValidationError as error:
-        details = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise InputError(f"its regularisation is not usable: {details}") from None

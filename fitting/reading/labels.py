@@ -20,11 +20,10 @@ from ..data_sets import (
     DataSet,
     LabelledConfiguration,
     check_isolated_reference,
-    is_regularisation,
     mean_energy_per_atom,
-    read_regularisation,
     word,
 )
+from ..frame_regularisation import is_regularisation, read_regularisation
 from .entries import numbers_of, truth
 from .findings import Findings, frame_numbers, listed
 from .frames import Frame, FrameFile, read_frames

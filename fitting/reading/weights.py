@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
-from ..data_sets import is_regularisation
+from ..frame_regularisation import is_regularisation
 from ..label_weights import REFUSED_KEYS, WEIGHT_KEYS, LabelWeights, changes_nothing, read_weights
 from .entries import numbers_of
 from .frames import Frame

@@ -18,7 +18,6 @@ from ..settings import GapSettings
 from .correlation import correlated_groups
 from .search import DEFAULT_BUDGET_FITS, Measured, Search, Trial, Tuning, gain_of_twice
 
-
 # Measured: 20 cells of 84 atoms, 1,300 sparse points: 7 s for the rows, 3 s for the rest. Only their ratio counts.
 _SECONDS_PER_ROW_TERM = 3e-11
 _SECONDS_PER_SYSTEM_TERM = 3.3e-10
