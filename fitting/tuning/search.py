@@ -24,7 +24,7 @@ from ..native.sparse_fit.fit_errors import FitErrors
 from ..settings import GapSettings
 from .axes import AXES, Axis, weighted_by_errors
 
-FORCE_WEIGHT = 0.75
+FORCE_WEIGHT = 0.9
 """Of the relative change of the force error in the score; the rest is the energy's: forces drive dynamics."""
 LEAST_GAIN = 0.01
 """A step that lowers the score by less is none: it would be paid for in every evaluation."""
