@@ -33,6 +33,8 @@ _INTERPOLATION_CUTOFF_A = 5.0
 _INTERPOLATION_FORCE = 0.1
 _INTERPOLATION_STEPS = 100
 _SHORTEST_STEP_A = 1e-6
+# Below it the end is no minimum, or the path a slope.
+_LOWEST_BARRIER_EV = 1e-3
 
 
 class BandFailed(IonloopError):
@@ -113,8 +115,13 @@ def profile(positions: FloatArray, energies: FloatArray, forces: FloatArray) -> 
     """
     images = positions.reshape(len(positions), -1)
     steps = np.linalg.norm(np.diff(images, axis=0), axis=1)
-    if len(images) < 3 or steps.min() < _SHORTEST_STEP_A:
-        raise InputError("a path needs three images or more, all of them different")
+    if len(images) < 3:
+        raise InputError(f"a path needs three images or more, not {len(images)}")
+    if steps.min() < _SHORTEST_STEP_A:
+        raise InputError(
+            f"images {steps.argmin() + 1} and {steps.argmin() + 2} of {len(images)} lie in the same place; where one of"
+            " them is an end, the path climbs to it, and it is no minimum"
+        )
     coordinate = np.concatenate([[0.0], np.cumsum(steps)])
     tangents = CubicSpline(coordinate, images)(coordinate, 1)
     slopes = -np.einsum("ix,ix->i", forces.reshape(len(images), -1), tangents)
@@ -137,6 +144,26 @@ def profile(positions: FloatArray, energies: FloatArray, forces: FloatArray) -> 
         maximum_A=float(places[top]),
         fit_error_eV=abs(float(heights[top]) - without_slopes),
     )
+
+
+def doubts(found: Profile, forces: FloatArray, force_tolerance_eV_per_A: float) -> tuple[str, ...]:
+    """Return what makes one doubt that a path leads from minimum to minimum.
+
+    Parameters
+    ----------
+    forces
+        Of the images (eV/Å), [n_images, n_atoms, 3].
+    force_tolerance_eV_per_A
+        Above it an end is not relaxed.
+    """
+    told = []
+    for name, index, barrier_eV in (("start", 0, found.forward_eV), ("end", -1, found.reverse_eV)):
+        largest = float(np.linalg.norm(forces[index], axis=1).max())
+        if largest > force_tolerance_eV_per_A:
+            told.append(f"the {name} of the path is not relaxed: there are forces of {largest:.2f} eV/Å")
+        elif barrier_eV < _LOWEST_BARRIER_EV:
+            told.append(f"no barrier is seen from the {name} of the path: it is no minimum, or images are too few")
+    return tuple(told)
 
 
 def aligned_end(initial: Atoms, final: Atoms, framework: IntArray) -> Atoms:

@@ -197,28 +197,34 @@ def _own_motion(
     Its centre moves by Σ wᵢ rᵢ, w the parts of the mass; all N mobile ions then move by that together, and their
     collective squared displacement is too large by N Σ wᵢ² rᵢ² over their own.
     """
-    first = trajectories[0]
-    mobile = np.concatenate([first.indices_of(one) for one in moving if one in first.symbols] or [np.zeros(0, int)])
-    atoms = np.concatenate([first.indices_of(one) for one in resting])
-    if not len(mobile) or len(atoms) == 1 or slow:
+    mobile, atoms = ([_atoms_of(one, species) for one in trajectories] for species in (moving, resting))
+    count = len(atoms[0])
+    if not len(mobile[0]) or count == 1 or slow:
         return []
-    symbols = np.array(first.symbols)[atoms]
+    symbols = np.array(trajectories[0].symbols)[atoms[0]]
     masses = atomic_masses[[atomic_numbers[one] for one in symbols]]
-    chosen = np.unique(np.linspace(0, len(atoms) - 1, _ATOMS).astype(int))
+    chosen = np.unique(np.linspace(0, count - 1, _ATOMS).astype(int))
     squares, earlier = (
-        np.mean([_squares_A2(one, atoms, part)[chosen] for one in trajectories], axis=0) for part in (2, 8)
+        np.array([_squares_A2(one, its, part)[chosen] for one, its in zip(trajectories, atoms, strict=True)])
+        for part in (2, 8)
     )
     # What vibrates does not grow from an eighth of the trajectory to a half.
-    own = len(mobile) * len(atoms) * float(np.mean((masses / masses.sum())[chosen] ** 2 * (squares - earlier)))
-    of_ions = float(np.mean([_squares_A2(one, mobile, 2).mean() for one in trajectories]))
+    own = len(mobile[0]) * count * float(np.mean((masses / masses.sum())[chosen] ** 2 * (squares - earlier)))
+    of_ions = float(np.mean([_squares_A2(one, its, 2).mean() for one, its in zip(trajectories, mobile, strict=True)]))
     wandering = (squares > WANDERING_A**2) | ((squares > RESTING_A**2) & (squares > _GROWTH * earlier))
     if own < _SLOW * of_ions or not wandering.any():
         return []
-    names = ", ".join(sorted(set(symbols[chosen][wandering])))
+    names = ", ".join(sorted(set(symbols[chosen][wandering.any(axis=0)])))
     return [
         f"{np.mean(wandering):.0%} of the framework's atoms ({names}) diffuse: the collective displacement of the"
         f" mobile ions is too large by some {own / of_ions:.0%}, which is the framework's own; name what rests"
     ]
+
+
+def _atoms_of(trajectory: Trajectory, species: Iterable[str]) -> IntArray:
+    """Return the indices of atoms, one species after the other: replicas may have them in other orders."""
+    found = [trajectory.indices_of(one) for one in species if one in trajectory.symbols]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
 def _of_species(trajectories: Sequence[Trajectory], species: tuple[str, ...], notes: Sequence[str]) -> FrameOfReference:

@@ -31,7 +31,7 @@ def barriers(
     as_json: JsonOption = False,
 ) -> None:
     """Find the path between two minima by a climbing nudged elastic band."""
-    from ...analysis.barriers.bands import profile, relax_band
+    from ...analysis.barriers.bands import doubts, profile, relax_band
     from ...analysis.barriers.checkpoints import Checkpoint
     from ...analysis.barriers.path_ends import path_end
     from ...analysis.barriers.settings import BandSettings
@@ -72,6 +72,8 @@ def barriers(
         typer.echo(json.dumps(_as_dict(band, found), indent=2))
     else:
         _print(band, found)
+    for doubt in doubts(found, band.forces, max(0.1, force)):
+        typer.echo(f"Warning: {doubt}.", err=True)
     if band.reason:
         typer.echo(f"The band did not converge: {band.reason}", err=True)
 

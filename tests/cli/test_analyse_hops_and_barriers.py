@@ -133,6 +133,22 @@ def test_the_barrier_between_two_files(app, ends, tmp_path, monkeypatch):
     )
 
 
+def test_an_end_that_is_no_minimum_is_told(app, ends, tmp_path, monkeypatch):
+    monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
+    before, after = (read(end) for end in ends)
+    halfway, rough = before.copy(), after.copy()
+    halfway.positions[0] = (before.positions[0] + after.positions[0]) / 2
+    rough.rattle(0.1, seed=1)
+    for atoms, relax, message in (
+        (halfway, "--relax-ends", "no barrier is seen from the end"),
+        (rough, "--no-relax-ends", "the end of the path is not relaxed"),
+    ):
+        write(tmp_path / "other.extxyz", atoms)
+        arguments = ["barriers", ends[0], str(tmp_path / "other.extxyz"), "--model", "model", "--images", "5", relax]
+        found = CliRunner().invoke(app, arguments)
+        assert message in found.output, found.output
+
+
 def test_two_files_of_the_same_minimum_are_refused(app, ends, monkeypatch):
     monkeypatch.setattr("ionloop.fitting.models.load_model", lambda *_, **__: EMT())
     found = CliRunner().invoke(app, ["barriers", ends[0], ends[0], "--model", "model"])

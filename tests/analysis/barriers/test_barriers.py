@@ -334,7 +334,7 @@ def test_ends_must_match():
     other.symbols[0] = "He"
     with pytest.raises(InputError, match="same atoms"):
         continuous_end(initial, other)
-    with pytest.raises(InputError, match="three images"):
+    with pytest.raises(InputError, match="in the same place"):
         profile(np.zeros((3, 1, 3)), np.zeros(3), np.zeros((3, 1, 3)))
 
 

@@ -229,7 +229,7 @@ def test_framework_that_diffuses_holds_no_frame_of_reference():
     assert "Na" in beside.notes[0]
     named = reference(three, np.concatenate([fast, lattice], axis=1), ["Li"], framework=["Na"])
     assert "diffuses itself" in named.notes[0]
-    for framework, message in ((["P"], "has no P"), (["Li"], "mobile and framework")):
+    for framework, message in ((["P"], "has no P"), (["s"], "did you mean S"), (["Li"], "mobile and framework")):
         with pytest.raises(InputError, match=message):
             reference(three, np.concatenate([fast, lattice], axis=1), ["Li"], framework=framework)
 
@@ -242,7 +242,10 @@ def test_a_framework_that_rests_in_part_says_what_it_adds():
 
     def notes():
         positions = np.concatenate([ions, lattice], axis=1)
-        return frame_of_reference([Trajectory(symbols, positions, 10 * np.eye(3), 100.0)], ["Li"]).notes
+        one = Trajectory(symbols, positions, 10 * np.eye(3), 100.0)
+        # The second replica has its atoms in another order.
+        other = Trajectory(symbols[::-1], positions[:, ::-1], 10 * np.eye(3), 100.0)
+        return frame_of_reference([one, other], ["Li"]).notes
 
     assert not notes()
     lattice[:, :4] += np.cumsum(random.normal(0, 0.4, (400, 4, 3)), axis=0)
