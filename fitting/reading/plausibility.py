@@ -152,7 +152,8 @@ def _sign_objections(configurations: Sequence[LabelledConfiguration]) -> Iterato
     """Compare pressure with density, composition by composition: squeezed crystals push back."""
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for one in configurations:
-        if one.stress is not None:
+        # The volume of a slab's cell is vacuum as one likes.
+        if one.stress is not None and one.atoms.pbc.all():
             points[reduced_formula(one.atoms)].append(
                 (one.n_atoms / one.atoms.get_volume(), -float(one.stress[:3].mean()))
             )

@@ -7,7 +7,6 @@ some ten times as much room as the GAP's rows: where there is none they are comp
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +15,8 @@ import numpy as np
 from ....core.arrays import IntArray
 from ...data_sets import LabelledConfiguration
 from ...native.sparse_fit.design import PairedAtoms, RowBuilder
+from ...native.sparse_fit.fit_inputs import FitProgress
+from ...native.sparse_fit.linear_system import Workshop
 from ...native.sparse_fit.row_store import RowStore
 from ...native.sparse_fit.rows import AtomRows, n_rows, soap_atom_rows
 
@@ -58,19 +59,29 @@ class AtomRowStore:
     ) -> None:
         self._store.__exit__(kind, error, traceback)
 
-    def fill(self, pool: Executor) -> None:
+    def fill(self, workshop: Workshop) -> None:
         """Compute the rows of the first configurations that there is room for, and keep them."""
         chosen = []
-        for index, size in enumerate(pool.map(self._bytes_of, range(len(self._configurations)))):
+        for index, size in enumerate(workshop.pool.map(self._bytes_of, range(len(self._configurations)))):
             if size > self._left_bytes:
                 break
             self._left_bytes -= size
             chosen.append(index)
-        for index, found in zip(chosen, pool.map(lambda index: list(self._computed(index)), chosen), strict=True):
-            for start, one in found:
-                self._store.keep(self._n_blocks, one.values)
-                self._parts.setdefault(index, []).append((start, self._n_blocks, one.places, one.centres))
-                self._n_blocks += 1
+        # A few at a time: threads may be faster than a disk.
+        for start in range(0, len(chosen), workshop.threads):
+            part = chosen[start : start + workshop.threads]
+            for index, found in zip(
+                part, workshop.pool.map(lambda index: list(self._computed(index)), part), strict=True
+            ):
+                self._keep(index, found)
+                workshop.progress(FitProgress("charges", len(self._parts), len(chosen)))
+
+    def _keep(self, index: int, found: list[tuple[int, AtomRows]]) -> None:
+        self._parts[index] = []
+        for start, one in found:
+            self._store.keep(self._n_blocks, one.values)
+            self._parts[index].append((start, self._n_blocks, one.places, one.centres))
+            self._n_blocks += 1
 
     def keeps(self, index: int) -> bool:
         """Whether the rows of a configuration are kept."""

@@ -118,7 +118,7 @@ def _fit(
             source.builder, task.data_set.fitted_configurations, 0.25 * kept_bytes, _ATOM_ROWS_ON_DISK_BYTES
         ) as atom_rows:
             with workshop.timed("rows"):
-                atom_rows.fill(workshop.pool)
+                atom_rows.fill(workshop)
             bench = _Bench(task, settings, source.builder, targets, rows, gap, atom_rows, 0.25 * kept_bytes, workshop)
             joint, species = bench.fit(None, earlier)
             control = bench.fit(CONTROL_SCREENING_A)[0] if settings.has_control else None
@@ -176,7 +176,8 @@ class _Bench:
             )
             with workshop.timed("charges"):
                 indices = range(len(configurations))
-                for index, one in zip(indices, workshop.pool.map(columns.precompute, indices), strict=True):
+                told = workshop.in_order("charges")
+                for index, one in zip(indices, told(columns.precompute, indices), strict=True):
                     columns.keep(index, one)
             constants = model.starting_constants(charges_e, map(columns.structure, indices))
             prior = replace(settings.prior, constants=tuple(constants.tolist()))

@@ -19,6 +19,7 @@ from scipy.linalg import qr, solve_triangular
 
 from ....core.arrays import FloatArray
 from ...native.sparse_fit.design import RowBuilder, covariance
+from ...native.sparse_fit.fit_inputs import FitProgress
 from ...native.sparse_fit.linear_system import ScaledTargets, Workshop, blocks_of
 from ...native.sparse_fit.row_store import RowStore
 from ...native.sparse_fit.solve import (
@@ -241,7 +242,7 @@ class JointFitter:
         return _Point(theta, found, weights, sum_of_squares + float(shift @ shift))
 
     def _mapped(self, function: Callable[[int], FloatArray]) -> list[FloatArray]:
-        return list(self._workshop.pool.map(function, range(len(self._targets))))
+        return list(self._workshop.in_order("charges")(function, range(len(self._targets))))
 
     def _gap_weights(self, values: Sequence[FloatArray]) -> tuple[FloatArray, float]:
         """Return α for given charges, and its objective: the triangle serves all of them.
@@ -301,7 +302,7 @@ class JointFitter:
             n_rows = sum(len(self._targets[index].values) for index in block)
             matrix = np.empty((n_rows, n_gap + n_free + 1), order="F")
             start = 0
-            for index, found in zip(block, self._workshop.pool.map(columns, block), strict=True):
+            for index, found in zip(block, self._workshop.in_order("charges")(columns, block), strict=True):
                 scaled = self._targets[index]
                 stop = start + len(scaled.values)
                 sigmas = scaled.sigmas[:, None]
@@ -344,6 +345,7 @@ class JointFitter:
                     block = kept.read(index)
                     without = leave_out_residuals(block, (residual / scaled.sigmas)[:, None], system.triangle)
                     residuals.append(residual)
+                    self._workshop.progress(FitProgress("errors", len(residuals), len(self._targets)))
                     left_out.append(without[:, 0] * scaled.sigmas)
         return JointFit(
             weights,

@@ -14,6 +14,7 @@ from ionloop.fitting.electrostatics.joint.atom_row_store import AtomRowStore
 from ionloop.fitting.electrostatics.joint.charge_columns import ChargeColumns, Parameters
 from ionloop.fitting.electrostatics.joint.charge_models import LocalCharges
 from ionloop.fitting.native.sparse_fit.design import Descriptors, PairedAtoms, RowBuilder, soap_descriptors
+from ionloop.fitting.native.sparse_fit.linear_system import Workshop
 from ionloop.fitting.native.sparse_fit.row_store import RowStore
 from ionloop.fitting.native.sparse_fit.rows import n_rows
 from ionloop.fitting.native.sparse_fit.sparse_points import single_layer
@@ -55,7 +56,7 @@ def test_charges_have_the_same_columns_from_rows_that_are_kept(builder, memory_b
         RowStore(1e8) as matrices,
         AtomRowStore(builder, CONFIGURATIONS, memory_bytes, disk_bytes) as kept,
     ):
-        kept.fill(pool)
+        kept.fill(Workshop(pool, 2, lambda progress: None))
         assert all(kept.keeps(index) for index in range(3))
         found = []
         for atom_rows in (None, kept):
@@ -81,7 +82,7 @@ def test_charges_have_the_same_columns_from_rows_that_are_kept(builder, memory_b
 def test_what_has_no_room_is_computed_each_time(builder):
     room = n_rows(6) * 2 * 6 * 8
     with ThreadPoolExecutor(1) as pool, AtomRowStore(builder, CONFIGURATIONS, room) as kept:
-        kept.fill(pool)
+        kept.fill(Workshop(pool, 2, lambda progress: None))
         assert [kept.keeps(index) for index in range(3)] == [True, False, False]
         for (_, read), (_, computed) in zip(
             kept.rows(0), AtomRowStore(builder, CONFIGURATIONS, 0).rows(0), strict=True

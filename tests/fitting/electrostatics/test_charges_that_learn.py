@@ -19,6 +19,7 @@ from ionloop.analysis.electric_field import (
     mean_born_charges,
 )
 from ionloop.core.errors import InputError, IonloopError
+from ionloop.fitting.backends import FitTimeError
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 from ionloop.fitting.electrostatics.charges_file import CHARGES_FILE, ChargesFile, FitComparison, SpeciesCharges
@@ -29,6 +30,7 @@ from ionloop.fitting.electrostatics.fitted_kind import FittedKind, FittedSetting
 from ionloop.fitting.electrostatics.joint.charge_columns import ChargeColumns, Parameters
 from ionloop.fitting.electrostatics.joint.charge_models import ChargeModel
 from ionloop.fitting.electrostatics.joint.charged_calculator import ChargedGapCalculator
+from ionloop.fitting.electrostatics.joint.charged_fit import run_charged_fit
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.electrostatics.pair import PairSettings
 from ionloop.fitting.electrostatics.registry import kind_of_baseline
@@ -37,6 +39,7 @@ from ionloop.fitting.native.calculator import Evaluator, NativeGapCalculator, Se
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.sparse_fit.design import Descriptors, PairedAtoms, RowBuilder, soap_descriptors
 from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
 from ionloop.fitting.native.sparse_fit.row_store import RowStore
 from ionloop.fitting.native.sparse_fit.sparse_points import single_layer
 from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
@@ -373,6 +376,30 @@ def test_the_charges_of_a_model_alone_are_what_it_has_beside_its_gap(model):
         assert np.abs(of_charges).max() > size
         np.testing.assert_allclose(alone.get_property(name, atoms), of_charges, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(alone.get_property("charges", atoms), whole.get_property("charges", atoms))
+
+
+def test_a_fit_of_charges_ends_where_its_time_does(own_data):
+    """Who is told of progress may stop it, at every step and not only while rows are computed."""
+    told: list[str] = []
+
+    def stop_at(moment: int) -> None:
+        def progress(one: FitProgress) -> None:
+            told.append(one.stage)
+            if told.count("charges") == moment:
+                raise FitTimeError("the fit was stopped")
+
+        told.clear()
+        kind = kind_of_baseline(LOCAL_CHARGES)
+        assert isinstance(kind, FittedKind)
+        task = FitInputs(own_data, SETTINGS, 1)
+        run_charged_fit(task, kind.fit_settings(LOCAL_CHARGES), FitResources(), progress=progress)
+
+    n_configurations = len(own_data.fitted_configurations)
+    # Rows of atoms, matrices, a point, a system, the next point.
+    for passes in range(1, 6):
+        with pytest.raises(FitTimeError):
+            stop_at(passes * n_configurations - 1)
+        assert told.count("charges") == passes * n_configurations - 1
 
 
 @pytest.mark.parametrize(("settings", "size"), [(PAIR_CHARGES, 1.0), (EQUILIBRATED_CHARGES, 0.5)], ids=NAMES[1:3])

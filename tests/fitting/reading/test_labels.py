@@ -11,9 +11,11 @@ from ase import Atoms, units
 
 from ionloop.core.errors import InputError
 from ionloop.core.units import EnergyUnit, ForceUnit, StressSign, StressUnit
+from ionloop.fitting.data_sets import LabelledConfiguration
 from ionloop.fitting.reading import FileUnits, LabelKeys, LabelRequest, UnclearLabelsError
 from ionloop.fitting.reading.isolated import stand_in
 from ionloop.fitting.reading.label_units import unit_of
+from ionloop.fitting.reading.plausibility import unit_objections
 
 DIGITS = 1e-9
 
@@ -497,3 +499,18 @@ def test_forces_that_constraints_have_made_zero_are_pointed_out(read, crystals):
         held.append(replace(one, forces=forces))
     summary = read(held, LabelRequest(check_units=False)).summary
     assert any("exactly zero in frames 0-4" in line for line in summary)
+
+
+def test_vacuum_of_slabs_says_nothing_of_the_sign_of_stresses():
+    """Pressure that falls with density: wrong of crystals, nothing of slabs, whose volume is vacuum as one likes."""
+    found = []
+    for pbc in ([True, True, True], [True, True, False]):
+        data = []
+        for number, height in enumerate(np.linspace(5.0, 12.0, 12)):
+            atoms = Atoms("LiH", positions=[[0, 0, 0], [0, 0, 1.6]], cell=[4.0, 4.0, height], pbc=pbc)
+            stress = np.array([0.02, 0.02, 0.02, 0, 0, 0]) * (4 - height)
+            data.append(LabelledConfiguration(atoms, -1.0, np.zeros((2, 3)), stress, str(number)))
+        found.append([one for one in unit_objections(data) if "falls with its density" in one])
+    crystals, slabs = found
+    assert len(crystals) == 1
+    assert slabs == []
