@@ -24,37 +24,17 @@ from numpy.typing import ArrayLike
 
 from ..core.arrays import FloatArray
 from ..core.errors import InputError
-from ..fitting.electrostatics.in_field import AnswersFields, InField, born_charges_of
+from ..fitting.electrostatics.in_field import (
+    AnswersFields,
+    InField,
+    born_charges_of,
+    in_field_on_charges,
+    ion_charges,
+)
 
-NEUTRAL_TOLERANCE_E = 1e-3
-"""Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""
+__all__ = ["FieldCalculator", "born_charges", "dipole_difference_eA", "ion_charges", "mean_born_charges"]
+
 _SAME_CELL_A = 1e-8
-
-
-def ion_charges(atoms: Atoms, charges: Mapping[str, float]) -> FloatArray:
-    """Return the charge of every ion (e), shape [n_atoms], adding up to nothing.
-
-    A rest below `NEUTRAL_TOLERANCE_E` is taken off all ions alike: left in place it would push the whole crystal
-    along the field for ever.
-
-    Raises
-    ------
-    InputError
-        If a species has no charge, or the cell is charged: its energy in a field has no minimum.
-    """
-    missing = sorted(set(atoms.get_chemical_symbols()) - set(charges))
-    if missing:
-        raise InputError(
-            f"the field acts on fixed charges, and {', '.join(missing)} has none; give a charge for every species"
-        )
-    values = np.array([charges[symbol] for symbol in atoms.get_chemical_symbols()], dtype=np.float64)
-    total = float(values.sum())
-    if abs(total) > NEUTRAL_TOLERANCE_E:
-        raise InputError(
-            f"the cell {atoms.get_chemical_formula()} has the charge {total:+.4g} e: in a field only neutral cells "
-            f"(within {NEUTRAL_TOLERANCE_E:g} e) have an energy; make the charges add up to zero"
-        )
-    return values - total / max(1, len(values))
 
 
 def born_charges(calculator: Calculator, atoms: Atoms, charges: Mapping[str, float] | None = None) -> FloatArray:
@@ -67,7 +47,8 @@ def born_charges(calculator: Calculator, atoms: Atoms, charges: Mapping[str, flo
     calculator
         Of a model.
     charges
-        Charge of every species (e) where the charges are fixed; None asks the calculator.
+        Charge of every species (e) for calculators that know none; None asks the calculator, as all of ionloop's models
+        can be.
 
     Raises
     ------
@@ -99,7 +80,8 @@ class FieldCalculator(Calculator):
     calculator
         What computes the crystal without the field.
     charges
-        Charge of every species (e) that the field acts on; None asks the calculator what a field does to it.
+        Charge of every species (e) that the field acts on; None asks the calculator what a field does to it, as all of
+        ionloop's models can be.
     field_V_per_A
         Shape [3] (V/Å).
     parent
@@ -150,9 +132,7 @@ class FieldCalculator(Calculator):
         if self._charges is None:
             assert self._answering is not None
             return self._answering.in_field(self.atoms, self.field_V_per_A)
-        energy_eV = float(self._calculator.get_property("energy", self.atoms))
-        forces = np.asarray(self._calculator.get_property("forces", self.atoms), dtype=np.float64)
-        return InField(energy_eV, forces + np.outer(self._charges, self.field_V_per_A), self._charges, np.zeros(3))
+        return in_field_on_charges(self._calculator, self.atoms, self._charges, self.field_V_per_A)
 
     def _check_kinship(self) -> None:
         if not np.array_equal(self.atoms.numbers, self._parent.numbers):

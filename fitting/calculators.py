@@ -7,7 +7,8 @@ a molecular-dynamics run continued from a checkpoint follows the uninterrupted o
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from xml.etree import ElementTree
@@ -16,8 +17,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from ..core.arrays import FloatArray
 from ..core.errors import InputError, IonloopError
 from .electrostatics.coulomb.slabs import has_stress
+from .electrostatics.in_field import AnswersFields, InField, in_field_on_charges, ion_charges
 from .quip import quip_potential
 
 _WITH_GRADIENTS = ("energy", "energies", "forces", "stress")
@@ -121,15 +124,36 @@ def _read_potential(path: Path) -> Any:
 class EsGapCalculator(Calculator):
     """GAP plus electrostatic baseline, each an ASE calculator (eV, Å).
 
-    The predicted variance, where the GAP knows it, is the GAP's: the baseline has fixed parameters.
+    The predicted variance, where the GAP knows it, is the GAP's: the baseline has fixed parameters. The charges (e)
+    [n_atoms], where they are asked for, are the baseline's.
+
+    Parameters
+    ----------
+    gap, baseline
+        The parts.
+    charges
+        Charge of every species (e) where all its atoms have it: a field acts on them.
+    why_no_field
+        Why none can, going on from "has charges "; nothing where one can.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "local_variance"]
 
-    def __init__(self, gap: Calculator, baseline: Calculator) -> None:
+    def __init__(
+        self,
+        gap: Calculator,
+        baseline: Calculator,
+        charges: Mapping[str, float] | None = None,
+        why_no_field: str = "",
+    ) -> None:
         super().__init__()
         self.gap = gap
         self.baseline = baseline
+        self._charges = charges
+        self._why_no_field = why_no_field
+        if "charges" in baseline.implemented_properties:
+            # Of this calculator alone: another baseline may have none.
+            self.implemented_properties = [*self.implemented_properties, "charges"]  # type: ignore[misc]
 
     def calculate(
         self,
@@ -141,12 +165,32 @@ class EsGapCalculator(Calculator):
         super().calculate(atoms, list(properties), list(system_changes))
         # In open space the baseline has no stress, whatever cell is written around the atoms.
         names = ["energy", "forces"] + (["stress"] if has_stress(self.atoms) else [])
+        charges = ["charges"] if "charges" in properties else []
         variance = ["local_variance"] if "local_variance" in properties else []
         # Not by get_property, which compares the atoms with those of the last call for every single property.
         self.gap.calculate(self.atoms, names + variance, list(all_changes))
-        self.baseline.calculate(self.atoms, names, list(all_changes))
+        self.baseline.calculate(self.atoms, names + charges, list(all_changes))
         short_range, long_range = self.gap.results, self.baseline.results
         # A baseline of others may have no stress of a slab.
         self.results = {name: short_range[name] + long_range[name] for name in names if name in long_range}
         self.results |= {name: short_range[name] for name in variance}
+        self.results |= {name: long_range[name] for name in charges}
         self.results["free_energy"] = self.results["energy"]
+
+    def in_field(self, atoms: Atoms, field_V_per_A: FloatArray) -> InField:
+        """Return a structure in a field of shape [3] (V/Å).
+
+        Raises
+        ------
+        InputError
+            If no field can act on the baseline, with the reason, or the cell is charged.
+        """
+        if self._why_no_field:
+            raise InputError(f"no field can act on a model that has charges {self._why_no_field}")
+        if self._charges is not None:
+            return in_field_on_charges(self, atoms, ion_charges(atoms, self._charges), field_V_per_A)
+        if not isinstance(self.baseline, AnswersFields):
+            raise InputError(f"{type(self.baseline).__name__} does not say what a field does to it")
+        found = self.baseline.in_field(atoms, field_V_per_A)
+        energy_eV = found.energy_eV + float(self.gap.get_property("energy", atoms))
+        return replace(found, energy_eV=energy_eV, forces=found.forces + self.gap.get_property("forces", atoms))

@@ -12,14 +12,19 @@ positions, and those of the forces by the field: Z*_iαβ = ∂P_α/∂r_iβ = �
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ...core.arrays import FloatArray
+from ...core.errors import InputError
 
+NEUTRAL_TOLERANCE_E: Final = 1e-3
+"""Charge per cell below which it counts as neutral (e): rounding in hand-written charges."""
 _PROBE_V_PER_A: Final = 0.05
 
 
@@ -57,6 +62,41 @@ class AnswersFields(Protocol):
         InputError
             If it has no answer, with the reason.
         """
+
+
+def ion_charges(atoms: Atoms, charges: Mapping[str, float]) -> FloatArray:
+    """Return the charge of every ion (e), shape [n_atoms], adding up to nothing.
+
+    A rest below `NEUTRAL_TOLERANCE_E` is taken off all ions alike: left in place it would push the whole crystal
+    along the field for ever.
+
+    Raises
+    ------
+    InputError
+        If a species has no charge, or the cell is charged: its energy in a field has no minimum.
+    """
+    missing = sorted(set(atoms.get_chemical_symbols()) - set(charges))
+    if missing:
+        raise InputError(
+            f"the field acts on fixed charges, and {', '.join(missing)} has none; give a charge for every species"
+        )
+    values = np.array([charges[symbol] for symbol in atoms.get_chemical_symbols()], dtype=np.float64)
+    total = float(values.sum())
+    if abs(total) > NEUTRAL_TOLERANCE_E:
+        raise InputError(
+            f"the cell {atoms.get_chemical_formula()} has the charge {total:+.4g} e: in a field only neutral cells "
+            f"(within {NEUTRAL_TOLERANCE_E:g} e) have an energy; make the charges add up to zero"
+        )
+    return values - total / max(1, len(values))
+
+
+def in_field_on_charges(
+    calculator: Calculator, atoms: Atoms, charges_e: FloatArray, field_V_per_A: FloatArray
+) -> InField:
+    """Return a structure in a field that acts on charges which nothing changes (e) [n_atoms]."""
+    energy_eV = float(calculator.get_property("energy", atoms))
+    forces = np.asarray(calculator.get_property("forces", atoms), dtype=np.float64)
+    return InField(energy_eV, forces + np.outer(charges_e, field_V_per_A), charges_e, np.zeros(3))
 
 
 def born_charges_of(calculator: AnswersFields, atoms: Atoms) -> FloatArray:

@@ -57,8 +57,12 @@ class EsGapKind(GapKind):
         under = kind_of_baseline(manifest.baseline)
         if under.is_fitted:
             return under.load_with_gap(folder, manifest.baseline)
-        baseline = under.calculator(manifest.baseline)
-        return EsGapCalculator(super().load(folder, manifest, evaluator), baseline)
+        return EsGapCalculator(
+            super().load(folder, manifest, evaluator),
+            under.calculator(manifest.baseline),
+            under.species_charges(manifest.baseline),
+            under.why_no_field(manifest.baseline),
+        )
 
 
 ES_GAP: Final = EsGapKind()

@@ -15,8 +15,9 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
-from ionloop.analysis.electric_field import FieldCalculator, dipole_difference_eA, ion_charges
+from ionloop.analysis.electric_field import FieldCalculator, born_charges, dipole_difference_eA, ion_charges
 from ionloop.core.errors import InputError
+from ionloop.fitting.calculators import EsGapCalculator
 from ionloop.fitting.electrostatics.baseline import SlaterEwald
 
 CHARGES = {"Na": 0.7, "Cl": -0.7}
@@ -93,6 +94,20 @@ def test_without_a_field_it_is_the_inner_calculator():
 def test_there_is_no_stress_in_a_field():
     with pytest.raises(PropertyNotImplementedError):
         in_field(salt()).get_stress()
+
+
+def test_a_model_on_fixed_charges_knows_what_a_field_does_to_it():
+    atoms, parent, short = salt(), salt(0), LennardJones(sigma=2.3, epsilon=0.2, rc=4.0)
+    model = EsGapCalculator(short, SlaterEwald(CHARGES), CHARGES)
+    told, known = (FieldCalculator(model, charges, FIELD_V_PER_A, parent) for charges in (CHARGES, None))
+    for name in ("energy", "forces", "dipole"):
+        assert np.array_equal(known.get_property(name, atoms), told.get_property(name, atoms))
+    assert np.allclose(born_charges(model, atoms), born_charges(model, atoms, CHARGES), atol=1e-12)
+    assert np.array_equal(model.get_property("charges", atoms), [CHARGES[symbol] for symbol in atoms.symbols])
+    assert "charges" not in EsGapCalculator.implemented_properties
+    free = EsGapCalculator(short, SlaterEwald(CHARGES), None, "that pass freely")
+    with pytest.raises(InputError, match="charges that pass freely"):
+        born_charges(free, atoms)
 
 
 def test_charged_cells_are_refused_and_rounding_is_spread():
