@@ -1,4 +1,4 @@
-"""Charges that were fitted with models, beside what they are worth: a section of the report."""
+"""Charges that follow the environment, and what those are worth that models were fitted with: a report section."""
 
 from __future__ import annotations
 
@@ -24,19 +24,28 @@ MILLI = 1000.0
 
 
 def charge_section(store: Store, models: Iterable[ModelRecord]) -> ReportSection | None:
-    """Return what the last model of each name says of the charges that were fitted with it; None without such.
+    """Return what the last model of each name says of its charges where they follow the environment; None without such.
 
     Charges by environment are those of the last model of the name that was measured on new labels.
     """
     last = {model.kind: model for model in models if model.baseline is not None}
     blocks: list[Block] = []
-    summaries = []
+    summaries, title = [], "Charges of the models"
     for name, model in last.items():
-        under = (model.baseline or {}).get(KIND, DEFAULT_BASELINE)
-        if under not in BASELINES or not BASELINES.get(under).is_fitted:
+        called = (model.baseline or {}).get(KIND, DEFAULT_BASELINE)
+        if called not in BASELINES or BASELINES.get(called).has_species_charges:
             continue
+        under = BASELINES.get(called)
+        if not under.is_fitted:
+            found = environment_blocks(store, model.campaign, name)
+            summaries += (
+                [f"{model_name(name)} has {under.name} charges, which were fitted to nothing."] if found else []
+            )
+            blocks += found
+            continue
+        title = "Charges fitted with the models"
         try:
-            file = BASELINES.get(under).charges_of_fit(store.artefacts.path(model.path))
+            file = under.charges_of_fit(store.artefacts.path(model.path))
         except IonloopError as error:
             blocks.append(TextBlock(f"{model_name(name)}: {error}"))
             continue
@@ -46,7 +55,7 @@ def charge_section(store: Store, models: Iterable[ModelRecord]) -> ReportSection
             blocks += environment_blocks(store, model.campaign, name)
     if not blocks:
         return None
-    return ReportSection("fitted-charges", "Charges fitted with the models", " ".join(summaries), blocks)
+    return ReportSection("fitted-charges", title, " ".join(summaries), blocks)
 
 
 def environment_blocks(store: Store, campaign: str, name: str) -> list[Block]:

@@ -10,6 +10,7 @@ import pytest
 from ionloop.analysis.errors.statistics import ParityData, collect_parity_data
 from ionloop.core.errors import InputError
 from ionloop.fitting.electrostatics.charges_file import ChargesFile, FitComparison, SpeciesCharges
+from ionloop.fitting.electrostatics.equilibrated.qeq import QeqSettings
 from ionloop.fitting.electrostatics.local import LOCAL, LocalSettings
 from ionloop.fitting.kinds.base import FitEstimate
 from ionloop.fitting.native.sparse_fit.fit_errors import ErrorSummary
@@ -80,6 +81,15 @@ def test_the_report_tells_charges_by_environment(local_store: Store):
     assert f"charges of {len(data.elements)} atoms in {len(configurations)} configurations" in figure.caption
     rows = {row[0]: row[2:4] for row in section.blocks[-1].rows}
     assert {name[:2]: told for name, told in rows.items() if name.startswith("Li")} == {"Li": ("+0.400", "0.000")}
+    # The same of charges at rest that nothing was fitted for.
+    at_rest = QeqSettings(charges={"Li": 0.0, "P": 0.0, "S": 0.0}).model_dump(mode="json")
+    for one in local_store.models.find({"campaign": "small", "kind": "es-gap"}):
+        local_store.models.replace(one.model_copy(update={"baseline": at_rest}))
+    untrained = charge_section(local_store, local_store.models.find({"campaign": "small"}))
+    assert untrained is not None
+    assert untrained.title == "Charges of the models"
+    assert untrained.summary == "ES-GAP has qeq charges, which were fitted to nothing."
+    assert [block.caption for block in untrained.blocks[:1]] == [figure.caption]
 
 
 def test_predictions_with_charges_are_read_as_they_were_written(tmp_path):
