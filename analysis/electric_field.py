@@ -91,8 +91,9 @@ class FieldCalculator(Calculator):
     Raises
     ------
     InputError
-        At construction: no charge for a species, a charged cell, a calculator that no field can act on, a field that
-        is not three finite numbers. In a calculation: ions or a cell other than the parent's.
+        At construction: no charge for a species, a charged cell, a calculator that does not say what a field does, a
+        field that is not three finite numbers. In a calculation: ions or a cell other than the parent's, a model that
+        no field can act on.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "dipole"]
