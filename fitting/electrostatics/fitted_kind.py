@@ -38,7 +38,7 @@ DEFAULT_STARTS = (0.3, 1.0, 1.7)
 DEFAULT_STEPS = 12
 DEFAULT_TOLERANCE = 2e-3
 # Of the estimate of a fit: triangles in memory, and fits of the GAP that both fits of charges take.
-_BYTES_PER_REAL, _TRIANGLES, _FITS = 8, 4, 25
+_BYTES_PER_REAL, _TRIANGLES, _FITS = 8, 4, 15
 _DESCRIBED = {
     "constant_std_e": "Prior standard deviation of the species' charges about those given; 0 holds them (e)",
     "starts": "Factors of the charges that fits start from, where those are not held; the best goes on (no unit)",

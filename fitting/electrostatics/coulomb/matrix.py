@@ -124,7 +124,8 @@ def coulomb_matrix(
     elif reduced is not None:
         counts = np.bincount(kinds, minlength=clouds.n_kinds)
         charged = charged_cell_of(reduced, counts, np.ones(clouds.n_kinds), cutoffs)
-        splitting = choose_splitting(charged, SHARE * accuracy, costs=MATRIX_COSTS)
+        share = SHARE * accuracy * around.truncation_share
+        splitting = choose_splitting(charged, share, costs=MATRIX_COSTS)
     alpha = None if splitting is None else splitting.alpha
     if splitting is not None:
         cutoffs = np.maximum(cutoffs, splitting.real_cutoff)

@@ -126,11 +126,11 @@ class PotentialSum:
         if kept is None or kept[0] != key:
             cell = checked_cell(around.cell)
             charged = charged_cell_of(cell, counts, self._magnitudes, self._cutoffs)
-            kept = self._plans[with_mesh] = (key, self._planned(cell, charged, with_mesh=with_mesh))
+            share = SHARE * self._accuracy * around.truncation_share
+            kept = self._plans[with_mesh] = (key, self._planned(cell, charged, share, with_mesh=with_mesh))
         return kept[1]
 
-    def _planned(self, cell: FloatArray, charged: ChargedCell, *, with_mesh: bool) -> _Plan | None:
-        share = SHARE * self._accuracy
+    def _planned(self, cell: FloatArray, charged: ChargedCell, share: float, *, with_mesh: bool) -> _Plan | None:
         mesh = choose_mesh(charged, cell, share, None, _ITERATION_COSTS) if with_mesh else None
         if with_mesh and mesh is None:
             return None

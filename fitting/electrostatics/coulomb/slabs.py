@@ -28,6 +28,8 @@ from .ewald import COULOMB_CONSTANT_EV_A, Contribution, checked_cell
 _LEAST_GAP_A = 25.0
 # Steps of the height that is kept for atoms, so that the crystal's lattice outlives their motion.
 _HEIGHT_STEP_A = 5.0
+# A plane of atoms takes some room, too.
+_LEAST_FILLING = 0.02
 # As many as the shortest reciprocal vectors of a surface, and some for those that are longer.
 _SHORTEST_WAVES = 8
 
@@ -42,10 +44,21 @@ class Surroundings:
         Rows are lattice vectors (Å), [3, 3]: of a crystal, or of the crystal of slabs; None in open space.
     normal
         Unit vector across a slab, [3]; None of all others.
+    filling
+        Part of the cell that atoms are in.
     """
 
     cell: FloatArray | None
     normal: FloatArray | None = None
+    filling: float = 1.0
+
+    @property
+    def truncation_share(self) -> float:
+        """Part of an error that truncated sums may leave as estimated for atoms all over the cell.
+
+        Those estimates fall as the root of the volume: atoms of a slab are closer together.
+        """
+        return math.sqrt(self.filling)
 
     @property
     def volume(self) -> float:
@@ -105,7 +118,9 @@ def surroundings(
     if not math.isfinite(extent):
         raise InputError("The structure holds positions that are not numbers: has a trajectory exploded?")
     height = _HEIGHT_STEP_A * math.ceil((extent + gap) / _HEIGHT_STEP_A)
-    return Surroundings(np.array([first, second, height * normal]), normal)
+    # Of height and gap alone: the same cell is filled the same.
+    filling = max(1 - gap / height, _LEAST_FILLING)
+    return Surroundings(np.array([first, second, height * normal]), normal, filling)
 
 
 def has_stress(atoms: Atoms) -> bool:

@@ -150,7 +150,7 @@ class CoulombSum:
             raise InputError("The structure holds positions that are not numbers: has a trajectory exploded?")
         around = self.surroundings(positions, cell, pbc, kinds)
         if around.cell is not None:
-            terms = self._periodic(positions, around.cell, kinds, charges)
+            terms = self._periodic(positions, around, kinds, charges)
             if around.normal is not None:
                 terms.append(slab_contribution(positions, around, charges))
         else:
@@ -171,9 +171,9 @@ class CoulombSum:
         return surroundings(positions, cell, pbc, self._magnitudes[kinds], SHARE * self.accuracy)
 
     def _periodic(
-        self, positions: FloatArray, cell: FloatArray, kinds: IntArray, charges: FloatArray
+        self, positions: FloatArray, around: Surroundings, kinds: IntArray, charges: FloatArray
     ) -> list[Contribution]:
-        lattice = self._lattice_for(cell, kinds)
+        lattice = self._lattice_for(around, kinds)
         if lattice is None:
             return []
         atoms = BinnedAtoms.sort(positions, kinds, charges, lattice.cells)
@@ -204,19 +204,20 @@ class CoulombSum:
             raise overlap(closest.first, closest.second, closest.distance)
         return near
 
-    def _lattice_for(self, cell: FloatArray, kinds: IntArray) -> _Lattice | None:
+    def _lattice_for(self, around: Surroundings, kinds: IntArray) -> _Lattice | None:
         """The plan for this cell, kept from the last call where nothing changed; None without any charge."""
         counts = np.bincount(kinds, minlength=len(self._magnitudes))
         if not np.any(counts * self._magnitudes):
             return None
-        key = (cell.tobytes(), counts.tobytes())
+        assert around.cell is not None
+        key = (around.cell.tobytes(), counts.tobytes())
         if self._lattice is None or self._lattice[0] != key:
-            self._lattice = (key, self._plan(checked_cell(cell), counts))
+            share = SHARE * self.accuracy * around.truncation_share
+            self._lattice = (key, self._plan(checked_cell(around.cell), counts, share))
         return self._lattice[1]
 
-    def _plan(self, cell: FloatArray, counts: IntArray) -> _Lattice:
+    def _plan(self, cell: FloatArray, counts: IntArray, share: float) -> _Lattice:
         charged = charged_cell_of(cell, counts, self._magnitudes, self._cutoffs)
-        share = SHARE * self.accuracy
         mesh = None
         if self.method == "mesh" or (self.method == "auto" and charged.n_atoms >= MESH_FROM_ATOMS):
             mesh = choose_mesh(charged, cell, share, self.alpha, COMPILED_COSTS)

@@ -8,15 +8,17 @@ from ase import Atoms
 from scipy.special import erf, erfc
 
 from ionloop.core.errors import InputError
-from ionloop.fitting.electrostatics.baseline import SlaterEwald
+from ionloop.fitting.electrostatics.baseline import SLATER_EXPONENTS, SlaterEwald
 from ionloop.fitting.electrostatics.coulomb.clouds import GaussianPairTable
 from ionloop.fitting.electrostatics.coulomb.ewald import COULOMB_CONSTANT_EV_A
 from ionloop.fitting.electrostatics.coulomb.matrix import VOIGT, coulomb_matrix, matrix_surroundings
 from ionloop.fitting.electrostatics.coulomb.potentials import PotentialSum
 from ionloop.fitting.electrostatics.coulomb.summation import CoulombSum
+from ionloop.sampling.structures.crystals import build_crystal
 
 CLOUDS = GaussianPairTable([0.7, 0.9])
 ACCURACY_EV_PER_A = 1e-7
+SLATER_EXPONENTS_OF_LPS = {symbol: SLATER_EXPONENTS[symbol] for symbol in ("Li", "P", "S")}
 KINDS = np.array([0, 0, 1, 1, 0, 1])
 
 
@@ -116,6 +118,19 @@ def test_clouds_too_sharp_to_tabulate_are_left_to_others():
     around = matrix_surroundings(atoms)
     assert sharp.matrix(atoms.positions, around, KINDS) is None
     assert sharp.at(atoms.positions, around, KINDS) is None
+
+
+@pytest.mark.parametrize("accuracy", [1e-4, 1e-6])
+def test_forces_of_slabs_are_as_accurate_as_asked_for(accuracy):
+    """A film in a cell of which nine tenths are empty: estimates for atoms all over it would promise too much."""
+    film = build_crystal("li7p3s11").repeat((2, 2, 1))
+    film.rattle(0.1, seed=1)
+    film.pbc = [True, True, False]
+    charges = {"Li": 0.5, "P": 2.5, "S": -1.0}
+    exact = SlaterEwald(charges, SLATER_EXPONENTS_OF_LPS, 1e-9).get_forces(film)
+    for method in ("ewald", "mesh"):
+        found = SlaterEwald(charges, SLATER_EXPONENTS_OF_LPS, accuracy, method=method).get_forces(film)
+        assert np.abs(found - exact).max() < accuracy
 
 
 def test_a_polar_slab_has_the_potential_step_of_its_dipole():
