@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
@@ -40,6 +42,27 @@ def is_busy(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+@contextmanager
+def machine_at_fault_is_told() -> Iterator[None]:
+    """Tell the worker where not the job but its machine, or another process, is the reason that it cannot be done.
+
+    Of a full disk or lost rights every job would fail: the worker leaves. What is held by others is tried again later.
+    """
+    try:
+        yield
+    except JobFailed:
+        # Who says so has judged: an engine that may not be executed is no disk that is full.
+        raise
+    except Exception as error:
+        context = current_context()
+        reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {error}"
+        if is_environment_failure(error):
+            context.abandon(str(error))
+        if is_busy(error) and context.on_busy is not None:
+            context.on_busy(reason)
+        raise
 
 
 class JobFailed(IonloopError):
@@ -134,21 +157,16 @@ class IonloopTask(FiretaskBase):
         try:
             parameters = self.parameters_type.model_validate(self["parameters"])
             context.campaign = parameters.campaign
-            outcome = self.execute(parameters, context)
+            with machine_at_fault_is_told():
+                outcome = self.execute(parameters, context)
         except JobFailed:
             raise
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_words(e)}" for e in error.errors())
             raise JobFailed(f"{self._fw_name}: wrong parameters: {problems}") from error
         except Exception as error:
-            # The boundary between a job and the worker: one bad job must not stop a campaign. But where the
-            # machine is at fault (full disk, lost rights) every job would fail: the worker stops instead.
-            if is_environment_failure(error):
-                context.abandon(str(error))
+            # The boundary between a job and the worker: one bad job must not stop a campaign.
             reason = str(error) if isinstance(error, IonloopError) else f"{type(error).__name__}: {error}"
-            if is_busy(error) and context.on_busy is not None:
-                # Nothing is wrong with the job: the worker takes this end for none.
-                context.on_busy(reason)
             logger.warning("%s failed: %s", key, reason)
             raise JobFailed(reason) from error
         logger.info("%s: %s %s", key, outcome.state.value, outcome.reason)

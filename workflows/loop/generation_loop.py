@@ -19,6 +19,7 @@ from ...store.connection import Store
 from ...store.identifiers import derive_seed
 from ...store.jobs.queue import find_jobs, jobs_wanted
 from ...tasks.assess import AssessParameters, AssessTask, ConcludeParameters, ConcludeTask
+from ...tasks.base import machine_at_fault_is_told
 from ...tasks.charge_fits import FitChargesToErrorTask
 from ...tasks.context import current_context
 from ...tasks.fit import CrossCheckParameters, CrossCheckTask, FitParameters, FitTask, model_identifier
@@ -552,7 +553,10 @@ class GrowLabels(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the label jobs that the graph does not have yet, as a detour."""
-        store = current_context().store
+        with machine_at_fault_is_told():
+            return self._grown(current_context().store)
+
+    def _grown(self, store: Store) -> FWAction:
         name, generation = self["campaign"], self["generation"]
         filters: dict[str, Any] = {"campaign": name, "generation": generation, "system": self.get("system")}
         for key, wanted in (("origin.sampler", self.get("sampler")), ("origin.index", self.get("index"))):
@@ -575,10 +579,10 @@ class GrowGeneration(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the jobs that follow and that the graph does not have yet, as an addition."""
-        store = current_context().store
-        name = self["campaign"]
-        graph = next_graph(store, name, self["generation"], self.get("data_set") or fw_spec["data_set"])
-        return _growth(store, name, graph, detour=False)
+        store, name = current_context().store, self["campaign"]
+        with machine_at_fault_is_told():
+            graph = next_graph(store, name, self["generation"], self.get("data_set") or fw_spec["data_set"])
+            return _growth(store, name, graph, detour=False)
 
 
 def _growth(store: Store, name: str, graph: Graph, *, detour: bool) -> FWAction:

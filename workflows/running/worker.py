@@ -36,6 +36,7 @@ from ...store.jobs.hearts import HEARTBEAT_S
 from ...store.jobs.queue import is_any_job, is_remaking, jobs_wanted, taken_job
 from ...store.jobs.rows import COMPLETED, FAILED
 from ...store.retrying import StoreUnreachable
+from ...tasks.base import is_environment_failure
 from ...tasks.context import TaskContext, task_context
 from ..loop.task_registry import admit_registered_tasks, is_resumable
 from ..queue.schedulers.base import QueueState
@@ -108,6 +109,7 @@ class _WatchedLaunchPad:
         note_busy: Callable[[str], None],
         has_put_back: Callable[[], bool],
         delivery: Callable[[], AbstractContextManager[None]],
+        abandon: Callable[[str], None],
     ) -> None:
         self._launchpad = launchpad
         self._taken = taken
@@ -115,6 +117,7 @@ class _WatchedLaunchPad:
         self._note_busy = note_busy
         self._has_put_back = has_put_back
         self._delivery = delivery
+        self._abandon = abandon
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._launchpad, name)
@@ -136,6 +139,11 @@ class _WatchedLaunchPad:
             except Busy as error:
                 # FireWorks takes this for a failure of the job, and says so next.
                 self._note_busy(str(error))
+                raise
+            except Exception as error:
+                # There may be room again when FireWorks says that the job failed, whose work is done.
+                if is_environment_failure(error):
+                    self._abandon(str(error))
                 raise
 
 
@@ -172,7 +180,13 @@ class Worker:
         self._jobs_taken = 0
         self._started = time.monotonic()
         self._launchpad = _WatchedLaunchPad(
-            store.launchpad, self._taken, self._about_to_fail, self._note_busy, self._has_put_back, self._delivery
+            store.launchpad,
+            self._taken,
+            self._about_to_fail,
+            self._note_busy,
+            self._has_put_back,
+            self._delivery,
+            self._abandon,
         )
         self._charged_at = 0.0
         self._charging = threading.Lock()

@@ -18,6 +18,8 @@ from ionloop.tasks.base import IonloopTask, JobFailed, is_environment_failure
 from ionloop.tasks.context import TaskContext, task_context
 from ionloop.tasks.initial import INITIAL_DYNAMICS
 from ionloop.tasks.sample import trajectory_identifier
+from ionloop.workflows.loop import generation_loop
+from ionloop.workflows.loop.generation_loop import GrowGeneration, GrowLabels
 from ionloop.workflows.running.lost_jobs import BUSY_LIMIT_S, busy_pause_s, losses_by_cause, recover_lost_jobs
 from ionloop.workflows.running.worker import Worker
 from ionloop.workflows.running.worker_limits import WorkerLimits
@@ -230,6 +232,47 @@ def test_a_store_that_is_held_for_long_ends_no_worker_and_no_job(small, monkeypa
     assert Worker(small.store, "small").run(max_jobs=1) == 1
     assert "waiting: store: ionloop.db is held" in capsys.readouterr().err
     assert jobs.find_one({"spec.kind": "initial-molecular-dynamics"})["state"] == "COMPLETED"
+
+
+class Left(BaseException):
+    """What stands for the end of the process."""
+
+
+def test_a_full_store_at_the_end_of_a_job_ends_the_worker_and_not_the_job(small, monkeypatch):
+    small.submit()
+    jobs = small.store.database.fireworks
+    jobs.update_many({"spec.kind": {"$ne": "initial-molecular-dynamics"}}, {"$set": {"state": "PAUSED"}})
+    launchpad, reasons = small.store.launchpad, []
+    finish = launchpad.complete_launch
+
+    def full(*arguments, **options):
+        # By when FireWorks says that the job failed there is room again.
+        monkeypatch.setattr(launchpad, "complete_launch", finish)
+        raise StoreFull("store: no space left on the disk")
+
+    def leave(worker, reason):
+        reasons.append(reason)
+        raise Left
+
+    monkeypatch.setattr(launchpad, "complete_launch", full)
+    monkeypatch.setattr(Worker, "_abandon", leave)
+    monkeypatch.chdir(small.folder)
+    with pytest.raises(Left):
+        Worker(small.store, "small").run(max_jobs=1)
+    assert reasons == ["store: no space left on the disk"]
+    assert jobs.find_one({"spec.kind": "initial-molecular-dynamics"})["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("task", [GrowLabels, GrowGeneration])
+def test_a_full_store_while_the_graph_grows_ends_the_worker(small, monkeypatch, task):
+    small.submit()
+    reasons = []
+    monkeypatch.setattr(generation_loop, "_growth", lambda *given, **options: (_ for _ in ()).throw(StoreFull("full")))
+    monkeypatch.setattr(generation_loop, "next_graph", lambda *given: None)
+    context = TaskContext(small.store, on_environment_failure=reasons.append)
+    with task_context(context), pytest.raises(StoreFull):
+        task(campaign="small", generation=0).run_task({"data_set": "x"})
+    assert reasons == ["full"]
 
 
 def test_temporary_folders_of_dead_processes_are_removed_and_those_of_others_stay(tmp_path, monkeypatch):
