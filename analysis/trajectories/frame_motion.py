@@ -30,6 +30,9 @@ _PAIRS_COMPARED = 4
 _SAME_PLACE_A = 1.0
 _OTHER_PLACE_A = 1.5
 _MOST_ATOMS_COMPARED = 2000
+# So many atoms have no room in a cube of 1 Å.
+_FEWEST_IN_A_CUBE = 4
+_SMALLEST_CELL_A = 2.0
 
 
 class _Exchange(NamedTuple):
@@ -59,6 +62,23 @@ def moving(steps_A: FloatArray, records: Sequence[FrameRecord], name: str, notes
     mask = np.ones(len(records), dtype=bool)
     mask[same] = False
     return mask
+
+
+def check_scale(positions_A: FloatArray, cells_A: FloatArray, name: str) -> None:
+    """Refuse positions that all lie between 0 and 1 Å of a larger cell: they are scaled, and called Å.
+
+    Raises
+    ------
+    TrajectoryReadError
+        If they do.
+    """
+    some = positions_A[[0, len(positions_A) // 2, -1]]
+    smallest = float(np.linalg.norm(cells_A[0], axis=1).min())
+    if some.shape[1] >= _FEWEST_IN_A_CUBE and some.min() >= 0 and some.max() <= 1 and smallest > _SMALLEST_CELL_A:
+        raise TrajectoryReadError(
+            f"{name}: all positions lie between 0 and 1 Å of a cell of {smallest:.1f} Å and more: they are scaled (xs"
+            " ys zs of a LAMMPS dump), not in Å as the file says"
+        )
 
 
 def say_strain(cells_A: FloatArray, name: str, notes: list[str]) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arrays import FloatArray, IntArray
-from .frame_motion import SEAM, check_order, moving, say_jumps, say_strain
+from .frame_motion import SEAM, check_order, check_scale, moving, say_jumps, say_strain
 from .frame_spacing import TIME_TOLERANCE, FrameRecord, Spacing
 from .frames import RawFrame, TornFrame, TrajectoryReadError, listed, listed_torn
 from .given_cells import GivenCells
@@ -351,6 +351,7 @@ class FrameSequence:
         if len(records) < 2:
             raise TrajectoryReadError(self._holds(len(records)))
         say_strain(cells, self.name, self.notes)
+        check_scale(positions, cells, self.name)
         if not first.identified:
             check_order(positions, cells, first.symbols, records, self.name, self.notes)
         return OrderedFrames(

@@ -1,8 +1,8 @@
 """Step and time of a frame, as programs write them beside structures: keys, units and words of comment lines.
 
 Known are ``step``, ``Timestep``, ``frame`` and their like; ``time`` with a unit in its key or value (``time_fs``,
-``time[ps]``, ``0.2 ps``), CP2K's and GPUMD's, which are in fs (https://manual.cp2k.org, https://gpumd.org). A ``time``
-without unit is one of an unknown unit.
+``time[ps]``, ``0.2 ps``) or beside it (``time_unit``); CP2K's and GPUMD's, which are in fs (https://manual.cp2k.org,
+https://gpumd.org). A ``time`` without unit is one of an unknown unit.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _UNITS_FS = {
     "nanoseconds": 1e6,
     "s": 1e15,
 }
+_UNIT_BESIDE = ("time_unit", "time_units", "unit_of_time", "units_time")
 _UNIT = "|".join(sorted(_UNITS_FS, key=len, reverse=True))
 _TIME_KEY = re.compile(rf"(?:(?:md|sim|simulation|current|trajectory)_)?(time|t)(?:_(?:in_)?({_UNIT}))?")
 _NUMBER = r"[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?"
@@ -95,6 +96,9 @@ def _time_of(name: str, key: str, value: str, by_name: Mapping[str, tuple[str, s
     # T is a temperature, and t alone may be anything.
     if found is None or (match.group(1) == "t" and (unit is None or not key.startswith("t"))):
         return None
+    if unit is None:
+        beside = (by_name[one][1].strip().lower() for one in _UNIT_BESIDE if one in by_name)
+        unit = next((one for one in beside if one in _UNITS_FS), None)
     if unit is not None:
         return found * _UNITS_FS[unit], False
     cp2k = name == "time" and "i" in by_name

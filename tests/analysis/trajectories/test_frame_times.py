@@ -21,6 +21,7 @@ from ionloop.analysis.trajectories.frame_times import frame_time
         ({"time[fs]": "3.0"}, "", (None, 3.0, False)),
         ({"Time (ps)": "0.3"}, "", (None, 300.0, False)),
         ({"time": "0.3 ps"}, "", (None, 300.0, False)),
+        ({"time": 0.3, "time_unit": "ps"}, "", (None, 300.0, False)),
         ({"t": "3.0fs"}, "", (None, 3.0, False)),
         ({"T": "300.0"}, "", (None, None, False)),  # a temperature
         ({"t": "300.0"}, "", (None, None, False)),

@@ -530,6 +530,13 @@ def test_cartesian_configurations_are_scaled(tmp_path):
     assert_same(found)
 
 
+def test_scaled_positions_that_are_called_angstrom_are_refused(tmp_path):
+    inside = POSITIONS / LENGTH_A % 1.0
+    for name, text in (("run.dump", lammps(inside, columns="id element x y z")), ("gpumd.xyz", gpumd(inside))):
+        with pytest.raises(InputError, match=r"between 0 and 1 Å of a cell of 10\.0 Å"):
+            read(tmp_path / name, "".join(text))
+
+
 @pytest.mark.parametrize("between", ["\n", "Konfig=\n", "Direct configuration=\n"])
 def test_configurations_without_numbers_of_early_vasp_5(tmp_path, between):
     text = re.sub(r"Direct configuration= +\d+\n", between, "".join(xdatcar()))
