@@ -19,6 +19,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from ase.units import _e, _k
 from pydantic import Field
+from scipy.stats import chi2
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
@@ -36,6 +37,11 @@ AXES = ("x", "y", "z")
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
 _SI_PER_A2_PS_A3 = 1e-20 / 1e-12 / 1e-30
 _MS_CM_PER_S_M = 10.0
+# Chance below which a net displacement is none of diffusion; the slope that this rests on is noisy itself.
+_DRIVEN_LEVEL = 1e-5
+# Sum of the two lags of that slope, in parts of the trajectory, and how much of it is diffusion at least.
+_SHORT_LAGS = 1 / 30
+_LEAST_SLOPE = 0.1
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ def analyse_conductivity(
     carrier.ions(trajectories[0])  # refuses what has no charge before anything is computed
     reference = reference or _reference(trajectories, carrier)
     curves = _displacements(trajectories, carrier, reference.drift_A)
-    fit = _Fit.of(curves, settings)
+    fit = _Fit.of(curves, settings, _net_displacements(trajectories, carrier, reference.drift_A))
     warnings = (*notes, *reference.notes, *_warnings(trajectories, carrier, fit, settings))
     interval_ps = trajectories[0].frame_interval_fs / 1000.0
     along = _by_axis(fit, interval_ps) if by_axis else {}
@@ -233,6 +239,8 @@ class _Fit:
     ----------
     displacement_A
         How far an ion goes by diffusion in the shortest replica (Å).
+    driven_A
+        How far the ions as a whole go, where they go farther than by diffusion; else 0 (Å).
     """
 
     tracer: ScaleSlopes
@@ -241,16 +249,19 @@ class _Fit:
     of_charge: Diffusion
     displacement_A: float
     reliable: bool
+    driven_A: float
 
     @classmethod
-    def of(cls, curves: tuple[ScaleSlopes, ScaleSlopes], settings: TransportSettings) -> _Fit:
+    def of(cls, curves: tuple[ScaleSlopes, ScaleSlopes], settings: TransportSettings, net_A: FloatArray) -> _Fit:
         tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
         ions = diffusion(tracer, settings)
         # The charge of one ion is where the ion is.
         of_charge = ions if tracer.paths == 1 else alike(charged, ions, tracer)
         length = tracer.n_frames - 1
         displacement_A = float(np.sqrt(2 * len(AXES) * ions.estimate.value * length))
-        return cls(tracer, charged, ions, of_charge, displacement_A, _is_reliable(ions, length, settings))
+        reliable = _is_reliable(ions, length, settings)
+        driven_A = _driven_A(net_A, charged) / np.sqrt(tracer.paths) if reliable else 0.0
+        return cls(tracer, charged, ions, of_charge, displacement_A, reliable and not driven_A, driven_A)
 
 
 def _result(
@@ -316,6 +327,21 @@ def _by_species(
 
 def _is_reliable(ions: Diffusion, length: int, settings: TransportSettings) -> bool:
     return ions.check.linear and ions.check.steady and _is_far(ions, length, settings)
+
+
+def _driven_A(net_A: FloatArray, charged: ScaleSlopes) -> float:
+    """Return the largest net displacement of the charge, [n_replicas, 3] (Å), if they are too large for diffusion.
+
+    Of diffusion, the slope at short lags is at least the asymptote; there, what a drift adds is small and known.
+    """
+    frames = np.array([one.n_frames for one in charged.replicas]) - 1.0
+    squares = np.square(net_A).sum(axis=1)
+    sums = np.array(charged.lags[:-1]) + np.array(charged.lags[1:])
+    short = int(np.abs(sums - frames.min() * _SHORT_LAGS).argmin())
+    slope = float(charged.slopes[short])
+    slope = max(slope - float(np.mean(squares / frames**2)) * sums[short], _LEAST_SLOPE * slope)
+    by_chance = float(chi2.sf(np.sum(squares / (slope / len(AXES) * frames)), net_A.size)) if slope > 0 else 1.0
+    return float(np.sqrt(squares.max())) if by_chance < _DRIVEN_LEVEL else 0.0
 
 
 def _per_ps(found: Diffusion, displacements: ScaleSlopes, interval_ps: float, reliable: bool) -> Estimate:
@@ -401,14 +427,31 @@ def _charge_squares(
     lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
-        atoms, charges = carrier.ions(one)
-        weights = charges / np.sqrt(np.sum(charges**2))
+        atoms, weights = _charge_weights(one, carrier)
         of_atoms = np.zeros(len(one.symbols))
         of_atoms[atoms] = weights
         # Not by `tensordot`, which would copy all positions.
         moment = np.einsum("tnc,n->tc", one.positions_A, of_atoms) - weights.sum() * shift
         found.append(squared_displacements(moment[:, None], lags, atoms=np.array([0])))
     return tuple(found)
+
+
+def _charge_weights(trajectory: Trajectory, carrier: Carrier) -> tuple[IntArray, FloatArray]:
+    """Return the indices of the mobile ions, and q_i / √(Σ q_i²)."""
+    atoms, charges = carrier.ions(trajectory)
+    return atoms, charges / np.sqrt(np.sum(charges**2))
+
+
+def _net_displacements(
+    trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray]
+) -> FloatArray:
+    """Return how far Σ q_i r_i / √(Σ q_i²) goes from the first frame to the last, [n_replicas, 3] (Å)."""
+    found = []
+    for one, shift in zip(trajectories, drifts, strict=True):
+        atoms, weights = _charge_weights(one, carrier)
+        moved = one.positions_A[-1, atoms] - one.positions_A[0, atoms] - (shift[-1] - shift[0])
+        found.append(weights @ moved)
+    return np.array(found)
 
 
 def _lags(trajectories: Sequence[Trajectory]) -> tuple[int, ...]:
@@ -468,6 +511,12 @@ def _warnings(
             f"{names} moves by diffusion by {fit.displacement_A:.2f} Å within {length_ps:g} ps; less than"
             f" {settings.minimum_displacement_A:g} Å, or what cannot be told from it, is too little to mean anything"
             " but an upper bound. Run longer, or hotter"
+        )
+    if fit.driven_A:
+        found.append(
+            f"{names} as a whole moves one way, by {fit.driven_A:.1f} Å against the frame of reference, farther than"
+            " diffusion leads: there is a field, the whole drifts, or what is taken as the framework does; name what"
+            f" rests (--framework, --drift all); {bound}"
         )
     level = f"level {100 * SCATTER_LEVEL:g} %"
     if check.changes:

@@ -165,6 +165,20 @@ def test_the_framework_carries_no_charge_and_its_drift_does_not_count():
     assert drifting.diffusivity_A2_per_ps.value > 2 * found.diffusivity_A2_per_ps.value
 
 
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_ions_that_drift_through_the_framework_are_not_called_diffusive(replicas):
+    def result(velocity_A_per_frame: float) -> ConductivityResult:
+        walks = [lattice_walk(seed, frames=1000) for seed in range(replicas)]
+        drift = velocity_A_per_frame * np.arange(1000)[:, None, None] * np.array([0.6, 0.0, 0.8])
+        return analyse_conductivity([trajectory(walk + drift) for walk in walks], LITHIUM, by_axis=False).result
+
+    assert result(0.0).reliable
+    driven = result(0.1)
+    assert not driven.reliable
+    assert driven.collective_diffusivity_A2_per_ps.low == 0.0
+    assert any("as a whole moves one way" in one for one in driven.warnings)
+
+
 def test_motion_along_one_axis_is_seen_as_such():
     walk = lattice_walk(2) * np.array([2.0, 1.0, 0.0])
     by_axis = analyse_conductivity([trajectory(walk)], LITHIUM).result.diffusivity_by_axis_A2_per_ps
