@@ -56,9 +56,12 @@ class PotentialSum:
     ----------
     clouds, magnitudes, accuracy
         As in `.summation.CoulombSum`, the interaction of a cloud with itself included.
+    workers
+        Threads of the mesh's Fourier transforms; the result does not depend on them.
     """
 
-    def __init__(self, clouds: CloudTable, magnitudes: ArrayLike, accuracy: float) -> None:
+    def __init__(self, clouds: CloudTable, magnitudes: ArrayLike, accuracy: float, workers: int = 1) -> None:
+        self._workers = workers
         self._clouds = clouds
         self._magnitudes = np.asarray(magnitudes, dtype=np.float64)
         self._accuracy = accuracy
@@ -109,9 +112,8 @@ class PotentialSum:
         def potentials(charges: FloatArray) -> FloatArray:
             ordered = charges[atoms.order]
             found = own * charges - background * charges.sum()
-            found[atoms.order] += (
-                half @ ordered + other @ ordered + mesh.contribution(atoms.fractions, ordered).potentials
-            )
+            far = mesh.contribution(atoms.fractions, ordered, self._workers).potentials
+            found[atoms.order] += half @ ordered + other @ ordered + far
             if around.normal is not None:
                 found = found + slab_contribution(positions, around, charges).potentials
             return found

@@ -108,5 +108,8 @@ class AtomRowStore:
         atoms = self._configurations[index].atoms
         starts = PairedAtoms.of(atoms, self._builder.descriptors).soap_pairs.starts
         heights = np.minimum(n_rows(1) + 3 * (starts[:, -1] - starts[:, 0]), n_rows(len(atoms)))
-        points = [len(self._builder.sparse_points.of((int(number),))) for number in atoms.numbers]
-        return _BYTES_PER_REAL * int(heights @ np.array(points))
+        points = dict.fromkeys(self._builder.descriptors.species, 0)
+        for _, key, columns in self._builder.sparse_points.column_ranges():
+            if len(key) == 1:
+                points[key[0]] += columns.stop - columns.start
+        return _BYTES_PER_REAL * int(heights @ np.array([points[number] for number in atoms.numbers.tolist()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -27,6 +28,10 @@ from .large_structures import LargeStructures
 
 BORN_CHARGES: Final = "born_effective_charges"
 """ASE's name of the property."""
+logger = logging.getLogger(__name__)
+_FAR_SPREADS = 5.0
+"""So many spreads on the training data from its species' mean a charge is told of as extrapolated."""
+_LEAST_SPREAD_E = 0.01
 _ROOM_FOR_CHARGES = 1.2
 _LEAST_MAGNITUDE_E = 0.05
 
@@ -92,6 +97,11 @@ class ChargedGapCalculator(Calculator):
         symbols = sorted(charges.species)
         self._species = SpeciesOfAtoms(symbols)
         self._constants = np.array([charges.species[symbol].constant for symbol in symbols])
+        self._means_e = np.array([charges.species[symbol].mean_e for symbol in symbols])
+        spreads = np.array([charges.species[symbol].std_e for symbol in symbols])
+        self._far_e = _FAR_SPREADS * np.maximum(spreads, _LEAST_SPREAD_E)
+        self._told: set[int] = set()
+        self._symbols = symbols
         self._model = model
         self._second_weights = _second_weights(gap, charges)
         workers = default_threads() if threads is None else threads
@@ -115,11 +125,31 @@ class ChargedGapCalculator(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         whole, variances = self._evaluate(self.atoms, with_variance="local_variance" in properties)
+        self._tell_of_far_charges(whole.charges, self._species.kinds(self.atoms, ""))
         self.results = results_of(whole, self.atoms)
         if variances is not None:
             self.results["local_variance"] = variances
         if BORN_CHARGES in properties:
             self.results[BORN_CHARGES] = born_charges_of(self, self.atoms)
+
+    def _tell_of_far_charges(self, charges: FloatArray, kinds: IntArray) -> None:
+        """Log, once for each species, charges that are far from all of the training data."""
+        away = np.abs(charges - self._means_e[kinds]) - self._far_e[kinds]
+        # An atom alone has the total charge, whatever it is of.
+        if len(charges) < 2 or away.max() <= 0:
+            return
+        for kind in set(kinds[away > 0].tolist()) - self._told:
+            worst = int(np.argmax(np.where(kinds == kind, away, -np.inf)))
+            logger.warning(
+                "the charge of atom %d (%s) is %+.2f e, more than %g spreads from the mean of %+.2f e on the training "
+                "data: charges are extrapolated; label such structures",
+                worst,
+                self._symbols[kind],
+                charges[worst],
+                _FAR_SPREADS,
+                self._means_e[kind],
+            )
+            self._told.add(kind)
 
     def in_field(self, atoms: Atoms, field_V_per_A: FloatArray) -> InField:
         """Return a structure in a field of shape [3] (V/Å).

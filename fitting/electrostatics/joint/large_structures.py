@@ -35,7 +35,7 @@ class LargeStructures:
         self._clouds = clouds
         self._accuracy = accuracy
         self._sum = CoulombSum(clouds, magnitudes, accuracy, workers=workers)
-        self._potentials = PotentialSum(clouds, magnitudes, accuracy)
+        self._potentials = PotentialSum(clouds, magnitudes, accuracy, workers)
         self._neighbours: dict[float, NeighbourList] = {}
 
     def of(self, atoms: Atoms, kinds: IntArray) -> LargeStructure:

@@ -252,6 +252,23 @@ def test_born_charges_are_those_of_the_whole_model_and_refused_with_the_reason()
         FieldCalculator(SlaterEwald(CHARGES_E), None, CONTRACT.field_V_per_A, atoms)
 
 
+def test_charges_far_from_the_training_data_are_told_once_for_each_species(caplog):
+    """The file says 0.05 e of spread about the charges of the species."""
+    atoms = CONTRACT.crystal()
+    charged_calculator(0.02).get_property("energy", atoms)
+    assert caplog.messages == []
+    calculator = charged_calculator(3.0)
+    charges = calculator.get_property("charges", atoms)
+    assert np.abs(charges - [CHARGES_E[symbol] for symbol in atoms.symbols]).max() > 0.25
+    told = list(caplog.messages)
+    assert told
+    assert len(told) <= 2
+    assert "5 spreads from the mean" in told[0]
+    atoms.positions[0] += 0.01
+    calculator.get_property("energy", atoms)
+    assert caplog.messages == told
+
+
 def test_dipoles_of_molecules_are_those_of_the_charges():
     atoms, calculator = CONTRACT.molecule(), charged_calculator(0.3)
     dipole = calculator.get_property("dipole", atoms)
