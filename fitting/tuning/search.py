@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,13 @@ class Trial(FrozenSettings):
         """Return what is told of the trial."""
         if self.error:
             return f"{self.changed}: no potential ({self.error})"
+        return f"{self.changed}: {self.errors}; {self.cost_fits:.2f} fits, {self.seconds:.0f} s"
+
+    @property
+    def errors(self) -> str:
+        """What is told of its errors."""
         forces = "" if self.force_eV_per_A is None else f"forces {1e3 * self.force_eV_per_A:.0f} meV/Å, "
-        energies = f"energies {1e3 * self.energy_eV_per_atom:.2f} meV/atom"
-        return f"{self.changed}: {forces}{energies} left out; {self.cost_fits:.2f} fits, {self.seconds:.0f} s"
+        return f"{forces}energies {1e3 * self.energy_eV_per_atom:.2f} meV/atom left out"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ class Tuning:
     def lines(self) -> list[str]:
         """Return what is told of the search: what it chose, what that brings, and what would bring more."""
         first, best = self.trials[0], self.best
-        lines = [f"Chosen of {len(self.trials)} trials ({self.spent_fits:.1f} fits): {best.line()}"]
+        chosen = ", ".join(differences(first.settings, best.settings))
+        lines = [f"Chosen of {len(self.trials)} trials ({self.spent_fits:.1f} fits): {chosen}", f"  {best.errors}"]
         if best is first:
             lines = [f"Nothing lowered the left-out errors in {len(self.trials)} trials ({self.spent_fits:.1f} fits)"]
         elif best.force_eV_per_A is not None and first.force_eV_per_A:
@@ -277,6 +282,17 @@ def gain_of_twice(one: tuple[float, float], other: tuple[float, float]) -> float
     """
     exponent = math.log(other[1] / one[1]) / math.log(other[0] / one[0])
     return 1 - 2.0 ** min(exponent, 0.0)
+
+
+def differences(first: GapSettings, second: GapSettings) -> list[str]:
+    """Return the keys of the section ``gap`` in which settings differ, with the values of the second ones."""
+
+    def walk(one: Any, other: Any, key: str) -> list[str]:
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
+            return [line for name in other for line in walk(one[name], other[name], f"{key}.{name}".removeprefix("."))]
+        return [] if one == other else [f"{key} = {other}"]
+
+    return walk(first.model_dump(mode="json"), second.model_dump(mode="json"), "")
 
 
 def _with_points(settings: GapSettings, like: Trial) -> GapSettings:

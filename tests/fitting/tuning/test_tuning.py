@@ -54,6 +54,8 @@ def test_every_axis_is_followed_to_its_best_value() -> None:
     assert found.best.force_eV_per_A < found.trials[0].force_eV_per_A
     assert "as given" in found.trials[0].line()
     assert any("soap.zeta = 1" in trial.line() for trial in found.trials)
+    told = found.lines()[0]
+    assert all(f"soap.{name} = {value}" in told for name, value in BEST.items())
 
 
 @pytest.mark.parametrize("budget", [1.0, 5.0, 12.5])
