@@ -13,21 +13,21 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk as crystal_of_element
 
-from ..analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
-from ..analysis.defects.formation import FieldPoint, FieldSurroundings, field_branch
-from ..analysis.defects.settings import Axis, BasinRules, Supercell
-from ..analysis.fixed_cell_relaxation import Relaxed, relax_ions
-from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
-from ..store.connection import Store
-from ..store.identifiers import identifier
-from ..store.records import ResultRecord
-from ..store.result_kinds import ResultKind, ValuesT
-from .base import IonloopTask, JobFailed, Outcome, TaskParameters
-from .context import TaskContext
-from .fields import charges_in_field
-from .initial import starting_structure
-from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
-from .values.defects import FIELD_POINTS, RELAXATIONS, SINGLE_POINTS, EnergyValues, FieldPointValues
+from ...analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
+from ...analysis.defects.formation import FieldPoint, FieldSurroundings, field_branch
+from ...analysis.defects.settings import Axis, BasinRules, Supercell
+from ...analysis.fixed_cell_relaxation import Relaxed, relax_ions
+from ...analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
+from ...store.connection import Store
+from ...store.identifiers import identifier
+from ...store.records import ResultRecord
+from ...store.result_kinds import ResultKind, ValuesT
+from ..base import IonloopTask, JobFailed, Outcome, TaskParameters
+from ..context import TaskContext
+from ..fields import charges_in_field
+from ..initial import starting_structure
+from ..results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
+from ..values.defects import FIELD_POINTS, RELAXATIONS, SINGLE_POINTS, EnergyValues, FieldPointValues
 
 RELAXATION_KIND = RELAXATIONS.name
 FIELD_POINT_KIND = FIELD_POINTS.name

@@ -7,30 +7,22 @@ from collections.abc import Iterable
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from ..analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
-from ..analysis.defects.formation import Distribution, vacancy_formation_energy_eV
-from ..analysis.defects.settings import Axis
-from ..analysis.electric_field import dipole_difference_eA, mean_born_charges
-from ..analysis.looks import model_name
-from ..fitting.electrostatics.registry import species_charges_in, why_no_field_in
-from ..fitting.kinds.registry import MODELS
-from ..store.connection import Store
-from ..store.identifiers import identifier
-from ..store.records import ResultRecord
-from ..store.result_kinds import ResultKind, ValuesT
-from .base import IonloopTask, JobFailed, Outcome
-from .context import TaskContext
-from .defects import (
-    DefectParameters,
-    FieldBranchParameters,
-    branch_identifiers,
-    is_whole_pair,
-    relaxed_atoms,
-    surviving_pairs,
-)
-from .fields import charges_in_field
-from .results import Potential, new_result, open_potential
-from .values.defects import (
+from ...analysis.defects.defect_sites import DefectState, FrenkelPair, Vacancy
+from ...analysis.defects.formation import Distribution, vacancy_formation_energy_eV
+from ...analysis.defects.settings import Axis
+from ...analysis.electric_field import dipole_difference_eA, mean_born_charges
+from ...analysis.looks import model_name
+from ...fitting.electrostatics.registry import species_charges_in, why_no_field_in
+from ...fitting.kinds.registry import MODELS
+from ...store.connection import Store
+from ...store.identifiers import identifier
+from ...store.records import ResultRecord
+from ...store.result_kinds import ResultKind, ValuesT
+from ..base import IonloopTask, JobFailed, Outcome
+from ..context import TaskContext
+from ..fields import charges_in_field
+from ..results import Potential, new_result, open_potential
+from ..values.defects import (
     FIELD_POINTS,
     FRENKEL,
     FRENKEL_IN_FIELD,
@@ -46,6 +38,14 @@ from .values.defects import (
     PairValues,
     VacancyValues,
     VacantSiteValues,
+)
+from .relaxations import (
+    DefectParameters,
+    FieldBranchParameters,
+    branch_identifiers,
+    is_whole_pair,
+    relaxed_atoms,
+    surviving_pairs,
 )
 
 FRENKEL_KIND = FRENKEL.name

@@ -15,11 +15,11 @@ from ionloop.fitting.electrostatics.in_field import InField
 from ionloop.fitting.electrostatics.local import LocalSettings
 from ionloop.fitting.electrostatics.pair import PairSettings
 from ionloop.store.records import DataSetRecord, ModelRecord
-from ionloop.tasks import defect_results
-from ionloop.tasks import defects as defect_tasks
 from ionloop.tasks.base import JobFailed
-from ionloop.tasks.defect_results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
-from ionloop.tasks.defects import FIELD_POINT_KIND, RELAXATION_KIND, SINGLE_POINT_KIND
+from ionloop.tasks.defects import relaxations as defect_tasks
+from ionloop.tasks.defects import results as defect_results
+from ionloop.tasks.defects.relaxations import FIELD_POINT_KIND, RELAXATION_KIND, SINGLE_POINT_KIND
+from ionloop.tasks.defects.results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.analyses.defects.graph import (
     frenkel_cost,

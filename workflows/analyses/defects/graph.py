@@ -13,15 +13,7 @@ from ....core.names import REFERENCE
 from ....fitting.kinds.registry import MODELS
 from ....store.identifiers import derive_seed
 from ....tasks.base import IonloopTask, TaskParameters
-from ....tasks.defect_results import (
-    FrenkelFieldParameters,
-    FrenkelFieldTask,
-    FrenkelParameters,
-    FrenkelTask,
-    VacancyParameters,
-    VacancyTask,
-)
-from ....tasks.defects import (
+from ....tasks.defects.relaxations import (
     DefectRelaxationParameters,
     DefectRelaxationTask,
     DefectSinglePointParameters,
@@ -30,6 +22,14 @@ from ....tasks.defects import (
     FieldBranchTask,
     MetalParameters,
     MetalTask,
+)
+from ....tasks.defects.results import (
+    FrenkelFieldParameters,
+    FrenkelFieldTask,
+    FrenkelParameters,
+    FrenkelTask,
+    VacancyParameters,
+    VacancyTask,
 )
 from ...campaign.baseline_charges import UnknownChargesError, baseline_settings, cell_charge
 from ...campaign.problems import Problem

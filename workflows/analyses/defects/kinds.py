@@ -32,8 +32,8 @@ class Frenkel(Analysis[FrenkelSettings]):
     commands: ClassVar[Mapping[str, str]] = {"frenkel": "ionloop.cli.analyse.frenkel:frenkel"}
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:
-        from ....tasks.defect_results import FrenkelFieldTask, FrenkelTask
-        from ....tasks.defects import DefectRelaxationTask, DefectSinglePointTask, FieldBranchTask
+        from ....tasks.defects.relaxations import DefectRelaxationTask, DefectSinglePointTask, FieldBranchTask
+        from ....tasks.defects.results import FrenkelFieldTask, FrenkelTask
 
         return (DefectRelaxationTask, DefectSinglePointTask, FieldBranchTask, FrenkelTask, FrenkelFieldTask)
 
@@ -84,8 +84,8 @@ class Vacancies(Analysis[VacancySettings]):
     grows = ("reference", "sites")
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:
-        from ....tasks.defect_results import VacancyTask
-        from ....tasks.defects import DefectRelaxationTask, DefectSinglePointTask, MetalTask
+        from ....tasks.defects.relaxations import DefectRelaxationTask, DefectSinglePointTask, MetalTask
+        from ....tasks.defects.results import VacancyTask
 
         return (DefectRelaxationTask, DefectSinglePointTask, MetalTask, VacancyTask)
 

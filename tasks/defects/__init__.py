@@ -1,0 +1,1 @@
+"""Defects: relaxations and single points of supercells, and what they say together."""
