@@ -190,6 +190,15 @@ def test_files_that_are_gone_are_made_again_and_those_only(finished: Finished) -
     assert campaign_status(finished.store, "mini").state is State.FINISHED
 
 
+def without_rounding(value: Any) -> Any:
+    """Return records with numbers of eight digits."""
+    if isinstance(value, dict):
+        return {key: without_rounding(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_rounding(one) for one in value]
+    return float(f"{value:.8g}") if isinstance(value, float) else value
+
+
 def test_a_lost_trajectory_is_run_again_and_its_variances_are_selected_again(finished: Finished) -> None:
     for path in [*finished.store.root.glob("trajectories/*.traj"), *finished.store.root.glob("variances/*")]:
         path.unlink()
@@ -202,7 +211,9 @@ def test_a_lost_trajectory_is_run_again_and_its_variances_are_selected_again(fin
     records = {one.id: one.essence() for one in finished.store.trajectories.find()}
     for key in sorted(remade):
         finished.run(key)
-    assert {one.id: one.essence() for one in finished.store.trajectories.find()} == records
+    again = {one.id: one.essence() for one in finished.store.trajectories.find()}
+    # Another processor multiplies in another order.
+    assert without_rounding(again) == without_rounding(records)
     assert verify_store(finished.store).problems == []
 
 
