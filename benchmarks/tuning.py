@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def main() -> None:
     train: list[LabelledConfiguration] = []
     test: list[LabelledConfiguration] = []
     for file in given.files:
-        found = configurations(file, given.fit + given.test)
+        labelled = configurations(file, given.fit + given.test)
+        found = [replace(one, identifier=f"{file.stem}-{one.identifier}") for one in labelled]
         train += found[: given.fit]
         test += found[given.fit :]
     data = DataSet(tuple(train), mean_energy_per_atom(train))

@@ -132,6 +132,7 @@ def test_all_targets_are_found_and_the_command_is_kept(
     assert "e0={Li:-1.5:S:-2.5}" in run.command
 
 
+@pytest.mark.slow
 def test_force_errors_by_element_are_honoured(
     lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
 ) -> None:

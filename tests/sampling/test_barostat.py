@@ -164,6 +164,7 @@ def test_dynamics_sample_the_density_of_the_volume(tmp_path: Path) -> None:
 # --- crystals ---
 
 
+@pytest.mark.slow
 def test_cold_crystal_follows_its_equation_of_state(tmp_path: Path) -> None:
     static = bulk("Cu", cubic=True)
     lattice_A = np.linspace(3.40, 3.70, 61)

@@ -96,7 +96,7 @@ class CellList:
     @classmethod
     def build(cls, cell: FloatArray, n_atoms: int, cutoff: float) -> CellList:
         """Bins of a cell (rows are lattice vectors, Å) of any shape, also smaller than the cutoff (Å)."""
-        from . import kernels
+        from .bin_rows import rows_within_reach
 
         inverse = np.ascontiguousarray(np.linalg.inv(cell), dtype=np.float64)
         heights = 1 / np.linalg.norm(inverse, axis=0)
@@ -104,7 +104,7 @@ class CellList:
         width = (_ATOMS_PER_BIN * volume / max(n_atoms, 1)) ** (1 / 3)
         bins = np.maximum(1, np.floor(heights / width)).astype(np.int64)
         reach = np.floor(cutoff * bins / heights).astype(np.int64) + 1
-        rows = kernels.rows_within_reach((cell @ cell.T) / np.outer(bins, bins), reach, cutoff**2)
+        rows = rows_within_reach((cell @ cell.T) / np.outer(bins, bins), reach, cutoff**2)
         return cls(np.ascontiguousarray(cell), inverse, bins, rows, cutoff)
 
 

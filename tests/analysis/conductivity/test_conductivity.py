@@ -107,6 +107,7 @@ def hops_in_cages(seed: int, frames: int = 1500, ions: int = 14) -> np.ndarray:
     return np.cumsum(steps, axis=0) + vibration
 
 
+@pytest.mark.slow
 def test_vibrations_in_cages_do_not_count():
     found = results(lambda seed: [trajectory(hops_in_cages(seed))], repeats=40)
     truth = 0.02 * 3.0**2 / 6.0

@@ -86,6 +86,7 @@ def test_one_parameter_scales_the_formal_charges():
     assert fitted.transferable
 
 
+@pytest.mark.slow
 def test_the_minimum_is_that_of_a_brute_grid():
     noisy = responses(KNOWN, noise_eV_per_A=1.0, seed=3)
     fitted = fit_charges(noisy, problem(), resamples=0)
@@ -110,6 +111,7 @@ def test_fitted_charges_are_neutral_and_lower_every_criterion_than_nearby_ones()
             assert locality_criterion(noisy, q + step * direction) > locality_criterion(noisy, q)
 
 
+@pytest.mark.slow
 def test_uncertainties_are_the_spread_over_repeated_experiments():
     noise = 1.0
     repeated = [

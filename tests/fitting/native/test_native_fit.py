@@ -243,6 +243,7 @@ def test_rows_beyond_the_memory_limit_wait_on_the_disk(
     assert largest_force_difference(fitted, tight) == 0.0
 
 
+@pytest.mark.slow
 def test_arrays_stay_below_the_memory_limit(lithium_sulfide: DataSet, small_settings: GapSettings) -> None:
     """300 configurations, whose rows alone take more than the fit may hold."""
     many = DataSet(

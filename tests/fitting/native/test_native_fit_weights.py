@@ -157,6 +157,7 @@ def weighted(data_set: DataSet) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_file_with_everything_gives_the_potential_of_gap_fit(
     lithium_sulfide: DataSet, settings: GapSettings, tmp_path: Path
 ) -> None:
