@@ -56,13 +56,12 @@ def locality(
     from ...core.names import REFERENCE
     from ...sampling.structures.crystals import load_structure
     from ...workflows.analyses.locality.kind import LOCALITY
-    from ...workflows.analyses.runner import Question, ask, baseline_section, name_of
+    from ...workflows.analyses.runner import Question, ask, name_of
 
     atoms = load_structure(structure)
     if (model is None) == (engine is None):
         raise InputError("give either --model (a fitted potential) or --engine (a reference engine)")
-    if charges is not None and baseline is not None:
-        raise InputError("give --charges or --baseline, not both: one baseline is taken away")
+    section = _baseline(charges, baseline, atoms)
     settings = _validated(
         LocalitySettings,
         {
@@ -76,10 +75,6 @@ def locality(
             "supercell": None if supercell is None else _numbers("--supercell", supercell),
         },
     )
-    # Without either nothing is evaluated that would not be told.
-    section = {} if charges is None else {"charges": _charges(charges, atoms)}
-    if baseline is not None:
-        section = baseline_section(baseline)
     question = Question(
         atoms=atoms,
         models=list(dict.fromkeys(one for one in (model, baseline) if one is not None)),
@@ -95,6 +90,18 @@ def locality(
         _print(told)
     for key, reason in answer.failed.items():
         typer.echo(f"{key}: {reason}", err=True)
+
+
+def _baseline(charges: str | None, model: Path | None, atoms: Atoms) -> dict[str, Any]:
+    """Return the section of the baseline that is taken away; without one nothing is evaluated for it."""
+    from ...core.errors import InputError
+    from ...workflows.analyses.runner import baseline_section
+
+    if charges is not None and model is not None:
+        raise InputError("give --charges or --baseline, not both: one baseline is taken away")
+    if model is not None:
+        return baseline_section(model)
+    return {} if charges is None else {"charges": _charges(charges, atoms)}
 
 
 def _result(answer: Answer, potential: str, *, has_baseline: bool) -> LocalityResult:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...core.arrays import FloatArray
 from ..compiler import numba
 from .narrow_products import NarrowProducts
+from .point_products import PointProducts
 from .scratch import Scratch, aligned_copy
 from .soap_kernels import dot_product_covariance
 from .wide_products import WideProducts
@@ -137,7 +138,7 @@ class RegisterSum(CovarianceSum):
         constants: FloatArray,
         weights: FloatArray,
         zeta: float,
-        products: type[WideProducts | NarrowProducts],
+        products: type[PointProducts],
     ) -> None:
         super().__init__(points, constants, weights)
         self._products = products(points, constants, weights, zeta)
@@ -238,7 +239,7 @@ class QuadraticSum(PointSum):
         return slopes
 
 
-def products_in_registers() -> type[WideProducts | NarrowProducts] | None:
+def products_in_registers() -> type[PointProducts] | None:
     """Return the products that suit the registers of this processor, None where BLAS knows better."""
     features = binding.get_host_cpu_features()
     if numba.config.CPU_NAME or numba.config.DISABLE_JIT:

@@ -20,9 +20,9 @@ from llvmlite import ir  # type: ignore[import-untyped]  # ships no type informa
 
 from ...core.arrays import FloatArray, IntArray
 from ..compiler import numba
+from .point_products import PointProducts, power_below
 from .scratch import Scratch, aligned_empty
 from .vector_code import DOUBLE, INTEGER, everywhere, multiply_add, sum_over, vector_at, vector_of
-from .wide_products import power_below
 
 types, intrinsic = numba.types, numba.extending.intrinsic
 
@@ -36,22 +36,26 @@ _POINTS, _ATOMS, _MOST_ATOMS, _TILE = 4, 4, 12, 12
 _POINTS_PER_BLOCK, _MOST_TILES_PER_PANEL = 120, 10
 
 
-class NarrowProducts:
-    """The covariance Σ_s a_s (p·x_s + c_s)^ζ with fixed sparse points x_s, and its derivative with respect to p.
+class NarrowProducts(PointProducts):
+    """Products in the registers of AVX2."""
 
-    Parameters and methods as `wide_products.WideProducts`.
-    """
-
-    def __init__(self, points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float) -> None:
-        self._points = _packed(points)
-        self._constants = np.array(constants, dtype=np.float64)
-        self._weights = np.array(weights, dtype=np.float64)
-        self._zeta = float(zeta)
+    @staticmethod
+    def _packed(points: FloatArray) -> FloatArray:
+        n_points, n_components = points.shape
+        n_blocks = math.ceil(n_points / _POINTS_PER_BLOCK)
+        n_groups = math.ceil(n_points / (n_blocks * _POINTS))
+        n_panels = math.ceil(n_components / (_TILE * _MOST_TILES_PER_PANEL))
+        n_tiles = math.ceil(n_components / (_TILE * n_panels))
+        filled = np.zeros((n_blocks * n_groups * _POINTS, n_panels * n_tiles * _TILE))
+        filled[:n_points, :n_components] = points
+        split = filled.reshape(n_blocks, n_groups, _POINTS, n_panels, n_tiles, _TILE).transpose(0, 3, 1, 4, 2, 5)
+        packed: FloatArray = aligned_empty(split.size).reshape(split.shape)
+        packed[:] = split
+        return packed
 
     def evaluate(
         self, spectra: FloatArray, energies: FloatArray, scratch: Scratch, products: FloatArray | None = None
     ) -> FloatArray:
-        """Fill the energies (eV) [n] and, if wanted, products [n, n_points]; return dE/dp [≥ n, ≥ n_components], eV."""
         rows, starts, widths = self._rows(spectra, scratch)
         n_padded = _padded(len(spectra))
         n_panels, n_groups, n_tiles = self._points.shape[1:4]
@@ -67,10 +71,6 @@ class NarrowProducts:
         return slopes
 
     def products(self, spectra: FloatArray, scratch: Scratch) -> FloatArray:
-        """Return the products p·x_s of descriptors p [n, n_components], laid out in blocks of sparse points.
-
-        What `sums` and `slopes` take; valid until the scratch is used again.
-        """
         rows, starts, widths = self._rows(spectra, scratch)
         n_blocks, _, n_groups = self._points.shape[:3]
         products = scratch.array("block_products", (n_blocks, n_groups * _POINTS, _padded(len(spectra))))
@@ -79,12 +79,10 @@ class NarrowProducts:
         return products
 
     def in_order(self, products: FloatArray, n: int) -> FloatArray:
-        """Return products as one array [n, n_points]."""
         whole = products.reshape(-1, products.shape[2])
         return np.ascontiguousarray(whole[: len(self._weights), :n].T)
 
     def sums(self, products: FloatArray, second_weights: FloatArray, sums: FloatArray) -> None:
-        """Fill ``sums`` [2, n]: Σ_s a_s k_s^ζ (eV) and Σ_s b_s k_s^ζ with second weights b [n_points]."""
         whole = products.reshape(-1, products.shape[2])
         _two_sums(whole, self._constants, self._weights, second_weights, self._zeta, sums)
 
@@ -96,10 +94,6 @@ class NarrowProducts:
         n_components: int,
         scratch: Scratch,
     ) -> FloatArray:
-        """Return Σ_s (a_s + f b_s) ζ k_s^(ζ-1) x_s of descriptors with factors f [n]; the products are used up.
-
-        Rows and columns beyond those of the descriptors mean nothing. Shape [≥ n, ≥ n_components].
-        """
         _, n_panels, _, n_tiles = self._points.shape[:4]
         slopes = scratch.array("spectrum_slopes", (products.shape[2], n_panels * n_tiles * _TILE))
         _slopes_of_both(
@@ -132,24 +126,6 @@ def _groups(n_atoms: int) -> tuple[IntArray, IntArray]:
         widths[-2:] = [2 * _ATOMS, 2 * _ATOMS]
     sizes = np.array(widths, dtype=np.int64)
     return np.cumsum(sizes) - sizes, sizes
-
-
-def _packed(points: FloatArray) -> FloatArray:
-    """Sparse points in the order in which they are read, filled up with zeros.
-
-    Shape [n_blocks, n_panels, n_groups, n_tiles, _POINTS, _TILE].
-    """
-    n_points, n_components = points.shape
-    n_blocks = math.ceil(n_points / _POINTS_PER_BLOCK)
-    n_groups = math.ceil(n_points / (n_blocks * _POINTS))
-    n_panels = math.ceil(n_components / (_TILE * _MOST_TILES_PER_PANEL))
-    n_tiles = math.ceil(n_components / (_TILE * n_panels))
-    filled = np.zeros((n_blocks * n_groups * _POINTS, n_panels * n_tiles * _TILE))
-    filled[:n_points, :n_components] = points
-    split = filled.reshape(n_blocks, n_groups, _POINTS, n_panels, n_tiles, _TILE).transpose(0, 3, 1, 4, 2, 5)
-    packed: FloatArray = aligned_empty(split.size).reshape(split.shape)
-    packed[:] = split
-    return packed
 
 
 def _make_add_products(n_vectors: int) -> Any:

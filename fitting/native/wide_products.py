@@ -21,6 +21,7 @@ from llvmlite import ir  # type: ignore[import-untyped]  # ships no type informa
 
 from ...core.arrays import FloatArray
 from ..compiler import numba
+from .point_products import PointProducts, power_below
 from .scratch import Scratch, aligned_empty
 from .vector_code import DOUBLE, INTEGER, everywhere, multiply_add, sum_of_vector, sum_over, vector_at, vector_of
 
@@ -45,39 +46,28 @@ _MOST_ATOMS, _MIDDLE_ATOMS = 12, 8
 _VECTOR = vector_of(_VECTOR_LENGTH)
 
 
-class WideProducts:
-    """The covariance Σ_s a_s (p·x_s + c_s)^ζ with fixed sparse points x_s, and its derivative with respect to p.
+class WideProducts(PointProducts):
+    """Products in the registers of AVX-512."""
 
-    Parameters
-    ----------
-    points
-        x_s. Shape [n_points, n_components].
-    constants, weights
-        c_s and a_s (eV). Shape [n_points].
-    zeta
-        ζ.
-    """
-
-    def __init__(self, points: FloatArray, constants: FloatArray, weights: FloatArray, zeta: float) -> None:
-        self._points = _packed(points)
-        self._constants = np.array(constants, dtype=np.float64)
-        self._weights = np.array(weights, dtype=np.float64)
-        self._zeta = float(zeta)
+    @staticmethod
+    def _packed(points: FloatArray) -> FloatArray:
+        n_points, n_components = points.shape
+        kept = 8 * n_components * _POINTS_PER_BLOCK <= _LARGEST_KEPT_BYTES
+        per_block = _POINTS_PER_BLOCK if kept else _POINTS_PER_LARGE_BLOCK
+        n_blocks = math.ceil(n_points / per_block)
+        n_groups = math.ceil(n_points / (n_blocks * _POINTS))
+        n_panels = math.ceil(n_components / (_TILE * _MOST_TILES_PER_PANEL))
+        n_tiles = math.ceil(n_components / (_TILE * n_panels))
+        filled = np.zeros((n_blocks * n_groups * _POINTS, n_panels * n_tiles * _TILE))
+        filled[:n_points, :n_components] = points
+        split = filled.reshape(n_blocks, n_groups, _POINTS, n_panels, n_tiles, _TILE).transpose(0, 3, 1, 4, 2, 5)
+        packed: FloatArray = aligned_empty(split.size).reshape(split.shape)
+        packed[:] = split
+        return packed
 
     def evaluate(
         self, spectra: FloatArray, energies: FloatArray, scratch: Scratch, products: FloatArray | None = None
     ) -> FloatArray:
-        """Fill the energies (eV) [n] of descriptors p [n, n_components], and the products p·x_s if wanted.
-
-        Parameters
-        ----------
-        products
-            To be filled, without the constants. Shape [n, n_points].
-
-        Returns
-        -------
-        dE/dp, eV; rows and columns beyond those of ``spectra`` mean nothing. Shape [≥ n, ≥ n_components].
-        """
         n_padded = -(-len(spectra) // _ATOMS) * _ATOMS
         n_panels, n_groups, n_tiles = self._points.shape[1:4]
         rows = scratch.array("packed_spectra", (n_padded // _ATOMS, n_panels, n_tiles, _ATOMS, _TILE))
@@ -91,10 +81,6 @@ class WideProducts:
         return slopes
 
     def products(self, spectra: FloatArray, scratch: Scratch) -> FloatArray:
-        """Return the products p·x_s of descriptors p [n, n_components], laid out in blocks of sparse points.
-
-        What `sums` and `slopes` take; valid until the scratch is used again.
-        """
         n_padded = -(-len(spectra) // _ATOMS) * _ATOMS
         n_blocks, n_panels, n_groups, n_tiles = self._points.shape[:4]
         rows = scratch.array("packed_spectra", (n_padded // _ATOMS, n_panels, n_tiles, _ATOMS, _TILE))
@@ -103,12 +89,10 @@ class WideProducts:
         return products
 
     def in_order(self, products: FloatArray, n: int) -> FloatArray:
-        """Return products as one array [n, n_points]."""
         whole = products.transpose(1, 0, 2).reshape(products.shape[1], -1)
         return np.ascontiguousarray(whole[:n, : len(self._weights)])
 
     def sums(self, products: FloatArray, second_weights: FloatArray, sums: FloatArray) -> None:
-        """Fill ``sums`` [2, n]: Σ_s a_s k_s^ζ (eV) and Σ_s b_s k_s^ζ with second weights b [n_points]."""
         _two_sums(products, self._constants, self._weights, second_weights, self._zeta, sums)
 
     def slopes(
@@ -119,10 +103,6 @@ class WideProducts:
         n_components: int,
         scratch: Scratch,
     ) -> FloatArray:
-        """Return Σ_s (a_s + f b_s) ζ k_s^(ζ-1) x_s of descriptors with factors f [n]; the products are used up.
-
-        Rows and columns beyond those of the descriptors mean nothing. Shape [≥ n, ≥ n_components].
-        """
         _, n_panels, _, n_tiles = self._points.shape[:4]
         slopes = scratch.array("spectrum_slopes", (products.shape[1], n_panels * n_tiles * _TILE))
         _slopes_of_both(
@@ -130,26 +110,6 @@ class WideProducts:
             slopes,
         )  # fmt: skip
         return slopes
-
-
-def _packed(points: FloatArray) -> FloatArray:
-    """Sparse points in the order in which they are read, filled up with zeros.
-
-    Shape [n_blocks, n_panels, n_groups, n_tiles, _POINTS, _TILE].
-    """
-    n_points, n_components = points.shape
-    kept = 8 * n_components * _POINTS_PER_BLOCK <= _LARGEST_KEPT_BYTES
-    per_block = _POINTS_PER_BLOCK if kept else _POINTS_PER_LARGE_BLOCK
-    n_blocks = math.ceil(n_points / per_block)
-    n_groups = math.ceil(n_points / (n_blocks * _POINTS))
-    n_panels = math.ceil(n_components / (_TILE * _MOST_TILES_PER_PANEL))
-    n_tiles = math.ceil(n_components / (_TILE * n_panels))
-    filled = np.zeros((n_blocks * n_groups * _POINTS, n_panels * n_tiles * _TILE))
-    filled[:n_points, :n_components] = points
-    split = filled.reshape(n_blocks, n_groups, _POINTS, n_panels, n_tiles, _TILE).transpose(0, 3, 1, 4, 2, 5)
-    packed: FloatArray = aligned_empty(split.size).reshape(split.shape)
-    packed[:] = split
-    return packed
 
 
 @intrinsic
@@ -347,18 +307,6 @@ def _all_products(spectra, points, n_points, rows, products):
         left = n_points - block * per_block
         n_groups = max(0, -(-min(left, per_block) // _POINTS))
         _block_covariances(rows, points[block], n_groups, n_tiles, products[block])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=_FAST)
-def power_below(base, zeta):
-    """Return base^(ζ-1)."""
-    whole = int(zeta)
-    if whole != zeta:
-        return base ** (zeta - 1.0)
-    power = 1.0
-    for _ in range(whole - 1):
-        power *= base
-    return power
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
