@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..backends import native_resources
+from ..correlation import correlated_groups
 from ..data_sets import DataSet
 from ..kinds.base import FitRequest
 from ..native.sparse_fit.fit import run_fit
 from ..native.sparse_fit.fit_inputs import FitInputs, FitResources
 from ..preflight import estimate_cost
 from ..settings import GapSettings
-from .correlation import correlated_groups
 from .search import DEFAULT_BUDGET_FITS, Measured, Search, Trial, Tuning, gain_of_twice
 
 # Measured: 20 cells of 84 atoms, 1,300 sparse points: 7 s for the rows, 3 s for the rest. Only their ratio counts.

@@ -10,10 +10,10 @@ import pytest
 from ase import Atoms
 
 from ionloop.core.errors import InputError, IonloopError
+from ionloop.fitting.correlation import correlated_groups
 from ionloop.fitting.native.sparse_fit.fit_errors import ConfigurationErrors, FitErrors
 from ionloop.fitting.settings import GapSettings, SoapSettings
 from ionloop.fitting.tuning.axes import weighted_by_errors
-from ionloop.fitting.tuning.correlation import correlated_groups
 from ionloop.fitting.tuning.search import Measured, Search, Tuning, gain_of_twice
 from ionloop.fitting.tuning.settings_file import write_tuned_settings
 from ionloop.sampling.structures.crystals import build_crystal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from ...core.arrays import FloatArray
+from ..core.arrays import FloatArray
 
 CORRELATED_A = 0.15
 """Atoms of frames that are 25 fs apart at 800 K have moved by this (root mean square); of independent ones by 0.4 Å."""
