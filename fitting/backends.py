@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
+from ..core.arrays import FloatArray
 from ..core.errors import InputError, IonloopError
 from .calculators import GapCalculator
-from .data_sets import DataSet
+from .data_sets import DataSet, LabelledConfiguration
 from .gap_fit import POTENTIAL_FILE, FitLimits
+from .kinds.base import FitReport
 from .native.calculator import NativeGapCalculator
-from .native.gap_xml import read_gap_xml
-from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit
+from .native.gap_xml import GapModel, read_gap_xml
+from .native.sparse_fit.design import Descriptors, RowBuilder
+from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit, scaled_targets
 from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
+from .native.sparse_fit.gap_posterior import GapPosterior, read_triangle
 from .native.sparse_fit.sparse_points import SparsePoints
+from .posterior.base import NoPosterior
 from .settings import GapSettings
+
+if TYPE_CHECKING:
+    from .models import ModelManifest
 
 _DEFAULT_MEMORY_MB = 4000.0
 _SHARE_OF_AVAILABLE_MEMORY = 0.5
@@ -56,6 +67,48 @@ def fit_natively(
     fit = run_fit(inputs, native_resources(limits), time_check(limits))
     fit.write(folder)
     return fit
+
+
+def report_of(fit: NativeFit) -> FitReport:
+    """Return what a fit says of itself."""
+    left_out = fit.leave_out_errors
+    return FitReport(
+        training_errors=fit.training_errors.summary(),
+        leave_out_errors=None if left_out is None else left_out.summary(),
+        calibration=fit.calibration,
+    )
+
+
+def gap_posterior(
+    folder: Path, manifest: ModelManifest, settings: GapSettings, calculator_of: Callable[[GapModel], Calculator]
+) -> GapPosterior:
+    """Return the posterior of the GAP in the folder of a native model.
+
+    Parameters
+    ----------
+    calculator_of
+        Makes the whole model's calculator of a GAP.
+
+    Raises
+    ------
+    NoPosterior
+        If the fit kept none.
+    """
+    if manifest.calibration is None:
+        why = "it was fitted by an earlier release, or to too few configurations to measure its errors"
+        raise NoPosterior(f"the model in {folder} has no posterior: {why}")
+    model = read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True)
+    points = read_sparse_points(folder, model)
+    builder = RowBuilder(Descriptors.of(manifest.elements, settings), points)
+    triangle = read_triangle(folder, builder.n_columns)
+    energies = manifest.isolated_atom_energies_eV
+
+    def sigmas_of(atoms: Atoms) -> FloatArray:
+        stress = np.zeros(6) if atoms.cell.rank == 3 and atoms.pbc.all() else None
+        unlabelled = LabelledConfiguration(atoms, 0.0, np.zeros((len(atoms), 3)), stress, "candidate")
+        return scaled_targets(unlabelled, settings, DataSet((unlabelled,), energies)).sigmas
+
+    return GapPosterior(builder, triangle, model, manifest.calibration, calculator_of, sigmas_of)
 
 
 def time_check(limits: FitLimits) -> ProgressCallback:

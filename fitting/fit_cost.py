@@ -11,6 +11,7 @@ from ase import Atoms
 from .data_sets import DataSet, LabelledConfiguration
 from .kinds.base import FitEstimate
 from .native.sparse_fit.fit_inputs import FitResources
+from .native.sparse_fit.gap_posterior import posterior_bytes
 from .native.sparse_fit.growth import growth_limit
 from .preflight import (
     SECONDS_PER_COVARIANCE_TERM,
@@ -77,7 +78,7 @@ def native_estimate(by_gap_fit: FitEstimate, atoms: int, *, grown: bool = False)
     return replace(
         by_gap_fit,
         columns=columns,
-        model_bytes=growth * by_gap_fit.model_bytes,
+        model_bytes=growth * by_gap_fit.model_bytes + posterior_bytes(columns),
         memory_bytes=NATIVE_BASE_BYTES + float(BYTES_PER_REAL * reals),
         time_s=NATIVE_BASE_S + by_gap_fit.time_s / NATIVE_TIMES_FASTER,
         cache_bytes=min(float(BYTES_PER_REAL * rows * columns), 1e6 * FitResources().cache_limit_MB),

@@ -36,6 +36,8 @@ from .kinds.base import NATIVE, FitReport, FitRequest, ModelKind
 from .kinds.gap import GAP
 from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
+from .posterior.base import ModelPosterior, NoPosterior
+from .posterior.calibration import Calibration
 from .settings import CommonBaselineSettings
 
 if TYPE_CHECKING:
@@ -84,6 +86,11 @@ class ModelManifest(FrozenSettings):
     )
     leave_out_errors: ErrorSummary | None = Field(
         None, description="The same, each configuration left out of the fit in its turn (eV/atom, eV/Å)"
+    )
+    calibration: Calibration | None = Field(
+        None,
+        description="Left-out errors over the deviations that the model's posterior believes in; null where it has none"
+        " (no unit)",
     )
     versions: dict[str, str] = Field(description="Versions of the packages that took part (names)")
     files: dict[str, str] = Field(description="Checksum of every file in the folder (SHA-256)")
@@ -277,6 +284,7 @@ def _said_by_the_fit(report: FitReport, data_set: DataSet) -> dict[str, Any]:
         "command": report.command,
         "training_errors": report.training_errors,
         "leave_out_errors": report.leave_out_errors,
+        "calibration": report.calibration,
     }
 
 
@@ -354,6 +362,26 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
     if not (folder / kind.potential_file).is_file():
         raise UnusableModel(f"{folder / kind.potential_file} is missing; fit the model again")
     return kind.load(folder, manifest, backend or kind.evaluators[0])
+
+
+def load_posterior(path: Path, *, verify: bool = True) -> ModelPosterior:
+    """Return what the model in a folder knows of its own errors.
+
+    Raises
+    ------
+    NoPosterior
+        If it knows nothing, with the reason.
+    InputError
+        If there is no model.
+    UnknownKind, ModelError, IonloopError
+        As `load_model`.
+    """
+    path = Path(path)
+    if path.is_file() and path.name != MANIFEST_FILE:
+        raise NoPosterior(f"{path} is a potential alone, without the folder of its fit: it has no posterior")
+    folder = path.parent if path.name == MANIFEST_FILE else path
+    manifest = read_manifest(folder, verify=verify)
+    return MODELS.get(manifest.kind).posterior(folder, manifest)
 
 
 def load_baseline(path: Path, *, verify: bool = True) -> Calculator:

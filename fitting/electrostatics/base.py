@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..data_sets import DataSet
     from ..kinds.base import FitEstimate, FitReport, FitRequest
+    from ..native.gap_xml import GapModel
     from .charges_file import ChargesFile
 
 
@@ -84,8 +85,11 @@ class BaselineKind(ABC):
         """
         raise InputError(f"{self.name} charges have no parameters that are fitted together with a GAP")
 
-    def load_with_gap(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
-        """Return what `fit_with_gap` wrote as an ASE calculator: energy, forces, stress, charges."""
+    def load_with_gap(self, folder: Path, settings: CommonBaselineSettings, gap: GapModel | None = None) -> Calculator:
+        """Return what `fit_with_gap` wrote as an ASE calculator: energy, forces, stress, charges.
+
+        ``gap``: a potential with the same sparse points, in place of the folder's.
+        """
         raise InputError(f"{self.name} charges have no parameters that are fitted together with a GAP")
 
     def alone(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:

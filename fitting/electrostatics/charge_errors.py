@@ -177,7 +177,7 @@ def leave_out_tensors(
             system, _ = factorise(source, targets, task.settings.sparse_jitter, store, workshop)
             found = residuals_of(system, targets, store, workshop, leave_out=True)
         source.close()
-    left_out = [without for _, without in found[: len(task.data_set)] if without is not None]
+    left_out = [one.left_out for one in found[: len(task.data_set)] if one.left_out is not None]
     parts = np.arange(1, n_sets).reshape(len(exponents), -1)
     return [
         LeaveOutTensors(

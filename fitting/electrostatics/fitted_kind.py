@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..data_sets import DataSet
     from ..kinds.base import FitEstimate, FitReport, FitRequest
+    from ..native.gap_xml import GapModel
     from .charges_file import ChargesFile
     from .joint.charge_models import ChargeModel
     from .joint.charged_fit import ChargedFitSettings
@@ -148,11 +149,11 @@ class FittedKind(BaselineKind):
             raise InputError(f"{self.name} charges are fitted with a GAP's settings")
         return fit_with_gap(request, request.settings, self.fit_settings(request.baseline))
 
-    def load_with_gap(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
+    def load_with_gap(self, folder: Path, settings: CommonBaselineSettings, gap: GapModel | None = None) -> Calculator:
         """Return the model in a folder: GAP and charges, which share the matrix products."""
         from .joint.fitted_charges import load_with_gap
 
-        return load_with_gap(folder, self.fit_settings(settings), self.why_no_field(settings))
+        return load_with_gap(folder, self.fit_settings(settings), self.why_no_field(settings), other=gap)
 
     def alone(self, folder: Path, settings: CommonBaselineSettings) -> Calculator:
         """Return the charges of the model in a folder without the GAP that they were fitted with."""

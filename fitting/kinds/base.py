@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..models import ModelManifest
     from ..native.sparse_fit.fit_errors import ErrorSummary
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..posterior.base import ModelPosterior
+    from ..posterior.calibration import Calibration
     from ..tuning.gap import TuningRequest
     from ..tuning.search import Tuning
 
@@ -114,12 +116,15 @@ class FitReport:
         Command line of the program that fitted, if one did.
     training_errors, leave_out_errors
         Errors on the training data (eV/atom, eV/Å), and the same with each configuration left out in its turn.
+    calibration
+        What left-out errors say of the deviations of the model's posterior; None where it has none.
     """
 
     counts: TargetCounts | None = None
     command: tuple[str, ...] = ()
     training_errors: ErrorSummary | None = None
     leave_out_errors: ErrorSummary | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class ModelKind(ABC):
     fits_baselines
         Whether it fits the parameters of a baseline together with its own, where that has any.
     has_posterior
-        Whether functions can be drawn from what it knows.
+        Whether a fit can say how sure its model is (`posterior`).
     gives_atom_energies
         Whether its calculator gives ``energies``, one of each atom, which add up to the energy.
     can_drive
@@ -220,6 +225,18 @@ class ModelKind(ABC):
 
         A pure function of the atoms: equal atoms give equal bits, whatever was evaluated before.
         """
+
+    def posterior(self, folder: Path, manifest: ModelManifest) -> ModelPosterior:
+        """Return what the model in a folder knows of its own errors.
+
+        Raises
+        ------
+        NoPosterior
+            If it knows nothing, with the reason.
+        """
+        from ..posterior.base import NoPosterior
+
+        raise NoPosterior(f"models of the kind {self.name} do not say how sure they are")
 
     def predicts_variance(self, evaluator: str) -> bool:
         """Whether its calculator gives ``local_variance``, the predicted variance of each atom's energy (eV²)."""

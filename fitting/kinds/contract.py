@@ -29,13 +29,17 @@ from ...core.errors import InputError
 from ...core.settings import FrozenSettings
 from .. import models
 from ..data_sets import DataSet, LabelledConfiguration, isolated_atom
-from ..models import compute_inputs_hash, fit_model, load_model, read_manifest
+from ..models import compute_inputs_hash, fit_model, load_model, load_posterior, read_manifest
+from ..posterior.base import NoPosterior
 from ..settings import BaselineSettings, CommonBaselineSettings
 from .base import ModelKind
 from .registry import MODELS
 
 ISOLATED_ENERGIES_EV = {"Li": -3.0, "S": -7.5}
 SEED = 5
+SAMPLES = 80
+SAMPLING_TOLERANCE = 0.3
+"""Relative; standard deviations of so many samples scatter by 8 %."""
 
 
 class ModelContract:
@@ -215,6 +219,35 @@ class ModelContract:
         assert kind.needs_baseline or not kind.has_charges
         backend = kind.fit_backends[0]
         assert not kind.gives_leave_out_errors(backend) or read_manifest(folder).leave_out_errors is not None
+
+    def test_what_it_says_of_its_errors_is_how_its_samples_scatter(self, folder: Path) -> None:
+        if not self._model.has_posterior:
+            with pytest.raises(NoPosterior):
+                load_posterior(folder)
+            return
+        posterior = load_posterior(folder)
+        first, second = self.atoms(9), self.atoms(10)
+        samples = [posterior.sampled_calculator(seed) for seed in range(SAMPLES)]
+        calculator = load_model(folder)
+        energies, forces = (
+            np.array([[one.get_property(name, atoms) for atoms in (first, second)] for one in [calculator, *samples]])
+            for name in ("energy", "forces")
+        )
+        rises = energies[1:, 1] - energies[1:, 0]
+        predicted = posterior.difference_std_eV(first, second)
+        assert np.std(rises) == pytest.approx(predicted, rel=SAMPLING_TOLERANCE)
+        assert abs(rises.mean() - (energies[0, 1] - energies[0, 0])) < SAMPLING_TOLERANCE * predicted
+        stds = posterior.force_stds(first)
+        assert stds.shape == (6, 3)
+        # Samples have the energies' scale, forces have their own: of an element the ratio is one number.
+        ratios = forces[1:, 0].std(axis=0) / stds
+        for symbol in ("Li", "S"):
+            own = ratios[np.array(first.get_chemical_symbols()) == symbol]
+            np.testing.assert_allclose(own, own.mean(), rtol=2 * SAMPLING_TOLERANCE)
+        again = posterior.sampled_calculator(0).get_property("energy", first)
+        assert again == energies[1, 0]
+        assert posterior.factor(0.95) > 1.95
+        assert posterior.label_vectors(first).shape[0] == posterior.energy_vectors([first]).shape[1]
 
     def test_an_earlier_model_is_grown_from_or_refused(self, folder: Path, tmp_path: Path) -> None:
         arguments = (self.kind, self.data_set(), self.settings(), self.baseline(), tmp_path / "later")

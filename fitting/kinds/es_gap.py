@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from ..models import ModelManifest
+    from ..native.gap_xml import GapModel
+    from ..settings import CommonBaselineSettings
 
 
 class EsGapKind(GapKind):
@@ -49,7 +51,6 @@ class EsGapKind(GapKind):
 
     def load(self, folder: Path, manifest: ModelManifest, evaluator: str) -> Calculator:
         """Return the sum of the GAP and its baseline."""
-        from ..calculators import EsGapCalculator
         from ..models import ModelError
 
         if manifest.baseline is None:
@@ -57,12 +58,23 @@ class EsGapKind(GapKind):
         under = kind_of_baseline(manifest.baseline)
         if under.is_fitted:
             return under.load_with_gap(folder, manifest.baseline)
-        return EsGapCalculator(
-            super().load(folder, manifest, evaluator),
-            under.calculator(manifest.baseline),
-            under.species_charges(manifest.baseline),
-            under.why_no_field(manifest.baseline),
-        )
+        return self._on_baseline(super().load(folder, manifest, evaluator), manifest.baseline)
+
+    def calculator_of(self, gap: GapModel, folder: Path, manifest: ModelManifest) -> Calculator:
+        """Return the sum of another potential and the folder's baseline."""
+        assert manifest.baseline is not None
+        under = kind_of_baseline(manifest.baseline)
+        if under.is_fitted:
+            return under.load_with_gap(folder, manifest.baseline, gap)
+        return self._on_baseline(super().calculator_of(gap, folder, manifest), manifest.baseline)
+
+    @staticmethod
+    def _on_baseline(gap: Calculator, baseline: CommonBaselineSettings) -> Calculator:
+        from ..calculators import EsGapCalculator
+
+        under = kind_of_baseline(baseline)
+        charges, why_no_field = under.species_charges(baseline), under.why_no_field(baseline)
+        return EsGapCalculator(gap, under.calculator(baseline), charges, why_no_field)
 
 
 ES_GAP: Final = EsGapKind()

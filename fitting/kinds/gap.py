@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ..electrostatics.charge_errors import LeaveOutTensors
     from ..electrostatics.charges import ChargeProblem
     from ..models import ModelManifest
+    from ..native.gap_xml import GapModel
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..posterior.base import ModelPosterior
     from ..tuning.gap import TuningRequest
     from ..tuning.search import Tuning
 
@@ -56,6 +58,22 @@ class GapKind(ModelKind):
     has_posterior = True
     gives_atom_energies = True
     is_quip_potential = True
+
+    def posterior(self, folder: Path, manifest: ModelManifest) -> ModelPosterior:
+        """Return the posterior of the weights, which our fitter keeps."""
+        from ..backends import gap_posterior
+        from ..posterior.base import NoPosterior
+
+        if manifest.backend != NATIVE:
+            raise NoPosterior(f"the model in {folder} has no posterior: {manifest.backend} fitted it")
+        settings = _gap(manifest.settings)
+        return gap_posterior(folder, manifest, settings, lambda gap: self.calculator_of(gap, folder, manifest))
+
+    def calculator_of(self, gap: GapModel, folder: Path, manifest: ModelManifest) -> Calculator:
+        """Return the calculator of another potential in place of that of a model's folder, evaluated by us."""
+        from ..native.calculator import NativeGapCalculator
+
+        return NativeGapCalculator(gap)
 
     def predicts_variance(self, evaluator: str) -> bool:
         """Only our evaluator does; QUIP's is not asked."""
@@ -218,7 +236,7 @@ def _fit_with_gap_fit(request: FitRequest) -> FitReport:
 
 
 def _fit_natively(request: FitRequest) -> FitReport:
-    from ..backends import fit_natively
+    from ..backends import fit_natively, report_of
 
     fit = fit_natively(
         request.folder,
@@ -228,7 +246,4 @@ def _fit_natively(request: FitRequest) -> FitReport:
         limits=request.limits,
         earlier_model=request.earlier_model,
     )
-    left_out = fit.leave_out_errors
-    return FitReport(
-        training_errors=fit.training_errors.summary(), leave_out_errors=None if left_out is None else left_out.summary()
-    )
+    return report_of(fit)

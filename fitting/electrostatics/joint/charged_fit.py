@@ -12,10 +12,17 @@ from ....core.arrays import FloatArray
 from ....core.errors import InputError
 from ...cores import core_of, without_core
 from ...native.sparse_fit.design import RowBuilder
-from ...native.sparse_fit.fit import NativeFit, errors_of, open_workshop, row_source, scaled_targets
+from ...native.sparse_fit.fit import (
+    NativeFit,
+    calibration_of,
+    errors_of,
+    open_workshop,
+    row_source,
+    scaled_targets,
+)
 from ...native.sparse_fit.fit_errors import FitErrors
 from ...native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
-from ...native.sparse_fit.linear_system import ScaledTargets, Workshop, factorise, residuals_of
+from ...native.sparse_fit.linear_system import Residuals, ScaledTargets, Workshop, factorise, residuals_of
 from ...native.sparse_fit.row_store import RowStore
 from ...native.sparse_fit.solve import StreamingLeastSquares
 from ...preflight import check_data
@@ -111,9 +118,8 @@ def _fit(
     # Rows and matrices share what is left; what has no room waits on the disk.
     with RowStore(0.5 * kept_bytes) as rows:
         gap, counts = factorise(source, targets, task.settings.sparse_jitter, rows, workshop)
-        alone = _comparison(
-            task, *_split(residuals_of(gap, targets, rows, workshop, leave_out=True)), gap.objectives[0]
-        )
+        without_charges = residuals_of(gap, targets, rows, workshop, leave_out=True)
+        alone = _comparison(task, *_split(without_charges), gap.objectives[0])
         with AtomRowStore(
             source.builder, task.data_set.fitted_configurations, 0.25 * kept_bytes, _ATOM_ROWS_ON_DISK_BYTES
         ) as atom_rows:
@@ -134,15 +140,19 @@ def _fit(
         short_range_control=None if control is None else _comparison_of(task, control),
     )
     isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
+    left_out = _errors(task, joint.leave_out)
     fit = NativeFit(
         model=replace(source.builder.model(joint.weights, isolated), core=core, lacks_charges=True),
         sparse_points=source.builder.sparse_points,
         training_errors=_errors(task, joint.residuals),
-        leave_out_errors=_errors(task, joint.leave_out),
+        leave_out_errors=left_out,
         objective=joint.objective,
         timings=dict(workshop.timings),
         rows_reused=counts.read,
         rows_computed=counts.computed,
+        # Of the weights for the charges as they are; errors count those of the charges, too.
+        triangle=gap.triangle,
+        calibration=calibration_of(task, left_out.configurations, without_charges),
     )
     return fit, file
 
@@ -209,9 +219,9 @@ def _species(fit: JointFit, columns: ChargeColumns, symbols: Sequence[str]) -> d
 
 
 def _split(
-    found: list[tuple[FloatArray, FloatArray | None]],
+    found: list[Residuals],
 ) -> tuple[list[FloatArray], list[FloatArray]]:
-    return [fitted[:, 0] for fitted, _ in found], [without[:, 0] for _, without in found if without is not None]
+    return [one.fitted[:, 0] for one in found], [one.left_out[:, 0] for one in found if one.left_out is not None]
 
 
 def _errors(task: FitInputs, residuals: list[FloatArray] | tuple[FloatArray, ...]) -> FitErrors:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from ase.calculators.calculator import Calculator
 
-from ...backends import native_resources, sparse_points_of_model, time_check
+from ...backends import native_resources, report_of, sparse_points_of_model, time_check
 from ...gap_fit import POTENTIAL_FILE
 from ...kinds.base import FitReport, FitRequest
 from ...native.descriptor_strings import SoapDescriptor
@@ -48,16 +48,23 @@ def fit_with_gap(request: FitRequest, gap: GapSettings, settings: ChargedFitSett
     )
     fit.write(request.folder)
     charges.write(request.folder)
-    left_out = fit.leave_out_errors
-    return FitReport(
-        training_errors=fit.training_errors.summary(), leave_out_errors=None if left_out is None else left_out.summary()
-    )
+    return report_of(fit)
 
 
 def load_with_gap(
-    folder: Path, settings: ChargedFitSettings, why_no_field: str, *, without_gap: bool = False
+    folder: Path,
+    settings: ChargedFitSettings,
+    why_no_field: str,
+    *,
+    without_gap: bool = False,
+    other: GapModel | None = None,
 ) -> Calculator:
     """Return the model in a folder as an ASE calculator, or of its energies those of the charges alone.
+
+    Parameters
+    ----------
+    other
+        A potential with the same sparse points, in place of the folder's.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def load_with_gap(
     """
     charges = read_charges(folder)
     symbols = sorted(charges.species)
-    gap = read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True)
+    gap = other or read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True)
     return ChargedGapCalculator(
         _without_energies(gap) if without_gap else gap,
         charges,

@@ -235,19 +235,41 @@ class RowBuilder:
         structure = PairedAtoms.of(atoms, self.descriptors)
         blocks = [np.zeros(self.shape(atoms, layer)) for layer in layers]
         for block, layer in zip(blocks, layers, strict=True):
-            start = 0
-            for key, points in self.sparse_points.layers[layer].points.items():
-                columns = block[:, start : start + len(points)]
-                start += len(points)
-                prepared = self._layers[layer].get(key)
-                if isinstance(prepared, TwoBodyPoints) and len(points):
-                    self._add_pairs(columns, structure, key, prepared)
-                elif isinstance(prepared, TripletPoints) and len(points):
-                    part = np.zeros(columns.shape)
-                    add_triplet_rows(part, structure.pairs, atoms.numbers.astype(np.int64), prepared)
-                    columns += part
+            self._add_distances(block, layer, structure)
         self._add_soaps(blocks, layers, structure)
         return blocks
+
+    def energy_row(self, atoms: Atoms) -> FloatArray:
+        """Return the row of a structure's energy alone, of all layers, without gradients. Shape [n_columns]."""
+        structure = PairedAtoms.of(atoms, self.descriptors)
+        found = np.zeros(self.n_columns)
+        start = 0
+        for layer, own in enumerate(self.sparse_points.layers):
+            block = np.zeros(self.shape(atoms, layer))
+            self._add_distances(block, layer, structure)
+            found[start : start + own.n_points] = block[0]
+            start += own.n_points
+        for number in sorted(set(atoms.numbers.tolist())):
+            spectra = soap_descriptors(structure, self.descriptors, number)
+            for layer, key, columns in self.sparse_points.column_ranges():
+                points = self.sparse_points.layers[layer].points[key]
+                if key == (number,) and len(points):
+                    found[columns] = covariance(self.descriptors.settings, key, spectra, points).sum(axis=0)
+        return found
+
+    def _add_distances(self, block: FloatArray, layer: int, structure: PairedAtoms) -> None:
+        """Add the rows of a layer's pairs and triplets."""
+        start = 0
+        for key, points in self.sparse_points.layers[layer].points.items():
+            columns = block[:, start : start + len(points)]
+            start += len(points)
+            prepared = self._layers[layer].get(key)
+            if isinstance(prepared, TwoBodyPoints) and len(points):
+                self._add_pairs(columns, structure, key, prepared)
+            elif isinstance(prepared, TripletPoints) and len(points):
+                part = np.zeros(columns.shape)
+                add_triplet_rows(part, structure.pairs, structure.atoms.numbers.astype(np.int64), prepared)
+                columns += part
 
     def _add_pairs(
         self, columns: FloatArray, structure: PairedAtoms, key: CoordinateKey, points: TwoBodyPoints

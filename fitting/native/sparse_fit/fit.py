@@ -8,7 +8,7 @@ configuration would have if the potential had been fitted without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,8 +21,10 @@ from ....core.arrays import FloatArray
 from ....core.errors import InputError, IonloopError
 from ....core.files import write_whole
 from ...cores import core_of, without_core
+from ...correlation import correlated_groups
 from ...data_sets import DataSet, LabelledConfiguration
 from ...gap_fit import POTENTIAL_FILE, label_sigmas
+from ...posterior.calibration import Calibration, calibrate
 from ...preflight import check_data
 from ...settings import GapSettings
 from ..gap_xml import GapModel, write_gap_xml
@@ -30,7 +32,8 @@ from .candidates import choose_sparse_points, selection_bytes
 from .design import Descriptors, RowBuilder, sparse_points_of
 from .fit_errors import ConfigurationErrors, FitErrors
 from .fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
-from .linear_system import ScaledTargets, Workshop, factorise, required_bytes, residuals_of
+from .gap_posterior import write_posterior
+from .linear_system import Residuals, ScaledTargets, Workshop, factorise, required_bytes, residuals_of
 from .row_cache import RowCache
 from .row_source import RowSource
 from .row_store import RowStore
@@ -63,6 +66,10 @@ class NativeFit:
         Wall time by stage (s).
     rows_reused, rows_computed
         Rows times columns taken from the cache, and computed.
+    triangle
+        R of the weights' posterior, in the order of the sparse points; shape [n_columns, n_columns].
+    calibration
+        What left-out errors say of the posterior's deviations; None without leave-out errors, or of too few.
     """
 
     model: GapModel
@@ -73,14 +80,20 @@ class NativeFit:
     timings: Mapping[str, float]
     rows_reused: int
     rows_computed: int
+    triangle: FloatArray
+    calibration: Calibration | None = None
 
     def write(self, folder: Path, file_name: str = POTENTIAL_FILE) -> Path:
-        """Write the potential as files that QUIP reads, and the layers of its sparse points; return the XML file."""
+        """Write the potential as files that QUIP reads, the layers of its sparse points and, where it is calibrated,
+        the posterior; return the XML file.
+        """
         path = write_gap_xml(self.model, folder, file_name)
         layers = [
             [[list(key), len(points)] for key, points in layer.points.items()] for layer in self.sparse_points.layers
         ]
         write_whole(Path(folder) / SPARSE_POINTS_FILE, json.dumps({"layers": layers}) + "\n")
+        if self.calibration is not None:
+            write_posterior(Path(folder), self.triangle)
         return path
 
 
@@ -168,8 +181,8 @@ def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> Native
     source.close()
     # Isolated atoms, whose residuals are the last ones, would blur the errors of everything else.
     pairs = list(zip(task.data_set, found[: len(task.data_set)], strict=True))
-    training = FitErrors(tuple(errors_of(item, fitted[:, 0]) for item, (fitted, _) in pairs))
-    left_out = tuple(errors_of(item, without[:, 0]) for item, (_, without) in pairs if without is not None)
+    training = FitErrors(tuple(errors_of(item, one.fitted[:, 0]) for item, one in pairs))
+    left_out = tuple(errors_of(item, one.left_out[:, 0]) for item, one in pairs if one.left_out is not None)
     isolated = {symbol: task.data_set.isolated_atom_energies[symbol] for symbol in task.data_set.elements}
     return NativeFit(
         model=replace(source.builder.model(alphas, isolated), core=core),
@@ -180,7 +193,23 @@ def _fit(task: FitInputs, resources: FitResources, workshop: Workshop) -> Native
         timings=dict(workshop.timings),
         rows_reused=counts.read,
         rows_computed=counts.computed,
+        triangle=system.triangle,
+        calibration=calibration_of(task, left_out, found) if task.leave_out else None,
     )
+
+
+def calibration_of(
+    task: FitInputs, left_out: Sequence[ConfigurationErrors], found: Sequence[Residuals]
+) -> Calibration | None:
+    """Return what left-out errors say of the deviations that the fit believes in."""
+    believed = [
+        errors_of(item, one.deviations)
+        for item, one in zip(task.data_set, found[: len(task.data_set)], strict=True)
+        if one.deviations is not None
+    ]
+    frames = [item.atoms for item in task.data_set]
+    together = task.left_out_together or correlated_groups(frames)
+    return calibrate(left_out, believed, len(frames) - sum(len(group) - 1 for group in together))
 
 
 def row_source(

@@ -24,7 +24,7 @@ from .fit_inputs import FitProgress, ParallelMap, ProgressCallback, Stage
 from .row_source import RowCounts, RowSource
 from .row_store import RowStore
 from .rows import N_VIRIAL_ROWS
-from .solve import StreamingLeastSquares, leave_out_residuals, prior_factor
+from .solve import StreamingLeastSquares, left_out, prior_factor
 
 _BYTES = 8
 _LARGEST_BLOCK_ROWS = 2048
@@ -40,6 +40,25 @@ class ScaledTargets:
     values: FloatArray
     sigmas: FloatArray
     rows: slice | IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What a fit says of a configuration's rows.
+
+    Attributes
+    ----------
+    fitted
+        Prediction minus target [n_rows, n_sets].
+    left_out
+        The same, had the configuration not been fitted; None if not wanted.
+    deviations
+        Standard deviations of those predictions, as far as the fit itself knows [n_rows]; None if not wanted.
+    """
+
+    fitted: FloatArray
+    left_out: FloatArray | None = None
+    deviations: FloatArray | None = None
 
 
 @dataclass(eq=False)
@@ -133,8 +152,8 @@ def residuals_of(
     *,
     leave_out: bool,
     together: Sequence[Sequence[int]] = (),
-) -> list[tuple[FloatArray, FloatArray | None]]:
-    """Return prediction minus target of every configuration, fitted and left out, each [n_rows, n_sets].
+) -> list[Residuals]:
+    """Return the residuals of every configuration, fitted and, if wanted, left out.
 
     Configurations of a group in ``together`` are left out at once, all others one by one.
     """
@@ -142,19 +161,20 @@ def residuals_of(
     grouped = {index for group in together for index in group}
     groups = [*together, *([index] for index in range(len(targets)) if index not in grouped)]
 
-    def residuals(group: Sequence[int]) -> list[tuple[FloatArray, FloatArray | None]]:
+    def residuals(group: Sequence[int]) -> list[Residuals]:
         rows = [store.read(index) for index in group]
         fitted = [
             dgemm(1.0, own.T, weights, trans_a=1) - targets[index].values
             for index, own in zip(group, rows, strict=True)
         ]
         if not leave_out:
-            return [(one, None) for one in fitted]
+            return [Residuals(one) for one in fitted]
         sigmas = np.concatenate([targets[index].sigmas for index in group])[:, None]
-        block = np.concatenate(rows) / sigmas
-        left_out = leave_out_residuals(block, np.concatenate(fitted) / sigmas, system.triangle) * sigmas
+        found = left_out(np.concatenate(rows) / sigmas, np.concatenate(fitted) / sigmas, system.triangle)
         ends = np.cumsum([len(one) for one in fitted])[:-1]
-        return list(zip(fitted, np.split(left_out, ends), strict=True))
+        without = np.split(found.residuals * sigmas, ends)
+        deviations = np.split(found.deviations * sigmas[:, 0], ends)
+        return [Residuals(*one) for one in zip(fitted, without, deviations, strict=True)]
 
     found: list[Any] = [None] * len(targets)
     for group, results in zip(groups, workshop.in_order("errors")(residuals, groups), strict=True):

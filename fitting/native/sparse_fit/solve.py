@@ -140,11 +140,24 @@ class StreamingLeastSquares:
         return solve_triangular(self.triangle, self._triangle[: self.n_columns, self.n_columns :], check_finite=False)
 
 
-def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: FloatArray) -> FloatArray:
-    """Residuals that a group of rows would have had, had the group not been fitted: exact, without a new fit.
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What a fit without a group of rows would have said of them, divided by σ.
 
-    With H = B (RᵀR)⁻¹ Bᵀ the group's part of the hat matrix, they are (1 - H)⁻¹ times the fitted ones
-    (Cook, Weisberg, Residuals and Influence in Regression, 1982, section 3.2; a consequence of Woodbury's identity).
+    ``residuals`` [n_rows, n_sets]: prediction minus label; ``deviations`` [n_rows]: standard deviations of the
+    predictions, which is what the fit itself believes of its errors.
+    """
+
+    residuals: FloatArray
+    deviations: FloatArray
+
+
+def left_out(block: FloatArray, residuals: FloatArray, triangle: FloatArray) -> LeftOut:
+    """Return what a fit without a group of rows would have said of them: exact, without a new fit.
+
+    With H = B (RᵀR)⁻¹ Bᵀ the group's part of the hat matrix, residuals are (1 - H)⁻¹ times the fitted ones, and the
+    predictions' covariance is (1 - H)⁻¹ - 1 (Cook, Weisberg, Residuals and Influence in Regression, 1982, section
+    3.2; consequences of Woodbury's identity).
 
     Parameters
     ----------
@@ -154,16 +167,42 @@ def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: Floa
         B α - y of the fit to everything, divided by σ. Shape [n_rows, n_sets].
     triangle
         R. Shape [n_columns, n_columns].
+
+    Raises
+    ------
+    SingularFitError
+        If the group alone determines a weight.
     """
     whitened = solve_triangular(triangle, block.T, trans="T", check_finite=False)
+    # Of a group with more rows than there are weights the other side is smaller: Woodbury's identity once more.
+    by_rows = len(block) <= len(triangle)
+    complement = np.eye(min(whitened.shape)) - (whitened.T @ whitened if by_rows else whitened @ whitened.T)
     try:
-        if len(block) <= len(triangle):
-            complement = np.eye(len(block)) - whitened.T @ whitened
-            return np.linalg.solve(complement, residuals)
-        # Of a group with more rows than there are weights the other side is smaller: Woodbury's identity once more.
-        complement = np.eye(len(triangle)) - whitened @ whitened.T
-        return residuals + whitened.T @ np.linalg.solve(complement, whitened @ residuals)
+        factor = cholesky(complement, check_finite=False)
+    except LinAlgError:
+        # By rounding: a label is all but alone in telling a weight, and what the fit believes cannot be had.
+        unknown = np.full(len(block), np.nan)
+        return LeftOut(_without(complement, whitened, residuals, by_rows=by_rows), unknown)
+    if by_rows:
+        n_sets = residuals.shape[1]
+        half = solve_triangular(factor, np.column_stack([residuals, np.eye(len(block))]), trans="T", check_finite=False)
+        without = solve_triangular(factor, half[:, :n_sets], check_finite=False)
+        return LeftOut(without, np.sqrt(np.maximum(np.square(half[:, n_sets:]).sum(axis=0) - 1, 0.0)))
+    half = solve_triangular(factor, whitened, trans="T", check_finite=False)
+    return LeftOut(residuals + half.T @ (half @ residuals), np.sqrt(np.square(half).sum(axis=0)))
+
+
+def _without(complement: FloatArray, whitened: FloatArray, residuals: FloatArray, *, by_rows: bool) -> FloatArray:
+    try:
+        if by_rows:
+            return np.asarray(np.linalg.solve(complement, residuals), dtype=np.float64)
+        return np.asarray(residuals + whitened.T @ np.linalg.solve(complement, whitened @ residuals), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise SingularFitError(
             "leave-out errors cannot be had: a configuration alone determines a weight; raise the regularisation"
         ) from None
+
+
+def leave_out_residuals(block: FloatArray, residuals: FloatArray, triangle: FloatArray) -> FloatArray:
+    """Return the residuals of `left_out` alone."""
+    return left_out(block, residuals, triangle).residuals

@@ -1,0 +1,1 @@
+"""What models know of their own errors: posteriors, their calibration, and which labels would tell most."""
