@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from ase.units import kB
 from pydantic import Field
-from scipy.stats import norm
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
+from ..distributions import normal_probability
 from .diffusion import CONFIDENCE, Estimate
 from .transport import conductivity_mS_per_cm
 
@@ -188,7 +188,7 @@ def _quantiles(values: FloatArray) -> tuple[float, float]:
 
 def _width(values: FloatArray) -> float:
     """Return half of the central 68 %: a standard error also where Student's t has no variance."""
-    low, high = np.quantile(values, norm.cdf([-1.0, 1.0]))
+    low, high = np.quantile(values, normal_probability([-1.0, 1.0]))
     return 0.5 * float(high - low)
 
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2, gamma
 
 from ...core.arrays import FloatArray, IntArray
+from ..distributions import chi2_quantile, gamma_tail
 from .displacement_scales import SlopeNoise, falling, smoothed, steadied
 
 # Shares of the models before any data: no crossover, one of any kind, a slow one, two. What hops in a solid vibrates as
@@ -244,7 +244,7 @@ def asymptotic_slope(slopes: FloatArray, noise: SlopeNoise, models: CrossoverMod
     least = _LEAST_SLOPE * float(np.abs(slopes).max())
     for first in range(max(len(slopes) - _FEWEST_SCALES, 0) + 1):
         found, misfit = _asymptote_of(slopes[first:], noise.from_scale(first), models.from_scale(first), least)
-        if misfit <= chi2.ppf(_FIT_LEVEL, max(len(slopes) - first - 1, 1)):
+        if misfit <= chi2_quantile(_FIT_LEVEL, max(len(slopes) - first - 1, 1)):
             break
     return _with_skipped(found, slopes, first, least)
 
@@ -356,7 +356,7 @@ def joint_asymptote(
         parts = tuple((one[0][first:], one[1].from_scale(first)) for one in (ions, other))
         of_ions, free = likely.from_scale(first), _own(models.from_scale(first))
         joint, misfit = _joint_of(parts[0], parts[1], found, of_ions, free, least)
-        if misfit <= chi2.ppf(_FIT_LEVEL, max(2 * (len(slopes) - first - 1), 1)):
+        if misfit <= chi2_quantile(_FIT_LEVEL, max(2 * (len(slopes) - first - 1), 1)):
             break
     return JointAsymptote(_with_skipped(joint.asymptote, slopes, first, least), joint.ratio)
 
@@ -468,5 +468,5 @@ def mixture_quantiles(mixture: Mixture, quantum: float, levels: Sequence[float])
         return np.full(len(levels), middle)
     true = middle * np.exp(_GRID * min(spread, 1.5))
     shape = true / ((variances / mixture.scale**2)[:, None] * true + quantum)
-    below = shares @ gamma.sf(np.maximum(values, 0.0)[:, None], shape, scale=true / shape)
+    below = shares @ gamma_tail(np.maximum(values, 0.0)[:, None], shape, true / shape)
     return np.asarray(np.interp(levels, np.maximum.accumulate(below), true))

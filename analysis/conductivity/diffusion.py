@@ -20,10 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm, t
 
 from ...core.arrays import FloatArray
 from ...core.settings import FrozenModel
+from ..distributions import normal_quantile, student_quantile
 from .crossover import (
     Asymptote,
     CrossoverModels,
@@ -51,7 +51,7 @@ _OF_FEW_BLOCKS = 1.13
 # Part of its noise by which the slope of the window may be off.
 _LARGEST_BIAS = 0.5
 _LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-_NORMAL_QUANTILE = float(norm.ppf(_LEVELS[2]))
+_NORMAL_QUANTILE = normal_quantile(_LEVELS[2])
 _FEWEST_FRAMES = 20
 
 
@@ -207,7 +207,7 @@ def noise_of(displacements: ScaleSlopes) -> tuple[SlopeNoise, tuple[float, float
     event, freedom = displacements.events()
     at_ends = event * event_covariance(displacements.n_frames, displacements.lags)
     # Counts of few events are skewed: their scatter is known half as well as that of normal ones.
-    widening = float(t.ppf(_LEVELS[2], 0.5 * freedom) / _NORMAL_QUANTILE)
+    widening = student_quantile(_LEVELS[2], 0.5 * freedom) / _NORMAL_QUANTILE
     noise = SlopeNoise(_OF_FEW_BLOCKS * displacements.brownian, displacements.excess(), at_ends)
     return noise, (event, event * widening**2)
 

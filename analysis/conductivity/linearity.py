@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import f as f_distribution
 
 from ...core.arrays import FloatArray
+from ..distributions import f_tail
 from .crossover import Asymptote, CrossoverModels, log_evidence
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _chance(within: FloatArray, pattern: FloatArray) -> float:
     freedom = len(within) * (within.shape[1] - 1) - directions.shape[1]
     if rest <= 0:
         return 0.0
-    return float(f_distribution.sf(followed / directions.shape[1] / (rest / freedom), directions.shape[1], freedom))
+    return f_tail(followed / directions.shape[1] / (rest / freedom), directions.shape[1], freedom)
 
 
 def _scattered(displacements: ScaleSlopes) -> bool:
@@ -255,4 +255,4 @@ def _scattered(displacements: ScaleSlopes) -> bool:
     mean = float(weights @ means)
     between = float(np.sum(weights * len(values) * (means - mean) ** 2)) / (len(values) - 1)
     freedom = len(values) * (values.shape[1] - 1)
-    return bool(f_distribution.sf(between / expected, len(values) - 1, freedom) < SCATTER_LEVEL)
+    return f_tail(between / expected, len(values) - 1, freedom) < SCATTER_LEVEL

@@ -19,12 +19,12 @@ import numpy as np
 from ase.data import atomic_numbers
 from ase.units import _e, _k
 from pydantic import Field
-from scipy.stats import chi2
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ...fitting.electrostatics.species import FORMAL_CHARGES
+from ..distributions import chi2_tail
 from ..trajectories.framework import DriftReference, FrameOfReference, frame_of_reference
 from ..trajectories.reading import Trajectory
 from ..trajectories.replicas import check_replicas, mean_volume_A3
@@ -340,7 +340,7 @@ def _driven_A(net_A: FloatArray, charged: ScaleSlopes) -> float:
     short = int(np.abs(sums - frames.min() * _SHORT_LAGS).argmin())
     slope = float(charged.slopes[short])
     slope = max(slope - float(np.mean(squares / frames**2)) * sums[short], _LEAST_SLOPE * slope)
-    by_chance = float(chi2.sf(np.sum(squares / (slope / len(AXES) * frames)), net_A.size)) if slope > 0 else 1.0
+    by_chance = chi2_tail(np.sum(squares / (slope / len(AXES) * frames)), net_A.size) if slope > 0 else 1.0
     return float(np.sqrt(squares.max())) if by_chance < _DRIVEN_LEVEL else 0.0
 
 

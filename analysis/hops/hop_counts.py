@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import chi2, norm, t
 
 from ...core.arrays import FloatArray, IntArray
+from ..distributions import chi2_quantile, normal_quantile, student_quantile
 
 CONFIDENCE = 0.95
 _BLOCKS = (48, 12, 4)
@@ -28,8 +28,8 @@ _LIKELY = 0.7
 def poisson_interval(count: float, exposure: float) -> tuple[float, float]:
     """Return the exact 95 % interval of a rate from a count (Garwood, Biometrika 1936, 28, 437)."""
     tail = (1 - CONFIDENCE) / 2
-    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    high = chi2.ppf(1 - tail, 2 * (count + 1)) / 2
+    low = chi2_quantile(tail, 2 * count) / 2 if count else 0.0
+    high = chi2_quantile(1 - tail, 2 * (count + 1)) / 2
     return float(low / exposure), float(high / exposure)
 
 
@@ -69,8 +69,8 @@ def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_si
         rate, freedom = count / total, len(counts) - 1
         varies = float(np.sum(lengths * (counts - rate) ** 2) / (rate * freedom))
         # What shorter parts tell is known better; longer ones, of which there are few, count where they tell more.
-        if varies > found * chi2.ppf(_LIKELY, freedom) / freedom:
-            varies *= (t.ppf(0.5 + CONFIDENCE / 2, freedom) / norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
+        if varies > found * chi2_quantile(_LIKELY, freedom) / freedom:
+            varies *= (student_quantile(0.5 + CONFIDENCE / 2, freedom) / normal_quantile(0.5 + CONFIDENCE / 2)) ** 2
         found = max(found, varies)
     return found
 
