@@ -208,9 +208,16 @@ def _pull(pairs: NeighbourPairs, chosen: IntArray, slope: FloatArray, gradients:
 @numba.njit(cache=True, nogil=True)
 def _evaluate(pieces, x):
     values, slopes = np.empty(len(x)), np.empty(len(x))
-    starts = pieces[1:, 0].copy()
     for index in range(len(x)):
-        piece = pieces[np.searchsorted(starts, x[index], side="right")]
+        # The last piece that starts at x or before; the first where none does. `searchsorted` takes seconds to compile.
+        low, high = 0, len(pieces) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if pieces[middle, 0] <= x[index]:
+                low = middle
+            else:
+                high = middle - 1
+        piece = pieces[low]
         t = x[index] - piece[0]
         values[index] = piece[1] + t * (piece[2] + t * (piece[3] + t * piece[4]))
         slopes[index] = piece[2] + t * (2.0 * piece[3] + t * 3.0 * piece[4])

@@ -33,7 +33,8 @@ def rows_within_reach(metric, reach, squared_cutoff):  # type: ignore[no-untyped
             first, last = reach[2] + 1, -reach[2] - 1
             for dz in range(0 if origin else -reach[2], reach[2] + 1):
                 offset[0], offset[1], offset[2] = dx, dy, dz
-                y[:] = offset
+                for a in range(3):
+                    y[a] = offset[a]
                 # Two points in the bins differ by y, within 1 of the offset: shorten y by coordinate descent.
                 for _ in range(12):
                     for a in range(3):

@@ -343,13 +343,15 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
     derivative [3, 3].
     """
     l_max = (prefactors.shape[1] - 1) // 2
-    cosines, sines = np.ones((l_max + 1, len(charges))), np.zeros((l_max + 1, len(charges)))
-    for index in range(1, l_max + 1):
+    cosines, sines = np.empty((l_max + 1, len(charges))), np.empty((l_max + 1, len(charges)))
+    charged_cosines, charged_sines = np.empty((l_max + 1, len(charges))), np.empty((l_max + 1, len(charges)))
+    for index in range(l_max + 1):
         for i in range(len(charges)):
             phase = 2.0 * math.pi * index * fractions[2, i]
-            cosines[index, i], sines[index, i] = math.cos(phase), math.sin(phase)
+            cosine, sine = math.cos(phase), math.sin(phase)
+            cosines[index, i], sines[index, i] = cosine, sine
+            charged_cosines[index, i], charged_sines[index, i] = cosine * charges[i], sine * charges[i]
     wave, step, sums = np.empty((2, len(charges))), np.empty((2, len(charges))), np.empty((4, len(charges)))
-    charged_cosines, charged_sines = cosines * charges, sines * charges
     _start_row(0, 1, fractions, step)
     gradient, potentials = np.zeros((3, len(charges))), np.zeros(len(charges))
     strain = np.zeros((3, 3))
@@ -362,7 +364,9 @@ def sum_waves(fractions, charges, row_indices, prefactors, vectors, alpha):  # t
         else:
             _start_row(h, k, fractions, wave)
         last_h, last_k = h, k
-        sums[:] = 0.0
+        for part in range(4):
+            for i in range(len(charges)):
+                sums[part, i] = 0.0
         for index in range(l_max + 1):
             plus, minus = prefactors[row, l_max + index], prefactors[row, l_max - index] if index else 0.0
             if plus == 0.0 and minus == 0.0:
