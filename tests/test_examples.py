@@ -1,4 +1,4 @@
-"""The examples run, and say something sensible."""
+"""The examples run, and say something sensible; those of analyses whose numbers are checked: beside their tests."""
 
 from __future__ import annotations
 
@@ -42,10 +42,7 @@ def test_a_smaller_expected_error_for_lithium_makes_its_forces_better(capsys, mo
     ("name", "said"),
     [
         ("charges_by_error", r"0\.40 of the formal charges: +0\.\d meV/Å"),
-        ("defects", r"along x \(V/Å\): -0\.2: \d\.\d+ eV"),
-        ("energy_volume", r"Cu: V0 = 11\.\d+ ± 0\.\d+ Å³/atom, B0 = 13\d\.\d"),
         ("hops", r"30 of 30 hops"),
-        ("locality", r"with the baseline 0\.00\d"),
     ],
 )
 def test_the_examples_of_the_analyses_find_what_they_made(capsys, monkeypatch, name, said):

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from ionloop.cli import run_command_line
 from ionloop.core.errors import MachineAtFault
 
 SMALL = "700k"
@@ -42,13 +43,10 @@ def test_a_full_disk_is_named_and_more_room_lets_the_campaign_finish(small_disk,
     runner.finish(file)
 
 
-def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(tmp_path, runner):
+def test_a_folder_that_cannot_be_written_is_named_before_anything_starts(tmp_path, runner, capsys):
     file = runner.prepare(tmp_path / "campaign")
-    command = ["--store", "/proc/ionloop.db"]
-    with (tmp_path / "output").open("w+b") as output:
-        status = runner.start(file, output, *command).wait(TIMEOUT_S)
-        output.seek(0)
-        text = output.read().decode()
+    status = run_command_line(["run", str(file), "--workers", "2", "--store", "/proc/ionloop.db"])
+    text = "".join(capsys.readouterr())
     assert status == 2, text
     assert "/proc" in text
     assert "Traceback" not in text

@@ -175,10 +175,15 @@ class _Killed(BaseException):
     pass
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """The band between the first two minima, which nothing disturbed."""
+    return relax_band(*_minima(0, 1), MullerBrown(), BAND)
+
+
 @pytest.mark.parametrize("kill_at", [60, 250])
-def test_a_killed_band_goes_on_as_if_nothing_had_been(tmp_path, kill_at):
-    ends = [at(MULLER_BROWN_MINIMA[i]) for i in (0, 1)]
-    whole = relax_band(*ends, MullerBrown(), BAND)
+def test_a_killed_band_goes_on_as_if_nothing_had_been(tmp_path, whole, kill_at):
+    ends = _minima(0, 1)
 
     class Mortal(MullerBrown):
         def calculate(self, *arguments, **keywords):

@@ -12,13 +12,15 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ionloop.workflows.campaign import starter
 from ionloop.workflows.campaign.problems import CampaignFileError, Problem
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
-from ionloop.workflows.campaign.starter import starter_text
 from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
 
 HEAD = "name: demo\nstructure: li7p3s11\n"
+TEMPLATE = Path(starter.__file__).with_name("templates") / "demo.yaml"
+DEMO = "".join(line for line in TEMPLATE.read_text().splitlines(keepends=True) if not line.startswith("#"))
 
 fuzzing = settings(
     max_examples=60,
@@ -262,10 +264,9 @@ def test_a_value_out_of_place_gives_a_campaign_or_problems(tmp_path: Path, entry
 
 
 @fuzzing
-@given(st.integers(0, 400), st.integers(0, 30), st.text(max_size=10))
+@given(st.integers(0, len(DEMO)), st.integers(0, 30), st.text(max_size=10))
 def test_a_damaged_file_gives_a_campaign_or_problems(tmp_path: Path, start: int, length: int, patch: str) -> None:
-    text = "\n".join(line for line in starter_text("demo").splitlines() if not line.lstrip().startswith("#"))
-    problems_in(tmp_path, text[:start] + patch + text[start + length :])
+    problems_in(tmp_path, DEMO[:start] + patch + DEMO[start + length :])
 
 
 @pytest.mark.parametrize("key", ["basis.set", "$where"])
