@@ -1,6 +1,6 @@
 """Whether the model intervals of energy differences hold what they say: paths, defects and strained cells.
 
-    python benchmarks/model_intervals.py labels.xyz crystal.xyz labelled.xyz [--mobile Li] [--sizes 12 25 0] [--settings S]
+    python benchmarks/model_intervals.py labels.xyz crystal.xyz labelled.xyz [--mobile Li] [--sizes 12 25 0]
 
 ``labels.xyz`` are GFN1-xTB labels of dynamics at 800 K (REF_energy, REF_forces, and energies of isolated atoms);
 ``crystal.xyz`` is the crystal. A model of all labels relaxes the crystal and Frenkel pairs in it; paths from the one to

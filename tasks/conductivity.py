@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..analysis.conductivity.arrhenius import FEWEST_TEMPERATURES, ChargeCarriers, fit_arrhenius
@@ -21,6 +23,7 @@ from ..analysis.trajectories.reading import Trajectory, read_trajectory
 from ..core.arrays import FloatArray
 from ..core.files import atomic_file
 from ..core.settings import FrozenModel
+from ..fitting.posterior.base import NoPosterior
 from ..sampling.molecular_dynamics import record_path
 from ..store.connection import Store
 from ..store.identifiers import identifier
@@ -28,8 +31,9 @@ from ..store.records import ResultRecord, TrajectoryRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .results import Potential, known_result, new_result, open_potential, save_arrays
+from .results import Potential, known_result, new_result, open_potential, open_sample, save_arrays
 from .sample import DynamicsParameters, run_trajectory, trajectory_identifier
+from .sampled_models import activation_energy_half_width, of_sampled_models
 from .values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, ArrheniusValues, ConductivityValues
 
 CONDUCTIVITY_KIND = CONDUCTIVITIES.name
@@ -56,18 +60,25 @@ class ConductivityRunParameters(DynamicsParameters):
     potential: Potential
     supercell: tuple[int, int, int]
     replica: int
+    model_sample: int | None = Field(
+        default=None, ge=1, description="number of the model that is drawn from the posterior of the potential"
+    )
+    left_out: ClassVar[frozenset[str]] = DynamicsParameters.left_out | {"model_sample"}
 
     @property
     def name(self) -> str:
         """What tells this trajectory from all others of the campaign and generation."""
+        sample = () if self.model_sample is None else (f"sample-{self.model_sample}",)
         digest = identifier(
             "run",
             self.potential.identity,
             self.dynamics.model_dump(mode="json"),
             list(self.supercell),
             self.seed,
+            *sample,
         )
-        return f"{CONDUCTIVITY_KIND}/{self.potential.kind}/{self.dynamics.temperature_K:g}K/{self.replica}/{digest}"
+        run = "-".join((*sample, str(self.replica)))
+        return f"{CONDUCTIVITY_KIND}/{self.potential.kind}/{self.dynamics.temperature_K:g}K/{run}/{digest}"
 
     @property
     def trajectory(self) -> str:
@@ -91,11 +102,20 @@ class ConductivityRunTask(IonloopTask):
                 parameters,
                 name=parameters.name,
                 atoms=starting_structure(context, parameters.campaign, parameters.system).repeat(parameters.supercell),
-                calculator=lambda: open_potential(context.store, parameters.potential),
+                calculator=lambda: self._calculator(context.store, parameters),
                 driver=parameters.potential.kind,
                 replica=parameters.replica,
             )
         return Outcome(reason=record.reason, outputs={"trajectory": record.id, "frames": record.frames})
+
+    @staticmethod
+    def _calculator(store: Store, parameters: ConductivityRunParameters) -> Calculator:
+        if parameters.model_sample is None:
+            return open_potential(store, parameters.potential)
+        try:
+            return open_sample(store, parameters.potential, parameters.model_sample)
+        except NoPosterior as error:
+            raise JobFailed(str(error)) from error
 
 
 def begin_with_shorter(store: Store, parameters: ConductivityRunParameters) -> None:
@@ -137,10 +157,14 @@ class ConductivityParameters(TaskParameters):
     charge_e: float | None = None
     framework: tuple[str, ...] = ()
     runs: list[TemperatureRuns] = Field(min_length=1)
+    sampled_runs: list[TemperatureRuns] = Field(
+        default_factory=list, description="trajectories of models drawn from the posterior, one of each"
+    )
     equilibration_frames: int
     frames: int
     lengths: int
     transport: TransportSettings
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"sampled_runs"}
 
 
 class ConductivityTask(IonloopTask):
@@ -175,9 +199,10 @@ class ConductivityTask(IonloopTask):
         if not used:
             return None
         # A framework that is not named is not part of the name: results of earlier releases are found again.
-        left_out = {"runs"} if parameters.framework else {"runs", "framework"}
+        left_out = {"runs", "sampled_runs"} if parameters.framework else {"runs", "sampled_runs", "framework"}
         values = parameters.model_dump(mode="json", exclude=left_out)
-        name = identifier("result", CONDUCTIVITY_KIND, used, values, runs.temperature_K)
+        sampled = usable_samples(store, parameters, runs.temperature_K)
+        name = identifier("result", CONDUCTIVITY_KIND, used, values, runs.temperature_K, *sampled.values())
         known = known_result(store, name)
         if known is not None:
             return known
@@ -190,13 +215,23 @@ class ConductivityTask(IonloopTask):
             by_length = conductivity_against_length(
                 trajectories, carrier, parameters.transport, lengths=parameters.lengths
             )
+            of_samples = {
+                number: analyse_conductivity(
+                    [load_trajectory(store, one, parameters.equilibration_frames)], carrier, parameters.transport
+                ).result
+                for number, one in sampled.items()
+            }
         record = new_result(
             parameters,
             name,
             CONDUCTIVITIES,
             parameters.potential,
             inputs=used,
-            values=ConductivityValues(**dict(analysis.result), missing_replicas=len(runs.trajectories) - len(used)),
+            values=ConductivityValues(
+                **dict(analysis.result),
+                missing_replicas=len(runs.trajectories) - len(used),
+                **of_sampled_models(of_samples, parameters),
+            ),
             units=CURVE_UNITS,
             artefacts={"curves": save_arrays(store, CONDUCTIVITY_KIND, name, curve_arrays(analysis, by_length))},
         )
@@ -209,6 +244,15 @@ def usable_trajectories(store: Store, names: Sequence[str], equilibration_frames
     fewest = equilibration_frames + max(FEWEST_FRAMES, int(SHORTEST_PART * frames))
     records = [record for name in names if (record := store.trajectories.get(name)) is not None]
     return [one.id for one in records if one.frames >= fewest and store.artefacts.is_whole(one.artefact)]
+
+
+def usable_samples(store: Store, parameters: ConductivityParameters, temperature_K: float) -> dict[int, str]:
+    """Return the trajectories of sampled models at a temperature that can be used, by the samples' numbers."""
+    wanted = [
+        name for one in parameters.sampled_runs if one.temperature_K == temperature_K for name in one.trajectories
+    ]
+    usable = set(usable_trajectories(store, wanted, parameters.equilibration_frames, parameters.frames))
+    return {number: name for number, name in enumerate(wanted, start=1) if name in usable}
 
 
 def load_trajectory(store: Store, name: str, equilibration_frames: int) -> Trajectory:
@@ -239,11 +283,12 @@ def _record_arrhenius(
     if len(reliable) < FEWEST_TEMPERATURES:
         return None
     first = reliable[0]
+    carriers = ChargeCarriers(first.ions, first.charge_e, first.volume_A3)
     fit = fit_arrhenius(
         [one.temperature_K for one in reliable],
         [one.diffusivity_A2_per_ps.value for one in reliable],
         [one.diffusivity_A2_per_ps.standard_error for one in reliable],
-        ChargeCarriers(first.ions, first.charge_e, first.volume_A3),
+        carriers,
     )
     used = [record.id for record in records]
     record = new_result(
@@ -252,7 +297,11 @@ def _record_arrhenius(
         ARRHENIUS_LINES,
         parameters.potential,
         inputs=used,
-        values=ArrheniusValues(**dict(fit), temperatures_left_out=len(results) - len(reliable)),
+        values=ArrheniusValues(
+            **dict(fit),
+            temperatures_left_out=len(results) - len(reliable),
+            activation_energy_model_half_width_eV=activation_energy_half_width(reliable),
+        ),
     )
     store.results.replace(record)
     return record

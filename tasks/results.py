@@ -15,7 +15,8 @@ from pydantic import Field
 from ..core.files import atomic_file
 from ..core.settings import FrozenModel
 from ..fitting.kinds.base import NATIVE
-from ..fitting.models import load_model
+from ..fitting.models import load_model, load_posterior
+from ..fitting.posterior.base import NoPosterior
 from ..labelling.calculator import make_calculator
 from ..labelling.common_settings import CommonSettings
 from ..labelling.registry import EngineSettings
@@ -51,6 +52,19 @@ def open_potential(store: Store, potential: Potential) -> Calculator:
     if stands_in is not None:
         return stands_in
     return load_model(store.artefacts.path(store.models[potential.model].path), backend=potential.backend)
+
+
+def open_sample(store: Store, potential: Potential, seed: int) -> Calculator:
+    """Return the calculator of a model drawn from the posterior of ``potential``.
+
+    Raises
+    ------
+    NoPosterior
+        If it has none, with the reason.
+    """
+    if potential.model is None:
+        raise NoPosterior(f"{potential.kind} is no model that was fitted: it has no posterior")
+    return load_posterior(store.artefacts.path(store.models[potential.model].path)).sampled_calculator(seed)
 
 
 def _calculators() -> Mapping[str, Calculator]:

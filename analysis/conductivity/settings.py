@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ...core.settings import FrozenSettings
 from ...sampling.guard import TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
+from .model_spread_settings import FEWEST_SAMPLES
 from .transport_settings import FEWEST_FRAMES, LARGEST_CHARGE, TransportSettings
 
 MAX_STEPS = 1_000_000_000
@@ -28,6 +29,14 @@ class ConductivitySettings(FrozenSettings):
     timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step (fs)")
     write_every: int = Field(50, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
     replicas: int = Field(5, ge=1, le=1000, description="Independent trajectories at every temperature (number)")
+    model_samples: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Models drawn from the posterior of each potential, one trajectory each at every temperature, for "
+        "the model's part of the error; 0: it stays unknown (number)",
+        json_schema_extra={"allowed": "0, or a whole number of at least 4"},
+    )
     supercell: tuple[Repetitions, Repetitions, Repetitions] = Field(
         (1, 1, 1), description="Repetitions of the campaign's structure along its three axes (number)"
     )
@@ -66,6 +75,11 @@ class ConductivitySettings(FrozenSettings):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} names one twice: {', '.join(map(str, values))}")
+        if 0 < self.model_samples < FEWEST_SAMPLES:
+            raise ValueError(
+                f"model_samples is {self.model_samples}: the scatter over fewer than {FEWEST_SAMPLES} models says "
+                "nothing; give 0 for none"
+            )
         if self.frames < FEWEST_FRAMES:
             raise ValueError(
                 f"length_ps ({self.length_ps:g}) gives {self.frames} frames; {FEWEST_FRAMES} are needed: lower"

@@ -10,11 +10,14 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from pydantic import ValidationError
 
+from ionloop.analysis.conductivity.model_spread import model_half_width
 from ionloop.analysis.conductivity.settings import ConductivitySettings
 from ionloop.analysis.conductivity.transport_settings import TransportSettings
+from ionloop.fitting.posterior.base import NoPosterior
 from ionloop.tasks import conductivity as conductivity_tasks
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.conductivity import ARRHENIUS_KIND, CONDUCTIVITY_KIND
+from ionloop.tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.analyses.conductivity.graph import conductivity_cost, conductivity_jobs, conductivity_problems
 from ionloop.workflows.analyses.conductivity.report import conductivity_section
@@ -32,6 +35,7 @@ SETTINGS = ConductivitySettings(
     lengths=3,
 )
 GATHER = "analysis/conductivity/es-gap"
+SAMPLE_FACTORS = {1: 0.5, 2: 0.8, 3: 1.3, 4: 2.0}
 
 
 @pytest.fixture
@@ -60,14 +64,18 @@ def run(small, jobs: dict) -> None:
         small.run(job)
 
 
-def walking(monkeypatch, diffusivity_of=lambda temperature_K: temperature_K / 1000.0) -> None:
-    """Let every trajectory that is loaded be a walk of known diffusivity (Å²/ps)."""
+def walking(
+    monkeypatch, diffusivity_of=lambda temperature_K: temperature_K / 1000.0, factor_of=lambda sample: 1.0
+) -> None:
+    """Let every trajectory that is loaded be a walk of known diffusivity (Å²/ps), with samples times a factor."""
     real = conductivity_tasks.load_trajectory
 
     def load(store, name, equilibration_frames):
         loaded = real(store, name, equilibration_frames)
         temperature_K = float(store.trajectories[name].start.split("/")[2].removesuffix("K"))
-        size = np.sqrt(2 * diffusivity_of(temperature_K) * 1.0)
+        run = store.trajectories[name].start.split("/")[3]
+        factor = factor_of(int(run.split("-")[1])) if run.startswith("sample-") else 1.0
+        size = np.sqrt(2 * factor * diffusivity_of(temperature_K) * 1.0)
         random = np.random.default_rng(zlib.crc32(name.encode()))
         steps = random.normal(0, size, (400, len(loaded.symbols), 3))
         steps[:, np.array(loaded.symbols) == "Au"] *= 1e-3
@@ -130,6 +138,58 @@ def test_a_conductor_gets_conductivities_and_an_activation_energy(small, opened,
     assert section is not None
     assert set(section.figures) == {"conductivity-displacement", "conductivity-length", "conductivity-arrhenius"}
     assert "ES-GAP" in section.summary
+
+
+def test_models_drawn_from_the_posterior_tell_the_models_part_of_the_error(small, opened, monkeypatch):
+    seeds: list[int] = []
+
+    def open_sample(store, potential, seed):
+        seeds.append(seed)
+        return EMT()
+
+    monkeypatch.setattr(conductivity_tasks, "open_sample", open_sample)
+    walking(monkeypatch, factor_of=lambda sample: SAMPLE_FACTORS[sample])
+    settings = SETTINGS.model_copy(update={"model_samples": 4})
+    jobs = graph(small, settings)
+    assert len(jobs) == 3 * (2 + 4) + 1
+    run(small, jobs)
+    assert sorted(seeds) == sorted(3 * [1, 2, 3, 4])
+    for record in small.store.results.find({"kind": CONDUCTIVITY_KIND}):
+        values = CONDUCTIVITIES.read(record)
+        assert [one.sample for one in values.sampled] == [1, 2, 3, 4]
+        logarithms = [np.log(SAMPLE_FACTORS[sample]) for sample in range(1, 5)]
+        known = model_half_width(logarithms, [0.0] * 4)
+        assert values.logarithm_model_half_width == pytest.approx(known, rel=0.3)
+        assert not values.model_interval_reason
+    (line,) = small.store.results.find({"kind": ARRHENIUS_KIND})
+    # The samples differ by factors that do not depend on the temperature.
+    energy = ARRHENIUS_LINES.read(line)
+    assert energy.activation_energy_model_half_width_eV is not None
+    assert energy.activation_energy_model_half_width_eV < 0.1
+    text = str(conductivity_section(small.store, "small"))
+    assert "×/÷" in text
+
+
+def test_a_potential_without_posterior_says_so(small, opened, monkeypatch):
+    def no_posterior(store, potential, seed):
+        raise NoPosterior("the model has no posterior: an earlier release fitted it")
+
+    monkeypatch.setattr(conductivity_tasks, "open_sample", no_posterior)
+    settings = SETTINGS.model_copy(update={"model_samples": 4, "temperatures_K": (500.0,)})
+    jobs = graph(small, settings)
+    for key, job in jobs.items():
+        if "sample" in key:
+            with pytest.raises(JobFailed, match="earlier release"):
+                small.run(job)
+        else:
+            small.run(job)
+    (record,) = small.store.results.find({"kind": CONDUCTIVITY_KIND})
+    values = CONDUCTIVITIES.read(record)
+    assert values.samples_left_out == 4
+    assert "0 of 4 models" in values.model_interval_reason
+    backend = small.campaign.model_copy(update={"fit": small.campaign.fit.model_copy(update={"backend": "gap_fit"})})
+    (problem,) = conductivity_problems(backend, settings, Atoms("Li"))
+    assert "drawn from the posterior" in problem.message
 
 
 def test_a_trajectory_that_was_interrupted_carries_on(small, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from ase import Atoms
@@ -47,6 +47,7 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
         for temperature in settings.temperatures_K
         for replica in range(settings.replicas)
     }
+    sampled = _sampled_runs(plan, settings, kind)
     jobs = [
         Job(
             key=key,
@@ -55,7 +56,7 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
             parents=plan.parents(kind),
             priority=PRIORITY,
         )
-        for key, parameters in runs.items()
+        for key, parameters in {**runs, **sampled}.items()
     ]
     gather = Job(
         key=f"{_STAGE}/{kind}",
@@ -66,38 +67,82 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
             species=plan.campaign.mobile,
             charge_e=settings.charge_e,
             framework=settings.framework,
-            runs=[
-                TemperatureRuns(
-                    temperature_K=temperature,
-                    trajectories=[one.trajectory for one in runs.values() if one.dynamics.temperature_K == temperature],
-                )
-                for temperature in settings.temperatures_K
-            ],
+            runs=_by_temperature(settings, runs),
+            sampled_runs=_by_temperature(settings, sampled) if sampled else [],
             equilibration_frames=settings.equilibration_frames,
             frames=settings.frames,
             lengths=settings.lengths,
             transport=settings.transport,
         ),
-        parents=tuple(runs),
+        parents=(*runs, *sampled),
         priority=PRIORITY,
         runs_after_failures=True,
     )
     return [*jobs, gather]
 
 
+def _sampled_runs(
+    plan: AnalysisPlan, settings: ConductivitySettings, kind: str
+) -> dict[str, ConductivityRunParameters]:
+    """Return one trajectory of every model drawn from the posterior, at every temperature, by the jobs' keys."""
+    if not _has_posterior(plan.campaign, kind):
+        return {}
+    return {
+        f"{_STAGE}/{kind}/{temperature:g}K/sample-{sample}": ConductivityRunParameters(
+            **plan.place,
+            potential=plan.potential(kind),
+            supercell=settings.supercell,
+            replica=0,
+            model_sample=sample,
+            dynamics=settings.dynamics(temperature),
+            # The same velocities for every sample: what differs is the model.
+            seed=derive_seed(plan.campaign.seed, CONDUCTIVITY_KIND, f"{temperature:g}", 0),
+        )
+        for temperature in settings.temperatures_K
+        for sample in range(1, settings.model_samples + 1)
+    }
+
+
+def _has_posterior(campaign: Campaign, name: str) -> bool:
+    """Whether models can be drawn from the posterior of a campaign's model: its kind has one, and its own fitter fits.
+
+    The reference has none.
+    """
+    if name not in campaign.models:
+        return False
+    kind = campaign.kind_of(name)
+    under = campaign.kind_of_baseline if kind.needs_baseline else None
+    return kind.has_posterior and kind.backend(campaign.fit.backend, under) == kind.fit_backends[0]
+
+
+def _by_temperature(
+    settings: ConductivitySettings, runs: Mapping[str, ConductivityRunParameters]
+) -> list[TemperatureRuns]:
+    return [
+        TemperatureRuns(
+            temperature_K=temperature,
+            trajectories=[one.trajectory for one in runs.values() if one.dynamics.temperature_K == temperature],
+        )
+        for temperature in settings.temperatures_K
+    ]
+
+
 def conductivity_cost(settings: ConductivitySettings, models: Collection[str], atoms: int) -> AnalysisCost:
     """Return what the trajectories ask for, ``atoms`` in the campaign's structure."""
     chosen = settings.models or models
     each = len(settings.temperatures_K) * settings.replicas * settings.steps
+    sampled = len(settings.temperatures_K) * settings.model_samples * settings.steps
     in_cell = atoms * int(np.prod(settings.supercell))
     by_reference = sum(kind == REFERENCE for kind in chosen)
     by_models = len(chosen) - by_reference
     return AnalysisCost(
         reference_evaluations=by_reference * each,
         reference_atoms=in_cell if by_reference else 0,
-        model_evaluations=by_models * each,
+        model_evaluations=by_models * (each + sampled),
         model_atoms=in_cell if by_models else 0,
-        disk_bytes=float(len(chosen) * each // settings.write_every * in_cell * FRAME_BYTES_PER_ATOM),
+        disk_bytes=float(
+            (len(chosen) * each + by_models * sampled) // settings.write_every * in_cell * FRAME_BYTES_PER_ATOM
+        ),
     )
 
 
@@ -109,6 +154,12 @@ def conductivity_problems(campaign: Campaign, settings: ConductivitySettings, at
         allowed = " | ".join((*campaign.models, REFERENCE))
         message = "names a model that the campaign does not fit"
         yield Problem((*key, "models"), message, value=missing, allowed=allowed, related=(("models",),))
+    fitted = [one for one in settings.models or campaign.models if one in campaign.models]
+    without = [one for one in fitted if not _has_posterior(campaign, one)]
+    if settings.model_samples and without:
+        message = f"asks for models drawn from the posterior, which {', '.join(without)} as fitted here does not have"
+        related = (("fit", "backend"), (*key, "models"))
+        yield Problem((*key, "model_samples"), message, value=settings.model_samples, allowed="0", related=related)
     if campaign.mobile in settings.framework:
         message = f"names {campaign.mobile}, which is the mobile species"
         yield Problem((*key, "framework"), message, value=list(settings.framework), related=(("mobile",),))

@@ -28,7 +28,7 @@ class Conductivity(Analysis[ConductivitySettings]):
     description = "Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
     settings_type = ConductivitySettings
     needs_mobile = True
-    grows = ("temperatures_K", "length_ps", "replicas", "models")
+    grows = ("temperatures_K", "length_ps", "replicas", "models", "model_samples")
     free = ("lengths", "transport")
     commands: ClassVar[Mapping[str, str]] = {"conductivity": "ionloop.cli.analyse.conductivity:conductivity"}
 
@@ -68,6 +68,12 @@ class Conductivity(Analysis[ConductivitySettings]):
             f"Diffusivities and conductivities were taken from {settings.replicas} trajectories of "
             f"{settings.length_ps:g} ps at each of {temperatures} K, the first {settings.equilibration_ps:g} ps of "
             "each left out; intervals are those of 95 % confidence."
+            + (
+                f" The model's part of the error is the scatter over {settings.model_samples} models drawn from the "
+                "posterior of its weights, scaled to its left-out errors."
+                if settings.model_samples
+                else ""
+            )
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ....analysis.conductivity.arrhenius import ArrheniusResult
@@ -23,7 +24,7 @@ from ....store.queries.latest import latest_by
 from ....store.records import ResultRecord
 from ....tasks.conductivity import ESTIMATE_COLUMNS
 from ....tasks.results import known_result, load_arrays
-from ....tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, ConductivityValues
+from ....tasks.values.conductivity import ARRHENIUS_LINES, CONDUCTIVITIES, ArrheniusValues, ConductivityValues
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 
@@ -69,7 +70,7 @@ def _kinds(records: list[ResultRecord]) -> list[str]:
     return list(dict.fromkeys(str(record.model_kind) for record in records))
 
 
-def _lines(store: Store, campaign: str, records: list[ResultRecord]) -> dict[str, ArrheniusResult]:
+def _lines(store: Store, campaign: str, records: list[ResultRecord]) -> dict[str, ArrheniusValues]:
     """Return the activation energies that belong to these very conductivities, by potential."""
     current = {record.id for record in records}
     return {
@@ -99,7 +100,7 @@ def length_series(kind: str, arrays: dict[str, Any]) -> LengthSeries:
 
 
 def arrhenius_series(
-    kind: str, records: list[ResultRecord], results: Sequence[ConductivityResult], lines: dict[str, ArrheniusResult]
+    kind: str, records: list[ResultRecord], results: Sequence[ConductivityResult], lines: Mapping[str, ArrheniusResult]
 ) -> ArrheniusSeries:
     """Return the reliable diffusivities of one potential, with its line if it has one."""
     chosen = [one for record, one in zip(records, results, strict=True) if record.model_kind == kind and one.reliable]
@@ -118,34 +119,52 @@ def _caption(temperature_K: float) -> str:
     )
 
 
-def _table(records: list[ResultRecord], results: Sequence[ConductivityResult]) -> TableBlock:
+def _table(records: list[ResultRecord], results: Sequence[ConductivityValues]) -> TableBlock:
     rows = [
         (
             model_name(str(record.model_kind)),
             f"{one.temperature_K:g}",
             f"{one.replicas} × {one.length_ps:g} ps",
             show(one.diffusivity_A2_per_ps, one.reliable),
+            show_model_factor(one),
             show(one.tracer_conductivity_mS_per_cm, one.reliable),
             show(one.collective_conductivity_mS_per_cm, one.reliable),
             show(one.haven_ratio, one.reliable),
         )
         for record, one in zip(records, results, strict=True)
     ]
-    columns = ("potential", "T, K", "length", "D*, Å²/ps", "σ tracer, mS/cm", "σ collective, mS/cm", "Haven ratio")
-    return TableBlock(columns, rows, "In brackets: 95 % intervals. Formal charges. ≤: upper bound, no diffusion seen.")
+    columns = (
+        "potential",
+        "T, K",
+        "length",
+        "D*, Å²/ps",
+        "model",
+        "σ tracer, mS/cm",
+        "σ collective, mS/cm",
+        "Haven ratio",
+    )
+    text = (
+        "In brackets: 95 % intervals of what the trajectories leave open. Model: by what factor, up or down, it may "
+        "be off (95 %) in D* and both conductivities, from models drawn from its posterior. Formal charges. ≤: upper "
+        "bound, no diffusion seen."
+    )
+    return TableBlock(columns, rows, text)
 
 
-def _arrhenius_table(lines: dict[str, ArrheniusResult]) -> TableBlock:
+def _arrhenius_table(lines: dict[str, ArrheniusValues]) -> TableBlock:
     rows = [
         (
             model_name(kind),
             show(line.activation_energy_eV),
+            "–"
+            if line.activation_energy_model_half_width_eV is None
+            else f"± {line.activation_energy_model_half_width_eV:.2f}",
             f"{line.extrapolated_temperature_K:g}",
             show(line.extrapolated_conductivity_mS_per_cm),
         )
         for kind, line in lines.items()
     ]
-    return TableBlock(("potential", "activation energy, eV", "T, K", "σ extrapolated, mS/cm"), rows)
+    return TableBlock(("potential", "activation energy, eV", "model, eV", "T, K", "σ extrapolated, mS/cm"), rows)
 
 
 def show(estimate: Estimate | None, reliable: bool = True) -> str:
@@ -157,11 +176,25 @@ def show(estimate: Estimate | None, reliable: bool = True) -> str:
     return f"{three_digits(estimate.value)} ({three_digits(estimate.low)} to {three_digits(estimate.high)})"
 
 
+def show_model_factor(values: ConductivityValues) -> str:
+    """Return ``×/÷ 1.4``, or a dash where nothing is known of the model's part."""
+    return (
+        "–" if values.logarithm_model_half_width is None else f"×/÷ {math.exp(values.logarithm_model_half_width):.2g}"
+    )
+
+
 def _remarks(records: list[ResultRecord], results: list[ConductivityValues]) -> Iterable[str]:
     for record, one in zip(records, results, strict=True):
         name = f"{model_name(str(record.model_kind))} at {one.temperature_K:g} K"
         if one.missing_replicas:
             yield f"{name}: {one.missing_replicas} replicas failed or ended early and are left out."
+        if one.samples_left_out:
+            yield (
+                f"{name}: {one.samples_left_out} of {one.samples_left_out + len(one.sampled)} models drawn from the "
+                "posterior failed, ended early or did not diffuse, and are left out of the model's part of the error."
+            )
+        if one.model_interval_reason:
+            yield f"{name}: the model's part of the error is not known: {one.model_interval_reason}."
         for warning in one.warnings:
             yield f"{name}: {warning}."
 
