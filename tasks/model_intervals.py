@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..analysis.barriers.bands import Profile
 from ..analysis.energy_volume.curves import BirchMurnaghanFit
 from ..analysis.errors.statistics import Labelled, ParityData
 from ..analysis.model_uncertainty.intervals import curve_intervals, half_widths, path_vectors
-from ..analysis.model_uncertainty.observed import observed_coverage
+from ..analysis.model_uncertainty.observed import observed_coverage, predicted_deviations
 from ..core.arrays import FloatArray
 from ..core.errors import IonloopError
 from ..fitting.models import load_posterior
@@ -52,16 +53,20 @@ class Posteriors:
         record = self.store.models.get(model)
         if record is None:
             return f"the model {model} is not in the store"
-        path = self.store.artefacts.path(record.path)
-        try:
-            # Who computed with the model compared its files.
-            return load_posterior(path, verify=False)
-        except IonloopError as error:
-            if not isinstance(error, NoPosterior):
-                # The numbers themselves are there: they must not be lost with their intervals.
-                logger.warning("no model intervals: %s", error)
-            # Where the store lies is none of a record's business.
-            return str(error).replace(f" in {path}", "").replace(f"{path.parent}/", "")
+        return read_posterior(self.store.artefacts.path(record.path))
+
+
+def read_posterior(path: Path) -> ModelPosterior | str:
+    """Return what the model in a folder knows of its own errors, or why it knows nothing."""
+    try:
+        # Who computed with the model compared its files.
+        return load_posterior(path, verify=False)
+    except IonloopError as error:
+        if not isinstance(error, NoPosterior):
+            # The numbers themselves are there: they must not be lost with their intervals.
+            logger.warning("no model intervals: %s", error)
+        # Where the store lies is none of a record's business.
+        return str(error).replace(f" in {path}", "").replace(f"{path.parent}/", "")
 
 
 def coverage_values(
@@ -77,7 +82,8 @@ def coverage_values(
     known = Posteriors(store).of(model)
     if isinstance(known, str):
         return {"model_interval_reason": known}
-    return {"model_interval_coverage": observed_coverage(known, configurations, predicted)}
+    told = predicted_deviations(known, configurations)
+    return {"model_interval_coverage": observed_coverage(known, configurations, predicted, told)}
 
 
 def path_interval_values(

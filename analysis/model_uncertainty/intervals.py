@@ -211,8 +211,3 @@ def curve_intervals(
     factor = posterior.factor() / float(ndtri(0.5 + INTERVAL_LEVEL / 2))
     energy, volume, modulus, derivative = (factor * quantiles).tolist()
     return CurveIntervals(energy, volume, modulus, derivative, float(np.mean(~np.isfinite(away[:, 0]))))
-
-
-def atom_force_stds(posterior: ModelPosterior, atoms: Atoms) -> FloatArray:
-    """Return the standard deviation of a force component on each atom, root mean square of three (eV/Å), [n_atoms]."""
-    return np.sqrt(np.mean(np.square(posterior.force_stds(atoms)), axis=1))

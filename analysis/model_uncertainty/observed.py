@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -85,26 +86,48 @@ def energy_differences(
     return np.concatenate([np.zeros(0), *found]), np.concatenate([np.zeros(0), *deviations])
 
 
+@dataclass(frozen=True, eq=False)
+class Deviations:
+    """What a model says beforehand of its errors on some configurations.
+
+    Attributes
+    ----------
+    energy_vectors
+        Of the total energies (eV), [n_configurations, k]; their lengths are standard deviations.
+    force_stds
+        Of the force components on the atoms that have one to compare with (eV/Å), [n_atoms, 3] of each configuration.
+    """
+
+    energy_vectors: FloatArray
+    force_stds: tuple[FloatArray, ...]
+
+
+def predicted_deviations(posterior: ModelPosterior, configurations: Sequence[Labelled]) -> Deviations:
+    """Return what a model says of its errors on configurations."""
+    return Deviations(
+        posterior.energy_vectors([one.atoms for one in configurations]),
+        tuple(posterior.force_stds(one.atoms)[one.fitted_forces] for one in configurations),
+    )
+
+
 def observed_coverage(
-    posterior: ModelPosterior, configurations: Sequence[Labelled], predicted: ParityData
+    posterior: ModelPosterior, configurations: Sequence[Labelled], predicted: ParityData, told: Deviations
 ) -> ModelCoverage:
     """Return predicted against observed errors of a model on labels that it was not fitted to.
 
     Parameters
     ----------
-    predicted
-        The model's predictions for the configurations, in their order.
+    predicted, told
+        The model's predictions for the configurations, in their order, and its deviations.
     """
     sizes = np.array([len(one.atoms) for one in configurations])
     energies, stds = energy_differences(
         (predicted.predicted_energies - predicted.reference_energies) * sizes,
-        posterior.energy_vectors([one.atoms for one in configurations]),
+        told.energy_vectors,
         [one.atoms.get_chemical_formula() for one in configurations],
     )
     forces = predicted.predicted_forces - predicted.reference_forces
-    deviations = np.concatenate(
-        [np.zeros((0, 3)), *(posterior.force_stds(one.atoms)[one.fitted_forces] for one in configurations)]
-    )
+    deviations = np.concatenate([np.zeros((0, 3)), *told.force_stds])
     by_element = {
         str(element): found
         for element in np.unique(predicted.elements)

@@ -14,7 +14,6 @@ from ionloop.analysis.energy_volume.curves import energy_volume_point, fit_birch
 from ionloop.analysis.fixed_cell_relaxation import relax_ions
 from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ionloop.analysis.model_uncertainty.intervals import (
-    atom_force_stds,
     birch_parameters,
     curve_draws,
     curve_intervals,
@@ -198,15 +197,6 @@ def test_draws_without_an_equation_of_state_count_as_outside():
     none = curve_intervals(posterior, fit, volumes, energies, 0.1 * slope[:, None])
     assert none.without_curve > 0.05
     assert none.bulk_modulus_GPa == none.volume_A3_per_atom == np.inf
-
-
-def test_forces_vary_between_models_as_told():
-    posterior = pair_posterior()
-    atoms = bulk("Ar", "fcc", a=3.8, cubic=True)
-    atoms.rattle(0.1, seed=1)
-    drawn = sampled(posterior, lambda one: one.get_property("forces", atoms))
-    expected = np.sqrt(np.mean(drawn.var(axis=0), axis=1))
-    assert atom_force_stds(posterior, atoms) == pytest.approx(expected, rel=MONTE_CARLO_TOLERANCE)
 
 
 def test_the_pair_model_is_what_it_says():

@@ -10,7 +10,12 @@ from linear_posterior import LinearPosterior, pair_posterior
 
 from ionloop.analysis.errors.statistics import parity_data
 from ionloop.analysis.model_uncertainty.figures import predicted_against_observed
-from ionloop.analysis.model_uncertainty.observed import coverage, energy_differences, observed_coverage
+from ionloop.analysis.model_uncertainty.observed import (
+    coverage,
+    energy_differences,
+    observed_coverage,
+    predicted_deviations,
+)
 from ionloop.analysis.model_uncertainty.words import (
     half_width_text,
     inside_text,
@@ -41,19 +46,19 @@ def labelled(truth, count: int, symbol: str = "Ar") -> list[LabelledConfiguratio
     return found
 
 
-def told(posterior: LinearPosterior, scale: float = 1.0):
+def coverages(posterior: LinearPosterior, scale: float = 1.0):
     """Return the coverage, averaged over truths that are drawn from the posterior, of one ``scale`` times as unsure."""
     sure = LinearPosterior(posterior.mean, scale * posterior.root)
     found = []
     for seed in range(DRAWS):
         configurations = labelled(posterior.sampled_calculator(seed), 6)
         predicted = parity_data(posterior.calculator, configurations)
-        found.append(observed_coverage(sure, configurations, predicted))
+        found.append(observed_coverage(sure, configurations, predicted, predicted_deviations(sure, configurations)))
     return found
 
 
 def test_errors_of_draws_lie_inside_their_intervals_as_often_as_told():
-    found = told(pair_posterior())
+    found = coverages(pair_posterior())
     for quantity in ("energy_eV", "force_eV_per_A"):
         several = [getattr(one, quantity) for one in found]
         z = np.sqrt(np.mean([one.rms_z**2 for one in several]))
@@ -67,7 +72,7 @@ def test_errors_of_draws_lie_inside_their_intervals_as_often_as_told():
 
 
 def test_a_model_that_is_too_sure_is_seen():
-    found = told(pair_posterior(), scale=0.25)
+    found = coverages(pair_posterior(), scale=0.25)
     z = np.sqrt(np.mean([one.force_eV_per_A.rms_z**2 for one in found]))
     assert z == pytest.approx(4.0, abs=0.6)
     assert np.mean([one.energy_eV.inside_95 for one in found]) < 0.5
@@ -99,7 +104,8 @@ def test_configurations_without_forces_have_energies_alone():
         LabelledConfiguration(atoms=Atoms(atoms), energy=0.1 * n, forces=None, stress=None, identifier=str(n))
         for n in range(3)
     ]
-    found = observed_coverage(posterior, bare, parity_data(posterior.calculator, bare))
+    told = predicted_deviations(posterior, bare)
+    found = observed_coverage(posterior, bare, parity_data(posterior.calculator, bare), told)
     assert found.force_eV_per_A is None
     assert found.force_by_element_eV_per_A == {}
 
