@@ -27,7 +27,7 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .fields import charges_in_field
 from .hops import ends_of, relaxed_ends
-from .model_intervals import Posteriors, path_interval_values
+from .model_uncertainty.intervals import Posteriors, path_interval_values
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.barriers import (
     BAND_POINTS,

@@ -25,7 +25,7 @@ from ..store.records import ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
-from .model_intervals import Posteriors, curve_interval_values
+from .model_uncertainty.intervals import Posteriors, curve_interval_values
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.energy_volume import VOLUME_CURVES, VOLUME_POINTS, CurveValues, PointValues
 

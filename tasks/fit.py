@@ -27,7 +27,7 @@ from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import allowed_versions, check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
-from .model_intervals import coverage_values
+from .model_uncertainty.intervals import coverage_values
 from .predictions import record_predictions
 from .results import new_result
 from .values.loop import (

@@ -42,7 +42,7 @@ def barriers(
     from ...core.errors import InputError
     from ...fitting.models import load_model
     from ...sampling.structures.crystals import load_structure
-    from ...tasks.model_intervals import path_interval_values, read_posterior
+    from ...tasks.model_uncertainty.intervals import path_interval_values, read_posterior
 
     initial = load_structure(start)
     try:

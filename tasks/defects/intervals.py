@@ -18,7 +18,7 @@ from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...fitting.posterior.base import ModelPosterior
 from ...store.connection import Store
-from ..model_intervals import Posteriors
+from ..model_uncertainty.intervals import Posteriors
 from ..results import Potential, known_result
 from .relaxations import relaxed_atoms
 

@@ -14,17 +14,17 @@ from typing import Any, Final
 import numpy as np
 from ase import Atoms
 
-from ..analysis.barriers.bands import Profile
-from ..analysis.energy_volume.curves import BirchMurnaghanFit
-from ..analysis.errors.statistics import Labelled, ParityData
-from ..analysis.model_uncertainty.intervals import curve_intervals, half_widths, path_vectors
-from ..analysis.model_uncertainty.observed import observed_coverage, predicted_deviations
-from ..core.arrays import FloatArray
-from ..core.errors import IonloopError
-from ..fitting.models import load_posterior
-from ..fitting.posterior.base import ModelPosterior, NoPosterior
-from ..store.connection import Store
-from .results import stands_in
+from ...analysis.barriers.bands import Profile
+from ...analysis.energy_volume.curves import BirchMurnaghanFit
+from ...analysis.errors.statistics import Labelled, ParityData
+from ...analysis.model_uncertainty.intervals import curve_intervals, half_widths, path_vectors
+from ...analysis.model_uncertainty.observed import observed_coverage, predicted_deviations
+from ...core.arrays import FloatArray
+from ...core.errors import IonloopError
+from ...fitting.models import load_posterior
+from ...fitting.posterior.base import ModelPosterior, NoPosterior
+from ...store.connection import Store
+from ..results import stands_in
 
 logger = logging.getLogger(__name__)
 

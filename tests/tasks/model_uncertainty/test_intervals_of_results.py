@@ -18,7 +18,7 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.models import fit_model, load_model, load_posterior
 from ionloop.fitting.posterior.calibration import FEWEST_GROUPS
 from ionloop.fitting.settings import GapSettings
-from ionloop.tasks.model_intervals import NOT_A_MODEL, Posteriors, coverage_values, read_posterior
+from ionloop.tasks.model_uncertainty.intervals import NOT_A_MODEL, Posteriors, coverage_values, read_posterior
 from ionloop.tasks.values.barriers import PotentialOnPathValues
 from ionloop.tasks.values.defects import FRENKEL
 from ionloop.tasks.values.energy_volume import VOLUME_CURVES
