@@ -122,10 +122,11 @@ def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: li
     console.print()
     console.print(checks_table(checks))
     if not cost.fits_in_memory:
+        of_searches = ", gap.tune.most_sparse_points" if cost.tunings else ""
         console.print(
-            f"[yellow]The largest fit may need {size_text(cost.last_fit.memory_bytes)} of memory, "
+            f"[yellow]The largest fit may need {size_text(cost.largest_fit_bytes)} of memory, "
             f"{size_text(cost.available_memory_bytes)} are free: lower stop.max_generations, selection.count, "
-            "gap.soap.n_max or l_max, or use a larger machine.[/]",
+            f"gap.soap.n_max or l_max{of_searches}, or use a larger machine.[/]",
         )
     if worst(checks) is Status.FAILED:
         console.print("Something that this campaign needs is out of reach: see the advice.")
@@ -179,6 +180,21 @@ def _sampler_rows(campaign: Campaign, cost: CampaignCost) -> list[tuple[str, str
     ]
 
 
+def _tuning_rows(cost: CampaignCost) -> list[tuple[str, str]]:
+    """Return what the searches for hyperparameters take, one row for each model that is tuned."""
+    from ..core.words import rough_duration, size_text
+
+    return [
+        (
+            f"tuning {name}",
+            f"{one.searches} search{'es' * (one.searches > 1)} at most, each for {one.budget_fits:g} fits at most: the "
+            f"first about {rough_duration(one.first_s)} on one core, all about {rough_duration(one.all_s)}; about "
+            f"{size_text(one.memory_bytes)} with the most sparse points that may be chosen",
+        )
+        for name, one in cost.tunings.items()
+    ]
+
+
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
@@ -210,6 +226,7 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
             f"{rough_duration(last.time_s)}"
             + (f"; of {', '.join(cost.unknown_fits)} it is not known" if cost.unknown_fits else ""),
         ),
+        *_tuning_rows(cost),
         (
             "dynamics",
             f"{cost.dynamics_steps_per_generation:,} steps with {_drivers(cost)} per generation, "

@@ -16,16 +16,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..analysis.errors.model_errors import ErrorStatistics, ModelErrors
-    from ..analysis.errors.statistics import ParityData
-    from ..analysis.model_uncertainty.coverage import ModelCoverage
-    from ..core.arrays import FloatArray
     from ..core.settings import FrozenSettings
     from ..fitting.data_sets import DataSet
     from ..fitting.kinds.base import ModelKind
-    from ..fitting.posterior.calibration import Calibration
     from ..fitting.reading import LabelRequest
     from ..fitting.settings import CommonBaselineSettings
-    from ..fitting.tuning.search import Trial
+    from ..fitting.tuning.settings import TuneSettings
+    from ..fitting.tuning.trials import Trial
 
 
 DataArgument = Annotated[Path, typer.Argument(help="Labelled configurations, an extended-XYZ file.")]
@@ -72,23 +69,34 @@ def fit(
     mix: MixOption = None,
     tune: Annotated[
         bool,
-        typer.Option("--tune", help="Choose hyperparameters by the left-out errors, from those of the settings on."),
+        typer.Option(
+            "--tune",
+            help="Choose hyperparameters by the left-out errors, from those of the settings on; as does tune in the "
+            "file of settings.",
+        ),
     ] = False,
     tune_budget: Annotated[
-        float, typer.Option(min=1.0, help="What --tune may cost, in fits with the settings that it begins with.")
-    ] = 20.0,
+        float | None,
+        typer.Option(min=1.0, help="What that may cost, in fits with the settings that it begins with (20)."),
+    ] = None,
     *,
     reading: LabelRequest,
 ) -> None:
     """Fit a potential to a file of labelled configurations."""
+    from ..core.errors import InputError
     from ..fitting.consistency import check_one_reference
     from ..fitting.models import fit_model
+    from ..fitting.tuning.settings import TuneSettings
 
     data_set = with_isolated_energies(read_file(data, reading))
     check_one_reference(data_set.configurations, names_to_mix(mix), remedy=MIX_REMEDY)
     model = chosen_model(settings, data_set, kind, seed)
-    if tune:
-        model = _tuned(model, data_set, out.resolve(), tune_budget, seed, backend)
+    asked = model.tune or (TuneSettings() if tune else None)
+    if asked is not None:
+        given = {} if tune_budget is None else {"budget_fits": tune_budget}
+        model = _tuned(model, data_set, out.resolve(), asked.model_copy(update=given), seed, backend)
+    elif tune_budget is not None:
+        raise InputError("--tune-budget is for --tune, or for settings with gap.tune")
     typer.echo(f"Fitting {kind} to {len(data_set)} configurations ...", err=True)
     manifest = fit_model(
         model.kind.name, data_set, model.settings, model.baseline, out.resolve(), seed=seed, backend=backend
@@ -97,14 +105,12 @@ def fit(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
     )
-    if manifest.calibration is not None:
-        typer.echo(_calibration_lines(manifest.calibration))
     _tell_charges(out.resolve(), manifest.baseline)
     typer.echo(f"Wrote {out}. Next: ionloop evaluate {quoted(out)} TEST.xyz")
 
 
 def _tuned(
-    model: ChosenModel, data_set: DataSet, out: Path, budget_fits: float, seed: int, backend: str | None
+    model: ChosenModel, data_set: DataSet, out: Path, asked: TuneSettings, seed: int, backend: str | None
 ) -> ChosenModel:
     """Return the model with tuned settings; trials and settings are written beside its folder."""
     from dataclasses import replace
@@ -114,8 +120,12 @@ def _tuned(
     from ..fitting.tuning.settings_file import write_tuned_settings
 
     journal, file = (out.with_name(f"{out.name}-{name}") for name in ("tuning.json", "tuned.yaml"))
-    typer.echo(f"Tuning {model.kind.name} on {len(data_set)} configurations, within {budget_fits:g} fits ...", err=True)
-    request = TuningRequest(budget_fits, journal, _tell_trial)
+    typer.echo(
+        f"Tuning {model.kind.name} on {len(data_set)} configurations, within {asked.budget_fits:g} fits ...", err=True
+    )
+    request = TuningRequest(
+        asked.budget_fits, journal, _tell_trial, asked.budget_core_minutes, asked.most_sparse_points
+    )
     tuning = tune_model(model.kind.name, data_set, model.settings, model.baseline, request, seed=seed, backend=backend)
     for line in tuning.lines():
         typer.echo(line)
@@ -126,19 +136,6 @@ def _tuned(
 
 def _tell_trial(trial: Trial) -> None:
     typer.echo(f"  {trial.line()}", err=True)
-
-
-def _calibration_lines(calibration: Calibration) -> str:
-    """Return what the left-out errors say of the intervals that the model will give, in two lines."""
-    from ..fitting.posterior.calibration import calibration_text
-
-    text = f"Model intervals: {calibration_text(calibration)}"
-    inside = [
-        f"{100 * parts[-1]:.0f} % of left-out {name}"
-        for name, parts in (("energies", calibration.energy_coverage), ("forces", calibration.force_coverage))
-        if parts
-    ]
-    return f"{text}\nInside their 95 % intervals: {', '.join(inside)}" if inside else text
 
 
 def _tell_charges(folder: Path, baseline: CommonBaselineSettings | None) -> None:
@@ -167,12 +164,6 @@ def evaluate(
         Path | None,
         typer.Option(help="Write references and predictions side by side to this file of NumPy arrays (.npz)."),
     ] = None,
-    uncertainty: Annotated[
-        bool,
-        typer.Option(
-            "--uncertainty", help="What the model says of its own errors, beside what those are; kept in --parity, too."
-        ),
-    ] = False,
     as_json: JsonOption = False,
     *,
     reading: LabelRequest,
@@ -187,74 +178,15 @@ def evaluate(
     compared = parity_data(calculator, data_set.configurations)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
     isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
-    told = _predicted_errors(model, data_set, compared) if uncertainty else None
     if parity is not None:
-        write_parity(parity.resolve(), compared, {} if told is None else told.arrays)
+        write_parity(parity.resolve(), compared)
     if as_json:
         found = errors.model_dump(mode="json")
         for name, statistics in (("virial_eV_per_atom", virials), ("isolated_atom_eV", isolated)):
             found[name] = None if statistics is None else statistics.model_dump(mode="json")
-        if told is not None:
-            found["model_interval_coverage"] = told.coverage.model_dump(mode="json")
-            found["energy_std_eV"] = told.arrays["energy_stds"].tolist()
         typer.echo(json.dumps({"configurations": len(data_set), **found}, indent=2))
     else:
         _print_errors(errors, virials, isolated, len(data_set))
-        if told is not None:
-            _print_coverage(told.coverage)
-
-
-@dataclass(frozen=True)
-class _PredictedErrors:
-    """How often errors lie inside the model's intervals, and its deviations as arrays of `write_parity`."""
-
-    coverage: ModelCoverage
-    arrays: dict[str, FloatArray]
-
-
-def _predicted_errors(model: Path, data_set: DataSet, compared: ParityData) -> _PredictedErrors:
-    """Return what a model says of its own errors.
-
-    Raises
-    ------
-    InputError
-        If it knows nothing, with the reason.
-    """
-    import numpy as np
-
-    from ..analysis.model_uncertainty.observed import observed_coverage, predicted_deviations
-    from ..fitting.models import load_posterior
-
-    posterior = load_posterior(model, verify=False)
-    configurations = data_set.configurations
-    deviations = predicted_deviations(posterior, configurations)
-    arrays = {
-        "energy_stds": np.linalg.norm(deviations.energy_vectors, axis=1),
-        "force_stds": np.concatenate([np.zeros((0, 3)), *deviations.force_stds]),
-    }
-    return _PredictedErrors(observed_coverage(posterior, configurations, compared, deviations), arrays)
-
-
-def _print_coverage(coverage: ModelCoverage) -> None:
-    from rich.table import Table
-
-    from .console.terminal import make_console
-
-    table = Table(box=None, pad_edge=False, title="Inside the model's own intervals", title_justify="left")
-    for title in ("", "rms z", "50 %", "90 %", "95 %", "values"):
-        table.add_column(title, justify="right" if title else "left")
-    rows = [
-        ("energies of one composition", coverage.energy_eV),
-        ("forces", coverage.force_eV_per_A),
-        *((f"  on {element}", one) for element, one in coverage.force_by_element_eV_per_A.items()),
-    ]
-    for name, one in rows:
-        if one is not None:
-            shares = (f"{100 * share:.0f} %" for share in (one.inside_50, one.inside_90, one.inside_95))
-            table.add_row(name, f"{one.rms_z:.2f}", *shares, str(one.count))
-    console = make_console()
-    console.print()
-    console.print(table)
 
 
 def read_file(path: Path, reading: LabelRequest) -> DataSet:
@@ -278,11 +210,12 @@ def with_isolated_energies(data_set: DataSet) -> DataSet:
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """What is fitted: a kind with its settings and, where it needs one, the baseline under it."""
+    """What is fitted: a kind with its settings, whether these are searched for, and the baseline if it needs one."""
 
     kind: ModelKind
     settings: FrozenSettings
     baseline: CommonBaselineSettings | None
+    tune: TuneSettings | None = None
 
 
 def chosen_model(path: Path | None, data_set: DataSet, name: str, seed: int, *, matched: bool = True) -> ChosenModel:
@@ -303,22 +236,23 @@ def chosen_model(path: Path | None, data_set: DataSet, name: str, seed: int, *, 
         If there is no such kind, or the settings cannot be used.
     """
     from ..workflows.campaign.baseline_charges import baseline_of_data
-    from ..workflows.campaign.models import model_called
+    from ..workflows.campaign.models import model_called, tuning_called
     from ..workflows.campaign.settings import Campaign
     from ..workflows.campaign.settings_match import check_settings_match
     from ..workflows.submission.campaign_file import read_hyperparameters
 
     campaign = Campaign(name="fit", structure="none") if path is None else read_hyperparameters(path)
     kind, settings = model_called(campaign, name)
+    tune = tuning_called(campaign, name)
     if path is not None and matched:
         check_settings_match(path, campaign, data_set)
     if not kind.needs_baseline:
-        return ChosenModel(kind, settings, None)
+        return ChosenModel(kind, settings, None, tune)
     baseline, charges = baseline_of_data(campaign, data_set, seed, (kind, settings))
     if charges is not None:
         found = ", ".join(f"{symbol} {charge:+.3f}" for symbol, charge in charges.items())
         typer.echo(f"Charges of the lowest leave-out error: {found} e", err=True)
-    return ChosenModel(kind, settings, baseline)
+    return ChosenModel(kind, settings, baseline, tune)
 
 
 def _print_errors(

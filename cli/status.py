@@ -52,6 +52,13 @@ def status(
 def _further_lines(status: CampaignStatus) -> list[str]:
     """Return what there is to say beyond jobs and errors: the queue, losses, the budget, what to do."""
     lines = []
+    for name, one in status.tunings.items():
+        errors = (f"{1000 * error:.0f}" for error in (one.force_before, one.force_after) if error is not None)
+        found = ", ".join(one.changed) or "nothing better than the settings before"
+        lines.append(
+            f"tuned: {name} before the fits of generation {one.generation}, on {one.configurations} configurations: "
+            f"left-out force error {' -> '.join(errors) or 'none'} meV/Å ({found})"
+        )
     if status.queue:
         lines.append("queue jobs: " + ", ".join(f"{count} {state}" for state, count in status.queue.items()))
     if status.losses:

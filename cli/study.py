@@ -195,6 +195,8 @@ def charges(
 ) -> None:
     """Fit without charges, with fixed ones and with fitted ones, beside the control that has no long range."""
     from ..fitting.consistency import check_one_reference
+    from ..fitting.kinds.gap import GAP
+    from ..workflows.campaign.models import settings_in_section
     from ..workflows.campaign.settings import Campaign
     from ..workflows.studies.charges import charge_study_section, charge_study_table, run_charge_study
     from ..workflows.studies.runs import StudyPlan
@@ -207,7 +209,7 @@ def charges(
     plan = StudyPlan(
         folder=out.resolve(),
         kind="",
-        settings=campaign.gap,
+        settings=settings_in_section(campaign, GAP),
         held_out_fraction=held_out,
         seed=seed,
         progress=lambda text: typer.echo(f"{text} ...", err=True),
@@ -328,6 +330,8 @@ def _plan(
 
     # Charges are the same for all models of a study: only what it varies may tell them apart.
     model = chosen_model(choice.settings, data_set, choice.kind, choice.seed, matched=choice.from_file)
+    if model.tune is not None:
+        typer.echo("  gap.tune is not for studies: settings are taken as they stand", err=True)
     return StudyPlan(
         folder=out.resolve(),
         kind=model.kind.name,

@@ -10,6 +10,8 @@ PARITY = "parity"
 """Result: predictions beside labels; made by reports, not by jobs."""
 CHARGES = "charges"
 """Result: charges of the baseline, fitted."""
+TUNING = "tuning"
+"""Result: hyperparameters of a model, searched for."""
 CONCLUSION = "conclusion"
 """Result: why a campaign ended, and with what."""
 

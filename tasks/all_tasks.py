@@ -22,6 +22,8 @@ MODULES = {
     "ionloop.run-sampler": "samplers",
     "ionloop.sample": "sample",
     "ionloop.select": "sample",
+    "ionloop.tune": "tuning.tune",
+    "ionloop.tuned": "tuning.tune",
 }
 """By the names under which tasks are stored; charges are fitted to locality, so that its module is among them."""
 

@@ -48,9 +48,9 @@ def open_potential(store: Store, potential: Potential) -> Calculator:
         return make_calculator(_with_limits_of_today(store, potential.engine))
     if potential.model is None:
         raise ValueError(f"the potential {potential.kind!r} names neither a model nor an engine")
-    other = stands_in(potential.model)
-    if other is not None:
-        return other
+    stands_in = _calculators().get(potential.model)
+    if stands_in is not None:
+        return stands_in
     return load_model(store.artefacts.path(store.models[potential.model].path), backend=potential.backend)
 
 
@@ -67,12 +67,11 @@ def open_sample(store: Store, potential: Potential, seed: int) -> Calculator:
     return load_posterior(store.artefacts.path(store.models[potential.model].path)).sampled_calculator(seed)
 
 
-def stands_in(model: str) -> Calculator | None:
-    """Return what stands in for a model in a process that asks one alone, None in all others."""
+def _calculators() -> Mapping[str, Calculator]:
     try:
-        return current_context().calculators.get(model)
+        return current_context().calculators
     except LookupError:
-        return None
+        return {}
 
 
 def _with_limits_of_today(store: Store, engine: EngineSettings) -> CommonSettings:

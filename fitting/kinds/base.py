@@ -179,6 +179,8 @@ class ModelKind(ABC):
         Whether a fit can say how sure its model is (`posterior`).
     gives_atom_energies
         Whether its calculator gives ``energies``, one of each atom, which add up to the energy.
+    tunes
+        Whether its hyperparameters can be searched for, by some fitter and on some baselines (`why_not_tuned`).
     can_drive
         Whether molecular dynamics can be run with it.
     is_quip_potential
@@ -201,6 +203,7 @@ class ModelKind(ABC):
     fits_baselines: ClassVar[bool] = False
     has_posterior: ClassVar[bool] = False
     gives_atom_energies: ClassVar[bool] = False
+    tunes: ClassVar[bool] = False
     can_drive: ClassVar[bool] = True
     is_quip_potential: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()
@@ -261,15 +264,23 @@ class ModelKind(ABC):
         """
         raise InputError(f"models of the kind {self.name} have no leave-out errors that charges could be fitted to")
 
+    def why_not_tuned(self, backend: str, baseline: BaselineKind | None) -> str:
+        """Return why models by a fitter and on a baseline are not tuned, in words; empty if they are."""
+        return f"models of the kind {self.name} are not tuned: say their settings"
+
+    def with_most_points(self, settings: FrozenSettings, most_sparse_points: int) -> FrozenSettings:
+        """Return settings with as many sparse points as a search may choose, for those who ask what that takes."""
+        return settings
+
     def tuned(self, request: FitRequest, tuning: TuningRequest, inputs: str) -> Tuning:
         """Return hyperparameters with lower left-out errors than those of a request; ``inputs`` is a digest of that.
 
         Raises
         ------
         InputError
-            If models of the kind, or on such a baseline, are not tuned.
+            If they are not tuned (`why_not_tuned`).
         """
-        raise InputError(f"models of the kind {self.name} are not tuned: say their settings")
+        raise InputError(self.why_not_tuned(request.backend, None))
 
     def grows(self, backend: str) -> bool:
         """Whether a fit can keep what an earlier model was built of, its sparse points."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+    from ..electrostatics.base import BaselineKind
     from ..electrostatics.charge_errors import LeaveOutTensors
     from ..electrostatics.charges import ChargeProblem
     from ..models import ModelManifest
@@ -57,6 +58,7 @@ class GapKind(ModelKind):
     evaluators = (NATIVE, QUIPPY)
     has_posterior = True
     gives_atom_energies = True
+    tunes = True
     is_quip_potential = True
 
     def posterior(self, folder: Path, manifest: ModelManifest) -> ModelPosterior:
@@ -102,19 +104,31 @@ class GapKind(ModelKind):
         resources = native_resources(request.limits)
         return leave_out_tensors(task, problem, exponents, resources, progress=progress, accuracy=accuracy)
 
+    def why_not_tuned(self, backend: str, baseline: BaselineKind | None) -> str:
+        """What decides are the left-out errors of our own fitter, with charges that stay what they are."""
+        if backend != NATIVE:
+            return f"{backend} gives no left-out errors: tune with the backend {NATIVE}"
+        if baseline is not None and baseline.is_fitted:
+            return (
+                f"{baseline.name} charges are fitted with the potential: tune with the baseline fixed, and fit with "
+                "the settings that were found"
+            )
+        return ""
+
+    def with_most_points(self, settings: FrozenSettings, most_sparse_points: int) -> GapSettings:
+        """Return settings with as many points per element, or what they have where that is more."""
+        gap = _gap(settings)
+        points = max(most_sparse_points, gap.soap.sparse_points)
+        return gap.model_copy(update={"soap": gap.soap.model_copy(update={"sparse_points": points})})
+
     def tuned(self, request: FitRequest, tuning: TuningRequest, inputs: str) -> Tuning:
         """Search along the hyperparameters, for what the baseline leaves."""
         from ..electrostatics.registry import kind_of_baseline
         from ..tuning.gap import tune_gap
 
-        if request.backend != NATIVE:
-            raise InputError(f"{request.backend} gives no left-out errors: tune with the backend {NATIVE}")
         under = None if request.baseline is None else kind_of_baseline(request.baseline)
-        if under is not None and under.is_fitted:
-            raise InputError(
-                f"{under.name} charges are fitted with the potential: tune with the baseline fixed, and fit with the "
-                "settings that were found"
-            )
+        if reason := self.why_not_tuned(request.backend, under):
+            raise InputError(reason)
         return tune_gap(request, _gap(request.settings), tuning, inputs)
 
     def grows(self, backend: str) -> bool:

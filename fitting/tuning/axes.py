@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ..native.sparse_fit.fit_errors import FitErrors
+from ..native.sparse_fit.fit_errors import ErrorSummary
 from ..settings import GapSettings, Regularisation, SoapSettings
 
 ZETAS = (1, 2, 4)
@@ -136,9 +136,27 @@ AXES = (
 """In the order of what they usually bring."""
 
 
-def weighted_by_errors(settings: GapSettings, errors: FitErrors) -> list[tuple[str, GapSettings]]:
-    """Return settings whose expected force errors follow the left-out errors: of elements, and of types of data."""
-    overall = errors.summary()
+def axes_within(most_sparse_points: int) -> tuple[Axis, ...]:
+    """Return the axes with no more sparse points than so many; settings that have more keep them."""
+
+    def step(settings: GapSettings, direction: int) -> GapSettings | None:
+        stepped = _step_points(settings, direction)
+        within = stepped is not None and (direction < 0 or stepped.soap.sparse_points <= most_sparse_points)
+        return stepped if within else None
+
+    return tuple(replace(axis, step=step) if axis.step is _step_points else axis for axis in AXES)
+
+
+def weighted_by_errors(
+    settings: GapSettings, overall: ErrorSummary, by_type: Mapping[str, ErrorSummary]
+) -> list[tuple[str, GapSettings]]:
+    """Return settings whose expected force errors follow the left-out errors: of elements, and of types of data.
+
+    Parameters
+    ----------
+    overall, by_type
+        Left-out errors with the settings, of all configurations and of those of each type.
+    """
     if overall.force_eV_per_A is None:
         return []
     found = []
@@ -148,19 +166,19 @@ def weighted_by_errors(settings: GapSettings, errors: FitErrors) -> list[tuple[s
     if len(shares) > 1 and not sigma.force_by_element_eV_per_A:
         weighted = sigma.model_copy(update={"force_by_element_eV_per_A": by_element})
         found.append(("regularisation.force_by_element", settings.model_copy(update={"regularisation": weighted})))
-    by_type = _by_type(settings, errors, overall.force_eV_per_A)
-    if len(by_type) > 1 and not settings.regularisation_by_config_type:
-        weighted_types = settings.model_copy(update={"regularisation_by_config_type": by_type})
+    weights = _by_type(settings, by_type, overall.force_eV_per_A)
+    if len(weights) > 1 and not settings.regularisation_by_config_type:
+        weighted_types = settings.model_copy(update={"regularisation_by_config_type": weights})
         found.append(("regularisation_by_config_type", weighted_types))
     return found
 
 
-def _by_type(settings: GapSettings, errors: FitErrors, overall: float) -> dict[str, Regularisation]:
+def _by_type(settings: GapSettings, by_type: Mapping[str, ErrorSummary], overall: float) -> dict[str, Regularisation]:
     """Return regularisations of the types of configurations that have forces."""
     found = {}
     sigma = settings.regularisation
-    for name in sorted({one.config_type for one in errors.configurations}):
-        own = errors.summary(name).force_eV_per_A
+    for name in sorted(by_type):
+        own = by_type[name].force_eV_per_A
         if own is None:
             continue
         share = _share(own, overall)

@@ -7,54 +7,23 @@ trial that was finished is in the journal, from which a search that was stopped 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from ...core.errors import InputError, IonloopError
-from ...core.files import write_whole
-from ...core.settings import FrozenSettings
 from ..native.sparse_fit.fit_errors import FitErrors
 from ..settings import GapSettings
 from .axes import AXES, Axis, weighted_by_errors
+from .settings import DEFAULT_BUDGET_FITS
+from .trials import Journal, Trial
 
 FORCE_WEIGHT = 0.9
 """Of the relative change of the force error in the score; the rest is the energy's: forces drive dynamics."""
 LEAST_GAIN = 0.01
 """A step that lowers the score by less is none: it would be paid for in every evaluation."""
 MOST_SWEEPS = 3
-DEFAULT_BUDGET_FITS = 20.0
-JOURNAL_VERSION = 1
-
-
-class Trial(FrozenSettings):
-    """One fit of the search."""
-
-    changed: str = Field(description="What differs from the settings that were best before (keys and values)")
-    settings: GapSettings = Field(description="Hyperparameters of the fit")
-    force_eV_per_A: float | None = Field(description="Left-out error of force components (eV/Å); null without forces")
-    energy_eV_per_atom: float = Field(description="Left-out error of energies (eV/atom); 0 where there is no potential")
-    cost_fits: float = Field(description="What the trial cost (multiples of the first fit)")
-    seconds: float = Field(description="What it took (s of processor time)")
-    error: str = Field("", description="Why there is no potential with these settings; empty where there is one")
-
-    def line(self) -> str:
-        """Return what is told of the trial."""
-        if self.error:
-            return f"{self.changed}: no potential ({self.error})"
-        return f"{self.changed}: {self.errors}; {self.cost_fits:.2f} fits, {self.seconds:.0f} s"
-
-    @property
-    def errors(self) -> str:
-        """What is told of its errors."""
-        forces = "" if self.force_eV_per_A is None else f"forces {1e3 * self.force_eV_per_A:.0f} meV/Å, "
-        return f"{forces}energies {1e3 * self.energy_eV_per_atom:.2f} meV/atom left out"
 
 
 @dataclass(frozen=True)
@@ -88,6 +57,8 @@ class Tuning:
         where that was not measured.
     has_converged
         Whether no further step lowered the score; else the budget ended the search.
+    budget_fits
+        What might be spent.
     """
 
     best: Trial
@@ -96,19 +67,24 @@ class Tuning:
     gain_of_points: float | None
     gain_of_data: float | None
     has_converged: bool
+    budget_fits: float
 
-    def lines(self) -> list[str]:
-        """Return what is told of the search: what it chose, what that brings, and what would bring more."""
+    def lines(self, budget: str = "--tune-budget") -> list[str]:
+        """Return what is told of the search: what it chose, what that brings, and what would bring more.
+
+        ``budget`` is where the budget is set.
+        """
         first, best = self.trials[0], self.best
         chosen = ", ".join(differences(first.settings, best.settings))
-        lines = [f"Chosen of {len(self.trials)} trials ({self.spent_fits:.1f} fits): {chosen}", f"  {best.errors}"]
+        tried = f"{len(self.trials)} trial{'s' * (len(self.trials) > 1)} ({self.spent_fits:.1f} fits)"
+        lines = [f"Chosen of {tried}: {chosen}", f"  {best.told}"]
         if best is first:
-            lines = [f"Nothing lowered the left-out errors in {len(self.trials)} trials ({self.spent_fits:.1f} fits)"]
+            lines = [f"Nothing lowered the left-out errors in {tried}"]
         elif best.force_eV_per_A is not None and first.force_eV_per_A:
             change = 1 - best.force_eV_per_A / first.force_eV_per_A
             lines.append(f"Left-out force error: {change:.0%} lower than with the settings as given")
         if not self.has_converged:
-            lines.append("The budget ended the search: a larger one (--tune-budget) may find more")
+            lines.append(f"The budget ended the search: a larger one ({budget}) may find more")
         for gain, what in ((self.gain_of_points, "sparse points"), (self.gain_of_data, "data")):
             if gain is not None:
                 lines.append(f"Twice the {what} would lower the force error by some {gain:.0%}")
@@ -138,9 +114,7 @@ class Search:
     budget_fits
         What may be spent, in fits with the first settings, that one included.
     journal
-        Where trials are kept; None keeps none.
-    inputs
-        Digest of all that errors depend on besides the settings: another one's journal is not used.
+        Keeps trials; those that it has are not made again.
     tell
         Called with every trial.
     """
@@ -149,13 +123,10 @@ class Search:
     measure: Measure
     cost: Cost
     budget_fits: float = DEFAULT_BUDGET_FITS
-    journal: Path | None = None
-    inputs: str = ""
+    journal: Journal = field(default_factory=Journal)
     tell: Callable[[Trial], None] = lambda _: None
     axes: Sequence[Axis] = AXES
     trials: list[Trial] = field(default_factory=list)
-    _errors: dict[str, FitErrors] = field(default_factory=dict)
-    _kept: dict[str, Trial] = field(default_factory=dict)
 
     def run(self) -> Tuning:
         """Search until nothing gets better or the budget is spent.
@@ -167,7 +138,6 @@ class Search:
         """
         if self.budget_fits < 1:
             raise InputError(f"a budget of {self.budget_fits:g} fits does not hold the first one: give 1 or more")
-        self._kept = _read_journal(self.journal, self.inputs)
         first = self._try(self.start, "", keeps_rows=False)
         if first is None or first.error:
             raise InputError(f"nothing to tune: {first.error if first else 'no budget'}")
@@ -181,7 +151,9 @@ class Search:
             if best is before:
                 has_converged = complete and within_budget
                 break
-        return Tuning(best, tuple(self.trials), self.spent_fits, self._gain_of_points(best), None, has_converged)
+        return Tuning(
+            best, tuple(self.trials), self.spent_fits, self._gain_of_points(best), None, has_converged, self.budget_fits
+        )
 
     @property
     def spent_fits(self) -> float:
@@ -204,11 +176,9 @@ class Search:
         return best, True
 
     def _weighted(self, best: Trial, first: Trial) -> tuple[Trial, bool]:
-        errors = self._errors.get(_key(best.settings))
-        if errors is None:
-            # Of a trial of the journal only the summary is kept.
-            errors = self.measure(best.settings).errors
-        for name, settings in weighted_by_errors(best.settings, errors):
+        if best.left_out is None:
+            return best, True
+        for name, settings in weighted_by_errors(best.settings, best.left_out, best.left_out_by_type):
             trial = self._try(settings, name, keeps_rows=True, before=best)
             if trial is None:
                 return best, False
@@ -218,16 +188,15 @@ class Search:
 
     def _try(self, settings: GapSettings, name: str, *, keeps_rows: bool, before: Trial | None = None) -> Trial | None:
         """Return the trial of some settings, None if the budget does not hold it; one that was made costs nothing."""
-        key = _key(settings)
-        made = next((one for one in self.trials if _key(one.settings) == key), None)
+        made = next((one for one in self.trials if one.settings == settings), None)
         if made is not None:
             return made
         cost = self.cost(settings, keeps_rows) / self.cost(self.start, False)
         if self.spent_fits + cost > self.budget_fits:
             return None
-        trial = self._kept.get(key) or self._measured(settings, _words(name, settings, before), cost)
+        trial = self.journal.trial(settings) or self._measured(settings, _words(name, settings, before), cost)
         self.trials.append(trial)
-        _write_journal(self.journal, self.inputs, {**self._kept, **{_key(one.settings): one for one in self.trials}})
+        self.journal.keep(trial)
         self.tell(trial)
         return trial
 
@@ -238,20 +207,8 @@ class Search:
             if not self.trials:
                 raise
             # A value at the end of a ladder may leave a system that has no solution: it is no choice, and no end.
-            return Trial(
-                changed=changed, settings=settings, force_eV_per_A=None, energy_eV_per_atom=0.0, cost_fits=cost,
-                seconds=0.0, error=str(error),
-            )  # fmt: skip
-        self._errors[_key(settings)] = measured.errors
-        found = measured.errors.summary()
-        return Trial(
-            changed=changed,
-            settings=settings,
-            force_eV_per_A=found.force_eV_per_A,
-            energy_eV_per_atom=found.energy_eV_per_atom,
-            cost_fits=cost,
-            seconds=measured.seconds,
-        )
+            return Trial(changed=changed, settings=settings, cost_fits=cost, seconds=0.0, error=str(error))
+        return measured_trial(measured, settings, changed, cost)
 
     def _gain_of_points(self, best: Trial) -> float | None:
         """Return by which part twice the sparse points would lower the force error, from trials that differ in them."""
@@ -270,6 +227,19 @@ class Search:
             (other.settings.soap.sparse_points, float(other.force_eV_per_A or 0.0)),
             (best.settings.soap.sparse_points, best.force_eV_per_A),
         )
+
+
+def measured_trial(measured: Measured, settings: GapSettings, changed: str, cost_fits: float) -> Trial:
+    """Return the trial of a fit."""
+    types = sorted({one.config_type for one in measured.errors.configurations})
+    return Trial(
+        changed=changed,
+        settings=settings,
+        left_out=measured.errors.summary(),
+        left_out_by_type={name: measured.errors.summary(name) for name in types},
+        cost_fits=cost_fits,
+        seconds=measured.seconds,
+    )
 
 
 def gain_of_twice(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -310,28 +280,3 @@ def _words(name: str, settings: GapSettings, before: Trial | None) -> str:
     for part in name.split("."):
         value = getattr(value, part, None)
     return f"{name} = {value:g}" if isinstance(value, int | float) else f"{name} by left-out errors"
-
-
-def _key(settings: GapSettings) -> str:
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
-
-
-def _read_journal(path: Path | None, inputs: str) -> dict[str, Trial]:
-    if path is None or not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["version"] != JOURNAL_VERSION or found["inputs"] != inputs:
-            return {}
-        trials = [Trial.model_validate(one) for one in found["trials"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        # Another version's, or damaged: what it held is measured again.
-        return {}
-    return {_key(one.settings): one for one in trials}
-
-
-def _write_journal(path: Path | None, inputs: str, trials: dict[str, Trial]) -> None:
-    if path is None:
-        return
-    values = [trial.model_dump(mode="json") for trial in trials.values()]
-    write_whole(path, json.dumps({"version": JOURNAL_VERSION, "inputs": inputs, "trials": values}, indent=1) + "\n")

@@ -8,7 +8,6 @@ from ...analysis.defects.defect_sites import Defect
 from ...analysis.defects.formation import Distribution
 from ...analysis.defects.settings import Axis
 from ...store.result_kinds import ResultKind, ResultValues
-from .model_intervals import NumbersOfModel, NumbersOfOneModel
 
 
 class EnergyValues(ResultValues):
@@ -42,7 +41,7 @@ class FieldPointValues(RelaxedValues):
     released_eV: float = Field(description="Energy that a hop released (eV)")
 
 
-class PairValues(NumbersOfModel):
+class PairValues(ResultValues):
     """A Frenkel pair without a field."""
 
     ion: int = Field(description="Index of the ion (number)")
@@ -50,12 +49,9 @@ class PairValues(NumbersOfModel):
     state: str = Field(description="intact, recombined, unconverged or missing (name)")
     formation_energy_eV: float | None = Field(description="None where the pair is not intact (eV)")
     reference_formation_energy_eV: float | None = Field(description="The reference's on the same structures (eV)")
-    formation_energy_model_half_width_eV: float | None = Field(
-        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
-    )
 
 
-class FrenkelValues(NumbersOfOneModel):
+class FrenkelValues(ResultValues):
     """Formation energies of one potential's pairs without a field."""
 
     pairs: tuple[PairValues, ...] = Field(description="All pairs that were relaxed")
@@ -67,20 +63,14 @@ class FrenkelValues(NumbersOfOneModel):
     unconverged: int = Field(description="Pairs whose relaxation did not converge (number)")
     missing: int = Field(description="Pairs whose job failed (number)")
     field: str = Field(default="", description="Why the potential is not put in a field (text)")
-    formation_energy_model_half_width_eV: float | None = Field(
-        default=None, description="Half-width of the 95 % model interval of the mean formation energy (eV)"
-    )
 
 
-class PairAtFieldValues(NumbersOfModel):
+class PairAtFieldValues(ResultValues):
     """A pair at one field."""
 
     field_V_per_A: float = Field(description="Strength of the field (V/Å)")
     formation_energy_eV: float | None = Field(description="None where the pair is gone (eV)")
     state: str = Field(description="What became of the pair, or of the bulk (name)")
-    formation_energy_model_half_width_eV: float | None = Field(
-        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
-    )
 
 
 class FieldEventValues(ResultValues):
@@ -91,7 +81,7 @@ class FieldEventValues(ResultValues):
     event: str = Field(description="What happened (name)")
 
 
-class PairInFieldValues(NumbersOfModel):
+class PairInFieldValues(ResultValues):
     """A pair that was followed along fields."""
 
     ion: int = Field(description="Index of the ion (number)")
@@ -99,14 +89,9 @@ class PairInFieldValues(NumbersOfModel):
     dipole_eA: tuple[float, float, float] = Field(description="Dipole moment of the pair, bulk taken off (e Å)")
     axes: dict[Axis, tuple[PairAtFieldValues, ...]] = Field(description="By axis, fields ascending")
     events: tuple[FieldEventValues, ...] = Field(description="Where the pair did not stay what it was")
-    dipole_model_half_width_eA: dict[Axis, float] = Field(
-        default_factory=dict,
-        description="Half-widths of the 95 % model intervals of the dipole's components, which are minus the slopes of "
-        "the formation energy; of axes with a field beside zero (e Å)",
-    )
 
 
-class FrenkelFieldValues(NumbersOfOneModel):
+class FrenkelFieldValues(ResultValues):
     """Formation energies of one potential's pairs against the field."""
 
     charges_e: dict[str, float] = Field(description="Charges that the field acts on, by element (e)")
@@ -116,7 +101,7 @@ class FrenkelFieldValues(NumbersOfOneModel):
     fewer_pairs_than_asked: int = Field(description="Pairs that could not be followed (number)")
 
 
-class VacantSiteValues(NumbersOfModel):
+class VacantSiteValues(ResultValues):
     """A vacancy on one of the sites that no symmetry relates."""
 
     ion: int = Field(description="Index of the removed ion (number)")
@@ -124,12 +109,9 @@ class VacantSiteValues(NumbersOfModel):
     state: str = Field(description="intact, unconverged or missing (name)")
     formation_energy_eV: float | None = Field(description="None where the vacancy is not intact (eV)")
     reference_formation_energy_eV: float | None = Field(description="The reference's on the same structures (eV)")
-    formation_energy_model_half_width_eV: float | None = Field(
-        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
-    )
 
 
-class VacancyValues(NumbersOfOneModel):
+class VacancyValues(ResultValues):
     """Formation energies of one potential's neutral vacancies."""
 
     vacancies: tuple[VacantSiteValues, ...] = Field(description="All sites")
@@ -139,9 +121,6 @@ class VacancyValues(NumbersOfOneModel):
     removed_atom_energy_eV: float = Field(description="Energy of the atom that was taken out (eV)")
     removed_atom: str = Field(description="What it counts from: isolated atom, or metal (name)")
     cell_charge_e: float = Field(description="Charge that the baseline's cell is left with (e)")
-    formation_energy_model_half_width_eV: float | None = Field(
-        default=None, description="Half-width of the 95 % model interval of the mean formation energy (eV)"
-    )
 
 
 RELAXATIONS = ResultKind("defect-relaxation", RelaxationValues)

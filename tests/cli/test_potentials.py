@@ -155,18 +155,23 @@ def test_what_contradicts_itself_is_neither_fitted_nor_evaluated_nor_studied(fil
 def test_a_fit_is_tuned_and_goes_on_from_its_journal(files, capsys):
     command = ["fit", str(files / "train.xyz"), "--out", str(files / "model")]
     command += ["--settings", str(files / "settings.yaml")]
+    assert run_command_line([*command, "--tune-budget", "3"]) == 2
+    assert "--tune-budget is for --tune" in capsys.readouterr().err
     assert run_command_line([*command, "--tune", "--tune-budget", "3"]) == 0
     told, journal = capsys.readouterr(), files / "model-tuning.json"
     assert "as given: forces" in told.err
     assert "trials (" in told.out
     trials = json.loads(journal.read_text())["trials"]
     assert sum(trial["cost_fits"] for trial in trials) <= 3
-    best = min(trial["force_eV_per_A"] for trial in trials)
-    assert best <= trials[0]["force_eV_per_A"]
+    best = min(trial["left_out"]["force_eV_per_A"] for trial in trials)
+    assert best <= trials[0]["left_out"]["force_eV_per_A"]
     chosen = files / "model-tuned.yaml"
     assert chosen.read_text().splitlines()[1] == "gap:"
-    # All trials are there, and so is the model.
-    assert run_command_line([*command, "--tune", "--tune-budget", "3"]) == 0
+    # All trials are there, and so is the model; a file of settings may ask for the same.
+    asking = (files / "settings.yaml").read_text().replace("gap:\n", "gap:\n  tune: {budget_fits: 3}\n")
+    (files / "settings.yaml").write_text(asking)
+    assert "tune" in asking
+    assert run_command_line(command) == 0
     assert json.loads(journal.read_text())["trials"] == trials
 
 

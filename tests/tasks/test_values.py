@@ -60,10 +60,12 @@ def test_units_are_those_of_records():
     assert (summary["mean_jump_A"], HOPS.units["duration_ps"]) == ("Å", "ps")
     # A record's units are two deep: those of values farther below stand beside their neighbours.
     assert FRENKEL_IN_FIELD.units["pairs"] == {
-        "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å", "formation_energy_eV": "eV",
-        "formation_energy_model_half_width_eV": "eV", "dipole_model_half_width_eA": "e Å",
+        "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å", "formation_energy_eV": "eV"
     }  # fmt: skip
     assert MODEL_ERRORS.units["force_eV_per_A"] == "eV/Å"
+
+
+SINCE_THEN = {"ionloop.tasks.values.tuning.TUNINGS"}
 
 
 def test_results_of_the_release_before_are_read():
@@ -80,7 +82,7 @@ def test_results_of_the_release_before_are_read():
             elif kind.name == record.kind and kind is FITTED_CHARGES:
                 assert kind.read(record).charges == record.values["charges"]
                 read.add(name)
-    assert read == set(kinds())
+    assert read == set(kinds()) - SINCE_THEN
 
 
 def record(**values) -> ResultRecord:

@@ -18,6 +18,7 @@ from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
 from .analyses import INSTALLED, SYSTEMS, AnalysisOfFile
 from .problems import ANY_ENTRY, Key, dotted
+from .tuning import TUNE
 
 _LONG_TEXT = 500
 
@@ -83,6 +84,9 @@ RULES: Mapping[str, Rule] = {
     "baseline.charges": Rule(Effect.ADDED),
     "models": _FIXED,
     "gap": Rule(Effect.FIXED, Stage.GENERATIONS),
+    # Of the next search: what earlier ones found stays.
+    "gap.tune.budget_fits": _FREE,
+    "gap.tune.budget_core_minutes": _FREE,
     "fit": Rule(Effect.FIXED, Stage.GENERATIONS),
     "evaluate": _FREE,
     "sampling": Rule(Effect.FIXED, Stage.GENERATIONS),
@@ -197,7 +201,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: Key = (
         elif name in ("initial", "explore") and isinstance(before, list) and isinstance(after, list):
             for number, (one, other) in enumerate(zip_longest(before, after)):
                 yield from _differences_of_entries(one, other, (*key, number))
-        elif before != after:
+        elif before != after and not (name == TUNE and not before and not after):
             yield key, before, after
 
 

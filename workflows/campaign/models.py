@@ -21,7 +21,9 @@ from ...core.names import REFERENCE
 from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
+from ...fitting.tuning.settings import TuneSettings
 from .problems import ABSENT, Problem
+from .tuning import in_long_form, tuning_of, with_tune, without_tuning
 
 if TYPE_CHECKING:
     from .settings import Campaign
@@ -49,11 +51,18 @@ def entry_type(kind: ModelKind) -> type[BaseModel]:
     """Return the settings of a kind with a field that names it, as they stand in the long form."""
     described = f"Kind of model; the model's name if that is one (name){_as_in_section(kind)}"
     fields: dict[str, Any] = {KIND: (Literal[kind.name], Field(kind.name, description=described))}
+    base: type[BaseModel] = section_type(kind)
     extra: Any = {} if kind.section is None else {"documented_in": kind.section}
-    found: type[BaseModel] = create_model(f"{type(kind).__name__}Entry", __base__=kind.settings_type, **fields)
+    found: type[BaseModel] = create_model(f"{type(kind).__name__}Entry", __base__=base, **fields)
     found.model_config = {**found.model_config, "json_schema_extra": extra}
     found.model_rebuild(force=True)
     return found
+
+
+@functools.cache
+def section_type(kind: ModelKind) -> type[FrozenSettings]:
+    """Return the settings of a kind as a campaign file has them: those of its fits, and whether they are tuned."""
+    return with_tune(kind.settings_type, type(kind).__name__) if kind.tunes else kind.settings_type
 
 
 def _as_in_section(kind: ModelKind) -> str:
@@ -98,11 +107,11 @@ def _whole_entry(name: Any, entry: Any, data: Mapping[str, Any]) -> Any:
 
 def _section(kind: ModelKind, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the campaign gives in a kind's section; nothing where that is wrong, which is told there."""
-    given = None if kind.section is None else data.get(kind.section)
+    given = None if kind.section is None else in_long_form(data.get(kind.section))
     if isinstance(given, BaseModel):
         return given.model_dump(mode="json", exclude_unset=True)
     try:
-        kind.settings_type.model_validate_json(json.dumps(given or {}), strict=True)
+        section_type(kind).model_validate_json(json.dumps(given or {}), strict=True)
     except (ValidationError, TypeError, ValueError):
         return {}
     return given or {}
@@ -134,13 +143,23 @@ def settings_of(campaign: Campaign, name: str) -> FrozenSettings:
     """
     kind = kind_of(campaign, name)
     if isinstance(campaign.models, Mapping):
-        # With what was given only, so that what is written down of it stays as short as it was.
-        given = campaign.models[name].model_dump(exclude_unset=True, exclude={KIND})
-        return kind.settings_type.model_validate(given)
-    if kind.section is not None:
-        section: FrozenSettings = getattr(campaign, kind.section)
-        return section
-    return kind.settings_type()
+        return without_tuning(campaign.models[name], kind.settings_type, KIND)
+    return settings_in_section(campaign, kind)
+
+
+def settings_in_section(campaign: Campaign, kind: ModelKind) -> FrozenSettings:
+    """Return the settings of a kind's section, its defaults where it has none."""
+    if kind.section is None:
+        return kind.settings_type()
+    return without_tuning(getattr(campaign, kind.section), kind.settings_type)
+
+
+def tuning_of_model(campaign: Campaign, name: str) -> TuneSettings | None:
+    """Return how the hyperparameters of the campaign's model of that name are searched for, None if they are not."""
+    kind = kind_of(campaign, name)
+    if isinstance(campaign.models, Mapping):
+        return tuning_of(campaign.models[name])
+    return tuning_of(getattr(campaign, kind.section)) if kind.section is not None and kind.tunes else None
 
 
 def asked_models(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -194,9 +213,19 @@ def model_called(campaign: Campaign, name: str) -> tuple[ModelKind, FrozenSettin
             return kind_of(campaign, of_kind[0]), settings_of(campaign, of_kind[0])
     kind = MODELS.get(name)
     try:
-        return kind, getattr(campaign, kind.section) if kind.section is not None else kind.settings_type()
+        return kind, settings_in_section(campaign, kind)
     except ValidationError as error:
         raise InputError(f"{name} {_needs(kind, error)}") from None
+
+
+def tuning_called(campaign: Campaign, name: str) -> TuneSettings | None:
+    """Return how the hyperparameters of the model that somebody calls so (`model_called`) are searched for."""
+    models = campaign.models if isinstance(campaign.models, Mapping) else {}
+    for one, entry in models.items():
+        if one == name or (name not in models and kind_of(campaign, one).name == name):
+            return tuning_of(entry)
+    kind = MODELS.get(name)
+    return tuning_of(getattr(campaign, kind.section)) if kind.section is not None and kind.tunes else None
 
 
 def _needs(kind: ModelKind, error: ValidationError) -> str:
@@ -264,6 +293,7 @@ def _naming_problems(campaign: Campaign, models: Mapping[str, FrozenSettings]) -
         first = folded.setdefault(name.lower(), name)
         if first != name:
             yield Problem(key, f"differs from {first} in capitals only; give the model another name")
-        same = known.setdefault(f"{kind.name} {settings_of(campaign, name).model_dump_json()}", name)
+        whole = f"{kind.name} {settings_of(campaign, name).model_dump_json()} {tuning_of(models[name])!r}"
+        same = known.setdefault(whole, name)
         if same != name:
             yield Problem(key, f"is the same model as {same}: kind and settings are equal", value=ABSENT)

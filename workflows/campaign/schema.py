@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .problems import ANY_ENTRY, Key, closest, dotted, show_value
 from .settings import Campaign
+from .tuning import TUNE
 
 Schema = Mapping[str, Any]
 
@@ -49,11 +50,13 @@ def default_values() -> dict[str, Any]:
 
 
 def with_unwritten(settings: BaseModel) -> dict[str, Any]:
-    """Return settings as plain data with what is never written down: the kind of a section that had none once."""
+    """Return settings as plain data with what is not written down: the kind of a section that had none once, and that
+    nothing is tuned.
+    """
     values = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if field.exclude:
+        if field.exclude or (name == TUNE and name not in values):
             values[name] = value
         elif isinstance(value, BaseModel) and isinstance(values.get(name), dict):
             values[name] = {**values[name], **with_unwritten(value)}

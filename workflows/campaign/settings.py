@@ -28,7 +28,8 @@ from ...fitting.electrostatics.base import BaselineKind
 from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND, BaselineSections
 from ...fitting.electrostatics.sections import BaselineSection, ChargeCriterion, SectionNotInstalled
 from ...fitting.kinds.base import ModelKind
-from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend, GapSettings
+from ...fitting.settings import ElementSymbol, EvaluateBackend, FitBackend
+from ...fitting.tuning.settings import TuneSettings
 from ...labelling.registry import ENGINES, EngineSettings, default_settings, stored_settings
 from ...labelling.versions import NOT_KNOWN
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, steps_for
@@ -46,6 +47,7 @@ from .models import (
     model_inconsistencies,
     models_not_installed,
     settings_of,
+    tuning_of_model,
     with_kinds_and_sections,
     without_models,
 )
@@ -64,6 +66,7 @@ from .samplers import (
     without_lists,
 )
 from .systems import StructureSource, Supercell, System, SystemName, section_key
+from .tuning import GapSection, tuning_inconsistencies
 
 NO_STRUCTURE = Problem(
     ("structure",),
@@ -229,7 +232,12 @@ class Campaign(FrozenSettings):
         description="Models that every generation fits, on identical data: kinds, or names with a kind and its "
         "settings, e.g. {gap: {}, small: {kind: gap, soap: {n_max: 6}}}",
     )
-    gap: GapSettings = Field(default_factory=GapSettings, description="Hyperparameters of both models' GAP part")
+    gap: GapSection = Field(
+        default_factory=GapSection,
+        description="Hyperparameters of both models' GAP part; the word tune alone: begin with the defaults, and "
+        "search for better ones",
+        json_schema_extra={"allowed": "tune, or a mapping"},
+    )
     fit: Fit = Field(Fit(), description="What fits the models")
     evaluate: Evaluate = Field(Evaluate(), description="What evaluates the models")
     sampling: Sampling = Field(
@@ -283,6 +291,10 @@ class Campaign(FrozenSettings):
         """Return the hyperparameters of the model of that name."""
         return settings_of(self, name)
 
+    def tuning_of(self, name: str) -> TuneSettings | None:
+        """Return how the hyperparameters of the model of that name are searched for, None if they are not."""
+        return tuning_of_model(self, name)
+
     # Not as a validator: of JSON its input would be Python's, and lists no tuples where nothing is converted.
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
@@ -325,6 +337,7 @@ class Campaign(FrozenSettings):
 
 def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     yield from model_inconsistencies(campaign)
+    yield from tuning_inconsistencies(campaign)
     yield from _form_inconsistencies(campaign)
     yield from _driver_inconsistencies(campaign)
     yield from sampler_inconsistencies(campaign)

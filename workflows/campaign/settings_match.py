@@ -12,6 +12,7 @@ from ...fitting.data_sets import DataSet
 from ...fitting.settings import GapSettings
 from .problems import CampaignFileError, Key, Problem, closest
 from .settings import Campaign
+from .tuning import without_tuning
 
 
 def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> None:
@@ -57,10 +58,12 @@ def check_settings_match(path: Path, campaign: Campaign, data_set: DataSet) -> N
 
 def _gap_settings(campaign: Campaign) -> Iterator[tuple[Key, GapSettings]]:
     """Yield the hyperparameters of GAPs with their place in the file: the section, and models that differ from it."""
-    yield ("gap",), campaign.gap
+    section = without_tuning(campaign.gap, GapSettings)
+    assert isinstance(section, GapSettings)
+    yield ("gap",), section
     for name in campaign.models:
         settings = campaign.settings_of(name)
-        if isinstance(settings, GapSettings) and settings != campaign.gap:
+        if isinstance(settings, GapSettings) and settings != section:
             yield ("models", name), settings
 
 

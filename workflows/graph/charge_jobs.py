@@ -26,7 +26,7 @@ def charge_error_parameters(plan: Plan, generation: int, data_set: str) -> FitCh
         generation=generation,
         data_set=data_set,
         model_kind=campaign.kind_of(model).name,
-        settings=campaign.settings_of(model).model_dump(mode="json"),
+        settings=plan.settings_of(model).model_dump(mode="json"),
         backend=plan.backend_of(model),
         seed=derive_seed(campaign.seed, "fit"),
         composition=dict(Counter(plan.symbols)),

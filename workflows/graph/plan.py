@@ -10,6 +10,7 @@ from typing import Any, Self
 from ase import Atoms
 
 from ...core.names import CHARGES
+from ...core.settings import FrozenSettings
 from ...fitting.electrostatics.base import BaselineKind
 from ...fitting.electrostatics.registry import kind_of_baseline
 from ...fitting.kinds.registry import MODELS
@@ -20,7 +21,6 @@ from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.samplers.registry import SAMPLERS
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS
 from ...store.connection import Store
-from ...store.records import DataSetRecord
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
@@ -29,6 +29,7 @@ from ..campaign.initial import Initial
 from ..campaign.models import asked_models
 from ..campaign.samplers import asked_samplers, exploring_samplers, frames_of, initial_samplers
 from ..campaign.settings import Campaign, Sampling
+from .tunings import Tunings, same_species
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,10 @@ class Plan:
         Charges of the baseline (e), where the campaign has them fitted and that has been done.
     earlier_models
         Identifiers of the models, by name, that the next ones grow from.
+    tuned
+        Hyperparameters of models, by name, that have been searched for.
+    to_be_tuned
+        Models whose hyperparameters are to be searched for before the next fits.
     first_reference
         The reference as first submitted, where its limits have changed since.
     """
@@ -143,6 +148,8 @@ class Plan:
     fitted_charges: Mapping[str, float] | None = None
     earlier_models: Mapping[str, str] = field(default_factory=dict)
     first_reference: CommonSettings | None = None
+    tuned: Mapping[str, FrozenSettings] = field(default_factory=dict)
+    to_be_tuned: tuple[str, ...] = ()
 
     @property
     def reference(self) -> CommonSettings:
@@ -221,6 +228,10 @@ class Plan:
         """Return the baseline of the model of that name, None if it has none."""
         return self.baseline if self.campaign.kind_of(model).needs_baseline else None
 
+    def settings_of(self, model: str) -> FrozenSettings:
+        """Return the hyperparameters of the model of that name: as searched for last, or as the campaign gives them."""
+        return self.tuned.get(model) or self.campaign.settings_of(model)
+
     def backend_of(self, model: str) -> str:
         """Return what fits the model of that name."""
         return self.campaign.kind_of(model).backend(self.campaign.fit.backend, self._kind_under(model))
@@ -258,14 +269,17 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
         INSTALLED.get(analysis)
     campaign = Campaign.model_validate(record.settings)
     first = change_log(store, name).reference
+    tunings = Tunings.none() if data_set is None else Tunings.of(store, campaign, data_set)
     return Plan(
         campaign,
         planned_systems(
             campaign, {name: one.to_atoms() for name, one in record.structures.items()}, joined=record.joined
         ),
         _fitted_charges(store, campaign, data_set),
-        {} if data_set is None else _earlier_models(store, campaign, data_set),
+        {} if data_set is None else _earlier_models(store, campaign, data_set, tunings.settings),
         None if first is None else read_settings(first),
+        tunings.settings,
+        tunings.due,
     )
 
 
@@ -279,12 +293,13 @@ def _fitted_charges(store: Store, campaign: Campaign, data_set: str | None) -> d
     return next((FITTED_CHARGES.read(record).charges for record in store.results.find(filters)), None)
 
 
-def _same_species(one: DataSetRecord, other: DataSetRecord | None) -> bool:
-    return other is None or one.isolated_atom_energies.keys() == other.isolated_atom_energies.keys()
+def _earlier_models(
+    store: Store, campaign: Campaign, data_set: str, tuned: Mapping[str, FrozenSettings]
+) -> dict[str, str]:
+    """Return the last one of each model that grows, of those fitted to an earlier data set of the campaign.
 
-
-def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str, str]:
-    """Return the last one of each model that grows, of those fitted to an earlier data set of the campaign."""
+    A model whose hyperparameters have been ``tuned`` since begins anew.
+    """
     growing = {
         name
         for name in campaign.models
@@ -296,12 +311,16 @@ def _earlier_models(store: Store, campaign: Campaign, data_set: str) -> dict[str
     age = {name: record.generation for name, record in records.items()}
     last = age.get(data_set, 0)
     # With a species that is new to the campaign, models begin anew.
-    other = {name for name, one in records.items() if not _same_species(one, records.get(data_set))}
+    other = {name for name, one in records.items() if not same_species(one, records.get(data_set))}
     models = [
         model
         for model in store.models.find({"campaign": campaign.name})
         if age.get(model.data_set, last) < last and model.data_set not in other
     ]
+    last_ones = {model.kind: model for model in sorted(models, key=lambda one: age[one.data_set])}
     return {
-        model.kind: model.id for model in sorted(models, key=lambda one: age[one.data_set]) if model.kind in growing
+        name: model.id
+        for name, model in last_ones.items()
+        if name in growing
+        and (name not in tuned or campaign.kind_of(name).settings_in(model.hyperparameters) == tuned[name])
     }

@@ -59,6 +59,7 @@ from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
 from ..graph.jobs import Graph, Job, missing_part, of_system, without_doubles
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
+from ..graph.tuning_jobs import TuningPlace, tuning_graph
 from .error_history import end_of_loop
 from .sampler_jobs import ListedSamplers
 from .stop_rule import Verdict
@@ -219,7 +220,7 @@ def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
         name: model_identifier(
             campaign.kind_of(name).name,
             data_set,
-            campaign.settings_of(name),
+            plan.settings_of(name),
             plan.baseline_of(name),
             seed=derive_seed(campaign.seed, "fit"),
             backend=plan.backend_of(name),
@@ -244,7 +245,7 @@ def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job
                 kind=campaign.kind_of(name).name,
                 name=None if campaign.kind_of(name).name == name else name,
                 data_set=data_set,
-                settings=campaign.settings_of(name),
+                settings=plan.settings_of(name),
                 baseline=plan.baseline_of(name),
                 seed=derive_seed(campaign.seed, "fit"),
                 backend=plan.backend_of(name),
@@ -494,11 +495,15 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
         return joining_graph(plan, generation, joining)
     if campaign.charge_criterion == "error" and plan.fitted_charges is None:
         return Graph((charge_error_job(plan, generation, data_set),))
-    if generation == 0:
-        return generation_graph(plan, 1, data_set)
-    verdict = end_of_loop(store, plan, generation)
-    if verdict.stop:
-        return final_graph(plan, generation, data_set, verdict, final_stage(store, name, generation))
+    verdict = end_of_loop(store, plan, generation) if generation else None
+    ends = verdict is not None and verdict.stop
+    stage = final_stage(store, name, generation) if ends else f"generation-{generation + 1}"
+    if plan.to_be_tuned:
+        grow = GrowGeneration(campaign=name, generation=generation, data_set=data_set)
+        place = TuningPlace(generation + (not ends), stage, data_set)
+        return tuning_graph(plan, place, _PRIORITY["fit"], grow)
+    if verdict is not None and ends:
+        return final_graph(plan, generation, data_set, verdict, stage)
     return generation_graph(plan, generation + 1, data_set)
 
 

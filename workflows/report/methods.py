@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ...analysis.looks import model_name
 from ...core.citations import Citation
 from ...fitting.electrostatics.registry import BASELINES
+from ...fitting.tuning.settings import TuneSettings
 from ...labelling.registry import ENGINES
 from ...labelling.settings import is_physics
 from ...sampling.samplers.base import CommonSamplerSettings
@@ -45,7 +47,12 @@ def _entry(citation: Citation) -> str:
     return "\n".join([f"@article{{{key},", *lines, *doi, "}"])
 
 
-def methods_paragraph(campaign: Campaign, formula: str, versions: Mapping[str, str]) -> str:
+def methods_paragraph(
+    campaign: Campaign,
+    formula: str,
+    versions: Mapping[str, str],
+    tuned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Return what was done, in sentences with every number of the settings that results depend on.
 
     Parameters
@@ -54,11 +61,13 @@ def methods_paragraph(campaign: Campaign, formula: str, versions: Mapping[str, s
         Of the simulated cell.
     versions
         Of the software, by package.
+    tuned
+        Hyperparameters that were searched for, by model, as documents hold them.
     """
     parts = [
         _reference(campaign, formula),
         _initial(campaign),
-        _models(campaign),
+        _models(campaign, tuned or {}),
         _loop(campaign),
         _analyses(campaign),
         _software(versions),
@@ -114,16 +123,35 @@ def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _models(campaign: Campaign) -> str:
+def _models(campaign: Campaign, tuned: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what every model says of itself, once where several say the same, and the baseline of those on one."""
     said: dict[str, list[str]] = {}
     for name in campaign.models:
-        text = campaign.kind_of(name).methods(campaign.settings_of(name))
+        kind = campaign.kind_of(name)
+        text = kind.methods(kind.settings_in(tuned[name]) if name in tuned else campaign.settings_of(name))
         if text:
             said.setdefault(text, []).append(name)
     several = len(said) > 1
     texts = [f"{', '.join(map(model_name, names))}: {text}" if several else text for text, names in said.items()]
-    return " ".join([*texts, _baseline(campaign)]).strip()
+    return " ".join([*texts, *_searches(campaign, tuned), _baseline(campaign)]).strip()
+
+
+def _searches(campaign: Campaign, tuned: Mapping[str, Any]) -> list[str]:
+    """Return how hyperparameters were searched for, once where that was the same for several models."""
+    asked: dict[TuneSettings, list[str]] = {}
+    for name in campaign.models:
+        if (tune := campaign.tuning_of(name)) is not None:
+            asked.setdefault(tune, []).append(name)
+    texts = []
+    for tune, names in asked.items():
+        which = "These hyperparameters" if set(names) <= tuned.keys() else "The hyperparameters"
+        texts.append(
+            f"{which} of {' and '.join(map(model_name, names))} are those of the lowest left-out errors in searches "
+            "along one after the other, whole configurations and correlated ones together left out, within "
+            f"{tune.budget_fits:g} fits, before the first fits and when the training data had grown to "
+            f"{tune.again_at_growth:g} times those of the last search."
+        )
+    return texts
 
 
 def _baseline(campaign: Campaign) -> str:

@@ -35,6 +35,7 @@ from ..analyses.sections import numeric_columns
 from ..campaign.analyses import asked_analyses
 from ..campaign.samplers import stored_samplers
 from ..campaign.settings import stored_campaign
+from ..graph.tunings import latest_tunings
 from .data import ModelSummary, ReportData, collect, root_mean_square, verdict
 from .methods import bibtex, methods_paragraph
 from .text import CITATIONS
@@ -86,18 +87,19 @@ def render(store: Store, data: ReportData) -> str:
         settings=settings_yaml(data.record.settings),
         citations=cited,
         bibtex=bibtex(cited),
-        methods=_methods(data),
+        methods=_methods(store, data),
         written=datetime.now(UTC),
         version=__version__,
         plotly_js=_plotly_js(),
     )
 
 
-def _methods(data: ReportData) -> str:
+def _methods(store: Store, data: ReportData) -> str:
     structures = (one.to_atoms().get_chemical_formula() for one in data.record.structures.values())
     formula = ", ".join(dict.fromkeys(structures))
     versions = {**data.record.versions, "ionloop": data.record.code_version}
-    text = methods_paragraph(stored_campaign(data.record.settings), formula, versions)
+    tuned = {name: values.chosen for name, values in latest_tunings(store, data.record.id).items()}
+    text = methods_paragraph(stored_campaign(data.record.settings), formula, versions, tuned)
     return " ".join([text, *(f"Models of the kind {kind} were {why}." for kind, why in data.not_compared.items())])
 
 

@@ -22,6 +22,7 @@ from ...fitting.settings import CommonBaselineSettings
 from ..analyses.fitted_charges import charge_summary, species_table
 from ..analyses.sections import Block, ReportSection, TableBlock
 from ..campaign.baseline_charges import UnknownChargesError, baseline_of_data, formal_charges, slater_exponent
+from ..campaign.models import settings_in_section
 from ..campaign.settings import Campaign
 from .runs import StudyPlan, split
 
@@ -85,7 +86,7 @@ def run_charge_study(data_set: DataSet, plan: StudyPlan, campaign: Campaign) -> 
             continue
         own = _section_of(kind, campaign)
         given = campaign.model_copy(update={"baseline": own})
-        baseline, _ = baseline_of_data(given, data_set, plan.seed, (ES_GAP, campaign.gap))
+        baseline, _ = baseline_of_data(given, data_set, plan.seed, (ES_GAP, settings_in_section(campaign, ES_GAP)))
         one = replace(plan, kind=ES_GAP.name, baseline=baseline)
         rows.append(_measured(f"{kind.name} charges", one, kind.name, training, held))
         file = kind.charges_of_fit(plan.folder / "models" / kind.name)

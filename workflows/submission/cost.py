@@ -9,7 +9,7 @@ from typing import Any
 
 from ase import Atoms
 
-from ...fitting.kinds.base import FitEstimate
+from ...fitting.kinds.base import NATIVE, FitEstimate
 from ...fitting.preflight import available_memory_bytes
 from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
 from ..analyses.locality.graph import charge_fit_cost
@@ -32,6 +32,29 @@ class SystemCost:
     initial_labels: int
     initial_reference_steps: int
     dynamics_steps_per_generation: int
+
+
+@dataclass(frozen=True)
+class TuningCost:
+    """Searches for the hyperparameters of one model.
+
+    Attributes
+    ----------
+    searches
+        How many, if the campaign runs to its last generation.
+    budget_fits
+        What each may cost, in fits with the settings that it begins with.
+    first_s, all_s
+        Time of the first one and of all on one core (s, rough), without later settings' being more expensive.
+    memory_bytes
+        Of a fit with the most sparse points that may be chosen, to the last data that a search is made on.
+    """
+
+    searches: int
+    budget_fits: float
+    first_s: float
+    all_s: float
+    memory_bytes: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +87,8 @@ class CampaignCost:
         Reference calculations of samplers that explore with the reference; they are no data.
     samplers
         What every sampler takes.
+    tunings
+        What the searches for hyperparameters take, by model.
     """
 
     atoms: int
@@ -84,11 +109,17 @@ class CampaignCost:
     systems: dict[str, SystemCost] = field(default_factory=dict)
     exploring_reference_steps_per_generation: int = 0
     samplers: tuple[SamplerCost, ...] = ()
+    tunings: dict[str, TuningCost] = field(default_factory=dict)
+
+    @property
+    def largest_fit_bytes(self) -> float:
+        """Memory of the largest fit, those of searches for hyperparameters among them."""
+        return max([self.last_fit.memory_bytes, *(one.memory_bytes for one in self.tunings.values())])
 
     @property
     def fits_in_memory(self) -> bool:
         """Whether this machine's free memory holds the largest fit."""
-        return self.last_fit.memory_bytes <= self.available_memory_bytes
+        return self.largest_fit_bytes <= self.available_memory_bytes
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``--json``."""
@@ -107,6 +138,7 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         _fits(campaign, systems, count, grown=grown) for count, grown in ((first_data, False), (last_data, True))
     )
     analyses = _analyses(campaign, systems)
+    tunings = _tunings(campaign, systems, [first_data + number * selected for number in range(generations + 1)])
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
     labels = first_data + len(species) + generations * selected
@@ -140,6 +172,7 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         },
         exploring_reference_steps_per_generation=evaluations(samplers, "explore", "reference"),
         samplers=samplers,
+        tunings=tunings,
     )
 
 
@@ -189,6 +222,27 @@ def _fits(
         estimate = known[key]
         fitted = estimate is not None and under is not None and under.is_fitted
         found[name] = under.with_fit(estimate) if fitted and under and estimate else estimate
+    return found
+
+
+def _tunings(campaign: Campaign, systems: Sequence[PlannedSystem], data: Sequence[int]) -> dict[str, TuningCost]:
+    """Return what the searches take; ``data``: configurations before each round of fits."""
+    found = {}
+    for name in campaign.models:
+        tune, kind, settings = campaign.tuning_of(name), campaign.kind_of(name), campaign.settings_of(name)
+        if tune is None:
+            continue
+        sizes: list[int] = []
+        for count in data:
+            if not sizes or count >= tune.again_at_growth * sizes[-1]:
+                sizes.append(count)
+        fits = [_mean([kind.estimate(one.atoms, settings, NATIVE, count) for one in systems]) for count in sizes]
+        largest = kind.with_most_points(settings, tune.most_sparse_points)
+        widest = _mean([kind.estimate(one.atoms, largest, NATIVE, sizes[-1]) for one in systems])
+        minutes = float("inf") if tune.budget_core_minutes is None else tune.budget_core_minutes
+        times = [min(tune.budget_fits * one.time_s, max(60 * minutes, one.time_s)) for one in fits if one is not None]
+        memory = 0.0 if widest is None else widest.memory_bytes
+        found[name] = TuningCost(len(sizes), tune.budget_fits, times[0] if times else 0.0, sum(times), memory)
     return found
 
 

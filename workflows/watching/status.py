@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from ...core.names import ISOLATED_ATOM
+from ...core.names import ISOLATED_ATOM, TUNING
 from ...core.settings import FrozenModel
 from ...core.states import UNSUCCESSFUL, State
 from ...store.campaigns import find_campaign
 from ...store.connection import Store
 from ...store.jobs.queue import jobs_of, running
 from ...store.jobs.rows import JobRow
+from ...store.queries.latest import latest_by_model
 from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord
+from ...tasks.values.tuning import TUNINGS
+from ..campaign.tuning import is_tuned
 from ..loop.error_history import error_history
 from ..loop.stop_rule import GenerationErrors
 from ..queue.queue_jobs import count_by_state, queue_jobs
@@ -68,12 +71,23 @@ class GenerationSummary(FrozenModel):
     systems: dict[str, SystemErrors] = Field(default_factory=dict)
 
 
+class TuningSummary(FrozenModel):
+    """The last search for a model's hyperparameters: left-out force errors (eV/Å) and the keys that it changed."""
+
+    generation: int
+    configurations: int
+    force_before: float | None
+    force_after: float | None
+    changed: tuple[str, ...]
+
+
 class CampaignStatus(FrozenModel):
     """Where a campaign stands.
 
     ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
     state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
-    ``max_core_hours`` the budget by engine ("all": of all together).
+    ``max_core_hours`` the budget by engine ("all": of all together), ``tunings`` the last search for the
+    hyperparameters of each model.
     """
 
     name: str
@@ -90,6 +104,7 @@ class CampaignStatus(FrozenModel):
     losses: dict[str, int] = Field(default_factory=dict)
     core_hours: dict[str, float] = Field(default_factory=dict)
     max_core_hours: dict[str, float] = Field(default_factory=dict)
+    tunings: dict[str, TuningSummary] = Field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -148,8 +163,28 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         queue=count_by_state(queue_jobs(store, record.id)),
         losses=losses_by_cause(store, record.id),
         core_hours=core_hours(store, record.id),
+        tunings=_tunings(store, record),
         max_core_hours={engine or "all": hours for engine, hours in budget_of(store, record.id).items()},
     )
+
+
+def _tunings(store: Store, record: CampaignRecord) -> dict[str, TuningSummary]:
+    """Return the last search of each model; nothing is asked for where the campaign has none."""
+    if not is_tuned(record.settings):
+        return {}
+    found = {
+        name: (one.generation, TUNINGS.read(one)) for name, one in latest_by_model(store, record.id, TUNING).items()
+    }
+    return {
+        name: TuningSummary(
+            generation=generation,
+            configurations=values.configurations,
+            force_before=values.before.force_eV_per_A,
+            force_after=values.after.force_eV_per_A,
+            changed=values.changed,
+        )
+        for name, (generation, values) in found.items()
+    }
 
 
 class _Configuration(NamedTuple):

@@ -31,7 +31,7 @@ from ionloop.workflows.analyses.locality.graph import (
     locality_problems,
 )
 from ionloop.workflows.analyses.locality.kind import LOCALITY
-from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoff_A
+from ionloop.workflows.analyses.locality.report import locality_bounds, locality_section, model_cutoffs_A
 from ionloop.workflows.campaign.baseline_charges import slater_exponent
 from ionloop.workflows.campaign.settings import Campaign
 from ionloop.workflows.graph.jobs import Graph
@@ -321,10 +321,10 @@ def test_the_bounds_of_the_learning_curve_are_read_at_the_cutoff(small, referenc
     assert len(section.figures["locality-radius"].data) == 2 * 2 * 2
 
 
-def test_a_model_sees_as_far_as_its_widest_descriptor():
+def test_a_model_sees_as_far_as_its_widest_descriptor(small):
     for gap, cutoff_A in ({"two_body": {"cutoff_A": 6.5}}, 6.5), ({"two_body": None, "soap": {"cutoff_A": 4.5}}, 4.5):
         campaign = Campaign.model_validate({"name": "a", "structure": "li7p3s11", "models": ["gap"], "gap": gap})
-        assert model_cutoff_A(campaign, "gap") == cutoff_A
+        assert model_cutoffs_A(small.store, campaign) == {"gap": cutoff_A}
 
 
 def test_costs_are_evaluations_and_the_atoms_of_the_larger_cell(small):

@@ -44,6 +44,14 @@ def test_of_an_engine_exactly_that_may_change_which_no_label_depends_on(engine) 
     ("old", "new", "allowed"),
     [
         ({}, {"max_core_hours": 100}, {"max_core_hours": True}),
+        ({}, {"gap": "tune"}, {"gap.tune": False}),
+        ({"gap": "tune"}, {}, {"gap.tune": False}),
+        ({}, {"gap": {"tune": False}}, {}),
+        (
+            {"gap": "tune"},
+            {"gap": {"tune": {"budget_fits": 30, "again_at_growth": 3}}},
+            {"gap.tune.budget_fits": True, "gap.tune.again_at_growth": False},
+        ),
         (
             {"max_core_hours": {"aims": 1}},
             {"max_core_hours": {"aims": 2, "fit": 1}},

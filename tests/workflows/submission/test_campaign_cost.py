@@ -38,6 +38,24 @@ def test_labels_fits_and_steps_are_counted() -> None:
     assert cost.maximum_dynamics_steps == 12_000
 
 
+def test_searches_for_hyperparameters_are_counted_by_the_growth_of_the_data() -> None:
+    sections = {"selection": {"count": 40}, "stop": {"max_generations": 8}}
+    assert campaign_cost(campaign(**sections), {None: CRYSTAL}).tunings == {}
+    # 80 configurations, 160, 320.
+    cost = campaign_cost(campaign(gap="tune", **sections), {None: CRYSTAL})
+    assert cost.tunings.keys() == {"gap", "es-gap"}
+    gap = cost.tunings["gap"]
+    assert (gap.searches, gap.budget_fits) == (3, 20)
+    assert gap.first_s == pytest.approx(20 * cost.first_fit.time_s)
+    assert gap.all_s > 3 * gap.first_s
+    assert gap.memory_bytes > cost.last_fit.memory_bytes
+    assert cost.largest_fit_bytes == gap.memory_bytes
+    tune = {"budget_core_minutes": 1, "again_at_growth": 100, "most_sparse_points": 100}
+    bounded = campaign_cost(campaign(gap={"tune": tune}, **sections), {None: CRYSTAL}).tunings["gap"]
+    assert (bounded.searches, bounded.first_s, bounded.all_s) == (1, 60, 60)
+    assert bounded.memory_bytes < cost.last_fit.memory_bytes
+
+
 def test_a_supercell_costs_more() -> None:
     small, large = (campaign_cost(campaign(supercell=[n, 1, 1]), {None: CRYSTAL.repeat((n, 1, 1))}) for n in (1, 2))
     assert large.atoms == 2 * small.atoms

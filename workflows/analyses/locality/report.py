@@ -18,6 +18,7 @@ from ....store.records import ResultRecord
 from ....tasks.values.charges import BY_ERROR, BY_LOCALITY, CHARGES_BY_LOCALITY
 from ....tasks.values.locality import LOCALITIES
 from ...campaign.settings import Campaign, stored_campaign
+from ...graph.tunings import latest_tunings
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .charge_report import by_error_summary, trade_off_blocks
 
@@ -37,15 +38,15 @@ def latest_charges_by_error(store: Store, campaign: str) -> ResultRecord | None:
     return latest(store, campaign, CHARGES, criterion=BY_ERROR)
 
 
-def model_cutoff_A(campaign: Campaign, model: str) -> float | None:
-    """Return how far the short-ranged part of a model sees (Å), None where that is not known."""
-    return campaign.kind_of(model).cutoff_A(campaign.settings_of(model))
-
-
-def _cutoffs_A(campaign: Campaign) -> list[float]:
-    """Return the cutoffs of the campaign's models (Å), each once."""
-    found = (model_cutoff_A(campaign, name) for name in campaign.models)
-    return sorted({cutoff for cutoff in found if cutoff is not None})
+def model_cutoffs_A(store: Store, campaign: Campaign) -> dict[str, float]:
+    """Return how far the short-ranged parts of models see (Å), by name, where that is known; of tuned ones the last."""
+    tuned = latest_tunings(store, campaign.name) if any(map(campaign.tuning_of, campaign.models)) else {}
+    found = {}
+    for name in campaign.models:
+        kind = campaign.kind_of(name)
+        settings = kind.settings_in(tuned[name].chosen) if name in tuned else campaign.settings_of(name)
+        found[name] = kind.cutoff_A(settings)
+    return {name: cutoff for name, cutoff in found.items() if cutoff is not None}
 
 
 def locality_bounds(store: Store, campaign: str) -> dict[str, LocalityBound]:
@@ -71,12 +72,10 @@ def _bounds(store: Store, campaign: str, record: ResultRecord) -> dict[str, Loca
     settings = stored_campaign(store.campaigns[campaign].settings)
     result = LOCALITIES.read(record)
     bounds: dict[str, LocalityBound] = {}
-    for name in settings.models if OVERALL in result.before else ():
-        cutoff_A = model_cutoff_A(settings, name)
+    cutoffs_A = model_cutoffs_A(store, settings) if OVERALL in result.before else {}
+    for name, cutoff_A in cutoffs_A.items():
         on_baseline = settings.kind_of(name).needs_baseline
-        bound = None
-        if cutoff_A is not None:
-            bound = result.bound(cutoff_A, baseline=on_baseline, is_fitted=result.baseline_is_fitted)
+        bound = result.bound(cutoff_A, baseline=on_baseline, is_fitted=result.baseline_is_fitted)
         if bound is not None:
             bounds[name] = bound
     return bounds
@@ -94,7 +93,7 @@ def locality_section(store: Store, campaign: str, system: str | None = None) -> 
     blocks: list[Block] = []
     if test is not None:
         settings = stored_campaign(store.campaigns[campaign].settings)
-        blocks += _test_blocks(test, _cutoffs_A(settings))
+        blocks += _test_blocks(test, sorted(set(model_cutoffs_A(store, settings).values())))
         summary.append(_test_summary(test, _bounds(store, campaign, test)))
     if fit is not None:
         blocks += _fit_blocks(fit)

@@ -1,1 +1,0 @@
-"""What jobs ask of the posteriors of models."""
