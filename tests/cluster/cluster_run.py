@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -286,6 +287,23 @@ def submitted_run(
     assert done.returncode == 0, done.stdout + done.stderr
     with closing(open_store(location, root=root, must_exist=True)) as store:
         yield ClusterRun(store, slurm, hold, campaign, None if isinstance(where, Path) else where)
+
+
+@contextmanager
+def undisturbed_run(file: Path) -> Iterator[Callable[[], Store]]:
+    """Run a campaign locally, beside what else is done; the callable waits for its end and opens its store.
+
+    A fault mostly waits for what SLURM does about it.
+    """
+    with ThreadPoolExecutor() as beside:
+        running = beside.submit(ionloop, "run", str(file), "--workers", "2")
+
+        def store() -> Store:
+            done = running.result()
+            assert done.returncode == 0, done.stdout + done.stderr
+            return open_store(str(file.with_name("ionloop.db")), must_exist=True)
+
+        yield store
 
 
 @contextmanager
