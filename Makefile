@@ -7,7 +7,7 @@ DEMO ?= demo
 # Tests start many processes, each of which would compile all modules again where that is forbidden.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-fast test-slow test-cluster test-dft test-browser lint types clean
+.PHONY: demo test test-fast test-slow test-cluster test-dft test-beside test-browser lint types clean
 
 demo: $(VENV)/.installed
 	@test -e $(DEMO)/campaign.yaml || $(BIN)/ionloop init $(DEMO) --template demo
@@ -29,6 +29,11 @@ test-cluster: $(VENV)/.installed-cluster
 
 test-dft: $(VENV)/.installed-dft
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m dft
+
+# Both suites that only compute, beside tests that wait for others: whoever waits goes first when its time has come.
+test-beside:
+	nice -n 15 $(MAKE) --no-print-directory test-dft
+	nice -n 15 $(MAKE) --no-print-directory test-slow
 
 test-browser: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m browser
