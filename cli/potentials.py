@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..analysis.errors.model_errors import ErrorStatistics, ModelErrors
+    from ..analysis.errors.statistics import ParityData
+    from ..analysis.model_uncertainty.coverage import ModelCoverage
+    from ..core.arrays import FloatArray
     from ..core.settings import FrozenSettings
     from ..fitting.data_sets import DataSet
     from ..fitting.kinds.base import ModelKind
+    from ..fitting.posterior.calibration import Calibration
     from ..fitting.reading import LabelRequest
     from ..fitting.settings import CommonBaselineSettings
     from ..fitting.tuning.settings import TuneSettings
@@ -105,6 +109,8 @@ def fit(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
     )
+    if manifest.calibration is not None:
+        typer.echo(_calibration_lines(manifest.calibration))
     _tell_charges(out.resolve(), manifest.baseline)
     typer.echo(f"Wrote {out}. Next: ionloop evaluate {quoted(out)} TEST.xyz")
 
@@ -138,6 +144,19 @@ def _tell_trial(trial: Trial) -> None:
     typer.echo(f"  {trial.line()}", err=True)
 
 
+def _calibration_lines(calibration: Calibration) -> str:
+    """Return what the left-out errors say of the intervals that the model will give, in two lines."""
+    from ..fitting.posterior.calibration import calibration_text
+
+    text = f"Model intervals: {calibration_text(calibration)}"
+    inside = [
+        f"{100 * parts[-1]:.0f} % of left-out {name}"
+        for name, parts in (("energies", calibration.energy_coverage), ("forces", calibration.force_coverage))
+        if parts
+    ]
+    return f"{text}\nInside their 95 % intervals: {', '.join(inside)}" if inside else text
+
+
 def _tell_charges(folder: Path, baseline: CommonBaselineSettings | None) -> None:
     """Say what charges were fitted with a model, and what they are worth."""
     from ..fitting.electrostatics.registry import kind_of_baseline
@@ -164,6 +183,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Write references and predictions side by side to this file of NumPy arrays (.npz)."),
     ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty", help="What the model says of its own errors, beside what those are; kept in --parity, too."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     *,
     reading: LabelRequest,
@@ -178,15 +203,74 @@ def evaluate(
     compared = parity_data(calculator, data_set.configurations)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
     isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
+    told = _predicted_errors(model, data_set, compared) if uncertainty else None
     if parity is not None:
-        write_parity(parity.resolve(), compared)
+        write_parity(parity.resolve(), compared, {} if told is None else told.arrays)
     if as_json:
         found = errors.model_dump(mode="json")
         for name, statistics in (("virial_eV_per_atom", virials), ("isolated_atom_eV", isolated)):
             found[name] = None if statistics is None else statistics.model_dump(mode="json")
+        if told is not None:
+            found["model_interval_coverage"] = told.coverage.model_dump(mode="json")
+            found["energy_std_eV"] = told.arrays["energy_stds"].tolist()
         typer.echo(json.dumps({"configurations": len(data_set), **found}, indent=2))
     else:
         _print_errors(errors, virials, isolated, len(data_set))
+        if told is not None:
+            _print_coverage(told.coverage)
+
+
+@dataclass(frozen=True)
+class _PredictedErrors:
+    """How often errors lie inside the model's intervals, and its deviations as arrays of `write_parity`."""
+
+    coverage: ModelCoverage
+    arrays: dict[str, FloatArray]
+
+
+def _predicted_errors(model: Path, data_set: DataSet, compared: ParityData) -> _PredictedErrors:
+    """Return what a model says of its own errors.
+
+    Raises
+    ------
+    InputError
+        If it knows nothing, with the reason.
+    """
+    import numpy as np
+
+    from ..analysis.model_uncertainty.observed import observed_coverage, predicted_deviations
+    from ..fitting.models import load_posterior
+
+    posterior = load_posterior(model, verify=False)
+    configurations = data_set.configurations
+    deviations = predicted_deviations(posterior, configurations)
+    arrays = {
+        "energy_stds": np.linalg.norm(deviations.energy_vectors, axis=1),
+        "force_stds": np.concatenate([np.zeros((0, 3)), *deviations.force_stds]),
+    }
+    return _PredictedErrors(observed_coverage(posterior, configurations, compared, deviations), arrays)
+
+
+def _print_coverage(coverage: ModelCoverage) -> None:
+    from rich.table import Table
+
+    from .console.terminal import make_console
+
+    table = Table(box=None, pad_edge=False, title="Inside the model's own intervals", title_justify="left")
+    for title in ("", "rms z", "50 %", "90 %", "95 %", "values"):
+        table.add_column(title, justify="right" if title else "left")
+    rows = [
+        ("energies of one composition", coverage.energy_eV),
+        ("forces", coverage.force_eV_per_A),
+        *((f"  on {element}", one) for element, one in coverage.force_by_element_eV_per_A.items()),
+    ]
+    for name, one in rows:
+        if one is not None:
+            shares = (f"{100 * share:.0f} %" for share in (one.inside_50, one.inside_90, one.inside_95))
+            table.add_row(name, f"{one.rms_z:.2f}", *shares, str(one.count))
+    console = make_console()
+    console.print()
+    console.print(table)
 
 
 def read_file(path: Path, reading: LabelRequest) -> DataSet:

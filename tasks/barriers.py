@@ -27,6 +27,7 @@ from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .fields import charges_in_field
 from .hops import ends_of, relaxed_ends
+from .model_uncertainty.intervals import Posteriors, path_interval_values
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.barriers import (
     BAND_POINTS,
@@ -247,6 +248,7 @@ class BarriersTask(IonloopTask):
         if ends is None:
             raise JobFailed("the ends of the paths were not relaxed: see the job analysis/barriers/ends")
         paths, recorded = HOP_ENDS.read(ends), []
+        posteriors = Posteriors(store)
         for path in parameters.paths:
             band = known_result(store, path.band)
             hop = paths.slots.get(path.slot)
@@ -258,7 +260,7 @@ class BarriersTask(IonloopTask):
                 BARRIERS,
                 path.potential,
                 inputs=[path.band, *(name for names in path.points.values() for name in names)],
-                values=_values(store, path, hop, band),
+                values=_values(store, path, hop, band, posteriors),
                 artefacts=band.artefacts,
             )
             store.results.replace(record)
@@ -266,7 +268,9 @@ class BarriersTask(IonloopTask):
         return Outcome(reason=paths.reason, outputs={"results": recorded})
 
 
-def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) -> BarrierValues:
+def _values(
+    store: Store, path: PathParts, hop: PathValues, band: ResultRecord, posteriors: Posteriors
+) -> BarrierValues:
     """Return the energies and barriers of every potential along one path."""
     coordinate_A: tuple[float, ...] = ()
     potentials: dict[str, PotentialOnPathValues] = {}
@@ -277,13 +281,18 @@ def _values(store: Store, path: PathParts, hop: PathValues, band: ResultRecord) 
         positions = arrays["positions"]
         own = profile(positions, arrays["energies"], arrays["forces"])
         coordinate_A = tuple(own.coordinate_A.tolist())
-        potentials[path.potential.kind] = _numbers(own)
+        atoms = Atoms(numbers=arrays["numbers"], cell=arrays["cell"], pbc=True)
+
+        def numbers(model: str | None, found: Profile) -> PotentialOnPathValues:
+            return _numbers(found, path_interval_values(posteriors.of(model), atoms, positions, found))
+
+        potentials[path.potential.kind] = numbers(path.potential.model, own)
         for kind, names in path.points.items():
             points = _points(store, names, len(positions))
             if points is None:
                 missing.append(kind)
             else:
-                potentials[kind] = _numbers(profile(positions, *points))
+                potentials[kind] = numbers(store.results[names[0]].model, profile(positions, *points))
         dipole_eA = _saddle_dipole_eA(store, path.potential, arrays, own)
     search = BANDS.read(band)
     return BarrierValues(
@@ -335,7 +344,7 @@ def _points(store: Store, names: list[str], images: int) -> tuple[FloatArray, Fl
     return np.array([energies[i] for i in range(images)]), np.array([forces[i] for i in range(images)])
 
 
-def _numbers(found: Profile) -> PotentialOnPathValues:
+def _numbers(found: Profile, intervals: dict[str, Any]) -> PotentialOnPathValues:
     return PotentialOnPathValues(
         energies_eV=tuple(found.energies_eV.tolist()),
         curve_coordinate_A=tuple(found.curve_coordinate_A.tolist()),
@@ -344,4 +353,5 @@ def _numbers(found: Profile) -> PotentialOnPathValues:
         reverse_eV=found.reverse_eV,
         maximum_A=found.maximum_A,
         fit_error_eV=found.fit_error_eV,
+        **intervals,
     )

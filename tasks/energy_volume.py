@@ -25,6 +25,7 @@ from ..store.records import ResultRecord
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
 from .initial import starting_structure
+from .model_uncertainty.intervals import Posteriors, curve_interval_values
 from .results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from .values.energy_volume import VOLUME_CURVES, VOLUME_POINTS, CurveValues, PointValues
 
@@ -139,6 +140,11 @@ class EnergyVolumeTask(IonloopTask):
         used = [name for name, point in points.items() if point.converged]
         name = identifier("result", CURVE_KIND, parameters.campaign, parameters.potential.identity, parameters.points)
         fit, reason, volumes, energies = _curve([points[one] for one in used])
+        known = Posteriors(store).of(parameters.potential.model)
+        cells: list[Atoms] = []
+        if not isinstance(known, str):
+            crystal = starting_structure(context, parameters.campaign, parameters.system)
+            cells = [_cell_of(store, store.results[one], crystal) for one in used]
         values = CurveValues(
             volumes_A3_per_atom=volumes,
             energies_eV_per_atom=energies,
@@ -147,6 +153,7 @@ class EnergyVolumeTask(IonloopTask):
             ions_relaxed_with=parameters.ions_relaxed_with,
             unconverged=len(found) - len(used),
             missing=len(parameters.points) - len(found),
+            **curve_interval_values(known, cells, energies, fit),
         )
         record = new_result(
             parameters,

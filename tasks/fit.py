@@ -27,6 +27,7 @@ from ..store.records import DataSetRecord, ModelRecord, ResultRecord
 from ..store.reference_guard import allowed_versions, check_one_setting
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext
+from .model_uncertainty.intervals import coverage_values
 from .predictions import record_predictions
 from .results import new_result
 from .values.loop import (
@@ -132,11 +133,14 @@ def record_errors(
     if subset == NEW:
         record_predictions(store, place, model, subset, labels, predicted)
     systems = systems_of_labels(store, place.campaign, labels)
+    # Those that it was fitted to test nothing.
+    coverage = coverage_values(store, model.id, configurations, predicted) if subset == NEW else {}
     by_system = {} if systems is None else parity_of_groups(predicted, configurations, systems)
     values = ErrorValues(
         subset=subset,
         **dict(predicted.errors()),
         by_system={name: data.errors() for name, data in by_system.items()},
+        **coverage,
     )
     return store.results.add(
         new_result(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from ..analysis.errors.statistics import ParityData
+from ..core.arrays import FloatArray
 from ..core.errors import IonloopError
 from ..core.files import atomic_file
 from ..core.names import PARITY
@@ -50,10 +52,10 @@ def record_predictions(
     )
 
 
-def write_parity(path: Path, data: ParityData) -> None:
-    """Write parity data to a file of NumPy arrays, whole or not at all."""
+def write_parity(path: Path, data: ParityData, more: Mapping[str, FloatArray] = MappingProxyType({})) -> None:
+    """Write parity data, and ``more`` arrays beside them, to a file of NumPy arrays, whole or not at all."""
     arrays = {field.name: getattr(data, field.name) for field in fields(ParityData)}
-    arrays = {name: values for name, values in arrays.items() if values is not None}
+    arrays = {name: values for name, values in {**arrays, **more}.items() if values is not None}
     with atomic_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 

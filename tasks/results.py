@@ -48,9 +48,9 @@ def open_potential(store: Store, potential: Potential) -> Calculator:
         return make_calculator(_with_limits_of_today(store, potential.engine))
     if potential.model is None:
         raise ValueError(f"the potential {potential.kind!r} names neither a model nor an engine")
-    stands_in = _calculators().get(potential.model)
-    if stands_in is not None:
-        return stands_in
+    other = stands_in(potential.model)
+    if other is not None:
+        return other
     return load_model(store.artefacts.path(store.models[potential.model].path), backend=potential.backend)
 
 
@@ -67,11 +67,12 @@ def open_sample(store: Store, potential: Potential, seed: int) -> Calculator:
     return load_posterior(store.artefacts.path(store.models[potential.model].path)).sampled_calculator(seed)
 
 
-def _calculators() -> Mapping[str, Calculator]:
+def stands_in(model: str) -> Calculator | None:
+    """Return what stands in for a model in a process that asks one alone, None in all others."""
     try:
-        return current_context().calculators
+        return current_context().calculators.get(model)
     except LookupError:
-        return {}
+        return None
 
 
 def _with_limits_of_today(store: Store, engine: EngineSettings) -> CommonSettings:

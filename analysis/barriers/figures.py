@@ -37,6 +37,8 @@ class PathEnergies:
         The fit through energies and slopes.
     look
         That of the path, where several paths are compared.
+    energies_model_half_width_eV
+        Half-widths of the model intervals of the energies, none where there are no intervals.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class PathEnergies:
     curve_coordinate_A: Sequence[float]
     curve_energies_eV: Sequence[float]
     look: Look | None = None
+    energies_model_half_width_eV: Sequence[float] = ()
 
     @property
     def shown_as(self) -> Look:
@@ -69,7 +72,10 @@ class PathEnergies:
 
 
 def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
-    """Return energies along paths: solid for the potential whose path it is, dashed for single points."""
+    """Return energies along paths: solid for the potential whose path it is, dashed for single points.
+
+    Bars are 95 % model intervals of the energies relative to the first image.
+    """
     figure = new_figure()
     for path in paths:
         look = path.shown_as
@@ -96,6 +102,13 @@ def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
                 "color": look.colour,
                 "size": 9 if path.own else 7,
                 "symbol": look.symbol + ("" if path.own else "-open"),
+            },
+            error_y={
+                "array": list(path.energies_model_half_width_eV),
+                "visible": bool(path.energies_model_half_width_eV),
+                "color": look.colour,
+                "thickness": 1,
+                "width": 3,
             },
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )

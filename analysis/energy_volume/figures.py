@@ -30,6 +30,8 @@ class EnergyVolumeCurve:
         None where none goes through the points.
     look
         Where curves of one potential are compared.
+    model_half_widths_eV_per_atom
+        Half-widths of the model intervals of the energies against that of the lowest cell, none without intervals.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class EnergyVolumeCurve:
     energies_eV_per_atom: tuple[float, ...]
     fit: BirchMurnaghanFit | None
     look: Look | None = None
+    model_half_widths_eV_per_atom: tuple[float, ...] = ()
 
     @property
     def zero_eV_per_atom(self) -> float:
@@ -45,7 +48,10 @@ class EnergyVolumeCurve:
 
 
 def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
-    """Return energies against volume, each potential counted from its own minimum; lines are the fits."""
+    """Return energies against volume, each potential counted from its own minimum; lines are the fits.
+
+    Bars are 95 % model intervals against the lowest cell.
+    """
     figure = new_figure()
     for curve in curves:
         look = curve.look or model_look(curve.kind)
@@ -71,6 +77,13 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
             name=look.label,
             legendgroup=look.label,
             marker={"color": look.colour, "size": 8, "symbol": look.symbol},
+            error_y={
+                "array": [1000 * one for one in curve.model_half_widths_eV_per_atom],
+                "visible": bool(curve.model_half_widths_eV_per_atom),
+                "color": look.colour,
+                "thickness": 1,
+                "width": 3,
+            },
             hovertemplate="%{x:.3f} Å³/atom<br>%{y:.2f} meV/atom",
         )
     figure.update_xaxes(title_text="Volume (Å³/atom)")

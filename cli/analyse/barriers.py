@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..console.options import JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...analysis.barriers.bands import Band, Profile
 
 
@@ -40,6 +42,7 @@ def barriers(
     from ...core.errors import InputError
     from ...fitting.models import load_model
     from ...sampling.structures.crystals import load_structure
+    from ...tasks.model_uncertainty.intervals import path_interval_values, read_posterior
 
     initial = load_structure(start)
     try:
@@ -66,12 +69,13 @@ def barriers(
         checkpoint=None if checkpoint is None else Checkpoint(checkpoint, model=_content_of(model)),
     )
     found = profile(band.positions, band.energies, band.forces)
+    intervals = path_interval_values(read_posterior(model), initial, band.positions, found)
     if out is not None:
         _write(out, band, initial.get_chemical_symbols(), initial.cell.array)
     if as_json:
-        typer.echo(json.dumps(_as_dict(band, found), indent=2))
+        typer.echo(json.dumps({**_as_dict(band, found), **intervals}, indent=2))
     else:
-        _print(band, found)
+        _print(band, found, intervals)
     for doubt in doubts(found, band.forces, max(0.1, force)):
         typer.echo(f"Warning: {doubt}.", err=True)
     if band.reason:
@@ -118,9 +122,10 @@ def _write(path: Path, band: Band, symbols: list[str], cell: object) -> None:
     write(path, frames, format="extxyz")
 
 
-def _print(band: Band, found: Profile) -> None:
+def _print(band: Band, found: Profile, intervals: Mapping[str, Any]) -> None:
     from rich.table import Table
 
+    from ...analysis.model_uncertainty.words import no_interval_text, with_intervals
     from ..console.terminal import make_console
 
     title = f"{len(band.energies)} images, {band.steps} steps"
@@ -128,9 +133,16 @@ def _print(band: Band, found: Profile) -> None:
     table.add_column(justify="left")
     table.add_column(justify="right")
     table.add_column(justify="left")
-    error = f"± {found.fit_error_eV:.3f} eV (fit)"
-    table.add_row("barrier", f"{found.forward_eV:.3f}", error)
-    table.add_row("barrier back", f"{found.reverse_eV:.3f}", error)
+    for name, height_eV, way in (
+        ("barrier", found.forward_eV, "forward"),
+        ("barrier back", found.reverse_eV, "reverse"),
+    ):
+        model = intervals.get(f"{way}_model_half_width_eV")
+        told = with_intervals(height_eV, "eV", ".3f", statistical=found.fit_error_eV, statistical_is="fit", model=model)
+        number, _, rest = told.partition(" ")
+        table.add_row(name, number, rest)
     table.add_row("length of the path", f"{found.coordinate_A[-1]:.2f}", "Å")
     table.add_row("largest force", f"{band.largest_force_eV_per_A:.3f}", "eV/Å")
     make_console().print(table)
+    if reason := intervals.get("model_interval_reason"):
+        typer.echo(no_interval_text("barriers", reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,14 @@ from ..console.label_options import with_label_options
 from ..console.options import JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ase import Atoms
 
     from ...analysis.energy_volume.curves import BirchMurnaghanFit, EnergyVolumePoint
     from ...analysis.energy_volume.settings import EnergyVolumeSettings
     from ...fitting.reading import LabelRequest
+    from ...tasks.values.energy_volume import CurveValues
 
 
 @with_label_options
@@ -37,11 +40,12 @@ def energy_volume(
     *,
     reading: LabelRequest,
 ) -> None:
-    """Fit Birch's equation of state: volume, bulk modulus (GPa) and standard errors."""
+    """Fit Birch's equation of state: volume, bulk modulus (GPa) and their intervals."""
     from ...analysis.energy_volume.curves import EquationOfStateError, doubts, fit_points
     from ...analysis.energy_volume.settings import EnergyVolumeSettings
     from ...core.errors import InputError
 
+    intervals: dict[str, Any] = {}
     if model is None:
         found = _points_in(file, reading)
         try:
@@ -50,13 +54,16 @@ def energy_volume(
             raise InputError(f"{file}: {error}") from error
     else:
         settings = EnergyVolumeSettings(strain=strain, points=points, relax_ions=relax, reference="none")
-        fit, used, unconverged = _curve_by(model, file, settings)
+        fit, curve = _curve_by(model, file, settings)
+        used, unconverged = len(curve.volumes_A3_per_atom), curve.unconverged
+        intervals = {name: value for name, value in curve.model_dump(mode="json").items() if "model_" in name}
     for doubt in doubts(fit):
         typer.echo(f"Warning: {doubt}.", err=True)
     if as_json:
-        typer.echo(json.dumps({"cells": used, "unconverged": unconverged, **fit.model_dump()}, indent=2))
+        document = {"cells": used, "unconverged": unconverged, **fit.model_dump(), **intervals}
+        typer.echo(json.dumps(document, indent=2))
     else:
-        _print(fit, used, unconverged)
+        _print(fit, used, unconverged, intervals)
 
 
 def _points_in(file: Path, reading: LabelRequest) -> list[EnergyVolumePoint]:
@@ -144,8 +151,8 @@ def _frames_of_ase(file: Path) -> list[tuple[Atoms, float]]:
     return list(zip(frames, energies, strict=True))
 
 
-def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> tuple[BirchMurnaghanFit, int, int]:
-    """Return the equation of state of a model's cells, how many are used and how many did not converge.
+def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> tuple[BirchMurnaghanFit, CurveValues]:
+    """Return the equation of state of a model's cells, and the curve.
 
     Raises
     ------
@@ -164,24 +171,47 @@ def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> t
     curve = VOLUME_CURVES.read(answer.only(VOLUME_CURVES.name))
     if curve.fit is None:
         raise InputError(f"{structure}: {curve.reason}")
-    return curve.fit, len(curve.volumes_A3_per_atom), curve.unconverged
+    return curve.fit, curve
 
 
-def _print(fit: BirchMurnaghanFit, cells: int, unconverged: int) -> None:
+def _print(fit: BirchMurnaghanFit, cells: int, unconverged: int, intervals: Mapping[str, Any]) -> None:
     from rich.table import Table
 
+    from ...analysis.energy_volume.settings import PARAMETERS
+    from ...analysis.model_uncertainty.words import no_interval_text, student_half_width, with_intervals
     from ..console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{cells} cells", title_justify="left", show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
     table.add_column(justify="left")
-    error = f"± {fit.volume_standard_error_A3_per_atom:.4f} Å³/atom"
-    table.add_row("volume", f"{fit.volume_A3_per_atom:.4f}", error)
-    table.add_row("bulk modulus", f"{fit.bulk_modulus_GPa:.2f}", f"± {fit.bulk_modulus_standard_error_GPa:.2f} GPa")
-    derivative = f"± {fit.bulk_modulus_derivative_standard_error:.2f}"
-    table.add_row("its pressure derivative", f"{fit.bulk_modulus_derivative:.2f}", derivative)
+    for name, value, error, quantity, unit, form in (
+        ("volume", fit.volume_A3_per_atom, fit.volume_standard_error_A3_per_atom, "volume", "Å³/atom", ".4f"),
+        ("bulk modulus", fit.bulk_modulus_GPa, fit.bulk_modulus_standard_error_GPa, "bulk_modulus", "GPa", ".2f"),
+        (
+            "its pressure derivative",
+            fit.bulk_modulus_derivative,
+            fit.bulk_modulus_derivative_standard_error,
+            "bulk_modulus_derivative",
+            "",
+            ".2f",
+        ),
+    ):
+        suffix = {"Å³/atom": "_A3_per_atom", "GPa": "_GPa", "": ""}[unit]
+        told = with_intervals(
+            value,
+            unit,
+            form,
+            statistical=student_half_width(error, cells - PARAMETERS),
+            statistical_is="fit",
+            model=intervals.get(f"{quantity}_model_half_width{suffix}"),
+        )
+        number, _, rest = told.partition(" ")
+        table.add_row(name, number, rest)
     table.add_row("residual", f"{1000 * fit.residual_eV_per_atom:.3f}", "meV/atom")
     make_console().print(table)
+    typer.echo("Intervals of 95 %: of the fit, and of the model where it knows its errors.")
+    if reason := intervals.get("model_interval_reason"):
+        typer.echo(no_interval_text("equation of state", reason))
     if unconverged:
         typer.echo(f"{unconverged} cells did not converge and are left out.", err=True)

@@ -89,23 +89,30 @@ def _followed(pair: PairValues, in_field: FrenkelFieldValues | None) -> PairInFi
     return next((one for one in same if (one.ion, one.separation_A) == (pair.ion, pair.separation_A)), None)
 
 
+_IN_FIELD = {"dipole_eA", "dipole_model_half_width_eA", "axes"}
+
+
 def _document(found: FrenkelValues, in_field: FrenkelFieldValues | None) -> dict[str, Any]:
     pairs = []
     for pair in found.pairs:
         followed = _followed(pair, in_field)
-        told = {} if followed is None else followed.model_dump(mode="json", include={"dipole_eA", "axes"})
+        told = {} if followed is None else followed.model_dump(mode="json", include=_IN_FIELD)
         pairs.append(
             {
                 "pair": pair.model_dump(mode="json", include={"ion", "separation_A"}),
                 "state": pair.state,
                 "formation_energy_eV": pair.formation_energy_eV,
+                "formation_energy_model_half_width_eV": pair.formation_energy_model_half_width_eV,
                 "dipole_eA": told.get("dipole_eA"),
+                "dipole_model_half_width_eA": told.get("dipole_model_half_width_eA", {}),
                 "curves": told.get("axes", {}),
             }
         )
     distribution = found.formation_energy_eV
     return {
         "formation_energy_eV": None if distribution is None else distribution.model_dump(),
+        "formation_energy_model_half_width_eV": found.formation_energy_model_half_width_eV,
+        "model_interval_reason": found.model_interval_reason,
         "charges_e": None if in_field is None else in_field.charges_e,
         "pairs": pairs,
     }
@@ -114,21 +121,26 @@ def _document(found: FrenkelValues, in_field: FrenkelFieldValues | None) -> dict
 def _print(found: FrenkelValues, in_field: FrenkelFieldValues | None) -> None:
     from rich.table import Table
 
+    from ...analysis.model_uncertainty.words import half_width_text, no_interval_text
     from ..console.terminal import make_console
 
     table = Table(box=None, pad_edge=False, title=f"{len(found.pairs)} pairs", title_justify="left")
-    for title in ("distance, Å", "axis", "field, V/Å", "formation energy, eV", "state"):
+    for title in ("distance, Å", "axis", "field, V/Å", "formation energy, eV", "model ±, eV", "state"):
         table.add_column(title, justify="right" if "," in title else "left")
     for pair in found.pairs:
         distance, followed = f"{pair.separation_A:.2f}", _followed(pair, in_field)
         if followed is None:
-            table.add_row(distance, "", "0", _energy(pair.formation_energy_eV), pair.state)
+            model = half_width_text(pair.formation_energy_model_half_width_eV, ".3f")
+            table.add_row(distance, "", "0", _energy(pair.formation_energy_eV), model, pair.state)
             continue
         for axis, points in followed.axes.items():
             for point in points:
                 energy = _energy(point.formation_energy_eV)
-                table.add_row(distance, axis, f"{point.field_V_per_A:+g}", energy, point.state)
+                model = half_width_text(point.formation_energy_model_half_width_eV, ".3f")
+                table.add_row(distance, axis, f"{point.field_V_per_A:+g}", energy, model, point.state)
     make_console().print(table)
+    if found.model_interval_reason:
+        typer.echo(no_interval_text("formation energies", found.model_interval_reason))
 
 
 def _energy(energy_eV: float | None) -> str:

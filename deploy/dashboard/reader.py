@@ -31,10 +31,12 @@ from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultR
 from ...store.retrying import StoreUnreachable
 from ...tasks.predictions import predictions_identifier, predictions_path, read_parity
 from ...workflows.analyses.locality.report import locality_bounds
+from ...workflows.analyses.model_uncertainty import uncertainty_section
 from ...workflows.analyses.registry import ANALYSES, sections_of
 from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
+from ...workflows.report.data import last_assessments
 from ...workflows.report.systems import system_section
 from ...workflows.report.tuning import tuning_section
 from ...workflows.running.job_logs import job_log, label_log
@@ -217,6 +219,8 @@ class Reader:
             problems = [f"{name}: this analysis is not installed here" for name in asked]
             with self._store_lock:
                 found += filter(None, (system_section(self._store, record),))
+                assessed = last_assessments(snapshot.results_of.get(campaign, ()))
+                found += filter(None, (uncertainty_section(self._store, assessed),))
             try:
                 found += filter(None, (tuning_section(snapshot.results_of.get(campaign, ())),))
             except _UNREADABLE as error:
@@ -241,6 +245,18 @@ class Reader:
 
         names, created = tuple(one.id for one in records), tuple(one.created for one in records)
         return self._memory.get(("comparison", names), created, make)
+
+    def uncertainty(self, errors: ResultRecord) -> ReportSection | None:
+        """Return what a model said beforehand of these errors, None where it said nothing, or none can be read."""
+
+        def make() -> ReportSection | None:
+            try:
+                with self._store_lock:
+                    return uncertainty_section(self._store, [errors])
+            except _UNREADABLE:
+                return None
+
+        return self._memory.get(("uncertainty", errors.id), errors.created, make)
 
     def force_bounds(self, snapshot: Snapshot, campaign: str) -> Mapping[str, LocalityBound]:
         """Return the force errors that models cannot fall below, by kind; empty without a locality test."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -12,6 +13,7 @@ from ...analysis.defects.formation import Distribution, vacancy_formation_energy
 from ...analysis.defects.settings import Axis
 from ...analysis.electric_field import dipole_difference_eA, mean_born_charges
 from ...analysis.looks import model_name
+from ...core.arrays import FloatArray
 from ...fitting.electrostatics.registry import species_charges_in, why_no_field_in
 from ...fitting.kinds.registry import MODELS
 from ...store.connection import Store
@@ -39,6 +41,7 @@ from ..values.defects import (
     VacancyValues,
     VacantSiteValues,
 )
+from .intervals import FormationIntervals
 from .relaxations import (
     DefectParameters,
     FieldBranchParameters,
@@ -116,10 +119,15 @@ class FrenkelTask(IonloopTask):
             If the bulk was not relaxed.
         """
         store = context.store
+        intervals = FormationIntervals(store, parameters.potential, lambda: parameters.crystal(context))
         pairs = [self._pair(parameters, store, number) for number in range(len(parameters.pairs))]
+        vectors = [
+            None if pair.formation_energy_eV is None else intervals.vector(parameters.bulk, name)
+            for pair, name in zip(pairs, parameters.relaxations, strict=True)
+        ]
         states = [pair.state for pair in pairs]
         values = FrenkelValues(
-            pairs=tuple(pairs),
+            pairs=tuple(_with_half_width(*both, intervals) for both in zip(pairs, vectors, strict=True)),
             formation_energy_eV=_distribution(pair.formation_energy_eV for pair in pairs),
             reference_formation_energy_eV=_distribution(pair.reference_formation_energy_eV for pair in pairs),
             supercell=parameters.supercell,
@@ -128,6 +136,8 @@ class FrenkelTask(IonloopTask):
             unconverged=states.count("unconverged"),
             missing=states.count("missing"),
             field=_no_field(parameters.potential, store),
+            formation_energy_model_half_width_eV=_of_mean(pairs, vectors, intervals),
+            model_interval_reason=intervals.reason,
         )
         record = _result(parameters, FRENKEL, parameters.relaxations, values)
         store.results.replace(record)
@@ -151,6 +161,23 @@ class FrenkelTask(IonloopTask):
             formation_energy_eV=energy if whole else None,
             reference_formation_energy_eV=reference if whole else None,
         )
+
+
+DefectT = TypeVar("DefectT", PairValues, VacantSiteValues)
+
+
+def _with_half_width(defect: DefectT, vector: FloatArray | None, intervals: FormationIntervals) -> DefectT:
+    return defect.model_copy(update={"formation_energy_model_half_width_eV": intervals.half_width(vector)})
+
+
+def _of_mean(
+    defects: Sequence[PairValues | VacantSiteValues],
+    vectors: Sequence[FloatArray | None],
+    intervals: FormationIntervals,
+) -> float | None:
+    """Return the half-width of the mean over the defects that have a formation energy."""
+    both = zip(defects, vectors, strict=True)
+    return intervals.of_mean(vector for defect, vector in both if defect.formation_energy_eV is not None)
 
 
 def _pair_state(record: ResultRecord | None, whole: bool) -> str:
@@ -215,12 +242,14 @@ class FrenkelFieldTask(IonloopTask):
             told, source = mean_born_charges(charges, bulk), BORN_CHARGES
         else:
             told, source = charges, BASELINE_CHARGES
+        intervals = FormationIntervals(store, parameters.potential, lambda: crystal)
         values = FrenkelFieldValues(
             charges_e=told,
             charges_from=source,
-            pairs=tuple(_pair_in_field(parameters, store, crystal, name, charges) for name in survivors),
+            pairs=tuple(_pair_in_field(parameters, store, crystal, name, charges, intervals) for name in survivors),
             supercell=parameters.supercell,
             fewer_pairs_than_asked=parameters.followed - len(survivors),
+            model_interval_reason=intervals.reason,
         )
         record = _result(parameters, FRENKEL_IN_FIELD, [parameters.bulk, *survivors], values)
         store.results.replace(record)
@@ -233,19 +262,25 @@ def _pair_in_field(
     crystal: Atoms,
     name: str,
     charges: dict[str, float] | Calculator,
+    intervals: FormationIntervals,
 ) -> PairInFieldValues:
     bulk, relaxed = store.results[parameters.bulk], store.results[name]
     pair = parameters.pairs[parameters.candidates.index(name)]
     dipole = dipole_difference_eA(relaxed_atoms(store, relaxed, crystal), relaxed_atoms(store, bulk, crystal), charges)
+    vector = intervals.vector(bulk.id, name)
     zero = PairAtFieldValues(
         field_V_per_A=0.0,
         formation_energy_eV=energy_of(relaxed) - energy_of(bulk),
         state=DefectState.INTACT.value,
+        formation_energy_model_half_width_eV=intervals.half_width(vector),
     )
-    axes: dict[Axis, list[PairAtFieldValues]] = {}
+    axes: dict[Axis, list[_PointWithVector]] = {}
     for branch in parameters.branches:
-        axes.setdefault(branch.axis, [zero]).extend(_branch_points(store, branch, name))
-    curves = {axis: tuple(sorted(points, key=lambda point: point.field_V_per_A)) for axis, points in axes.items()}
+        axes.setdefault(branch.axis, [(zero, vector)]).extend(_branch_points(store, branch, name, intervals))
+    curves = {
+        axis: tuple(sorted((point for point, _ in points), key=lambda point: point.field_V_per_A))
+        for axis, points in axes.items()
+    }
     return PairInFieldValues(
         ion=pair.ion,
         separation_A=pair.separation_A,
@@ -257,22 +292,49 @@ def _pair_in_field(
             for point in points
             if point.state not in (DefectState.INTACT.value, AFTER_RECOMBINATION)
         ),
+        dipole_model_half_width_eA=_slope_half_widths(axes, intervals),
     )
 
 
-def _branch_points(store: Store, branch: FieldBranchParameters, start: str) -> list[PairAtFieldValues]:
+_PointWithVector = tuple[PairAtFieldValues, FloatArray | None]
+
+
+def _slope_half_widths(
+    axes: Mapping[Axis, Sequence[_PointWithVector]], intervals: FormationIntervals
+) -> dict[Axis, float]:
+    """Return half-widths of the slopes at zero field, within the basin of zero field, of axes that have one."""
+    found = {}
+    for axis, points in axes.items():
+        intact = [(point, vector) for point, vector in points if point.state == DefectState.INTACT.value]
+        slope = intervals.of_slope([point.field_V_per_A for point, _ in intact], [vector for _, vector in intact])
+        if slope is not None:
+            found[axis] = slope
+    return found
+
+
+def _branch_points(
+    store: Store, branch: FieldBranchParameters, start: str, intervals: FormationIntervals
+) -> list[_PointWithVector]:
     """Return field, formation energy and state at every field of a branch; no energy where the pair is gone."""
-    points, gone, bulk_hopped = [], False, False
+    points: list[_PointWithVector] = []
+    gone, bulk_hopped = False, False
     bulks, names = branch_identifiers(branch, branch.bulk), branch_identifiers(branch, start)
     for strength, bulk_name, name in zip(branch.fields_V_per_A, bulks, names, strict=True):
         bulk, pair = _field_point(store, bulk_name), _field_point(store, name)
         bulk_hopped = bulk_hopped or (bulk is not None and bulk.state == DefectState.HOPPED.value)
         state = AFTER_RECOMBINATION if gone else _field_state(bulk, pair, bulk_hopped)
         gone = gone or state == DefectState.RECOMBINED.value
-        energy = None
+        energy, vector = None, None
         if pair is not None and bulk is not None and not gone:
             energy = pair.energy_eV - bulk.energy_eV
-        points.append(PairAtFieldValues(field_V_per_A=strength, formation_energy_eV=energy, state=state))
+            vector = intervals.vector(bulk_name, name)
+        point = PairAtFieldValues(
+            field_V_per_A=strength,
+            formation_energy_eV=energy,
+            state=state,
+            formation_energy_model_half_width_eV=intervals.half_width(vector),
+        )
+        points.append((point, vector))
     return points
 
 
@@ -320,14 +382,21 @@ class VacancyTask(IonloopTask):
         """
         store = context.store
         vacancies = self._vacancies(parameters, store, self._atom_energy_eV(parameters, store))
+        intervals = FormationIntervals(store, parameters.potential, lambda: parameters.crystal(context))
+        vectors = [
+            None if one.formation_energy_eV is None else intervals.vector(parameters.bulk, name)
+            for one, name in zip(vacancies, parameters.relaxations, strict=True)
+        ]
         values = VacancyValues(
-            vacancies=tuple(vacancies),
+            vacancies=tuple(_with_half_width(*both, intervals) for both in zip(vacancies, vectors, strict=True)),
             formation_energy_eV=_distribution(one.formation_energy_eV for one in vacancies),
             reference_formation_energy_eV=_distribution(one.reference_formation_energy_eV for one in vacancies),
             supercell=parameters.supercell,
             removed_atom_energy_eV=self._atom_energy_eV(parameters, store),
             removed_atom="isolated atom" if parameters.metal is None else "metal, by the reference engine",
             cell_charge_e=self._cell_charge_e(parameters, store),
+            formation_energy_model_half_width_eV=_of_mean(vacancies, vectors, intervals),
+            model_interval_reason=intervals.reason,
         )
         record = _result(parameters, VACANCIES, parameters.relaxations, values)
         store.results.replace(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ...store.result_kinds import ResultKind, ResultValues
+from .model_intervals import NumbersOfOneModel
 
 
 class HopSummaryValues(ResultValues):
@@ -81,7 +82,7 @@ class BandPointsValues(ResultValues):
     images: int = Field(description="Images (number)")
 
 
-class PotentialOnPathValues(ResultValues):
+class PotentialOnPathValues(NumbersOfOneModel):
     """Energies of one potential along a path."""
 
     energies_eV: tuple[float, ...] = Field(description="Of the images, from the first one (eV)")
@@ -91,6 +92,15 @@ class PotentialOnPathValues(ResultValues):
     reverse_eV: float = Field(description="Barrier from the last image (eV)")
     maximum_A: float = Field(description="Where the maximum is (Å)")
     fit_error_eV: float = Field(description="How far the maximum moves if forces are left out of the fit (eV)")
+    energies_model_half_width_eV: tuple[float, ...] = Field(
+        default=(), description="Half-widths of the 95 % model intervals of the images' energies (eV)"
+    )
+    forward_model_half_width_eV: float | None = Field(
+        default=None, description="The same of the barrier from the first image (eV)"
+    )
+    reverse_model_half_width_eV: float | None = Field(
+        default=None, description="The same of the barrier from the last image (eV)"
+    )
 
 
 class BarrierValues(PathValues):

@@ -8,6 +8,7 @@ from ...analysis.defects.defect_sites import Defect
 from ...analysis.defects.formation import Distribution
 from ...analysis.defects.settings import Axis
 from ...store.result_kinds import ResultKind, ResultValues
+from .model_intervals import NumbersOfModel, NumbersOfOneModel
 
 
 class EnergyValues(ResultValues):
@@ -41,7 +42,7 @@ class FieldPointValues(RelaxedValues):
     released_eV: float = Field(description="Energy that a hop released (eV)")
 
 
-class PairValues(ResultValues):
+class PairValues(NumbersOfModel):
     """A Frenkel pair without a field."""
 
     ion: int = Field(description="Index of the ion (number)")
@@ -49,9 +50,12 @@ class PairValues(ResultValues):
     state: str = Field(description="intact, recombined, unconverged or missing (name)")
     formation_energy_eV: float | None = Field(description="None where the pair is not intact (eV)")
     reference_formation_energy_eV: float | None = Field(description="The reference's on the same structures (eV)")
+    formation_energy_model_half_width_eV: float | None = Field(
+        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
+    )
 
 
-class FrenkelValues(ResultValues):
+class FrenkelValues(NumbersOfOneModel):
     """Formation energies of one potential's pairs without a field."""
 
     pairs: tuple[PairValues, ...] = Field(description="All pairs that were relaxed")
@@ -63,14 +67,20 @@ class FrenkelValues(ResultValues):
     unconverged: int = Field(description="Pairs whose relaxation did not converge (number)")
     missing: int = Field(description="Pairs whose job failed (number)")
     field: str = Field(default="", description="Why the potential is not put in a field (text)")
+    formation_energy_model_half_width_eV: float | None = Field(
+        default=None, description="Half-width of the 95 % model interval of the mean formation energy (eV)"
+    )
 
 
-class PairAtFieldValues(ResultValues):
+class PairAtFieldValues(NumbersOfModel):
     """A pair at one field."""
 
     field_V_per_A: float = Field(description="Strength of the field (V/Å)")
     formation_energy_eV: float | None = Field(description="None where the pair is gone (eV)")
     state: str = Field(description="What became of the pair, or of the bulk (name)")
+    formation_energy_model_half_width_eV: float | None = Field(
+        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
+    )
 
 
 class FieldEventValues(ResultValues):
@@ -81,7 +91,7 @@ class FieldEventValues(ResultValues):
     event: str = Field(description="What happened (name)")
 
 
-class PairInFieldValues(ResultValues):
+class PairInFieldValues(NumbersOfModel):
     """A pair that was followed along fields."""
 
     ion: int = Field(description="Index of the ion (number)")
@@ -89,9 +99,14 @@ class PairInFieldValues(ResultValues):
     dipole_eA: tuple[float, float, float] = Field(description="Dipole moment of the pair, bulk taken off (e Å)")
     axes: dict[Axis, tuple[PairAtFieldValues, ...]] = Field(description="By axis, fields ascending")
     events: tuple[FieldEventValues, ...] = Field(description="Where the pair did not stay what it was")
+    dipole_model_half_width_eA: dict[Axis, float] = Field(
+        default_factory=dict,
+        description="Half-widths of the 95 % model intervals of the dipole's components, which are minus the slopes of "
+        "the formation energy; of axes with a field beside zero (e Å)",
+    )
 
 
-class FrenkelFieldValues(ResultValues):
+class FrenkelFieldValues(NumbersOfOneModel):
     """Formation energies of one potential's pairs against the field."""
 
     charges_e: dict[str, float] = Field(description="Charges that the field acts on, by element (e)")
@@ -101,7 +116,7 @@ class FrenkelFieldValues(ResultValues):
     fewer_pairs_than_asked: int = Field(description="Pairs that could not be followed (number)")
 
 
-class VacantSiteValues(ResultValues):
+class VacantSiteValues(NumbersOfModel):
     """A vacancy on one of the sites that no symmetry relates."""
 
     ion: int = Field(description="Index of the removed ion (number)")
@@ -109,9 +124,12 @@ class VacantSiteValues(ResultValues):
     state: str = Field(description="intact, unconverged or missing (name)")
     formation_energy_eV: float | None = Field(description="None where the vacancy is not intact (eV)")
     reference_formation_energy_eV: float | None = Field(description="The reference's on the same structures (eV)")
+    formation_energy_model_half_width_eV: float | None = Field(
+        default=None, description="Half-width of the 95 % model interval of the formation energy (eV)"
+    )
 
 
-class VacancyValues(ResultValues):
+class VacancyValues(NumbersOfOneModel):
     """Formation energies of one potential's neutral vacancies."""
 
     vacancies: tuple[VacantSiteValues, ...] = Field(description="All sites")
@@ -121,6 +139,9 @@ class VacancyValues(ResultValues):
     removed_atom_energy_eV: float = Field(description="Energy of the atom that was taken out (eV)")
     removed_atom: str = Field(description="What it counts from: isolated atom, or metal (name)")
     cell_charge_e: float = Field(description="Charge that the baseline's cell is left with (e)")
+    formation_energy_model_half_width_eV: float | None = Field(
+        default=None, description="Half-width of the 95 % model interval of the mean formation energy (eV)"
+    )
 
 
 RELAXATIONS = ResultKind("defect-relaxation", RelaxationValues)

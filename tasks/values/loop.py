@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ...analysis.errors.model_errors import Agreement, ModelErrors
+from ...analysis.model_uncertainty.coverage import ModelCoverage
 from ...core.names import CONCLUSION, CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, PARITY
 from ...store.records import Artefact
 from ...store.result_kinds import ResultKind, ResultValues
+
+_LEFT_OUT: Final = frozenset({"by_system", "model_interval_coverage", "model_interval_reason"})
 
 
 class ErrorValues(ModelErrors, ResultValues):
@@ -20,11 +23,18 @@ class ErrorValues(ModelErrors, ResultValues):
         default_factory=dict, description="The same of every system alone, where systems have names (by name)"
     )
 
+    model_interval_coverage: ModelCoverage | None = Field(
+        default=None,
+        description="How often these errors lie inside the intervals that the model gave beforehand; of new "
+        "configurations, which no fit had seen",
+    )
+    model_interval_reason: str = Field(default="", description="Why the model gave no intervals (text)")
+
     @model_serializer(mode="wrap")
-    def _without_no_systems(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out no systems: records of campaigns with one structure stay what they were."""
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out no systems and no intervals: records without stay what they were."""
         values: dict[str, Any] = serialise(self)
-        return {name: value for name, value in values.items() if value or name != "by_system"}
+        return {name: value for name, value in values.items() if value or name not in _LEFT_OUT}
 
 
 class PredictionValues(ResultValues):

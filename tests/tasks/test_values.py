@@ -60,7 +60,8 @@ def test_units_are_those_of_records():
     assert (summary["mean_jump_A"], HOPS.units["duration_ps"]) == ("Å", "ps")
     # A record's units are two deep: those of values farther below stand beside their neighbours.
     assert FRENKEL_IN_FIELD.units["pairs"] == {
-        "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å", "formation_energy_eV": "eV"
+        "separation_A": "Å", "dipole_eA": "e Å", "field_V_per_A": "V/Å", "formation_energy_eV": "eV",
+        "formation_energy_model_half_width_eV": "eV", "dipole_model_half_width_eA": "e Å",
     }  # fmt: skip
     assert MODEL_ERRORS.units["force_eV_per_A"] == "eV/Å"
 

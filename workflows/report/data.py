@@ -46,6 +46,7 @@ from ...tasks.predictions import model_parity
 from ...tasks.values.loop import CONCLUSIONS, MODEL_ERRORS, NOT_COMPARED
 from ..analyses.fitted_charges import charge_section
 from ..analyses.locality.report import locality_bounds
+from ..analyses.model_uncertainty import uncertainty_section
 from ..analyses.registry import ANALYSES, sections_of
 from ..analyses.sections import ReportSection
 from ..campaign.analyses import analyses_not_installed
@@ -200,7 +201,9 @@ def collect(store: Store, name: str | None = None) -> ReportData:
         not_compared=_not_compared(results),
         force_bounds=locality_bounds(store, record.id),
         sections=(
-            *filter(None, [system_section(store, record), tuning_section(results)]),
+            *filter(None, [system_section(store, record)]),
+            *filter(None, [uncertainty_section(store, last_assessments(results))]),
+            *filter(None, [tuning_section(results)]),
             *filter(None, [charge_section(store, (model.record for model in models))]),
             *(section for analysis in ANALYSES.kinds for section in sections_of(store, record, analysis)),
             *(_not_installed(name) for name in analyses_not_installed(record.settings)),
@@ -283,6 +286,15 @@ def _time_spent(
         "sample": [trajectory.wall_time_s for trajectory in trajectories],
     }
     return tuple(TimeSpent(kind, len(times), sum(times)) for kind, times in work.items())
+
+
+def last_assessments(results: Iterable[ResultRecord]) -> list[ResultRecord]:
+    """Return the errors on the new labels of the last generation that was assessed, in the order of models."""
+    assessed = [result for result in results if result.kind == ERRORS and result.values.get("subset") == NEW]
+    last = max((result.generation for result in assessed), default=0)
+    places = in_order(str(one.model_kind) for one in assessed)
+    chosen = [result for result in assessed if result.generation == last]
+    return sorted(chosen, key=lambda one: places.index(str(one.model_kind)))
 
 
 def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParity, ...], str]:

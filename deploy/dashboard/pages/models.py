@@ -75,6 +75,7 @@ def model_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
     return {
         "model": model_row(snapshot, record),
         "parity": [] if parity is None else parity_charts(parity, record.kind),
+        "uncertainty": None if new is None else reader().uncertainty(new),
         "elements": element_chart([one for one in (new or training,) if one is not None]),
         "variance": variance_chart(snapshot, record),
         "results": [one for one in snapshot.results_of.get(record.campaign, ()) if one.model == name],

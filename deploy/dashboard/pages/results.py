@@ -9,6 +9,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from ....core.errors import InputError
+from ....core.names import ERRORS
 from ....store.queries.record_kinds import RECORD_KINDS, Column
 from ....store.queries.record_tables import value_columns
 from ....store.records import ResultRecord
@@ -160,6 +161,7 @@ def result_page(snapshot: Snapshot, name: str) -> dict[str, Any]:
         "scene": path_scene(record),
         "figures": [Chart(one.key, one.figure, one.caption, one.caption) for one in blocks],
         "problems": problems,
+        "uncertainty": reader().uncertainty(record) if record.kind == ERRORS else None,
         "comparisons": comparisons_of(snapshot, record),
         "sections": [(one.key, one.title) for one in sections],
     }

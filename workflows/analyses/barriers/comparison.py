@@ -25,7 +25,7 @@ def _paths(store: Store, record: ResultRecord, look: Look | None) -> list[PathEn
 def _draw_paths(series: Sequence[list[PathEnergies]]) -> Iterator[FigureBlock]:
     caption = (
         "Energies along each path, every potential counted from its own first image. Solid: the potential whose path "
-        "it is; dashed: single points of the others."
+        "it is; dashed: single points of the others; bars: 95 % model intervals."
     )
     yield FigureBlock("path", barrier_figure([path for paths in series for path in paths]), caption)
 

@@ -15,11 +15,28 @@ from ....analysis.barriers.figures import (
     site_network,
 )
 from ....analysis.figures import model_name
+from ....analysis.model_uncertainty.words import (
+    MODEL_CAPTION,
+    MODEL_COLUMN,
+    half_width_text,
+    inside_text,
+    no_interval_text,
+    with_intervals,
+)
+from ....core.names import REFERENCE
 from ....store.connection import Store
 from ....store.queries.latest import of_last_generation
 from ....store.records import ResultRecord
 from ....tasks.results import known_result, load_arrays
-from ....tasks.values.barriers import BARRIERS, HOP_ENDS, HOPS, BarrierValues, HopSummaryValues, HopsValues
+from ....tasks.values.barriers import (
+    BARRIERS,
+    HOP_ENDS,
+    HOPS,
+    BarrierValues,
+    HopSummaryValues,
+    HopsValues,
+    PotentialOnPathValues,
+)
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 from .graph import CROSSING
 
@@ -65,13 +82,13 @@ def _barrier_blocks(barriers: Barriers) -> Iterable[Block]:
                 f"{slot}-{kind}",
                 barrier_figure(list(path_energies(kind, values).values())),
                 f"{_title(values)}, on the path of {model_name(kind)}; every potential counts from its own first "
-                "image. Lines go through energies and forces.",
+                "image. Lines go through energies and forces; bars: 95 % model intervals.",
             )
     if whole:
         yield TableBlock(
-            ("hop", "path of", "energies of", "barrier, eV", "back, eV"),
+            ("hop", "path of", "energies of", "barrier, eV", f"{MODEL_COLUMN}, eV", "back, eV", f"{MODEL_COLUMN}, eV"),
             [row for key in sorted(whole) for row in _rows(key[1], whole[key])],
-            "± how far the maximum moves if forces are left out of the fit.",
+            f"± how far the maximum moves if forces are left out of the fit. {MODEL_CAPTION}",
         )
     in_field = [(key, values.saddle_dipole_eA) for key, values in sorted(whole.items()) if values.saddle_dipole_eA]
     if in_field:
@@ -93,6 +110,7 @@ def path_energies(path_of: str, values: BarrierValues) -> dict[str, PathEnergies
             energies_eV=numbers.energies_eV,
             curve_coordinate_A=numbers.curve_coordinate_A,
             curve_energies_eV=numbers.curve_energies_eV,
+            energies_model_half_width_eV=numbers.energies_model_half_width_eV,
         )
         for kind, numbers in values.potentials.items()
     }
@@ -111,7 +129,9 @@ def _rows(path_of: str, values: BarrierValues) -> Iterable[tuple[str, ...]]:
             model_name(path_of),
             model_name(kind),
             f"{numbers.forward_eV:z.3f}{error}",
+            half_width_text(numbers.forward_model_half_width_eV, ".3f"),
             f"{numbers.reverse_eV:z.3f}{error}",
+            half_width_text(numbers.reverse_model_half_width_eV, ".3f"),
         )
 
 
@@ -172,6 +192,27 @@ def _remarks(hops: HopsValues, reasons: Iterable[str], barriers: Barriers) -> It
         if values.missing:
             names = " and ".join(model_name(other) for other in values.missing)
             yield f"{slot}, path of {model_name(kind)}: single points of {names} are missing; see the failed jobs."
+    yield from _model_remarks(barriers)
+
+
+def _model_remarks(barriers: Barriers) -> Iterable[str]:
+    """Yield how the reference lies to the model intervals, and why some models have none."""
+    numbers: dict[str, list[tuple[float | None, float | None, float | None]]] = {}
+    reasons: dict[str, str] = {}
+    for values in barriers.values():
+        reference = values.potentials.get(REFERENCE)
+        for kind, found in values.potentials.items():
+            if kind != REFERENCE and found.model_interval_reason:
+                reasons[kind] = found.model_interval_reason
+            if kind != REFERENCE and reference is not None:
+                forward = (found.forward_eV, reference.forward_eV, found.forward_model_half_width_eV)
+                back = (found.reverse_eV, reference.reverse_eV, found.reverse_model_half_width_eV)
+                numbers.setdefault(kind, []).extend((forward, back))
+    for kind, found_numbers in sorted(numbers.items()):
+        if told := inside_text(model_name(kind), "barriers on the same paths", found_numbers):
+            yield told
+    for kind, reason in sorted(reasons.items()):
+        yield no_interval_text(model_name(kind), reason)
 
 
 def _sentence(text: str) -> str:
@@ -180,12 +221,15 @@ def _sentence(text: str) -> str:
 
 def _summary(hops: HopsValues, barriers: Barriers) -> str:
     told = f"{hops.hops} hops in {hops.duration_ps:.0f} ps" if hops.hops else "No hops were seen"
-    lowest: dict[str, float] = {}
+    lowest: dict[str, PotentialOnPathValues] = {}
     for (_, kind), values in barriers.items():
         own = values.potentials.get(kind)
-        if own is not None and values.converged:
-            lowest[kind] = min(lowest.get(kind, np.inf), own.forward_eV)
+        if own is not None and values.converged and (kind not in lowest or own.forward_eV < lowest[kind].forward_eV):
+            lowest[kind] = own
     if not lowest:
         return f"{told}; no path has converged."
-    numbers = ", ".join(f"{model_name(kind)} {height:.2f} eV" for kind, height in sorted(lowest.items()))
+    numbers = ", ".join(
+        f"{model_name(kind)} {with_intervals(one.forward_eV, 'eV', '.2f', model=one.forward_model_half_width_eV)}"
+        for kind, one in sorted(lowest.items())
+    )
     return f"{told}. Lowest barrier on each model's own paths: {numbers}."

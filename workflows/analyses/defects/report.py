@@ -8,7 +8,18 @@ from typing import TypeVar
 from ....analysis.defects.defect_sites import DefectState
 from ....analysis.defects.figures import FieldCurve, SeparationPoints, field_figure, separation_figure
 from ....analysis.defects.formation import Distribution
+from ....analysis.defects.settings import AXES
 from ....analysis.figures import model_name
+from ....analysis.model_uncertainty.words import (
+    MODEL_CAPTION,
+    MODEL_COLUMN,
+    STATISTICAL_COLUMN,
+    half_width_text,
+    inside_text,
+    no_interval_text,
+    student_half_width,
+    with_intervals,
+)
 from ....store.connection import Store
 from ....store.queries.latest import latest_by_model
 from ....store.result_kinds import ResultKind, ResultValues
@@ -19,7 +30,10 @@ from ....tasks.values.defects import (
     FrenkelFieldValues,
     FrenkelValues,
     PairAtFieldValues,
+    PairInFieldValues,
+    PairValues,
     VacancyValues,
+    VacantSiteValues,
 )
 from ..results import in_order_of_models
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
@@ -77,11 +91,25 @@ def _field_blocks(kind: str, values: FrenkelFieldValues) -> Iterator[Block]:
         yield TableBlock(
             ("distance, Å", "axis", "field, V/Å", "what happened"), events, "Pairs that did not stay what they were."
         )
+    if any(pair.dipole_model_half_width_eA for pair in values.pairs):
+        yield TableBlock(
+            ("distance, Å", "axis", "dipole, e Å", f"{MODEL_COLUMN}, e Å"),
+            [row for pair in values.pairs for row in _dipole_rows(pair)],
+            f"Dipole moments of the pairs, minus the slope of the formation energy with the field. {MODEL_CAPTION} Of "
+            "the slope between the fields next to zero; charges are taken as they are.",
+        )
     if values.fewer_pairs_than_asked:
         yield TextBlock(
             f"{values.fewer_pairs_than_asked} fewer pairs than asked for are followed in the field: the "
             "others recombined or did not converge without one. Raise analyses.frenkel.attempts."
         )
+
+
+def _dipole_rows(pair: PairInFieldValues) -> Iterator[tuple[str, ...]]:
+    for axis, dipole_eA in zip(AXES, pair.dipole_eA, strict=True):
+        if axis in pair.dipole_model_half_width_eA:
+            model = half_width_text(pair.dipole_model_half_width_eA[axis], ".3f")
+            yield (f"{pair.separation_A:.2f}", axis, f"{dipole_eA:+z.3f}", model)
 
 
 def field_curve(axis: str, points: Sequence[PairAtFieldValues]) -> FieldCurve:
@@ -123,27 +151,51 @@ def _pairs_table(results: Results[FrenkelValues]) -> TableBlock:
     for kind, values in results:
         name = model_name(kind)
         lost = (str(values.recombined), str(values.unconverged + values.missing))
-        rows.append((*_distribution_row(name, values.formation_energy_eV), *lost))
+        model = values.formation_energy_model_half_width_eV
+        rows.append((*_distribution_row(name, values.formation_energy_eV, model), *lost))
         if values.reference_formation_energy_eV:
             row = _distribution_row(f"reference on {name}'s", values.reference_formation_energy_eV)
             rows.append((*row, *lost))
     return TableBlock(
-        ("potential", "mean, eV", "scatter, eV", "lowest, eV", "highest, eV", "pairs", "recombined", "unconverged"),
+        (*_COLUMNS, "pairs", "recombined", "unconverged"),
         rows,
-        "Without a field. ± standard error of the mean over pairs; they differ, so the scatter is no error.",
+        "Without a field. Statistical ±: 95 % interval of the mean over pairs, by Student's t; they differ, so the "
+        f"scatter is no error. {MODEL_CAPTION}",
     )
 
 
-def _distribution_row(name: str, found: Distribution | None) -> tuple[str, ...]:
+_COLUMNS = (
+    "potential",
+    "mean, eV",
+    f"{STATISTICAL_COLUMN}, eV",
+    f"{MODEL_COLUMN}, eV",
+    "scatter, eV",
+    "lowest, eV",
+    "highest, eV",
+)
+
+
+def _distribution_row(name: str, found: Distribution | None, model: float | None = None) -> tuple[str, ...]:
     if found is None:
-        return (name, NONE, NONE, NONE, NONE, "0")
-    scatter = NONE if found.standard_deviation is None else f"{found.standard_deviation:.3f}"
-    return (name, _mean(found), scatter, f"{found.minimum:.3f}", f"{found.maximum:.3f}", str(found.count))
+        return (name, *[NONE] * 6, "0")
+    return (
+        name,
+        f"{found.mean:z.3f}",
+        half_width_text(_statistical(found), ".3f"),
+        half_width_text(model, ".3f"),
+        half_width_text(found.standard_deviation, ".3f"),
+        f"{found.minimum:.3f}",
+        f"{found.maximum:.3f}",
+        str(found.count),
+    )
 
 
-def _mean(found: Distribution) -> str:
-    error = found.standard_error
-    return f"{found.mean:.3f}" + ("" if error is None else f" ± {error:.3f}")
+def _statistical(found: Distribution) -> float | None:
+    return student_half_width(found.standard_error, found.count - 1)
+
+
+def _mean(found: Distribution, model: float | None) -> str:
+    return with_intervals(found.mean, "eV", ".3f", statistical=_statistical(found), model=model)
 
 
 def _frenkel_remarks(results: Results[FrenkelValues]) -> Iterator[str]:
@@ -159,11 +211,27 @@ def _frenkel_remarks(results: Results[FrenkelValues]) -> Iterator[str]:
             )
         if not values.intact:
             yield f"{name}: no pair survived its relaxation; raise analyses.frenkel.attempts."
+        yield from _model_remarks(name, values, "pairs", values.pairs)
+
+
+def _model_remarks(
+    name: str, values: FrenkelValues | VacancyValues, what: str, defects: Sequence[PairValues | VacantSiteValues]
+) -> Iterator[str]:
+    """Yield how the reference lies to a model's intervals, or why it has none."""
+    numbers = [
+        (one.formation_energy_eV, one.reference_formation_energy_eV, one.formation_energy_model_half_width_eV)
+        for one in defects
+    ]
+    if told := inside_text(name, what, numbers):
+        yield told
+    if values.model_interval_reason:
+        yield no_interval_text(name, values.model_interval_reason)
 
 
 def _frenkel_summary(results: Results[FrenkelValues], in_field: Results[FrenkelFieldValues]) -> str:
     parts = [
-        f"{model_name(kind)} {_mean(values.formation_energy_eV)} eV ({values.formation_energy_eV.count} pairs)"
+        f"{model_name(kind)} {_mean(values.formation_energy_eV, values.formation_energy_model_half_width_eV)} "
+        f"({values.formation_energy_eV.count} pairs)"
         for kind, values in results
         if values.formation_energy_eV
     ]
@@ -184,19 +252,22 @@ def vacancy_section(store: Store, campaign: str, system: str | None = None) -> R
     rows = []
     for kind, values in results:
         name = model_name(kind)
-        for found, label in (
-            (values.formation_energy_eV, name),
-            (values.reference_formation_energy_eV, f"reference on {name}'s"),
+        for found, label, model in (
+            (values.formation_energy_eV, name, values.formation_energy_model_half_width_eV),
+            (values.reference_formation_energy_eV, f"reference on {name}'s", None),
         ):
             if found is not None:
-                rows.append(_distribution_row(label, found))
+                rows.append(_distribution_row(label, found, model))
     blocks: list[Block] = []
     if rows:
-        columns = ("potential", "mean, eV", "scatter, eV", "lowest, eV", "highest, eV", "sites")
-        blocks.append(TableBlock(columns, rows, "± standard error of the mean over sites that no symmetry relates."))
+        caption = (
+            "Statistical ±: 95 % interval of the mean over sites that no symmetry relates, by Student's t. "
+            f"{MODEL_CAPTION} The removed atom's energy is the reference's and has no part in it."
+        )
+        blocks.append(TableBlock((*_COLUMNS, "sites"), rows, caption))
     blocks += [TextBlock(text) for text in _vacancy_remarks(results)]
     means = [
-        f"{model_name(kind)} {_mean(values.formation_energy_eV)} eV"
+        f"{model_name(kind)} {_mean(values.formation_energy_eV, values.formation_energy_model_half_width_eV)}"
         for kind, values in results
         if values.formation_energy_eV
     ]
@@ -231,6 +302,7 @@ def _vacancy_remarks(results: Results[VacancyValues]) -> Iterator[str]:
         "seen no such cell and know no electrons, so their numbers are extrapolations."
     )
     for kind, values in results:
+        yield from _model_remarks(model_name(kind), values, "sites", values.vacancies)
         if values.cell_charge_e:
             yield (
                 f"{model_name(kind)}: the baseline's cell is left with {values.cell_charge_e:+.3g} e, which a "

@@ -1,0 +1,1 @@
+"""What a model knows of the errors of what it gave: intervals, and whether they hold."""
