@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ase import Atoms
 
 from ..core.names import ISOLATED_ATOM
@@ -33,9 +31,7 @@ def configuration_identifier(campaign: str, content_hash: str) -> str:
     return identifier("config", campaign, content_hash)
 
 
-def add_configuration(
-    store: Store, place: TaskParameters, atoms: Atoms, origin: Origin, purpose: Literal["audit"] | None = None
-) -> ConfigurationRecord:
+def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin: Origin) -> ConfigurationRecord:
     """Store ``atoms`` as a configuration of the campaign and generation of ``place``."""
     content_hash = structure_hash(atoms)
     return store.configurations.add(
@@ -48,7 +44,6 @@ def add_configuration(
             origin=origin,
             content_hash=content_hash,
             system=place.system,
-            purpose=purpose,
         )
     )
 

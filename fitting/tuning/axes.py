@@ -11,6 +11,8 @@ from ..settings import GapSettings, Regularisation, SoapSettings
 ZETAS = (1, 2, 4)
 ATOM_SIGMAS_A = (0.25, 0.3, 0.4, 0.5, 0.6, 0.75)
 CUTOFFS_A = (4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)
+TRANSITIONS_A = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Wide ones let far neighbours count less than near ones, and need not give them up."""
 BASES = ((4, 3), (6, 4), (8, 4), (8, 6), (10, 6))
 """n_max and l_max."""
 DELTAS_eV = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -63,6 +65,11 @@ def _step_atom_sigma(settings: GapSettings, direction: int) -> GapSettings | Non
 def _step_cutoff(settings: GapSettings, direction: int) -> GapSettings | None:
     value = _next(CUTOFFS_A, settings.soap.cutoff_A, direction)
     return None if value is None or value < settings.soap.transition_width_A else _soap(settings, cutoff_A=value)
+
+
+def _step_transition(settings: GapSettings, direction: int) -> GapSettings | None:
+    value = _next(TRANSITIONS_A, settings.soap.transition_width_A, direction)
+    return None if value is None or value > settings.soap.cutoff_A else _soap(settings, transition_width_A=value)
 
 
 def _step_basis(settings: GapSettings, direction: int) -> GapSettings | None:
@@ -124,6 +131,7 @@ def _step_energy_sigma(settings: GapSettings, direction: int) -> GapSettings | N
 
 AXES = (
     Axis("soap.zeta", _step_zeta),
+    Axis("soap.transition_width_A", _step_transition),
     Axis("regularisation.force_eV_per_A", _step_force_sigma, keeps_rows=True),
     Axis("soap.atom_sigma_A", _step_atom_sigma),
     Axis("soap.cutoff_A", _step_cutoff),

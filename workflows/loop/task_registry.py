@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,13 +16,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-OF_THE_LOOP = {
-    "ionloop.grow-labels": ("generation_loop", "GrowLabels"),
-    "ionloop.grow-generation": ("generation_loop", "GrowGeneration"),
-    "ionloop.measure-properties": ("property_jobs", "MeasurePropertiesTask"),
-    "ionloop.propose": ("proposing", "ProposeTask"),
-}
-"""The Firetasks by which a campaign's graph grows, and those that ask analyses: their modules and classes."""
+GROWING = {"ionloop.grow-labels": "GrowLabels", "ionloop.grow-generation": "GrowGeneration"}
+"""The Firetasks by which a campaign's graph grows, and their classes."""
 
 
 @cache
@@ -75,10 +69,10 @@ class RegisteredTasks(Mapping[str, "type[FiretaskBase]"]):
         return _task(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*job_tasks(), *OF_THE_LOOP))
+        return iter((*job_tasks(), *GROWING))
 
     def __len__(self) -> int:
-        return len(job_tasks()) + len(OF_THE_LOOP)
+        return len(job_tasks()) + len(GROWING)
 
 
 @cache
@@ -92,9 +86,10 @@ def _task(name: str) -> type[FiretaskBase]:
     """
     from ...tasks.all_tasks import task_of_loop
 
-    if name in OF_THE_LOOP:
-        module, of_class = OF_THE_LOOP[name]
-        task: type[FiretaskBase] = getattr(import_module(f".{module}", __package__), of_class)
+    if name in GROWING:
+        from . import generation_loop
+
+        task: type[FiretaskBase] = getattr(generation_loop, GROWING[name])
         return task
     return task_of_loop(name) or _task_of_own_analysis(name) or job_tasks()[name]
 

@@ -20,7 +20,7 @@ from ionloop.fitting.tuning.trials import Journal
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.workflows.submission.campaign_file import read_hyperparameters
 
-BEST = {"zeta": 1, "atom_sigma_A": 0.4, "cutoff_A": 6.0}
+BEST = {"zeta": 1, "transition_width_A": 2.0, "atom_sigma_A": 0.4, "cutoff_A": 6.0}
 
 
 def errors(force: float, energy: float, types: tuple[str, ...] = ("a",)) -> FitErrors:
@@ -34,7 +34,7 @@ def made_up(settings: GapSettings) -> Measured:
     """Errors that are lowest at `BEST` and fall with the square root of the sparse points."""
     soap = settings.soap
     distance = abs(math.log2(soap.zeta / BEST["zeta"])) + 10 * abs(soap.atom_sigma_A - BEST["atom_sigma_A"])
-    distance += abs(soap.cutoff_A - BEST["cutoff_A"])
+    distance += abs(soap.cutoff_A - BEST["cutoff_A"]) + abs(soap.transition_width_A - BEST["transition_width_A"])
     return Measured(errors((1 + 0.2 * distance) / math.sqrt(soap.sparse_points), 0.001), 1.0)
 
 
