@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from ..core.arrays import FloatArray, IntArray
 from ..core.looks import Look
-from ..core.names import NEW
+from ..core.names import AUDIT, NEW
 from .looks import model_look as model_look
 from .looks import model_name as model_name
 from .looks import model_place as model_place
@@ -78,6 +78,7 @@ COMPARED_COLOURS = (
 """Of results that are compared, in their order: as many as can be told apart."""
 WITH_BASELINE_COLOUR, WITHOUT_BASELINE_COLOUR = COMPARED_COLOURS[:2]
 _HIGHEST_LEGEND_PX = 800
+_DASHES = {NEW: "solid", AUDIT: "dot"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class ErrorSeries:
     model_kind
         The model's name.
     subset
-        What the configurations were to the model: ``new`` or ``training``.
+        What the configurations were to the model: ``new``, ``audit`` or ``training``.
     generations, errors
         Shape [n_generations]; the unit is the figure's.
     look
@@ -126,7 +127,9 @@ def plain_name(name: str) -> str:
 
 
 def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> go.Figure:
-    """Return errors against generation: solid on new configurations, dashed on the training set."""
+    """Return errors against generation: solid on new configurations, dotted on the audit set, dashed on the training
+    set.
+    """
     figure = new_figure()
     for one in series:
         new = one.subset == NEW
@@ -135,8 +138,8 @@ def learning_curve(series: Sequence[ErrorSeries], quantity: str, unit: str) -> g
             x=list(one.generations),
             y=list(one.errors),
             mode="lines+markers",
-            name=f"{look.label}, {'new' if new else 'training'}",
-            line={"color": look.colour, "width": 2.5 if new else 1.5, "dash": "solid" if new else "dash"},
+            name=f"{look.label}, {one.subset}",
+            line={"color": look.colour, "width": 2.5 if new else 1.5, "dash": _DASHES.get(one.subset, "dash")},
             marker={
                 "color": look.colour,
                 "size": 9 if new else 6,

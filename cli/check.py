@@ -195,6 +195,14 @@ def _tuning_rows(cost: CampaignCost) -> list[tuple[str, str]]:
     ]
 
 
+def _property_rows(campaign: Campaign, cost: CampaignCost) -> list[tuple[str, str]]:
+    """Return what is done after every generation to know the properties asked for."""
+    if not cost.property_analyses:
+        return []
+    names, often = ", ".join(cost.property_analyses), campaign.stop.max_generations
+    return [("properties", f"{names}, with {campaign.driver} alone, after each of at most {often} generations")]
+
+
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
     from rich.table import Table
 
@@ -207,7 +215,8 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
         (
             "labels",
             f"{cost.initial_labels} at first (isolated atoms included), {cost.labels_per_generation} per "
-            f"generation, {cost.maximum_labels} at most in {generations} generations",
+            f"generation, {cost.maximum_labels} at most in {generations} generations"
+            + (f", {cost.audit_labels} of them to be measured on alone" if cost.audit_labels else ""),
         ),
         (
             "reference steps",
@@ -233,6 +242,7 @@ def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:
             f"{cost.maximum_dynamics_steps:,} at most",
         ),
         *((name, _analysis_text(one)) for name, one in cost.analyses.items()),
+        *_property_rows(campaign, cost),
         ("disk", f"about {size_text(cost.disk_bytes)}"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -32,7 +32,7 @@ def status(
 ) -> None:
     """Show where a campaign stands; all of them where none is named and there are several."""
     from ..workflows.watching.status import campaign_status
-    from .console.run_display import console, dashboard
+    from .console.run_display import console, dashboard, property_lines
 
     opened = existing_store(store, root, read_only=True)
     names = [name] if name else [record.id for record in opened.campaigns.find()]
@@ -43,7 +43,7 @@ def status(
     for each in found:
         console.print(dashboard(each))
         console.print(f"{each.state.value}{': ' if each.reason else ''}{each.reason}", markup=False)
-        for line in _further_lines(each):
+        for line in (*property_lines(each), *_further_lines(each)):
             console.print(line, markup=False)
     if not found:
         console.print(f"no campaign in {opened.location}; start one with: ionloop run FILE")

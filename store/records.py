@@ -208,14 +208,20 @@ class Origin(FrozenModel):
 
 
 class ConfigurationRecord(RecordOfSystem):
-    """A structure to be labelled, with its origin and content hash."""
+    """A structure to be labelled, with its origin and content hash.
+
+    ``purpose`` is ``audit`` where it is for models to be measured on and never trained on.
+    """
 
     collection: ClassVar[str] = "configurations"
+
+    only_if_given: ClassVar[tuple[str, ...]] = ("system", "purpose")
 
     structure: Structure
     formula: str
     origin: Origin
     content_hash: str
+    purpose: Literal["audit"] | None = None
 
     @property
     def atoms(self) -> Atoms:

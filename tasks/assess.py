@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..core.names import CONCLUSION, CROSS_CHECK, ISOLATED_ATOM, NEW
+from ..core.names import AUDIT, CONCLUSION, CROSS_CHECK, ERRORS, ISOLATED_ATOM, NEW
 from ..core.states import State
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
@@ -19,6 +19,7 @@ from .context import TaskContext, current_settings
 from .fit import record_errors
 from .label import label_identifier
 from .results import known_result, new_result
+from .sample import is_training
 from .values.loop import CONCLUSIONS, CROSS_CHECKS, ConclusionValues
 
 
@@ -34,10 +35,24 @@ def generation_labels(
     configurations = [
         record
         for record in store.configurations.find({"campaign": campaign, "generation": generation})
-        if record.origin.sampler != ISOLATED_ATOM
+        if is_training(record)
     ]
     configurations.sort(key=lambda one: (one.system or "", one.origin.sampler, one.origin.index, one.id))
     return [(record, store.labels.get(label_identifier(record.content_hash, engine))) for record in configurations]
+
+
+def audit_labels(store: Store, campaign: str, engine: EngineSettings) -> list[str]:
+    """Return the labels of the audit set: those on which models were measured first, else those that are finished.
+
+    A label that finishes later does not join: a set that changes compares nothing.
+    """
+    measured = list(store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": AUDIT}))
+    if measured:
+        return list(min(measured, key=lambda one: (one.generation, one.created)).inputs)
+    records = store.configurations.find({"campaign": campaign, "purpose": AUDIT})
+    places = sorted(records, key=lambda one: (one.system or "", one.origin.index, one.id))
+    labels = (store.labels.get(label_identifier(record.content_hash, engine)) for record in places)
+    return [label.id for label in labels if label is not None and label.state is State.FINISHED]
 
 
 def isolated_atom_labels(store: Store, campaign: str, engine: EngineSettings) -> dict[str, LabelRecord]:
@@ -107,12 +122,15 @@ class AssessTask(IonloopTask):
         if parameters.charges is not None and known_result(store, parameters.charges) is None:
             raise JobFailed("the charges of the baseline were not fitted; see `ionloop failures`, then `ionloop retry`")
         check_evaluators(store, parameters.models)
+        audit = audit_labels(store, parameters.campaign, parameters.engine) if parameters.models else []
         for name in parameters.models.values():
             model = store.models.get(name)
             # A model whose fit failed is in the ledger of failures; the others are measured all the same.
             if model is not None:
                 with context.measure("assess"):
                     record_errors(store, parameters, model, NEW, finished, parameters.backend)
+                    if audit:
+                        record_errors(store, parameters, model, AUDIT, audit, parameters.backend)
         data_set = self._freeze(parameters, context)
         return Outcome(
             reason=f"{len(finished)} of {len(labelled)} labels finished",
@@ -173,6 +191,8 @@ class ConcludeParameters(TaskParameters):
     reason: str
     converged: bool
     models: dict[str, str]
+    audited_by: str | None = Field(default=None, description="what evaluates the models on the audit set; none: nobody")
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"audited_by"}
 
 
 class ConcludeTask(IonloopTask):
@@ -185,6 +205,7 @@ class ConcludeTask(IonloopTask):
         """Write the conclusion; the campaign is finished."""
         store = context.store
         self._check_models(parameters, context)
+        self._audit(parameters, context)
         # A campaign that was carried on ends again.
         store.results.replace(
             new_result(
@@ -202,6 +223,18 @@ class ConcludeTask(IonloopTask):
             record.model_copy(update={"state": State.FINISHED, "reason": parameters.reason, "ended": now()})
         )
         return Outcome(reason=parameters.reason)
+
+    @staticmethod
+    def _audit(parameters: ConcludeParameters, context: TaskContext) -> None:
+        """Measure the final models on the audit set, the only labels that are new to them."""
+        store = context.store
+        measured = store.results.find({"campaign": parameters.campaign, "kind": ERRORS, "values.subset": AUDIT})
+        first = min(measured, key=lambda one: (one.generation, one.created), default=None)
+        if parameters.audited_by is None or first is None:
+            return
+        for name in parameters.models.values():
+            with context.measure("assess"):
+                record_errors(store, parameters, store.models[name], AUDIT, list(first.inputs), parameters.audited_by)
 
     @staticmethod
     def _check_models(parameters: ConcludeParameters, context: TaskContext) -> None:

@@ -75,11 +75,11 @@ class EnergyVolumePointTask(ResultTask):
         crystal = starting_structure(context, parameters.campaign, parameters.system)
         calculator = open_potential(context.store, parameters.potential)
         if parameters.scaled_from is not None:
-            crystal = _cell_of(context.store, _relaxed_or_fail(context.store, parameters.scaled_from), crystal)
+            crystal = cell_of_point(context.store, _relaxed_or_fail(context.store, parameters.scaled_from), crystal)
         if parameters.ions_of is None:
             return energy_volume_point(crystal, calculator, parameters.strain, parameters.relaxation)
         relaxed = _relaxed_or_fail(context.store, parameters.ions_of)
-        point = single_point(_cell_of(context.store, relaxed, crystal), calculator, parameters.strain)
+        point = single_point(cell_of_point(context.store, relaxed, crystal), calculator, parameters.strain)
         # A cell that is not relaxed is no point of the curve, whoever computes its energy.
         origin = VOLUME_POINTS.read(relaxed)
         return replace(point, converged=origin.converged, reason=origin.reason)
@@ -113,7 +113,8 @@ def _point_record(store: Store, parameters: EnergyVolumePointParameters, point: 
     )
 
 
-def _cell_of(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
+def cell_of_point(store: Store, record: ResultRecord, crystal: Atoms) -> Atoms:
+    """Return the cell of a point's record; ``crystal`` has the elements."""
     arrays = load_arrays(store, record.artefacts["cell"])
     return Atoms(numbers=crystal.numbers, positions=arrays["positions"], cell=arrays["cell"], pbc=True)
 
@@ -144,7 +145,7 @@ class EnergyVolumeTask(IonloopTask):
         cells: list[Atoms] = []
         if not isinstance(known, str):
             crystal = starting_structure(context, parameters.campaign, parameters.system)
-            cells = [_cell_of(store, store.results[one], crystal) for one in used]
+            cells = [cell_of_point(store, store.results[one], crystal) for one in used]
         values = CurveValues(
             volumes_A3_per_atom=volumes,
             energies_eV_per_atom=energies,

@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from ..analysis.errors.agreement import compare_calculators
 from ..analysis.errors.model_errors import FORCE_TOLERANCE_EV_PER_A, Agreement
 from ..analysis.errors.statistics import parity_data, parity_of_groups
-from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, NEW, TRAINING
+from ..core.names import CROSS_CHECK, CROSS_CHECK_SKIPPED, ERRORS, TRAINING
 from ..core.settings import FrozenSettings
 from ..fitting.data_sets import DataSet, LabelledConfiguration, isolated_atom
 from ..fitting.electrostatics.registry import AnyBaselineSettings, kind_of_baseline
@@ -114,11 +114,11 @@ def record_errors(
     labels: list[str],
     backend: str,
 ) -> ResultRecord:
-    """Measure ``model`` on ``labels`` and record the errors, overall and per element; of new ones the predictions, too
-    (with charges where those follow the environment).
+    """Measure ``model`` on ``labels`` and record the errors, overall and per element; of others than training
+    ones the predictions, too (with charges where those follow the environment).
 
-    ``subset`` says what the configurations are to the model: ``training`` or ``new``. A model that ``backend`` cannot
-    evaluate is evaluated by its own.
+    ``subset`` says what the configurations are to the model: ``training``, ``new`` or ``audit``. A model
+    that ``backend`` cannot evaluate is evaluated by its own.
     """
     name = identifier("result", ERRORS, model.id, subset, labels)
     known = store.results.get(name)
@@ -130,11 +130,11 @@ def record_errors(
     configurations = labelled_configurations(store, labels)
     follow = on is not None and not on.has_species_charges and "charges" in calculator.implemented_properties
     predicted = parity_data(calculator, configurations, with_charges=follow)
-    if subset == NEW:
+    if subset != TRAINING:
         record_predictions(store, place, model, subset, labels, predicted)
     systems = systems_of_labels(store, place.campaign, labels)
     # Those that it was fitted to test nothing.
-    coverage = coverage_values(store, model.id, configurations, predicted) if subset == NEW else {}
+    coverage = coverage_values(store, model.id, configurations, predicted) if subset != TRAINING else {}
     by_system = {} if systems is None else parity_of_groups(predicted, configurations, systems)
     values = ErrorValues(
         subset=subset,
@@ -224,7 +224,13 @@ class FitTask(IonloopTask):
         model = store.models.get(parameters.model)
         if model is None or not all(store.artefacts.is_whole(file) for file in model.files):
             with context.measure("fit"):
-                model = self._fit(parameters, data_set, context)
+                fitted = self._fit(parameters, data_set, context)
+            generation = parameters.generation if model is None else max(model.generation, parameters.generation)
+            model = fitted.model_copy(update={"generation": generation})
+            store.models.replace(model)
+        elif model.generation < parameters.generation:
+            # It was fitted to be asked whether the loop goes on, or at an end that the campaign went on after.
+            model = model.model_copy(update={"generation": parameters.generation})
             store.models.replace(model)
         with context.measure("fit"):
             errors = record_errors(store, parameters, model, TRAINING, data_set.labels, parameters.evaluate_backend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ase import Atoms
 
 from ..core.names import ISOLATED_ATOM
@@ -31,7 +33,9 @@ def configuration_identifier(campaign: str, content_hash: str) -> str:
     return identifier("config", campaign, content_hash)
 
 
-def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin: Origin) -> ConfigurationRecord:
+def add_configuration(
+    store: Store, place: TaskParameters, atoms: Atoms, origin: Origin, purpose: Literal["audit"] | None = None
+) -> ConfigurationRecord:
     """Store ``atoms`` as a configuration of the campaign and generation of ``place``."""
     content_hash = structure_hash(atoms)
     return store.configurations.add(
@@ -44,6 +48,7 @@ def add_configuration(store: Store, place: TaskParameters, atoms: Atoms, origin:
             origin=origin,
             content_hash=content_hash,
             system=place.system,
+            purpose=purpose,
         )
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +14,9 @@ from ase.calculators.calculator import Calculator
 from pydantic import Field
 
 from ..core.files import atomic_file
-from ..core.names import ISOLATED_ATOM, MOLECULAR_DYNAMICS
+from ..core.names import ISOLATED_ATOM, MOLECULAR_DYNAMICS, PROPOSED_BY
 from ..core.settings import FrozenModel
+from ..core.structures import structure_hash
 from ..fitting.kinds.registry import MODELS
 from ..fitting.models import load_model
 from ..sampling.molecular_dynamics import TrajectoryEnd, clear_calculator, may_go_on, record_path, run_langevin
@@ -22,8 +24,9 @@ from ..sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ..sampling.samplers.registry import SamplerSettings
 from ..sampling.samplers.sampling import samples
 from ..sampling.seen_contacts import ExploringGuard, shortest_distances_A
+from ..sampling.selections.base import CommonSelectionSettings
 from ..sampling.selections.registry import SelectionSettings
-from ..sampling.selections.selecting import select
+from ..sampling.selections.selecting import SelectionOutcome, select
 from ..sampling.trajectory import read_frames
 from ..sampling.uncertainty import frame_variances
 from ..store.connection import Store
@@ -33,6 +36,7 @@ from .base import IonloopTask, Outcome, TaskParameters
 from .context import TaskContext
 from .label import add_configuration
 from .results import new_result
+from .values.labels import Portion
 from .values.loop import VARIANCES, VarianceValues
 
 SAMPLED = MOLECULAR_DYNAMICS
@@ -103,12 +107,20 @@ def run_trajectory(
     return record
 
 
+def is_training(record: ConfigurationRecord) -> bool:
+    """Return whether a configuration is one that models are trained on: no isolated atom, and of no audit set."""
+    return record.origin.sampler != ISOLATED_ATOM and record.purpose is None
+
+
+def is_proposed(record: ConfigurationRecord) -> bool:
+    """Return whether a configuration was proposed to tell of a property."""
+    return record.origin.sampler.startswith(PROPOSED_BY)
+
+
 def initial_configurations(store: Store, campaign: str, system: str | None) -> list[ConfigurationRecord]:
     """Return the configurations that a system began with: a system that joined later has its own first generation."""
     found = [
-        record
-        for record in store.configurations.find({"campaign": campaign, "system": system})
-        if record.origin.sampler != ISOLATED_ATOM
+        record for record in store.configurations.find({"campaign": campaign, "system": system}) if is_training(record)
     ]
     first = min((record.generation for record in found), default=0)
     return [record for record in found if record.generation == first]
@@ -197,12 +209,57 @@ class SelectParameters(TaskParameters):
     backend: str
     settings: SelectionSettings
     seed: int
-    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"runs", "write_every"}
+    audit: int = Field(default=0, description="Frames that are set aside: labelled, and never trained on")
+    portion: Portion | None = Field(default=None, description="Of what proposals leave; nothing: settings.count")
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"runs", "write_every", "audit", "portion"}
 
 
 def _offered(path: Path, run: SampledRun | None) -> list[Atoms]:
     """Return the frames of a file that may be chosen; dynamics of the short form offers all but its start."""
     return read_frames(path, start=1) if run is None else samples(run.settings, run.index, path)
+
+
+@dataclass(frozen=True)
+class AuditFrames:
+    """Frames of an exploration that are set aside.
+
+    Attributes
+    ----------
+    chosen
+        Their places among the candidates.
+    taken
+        Places that no longer may be selected: theirs, and those of their neighbours in time.
+    reason
+        Why there are fewer than asked for, empty if there are not.
+    """
+
+    chosen: tuple[int, ...] = ()
+    taken: frozenset[int] = frozenset()
+    reason: str = ""
+
+
+def audit_frames(candidates: Sequence[Atoms], existing: Sequence[Atoms], count: int, selected: int) -> AuditFrames:
+    """Return frames to be set aside, spread evenly over the candidates: what the exploration visits, as often.
+
+    Not those that are worth most: errors on them shall be those that the next trajectory meets. Frames beside one
+    that is set aside are nearly the same and are not selected either, as long as ``selected`` others are left.
+    """
+    if not count:
+        return AuditFrames()
+    seen = {structure_hash(atoms) for atoms in existing}
+    distinct: list[int] = []
+    for place, atoms in enumerate(candidates):
+        content = structure_hash(atoms)
+        if content not in seen:
+            seen.add(content)
+            distinct.append(place)
+    available = max(0, min(count, len(distinct) - selected))
+    chosen = [distinct[(2 * number + 1) * len(distinct) // (2 * available)] for number in range(available)]
+    beside = {place + step for place in chosen for step in (-1, 1)} & set(distinct)
+    others = set(distinct) - set(chosen)
+    spared = beside if len(others - beside) >= selected else set()
+    reason = "" if available == count else f"{available} of the {count} frames of the audit set: there are no more"
+    return AuditFrames(tuple(chosen), frozenset(chosen) | frozenset(spared), reason)
 
 
 class SelectTask(IonloopTask):
@@ -235,17 +292,45 @@ class SelectTask(IonloopTask):
                 for frame in frames
             )
         existing = [record.atoms for record in self._earlier(parameters, context)]
-        with context.measure("select"):
-            outcome = select(
-                candidates, existing, parameters.settings, parameters.seed, uncertainties=uncertainties or None
-            )
-        for order, index in enumerate(outcome.indices):
+        aside = audit_frames(candidates, existing, parameters.audit, parameters.settings.count)
+        for order, index in enumerate(aside.chosen):
+            add_configuration(store, parameters, candidates[index], Origin(index=order, **origins[index]), "audit")
+        left = [index for index in range(len(candidates)) if index not in aside.taken]
+        settings, proposed = self._settings(parameters, store)
+        outcome = SelectionOutcome((), ())
+        if settings is not None:
+            with context.measure("select"):
+                outcome = select(
+                    [candidates[index] for index in left],
+                    [*existing, *proposed],
+                    settings,
+                    parameters.seed,
+                    uncertainties=[uncertainties[index] for index in left] if uncertainties else None,
+                )
+        chosen = [left[index] for index in outcome.indices]
+        for order, index in enumerate(chosen):
             origin = Origin(index=order, **origins[index])
             add_configuration(store, parameters, candidates[index], origin)
-        return Outcome(
-            reason=outcome.reason,
-            outputs={"candidates": len(candidates), "selected": len(outcome.indices)},
-        )
+        outputs = {"candidates": len(candidates), "selected": len(chosen)}
+        if parameters.audit:
+            outputs["audit"] = len(aside.chosen)
+        return Outcome(reason="; ".join(filter(None, (outcome.reason, aside.reason))), outputs=outputs)
+
+    @staticmethod
+    def _settings(parameters: SelectParameters, store: Store) -> tuple[CommonSelectionSettings | None, list[Atoms]]:
+        """Return what to select, None where proposals leave nothing, and the system's proposals of the generation."""
+        if parameters.portion is None:
+            return parameters.settings, []
+        found = [
+            record
+            for record in store.configurations.find(
+                {"campaign": parameters.campaign, "generation": parameters.generation}
+            )
+            if is_proposed(record)
+        ]
+        count = parameters.portion.count(len(found))
+        own = [record.atoms for record in found if record.system == parameters.system]
+        return (parameters.settings.model_copy(update={"count": count}) if count else None), own
 
     @staticmethod
     def _uncertainties(
@@ -290,4 +375,4 @@ class SelectTask(IonloopTask):
         found = context.store.configurations.find(
             {"campaign": parameters.campaign, "generation": {"$lt": parameters.generation}}
         )
-        return [record for record in found if record.origin.sampler != ISOLATED_ATOM]
+        return [record for record in found if is_training(record)]

@@ -78,6 +78,29 @@ def _error_cells(kinds: Iterable[str], errors: GenerationSummary | SystemErrors)
         yield "–" if energy is None else f"{1000 * energy:.1f}"
 
 
+def property_lines(status: CampaignStatus) -> list[str]:
+    """Return what is known of the properties that the campaign asks for, and of the audit set, last of all."""
+    lines = []
+    audited = next((one for one in reversed(status.generations) if one.audit_force_rmse), None)
+    if audited is not None:
+        from ...analysis.looks import model_name
+
+        errors = ", ".join(
+            f"{model_name(kind)} {1000 * force:.0f} meV/Å, {1000 * audited.audit_energy_rmse[kind]:.1f} meV/atom"
+            for kind, force in sorted(audited.audit_force_rmse.items())
+        )
+        lines.append(f"on the audit set in generation {audited.generation}: {errors}")
+    for name, tolerance in status.asked_properties.items():
+        last = next((one for one in reversed(status.generations) if name in one.properties), None)
+        told = "not looked at yet"
+        if last is not None:
+            found = last.properties[name]
+            known = found.text if found.error is not None else f"not known: {found.text}"
+            told = f"{known} after generation {last.generation}"
+        lines.append(f"{name}: {told}, asked for within {tolerance}")
+    return lines
+
+
 def running_table(status: CampaignStatus) -> Table:
     """Return what runs now, how far it is and how long it may still take."""
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -178,6 +201,8 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print()
     console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))
+    for line in property_lines(status):
+        console.print(line, soft_wrap=True, markup=False)
     console.print()
     conclusion = latest(store, status.name, CONCLUSION)
     if conclusion is not None:

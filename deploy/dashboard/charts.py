@@ -17,7 +17,7 @@ from ...analysis.locality.curves import LocalityBound
 from ...analysis.locality.figures import add_locality_bounds
 from ...analysis.looks import in_order
 from ...core.looks import Look
-from ...core.names import NEW, TRAINING
+from ...core.names import AUDIT, NEW, TRAINING
 from ...store.records import ModelRecord, RecordUnreadable, ResultRecord
 from ...tasks.values.loop import VARIANCES
 from .rows import ConfigurationRow, LabelRow
@@ -49,7 +49,7 @@ def learning_charts(snapshot: Snapshot, campaign: str, bounds: Mapping[str, Loca
         series = [
             one
             for kind in _kinds(snapshot, campaign)
-            for subset in (NEW, TRAINING)
+            for subset in (NEW, AUDIT, TRAINING)
             if (one := _error_series(snapshot, campaign, kind, subset, field)) is not None
         ]
         if not series:
@@ -59,6 +59,8 @@ def learning_charts(snapshot: Snapshot, campaign: str, bounds: Mapping[str, Loca
         if is_force:
             add_locality_bounds(figure, bounds, MILLI)
         caption = "Solid: on configurations before they join the training set. Dashed: on the training set."
+        if any(one.subset == AUDIT for one in series):
+            caption += " Dotted: on the audit set, the same in every generation and never trained on."
         if is_force and bounds:
             caption += " Grey: what a model with this cutoff cannot reach, by the locality test."
         key = "force-curve" if is_force else "energy-curve"

@@ -37,6 +37,7 @@ from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.report.data import last_assessments
+from ...workflows.report.properties import property_section
 from ...workflows.report.systems import system_section
 from ...workflows.report.tuning import tuning_section
 from ...workflows.running.job_logs import job_log, label_log
@@ -218,7 +219,7 @@ class Reader:
             found: list[ReportSection] = []
             problems = [f"{name}: this analysis is not installed here" for name in asked]
             with self._store_lock:
-                found += filter(None, (system_section(self._store, record),))
+                found += filter(None, (system_section(self._store, record), property_section(self._store, record)))
                 assessed = last_assessments(snapshot.results_of.get(campaign, ()))
                 found += filter(None, (uncertainty_section(self._store, assessed),))
             try:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ...analysis.looks import REFERENCE, in_order
 from ...core.kinds import UnknownKind
-from ...core.names import ERRORS, NEW
+from ...core.names import AUDIT, ERRORS, NEW
 from ...core.states import UNSUCCESSFUL, State
 from ...store.jobs.rows import GRAPHS, JOBS, RUNS, GraphRow, JobRow, RunRow, failure_of, graph_row, job_row
 from ...store.queries.rows import engine_hash
@@ -278,14 +278,19 @@ class Snapshot:
     @cached_property
     def error_history(self) -> dict[str, list[GenerationErrors]]:
         """Errors on new configurations by campaign, generation by generation: what the stop rule looks at."""
-        found: dict[str, list[GenerationErrors]] = {}
-        for campaign in self.results_of:
-            new = _grouped(self.assessments_of(campaign), lambda one: one.generation)
-            found[campaign] = [
-                generation_errors(generation, {str(one.model_kind): self.errors[one.id] for one in members})
-                for generation, members in sorted(new.items())
-            ]
-        return found
+        return {campaign: self._history(self.assessments_of(campaign)) for campaign in self.results_of}
+
+    def audit_history(self, campaign: str) -> list[GenerationErrors]:
+        """Return the errors on a campaign's audit set of those models that were measured on new configurations, too."""
+        new = self.assessments_of(campaign)
+        found = {(one.generation, one.model): self.errors_of_model.get((str(one.model), AUDIT)) for one in new}
+        return self._history([one for one in found.values() if one is not None])
+
+    def _history(self, assessments: list[ResultRecord]) -> list[GenerationErrors]:
+        return [
+            generation_errors(generation, {str(one.model_kind): self.errors[one.id] for one in members})
+            for generation, members in sorted(_grouped(assessments, lambda one: one.generation).items())
+        ]
 
     @cached_property
     def _standings(self) -> dict[str, tuple[State, str]]:

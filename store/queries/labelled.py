@@ -34,6 +34,8 @@ def reference_of(label: LabelRecord) -> str:
 def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> LabelledConfiguration:
     """Return a configuration with the data of its finished label; the configuration type is its sampler.
 
+    That of an audit set, on which no model is fitted, is ``audit``.
+
     Isolated atoms get a cell that readers need, zero forces and the type that fitting programs look for.
 
     Raises
@@ -61,7 +63,7 @@ def labelled(configuration: ConfigurationRecord, label: LabelRecord) -> Labelled
         found.forces,
         found.stress,
         label.id,
-        config_type=configuration.origin.sampler,
+        config_type=configuration.purpose or configuration.origin.sampler,
         labelled_by=reference_of(label),
         **_weights(label),
     )
@@ -111,7 +113,7 @@ def frames(store: Store, result: QueryResult) -> Iterator[Frame]:
 
 def _bare_frame(configuration: ConfigurationRecord, label: LabelRecord | None) -> Atoms:
     atoms = configuration.atoms
-    atoms.info["config_type"] = configuration.origin.sampler
+    atoms.info["config_type"] = configuration.purpose or configuration.origin.sampler
     atoms.info["identifier"] = configuration.id
     atoms.info["label_state"] = "none" if label is None else label.state.value
     return atoms

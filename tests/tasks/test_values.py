@@ -66,7 +66,7 @@ def test_units_are_those_of_records():
     assert MODEL_ERRORS.units["force_eV_per_A"] == "eV/Å"
 
 
-SINCE_THEN = {"ionloop.tasks.values.tuning.TUNINGS"}
+SINCE_THEN = {"ionloop.tasks.values.tuning.TUNINGS", "ionloop.tasks.values.properties.PROPERTIES"}
 
 
 def test_results_of_the_release_before_are_read():

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from ...store.connection import Store
     from ...tasks.base import IonloopTask
     from ...tasks.results import Potential
+    from ...tasks.values.properties import PropertyNumber
     from ..campaign.problems import Problem
     from ..campaign.settings import Campaign
     from ..graph.jobs import Job
     from ..graph.plan import Plan, PlannedSystem
     from .comparison import Comparison
+    from .proposals import Proposed
     from .sections import ReportSection
 
 FRAME_BYTES_PER_ATOM = 9 * 8
@@ -129,6 +131,9 @@ class Analysis(ABC, Generic[SettingsT]):
         submitted; a key stands for all below it, and what is not named stays.
     needs_mobile
         Whether it asks for the mobile species, which not every system of a campaign holds.
+    property_unit
+        Unit of a tolerance for what it answers with, "eV", or "%" of its value, where that is a number, or several,
+        that a loop can end with (`property_numbers`); empty: it is not.
     commands
         Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
         without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
@@ -143,6 +148,7 @@ class Analysis(ABC, Generic[SettingsT]):
     grows: ClassVar[tuple[str, ...]] = ()
     free: ClassVar[tuple[str, ...]] = ()
     needs_mobile: ClassVar[bool] = False
+    property_unit: ClassVar[str] = ""
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 
@@ -157,6 +163,29 @@ class Analysis(ABC, Generic[SettingsT]):
     @abstractmethod
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
+
+    def why_not_known(self, settings: SettingsT) -> str:
+        """Return why its property cannot be known with these settings, a phrase after its name; empty if it can."""
+        return ""
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        """Return the part of its graph that its property needs, of the plan's models: no labels of the reference."""
+        return self.jobs(plan)
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        """Return what its results say of the plan's only model and system, once the jobs of its property have ended.
+
+        Half-widths are those of 95 % intervals, of the model's error as the results have it; what is not known is
+        left out, with the reason.
+        """
+        return []
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        """Return configurations whose labels may tell of its property, and on which energies that rests.
+
+        ``plan`` is that of `property_numbers`. Configurations of an analysis without a property are left out.
+        """
+        return []
 
     def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
         """Yield what in its settings does not fit a system (None: the only one); keys are full keys of the file."""

@@ -38,6 +38,8 @@ class AnalysisOfFile(Protocol):
     # Who derives from that class has it, and so all that Python does not let a class do without.
     chosen_settings: Callable[..., Any]
     needs_mobile: bool
+    property_unit: str
+    why_not_known: Callable[[Any], str]
 
 
 def _what_is_wrong(analysis: AnalysisOfFile) -> str:

@@ -99,6 +99,9 @@ RULES: Mapping[str, Rule] = {
     "selection": Rule(Effect.FIXED, Stage.GENERATIONS),
     "selection.count": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "stop": _FREE,
+    # A set that is taken from the first generation, and compares all of them.
+    "stop.audit": Rule(Effect.FIXED, Stage.GENERATIONS),
+    "proposals": _FREE,
     "max_core_hours": _FREE,
     "analyses": Rule(Effect.FIXED, Stage.ANALYSES),
 }

@@ -52,6 +52,7 @@ from .models import (
     without_models,
 )
 from .problems import CampaignInconsistency, Key, Problem, closest
+from .properties import Audit, Proposals, ToleranceText, property_inconsistencies, without_properties
 from .samplers import (
     MAX_STEPS,
     InitialSetting,
@@ -179,6 +180,17 @@ class Stop(FrozenSettings):
     max_attempts: int = Field(
         3, ge=1, le=20, description="Times that a job may take its worker down before it is given up (number)"
     )
+    properties: dict[str, ToleranceText] = Field(
+        default_factory=dict,
+        description="Properties that the loop ends with once each is known within a tolerance, statistical and model "
+        "error together (95 %): by analyses of the campaign, e.g. {barriers: 0.05 eV, conductivity: 30 %}, which are "
+        "then made in every generation with the driver; nothing: errors alone decide",
+    )
+    audit: Audit | None = Field(
+        None,
+        description="Configurations on which the models of every generation are measured and none is fitted to: the "
+        "stop rule then compares errors on these; nothing: on each generation's new ones",
+    )
 
 
 class Campaign(FrozenSettings):
@@ -252,6 +264,11 @@ class Campaign(FrozenSettings):
     selection: SelectionSettings = Field(
         default_factory=lambda: SELECTIONS.get(DEFAULT_SELECTION).settings_type(),
         description="Choice of the sampled frames that are worth a label",
+    )
+    proposals: Proposals | None = Field(
+        None,
+        description="Labels of configurations that analyses propose, where stop.properties asks for what they tell; "
+        "nothing: all of selection.count are chosen among the frames of the exploration",
     )
     stop: Stop = Field(Stop(), description="When the loop ends")
     max_core_hours: Budget | None = Field(
@@ -347,6 +364,7 @@ def _inconsistencies(campaign: Campaign) -> Iterator[Problem]:
         yield Problem(("initial",), message)
     yield from _sampling_inconsistencies(campaign)
     yield from _analysis_inconsistencies(campaign)
+    yield from property_inconsistencies(campaign)
 
 
 def _form_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
@@ -447,6 +465,10 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
             message += f" ({sampling.replicas} replicas of {sampling.frames})"
         related: tuple[Key, ...] = (("sampling",), ("explore",), ("systems",))
         yield Problem(("selection", "count"), message, value=campaign.selection.count, related=related)
+    elif campaign.stop.audit is not None and candidates < campaign.selection.count + campaign.stop.audit.count:
+        message = f"and selection.count ask for more than the {candidates} frames that the first generation samples"
+        related = (("sampling",), ("explore",), ("systems",), ("selection",))
+        yield Problem(("stop", "audit", "count"), message, value=campaign.stop.audit.count, related=related)
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
@@ -459,6 +481,8 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
     """
     reference = stored_settings(settings["reference"])
     unknown = analyses_not_installed(settings)
+    # Whether the driver knows its errors was seen when the campaign was submitted.
+    settings = without_properties(settings, None if models_not_installed(settings) else unknown)
     if unknown:
         analyses = {name: given for name, given in settings["analyses"].items() if name not in unknown}
         settings = {**settings, "analyses": analyses}

@@ -124,6 +124,12 @@ def _of_system(key: str, name: str) -> str:
     return f"{head}/{name}/{rest}" if head == ANALYSIS and slash else key
 
 
+def below(stage: str, job: Job) -> Job:
+    """Return a job with the keys that it and its parents have below a stage, where they are not there already."""
+    keys = {key: key if key.startswith(f"{stage}/") else f"{stage}/{key}" for key in (job.key, *job.parents)}
+    return replace(job, key=keys[job.key], parents=tuple(keys[parent] for parent in job.parents))
+
+
 def without_doubles(jobs: Sequence[Job]) -> list[Job]:
     """Return jobs of which none does what an earlier one does, as what is of no system alone is asked for by each."""
     first: dict[tuple[str, str], str] = {}

@@ -22,6 +22,7 @@ from ...sampling.samplers.registry import SAMPLERS
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS
 from ...store.connection import Store
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
+from ...tasks.values.labels import Portion
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
 from ..campaign.change_log import change_log
@@ -194,8 +195,21 @@ class Plan:
 
     def selected(self, system: PlannedSystem) -> int:
         """Return how many configurations of a system a generation selects: equal parts, the first get the rest."""
-        each, rest = divmod(self.campaign.selection.count, len(self.systems))
-        return each + ([one.name for one in self.systems].index(system.name) < rest)
+        return self.portion(system).count(0)
+
+    def audited(self, system: PlannedSystem) -> int:
+        """Return how many frames of a system the audit set holds: equal parts, the first systems get the rest."""
+        audit = self.campaign.stop.audit
+        return 0 if audit is None else self._portion(system, audit.count).count(0)
+
+    def portion(self, system: PlannedSystem) -> Portion:
+        """Return what is a system's of the labels that a generation's proposals leave."""
+        return self._portion(system, self.campaign.selection.count)
+
+    def _portion(self, system: PlannedSystem, total: int) -> Portion:
+        return Portion(
+            total=total, parts=len(self.systems), place=[one.name for one in self.systems].index(system.name)
+        )
 
     @property
     def baseline(self) -> CommonBaselineSettings:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...core.names import ERRORS, NEW
+from ...core.names import AUDIT, ERRORS, NEW
 from ...store.connection import Store
-from .stop_rule import GenerationErrors, StopSettings, Verdict, stop_verdict
+from ...store.records import ResultRecord
+from ...tasks.values.properties import PROPERTIES, PropertyValues
+from .property_rule import PropertyError, PropertyHistory, property_verdict
+from .stop_rule import (
+    AUDIT_SET,
+    NEW_CONFIGURATIONS,
+    GenerationErrors,
+    StopSettings,
+    Verdict,
+    stalled_generations,
+    stop_verdict,
+)
 
 if TYPE_CHECKING:
     from ...analysis.errors.model_errors import ModelErrors
     from ...tasks.values.loop import ErrorValues
+    from ..campaign.settings import Stop
     from ..graph.plan import Plan
 
 
-def error_history(store: Store, campaign: str) -> list[GenerationErrors]:
-    """Return the errors on new configurations, generation by generation, of all systems and of each."""
-    found = list(store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW}))
+def error_history(store: Store, campaign: str, subset: str = NEW) -> list[GenerationErrors]:
+    """Return the errors on new configurations, or on the audit set, generation by generation, of all systems and each.
+
+    Final models, which were not new to their generation's labels, are left out.
+    """
+    found = list(store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": subset}))
+    if subset != NEW:
+        new = store.results.find({"campaign": campaign, "kind": ERRORS, "values.subset": NEW})
+        assessed = {(one.generation, one.model) for one in new}
+        found = [one for one in found if (one.generation, one.model) in assessed]
     if not found:
         return []
     # Who looks before there are any need not wait for what they are made of.
@@ -52,12 +72,79 @@ def _errors(
 
 def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
     """Return whether the loop ends after an assessed generation, by today's settings."""
-    stop = plan.campaign.stop
+    stop, name = plan.campaign.stop, plan.campaign.name
+    systems = [system.name for system in plan.systems if system.name is not None]
+    return verdict_after(
+        [errors for errors in error_history(store, name) if errors.generation <= generation],
+        [errors for errors in error_history(store, name, AUDIT) if errors.generation <= generation],
+        property_history(store, name) if stop.properties else None,
+        stop,
+        systems,
+    )
+
+
+def verdict_after(
+    new: Sequence[GenerationErrors],
+    audited: Sequence[GenerationErrors],
+    properties: PropertyHistory | None,
+    stop: Stop,
+    systems: Collection[str],
+) -> Verdict:
+    """Return what the rules say after the last generation of ``new``.
+
+    Parameters
+    ----------
+    audited
+        Errors on the audit set; they count where every generation has some.
+    properties
+        What is known of the properties, None where none are asked for.
+    """
     rule = StopSettings(
         patience=stop.patience,
         energy_tolerance=stop.energy_tolerance,
         force_tolerance=stop.force_tolerance,
         max_generations=stop.max_generations,
     )
-    history = [errors for errors in error_history(store, plan.campaign.name) if errors.generation <= generation]
-    return stop_verdict(history, rule, [system.name for system in plan.systems if system.name is not None])
+    history, measured_on = new, NEW_CONFIGURATIONS
+    if audited and [one.generation for one in audited] == [one.generation for one in new]:
+        # A system that joined after the set was taken has its new configurations alone.
+        history = [
+            replace(one, systems={**other.systems, **one.systems}) for one, other in zip(audited, new, strict=True)
+        ]
+        measured_on = AUDIT_SET
+    if properties is None:
+        return stop_verdict(history, rule, systems, measured_on)
+    # Who looks at errors alone need not read campaign files.
+    from ..campaign.properties import read_tolerances
+
+    stalled = stalled_generations(history, rule, systems)
+    return property_verdict(properties, read_tolerances(stop.properties), new[-1].generation, stalled, rule)
+
+
+def property_history(store: Store, campaign: str) -> PropertyHistory:
+    """Return what is known of the properties, generation by generation: of each the last that was looked at."""
+    return property_history_of(properties_by_generation(store, campaign))
+
+
+def property_history_of(properties: Mapping[int, Mapping[str, PropertyValues]]) -> PropertyHistory:
+    """Return what the rule needs of properties, by generation and name."""
+    return PropertyHistory(
+        {
+            generation: {name: PropertyError(one.error, one.text) for name, one in of_name.items()}
+            for generation, of_name in properties.items()
+        }
+    )
+
+
+def properties_by_generation(store: Store, campaign: str) -> dict[int, dict[str, PropertyValues]]:
+    """Return the properties that were looked at, by generation and name."""
+    return properties_in(store.results.find({"campaign": campaign, "kind": PROPERTIES.name}))
+
+
+def properties_in(records: Iterable[ResultRecord]) -> dict[int, dict[str, PropertyValues]]:
+    """Return the properties in results of theirs, by generation and name; of each the last that was recorded."""
+    found: dict[int, dict[str, PropertyValues]] = {}
+    for record in sorted(records, key=lambda one: (one.generation, one.created)):
+        values = PROPERTIES.read(record)
+        found.setdefault(record.generation, {})[values.name] = values
+    return found

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction
 
 from ...core.names import ISOLATED_ATOM
+from ...core.states import State
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...store.connection import Store
 from ...store.identifiers import derive_seed
@@ -22,7 +23,6 @@ from ...tasks.assess import AssessParameters, AssessTask, ConcludeParameters, Co
 from ...tasks.base import machine_at_fault_is_told
 from ...tasks.charge_fits import FitChargesToErrorTask
 from ...tasks.context import current_context
-from ...tasks.fit import CrossCheckParameters, CrossCheckTask, FitParameters, FitTask, model_identifier
 from ...tasks.initial import (
     INITIAL_DYNAMICS,
     LITHIUM_MONTE_CARLO,
@@ -48,6 +48,7 @@ from ...tasks.sample import (
     SampleTask,
     SelectParameters,
     SelectTask,
+    is_proposed,
     trajectory_identifier,
 )
 from ...tasks.samplers import RunParameters
@@ -57,24 +58,27 @@ from ..analyses.registry import chosen_analyses
 from ..campaign.initial import Initial, InitialLithiumMonteCarlo
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
-from ..graph.jobs import Graph, Job, missing_part, of_system, without_doubles
+from ..graph.jobs import Graph, Job, below, missing_part, of_system, without_doubles
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from ..graph.tuning_jobs import TuningPlace, tuning_graph
 from .error_history import end_of_loop
+from .model_jobs import FIT_PRIORITY, cross_check_jobs, fit_jobs, model_identifiers, ready_models
+from .property_jobs import properties_to_be_known, property_graph, property_stage
+from .proposing import propose_jobs
 from .sampler_jobs import ListedSamplers
 from .stop_rule import Verdict
 
 FINAL = "final"
 """What the keys of a campaign's last jobs begin with."""
+FIRST_EXPLORING = 1
+"""The first generation that explores: the audit set is taken from its frames."""
 # What takes longest and cannot be split starts first.
 _PRIORITY = {
     "initial-dynamics": 90,
     "monte-carlo": 80,
     ISOLATED_ATOM: 70,
-    "fit": 60,
     "sample": 50,
     "select": 48,
-    "cross-check": 45,
     "label": 40,
 }
 
@@ -213,85 +217,6 @@ def _monte_carlo_jobs(
     return [draw, *relaxations]
 
 
-def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
-    """Return the identifiers of the models that the campaign fits to that data set, by name."""
-    campaign = plan.campaign
-    return {
-        name: model_identifier(
-            campaign.kind_of(name).name,
-            data_set,
-            plan.settings_of(name),
-            plan.baseline_of(name),
-            seed=derive_seed(campaign.seed, "fit"),
-            backend=plan.backend_of(name),
-            earlier_model=plan.earlier_models.get(name),
-        )
-        for name in campaign.models
-    }
-
-
-def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
-    """Return one job per model, all on the same data set."""
-    campaign = plan.campaign
-    models = model_identifiers(plan, data_set)
-    return [
-        Job(
-            key=f"{stage}/fit/{name}",
-            task=FitTask,
-            parameters=FitParameters(
-                campaign=campaign.name,
-                generation=generation,
-                model=models[name],
-                kind=campaign.kind_of(name).name,
-                name=None if campaign.kind_of(name).name == name else name,
-                data_set=data_set,
-                settings=plan.settings_of(name),
-                baseline=plan.baseline_of(name),
-                seed=derive_seed(campaign.seed, "fit"),
-                backend=plan.backend_of(name),
-                evaluate_backend=plan.evaluator_of(name),
-                earlier_model=plan.earlier_models.get(name),
-            ),
-            # The driver's fit is what the sampling waits for.
-            priority=_PRIORITY["fit"] + (name == campaign.driver),
-        )
-        for name in campaign.models
-    ]
-
-
-def cross_check_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job]:
-    """Return one job per model that has two evaluators, which compares them, if the campaign wants that."""
-    campaign = plan.campaign
-    if not campaign.evaluate.cross_check:
-        return []
-    models = model_identifiers(plan, data_set)
-    return [
-        Job(
-            key=f"{stage}/cross-check/{name}",
-            task=CrossCheckTask,
-            parameters=CrossCheckParameters(
-                campaign=campaign.name,
-                generation=generation,
-                model=models[name],
-                data_set=data_set,
-                configurations=campaign.evaluate.cross_check,
-            ),
-            parents=(f"{stage}/fit/{name}",),
-            # After the trajectories, beside the selection, which keeps one worker busy and the others idle.
-            priority=_PRIORITY["cross-check"],
-        )
-        for name in campaign.models
-        if len(plan.evaluators_of(name)) > 1
-    ]
-
-
-def ready_models(stage: str, campaign: Campaign, checks: list[Job]) -> dict[str, str]:
-    """Return the keys of the jobs after which models may be built on, by name: their check, or else their fit."""
-    checked = {job.key for job in checks}
-    keys = {name: f"{stage}/cross-check/{name}" for name in campaign.models}
-    return {name: key if key in checked else f"{stage}/fit/{name}" for name, key in keys.items()}
-
-
 def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     """Return the jobs of one generation: fits, trajectories, selection (which adds the labels), assessment."""
     campaign = plan.campaign
@@ -300,7 +225,10 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     models = model_identifiers(plan, data_set)
     jobs = fit_jobs(plan, generation, data_set, stage)
     checks = cross_check_jobs(plan, generation, data_set, stage)
-    exploring = [job for system in plan.systems for job in _exploring_jobs(plan, system, place, models, data_set)]
+    proposing = propose_jobs(plan, generation, {campaign.driver: models[campaign.driver]}, data_set, stage, GrowLabels)
+    exploring = [
+        job for system in plan.systems for job in _exploring_jobs(plan, system, place, models, data_set, proposing)
+    ]
     assess = Job(
         key=f"{stage}/assess",
         task=AssessTask,
@@ -319,11 +247,16 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
         grow=GrowGeneration(**place),
         runs_after_failures=True,
     )
-    return Graph((*jobs, *checks, *exploring, assess))
+    return Graph((*jobs, *checks, *proposing, *exploring, assess))
 
 
 def _exploring_jobs(
-    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str], data_set: str
+    plan: Plan,
+    system: PlannedSystem,
+    place: Mapping[str, Any],
+    models: Mapping[str, str],
+    data_set: str,
+    proposing: Sequence[Job],
 ) -> list[Job]:
     """Return what explores a system in one generation, and the selection among the frames."""
     campaign, generation = plan.campaign, place["generation"]
@@ -353,9 +286,15 @@ def _exploring_jobs(
             backend=plan.evaluator_of(campaign.driver),
             settings=campaign.selection.model_copy(update={"count": plan.selected(system)}),
             seed=derive_seed(campaign.seed, "select", generation, *system.labels),
+            audit=plan.audited(system) if generation == FIRST_EXPLORING else 0,
+            portion=None if not proposing else plan.portion(system),
         ),
         # A selection by variance asks the driver, which need not have driven.
-        parents=(*(job.key for job in samples), *_fit_of_the_driver(plan, generation, samples)),
+        parents=(
+            *(job.key for job in samples),
+            *_fit_of_the_driver(plan, generation, samples),
+            *(job.key for job in proposing),
+        ),
         priority=_PRIORITY["select"],
         grow=grow,
         runs_after_failures=True,
@@ -421,6 +360,16 @@ def final_stage(store: Store, name: str, generation: int) -> str:
     return FINAL if not ends or ends[0].generation == generation else f"{FINAL}-{generation}"
 
 
+def _anew(store: Store, name: str, stage: str) -> str:
+    """Return what the keys of the last jobs begin with where the campaign has ended there: it was asked for more since.
+
+    How often it has is the same however often this is asked: what follows cannot end before it is there.
+    """
+    ends = find_jobs(store, jobs_wanted(campaigns=[name], kinds=[ConcludeTask.kind()], states={State.FINISHED}))
+    before = sum(job.key.startswith(f"{stage}/") or job.key.startswith(f"{stage}-anew-") for job in ends)
+    return f"{stage}-anew-{before}" if before else stage
+
+
 def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, stage: str = "final") -> Graph:
     """Return the last jobs: all models on all data, the analyses, and the conclusion, whatever became of them."""
     campaign = plan.campaign
@@ -429,7 +378,7 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, st
     ready = ready_models(stage, campaign, checks)
     analyses = analysis_jobs(plan, generation, data_set, ready)
     if stage != FINAL:
-        analyses = [_below(stage, job) for job in analyses]
+        analyses = [below(stage, job) for job in analyses]
     awaited = {parent for job in analyses for parent in job.parents}
     conclude = Job(
         key=f"{stage}/conclude",
@@ -440,6 +389,7 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, st
             reason=verdict.reason,
             converged=verdict.converged,
             models=model_identifiers(plan, data_set),
+            audited_by=None if campaign.stop.audit is None else campaign.evaluate.backend,
         ),
         parents=(
             *ready.values(),
@@ -451,10 +401,21 @@ def final_graph(plan: Plan, generation: int, data_set: str, verdict: Verdict, st
     return Graph((*jobs, *checks, *analyses, conclude))
 
 
-def _below(stage: str, job: Job) -> Job:
-    """Return a job of an analysis with the keys that it and its parents have when a campaign ends again."""
-    keys = {key: key if key.startswith(f"{stage}/") else f"{stage}/{key}" for key in (job.key, *job.parents)}
-    return replace(job, key=keys[job.key], parents=tuple(keys[parent] for parent in job.parents))
+def known_graph(store: Store, plan: Plan, generation: int, data_set: str) -> Graph:
+    """Return the jobs that look at the properties asked for after a generation, none where that is done."""
+    driver = plan.campaign.driver
+    models = model_identifiers(plan, data_set)
+    names = properties_to_be_known(store, plan, generation, models[driver])
+    if not names:
+        return Graph()
+    stage = property_stage(store, plan.campaign.name, generation, names)
+    fits = fit_jobs(plan, generation, data_set, stage)
+    checks = cross_check_jobs(plan, generation, data_set, stage)
+    ready = ready_models(stage, plan.campaign, checks)
+    described = AnalysisPlan(plan, generation, {driver: models[driver]}, {driver: ready[driver]}, data_set)
+    of_driver = [job for job in (*fits, *checks) if job.key in (f"{stage}/fit/{driver}", ready[driver])]
+    grow = GrowGeneration(campaign=plan.campaign.name, generation=generation, data_set=data_set)
+    return property_graph(described, names, stage, of_driver, grow)
 
 
 def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
@@ -464,7 +425,7 @@ def charge_error_job(plan: Plan, generation: int, data_set: str) -> Job:
         key=f"generation-{generation + 1}/charges",
         task=FitChargesToErrorTask,
         parameters=charge_error_parameters(plan, generation, data_set),
-        priority=_PRIORITY["fit"],
+        priority=FIT_PRIORITY,
         grow=GrowGeneration(campaign=campaign.name, generation=generation, data_set=data_set),
     )
 
@@ -495,14 +456,19 @@ def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph
         return joining_graph(plan, generation, joining)
     if campaign.charge_criterion == "error" and plan.fitted_charges is None:
         return Graph((charge_error_job(plan, generation, data_set),))
-    verdict = end_of_loop(store, plan, generation) if generation else None
+    # Properties are looked at with the models that follow: searches for their hyperparameters come before that.
+    known = known_graph(store, plan, generation, data_set) if generation else Graph()
+    verdict = end_of_loop(store, plan, generation) if generation and not known.jobs else None
     ends = verdict is not None and verdict.stop
     stage = final_stage(store, name, generation) if ends else f"generation-{generation + 1}"
     if plan.to_be_tuned:
         grow = GrowGeneration(campaign=name, generation=generation, data_set=data_set)
         place = TuningPlace(generation + (not ends), stage, data_set)
-        return tuning_graph(plan, place, _PRIORITY["fit"], grow)
+        return tuning_graph(plan, place, FIT_PRIORITY, grow)
+    if known.jobs:
+        return known
     if verdict is not None and ends:
+        stage = _anew(store, name, stage) if campaign.stop.properties else stage
         return final_graph(plan, generation, data_set, verdict, stage)
     return generation_graph(plan, generation + 1, data_set)
 
@@ -554,7 +520,7 @@ class GrowLabels(FiretaskBase):
 
     _fw_name = "ionloop.grow-labels"
     required_params: ClassVar[list[str]] = ["campaign", "generation"]
-    optional_params: ClassVar[list[str]] = ["sampler", "index", "system", "parents"]
+    optional_params: ClassVar[list[str]] = ["sampler", "index", "system", "parents", "proposed"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return the label jobs that the graph does not have yet, as a detour."""
@@ -563,14 +529,19 @@ class GrowLabels(FiretaskBase):
 
     def _grown(self, store: Store) -> FWAction:
         name, generation = self["campaign"], self["generation"]
-        filters: dict[str, Any] = {"campaign": name, "generation": generation, "system": self.get("system")}
+        filters: dict[str, Any] = {"campaign": name, "generation": generation}
+        # What is proposed is of whichever system an analysis is made.
+        proposed = bool(self.get("proposed"))
+        if not proposed:
+            filters["system"] = self.get("system")
         for key, wanted in (("origin.sampler", self.get("sampler")), ("origin.index", self.get("index"))):
             if wanted is not None:
                 filters[key] = wanted
         if self.get("parents") is not None:
             filters["origin.parent"] = {"$in": self["parents"]}
         campaign = load_plan(store, name).campaign
-        configurations = sorted(store.configurations.find(filters), key=lambda record: record.origin.index)
+        found = (record for record in store.configurations.find(filters) if not proposed or is_proposed(record))
+        configurations = sorted(found, key=lambda record: record.origin.index)
         graph = Graph(tuple(label_job(campaign, generation, record.id) for record in configurations))
         return _growth(store, name, graph, detour=True)
 

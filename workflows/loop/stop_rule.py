@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+NEW_CONFIGURATIONS = "new configurations"
+AUDIT_SET = "the audit set"
+
 
 @dataclass(frozen=True)
 class GenerationErrors:
-    """Errors on a generation's new configurations.
+    """Errors on a generation's new configurations, or on those of an audit set.
 
     Attributes
     ----------
@@ -52,7 +55,12 @@ def improves(history: Sequence[float], tolerance: float) -> bool:
     return history[-1] < (1.0 - tolerance) * min(history[:-1])
 
 
-def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, systems: Collection[str] = ()) -> Verdict:
+def stop_verdict(
+    history: Sequence[GenerationErrors],
+    settings: StopSettings,
+    systems: Collection[str] = (),
+    measured_on: str = NEW_CONFIGURATIONS,
+) -> Verdict:
     """Return what the rule says after the generations in ``history`` (oldest first).
 
     A generation improves if the energy or the force error of any tracked model falls by more than its
@@ -63,6 +71,8 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, sy
     ----------
     systems
         Names of the campaign's systems; one of which there are no errors yet has not converged.
+    measured_on
+        What the errors are errors on, for the reason.
 
     Raises
     ------
@@ -71,7 +81,7 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, sy
     """
     if not history:
         raise ValueError("the stop rule needs the errors of at least one generation")
-    by_system = {name: _stalled(_of_system(history, name), settings) for name in systems}
+    by_system = _stalled_by_system(history, settings, systems)
     latest = min(by_system, key=lambda name: by_system[name]) if by_system else ""
     stalled = by_system[latest] if by_system else _stalled(history, settings)
     whose = f" ({latest} was the last system)" if len(by_system) > 1 else ""
@@ -82,7 +92,7 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, sy
             converged=True,
             reason=(
                 f"converged in generation {last}: for {stalled} generation{'s' * (stalled > 1)} no model's error on "
-                f"new configurations fell by more than {settings.energy_tolerance:.0%} (energy) "
+                f"{measured_on} fell by more than {settings.energy_tolerance:.0%} (energy) "
                 f"or {settings.force_tolerance:.0%} (forces){whose}"
             ),
         )
@@ -98,6 +108,23 @@ def stop_verdict(history: Sequence[GenerationErrors], settings: StopSettings, sy
     return Verdict(
         stop=False, converged=False, reason=f"generation {last} improved{_unconverged(by_system, settings)}; going on"
     )
+
+
+def stalled_generations(
+    history: Sequence[GenerationErrors], settings: StopSettings, systems: Collection[str] = ()
+) -> int:
+    """Return for how many generations in a row, the last one among them, no model's error has improved in any system.
+
+    Parameters are those of `stop_verdict`.
+    """
+    by_system = _stalled_by_system(history, settings, systems)
+    return min(by_system.values()) if by_system else _stalled(history, settings)
+
+
+def _stalled_by_system(
+    history: Sequence[GenerationErrors], settings: StopSettings, systems: Collection[str]
+) -> dict[str, int]:
+    return {name: _stalled(_of_system(history, name), settings) for name in systems}
 
 
 def _stalled(history: Sequence[GenerationErrors], settings: StopSettings) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-GROWING = {"ionloop.grow-labels": "GrowLabels", "ionloop.grow-generation": "GrowGeneration"}
-"""The Firetasks by which a campaign's graph grows, and their classes."""
+OF_THE_LOOP = {
+    "ionloop.grow-labels": ("generation_loop", "GrowLabels"),
+    "ionloop.grow-generation": ("generation_loop", "GrowGeneration"),
+    "ionloop.measure-properties": ("property_jobs", "MeasurePropertiesTask"),
+    "ionloop.propose": ("proposing", "ProposeTask"),
+}
+"""The Firetasks by which a campaign's graph grows, and those that ask analyses: their modules and classes."""
 
 
 @cache
@@ -69,10 +75,10 @@ class RegisteredTasks(Mapping[str, "type[FiretaskBase]"]):
         return _task(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*job_tasks(), *GROWING))
+        return iter((*job_tasks(), *OF_THE_LOOP))
 
     def __len__(self) -> int:
-        return len(job_tasks()) + len(GROWING)
+        return len(job_tasks()) + len(OF_THE_LOOP)
 
 
 @cache
@@ -86,10 +92,9 @@ def _task(name: str) -> type[FiretaskBase]:
     """
     from ...tasks.all_tasks import task_of_loop
 
-    if name in GROWING:
-        from . import generation_loop
-
-        task: type[FiretaskBase] = getattr(generation_loop, GROWING[name])
+    if name in OF_THE_LOOP:
+        module, of_class = OF_THE_LOOP[name]
+        task: type[FiretaskBase] = getattr(import_module(f".{module}", __package__), of_class)
         return task
     return task_of_loop(name) or _task_of_own_analysis(name) or job_tasks()[name]
 

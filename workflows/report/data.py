@@ -21,6 +21,7 @@ from ...analysis.looks import in_order
 from ...core.arrays import FloatArray
 from ...core.errors import IonloopError
 from ...core.names import (
+    AUDIT,
     CONCLUSION,
     CROSS_CHECK,
     CROSS_CHECK_SKIPPED,
@@ -53,6 +54,7 @@ from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
+from .properties import property_section
 from .systems import system_section
 from .tuning import tuning_section
 
@@ -74,6 +76,11 @@ class ModelSummary:
     configurations: int
     new: ModelErrors | None
     training: ModelErrors | None
+    audit: ModelErrors | None = None
+
+    def errors_on(self, subset: str) -> ModelErrors | None:
+        """Return the errors on a subset by its name."""
+        return {NEW: self.new, TRAINING: self.training, AUDIT: self.audit}[subset]
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,11 @@ class ReportData:
     force_bounds: Mapping[str, LocalityBound]
 
     @property
+    def has_audit(self) -> bool:
+        """Whether models were measured on an audit set."""
+        return any(model.audit is not None for model in self.models)
+
+    @property
     def assessed(self) -> tuple[ModelSummary, ...]:
         """The models of the loop, in the order of generations: those that were measured on something new."""
         return tuple(model for model in self.models if model.new is not None)
@@ -146,11 +158,11 @@ class ReportData:
         series = []
         for kind in in_order(model.record.kind for model in self.models):
             loop = [model for model in self.models if model.record.kind == kind and not model.final]
-            for subset in (NEW, TRAINING):
+            for subset in (NEW, AUDIT, TRAINING):
                 points = [
                     (model.record.generation, root_mean_square(errors, quantity))
                     for model in loop
-                    if (errors := model.new if subset == NEW else model.training) is not None
+                    if (errors := model.errors_on(subset)) is not None
                 ]
                 if points:
                     generations, values = zip(*points, strict=True)
@@ -204,6 +216,7 @@ def collect(store: Store, name: str | None = None) -> ReportData:
             *filter(None, [system_section(store, record)]),
             *filter(None, [uncertainty_section(store, last_assessments(results))]),
             *filter(None, [tuning_section(results)]),
+            *filter(None, [property_section(store, record)]),
             *filter(None, [charge_section(store, (model.record for model in models))]),
             *(section for analysis in ANALYSES.kinds for section in sections_of(store, record, analysis)),
             *(_not_installed(name) for name in analyses_not_installed(record.settings)),
@@ -245,6 +258,7 @@ def _model_summaries(store: Store, campaign: str, results: list[ResultRecord]) -
                 configurations=0 if data_set is None else len(data_set.labels),
                 new=measured.get((model.id, NEW)),
                 training=measured.get((model.id, TRAINING)),
+                audit=measured.get((model.id, AUDIT)),
             )
         )
     places = in_order(one.record.kind for one in summaries)

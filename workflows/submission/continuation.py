@@ -35,6 +35,7 @@ from ..loop.generation_loop import (
     generation_graph,
     joining_graph,
     joining_systems,
+    known_graph,
 )
 from ..loop.task_registry import registered_tasks
 
@@ -102,6 +103,9 @@ def _further(store: Store, name: str, *, explores: bool) -> Graph:
     joining = joining_systems(store, plan, data_set.id)
     if joining:
         return missing_part(store, name, joining_graph(plan, ended, joining))
+    known = missing_part(store, name, known_graph(store, plan, ended, data_set.id)) if ended else Graph()
+    if known.jobs:
+        return known
     verdict = end_of_loop(store, plan, ended)
     if not verdict.stop or (explores and ended < plan.campaign.stop.max_generations):
         return missing_part(store, name, generation_graph(plan, ended + 1, data_set.id))

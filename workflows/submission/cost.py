@@ -89,6 +89,10 @@ class CampaignCost:
         What every sampler takes.
     tunings
         What the searches for hyperparameters take, by model.
+    audit_labels
+        Labels of the audit set, in the first generation; no model is fitted to them.
+    property_analyses
+        Analyses that are made after every generation, too, with the driver alone and without the reference.
     """
 
     atoms: int
@@ -110,6 +114,8 @@ class CampaignCost:
     exploring_reference_steps_per_generation: int = 0
     samplers: tuple[SamplerCost, ...] = ()
     tunings: dict[str, TuningCost] = field(default_factory=dict)
+    audit_labels: int = 0
+    property_analyses: tuple[str, ...] = ()
 
     @property
     def largest_fit_bytes(self) -> float:
@@ -141,7 +147,8 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
     tunings = _tunings(campaign, systems, [first_data + number * selected for number in range(generations + 1)])
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
-    labels = first_data + len(species) + generations * selected
+    audit = 0 if stop.audit is None else stop.audit.count
+    labels = first_data + len(species) + generations * selected + audit
     samplers = sampler_costs(campaign, systems)
     steps = evaluations(samplers, "explore", "model")
     largest = max(systems, key=lambda system: len(system.atoms))
@@ -173,6 +180,8 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         exploring_reference_steps_per_generation=evaluations(samplers, "explore", "reference"),
         samplers=samplers,
         tunings=tunings,
+        audit_labels=audit,
+        property_analyses=tuple(stop.properties),
     )
 
 

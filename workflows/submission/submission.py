@@ -26,6 +26,7 @@ from ..campaign.settings import Campaign
 from ..graph.jobs import missing_part
 from ..graph.plan import load_plan
 from ..loop.generation_loop import FINAL, initial_graph
+from ..loop.property_jobs import PROPERTIES_STAGE
 from .campaign_file import load_structures, read_campaign
 from .continuation import NOTHING, CarriedOn, carry_on
 from .holds import take_budget_from_file
@@ -258,7 +259,8 @@ def refusal(file: Path, name: str, refused: Sequence[str]) -> str:
 def stage_of(store: Store, name: str) -> Stage:
     """Return the last part of a campaign of which there are jobs."""
     jobs = jobs_of(store, name)
-    if any(job.key.startswith(FINAL) for job in jobs):
+    # Analyses of properties have begun: what was measured with other settings could not be compared.
+    if any(job.key.startswith(FINAL) or f"/{PROPERTIES_STAGE}/" in job.key for job in jobs):
         return Stage.ANALYSES
     return Stage.GENERATIONS if any(job.generation for job in jobs) else Stage.START
 

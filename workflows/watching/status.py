@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from ...core.names import ISOLATED_ATOM, TUNING
+from ...core.names import AUDIT, ISOLATED_ATOM, TUNING
 from ...core.settings import FrozenModel
 from ...core.states import UNSUCCESSFUL, State
 from ...store.campaigns import find_campaign
@@ -21,7 +21,7 @@ from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord
 from ...tasks.values.tuning import TUNINGS
 from ..campaign.tuning import is_tuned
-from ..loop.error_history import error_history
+from ..loop.error_history import error_history, properties_by_generation
 from ..loop.stop_rule import GenerationErrors
 from ..queue.queue_jobs import count_by_state, queue_jobs
 from ..running.lost_jobs import losses_by_cause
@@ -60,8 +60,20 @@ class SystemErrors(FrozenModel):
     force_rmse: dict[str, float]
 
 
+class PropertyStanding(FrozenModel):
+    """What is known of a property after a generation: its error (95 %, unit of the tolerance), and in words."""
+
+    error: float | None
+    unit: str
+    text: str
+
+
 class GenerationSummary(FrozenModel):
-    """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind, and by system."""
+    """A generation's labels and the errors (eV/atom, eV/Å) on its new configurations, by model kind, and by system.
+
+    ``audit_energy_rmse`` and ``audit_force_rmse`` are those on the audit set, ``properties`` what was known of those
+    that the campaign asks for.
+    """
 
     generation: int
     labels: int
@@ -69,6 +81,9 @@ class GenerationSummary(FrozenModel):
     energy_rmse: dict[str, float] = Field(default_factory=dict)
     force_rmse: dict[str, float] = Field(default_factory=dict)
     systems: dict[str, SystemErrors] = Field(default_factory=dict)
+    audit_energy_rmse: dict[str, float] = Field(default_factory=dict)
+    audit_force_rmse: dict[str, float] = Field(default_factory=dict)
+    properties: dict[str, PropertyStanding] = Field(default_factory=dict)
 
 
 class TuningSummary(FrozenModel):
@@ -87,7 +102,7 @@ class CampaignStatus(FrozenModel):
     ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
     state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
     ``max_core_hours`` the budget by engine ("all": of all together), ``tunings`` the last search for the
-    hyperparameters of each model.
+    hyperparameters of each model, ``asked_properties`` the tolerances of the properties that the loop shall end with.
     """
 
     name: str
@@ -105,6 +120,7 @@ class CampaignStatus(FrozenModel):
     core_hours: dict[str, float] = Field(default_factory=dict)
     max_core_hours: dict[str, float] = Field(default_factory=dict)
     tunings: dict[str, TuningSummary] = Field(default_factory=dict)
+    asked_properties: dict[str, str] = Field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -134,6 +150,10 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
     labels = _label_states(store, record, configurations, answered_configurations(jobs))
     states = count_states(jobs, labels)
     history = {errors.generation: errors for errors in error_history(store, record.id)}
+    stop = record.settings["stop"]
+    audited = {one.generation: one for one in error_history(store, record.id, AUDIT)} if stop.get("audit") else {}
+    asked = stop.get("properties") or {}
+    known = _property_standings(store, record.id) if asked else {}
     per_generation = _by_generation(configurations)
     generations = [
         GenerationSummary(
@@ -143,6 +163,9 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
             energy_rmse=dict(history[generation].energy) if generation in history else {},
             force_rmse=dict(history[generation].force) if generation in history else {},
             systems=_errors_of_systems(history[generation]) if generation in history else {},
+            audit_energy_rmse=dict(audited[generation].energy) if generation in audited else {},
+            audit_force_rmse=dict(audited[generation].force) if generation in audited else {},
+            properties=known.get(generation, {}),
         )
         for generation, configurations in sorted(per_generation.items())
     ]
@@ -164,6 +187,7 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         losses=losses_by_cause(store, record.id),
         core_hours=core_hours(store, record.id),
         tunings=_tunings(store, record),
+        asked_properties=dict(asked),
         max_core_hours={engine or "all": hours for engine, hours in budget_of(store, record.id).items()},
     )
 
@@ -184,6 +208,15 @@ def _tunings(store: Store, record: CampaignRecord) -> dict[str, TuningSummary]:
             changed=values.changed,
         )
         for name, (generation, values) in found.items()
+    }
+
+
+def _property_standings(store: Store, campaign: str) -> dict[int, dict[str, PropertyStanding]]:
+    return {
+        generation: {
+            name: PropertyStanding(error=one.error, unit=one.unit, text=one.text) for name, one in of_name.items()
+        }
+        for generation, of_name in properties_by_generation(store, campaign).items()
     }
 
 

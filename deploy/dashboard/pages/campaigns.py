@@ -16,8 +16,11 @@ from ....analysis.looks import in_order
 from ....core.names import ISOLATED_ATOM
 from ....core.states import State
 from ....store.jobs.rows import JobRow
-from ....store.records import CampaignRecord, ResultRecord
-from ....workflows.loop.stop_rule import StopSettings, improves, stop_verdict
+from ....store.records import CampaignRecord, RecordUnreadable, ResultRecord
+from ....tasks.values.properties import PROPERTIES
+from ....workflows.campaign.settings import Stop
+from ....workflows.loop.error_history import properties_in, property_history_of, verdict_after
+from ....workflows.loop.stop_rule import StopSettings, improves
 from ....workflows.report.page import settings_yaml
 from ..charts import MILLI, element_chart, label_chart, learning_charts
 from ..drawing import GraphJob, Run, job_graph, sparkline, timeline
@@ -206,8 +209,12 @@ def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
     history = snapshot.error_history.get(record.id, [])
     try:
         settings = StopSettings(**{name: record.settings["stop"][name] for name in StopSettings.__dataclass_fields__})
-        verdict = stop_verdict(history, settings, list(record.systems))
-    except (KeyError, TypeError, ValueError, ValidationError):
+        stop = Stop.model_validate(record.settings["stop"])
+        looked_at = [one for one in snapshot.results_of.get(record.id, ()) if one.kind == PROPERTIES.name]
+        properties = property_history_of(properties_in(looked_at)) if stop.properties else None
+        audited = snapshot.audit_history(record.id)
+        verdict = verdict_after(history, audited, properties, stop, list(record.systems))
+    except (KeyError, TypeError, ValueError, IndexError, ValidationError, RecordUnreadable):
         return None
     kinds = in_order(history[-1].force)
     improved = tuple(

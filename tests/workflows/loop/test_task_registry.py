@@ -11,7 +11,7 @@ import pytest
 import ionloop.tasks
 from ionloop.tasks.all_tasks import MODULES, task_of_loop, tasks_in
 from ionloop.workflows.loop.task_registry import (
-    GROWING,
+    OF_THE_LOOP,
     is_resumable,
     job_tasks,
     registered_tasks,
@@ -42,7 +42,7 @@ def test_every_task_is_the_loops_or_an_analysiss() -> None:
 def test_tasks_are_found_one_by_one_as_they_are_found_together() -> None:
     one_by_one = {name: registered_tasks()[name] for name in registered_tasks()}
     assert job_tasks().items() <= one_by_one.items()
-    assert one_by_one.keys() - job_tasks().keys() == GROWING.keys()
+    assert one_by_one.keys() - job_tasks().keys() == OF_THE_LOOP.keys()
     assert all(one_by_one[name]._fw_name == name for name in one_by_one)
     assert {task.kind() for task in job_tasks().values() if is_resumable(task.kind())} == resumable_kinds()
     assert "conductivity-run" in resumable_kinds()

@@ -89,7 +89,8 @@ def _conductivity(campaign: Campaign, settings: BarrierSettings) -> Conductivity
     found = CONDUCTIVITY.chosen_settings(campaign)
     if settings.trajectories == "sampling" or found is None or campaign.driver not in (found.models or campaign.models):
         return None
-    return found
+    # Hops are looked for in what the driver itself runs, and not in what models drawn from its posterior do.
+    return found.model_copy(update={"models": (campaign.driver,), "model_samples": 0})
 
 
 def _conductivity_of(campaign: Campaign, settings: BarrierSettings, system: str | None) -> ConductivitySettings | None:
@@ -155,6 +156,14 @@ def barrier_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
         runs_after_failures=True,
     )
     return [*jobs, gather]
+
+
+def barrier_property_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
+    """Return the jobs from trajectories to barriers without the reference, those that run the trajectories included."""
+    conductivity = _conductivity_of(plan.campaign, settings, plan.system.name)
+    sources = set(_source(plan, settings).parents)
+    runs = [] if conductivity is None else [job for job in conductivity_jobs(plan, conductivity) if job.key in sources]
+    return [*runs, *barrier_jobs(plan, settings.model_copy(update={"reference": "none"}))]
 
 
 def _path_jobs(

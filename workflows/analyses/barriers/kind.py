@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from ....store.connection import Store
     from ....tasks.base import IonloopTask
+    from ....tasks.values.properties import PropertyNumber
     from ...campaign.problems import Problem
     from ...campaign.settings import Campaign
     from ...graph.jobs import Job
     from ..comparison import Comparison
+    from ..proposals import Proposed
     from ..sections import ReportSection
 
 
@@ -28,6 +30,7 @@ class Barriers(Analysis[BarrierSettings]):
     rank = 40
     description = "Hops of the mobile ion and the barriers on their paths"
     settings_type = BarrierSettings
+    property_unit = "eV"
     needs_mobile = True
     grows = ("reference",)
     commands: ClassVar[Mapping[str, str]] = {
@@ -52,6 +55,21 @@ class Barriers(Analysis[BarrierSettings]):
         from .graph import barrier_jobs
 
         return barrier_jobs(plan, self.settings(plan.campaign))
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import barrier_property_jobs
+
+        return barrier_property_jobs(plan, self.settings(plan.campaign))
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        from .property import barrier_numbers
+
+        return barrier_numbers(store, plan)
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        from .property import barrier_proposals
+
+        return barrier_proposals(store, plan)
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import barrier_cost, cells_of_trajectories

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from ....store.connection import Store
     from ....tasks.base import IonloopTask
+    from ....tasks.values.properties import PropertyNumber
     from ...campaign.problems import Problem
     from ...campaign.settings import Campaign
     from ...graph.jobs import Job
     from ..comparison import Comparison
+    from ..proposals import Proposed
     from ..sections import ReportSection
 
 
@@ -27,6 +29,7 @@ class Conductivity(Analysis[ConductivitySettings]):
     rank = 30
     description = "Diffusivity, conductivity and Haven ratio from molecular dynamics with every model"
     settings_type = ConductivitySettings
+    property_unit = "%"
     needs_mobile = True
     grows = ("temperatures_K", "length_ps", "replicas", "models", "model_samples")
     free = ("lengths", "transport")
@@ -41,6 +44,26 @@ class Conductivity(Analysis[ConductivitySettings]):
         from .graph import conductivity_jobs
 
         return conductivity_jobs(plan, self.settings(plan.campaign))
+
+    def why_not_known(self, settings: ConductivitySettings) -> str:
+        if settings.model_samples:
+            return ""
+        return "needs analyses.conductivity.model_samples: without, the model's part of its error stays unknown"
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import conductivity_jobs
+
+        return conductivity_jobs(plan, self.settings(plan.campaign).model_copy(update={"models": ()}))
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        from .property import conductivity_numbers
+
+        return conductivity_numbers(store, plan)
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        from .property import conductivity_proposals
+
+        return conductivity_proposals(store, plan)
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import conductivity_cost

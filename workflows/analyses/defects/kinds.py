@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from ....store.connection import Store
     from ....tasks.base import IonloopTask
+    from ....tasks.values.properties import PropertyNumber
     from ...campaign.problems import Problem
     from ...campaign.settings import Campaign
     from ...graph.jobs import Job
     from ..comparison import Comparison
+    from ..proposals import Proposed
     from ..sections import ReportSection
 
 
@@ -27,6 +29,7 @@ class Frenkel(Analysis[FrenkelSettings]):
     rank = 50
     description = "Frenkel pairs, without and with an electric field"
     settings_type = FrenkelSettings
+    property_unit = "eV"
     needs_mobile = True
     grows = ("reference", "axes")
     commands: ClassVar[Mapping[str, str]] = {"frenkel": "ionloop.cli.analyse.frenkel:frenkel"}
@@ -41,6 +44,23 @@ class Frenkel(Analysis[FrenkelSettings]):
         from .graph import frenkel_jobs
 
         return frenkel_jobs(plan, self.settings(plan.campaign))
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import frenkel_jobs
+
+        return frenkel_jobs(
+            plan, self.settings(plan.campaign).model_copy(update={"reference": False, "fields_V_per_A": ()})
+        )
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        from .property import frenkel_numbers
+
+        return frenkel_numbers(store, plan)
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        from .property import defect_proposals
+
+        return defect_proposals(store, plan, self.settings(plan.campaign).supercell, averaged=True)
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import frenkel_cost, models_in_field
@@ -80,6 +100,7 @@ class Vacancies(Analysis[VacancySettings]):
     rank = 60
     description = "Neutral vacancies of the mobile ion"
     settings_type = VacancySettings
+    property_unit = "eV"
     needs_mobile = True
     grows = ("reference", "sites")
 
@@ -93,6 +114,21 @@ class Vacancies(Analysis[VacancySettings]):
         from .graph import vacancy_jobs
 
         return vacancy_jobs(plan, self.settings(plan.campaign))
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import vacancy_jobs
+
+        return vacancy_jobs(plan, self.settings(plan.campaign).model_copy(update={"reference": False}))
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        from .property import vacancy_numbers
+
+        return vacancy_numbers(store, plan)
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        from .property import defect_proposals
+
+        return defect_proposals(store, plan, self.settings(plan.campaign).supercell, averaged=False)
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import vacancy_cost

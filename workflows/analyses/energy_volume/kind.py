@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from ....store.connection import Store
     from ....tasks.base import IonloopTask
+    from ....tasks.values.properties import PropertyNumber
     from ...campaign.settings import Campaign
     from ...graph.jobs import Job
     from ..comparison import Comparison
+    from ..proposals import Proposed
     from ..sections import ReportSection
 
 
@@ -27,6 +29,7 @@ class EnergyVolume(Analysis[EnergyVolumeSettings]):
     rank = 20
     description = "Energy against volume, bulk modulus"
     settings_type = EnergyVolumeSettings
+    property_unit = "%"
     grows = ("reference",)
     commands: ClassVar[Mapping[str, str]] = {"energy-volume": "ionloop.cli.analyse.energy_volume:energy_volume"}
     citations = (Citation("Equation of state", "F. Birch, Phys. Rev. 1947, 71, 809", "10.1103/PhysRev.71.809"),)
@@ -40,6 +43,21 @@ class EnergyVolume(Analysis[EnergyVolumeSettings]):
         from .graph import energy_volume_jobs
 
         return energy_volume_jobs(plan, self.settings(plan.campaign))
+
+    def property_jobs(self, plan: AnalysisPlan) -> list[Job]:
+        from .graph import energy_volume_jobs
+
+        return energy_volume_jobs(plan, self.settings(plan.campaign).model_copy(update={"reference": "none"}))
+
+    def property_numbers(self, store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
+        from .property import bulk_modulus_numbers
+
+        return bulk_modulus_numbers(store, plan)
+
+    def proposals(self, store: Store, plan: AnalysisPlan) -> list[Proposed]:
+        from .property import strained_cells
+
+        return strained_cells(store, plan)
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         from .graph import energy_volume_cost
