@@ -301,6 +301,17 @@ def label_states(counts: Mapping[int, Mapping[str, int]]) -> go.Figure:
     return figure
 
 
+def interval_bars(half_widths: Sequence[float | None], colour: str) -> dict[str, Any]:
+    """Return vertical bars of intervals about the points of a trace; None: no bar; no half-widths: none at all."""
+    return {
+        "array": list(half_widths),
+        "visible": any(one is not None for one in half_widths),
+        "color": colour,
+        "thickness": 1,
+        "width": 3,
+    }
+
+
 def panels(titles: Sequence[str]) -> go.Figure:
     """Return an empty figure with a panel for each title, beside each other with common scales."""
     figure = new_figure(PANEL_HEIGHT_PX)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.looks import Look
-from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, new_figure
+from ..figures import ELEMENT_COLOURS, NEUTRAL_COLOUR, interval_bars, new_figure
 from ..looks import model_look
 
 NETWORK_HEIGHT_PX = 420
@@ -103,13 +103,7 @@ def barrier_figure(paths: Sequence[PathEnergies]) -> go.Figure:
                 "size": 9 if path.own else 7,
                 "symbol": look.symbol + ("" if path.own else "-open"),
             },
-            error_y={
-                "array": list(path.energies_model_half_width_eV),
-                "visible": bool(path.energies_model_half_width_eV),
-                "color": look.colour,
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=interval_bars(path.energies_model_half_width_eV, look.colour),
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )
     figure.update_xaxes(title_text="Distance along the path (Å)")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from ...core.looks import Look
-from ..figures import NEUTRAL_COLOUR, new_figure, panels
+from ..figures import NEUTRAL_COLOUR, interval_bars, new_figure, panels
 from ..looks import model_look
 
 AXIS_COLOURS: Mapping[str, str] = {"x": "#0072b2", "y": "#d55e00", "z": "#009e73"}
@@ -32,6 +32,8 @@ class FieldCurve:
         What became of the pair: intact, hopped, recombined, ..., shape [n_fields].
     look
         Where pairs of several results are compared.
+    model_half_widths_eV
+        Of the model intervals; None, or none at all, where there are none.
     """
 
     axis: str
@@ -39,6 +41,7 @@ class FieldCurve:
     formation_energies_eV: tuple[float | None, ...]
     states: tuple[str, ...]
     look: Look | None = None
+    model_half_widths_eV: tuple[float | None, ...] = ()
 
     @property
     def recombinations(self) -> list[tuple[float, float]]:
@@ -102,6 +105,7 @@ def _add_curve(figure: go.Figure, curve: FieldCurve, look: Look, *, showlegend: 
             "size": 8,
             "symbol": [look.symbol if state in _STEADY_STATES else f"{look.symbol}-open" for state in curve.states],
         },
+        error_y=interval_bars(curve.model_half_widths_eV, look.colour),
         text=list(curve.states),
         hovertemplate="%{x:g} V/Å<br>%{y:.3f} eV, %{text}",
         **place,
@@ -123,13 +127,17 @@ def _add_curve(figure: go.Figure, curve: FieldCurve, look: Look, *, showlegend: 
 
 @dataclass(frozen=True)
 class SeparationPoints:
-    """Formation energies of one potential's pairs without a field: separations (Å) and energies (eV), [n_pairs]."""
+    """Formation energies of one potential's pairs without a field: separations (Å) and energies (eV), [n_pairs].
+
+    With half-widths of the model intervals, where there are some.
+    """
 
     kind: str
     separations_A: tuple[float, ...]
     formation_energies_eV: tuple[float, ...]
     label: str = ""
     look: Look | None = None
+    model_half_widths_eV: tuple[float | None, ...] = ()
 
 
 def separation_figure(series: Sequence[SeparationPoints]) -> go.Figure:
@@ -143,6 +151,7 @@ def separation_figure(series: Sequence[SeparationPoints]) -> go.Figure:
             mode="markers",
             name=look.label if one.look else one.label or look.label,
             marker={"color": look.colour, "size": 9, "symbol": look.symbol + ("-open" if one.label else "")},
+            error_y=interval_bars(one.model_half_widths_eV, look.colour),
             hovertemplate="%{x:.2f} Å<br>%{y:.3f} eV",
         )
     figure.update_xaxes(title_text="Distance of the ion from its site (Å)")

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...core.looks import Look
-from ..figures import new_figure
+from ..figures import interval_bars, new_figure
 from ..looks import model_look
 from .curves import BirchMurnaghanFit
 
@@ -77,13 +77,7 @@ def energy_volume_figure(curves: Sequence[EnergyVolumeCurve]) -> go.Figure:
             name=look.label,
             legendgroup=look.label,
             marker={"color": look.colour, "size": 8, "symbol": look.symbol},
-            error_y={
-                "array": [1000 * one for one in curve.model_half_widths_eV_per_atom],
-                "visible": bool(curve.model_half_widths_eV_per_atom),
-                "color": look.colour,
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=interval_bars([1000 * one for one in curve.model_half_widths_eV_per_atom], look.colour),
             hovertemplate="%{x:.3f} Å³/atom<br>%{y:.2f} meV/atom",
         )
     figure.update_xaxes(title_text="Volume (Å³/atom)")

@@ -53,6 +53,8 @@ def test_a_model_is_fitted_and_measured(files, capsys, kind):
     told = capsys.readouterr()
     assert "no isolated atom of Au, Cu" in told.err
     assert "6 energies, 144 force components and 36 virial components" in told.out
+    assert "Model intervals: left-out errors are" in told.out
+    assert "Inside their 95 % intervals: " in told.out
     assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--json"]) == 0
     errors = json.loads(capsys.readouterr().out)
     assert errors["configurations"] == 3
@@ -71,6 +73,30 @@ def test_a_model_is_fitted_and_measured(files, capsys, kind):
     with np.load(parity) as arrays:
         difference = arrays["predicted_forces"] - arrays["reference_forces"]
     assert np.sqrt(np.mean(difference**2)) == pytest.approx(errors["force_eV_per_A"]["rmse"])
+
+
+def test_a_model_says_how_sure_it_is_beside_its_errors(files, capsys):
+    model, parity = str(files / "model"), files / "parity.npz"
+    arguments = ["--out", model, "--settings", str(files / "settings.yaml")]
+    assert run_command_line(["fit", str(files / "train.xyz"), *arguments]) == 0
+    capsys.readouterr()
+    asked = ["evaluate", model, str(files / "test.xyz"), "--uncertainty", "--parity", str(parity)]
+    assert run_command_line([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    forces = found["model_interval_coverage"]["force_eV_per_A"]
+    with np.load(parity) as arrays:
+        z = (arrays["predicted_forces"] - arrays["reference_forces"]) / arrays["force_stds"]
+        assert arrays["energy_stds"] == pytest.approx(found["energy_std_eV"])
+    assert forces["count"] == z.size
+    assert forces["rms_z"] == pytest.approx(np.sqrt(np.mean(z**2)))
+    assert run_command_line(asked) == 0
+    told = capsys.readouterr().out
+    assert "Inside the model's own intervals" in told
+    assert f"{forces['rms_z']:.2f}" in told
+    assert (
+        run_command_line(["evaluate", str(files / "model" / "gap.xml"), str(files / "test.xyz"), "--uncertainty"]) == 2
+    )
+    assert "has no posterior" in capsys.readouterr().err
 
 
 def test_a_key_of_another_name_is_asked_for_with_the_command_that_names_it(files, capsys):

@@ -28,6 +28,8 @@ from ionloop.store.records import ResultRecord
 from ionloop.tasks.predictions import write_parity
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.analyses.sections import FigureBlock, ReportSection, TableBlock, TextBlock
+from ionloop.workflows.report.data import collect
+from ionloop.workflows.report.page import render
 
 OFFSET = np.array([0.3, 0.0, 0.0])
 
@@ -298,6 +300,29 @@ def test_a_model_shows_errors_parity_settings_and_files(client_of: ClientOf, fin
     assert len(data_of(client, "figure", "/model", id=str(errors.model))) == 3
     other = next(iter(finished_store.models.find({"kind": "gap"})))
     assert "ionloop report small" in text(client, "/model", id=other.id)
+
+
+def test_errors_stand_beside_what_the_model_said_of_them(client_of: ClientOf, finished_store: Store) -> None:
+    assessed = finished_store.results.find({"kind": "errors", "values.subset": "new", "model_kind": "gap"})
+    errors = max(assessed, key=lambda record: record.generation)
+    bins = [{"predicted": 0.05 * one, "observed": 0.06 * one, "count": 8} for one in (1, 2, 3)]
+    one = {"count": 24, "rms_z": 1.234, "inside_50": 0.41, "inside_90": 0.83, "inside_95": 0.87, "bins": bins}
+    coverage = {"energy_eV": one, "force_eV_per_A": one, "force_by_element_eV_per_A": {"Li": one}}
+    values = {**errors.values, "model_interval_coverage": coverage}
+    finished_store.results.replace(errors.model_copy(update={"values": values}))
+    client = client_of(finished_store)
+    for path, name in (("/result", errors.id), ("/model", str(errors.model))):
+        shown = text(client, path, id=name)
+        for word in ("1.23", "41 %", "87 % of energies", "forces on Li"):
+            assert word in shown
+    drawn = data_of(client, "figure", "/result", id=errors.id)
+    assert [figure["layout"]["xaxis"]["title"]["text"] for figure in drawn] == [
+        "Predicted deviation (eV/Å)", "Predicted deviation (eV)"
+    ]  # fmt: skip
+    assert "How sure the models are" in text(client, "/campaign", name=errors.campaign)
+    assert "How sure the models are" in render(finished_store, collect(finished_store))
+    other = next(iter(finished_store.results.find({"kind": "errors", "model_kind": "es-gap"})))
+    assert "Inside" not in text(client, "/result", id=other.id)
 
 
 def test_results_are_compared_across_campaigns(client_of: ClientOf, finished_store: Store, make_builder: type) -> None:

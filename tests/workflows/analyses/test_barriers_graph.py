@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from linear_posterior import pair_posterior
 
 from ionloop.analysis.barriers.settings import BandSettings, BarrierSettings
 from ionloop.analysis.conductivity.settings import ConductivitySettings
@@ -19,11 +20,13 @@ from ionloop.tasks import hops as hop_tasks
 from ionloop.tasks.barriers import BAND_KIND, BARRIER_KIND, POINTS_KIND
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.hops import ENDS_KIND, HOPS_KIND
+from ionloop.tasks.model_uncertainty.intervals import NOT_A_MODEL, Posteriors
 from ionloop.tasks.sample import trajectory_identifier
 from ionloop.workflows.analyses.barriers import graph as barrier_graph
 from ionloop.workflows.analyses.barriers.graph import barrier_cost, barrier_jobs, slots
 from ionloop.workflows.analyses.barriers.report import barrier_section
 from ionloop.workflows.analyses.base import AnalysisPlan
+from ionloop.workflows.analyses.sections import TextBlock
 from ionloop.workflows.graph.jobs import Graph
 from ionloop.workflows.graph.plan import load_plan
 
@@ -215,7 +218,10 @@ def test_hops_of_the_trajectory_give_paths_with_the_barriers_of_every_potential(
     assert len(opened) == calls, "what is whole is not computed again"
 
 
-def test_the_report_shows_both_hops_of_a_crossing_as_one_line(small, opened):
+def test_the_report_shows_both_hops_of_a_crossing_as_one_line(small, opened, monkeypatch):
+    sure, reason = pair_posterior(deviation_eV=0.003), "fitted by gap_fit"
+    known = {"model-1": reason, "model-2": sure}
+    monkeypatch.setattr(Posteriors, "_read", lambda self, model: known[model])
     run_with = graph(small)
     write_trajectory(small, 0, hops=True)
     run(small, run_with)
@@ -235,7 +241,26 @@ def test_the_report_shows_both_hops_of_a_crossing_as_one_line(small, opened):
         "residence",
     }
     assert "2 hops in 12 ps" in section.summary
-    assert "ES-GAP 0.30 eV" in section.summary
+    told = {(one.values["slot"], one.model_kind): one.values["potentials"] for one in results(small, BARRIER_KIND)}
+    assert len(told) == 6
+    for potentials in told.values():
+        assert potentials["gap"]["model_interval_reason"] == reason
+        assert potentials["reference"]["model_interval_reason"] == NOT_A_MODEL
+        assert "forward_model_half_width_eV" not in potentials["gap"]
+        width = potentials["es-gap"]["forward_model_half_width_eV"]
+        energies = potentials["es-gap"]["energies_model_half_width_eV"]
+        assert 0 < width < 0.2
+        # The middle of five images is the maximum of a path between two equal wells.
+        assert width == pytest.approx(energies[2], rel=0.05)
+        assert energies[0] == 0
+    lowest = min(
+        (one["es-gap"] for (_, kind), one in told.items() if kind == "es-gap"), key=lambda one: one["forward_eV"]
+    )
+    assert f"ES-GAP 0.30 ± {lowest['forward_model_half_width_eV']:.2f} (model) eV" in section.summary
+    assert "GAP 0.20 eV" in section.summary
+    texts = [block.text for block in section.blocks if isinstance(block, TextBlock)]
+    assert f"GAP: no model interval: {reason}." in texts
+    assert any("the reference lies inside the 95 % model interval of" in one for one in texts)
 
 
 def test_without_hops_an_ion_is_moved_to_the_nearest_free_site_and_this_is_said(small, opened):

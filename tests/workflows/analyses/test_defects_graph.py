@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from linear_posterior import energy_features, pair_posterior
 
 from ionloop.analysis.defects.settings import FrenkelSettings, VacancySettings
 from ionloop.analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
@@ -18,8 +19,16 @@ from ionloop.store.records import DataSetRecord, ModelRecord
 from ionloop.tasks.base import JobFailed
 from ionloop.tasks.defects import relaxations as defect_tasks
 from ionloop.tasks.defects import results as defect_results
-from ionloop.tasks.defects.relaxations import FIELD_POINT_KIND, RELAXATION_KIND, SINGLE_POINT_KIND
+from ionloop.tasks.defects.relaxations import (
+    FIELD_POINT_KIND,
+    RELAXATION_KIND,
+    SINGLE_POINT_KIND,
+    branch_identifiers,
+    relaxed_atoms,
+    surviving_pairs,
+)
 from ionloop.tasks.defects.results import FRENKEL_FIELD_KIND, FRENKEL_KIND, VACANCY_KIND
+from ionloop.tasks.model_uncertainty.intervals import Posteriors
 from ionloop.workflows.analyses.base import AnalysisPlan
 from ionloop.workflows.analyses.defects.graph import (
     frenkel_cost,
@@ -162,8 +171,11 @@ def test_formation_energies_without_a_field_are_those_of_the_holes(small, opened
     assert records["es-gap"].values["field"] == ""
 
 
-def test_the_slope_in_the_field_is_the_charge_times_the_distance(small, opened):
-    run(small, frenkel_graph(small))
+def test_the_slope_in_the_field_is_the_charge_times_the_distance(small, opened, monkeypatch):
+    posterior = pair_posterior(deviation_eV=0.01)
+    monkeypatch.setattr(Posteriors, "_read", lambda self, model: posterior if model == "model-es-gap" else "no GAP")
+    jobs = frenkel_graph(small)
+    run(small, jobs)
     (record,) = small.store.results.find({"kind": FRENKEL_FIELD_KIND})
     assert record.model_kind == "es-gap"
     (pair,) = record.values["pairs"]
@@ -176,6 +188,27 @@ def test_the_slope_in_the_field_is_the_charge_times_the_distance(small, opened):
             assert point["formation_energy_eV"] == pytest.approx(expected, abs=ENERGY_EV)
     length = np.linalg.norm(pair["dipole_eA"])
     assert length == pytest.approx(COPPER_CHARGE_E * pair["separation_A"], abs=1e-2)
+    # What models drawn from the posterior make of the same structures.
+    told = {way: jobs[f"analysis/frenkel/es-gap/field/pair-0/x-{way}"].parameters for way in ("plus", "minus")}
+    (start,) = surviving_pairs(small.store, told["plus"].candidates, told["plus"].rules.recombination_radius_A)[:1]
+    crystal = plan_of(small).atoms.repeat(told["plus"].supercell)
+
+    def formation_eV(weights: np.ndarray, parameters) -> float:
+        names = (branch_identifiers(parameters, one)[0] for one in (start, parameters.bulk))
+        pair, bulk = (relaxed_atoms(small.store, small.store.results[name], crystal) for name in names)
+        return (energy_features(pair) - energy_features(bulk)) @ weights
+
+    draws = [posterior.sampled_calculator(seed).weights for seed in range(400)]
+    drawn = {way: np.array([formation_eV(one, told[way]) for one in draws]) for way in told}
+    widths = {point["field_V_per_A"]: point["formation_energy_model_half_width_eV"] for point in pair["axes"]["x"]}
+    assert widths[0.1] == pytest.approx(posterior.half_width(drawn["plus"].std()), rel=0.12)
+    slope = (drawn["plus"] - drawn["minus"]) / 0.2
+    assert pair["dipole_model_half_width_eA"]["x"] == pytest.approx(posterior.half_width(slope.std()), rel=0.12)
+    section = frenkel_section(small.store, "small")
+    assert section is not None
+    assert "(statistical) ±" in section.summary
+    assert any(getattr(block, "text", "") == "GAP: no model interval: no GAP." for block in section.blocks)
+    assert any("the reference lies inside" in getattr(block, "text", "") for block in section.blocks)
 
 
 def test_charges_that_pass_over_bonds_are_followed_by_their_polarisation(small, opened, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ....analysis.defects.defect_sites import DefectState
@@ -79,8 +80,8 @@ def _field_blocks(kind: str, values: FrenkelFieldValues) -> Iterator[Block]:
             f"Formation energy of a pair {pair.separation_A:.1f} Å apart against the field "
             f"({model_name(kind)}, {cell} cells). Bulk and pair are relaxed at every field, each "
             "from the field before; crosses: the pair recombines without a barrier; open: an ion hopped, beside the "
-            f"pair or in the bulk, or a relaxation did not converge. The field acts on these charges: {charges} e "
-            f"({values.charges_from}).",
+            "pair or in the bulk, or a relaxation did not converge; bars: 95 % model intervals. The field "
+            f"acts on these charges: {charges} e ({values.charges_from}).",
         )
     events = [
         (f"{pair.separation_A:.2f}", event.axis, f"{event.field_V_per_A:+g}", event.event)
@@ -119,13 +120,17 @@ def field_curve(axis: str, points: Sequence[PairAtFieldValues]) -> FieldCurve:
         fields_V_per_A=tuple(point.field_V_per_A for point in points),
         formation_energies_eV=tuple(point.formation_energy_eV for point in points),
         states=tuple(point.state for point in points),
+        model_half_widths_eV=tuple(point.formation_energy_model_half_width_eV for point in points),
     )
 
 
 def separation_points(kind: str, values: FrenkelValues) -> SeparationPoints:
     """Return the formation energies of one potential's pairs that have one."""
     pairs = [(pair.separation_A, pair.formation_energy_eV) for pair in values.pairs]
-    return _points(kind, pairs)
+    half_widths = tuple(
+        pair.formation_energy_model_half_width_eV for pair in values.pairs if pair.formation_energy_eV is not None
+    )
+    return replace(_points(kind, pairs), model_half_widths_eV=half_widths)
 
 
 def _points(kind: str, pairs: Sequence[tuple[float, float | None]], label: str = "") -> SeparationPoints:
@@ -142,7 +147,7 @@ def _separation_block(results: Results[FrenkelValues]) -> FigureBlock:
         "separation",
         separation_figure([one for one in series if one.separations_A]),
         "Formation energies without a field against the distance at which the pair was made. Open: single points of "
-        "the reference on the structures that a model relaxed, bulk and pair.",
+        "the reference on the structures that a model relaxed, bulk and pair. Bars: 95 % model intervals.",
     )
 
 
