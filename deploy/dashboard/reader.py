@@ -24,7 +24,7 @@ from ...analysis.errors.statistics import ParityData
 from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
 from ...core.files import sha256_of
-from ...core.names import TUNING
+from ...core.names import ERRORS, TUNING
 from ...store.connection import Store
 from ...store.jobs.rows import JobRow
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
@@ -220,8 +220,12 @@ class Reader:
             problems = [f"{name}: this analysis is not installed here" for name in asked]
             with self._store_lock:
                 found += filter(None, (system_section(self._store, record), property_section(self._store, record)))
+            try:
                 assessed = last_assessments(snapshot.results_of.get(campaign, ()))
-                found += filter(None, (uncertainty_section(self._store, assessed),))
+                with self._store_lock:
+                    found += filter(None, (uncertainty_section(self._store, assessed),))
+            except _UNREADABLE as error:
+                problems.append(f"{ERRORS}: {error}")
             try:
                 found += filter(None, (tuning_section(snapshot.results_of.get(campaign, ())),))
             except _UNREADABLE as error:
