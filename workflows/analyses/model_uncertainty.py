@@ -20,8 +20,9 @@ KEY = "model-uncertainty"
 COLUMNS = ("model", "labels", "quantity", "errors", "rms z", "inside 50 %", "inside 90 %", "inside 95 %")
 CAPTION = (
     "How often errors lie inside the intervals that the model gave before it saw the label; rms z: root mean square of "
-    "error over predicted deviation, 1 where it is right. New: those of the generation, which no fit had seen; "
-    "left out: those of the training set, each left out of the fit in its turn, on which deviations are scaled. "
+    "error over predicted deviation, 1 where it is right. New: those of the generation, which no fit had seen; audit: "
+    "those of the audit set, which no fit sees; left out: those of the training set, each left out of the fit in its "
+    "turn, on which deviations are scaled. "
     "Energies: total ones; new ones against the mean of their composition. Errors of one configuration are not "
     "independent: shares of a few configurations scatter."
 )
@@ -104,7 +105,7 @@ def _rows(kind: str, values: ErrorValues, calibration: Calibration | None) -> It
         for quantity, one in quantities:
             if one is not None:
                 shares = (one.inside_50, one.inside_90, one.inside_95)
-                yield (name, "new", quantity, str(one.count), f"{one.rms_z:.2f}", *map(_percent, shares))
+                yield (name, values.subset, quantity, str(one.count), f"{one.rms_z:.2f}", *map(_percent, shares))
     if calibration is not None:
         scaled = calibration.energy_ratio / calibration.energy_scale
         for quantity, z, parts in (

@@ -313,16 +313,11 @@ def last_assessments(results: Iterable[ResultRecord]) -> list[ResultRecord]:
 
 def _parity(store: Store, results: list[ResultRecord]) -> tuple[tuple[ModelParity, ...], str]:
     """Return the parity data of the last generation that was assessed, and what was in the way."""
-    assessed = [result for result in results if result.kind == ERRORS and MODEL_ERRORS.read(result).subset == NEW]
-    last = max((result.generation for result in assessed), default=0)
     found: list[ModelParity] = []
     problems: list[str] = []
-    places = in_order(str(one.model_kind) for one in assessed)
-    for result in sorted(assessed, key=lambda one: places.index(str(one.model_kind))):
-        if result.generation != last:
-            continue
+    for result in last_assessments(results):
         try:
-            found.append(ModelParity(str(result.model_kind), last, model_parity(store, result)))
+            found.append(ModelParity(str(result.model_kind), result.generation, model_parity(store, result)))
         except IonloopError as error:
             problems.append(f"{result.model_kind}: {error}")
     return tuple(found), "; ".join(problems)
