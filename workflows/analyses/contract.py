@@ -111,6 +111,24 @@ class AnalysisContract:
             assert isinstance(job.parameters, TaskParameters)
             assert job.task.parameters_type.model_validate(job.parameters.model_dump(mode="json")) == job.parameters
 
+    def test_its_property_is_asked_of_the_driver_alone_and_not_known_without_results(self, tmp_path: Path) -> None:
+        analysis = self.analysis()
+        assert analysis.property_unit in ("", "eV", "%")
+        plan = Plan.of_one(self.campaign(), self.atoms())
+        driver = plan.campaign.driver
+        described = AnalysisPlan(plan, 2, {driver: "model-x"}, {driver: "fit"})
+        if analysis.property_unit:
+            jobs = {job.key: job for job in analysis.property_jobs(described)}
+            assert {parent for job in jobs.values() for parent in job.parents} <= {*jobs, "fit"}
+            potentials = [getattr(job.parameters, "potential", None) for job in jobs.values()]
+            assert {potential.kind for potential in potentials if potential is not None} == {driver}
+        store = open_store(str(tmp_path / "contract.db"), use_environment=False)
+        try:
+            assert list(analysis.property_numbers(store, described)) == []
+            assert list(analysis.proposals(store, described)) == []
+        finally:
+            store.close()
+
     def test_its_tasks_have_names_of_their_own(self) -> None:
         tasks = self.analysis().tasks()
         assert all(issubclass(task, IonloopTask) for task in tasks)

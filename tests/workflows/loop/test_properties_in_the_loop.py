@@ -60,10 +60,10 @@ def asking(small):
             selection={"method": "farthest-point", "count": 2},
             sampling={"length_ps": 0.05, "replicas": 1, "write_every": 5, "temperature_K": 300},
             stop={
-                "max_generations": 2,
+                "max_generations": 4,
                 "energy_tolerance": 0,
                 "force_tolerance": 0,
-                "properties": {"energy_volume": "20 %"},
+                "properties": {"energy_volume": "45 %"},
                 "audit": {"count": 2},
             },
             proposals={"share": 0.5},
@@ -83,11 +83,12 @@ def test_a_campaign_asks_for_a_property_from_its_file_to_its_report(asking) -> N
     Worker(store, "small").run()
     status = campaign_status(store, "small")
     assert status.state is State.FINISHED, status.reason
+    assert status.reason.startswith("known in generation 2")
     assert "energy_volume" in status.reason
 
     looked_at = {one.generation: PROPERTIES.read(one) for one in store.results.find({"kind": PROPERTIES.name})}
     assert sorted(looked_at) == [1, 2]
-    assert all(0 < number.value < 500 for one in looked_at.values() for number in one.numbers)
+    assert looked_at[1].error > 45 > looked_at[2].error
     models = {one.generation: one.model for one in store.results.find({"kind": PROPERTIES.name})}
     conclusion = next(iter(store.results.find({"kind": CONCLUSION})))
     # What the end asks the same model was answered before it.
@@ -124,7 +125,7 @@ def test_a_campaign_asks_for_a_property_from_its_file_to_its_report(asking) -> N
     # A wider tolerance is taken note of; a narrower one and more generations go on.
     submit(store, changed(asking, properties={"energy_volume": "500 %"}), crystal(), asking.folder / "campaign.yaml")
     assert asking.job_states() == states
-    more = changed(asking, properties={"energy_volume": "0.001 %"}, max_generations=3)
+    more = changed(asking, properties={"energy_volume": "0.001 %"})
     submit(store, more, crystal(), asking.folder / "campaign.yaml")
     assert "generation-3/propose" in asking.job_states()
 
