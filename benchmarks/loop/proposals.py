@@ -1,6 +1,6 @@
 """How many labels it takes to know a barrier, with proposals of the analysis and without, on the same budget.
 
-    python benchmarks/proposals.py FOLDER [--seeds 3] [--generations 4] [--labels 6]
+    python benchmarks/loop/proposals.py FOLDER [--seeds 3] [--generations 4] [--labels 6]
 
 Li7P3S11 with GFN1-xTB, as the demonstration. The path leads from the crystal to a Frenkel pair that the reference
 relaxed; its barrier is the highest of its images less the first, by the reference. The loop begins with frames of the
