@@ -35,6 +35,8 @@ from ionloop.fitting.settings import GapSettings
 from ionloop.labelling.calculator import make_calculator
 from ionloop.labelling.registry import default_settings
 from ionloop.labelling.runner import isolated_atom_energy
+from ionloop.sampling.guard import ContactGuard
+from ionloop.sampling.seen_contacts import ExploringGuard, shortest_distances_A
 from ionloop.sampling.selections.registry import SELECTIONS
 from ionloop.sampling.selections.selecting import select
 from ionloop.sampling.structures.crystals import build_crystal
@@ -45,6 +47,7 @@ TEMPERATURE_K = 800.0
 REFERENCE_STEPS, REFERENCE_EVERY = 48, 3
 MODEL_STEPS, MODEL_EVERY = 240, 8
 RELAXATION_STEPS = 25
+MOST_FORCE_eV_PER_A = 100.0
 GAP = GapSettings.model_validate(
     {
         "two_body": {"cutoff_A": 5.0, "sparse_points": 12},
@@ -68,9 +71,7 @@ class Reference:
         if not file.exists():
             one = atoms.copy()
             one.calc = self.calculator
-            np.savez(
-                file, energy=one.get_potential_energy(), forces=one.get_forces(), stress=one.get_stress(voigt=False)
-            )
+            np.savez(file, energy=one.get_potential_energy(), forces=one.get_forces(), stress=one.get_stress())
         with np.load(file) as kept:
             return LabelledConfiguration(atoms.copy(), float(kept["energy"]), kept["forces"], kept["stress"], name)
 
@@ -85,8 +86,10 @@ class Reference:
         return tuple(isolated_atom(symbol, energy) for symbol, energy in found.items())
 
 
-def dynamics(atoms: Atoms, calculator: Calculator, steps: int, every: int, seed: int) -> list[Atoms]:
-    """Return frames of a trajectory at constant temperature; it ends where atoms fly apart."""
+def dynamics(
+    atoms: Atoms, calculator: Calculator, steps: int, every: int, seed: int, guard: ContactGuard | None = None
+) -> list[Atoms]:
+    """Return frames of a trajectory at constant temperature; it ends where atoms come closer than a guard allows."""
     random = np.random.default_rng(seed)
     moving = atoms.copy()
     moving.calc = calculator
@@ -95,7 +98,11 @@ def dynamics(atoms: Atoms, calculator: Calculator, steps: int, every: int, seed:
     frames: list[Atoms] = []
     for _ in range(steps // every):
         langevin.run(every)
-        if np.abs(moving.get_forces()).max() > 30.0:
+        if guard is not None and (
+            not np.isfinite(moving.positions).all()
+            or guard.violation(moving) is not None
+            or np.abs(moving.get_forces()).max() > MOST_FORCE_eV_PER_A
+        ):
             break
         frame = moving.copy()
         frame.calc = None
@@ -138,6 +145,7 @@ def run(
     isolated = reference.isolated(set(crystal.get_chemical_symbols()))
     settings = SELECTIONS.get("farthest-point").settings_type()
     found = []
+    asked = len(labels)
     generations, count = budget
     for generation in range(generations + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -151,10 +159,12 @@ def run(
             energies = [calculator.get_property("energy", image) for image in (path[0], path[top])]
             std = np.inf if posterior is None else posterior.difference_std_eV(path[0], path[top])
             width = np.inf if posterior is None else posterior.half_width(std)
-            found.append((len(labels), energies[1] - energies[0] - barrier_eV, float(width)))
+            found.append((asked, energies[1] - energies[0] - barrier_eV, float(width)))
             if generation == generations:
                 break
-            frames = dynamics(crystal, calculator, MODEL_STEPS, MODEL_EVERY, 1000 * seed + generation)
+            # As in a campaign: no contact much closer than those that the model was shown.
+            guard = ExploringGuard().bounded(shortest_distances_A([label.atoms for label in labels])).contacts
+            frames = dynamics(crystal, calculator, MODEL_STEPS, MODEL_EVERY, 1000 * seed + generation, guard)
             chosen: list[Atoms] = []
             if proposes and posterior is not None:
                 own = path_to(crystal, pair, calculator)
@@ -162,13 +172,17 @@ def run(
                 first, highest = posterior.energy_vectors([own[0], own[int(np.argmax(heights[1:])) + 1]])
                 spread = frames[:: max(1, len(frames) // FRAMES)]
                 known = {label.identifier for label in labels}
-                candidates = [one for one in (*own, *spread) if structure_hash(one) not in known]
+                new = (one for one in (*own, *spread) if structure_hash(one) not in known)
+                candidates = [one for one in new if guard.violation(one) is None]
                 choices = choose_informative(posterior, (highest - first)[None, :], candidates, count // 2)
                 chosen = [candidates[choice.candidate] for choice in choices]
             left = settings.model_copy(update={"count": count - len(chosen)})
             existing = [*(label.atoms for label in labels), *chosen]
             chosen += [frames[place] for place in select(frames, existing, left, seed).indices]
-        labels += [reference.label(atoms) for atoms in chosen]
+        answers = [reference.label(atoms) for atoms in chosen]
+        asked += len(answers)
+        # As in a campaign: such a label is computed, and rejected.
+        labels += [one for one in answers if np.abs(one.forces).max() <= default_settings().maximum_force_eV_per_A]
     return found
 
 
