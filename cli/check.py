@@ -200,7 +200,12 @@ def _property_rows(campaign: Campaign, cost: CampaignCost) -> list[tuple[str, st
     if not cost.property_analyses:
         return []
     names, often = ", ".join(cost.property_analyses), campaign.stop.max_generations
-    return [("properties", f"{names}, with {campaign.driver} alone, after each of at most {often} generations")]
+    # What all models of the campaign take is more than what the driver takes alone.
+    each = sum(
+        one.model_evaluations for name, one in cost.analyses.items() if name.split(" of ")[0] in cost.property_analyses
+    )
+    text = f"{names}, with {campaign.driver} alone, after each of at most {often} generations"
+    return [("properties", f"{text}: at most {each:,} evaluations each time")]
 
 
 def _cost_table(campaign: Campaign, cost: CampaignCost) -> Table:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .settings import Campaign
 
 TUNE: Final = "tune"
+SECTION: Final = "gap"
+"""Section of the campaign file that `tune` stands in."""
 DESCRIPTION: Final = (
     "Search for better hyperparameters by left-out errors, from the settings beside it on, before the first fits and "
     "whenever the data have grown; true or {}: as by default; false: take the settings as they are"
@@ -103,7 +105,7 @@ def tuning_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
             related: tuple[Key, ...] = (("fit",), ("baseline",), ("models",))
             yield Problem(_key(campaign, name), f"cannot tune {name}: {reason}", related=related)
             return
-    if tuning_of(campaign.gap) is not None and not any(campaign.kind_of(name).section == "gap" for name in tuned):
+    if tuning_of(campaign.gap) is not None and not any(campaign.kind_of(name).section == SECTION for name in tuned):
         message = "tunes nothing: no model of the campaign takes its settings from gap and is to be tuned"
         yield Problem(("gap", TUNE), message, related=(("models",),))
 
