@@ -47,7 +47,8 @@ class PropertyNumber(FrozenModel):
         if self.value is None:
             return self.reason or "not known"
         width = self.half_width()
-        told = "" if width is None else f" ± {width:.2g}"
+        # Three digits: beside a tolerance of 0.2 a width of 0.204 must not read 0.2.
+        told = "" if width is None else f" ± {width:.3g}"
         return f"{self.value:.4g}{told} {self.unit}".rstrip()
 
 

@@ -118,7 +118,9 @@ def verdict_after(
     from ..campaign.properties import read_tolerances
 
     stalled = stalled_generations(history, rule, systems)
-    return property_verdict(properties, read_tolerances(stop.properties), new[-1].generation, stalled, rule)
+    return property_verdict(
+        properties, read_tolerances(stop.properties), new[-1].generation, stalled, rule, measured_on
+    )
 
 
 def property_history(store: Store, campaign: str) -> PropertyHistory:

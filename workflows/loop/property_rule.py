@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .stop_rule import StopSettings, Verdict, improves
+from .stop_rule import NEW_CONFIGURATIONS, StopSettings, Verdict, improves
 
 if TYPE_CHECKING:
     from ..campaign.properties import Tolerance
@@ -80,6 +80,7 @@ def property_verdict(
     generation: int,
     stalled_errors: int,
     settings: StopSettings,
+    measured_on: str = NEW_CONFIGURATIONS,
 ) -> Verdict:
     """Return what the rule says of an assessed generation in a campaign that asks for properties.
 
@@ -90,6 +91,8 @@ def property_verdict(
     ----------
     stalled_errors
         For how many generations in a row the models' errors did not improve.
+    measured_on
+        What those are errors on.
     """
     now = history.generations.get(generation, {})
     known = [name for name, one in asked.items() if name in now and is_known(now[name].error, one)]
@@ -106,8 +109,8 @@ def property_verdict(
             stop=True,
             converged=True,
             reason=(
-                f"more labels do not help: for {several} until generation {generation} neither a model's error nor "
-                f"that of a property improved; not within tolerance: {missing}{within}"
+                f"more labels do not help: for {several} until generation {generation} neither a model's error on "
+                f"{measured_on} nor that of a property improved; not within tolerance: {missing}{within}"
             ),
         )
     if generation >= settings.max_generations:
