@@ -25,7 +25,7 @@ from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError, IonloopError
 from ...fitting.pair_lists import periodic_pairs
 from .checkpoints import BandOrigin, BandState, Checkpoint
-from .settings import BandSettings
+from .settings import LOWEST_BARRIER_EV, BandSettings
 
 _METHOD = "improvedtangent"
 _CURVE_POINTS = 121
@@ -33,8 +33,6 @@ _INTERPOLATION_CUTOFF_A = 5.0
 _INTERPOLATION_FORCE = 0.1
 _INTERPOLATION_STEPS = 100
 _SHORTEST_STEP_A = 1e-6
-# Below it the end is no minimum, or the path a slope.
-_LOWEST_BARRIER_EV = 1e-3
 
 
 class BandFailed(IonloopError):
@@ -161,7 +159,7 @@ def doubts(found: Profile, forces: FloatArray, force_tolerance_eV_per_A: float) 
         largest = float(np.linalg.norm(forces[index], axis=1).max())
         if largest > force_tolerance_eV_per_A:
             told.append(f"the {name} of the path is not relaxed: there are forces of {largest:.2f} eV/Å")
-        elif barrier_eV < _LOWEST_BARRIER_EV:
+        elif barrier_eV < LOWEST_BARRIER_EV:
             told.append(f"no barrier is seen from the {name} of the path: it is no minimum, or images are too few")
     return tuple(told)
 

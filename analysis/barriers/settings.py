@@ -10,6 +10,8 @@ from ...core.settings import FrozenSettings
 from ..fixed_cell_relaxation_settings import FixedCellRelaxation
 from ..hops.settings import HopSettings
 
+LOWEST_BARRIER_EV = 1e-3
+"""Below it the end is no minimum, or the path a slope: there is no barrier that could be known."""
 Repeats = Annotated[int, Field(ge=1, le=20)]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from ...analysis.barriers.bands import Profile
+from ...analysis.barriers.settings import LOWEST_BARRIER_EV
 from ...analysis.energy_volume.curves import BirchMurnaghanFit
 from ...analysis.errors.statistics import Labelled, ParityData
 from ...analysis.model_uncertainty.intervals import curve_intervals, half_widths, path_vectors
@@ -101,10 +102,18 @@ def path_interval_values(
     if isinstance(known, str):
         return {"model_interval_reason": known}
     vectors = path_vectors(known, atoms, positions, found)
+    # Where the maximum is an end its energy against itself has no error, and is no barrier.
+    barriers = {
+        "forward_model_half_width_eV": (found.forward_eV, vectors.forward),
+        "reverse_model_half_width_eV": (found.reverse_eV, vectors.reverse),
+    }
     return {
         "energies_model_half_width_eV": tuple(half_widths(known, vectors.relative).tolist()),
-        "forward_model_half_width_eV": float(half_widths(known, vectors.forward)),
-        "reverse_model_half_width_eV": float(half_widths(known, vectors.reverse)),
+        **{
+            name: float(half_widths(known, vector))
+            for name, (barrier_eV, vector) in barriers.items()
+            if barrier_eV >= LOWEST_BARRIER_EV
+        },
     }
 
 

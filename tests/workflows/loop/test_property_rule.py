@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ionloop.tasks.values.barriers import BarrierValues, PotentialOnPathValues
 from ionloop.tasks.values.properties import PropertyNumber, PropertyValues
+from ionloop.workflows.analyses.barriers.property import barrier_number
 from ionloop.workflows.campaign.properties import Tolerance
 from ionloop.workflows.loop.property_rule import (
     PropertyError,
@@ -129,3 +131,35 @@ def test_a_property_is_as_well_known_as_its_worst_number() -> None:
     assert values.error is None
     assert values.text == "the path did not converge"
     assert PropertyValues(name="barriers", unit="eV", data_set="d", numbers=(), reason="lost").error is None
+
+
+def test_a_path_that_only_goes_down_has_no_barrier_that_could_be_known() -> None:
+    def found(forward_eV: float, reverse_eV: float) -> PropertyNumber:
+        own = PotentialOnPathValues(
+            energies_eV=(0.0, forward_eV, forward_eV - reverse_eV),
+            curve_coordinate_A=(0.0, 1.0),
+            curve_energies_eV=(0.0, 0.0),
+            forward_eV=forward_eV,
+            reverse_eV=reverse_eV,
+            maximum_A=0.5,
+            fit_error_eV=0.001,
+            forward_model_half_width_eV=0.02,
+        )
+        path = BarrierValues(
+            slot="hop-1",
+            converged=True,
+            potentials={"gap": own},
+            missing=(),
+            origin="trajectory",
+            choice="seen most often",
+            moving=(0,),
+            jump_A=2.0,
+            observed=1,
+            rate_per_ps=1.0,
+        )
+        return barrier_number(path, "gap")
+
+    assert found(0.3, 0.2).error("eV") == pytest.approx(math.hypot(0.001, 0.02))
+    for barriers in ((0.0, 0.4), (0.3, 0.0)):
+        assert found(*barriers).error("eV") is None
+        assert "no barrier" in found(*barriers).reason

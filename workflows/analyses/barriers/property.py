@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from ase import Atoms
 
+from ....analysis.barriers.settings import LOWEST_BARRIER_EV
 from ....store.connection import Store
 from ....store.records import ResultRecord
 from ....tasks.results import known_result, load_arrays
@@ -19,7 +20,7 @@ from ..results import model_part, of_plan
 
 def barrier_numbers(store: Store, plan: AnalysisPlan) -> list[PropertyNumber]:
     """Return the barriers of the model's own paths; the numerical error is that of the fit along the path."""
-    return [_number(values, kind) for kind, _, values in _paths(store, plan)]
+    return [barrier_number(values, kind) for kind, _, values in _paths(store, plan)]
 
 
 def _paths(store: Store, plan: AnalysisPlan) -> Iterator[tuple[str, ResultRecord, BarrierValues]]:
@@ -30,10 +31,14 @@ def _paths(store: Store, plan: AnalysisPlan) -> Iterator[tuple[str, ResultRecord
         yield kind, record, BARRIERS.read(record)
 
 
-def _number(values: BarrierValues, kind: str) -> PropertyNumber:
+def barrier_number(values: BarrierValues, kind: str) -> PropertyNumber:
+    """Return the barrier of one path with a model's energies."""
     own = values.potentials.get(kind)
     if own is None or not values.converged:
         return PropertyNumber(label=values.slot, unit="eV", reason=values.reason or "the path did not converge")
+    if min(own.forward_eV, own.reverse_eV) < LOWEST_BARRIER_EV:
+        # The energy of an end against itself is zero, and known: it is no barrier.
+        return PropertyNumber(label=values.slot, unit="eV", reason="the path only goes down: no barrier is seen")
     return PropertyNumber(
         label=values.slot,
         unit="eV",

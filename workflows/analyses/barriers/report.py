@@ -14,6 +14,7 @@ from ....analysis.barriers.figures import (
     residence_times,
     site_network,
 )
+from ....analysis.barriers.settings import LOWEST_BARRIER_EV
 from ....analysis.figures import model_name
 from ....analysis.model_uncertainty.words import (
     MODEL_CAPTION,
@@ -228,8 +229,11 @@ def _summary(hops: HopsValues, barriers: Barriers) -> str:
             lowest[kind] = own
     if not lowest:
         return f"{told}; no path has converged."
-    numbers = ", ".join(
-        f"{model_name(kind)} {with_intervals(one.forward_eV, 'eV', '.2f', model=one.forward_model_half_width_eV)}"
-        for kind, one in sorted(lowest.items())
-    )
+    numbers = ", ".join(f"{model_name(kind)} {_barrier(one)}" for kind, one in sorted(lowest.items()))
     return f"{told}. Lowest barrier on each model's own paths: {numbers}."
+
+
+def _barrier(values: PotentialOnPathValues) -> str:
+    if values.forward_eV < LOWEST_BARRIER_EV:
+        return "none (its path only goes down)"
+    return with_intervals(values.forward_eV, "eV", ".2f", model=values.forward_model_half_width_eV)
