@@ -180,6 +180,6 @@ def test_a_campaign_that_tunes_goes_from_its_file_to_its_report(tmp_path: Path) 
     report = unescape((file.parent / "small-report.html").read_text())
     for said in ("Hyperparameters", "what its last search tried", "lowest left-out errors", "as given"):
         assert said in report
-    command = [sys.executable, "-m", "ionloop.cli", "status", "--root", str(file.parent)]
+    command = [sys.executable, "-m", "ionloop.cli", "status", "--store", str(file.parent / "ionloop.db")]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "tuned: gap before the fits of generation 2" in shown
