@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from hypothesis import settings
 
 from ionloop.analysis.conductivity.arrhenius import fit_arrhenius
 from ionloop.analysis.conductivity.diffusion import Estimate
@@ -42,6 +43,11 @@ from ionloop.store.records import (
 )
 from ionloop.tasks.results import save_arrays
 from ionloop.workflows.campaign.settings import Campaign
+
+# The same examples every day: who changes a line learns of that line. IONLOOP_EXPLORE=1 looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", max_examples=2000)
+settings.load_profile("explore" if os.environ.get("IONLOOP_EXPLORE") else "same")
 
 # Tests are no packages: what they share is found beside this file.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -118,7 +118,8 @@ class EmbeddedCollection(DocumentReader, Collection):
         if document.get("_id", identifier) != identifier:
             raise WriteError(f"The _id field cannot be changed from {identifier} to {document['_id']}")
         new = self._store.replace(old, {"_id": identifier, **document})
-        changed = new is not old and new.document != old.document
+        # To a server and to mongomock the same fields in another order are another document.
+        changed = new is not old and (new.document != old.document or list(new.document) != list(old.document))
         if changed:
             try:
                 super()._ensure_uniques(new.document)

@@ -35,7 +35,21 @@ def test_of(conditions: Any) -> Callable[[Document], bool]:
 def _passes_by_mongomock(conditions: Any, document: Document) -> bool:
     from mongomock.filtering import filter_applies
 
-    return bool(filter_applies(conditions, document))
+    return bool(filter_applies(_with_empty_documents_meant(conditions), document))
+
+
+def _with_empty_documents_meant(conditions: Any) -> Any:
+    """Return a filter in which an empty document is a value, as for a server; mongomock takes it for no condition."""
+    if not isinstance(conditions, Mapping):
+        return conditions
+    meant = {}
+    for field, condition in conditions.items():
+        if str(field).startswith("$"):
+            several = isinstance(condition, (list, tuple))
+            meant[field] = [_with_empty_documents_meant(part) for part in condition] if several else condition
+        else:
+            meant[field] = {"$eq": condition} if condition == {} else condition
+    return meant
 
 
 def _check(conditions: Any) -> None:

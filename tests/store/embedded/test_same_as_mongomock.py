@@ -7,7 +7,7 @@ from pathlib import Path
 import mongomock
 import pytest
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -24,7 +24,9 @@ scalars = st.one_of(
     st.sampled_from(["", "x", "y", "ä", "x" * 300, "x" * 300 + "y", b"", b"\x01", ObjectId("0" * 24)]),
     st.sampled_from([datetime.datetime(2020, 1, 1), datetime.datetime(1960, 5, 5, 1, 2, 3, 4000)]),
 )
-values = st.one_of(scalars, st.lists(scalars, max_size=3), st.dictionaries(st.sampled_from("pq"), scalars, max_size=2))
+# Not empty: to mongomock an empty document in a filter is no condition, also where it looks for doubles.
+several = st.dictionaries(st.sampled_from("pq"), scalars, min_size=1, max_size=2)
+values = st.one_of(scalars, st.lists(scalars, max_size=3), several)
 documents = st.fixed_dictionaries(
     {},
     optional={
@@ -161,11 +163,26 @@ def test_random_operations_give_the_same_answers(steps):
         client = EmbeddedClient(path)
         ours, theirs = client.data.things, mongomock.MongoClient().data.things
         for step in steps:
-            assert perform(ours, step) == perform(theirs, step), step
+            answer, expected = perform(ours, step), perform(theirs, step)
+            # It breaks over lists where it looks for documents in them; there is nothing to compare with from then on.
+            assume(expected != "AttributeError")
+            assert answer == expected, step
             assert everything(ours) == everything(theirs), step
         client.close()
         assert everything(ours) == everything(theirs)
         client.close()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_an_empty_document_in_a_filter_is_a_value_as_for_a_server(tmp_path, indexed):
+    things = EmbeddedClient(tmp_path / "store.db").data.things
+    things.insert_many([{"_id": 0}, {"_id": 1, "a": {}}, {"_id": 2, "a": {"p": 1}}, {"_id": 3, "a": [{}]}])
+    if indexed:
+        things.create_index("a")
+    for conditions in ({"a": {}}, {"a": {"$eq": {}}}, {"$or": [{"a": {}}]}, {"$and": [{"a": {}}, {"_id": {"$gt": 0}}]}):
+        assert [one["_id"] for one in things.find(conditions)] == [1, 3], conditions
+    assert things.replace_one({"a": {}}, {"a": 5}).matched_count == 1
+    assert things.find_one({"_id": 1}) == {"_id": 1, "a": 5}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
