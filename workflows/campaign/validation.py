@@ -17,7 +17,7 @@ from ...sampling.selections.registry import SELECTIONS
 from ...store.document_keys import RULE, unstorable_keys
 from .models import with_kinds_and_sections
 from .problems import ABSENT, CampaignInconsistency, Key, Problem, closest, dotted
-from .schema import allowed_at, allowed_keys, choices_at, choices_of_variant, suggest_key, variant_keys
+from .schema import CAMPAIGN_FILE, FileSchema
 from .settings import NO_STRUCTURE, Campaign
 
 # Stand-ins while the rest of a faulty file is checked; nobody sees them.
@@ -65,8 +65,8 @@ def touches(problem: Problem, sections: set[str | int]) -> bool:
     return any(key[0] in sections for key in (problem.key, *problem.related) if key)
 
 
-def problems_of(details: ErrorDetails, data: Mapping[str, Any]) -> list[Problem]:
-    """Translate one of pydantic's errors."""
+def problems_of(details: ErrorDetails, data: Mapping[str, Any], file: FileSchema = CAMPAIGN_FILE) -> list[Problem]:
+    """Translate one of pydantic's errors; ``file`` knows what is allowed."""
     key = key_in_data(details["loc"], data)
     context = details.get("ctx", {})
     cause = context.get("error")
@@ -74,19 +74,19 @@ def problems_of(details: ErrorDetails, data: Mapping[str, Any]) -> list[Problem]
         return [replace(p, key=key + p.key, related=tuple(key + other for other in p.related)) for p in cause.problems]
     kind, value = details["type"], value_at(key, data)
     if kind == "missing":
-        return [_missing(key, details["loc"][-1], data)]
+        return [_missing(key, details["loc"][-1], data, file)]
     if kind == "extra_forbidden":
-        return [_unknown_key(key, data)]
+        return [_unknown_key(key, data, file)]
     if kind == "union_tag_not_found":
-        return [_no_variant(key, data)]
+        return [_no_variant(key, data, file)]
     if kind in ("literal_error", "enum", "union_tag_invalid"):
-        return [_not_a_choice(key, data)]
-    if kind.endswith("_type") and isinstance(value, str) and value in choices_of_variant(key, data):
-        example = f"{dotted(key)}: {{{variant_keys(key, data)[0]}: {value}}}"
+        return [_not_a_choice(key, data, file)]
+    if kind.endswith("_type") and isinstance(value, str) and value in file.choices_of_variant(key, data):
+        example = f"{dotted(key)}: {{{file.variant_keys(key, data)[0]}: {value}}}"
         return [Problem(key, "must be a mapping", value=value, suggestion=example)]
     if details["loc"][-1:] == ("[key]",):
         return [Problem(key, _message(details), value=value)]
-    return [Problem(key, _message(details), value=value, allowed=allowed_at(key, data))]
+    return [Problem(key, _message(details), value=value, allowed=file.allowed_at(key, data))]
 
 
 def key_in_data(location: tuple[int | str, ...], data: Any) -> Key:
@@ -117,45 +117,45 @@ def value_at(key: Key, data: Any) -> Any:
     return value if key else ABSENT
 
 
-def _unknown_key(key: Key, data: Mapping[str, Any]) -> Problem:
+def _unknown_key(key: Key, data: Mapping[str, Any], file: FileSchema) -> Problem:
     section, name = key[:-1], str(key[-1])
     return Problem(
         key,
         "unknown key",
-        suggestion=suggest_key(section, name, data),
-        allowed=", ".join(allowed_keys(section, data)),
+        suggestion=file.suggest_key(section, name, data),
+        allowed=", ".join(file.allowed_keys(section, data)),
     )
 
 
-def _missing(section: Key, part: str | int, data: Mapping[str, Any]) -> Problem:
+def _missing(section: Key, part: str | int, data: Mapping[str, Any], file: FileSchema) -> Problem:
     if isinstance(part, int):
-        return Problem(section, "is too short", value=value_at(section, data), allowed=allowed_at(section, data))
+        return Problem(section, "is too short", value=value_at(section, data), allowed=file.allowed_at(section, data))
     key = (*section, part)
-    return Problem(key, "is required", allowed=allowed_at(key, data))
+    return Problem(key, "is required", allowed=file.allowed_at(key, data))
 
 
-def _no_variant(key: Key, data: Mapping[str, Any]) -> Problem:
+def _no_variant(key: Key, data: Mapping[str, Any], file: FileSchema) -> Problem:
     """A section with variants that does not say which one it is."""
-    chooser = variant_keys(key, data)[0]
-    choices = " | ".join(choices_of_variant(key, data))
+    chooser = file.variant_keys(key, data)[0]
+    choices = " | ".join(file.choices_of_variant(key, data))
     misspelt = closest(chooser, value_at(key, data))
     if misspelt is not None and misspelt != chooser:
         return Problem((*key, misspelt), "unknown key", suggestion=chooser, allowed=f"{chooser}: {choices}")
     return Problem((*key, chooser), "is required", allowed=choices)
 
 
-def _not_a_choice(key: Key, data: Mapping[str, Any]) -> Problem:
+def _not_a_choice(key: Key, data: Mapping[str, Any], file: FileSchema) -> Problem:
     value = value_at(key, data)
     if isinstance(value, Mapping):
         # The value is a section whose variant is unknown: the key that chooses it is what to look at.
-        chosen = next((name for name in variant_keys(key, data) if name in value), None)
+        chosen = next((name for name in file.variant_keys(key, data) if name in value), None)
         key, value = ((*key, chosen), value[chosen]) if chosen else (key, value)
-    choices = choices_at(key, data)
+    choices = file.choices_at(key, data)
     return Problem(
         key,
         _broken_kind(value) or "is not one of the choices",
         value=value,
-        allowed=allowed_at(key, data),
+        allowed=file.allowed_at(key, data),
         suggestion=closest(value, choices) if isinstance(value, str) else None,
     )
 
