@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..models import ModelManifest
     from ..native.sparse_fit.fit_errors import ErrorSummary
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..online.in_place import InPlaceModel
     from ..posterior.base import ModelPosterior
     from ..posterior.calibration import Calibration
     from ..tuning.gap import TuningRequest
@@ -181,6 +182,8 @@ class ModelKind(ABC):
         Whether its calculator gives ``energies``, one of each atom, which add up to the energy.
     tunes
         Whether its hyperparameters can be searched for, by some fitter and on some baselines (`why_not_tuned`).
+    learns_in_place
+        Whether labels can join a model between two fits, by some fitter and on some baselines (`why_not_learning`).
     can_drive
         Whether molecular dynamics can be run with it.
     is_quip_potential
@@ -204,6 +207,7 @@ class ModelKind(ABC):
     has_posterior: ClassVar[bool] = False
     gives_atom_energies: ClassVar[bool] = False
     tunes: ClassVar[bool] = False
+    learns_in_place: ClassVar[bool] = False
     can_drive: ClassVar[bool] = True
     is_quip_potential: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()
@@ -281,6 +285,39 @@ class ModelKind(ABC):
             If they are not tuned (`why_not_tuned`).
         """
         raise InputError(self.why_not_tuned(request.backend, None))
+
+    def why_not_learning(self, backend: str, baseline: BaselineKind | None) -> str:
+        """Return why labels cannot join models by a fitter and on a baseline in place, in words; empty if they can."""
+        return f"labels cannot join models of the kind {self.name} in place: they are fitted anew"
+
+    def learning(
+        self,
+        folder: Path,
+        manifest: ModelManifest,
+        data_set: DataSet,
+        *,
+        most_points: int | None = None,
+        cache_folder: Path | None = None,
+    ) -> InPlaceModel:
+        """Return the model in a folder as one that labels can join.
+
+        Parameters
+        ----------
+        folder, manifest
+            Of the model.
+        data_set
+            What it was fitted to, as the reference gave it.
+        most_points
+            Most sparse points of an element; None leaves that to the kind.
+        cache_folder
+            Where rows of fits are kept.
+
+        Raises
+        ------
+        InputError
+            If labels cannot join it (`why_not_learning`), or it was fitted to other data.
+        """
+        raise InputError(self.why_not_learning(manifest.backend, None))
 
     def grows(self, backend: str) -> bool:
         """Whether a fit can keep what an earlier model was built of, its sparse points."""

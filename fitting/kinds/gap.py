@@ -13,6 +13,7 @@ from ...core.citations import Citation
 from ...core.errors import InputError
 from ...core.looks import Look
 from ...core.settings import FrozenSettings
+from ..electrostatics.registry import kind_of_baseline
 from ..settings import GapSettings, Regularisation
 from .base import NATIVE, FitEstimate, FitReport, FitRequest, ModelKind, UnusableFile
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+    from ..data_sets import DataSet
     from ..electrostatics.base import BaselineKind
     from ..electrostatics.charge_errors import LeaveOutTensors
     from ..electrostatics.charges import ChargeProblem
     from ..models import ModelManifest
     from ..native.gap_xml import GapModel
     from ..native.sparse_fit.fit_inputs import ProgressCallback
+    from ..online.in_place import InPlaceModel
     from ..posterior.base import ModelPosterior
     from ..tuning.gap import TuningRequest
     from ..tuning.search import Tuning
@@ -59,6 +62,7 @@ class GapKind(ModelKind):
     has_posterior = True
     gives_atom_energies = True
     tunes = True
+    learns_in_place = True
     is_quip_potential = True
 
     def posterior(self, folder: Path, manifest: ModelManifest) -> ModelPosterior:
@@ -123,13 +127,52 @@ class GapKind(ModelKind):
 
     def tuned(self, request: FitRequest, tuning: TuningRequest, inputs: str) -> Tuning:
         """Search along the hyperparameters, for what the baseline leaves."""
-        from ..electrostatics.registry import kind_of_baseline
         from ..tuning.gap import tune_gap
 
         under = None if request.baseline is None else kind_of_baseline(request.baseline)
         if reason := self.why_not_tuned(request.backend, under):
             raise InputError(reason)
         return tune_gap(request, _gap(request.settings), tuning, inputs)
+
+    def why_not_learning(self, backend: str, baseline: BaselineKind | None) -> str:
+        """What can be added to are the sparse points of our own fitter, on charges that stay what they are."""
+        if backend != NATIVE:
+            return f"{backend} fits anew: labels join the models of the backend {NATIVE} in place"
+        if baseline is not None and baseline.is_fitted:
+            return (
+                f"{baseline.name} charges are fitted with the potential: let the model that learns stand on fixed "
+                "charges, or on none"
+            )
+        return ""
+
+    def learning(
+        self,
+        folder: Path,
+        manifest: ModelManifest,
+        data_set: DataSet,
+        *,
+        most_points: int | None = None,
+        cache_folder: Path | None = None,
+    ) -> InPlaceModel:
+        """Begin with the sparse points of the folder's model, and with its training set."""
+        from ..backends import sparse_points_of_model
+        from ..online.in_place import InPlaceModel
+
+        under = None if manifest.baseline is None else kind_of_baseline(manifest.baseline)
+        if reason := self.why_not_learning(manifest.backend, under):
+            raise InputError(reason)
+        if data_set.content_hash != manifest.training_set_hash:
+            raise InputError(f"the model in {folder} was fitted to other data than it is to learn on from")
+        points = sparse_points_of_model(folder)
+        assert points is not None
+        return InPlaceModel.start(
+            data_set,
+            _gap(manifest.settings),
+            points,
+            manifest.baseline,
+            most_points=most_points,
+            cache_folder=cache_folder,
+        )
 
     def grows(self, backend: str) -> bool:
         """Only our fitter keeps sparse points."""

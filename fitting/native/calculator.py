@@ -230,6 +230,7 @@ class Evaluator:
         *,
         variance: bool = False,
         second: SecondSums | None = None,
+        soap_variance: bool = False,
     ) -> Evaluation:
         """Energies, forces, virial and, if wanted, variances of a structure.
 
@@ -248,6 +249,8 @@ class Evaluator:
         second
             A second quantity that another energy depends on: forces and virial hold that energy's part which comes
             through it, energies do not.
+        soap_variance
+            Whether to predict the part of the variances that is SOAP's, and no other.
 
         Raises
         ------
@@ -259,17 +262,17 @@ class Evaluator:
         pairs = self._neighbours.update(positions, cell, pbc)
         energies = self._isolated[numbers]
         gradients = np.zeros((len(pairs.second), 3))
-        variances = np.zeros(len(numbers)) if variance else None
+        variances = np.zeros(len(numbers)) if variance or soap_variance else None
         for pair_term in self._pair_terms:
             pair_term.add(pairs, numbers, energies, gradients)
-            if variances is not None:
+            if variances is not None and not soap_variance:
                 pair_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
         if self._triplet_terms:
             self._add_triplets(pairs, numbers, energies, gradients)
-            if variances is not None:
+            if variances is not None and not soap_variance:
                 for triplet_term in self._triplet_terms:
                     triplet_term.add_variance(pairs, numbers, VARIANCE_REGULARISATION, variances)
-        with self._blas.limit(limits=1, user_api="blas") if self._uses_blas or variance else nullcontext():
+        with self._blas.limit(limits=1, user_api="blas") if self._uses_blas or variances is not None else nullcontext():
             if second is None:
                 latents = None
                 self._add_soap(pairs, numbers, energies, gradients, variances)

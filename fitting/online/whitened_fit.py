@@ -21,12 +21,15 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
-from ..cores import core_of, without_core
+from ..cores import core_of, isolated_energies_above, without_core
 from ..data_sets import DataSet, LabelledConfiguration
 from ..native.gap_xml import GapModel
-from ..native.sparse_fit.design import Descriptors, RowBuilder, coordinate_name, covariance
+from ..native.sparse_fit.design import Descriptors, RowBuilder, coordinate_name, covariance, potential_of
 from ..native.sparse_fit.fit import scaled_targets
 from ..native.sparse_fit.linear_system import ScaledTargets
+from ..native.sparse_fit.row_cache import RowCache
+from ..native.sparse_fit.row_source import RowSource
+from ..native.sparse_fit.rows import n_rows
 from ..native.sparse_fit.solve import SingularFitError
 from ..native.sparse_fit.sparse_points import SparseLayer, SparsePoints
 from ..settings import GapSettings
@@ -39,6 +42,28 @@ class _Labelled:
     configuration: LabelledConfiguration
     targets: ScaledTargets
     whitened: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class FitState:
+    """What a fit is made of.
+
+    Attributes
+    ----------
+    sparse_points, configurations
+        In the order in which they joined.
+    factor, precision, right
+        L (in Fortran's order), G and b. Shapes [n_points, n_points] twice, [n_points].
+    whitened
+        V of each configuration, in C's order: [n_rows, n_points].
+    """
+
+    sparse_points: SparsePoints
+    configurations: tuple[LabelledConfiguration, ...]
+    factor: FloatArray
+    precision: FloatArray
+    right: FloatArray
+    whitened: tuple[FloatArray, ...]
 
 
 class WhitenedFit:
@@ -57,7 +82,9 @@ class WhitenedFit:
         self._isolated_eV = dict(isolated_atom_energies_eV)
         self._descriptors = Descriptors.of(tuple(self._isolated_eV), settings)
         self._core = core_of(settings)
-        self._builder = RowBuilder(self._descriptors, SparsePoints(()))
+        self._above_core_eV = isolated_energies_above(self._core, self._isolated_eV)
+        self._weights: FloatArray | None = None
+        self._points = SparsePoints(())
         self._labelled: list[_Labelled] = []
         self._factor = np.zeros((0, 0), order="F")
         self._precision = np.zeros((0, 0))
@@ -66,7 +93,7 @@ class WhitenedFit:
     @property
     def sparse_points(self) -> SparsePoints:
         """Points so far, a layer for each time that some were added."""
-        return self._builder.sparse_points
+        return self._points
 
     @property
     def configurations(self) -> tuple[LabelledConfiguration, ...]:
@@ -78,8 +105,15 @@ class WhitenedFit:
         """Number of sparse points."""
         return len(self._factor)
 
-    def add_labels(self, configurations: Sequence[LabelledConfiguration]) -> None:
+    def add_labels(self, configurations: Sequence[LabelledConfiguration], cache: RowCache | None = None) -> None:
         """Let labels join the fit.
+
+        Parameters
+        ----------
+        configurations
+            In the order in which they join.
+        cache
+            Where rows may lie that an earlier fit computed.
 
         Raises
         ------
@@ -90,11 +124,12 @@ class WhitenedFit:
             unknown = sorted(set(configuration.atoms.get_chemical_symbols()) - set(self._isolated_eV))
             if unknown:
                 raise InputError(f"{configuration.identifier}: the fit was told no energy of {', '.join(unknown)}")
-        for configuration in configurations:
+        self._weights = None
+        source = RowSource(RowBuilder(self._descriptors, self._points), configurations, cache)
+        for index, configuration in enumerate(configurations):
             targets = self._targets(configuration)
-            layers = range(len(self.sparse_points.layers))
-            rows = self._scaled_rows(configuration, targets, layers)
-            one = _Labelled(configuration, targets, self._whitened(rows))
+            rows = source.rows(index)[0] if self.n_points else np.zeros((n_rows(configuration.n_atoms), 0))
+            one = _Labelled(configuration, targets, self._whitened(rows[targets.rows] / targets.sigmas[:, None]))
             self._labelled.append(one)
             self._precision += one.whitened.T @ one.whitened
             self._right += one.whitened.T @ _scaled_values(targets)
@@ -109,12 +144,12 @@ class WhitenedFit:
         InputError
             If points do not fit the descriptors.
         """
-        builder = RowBuilder(self._descriptors, SparsePoints((*self.sparse_points.layers, layer)))
+        builder = RowBuilder(self._descriptors, SparsePoints((layer,)))
         mixed, own = self._factor_of(layer)
-        number = len(self.sparse_points.layers)
         columns = []
         for one in self._labelled:
-            rows = _scaled(builder, one.configuration, one.targets, [number]) - one.whitened @ mixed
+            (rows,) = builder.rows(one.configuration.atoms, [0])
+            rows = rows[one.targets.rows] / one.targets.sigmas[:, None] - one.whitened @ mixed
             columns.append(solve_triangular(own, rows.T, trans="T", check_finite=False).T)
         before, more = self.n_points, layer.n_points
         factor = np.zeros((before + more,) * 2, order="F")
@@ -130,16 +165,45 @@ class WhitenedFit:
             replace(one, whitened=np.concatenate([one.whitened, new], axis=1))
             for one, new in zip(self._labelled, columns, strict=True)
         ]
-        self._builder, self._factor, self._precision, self._right = builder, factor, precision, right
+        self._weights = None
+        self._points = SparsePoints((*self._points.layers, layer))
+        self._factor, self._precision, self._right = factor, precision, right
+
+    def state(self) -> FitState:
+        """Return all that `restored` needs; arrays are not copied."""
+        return FitState(
+            self._points,
+            self.configurations,
+            self._factor,
+            self._precision,
+            self._right,
+            tuple(one.whitened for one in self._labelled),
+        )
+
+    @classmethod
+    def restored(
+        cls, settings: GapSettings, isolated_atom_energies_eV: Mapping[str, float], state: FitState
+    ) -> WhitenedFit:
+        """Return a fit as it was, bit for bit."""
+        fit = cls(settings, isolated_atom_energies_eV)
+        fit._points = state.sparse_points
+        fit._factor, fit._precision, fit._right = state.factor, state.precision, state.right
+        fit._labelled = [
+            _Labelled(one, fit._targets(one), whitened)
+            for one, whitened in zip(state.configurations, state.whitened, strict=True)
+        ]
+        return fit
 
     def weights(self) -> FloatArray:
         """Return α of all points. Shape [n_points]."""
-        whitened = cho_solve((self._posterior_factor(), False), self._right, check_finite=False)
-        return np.asarray(solve_triangular(self._factor, whitened, check_finite=False))
+        if self._weights is None:
+            whitened = cho_solve((self._posterior_factor(), False), self._right, check_finite=False)
+            self._weights = np.asarray(solve_triangular(self._factor, whitened, check_finite=False))
+        return self._weights
 
     def model(self) -> GapModel:
         """Return the potential of the labels and points so far."""
-        return replace(self._builder.model(self.weights(), self._isolated_eV), core=self._core)
+        return potential_of(self._descriptors, self._points, self.weights(), self._above_core_eV, core=self._core)
 
     def triangle(self) -> FloatArray:
         """Return R of the weights' posterior, RᵀR = KᵀΣ⁻²K + K_MM, upper triangular. Shape [n_points, n_points]."""
@@ -174,29 +238,15 @@ class WhitenedFit:
             ) from None
 
     def _targets(self, configuration: LabelledConfiguration) -> ScaledTargets:
-        data = DataSet((configuration,), self._isolated_eV)
-        (bare,) = without_core(data, self._core).configurations
-        return scaled_targets(bare, self.settings, data)
-
-    def _scaled_rows(
-        self, configuration: LabelledConfiguration, targets: ScaledTargets, layers: Sequence[int]
-    ) -> FloatArray:
-        return _scaled(self._builder, configuration, targets, layers)
+        data = without_core(DataSet((configuration,), self._isolated_eV), self._core)
+        return scaled_targets(data.configurations[0], self.settings, data)
 
     def _whitened(self, rows: FloatArray) -> FloatArray:
         if not self.n_points:
             return rows
-        return np.asarray(solve_triangular(self._factor, rows.T, trans="T", check_finite=False).T)
-
-
-def _scaled(
-    builder: RowBuilder, configuration: LabelledConfiguration, targets: ScaledTargets, layers: Sequence[int]
-) -> FloatArray:
-    """Return the rows of a configuration for some layers over its labels' deviations."""
-    if not layers:
-        return np.zeros((len(targets.sigmas), 0))
-    rows = np.concatenate(builder.rows(configuration.atoms, layers), axis=1)
-    return rows[targets.rows] / targets.sigmas[:, None]
+        # One layout, that of what was read back: products of others may round differently.
+        whitened = solve_triangular(self._factor, rows.T, trans="T", check_finite=False).T
+        return np.ascontiguousarray(whitened)
 
 
 def _scaled_values(targets: ScaledTargets) -> FloatArray:

@@ -176,6 +176,8 @@ class Sampler(ABC, Generic[SettingsT]):
     """Whether it may bring the configurations of the first training set."""
     explores: ClassVar[bool] = True
     """Whether it may look for those of a generation."""
+    learns: ClassVar[bool] = False
+    """Whether the model that drives it learns on the way: its runs are rounds of a generation, and none is sampled."""
     prepares: ClassVar[bool] = False
     """Whether something is made once that all runs share."""
     needs_charges: ClassVar[bool] = False

@@ -17,6 +17,7 @@ from ...settings import GapSettings, ThreeBodySettings, TwoBodySettings
 from ..descriptor_strings import SoapDescriptor, TripletDescriptor, parse_descriptor
 from ..environments import ElementPairs, Environments, chunks, environments, find_pairs, power_spectra, sort_by_element
 from ..gap_xml import GAP_VERSION, Coordinate, GapModel
+from ..glue import GluePotential
 from ..neighbours import NeighbourPairs
 from ..three_body.triplet_kernel import TripletKernel
 from ..three_body.triplet_rows import TripletPoints, add_triplet_rows
@@ -324,29 +325,40 @@ class RowBuilder:
 
     def model(self, alphas: FloatArray, isolated_atom_energies: Mapping[str, float]) -> GapModel:
         """Return the potential with some weights, shape [n_columns]."""
-        coordinates = []
-        for key in self.sparse_points.keys:
-            points = self.sparse_points.of(key)
-            settings = self.descriptors.settings
-            descriptor = parse_descriptor(self.descriptors.text(key), GAP_VERSION)
-            orders = descriptor.permutations if isinstance(descriptor, TripletDescriptor) else ()
-            part = _distance_part(settings, key)
-            coordinates.append(
-                Coordinate(
-                    descriptor=descriptor,
-                    covariance="ard_se" if part else "dot_product",
-                    delta=part.delta_eV if part else settings.soap.delta_eV,
-                    sparse_points=points,
-                    alphas=alphas[self.sparse_points.columns(key)],
-                    sparse_cutoffs=sparse_cutoffs(settings, key, points),
-                    zeta=None if part else float(settings.soap.zeta),
-                    theta=length_scales(part, key) if part else None,
-                    label=coordinate_name(key),
-                    permutations=orders if len(orders) > 1 else (),
-                )
+        return potential_of(self.descriptors, self.sparse_points, alphas, isolated_atom_energies)
+
+
+def potential_of(
+    descriptors: Descriptors,
+    sparse_points: SparsePoints,
+    alphas: FloatArray,
+    isolated_atom_energies: Mapping[str, float],
+    core: GluePotential | None = None,
+) -> GapModel:
+    """Return the potential of sparse points with some weights, shape [n_points] in their order, on top of a core."""
+    coordinates = []
+    for key in sparse_points.keys:
+        points = sparse_points.of(key)
+        settings = descriptors.settings
+        descriptor = parse_descriptor(descriptors.text(key), GAP_VERSION)
+        orders = descriptor.permutations if isinstance(descriptor, TripletDescriptor) else ()
+        part = _distance_part(settings, key)
+        coordinates.append(
+            Coordinate(
+                descriptor=descriptor,
+                covariance="ard_se" if part else "dot_product",
+                delta=part.delta_eV if part else settings.soap.delta_eV,
+                sparse_points=points,
+                alphas=alphas[sparse_points.columns(key)],
+                sparse_cutoffs=sparse_cutoffs(settings, key, points),
+                zeta=None if part else float(settings.soap.zeta),
+                theta=length_scales(part, key) if part else None,
+                label=coordinate_name(key),
+                permutations=orders if len(orders) > 1 else (),
             )
-        energies = {atomic_numbers[symbol]: energy for symbol, energy in isolated_atom_energies.items()}
-        return GapModel(isolated_atom_energies=energies, coordinates=tuple(coordinates))
+        )
+    energies = {atomic_numbers[symbol]: energy for symbol, energy in isolated_atom_energies.items()}
+    return GapModel(isolated_atom_energies=energies, coordinates=tuple(coordinates), core=core)
 
 
 def _distance_part(settings: GapSettings, key: CoordinateKey) -> TwoBodySettings | ThreeBodySettings | None:
