@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,6 +81,9 @@ class ModelManifest(FrozenSettings):
     earlier_model: str | None = Field(
         None, description="Inputs' hash of the model whose sparse points were kept (SHA-256); null if none were"
     )
+    experts: tuple[str, ...] = Field(
+        (), description="Inputs' hashes of the models that it is made of (SHA-256); none for one of its own data alone"
+    )
     training_errors: ErrorSummary | None = Field(
         None, description="Errors of the GAP on its training data, if the backend gives them (eV/atom, eV/Å)"
     )
@@ -109,10 +112,12 @@ def compute_inputs_hash(
     seed: int,
     backend: str = NATIVE,
     earlier_model: str | None = None,
+    experts: Sequence[str] = (),
 ) -> str:
     """Return a hash (SHA-256) of all that determines a model; dictionaries count without their order.
 
-    ``earlier_model`` is the hash of the model whose sparse points are kept.
+    ``earlier_model`` is the hash of the model whose sparse points are kept, ``experts`` are those of the models that it
+    is made of.
     """
     inputs = {
         "schema_version": SCHEMA_VERSION,
@@ -124,6 +129,8 @@ def compute_inputs_hash(
         "backend": backend,
         "earlier_model": earlier_model,
     }
+    if experts:
+        inputs["experts"] = list(experts)
     labels = None if baseline is None else kind_of_baseline(baseline).charge_labels_hash(baseline, data_set)
     if labels is not None:
         # Left out where there are none, as before they were fitted: models of then keep their names.
@@ -168,6 +175,7 @@ def fit_model(
     limits: FitLimits | None = None,
     backend: str | None = None,
     earlier_model: Path | None = None,
+    experts: Sequence[Path] = (),
 ) -> ModelManifest:
     """Fit a potential and write it to ``folder``; a whole folder of the same inputs is returned at once.
 
@@ -175,6 +183,7 @@ def fit_model(
     there whole or not at all. A damaged model is fitted again. ``baseline`` is used by kinds that need one only.
     ``backend`` is one of the kind's, None its first. ``earlier_model``, for kinds that grow, is the folder of a model
     whose sparse points are kept: rows that were computed for it are found in ``limits.cache_folder`` again.
+    ``experts``, for kinds that are made of other models, are the folders of these; their data join the data set.
 
     Raises
     ------
@@ -190,15 +199,34 @@ def fit_model(
     folder = Path(folder).absolute()
     model, request = _checked_request(
         kind,
-        FitRequest(data_set, settings, baseline, seed, backend or "", limits or FitLimits(), folder, earlier_model),
+        FitRequest(
+            data_set,
+            settings,
+            baseline,
+            seed,
+            backend or "",
+            limits or FitLimits(),
+            folder,
+            earlier_model,
+            tuple(Path(expert).absolute() for expert in experts),
+        ),
     )
     inputs_hash = compute_inputs_hash(
-        kind, data_set, settings, request.baseline, seed, request.backend, _inputs_hash_of(earlier_model)
+        kind,
+        data_set,
+        settings,
+        request.baseline,
+        seed,
+        request.backend,
+        _inputs_hash_of(earlier_model),
+        [read_manifest(expert).inputs_hash for expert in request.experts],
     )
     existing = _existing_model(folder, inputs_hash, model.potential_file)
     if existing is not None:
         return existing
-    _check_baseline_elements(data_set, request.baseline)
+    if request.experts:
+        request = model.with_experts(request)
+    _check_baseline_elements(request.data_set, request.baseline)
     model.check(request)
     temporary = _temporary_folder(folder)
     try:
@@ -267,6 +295,7 @@ def _write_model(kind: ModelKind, request: FitRequest, inputs_hash: str) -> Mode
         wall_time_s=wall_time_s,
         backend=request.backend,
         earlier_model=_inputs_hash_of(request.earlier_model),
+        experts=tuple(read_manifest(expert, verify=False).inputs_hash for expert in request.experts),
         files=_checksums(folder),
         versions=_versions(kind),
         **_said_by_the_fit(report, data_set),

@@ -81,6 +81,10 @@ class FitRequest:
         Empty; the fit writes its files there, and nothing elsewhere. What it does not finish goes away.
     earlier_model
         Folder of the model that this one grows from, None for a fit from nothing.
+    experts
+        Folders of the models that this one is made of, for kinds that are (`ModelKind.is_made_of_models`).
+    own_data
+        What of ``data_set`` belongs to no expert; None: nobody has joined any to it.
     """
 
     data_set: DataSet
@@ -91,6 +95,8 @@ class FitRequest:
     limits: FitLimits
     folder: Path
     earlier_model: Path | None = None
+    experts: tuple[Path, ...] = ()
+    own_data: DataSet | None = None
 
     @cached_property
     def targets(self) -> DataSet:
@@ -184,6 +190,8 @@ class ModelKind(ABC):
         Whether its hyperparameters can be searched for, by some fitter and on some baselines (`why_not_tuned`).
     learns_in_place
         Whether labels can join a model between two fits, by some fitter and on some baselines (`why_not_learning`).
+    is_made_of_models
+        Whether a fit is given other models and their data beside its own (`models_in`, `with_experts`).
     can_drive
         Whether molecular dynamics can be run with it.
     is_quip_potential
@@ -208,6 +216,7 @@ class ModelKind(ABC):
     gives_atom_energies: ClassVar[bool] = False
     tunes: ClassVar[bool] = False
     learns_in_place: ClassVar[bool] = False
+    is_made_of_models: ClassVar[bool] = False
     can_drive: ClassVar[bool] = True
     is_quip_potential: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()
@@ -322,6 +331,20 @@ class ModelKind(ABC):
     def grows(self, backend: str) -> bool:
         """Whether a fit can keep what an earlier model was built of, its sparse points."""
         return False
+
+    def models_in(self, settings: FrozenSettings) -> tuple[str, ...]:
+        """Return the names of the models that one with these settings is made of; none for kinds that are not."""
+        return ()
+
+    def with_experts(self, request: FitRequest) -> FitRequest:
+        """Return a request with the data of its experts joined to its own.
+
+        Raises
+        ------
+        InputError
+            If the kind is not made of models, or these models cannot be combined; with everything in which they differ.
+        """
+        raise InputError(f"{self.name} is not made of other models")
 
     def cutoff_A(self, settings: FrozenSettings) -> float | None:
         """Return how far its short-ranged part sees (Å), None where that is not known."""

@@ -57,7 +57,7 @@ class GapKind(ModelKind):
     section = "gap"
     potential_file = "gap.xml"
     citations: ClassVar[tuple[Citation, ...]] = (GAP_CITATION, SOAP_CITATION)
-    fit_backends = (NATIVE, GAP_FIT)
+    fit_backends: ClassVar[tuple[str, ...]] = (NATIVE, GAP_FIT)
     evaluators = (NATIVE, QUIPPY)
     has_posterior = True
     gives_atom_energies = True

@@ -12,13 +12,14 @@ from ionloop.analysis.looks import in_order, model_look
 from ionloop.core.looks import SPARE_COLOURS, spare_look
 from ionloop.fitting.electrostatics.contract import CHARGES_E, EXPONENTS_PER_A
 from ionloop.fitting.electrostatics.local import LocalSettings
+from ionloop.fitting.experts.settings import FusionSettings
 from ionloop.fitting.kinds.contract import ModelContract
 from ionloop.fitting.kinds.registry import MODELS
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
 
 CHECKOUT = Path(ionloop.__file__).parent
 OUTSIDE = ("tests", "benchmarks", "examples", "docs", "fitting/kinds")
-NAMES = frozenset({"gap", "es-gap"})
+NAMES = frozenset({"gap", "es-gap", "fusion", "es-fusion"})
 
 
 class TestGap(ModelContract):
@@ -44,6 +45,15 @@ class TestEsGapOnLocalCharges(TestGap):
 
     def baseline(self) -> LocalSettings:
         return LocalSettings(charges=CHARGES_E, exponents=EXPONENTS_PER_A, short_range_control=False)
+
+
+class TestFusion(TestGap):
+    """Made of nothing but its own data, which is a GAP."""
+
+    kind = "fusion"
+
+    def settings(self) -> FusionSettings:
+        return FusionSettings.model_validate(dict(super().settings()))
 
 
 def own_modules() -> list[Path]:
