@@ -36,6 +36,7 @@ class MadeOfModels(GapKind):
     settings_type = FusionSettings
     fit_backends = (NATIVE,)
     tunes = False
+    learns_in_place = False
     fits_baselines = False
     is_made_of_models = True
 
@@ -46,6 +47,10 @@ class MadeOfModels(GapKind):
     def why_not_tuned(self, backend: str, baseline: BaselineKind | None) -> str:
         """Hyperparameters are those of the models that it is made of."""
         return f"models of the kind {self.name} have the hyperparameters of those that they are made of: tune these"
+
+    def why_not_learning(self, backend: str, baseline: BaselineKind | None) -> str:
+        """What labels could join in place is one model's own data, not those of several."""
+        return f"models of the kind {self.name} are fitted anew: let one of those that it is made of learn"
 
     def models_in(self, settings: FrozenSettings) -> tuple[str, ...]:
         """Return the names of the models that it is made of."""
