@@ -60,14 +60,14 @@ def relax_cell(
     """Relax positions and cell of a copy of ``atoms`` together, at a pressure.
 
     Stresses join the forces as in Tadmor, Smith, Bernstein, Kaxiras, Phys. Rev. B 1999, 59, 235
-    (10.1103/PhysRevB.59.235), in the form of ASE's Frechet filter.
+    (10.1103/PhysRevB.59.235).
 
     Raises
     ------
     RelaxationFailed
         If the calculator fails or gives numbers that are none, or the cell collapses.
     """
-    from ase.filters import FrechetCellFilter
+    from ase.filters import UnitCellFilter
     from ase.optimize import FIRE
 
     moving = atoms.copy()
@@ -77,7 +77,7 @@ def relax_cell(
     start_A3 = moving.get_volume()
     taken = 0
     try:
-        optimizer = FIRE(FrechetCellFilter(moving, scalar_pressure=pressure_eV_per_A3), logfile=None)
+        optimizer = FIRE(UnitCellFilter(moving, scalar_pressure=pressure_eV_per_A3), logfile=None)
         for _ in optimizer.irun(fmax=force_eV_per_A, steps=steps):
             taken = optimizer.nsteps
             if not (np.isfinite(moving.get_forces()).all() and np.isfinite(moving.get_potential_energy())):

@@ -101,7 +101,9 @@ def analyse_run(
     positions_A = fractional[settings.equilibration_frames : sound] @ cell_A
     ions = np.flatnonzero(np.array(start.get_chemical_symbols()) == mobile)
     carrier = Carrier(mobile, temperature_K, settings.charge_e)
-    estimate, reliable, warnings, hops = None, False, (), 0.0
+    estimate: Estimate | None = None
+    reliable, hops = False, 0.0
+    warnings: tuple[str, ...] = ()
     if len(positions_A) >= FEWEST_FRAMES:
         estimate, reliable, warnings = _diffusivity(start, positions_A, cell_A, carrier, settings)
         at_rest = _drift_A(positions_A[:, host.atoms], start.get_masses()[host.atoms])

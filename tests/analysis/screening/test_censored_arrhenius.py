@@ -29,7 +29,7 @@ def _points(count=4, error=0.1, seed=None, energy_eV=0.3):
 
 
 @given(st.integers(0, 10_000), st.floats(0.02, 0.3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_what_is_all_measured_is_the_fit_of_conductivities(seed, error):
     points = _points(seed=seed, error=error)
     found = fit_censored_arrhenius(points, CARRIERS)

@@ -1,0 +1,1 @@
+"""Screening: whether a crystal conducts and lasts, at temperatures that are chosen on the way."""
