@@ -66,7 +66,11 @@ def test_units_are_those_of_records():
     assert MODEL_ERRORS.units["force_eV_per_A"] == "eV/Å"
 
 
-SINCE_THEN = {"ionloop.tasks.values.tuning.TUNINGS", "ionloop.tasks.values.properties.PROPERTIES"}
+SINCE_THEN = {
+    "ionloop.tasks.values.tuning.TUNINGS",
+    "ionloop.tasks.values.properties.PROPERTIES",
+    *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
+}
 
 
 def test_results_of_the_release_before_are_read():

@@ -83,7 +83,7 @@ def _verdicts(found: _Found) -> TableBlock:
                 "–" if values.expansion_per_K is None else f"{1e6 * values.expansion_per_K:.0f}",
             )
         )
-    threshold = next((f"{values.line.threshold_mS_per_cm:g} " for _, values, _ in found if values.line), "")
+    threshold = next((f"P(σ > {one.line.threshold_mS_per_cm:g} mS/cm)" for _, one, _ in found if one.line), "P(σ)")
     columns = (
         "potential",
         "verdict",
@@ -91,7 +91,7 @@ def _verdicts(found: _Found) -> TableBlock:
         "does not at, K",
         "activation energy, eV",
         "σ at 300 K, mS/cm",
-        f"P(σ > {threshold}mS/cm)",
+        threshold,
         "expansion, 10⁻⁶/K",
     )
     text = (
