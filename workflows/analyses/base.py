@@ -134,6 +134,8 @@ class Analysis(ABC, Generic[SettingsT]):
     property_unit
         Unit of a tolerance for what it answers with, "eV", or "%" of its value, where that is a number, or several,
         that a loop can end with (`property_numbers`); empty: it is not.
+    is_stored_unasked
+        Whether stored campaigns that do not ask for it have its key, as those of the first release have.
     commands
         Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
         without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
@@ -149,6 +151,7 @@ class Analysis(ABC, Generic[SettingsT]):
     free: ClassVar[tuple[str, ...]] = ()
     needs_mobile: ClassVar[bool] = False
     property_unit: ClassVar[str] = ""
+    is_stored_unasked: ClassVar[bool] = True
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 

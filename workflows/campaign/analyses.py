@@ -39,6 +39,7 @@ class AnalysisOfFile(Protocol):
     chosen_settings: Callable[..., Any]
     needs_mobile: bool
     property_unit: str
+    is_stored_unasked: bool
     why_not_known: Callable[[Any], str]
 
 
@@ -82,13 +83,17 @@ class Analyses(FrozenSettings):
 
     @model_serializer(mode="wrap")
     def _without_foreign_nothings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what another package's analysis was not asked: its name means nothing where it is not installed."""
+        """Leave out what was not asked of another package's analysis, or one that stores of before know nothing of."""
         return {name: value for name, value in serialise(self).items() if value is not None or name in _own_names()}
 
 
 @functools.cache
 def _own_names() -> frozenset[str]:
-    return frozenset(name for name in INSTALLED.names if INSTALLED.package_of(name)[0] == OWN_PACKAGE)
+    return frozenset(
+        one.name
+        for one in INSTALLED.kinds
+        if one.is_stored_unasked and INSTALLED.package_of(one.name)[0] == OWN_PACKAGE
+    )
 
 
 class OfSystems(BaseModel):

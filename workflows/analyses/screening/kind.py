@@ -29,6 +29,7 @@ class Screening(Analysis[ScreeningSettings]):
     description = "Whether a crystal conducts and lasts, at temperatures that are chosen on the way"
     settings_type = ScreeningSettings
     needs_mobile = True
+    is_stored_unasked = False
     grows = ("models", "temperatures", "most_runs")
     citations = (
         Citation(
