@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
@@ -30,6 +30,7 @@ from .context import TaskContext
 from .model_uncertainty.intervals import coverage_values
 from .predictions import record_predictions
 from .results import new_result
+from .values.experts import Expert, JointModel
 from .values.loop import (
     CROSS_CHECKS,
     MODEL_ERRORS,
@@ -53,10 +54,12 @@ def model_identifier(
     seed: int,
     backend: str,
     earlier_model: str | None = None,
+    experts: Sequence[str] = (),
 ) -> str:
     """Return the identifier of the model that these inputs give (known before it is fitted).
 
-    ``earlier_model`` is the identifier of the model that it grows from.
+    ``earlier_model`` is the identifier of the model that it grows from, ``experts`` are those of the models that it is
+    made of.
     """
     return identifier(
         "model",
@@ -67,6 +70,7 @@ def model_identifier(
         seed,
         backend,
         *([] if earlier_model is None else [earlier_model]),
+        *([list(experts)] if experts else []),
     )
 
 
@@ -179,6 +183,23 @@ def earlier_model_folder(store: Store, name: str | None) -> Path | None:
     return store.artefacts.path(earlier.path)
 
 
+def expert_folder(store: Store, expert: Expert) -> Path:
+    """Return the folder of a model of another campaign that a joint model is made of.
+
+    Raises
+    ------
+    JobFailed
+        If it is not there, or damaged.
+    """
+    record = store.models.get(expert.model)
+    if record is None or not all(store.artefacts.is_whole(file) for file in record.files):
+        raise JobFailed(
+            f"the model {expert.model} of {expert}, which joins this one, is missing or damaged; repeat its fit with "
+            "`ionloop retry`, then this job"
+        )
+    return store.artefacts.path(record.path)
+
+
 def settings_under_their_name(data: Any) -> Any:
     """Return parameters of a job with ``settings``, which were called ``gap`` when there was nothing else."""
     if isinstance(data, Mapping) and _SETTINGS_ONCE in data:
@@ -199,6 +220,8 @@ class FitParameters(TaskParameters):
     backend: str
     evaluate_backend: str
     earlier_model: str | None = Field(default=None, description="identifier of the model that this one grows from")
+    joint: JointModel | None = Field(default=None, description="what it is made of besides the data")
+    left_out: ClassVar[frozenset[str]] = TaskParameters.left_out | {"joint"}
 
     @model_validator(mode="before")
     @classmethod
@@ -234,7 +257,8 @@ class FitTask(IonloopTask):
             store.models.replace(model)
         with context.measure("fit"):
             errors = record_errors(store, parameters, model, TRAINING, data_set.labels, parameters.evaluate_backend)
-        return Outcome(outputs={"model": model.id, "errors": errors.id})
+        reason = "" if parameters.joint is None else parameters.joint.words
+        return Outcome(reason=reason, outputs={"model": model.id, "errors": errors.id})
 
     @staticmethod
     def _fit(parameters: FitParameters, record: DataSetRecord, context: TaskContext) -> ModelRecord:
@@ -252,6 +276,7 @@ class FitTask(IonloopTask):
             limits=fit_limits(store),
             backend=parameters.backend,
             earlier_model=earlier_model_folder(store, parameters.earlier_model),
+            experts=[] if parameters.joint is None else [expert_folder(store, one) for one in parameters.joint.experts],
         )
         folder = store.artefacts.path(relative)
         baseline: dict[str, Any] | None = None
@@ -264,7 +289,7 @@ class FitTask(IonloopTask):
             kind=parameters.name or parameters.kind,
             registered_kind=None if parameters.name in (None, parameters.kind) else parameters.kind,
             data_set=record.id,
-            training_set_hash=data_set.content_hash,
+            training_set_hash=manifest.training_set_hash,
             hyperparameters=parameters.settings.model_dump(mode="json"),
             baseline=baseline,
             seed=parameters.seed,

@@ -192,6 +192,8 @@ class ModelKind(ABC):
         Whether labels can join a model between two fits, by some fitter and on some baselines (`why_not_learning`).
     is_made_of_models
         Whether a fit is given other models and their data beside its own (`models_in`, `with_experts`).
+    can_join
+        Whether its data and sparse points can become part of a model that is made of models.
     can_drive
         Whether molecular dynamics can be run with it.
     is_quip_potential
@@ -217,6 +219,7 @@ class ModelKind(ABC):
     tunes: ClassVar[bool] = False
     learns_in_place: ClassVar[bool] = False
     is_made_of_models: ClassVar[bool] = False
+    can_join: ClassVar[bool] = False
     can_drive: ClassVar[bool] = True
     is_quip_potential: ClassVar[bool] = False
     exports: ClassVar[tuple[str, ...]] = ()

@@ -62,6 +62,7 @@ class GapKind(ModelKind):
     has_posterior = True
     gives_atom_energies = True
     tunes = True
+    can_join = True
     learns_in_place = True
     is_quip_potential = True
 

@@ -67,9 +67,10 @@ def test_units_are_those_of_records():
 
 
 SINCE_THEN = {
-    "ionloop.tasks.values.tuning.TUNINGS",
+    "ionloop.tasks.values.experts.EXPERTS",
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
+    "ionloop.tasks.values.tuning.TUNINGS",
 }
 
 

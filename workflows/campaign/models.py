@@ -23,7 +23,7 @@ from ...fitting.kinds.base import ModelKind
 from ...fitting.kinds.registry import MODELS
 from ...fitting.tuning.settings import TuneSettings
 from .problems import ABSENT, Problem
-from .tuning import in_long_form, tuning_of, with_tune, without_tuning
+from .tuning import TUNE, in_long_form, tuning_of, with_tune, without_tuning
 
 if TYPE_CHECKING:
     from .settings import Campaign
@@ -109,12 +109,18 @@ def _section(kind: ModelKind, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the campaign gives in a kind's section; nothing where that is wrong, which is told there."""
     given = None if kind.section is None else in_long_form(data.get(kind.section))
     if isinstance(given, BaseModel):
-        return given.model_dump(mode="json", exclude_unset=True)
+        return _of_the_kind(kind, given.model_dump(mode="json", exclude_unset=True))
+    given = _of_the_kind(kind, given) if isinstance(given, Mapping) else given
     try:
         section_type(kind).model_validate_json(json.dumps(given or {}), strict=True)
     except (ValidationError, TypeError, ValueError):
         return {}
     return given or {}
+
+
+def _of_the_kind(kind: ModelKind, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section without how its models are tuned, which is nothing to a kind that is not."""
+    return {name: value for name, value in section.items() if kind.tunes or name != TUNE}
 
 
 def _merged(section: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,6 +292,10 @@ def _naming_problems(campaign: Campaign, models: Mapping[str, FrozenSettings]) -
     for name in models:
         kind = kind_of(campaign, name)
         key = ("models", name)
+        own = [one for one in kind.models_in(settings_of(campaign, name)) if one.partition("/")[0] == campaign.name]
+        if own:
+            message = "is this campaign, whose labels are in all of its models: name others"
+            yield Problem((*key, "of"), message, value=own[0])
         if name.lower() == REFERENCE:
             yield Problem(key, "is the name of the reference engine; give the model another one")
         if name in MODELS and name != kind.name:

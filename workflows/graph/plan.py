@@ -22,6 +22,7 @@ from ...sampling.samplers.registry import SAMPLERS
 from ...sampling.selections.registry import DEFAULT_SELECTION, SELECTIONS
 from ...store.connection import Store
 from ...tasks.values.charges import BY_ERROR, FITTED_CHARGES
+from ...tasks.values.experts import JointModel
 from ...tasks.values.labels import Portion
 from ..campaign.analyses import INSTALLED, asked_analyses
 from ..campaign.baseline_charges import UnknownChargesError, baseline_settings, formal_charges, slater_exponent
@@ -30,6 +31,7 @@ from ..campaign.initial import Initial
 from ..campaign.models import asked_models
 from ..campaign.samplers import asked_samplers, exploring_samplers, frames_of, initial_samplers
 from ..campaign.settings import Campaign, Sampling
+from .experts import chosen_experts
 from .tunings import Tunings, same_species
 
 
@@ -142,6 +144,8 @@ class Plan:
         Models whose hyperparameters are to be searched for before the next fits.
     first_reference
         The reference as first submitted, where its limits have changed since.
+    experts
+        What joint models, by name, are made of.
     """
 
     campaign: Campaign
@@ -151,6 +155,7 @@ class Plan:
     first_reference: CommonSettings | None = None
     tuned: Mapping[str, FrozenSettings] = field(default_factory=dict)
     to_be_tuned: tuple[str, ...] = ()
+    experts: Mapping[str, JointModel] = field(default_factory=dict)
 
     @property
     def reference(self) -> CommonSettings:
@@ -246,6 +251,10 @@ class Plan:
         """Return the hyperparameters of the model of that name: as searched for last, or as the campaign gives them."""
         return self.tuned.get(model) or self.campaign.settings_of(model)
 
+    def experts_in(self, model: str) -> tuple[str, ...]:
+        """Return the identifiers of the models of other campaigns that the model of that name is made of."""
+        return self.experts[model].models if model in self.experts else ()
+
     def backend_of(self, model: str) -> str:
         """Return what fits the model of that name."""
         return self.campaign.kind_of(model).backend(self.campaign.fit.backend, self._kind_under(model))
@@ -294,6 +303,7 @@ def load_plan(store: Store, name: str, data_set: str | None = None) -> Plan:
         None if first is None else read_settings(first),
         tunings.settings,
         tunings.due,
+        {} if data_set is None else chosen_experts(store, campaign, data_set),
     )
 
 

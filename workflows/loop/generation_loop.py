@@ -58,6 +58,7 @@ from ..analyses.registry import chosen_analyses
 from ..campaign.initial import Initial, InitialLithiumMonteCarlo
 from ..campaign.settings import Campaign
 from ..graph.charge_jobs import charge_error_parameters
+from ..graph.experts import choose_experts
 from ..graph.jobs import Graph, Job, below, missing_part, of_system, without_doubles
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from ..graph.tuning_jobs import TuningPlace, tuning_graph
@@ -449,6 +450,7 @@ def label_job(campaign: Campaign, generation: int, configuration: str, retry: in
 
 def next_graph(store: Store, name: str, generation: int, data_set: str) -> Graph:
     """Return what follows the assessed ``generation``, whose data set is frozen: the next one, or the end."""
+    choose_experts(store, load_plan(store, name).campaign, generation, data_set)
     plan = load_plan(store, name, data_set)
     campaign = plan.campaign
     joining = joining_systems(store, plan, data_set)

@@ -24,6 +24,7 @@ def model_identifiers(plan: Plan, data_set: str) -> dict[str, str]:
             seed=derive_seed(campaign.seed, "fit"),
             backend=plan.backend_of(name),
             earlier_model=plan.earlier_models.get(name),
+            experts=plan.experts_in(name),
         )
         for name in campaign.models
     }
@@ -50,6 +51,7 @@ def fit_jobs(plan: Plan, generation: int, data_set: str, stage: str) -> list[Job
                 backend=plan.backend_of(name),
                 evaluate_backend=plan.evaluator_of(name),
                 earlier_model=plan.earlier_models.get(name),
+                joint=plan.experts.get(name),
             ),
             # The driver's fit is what the sampling waits for.
             priority=FIT_PRIORITY + (name == campaign.driver),

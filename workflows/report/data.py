@@ -54,6 +54,7 @@ from ..campaign.analyses import analyses_not_installed
 from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
+from .experts import experts_section
 from .properties import property_section
 from .systems import system_section
 from .tuning import tuning_section
@@ -216,6 +217,7 @@ def collect(store: Store, name: str | None = None) -> ReportData:
             *filter(None, [system_section(store, record)]),
             *filter(None, [uncertainty_section(store, last_assessments(results))]),
             *filter(None, [tuning_section(results)]),
+            *filter(None, [experts_section(results)]),
             *filter(None, [property_section(store, record)]),
             *filter(None, [charge_section(store, (model.record for model in models))]),
             *(section for analysis in ANALYSES.kinds for section in sections_of(store, record, analysis)),
