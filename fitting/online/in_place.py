@@ -178,13 +178,7 @@ class InPlaceModel:
             number: max(self._most_points[chemical_symbols[number]] - kernel.n_points(number), 0)
             for number in environments.descriptors
         }
-        before = {
-            chemical_symbols[number]: float(
-                kernel.novelty_of(kernel.left_eV2(number, kernel.whitened(number, own))).max(initial=0.0)
-            )
-            for number, own in environments.descriptors.items()
-        }
-        chosen, after = novel_points(kernel, environments, limits, left)
+        chosen, before, after = novel_points(kernel, environments, limits, left)
         if chosen:
             try:
                 self._fit.add_points(SparseLayer(chosen))

@@ -201,8 +201,8 @@ def novel_points(
     environments: Environments,
     thresholds: Mapping[str, float],
     most: Mapping[int, int],
-) -> tuple[dict[tuple[int, ...], FloatArray], dict[str, float]]:
-    """Return environments that become sparse points, and the highest novelty that is left of each element.
+) -> tuple[dict[tuple[int, ...], FloatArray], dict[str, float], dict[str, float]]:
+    """Return environments that become sparse points, and each element's highest novelty before and after.
 
     By pivoted Cholesky: the one with the highest novelty, given the points there are and those chosen before, until
     none is above its threshold.
@@ -220,13 +220,15 @@ def novel_points(
 
     Returns
     -------
-    Points by coordinate, each [n_points, n_dimensions], and novelty by element (symbol).
+    Points by coordinate, each [n_points, n_dimensions], and novelty by element (symbol), twice.
     """
     chosen: dict[tuple[int, ...], FloatArray] = {}
-    highest: dict[str, float] = {}
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
     for number, own in environments.descriptors.items():
         symbol = chemical_symbols[number]
         remaining = Remaining(kernel, number, own)
+        before[symbol] = float(remaining.novelty.max(initial=0.0))
         taken: list[int] = []
         while len(taken) < most[number] and remaining.novelty.max(initial=0.0) > thresholds[symbol]:
             index = int(np.argmax(remaining.novelty))
@@ -234,8 +236,8 @@ def novel_points(
             taken.append(index)
         if taken:
             chosen[number,] = own[taken]
-        highest[symbol] = float(remaining.novelty.max(initial=0.0))
-    return chosen, highest
+        after[symbol] = float(remaining.novelty.max(initial=0.0))
+    return chosen, before, after
 
 
 class Remaining:

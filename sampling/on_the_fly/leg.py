@@ -332,25 +332,38 @@ class _Walk(Langevin):
 
 @dataclass
 class _Record:
-    """What a leg has met so far."""
+    """What a leg has met so far; ``audits``: steps of the walker."""
 
+    audits: frozenset[int]
     candidates: list[Candidate] = field(default_factory=list)
     looks: int = 0
     alarms: int = 0
     highest: float = 0.0
 
-    def add(self, looks: Sequence[_Look], *, is_audit: bool) -> bool:
+    def add(self, looks: Sequence[_Look]) -> bool:
         """Take in the looks of a block; return whether an alarm sounded."""
-        self.looks += len(looks)
-        self.alarms += sum(look.ratio > ALARM for look in looks)
-        worst = max(looks, key=lambda look: look.ratio)
-        self.highest = max(self.highest, worst.ratio)
+        self._count(looks)
+        worst, last = max(looks, key=lambda look: look.ratio), looks[-1]
+        is_audit = last.frame.step in self.audits
         alarm = worst.ratio > ALARM
-        if alarm and not (is_audit and worst is looks[-1]):
+        if alarm and not (is_audit and worst is last):
             self.candidates.append(_candidate(worst, CandidateKind.ALARM))
         if is_audit:
-            self.candidates.append(_candidate(looks[-1], CandidateKind.AUDIT))
+            self.candidates.append(_candidate(last, CandidateKind.AUDIT))
         return alarm
+
+    def end_with(self, looks: Sequence[_Look], frames: Sequence[Frame]) -> None:
+        """Take in what a walker met that goes back: the newest it saw, or where it was when a guard stopped it."""
+        self._count(looks)
+        if looks:
+            self.candidates.append(_candidate(max(looks, key=lambda look: look.ratio), CandidateKind.REWIND))
+        elif frames:
+            self.candidates.append(_candidate(_Look(frames[-1], 0.0), CandidateKind.REWIND))
+
+    def _count(self, looks: Sequence[_Look]) -> None:
+        self.looks += len(looks)
+        self.alarms += sum(look.ratio > ALARM for look in looks)
+        self.highest = max([self.highest, *(look.ratio for look in looks)])
 
 
 def run_leg(request: LegRequest) -> LegOutcome:
@@ -385,53 +398,50 @@ def _walk(request: LegRequest) -> tuple[LegOutcome, list[Frame]]:
     if state is not None and state.rewinds >= MOST_REWINDS:
         state, life = None, life + 1
     begin = _begin(request) if state is None else state.atoms
-    first_step = 0 if state is None else state.step
-    dynamics = settings.dynamics(request.walker, first_step + settings.leg_steps)
-    guarded = dynamics.model_copy(update={"guard": _guard(settings.guard, request.seen_A, begin)})
-    evaluation = _NoveltyEvaluation(request.calculator(), request.reset_history)
-    seed = _seed(request.seed, life)
-    walk = _Walk(begin, evaluation, guarded, seed, settings.check_every, request.thresholds)
-    record = _Record()
+    first = 0 if state is None else state.step
+    walk = _new_walk(request, begin, first + settings.leg_steps, _seed(request.seed, life))
+    record = _Record(audits=frozenset(first + step for step in request.audits))
     frames: list[Frame] = []
     sound: Frame | None = None
-    end, reason, jump = LegEnd.COMPLETED, "", None
-    audits = {first_step + step for step in request.audits}
+    end, reason = LegEnd.COMPLETED, ""
     try:
         frames.append(walk.begin(state))
         sound = frames[0]
-        if state is not None and state.energy_eV is not None:
-            jump = (sound.energy_eV - state.energy_eV) / len(begin)
-        while frames[-1].step < first_step + settings.leg_steps:
+        while frames[-1].step < first + settings.leg_steps:
             frame = walk.block(frames[-1])
-            alarm = record.add(walk.looks, is_audit=frame.step in audits)
+            alarm = record.add(walk.looks)
             frames.append(frame)
             sound = sound if alarm else frame
-            request.progress(frame.step - first_step, settings.leg_steps)
+            request.progress(frame.step - first, settings.leg_steps)
     except StopReason as stop:
         end, reason = LegEnd.REWOUND, str(stop)
-        met = _met(walk.looks, frames)
-        if met is not None:
-            record.looks += len(walk.looks)
-            record.alarms += sum(look.ratio > ALARM for look in walk.looks)
-            record.highest = max([record.highest, *(look.ratio for look in walk.looks)])
-            record.candidates.append(_candidate(met, CandidateKind.REWIND))
-    walked = frames[-1].step - first_step if frames else 0
-    if walk.looks and end is LegEnd.REWOUND:
-        walked = walk.looks[-1].frame.step - first_step
+        record.end_with(walk.looks, frames)
+    last = max([first, *(frame.step for frame in frames[-1:]), *(look.frame.step for look in walk.looks[-1:])])
+    jump_eV = None
+    if frames and state is not None and state.energy_eV is not None:
+        jump_eV = (frames[0].energy_eV - state.energy_eV) / len(begin)
     outcome = LegOutcome(
-        end,
-        reason,
-        _end_state(end, frames, sound, state, begin, life),
-        tuple(record.candidates),
-        walked,
-        record.looks,
-        record.alarms,
-        record.highest,
-        _mean_temperature_K(frames),
-        jump,
-        guarded.temperature_at(frames[-1].step if frames else first_step),
+        end=end,
+        reason=reason,
+        state=_end_state(end, frames, sound, state, begin, life),
+        candidates=tuple(record.candidates),
+        steps=last - first,
+        looks=record.looks,
+        alarms=record.alarms,
+        highest_ratio=record.highest,
+        mean_temperature_K=_mean_temperature_K(frames),
+        energy_jump_eV_per_atom=jump_eV,
+        target_K=walk.settings.temperature_at(last),
     )
     return outcome, frames
+
+
+def _new_walk(request: LegRequest, begin: Atoms, steps: int, seed: int) -> _Walk:
+    settings = request.settings
+    guard = _guard(settings.guard, request.seen_A, begin)
+    dynamics = settings.dynamics(request.walker, steps).model_copy(update={"guard": guard})
+    evaluation = _NoveltyEvaluation(request.calculator(), request.reset_history)
+    return _Walk(begin, evaluation, dynamics, seed, settings.check_every, request.thresholds)
 
 
 def _begin(request: LegRequest) -> Atoms:
@@ -456,13 +466,6 @@ def _seed(seed: int, life: int) -> int:
     if not life:
         return seed
     return int(np.random.SeedSequence(seed, spawn_key=(_START_STREAM, life)).generate_state(1, np.uint64)[0])
-
-
-def _met(looks: Sequence[_Look], frames: Sequence[Frame]) -> _Look | None:
-    """Return what a walker that goes back is to be told of: the newest it saw, or where it was."""
-    if looks:
-        return max(looks, key=lambda look: look.ratio)
-    return _Look(frames[-1], 0.0) if frames else None
 
 
 def _end_state(
