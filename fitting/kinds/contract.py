@@ -28,8 +28,10 @@ from ase.calculators.lj import LennardJones
 from ...core.errors import InputError
 from ...core.settings import FrozenSettings
 from .. import models
-from ..data_sets import DataSet, LabelledConfiguration, isolated_atom
+from ..data_sets import DataSet, LabelledConfiguration, isolated_atom, read_extxyz
+from ..electrostatics.registry import kind_of_baseline
 from ..models import compute_inputs_hash, fit_model, load_model, load_posterior, read_manifest
+from ..online.driver import NOVELTY, load_driver
 from ..posterior.base import NoPosterior
 from ..settings import BaselineSettings, CommonBaselineSettings
 from .base import ModelKind
@@ -257,6 +259,33 @@ class ModelContract:
         else:
             with pytest.raises(InputError, match="does not grow"):
                 fit_model(*arguments, seed=SEED, earlier_model=folder)
+
+    def test_labels_join_it_in_place_or_it_says_why(self, folder: Path, tmp_path: Path) -> None:
+        kind, manifest, baseline = self._model, read_manifest(folder), self.baseline()
+        under = None if baseline is None else kind_of_baseline(baseline)
+        data = read_extxyz(folder / models.TRAINING_SET_FILE)
+        reason = kind.why_not_learning(manifest.backend, under)
+        assert kind.learns_in_place or reason
+        if reason:
+            with pytest.raises(InputError):
+                kind.learning(folder, manifest, data)
+            return
+        learning, whole = kind.learning(folder, manifest, data), load_model(folder)
+        assert set(learning.thresholds) == set(ISOLATED_ENERGIES_EV)
+        before = learning.calculator()
+        for name in ("forces", "stress"):
+            found, expected = before.get_property(name, self.atoms(9)), whole.get_property(name, self.atoms(9))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=self.force_tolerance_eV_per_A)
+        new = LabelledConfiguration(self.atoms(9), -33.0, np.zeros((6, 3)), None, "new")
+        learning.add([new])
+        learning.save(tmp_path / "state")
+        atoms, driver = self.atoms(9), load_driver(tmp_path / "state")
+        assert not np.array_equal(before.get_property("forces", atoms), driver.get_property("forces", atoms))
+        assert np.array_equal(learning.calculator().get_property("forces", atoms), driver.get_property("forces", atoms))
+        novelty = driver.get_property(NOVELTY, atoms)
+        assert novelty.shape == (6,)
+        assert (novelty >= 0).all()
+        assert (novelty <= 1).all()
 
     def test_it_tells_what_a_fit_takes_or_that_nobody_knows(self) -> None:
         kind = self._model

@@ -132,6 +132,11 @@ class InPlaceModel:
         return sum(one.n_atoms > 1 for one in self._fit.configurations)
 
     @property
+    def identifiers(self) -> frozenset[str]:
+        """Names of the configurations that it was fitted to."""
+        return frozenset(one.identifier for one in self._fit.configurations)
+
+    @property
     def n_points(self) -> dict[str, int]:
         """Sparse points by element."""
         kernel = NoveltyKernel(self._learner.descriptors, self._fit.sparse_points)
@@ -151,7 +156,7 @@ class InPlaceModel:
         """
         if not configurations:
             return Joined(0)
-        known = {one.identifier for one in self._fit.configurations}
+        known = set(self.identifiers)
         for one in configurations:
             if one.identifier in known:
                 raise InputError(f"the label {one.identifier} has joined the model already")

@@ -110,7 +110,8 @@ def error_interval(squares: np.ndarray, counts: np.ndarray, seed: int = 0) -> Er
     Frames are resampled whole, as errors within one go together. The logarithm of the mean square scatters nearly
     evenly to both sides where frames differ by factors; its deviation over the resamples, with Student's t for so few
     frames, gives the interval. It holds the error of 93 in 100 samples whose frames differ by a third, of 88 where they
-    differ by a factor of 1.8, whether from 4 frames or from 30. (Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapters 12 and 13.)
+    differ by a factor of 1.8, whether from 4 frames or from 30. (Efron, Tibshirani, An Introduction to the Bootstrap,
+    1993, chapters 12 and 13.)
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -20,7 +21,7 @@ COVERAGE = (0.90, 0.98)
 
 def test_audits_come_at_their_rate_and_half_as_often_after_every_doubling() -> None:
     every_ps, first_ps, processes = 0.5, 20.0, 200
-    counts = {window: 0 for window in ((0, 20), (20, 40), (40, 80), (80, 160))}
+    counts = dict.fromkeys(((0, 20), (20, 40), (40, 80), (80, 160)), 0)
     for seed in range(processes):
         for window in counts:
             counts[window] += len(audit_times_ps(seed, *window, every_ps, first_ps))
@@ -34,7 +35,7 @@ def test_audits_come_at_their_rate_and_half_as_often_after_every_doubling() -> N
 def test_windows_together_have_the_times_of_the_whole(seed: int, bounds: list[float]) -> None:
     edges = [0.0, *sorted(bounds), 100.0]
     whole = audit_times_ps(seed, 0.0, 100.0, 1.0, 30.0)
-    parts = [audit_times_ps(seed, *pair, 1.0, 30.0) for pair in zip(edges, edges[1:], strict=False)]
+    parts = [audit_times_ps(seed, *pair, 1.0, 30.0) for pair in itertools.pairwise(edges)]
     assert [time_ps for part in parts for time_ps in part] == whole
     assert whole == sorted(whole)
 
@@ -59,9 +60,7 @@ def errors_of(random: np.random.Generator, frames: int) -> tuple[np.ndarray, np.
 def test_intervals_hold_the_error_as_often_as_they_say(frames: int) -> None:
     truth = 0.2 * math.exp(0.3**2)
     random = np.random.default_rng(frames)
-    held = [
-        one.low <= truth <= one.high for one in (error_interval(*errors_of(random, frames)) for _ in range(600))
-    ]
+    held = [one.low <= truth <= one.high for one in (error_interval(*errors_of(random, frames)) for _ in range(600))]
     assert COVERAGE[0] < np.mean(held) < COVERAGE[1]
 
 
