@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ...core.structures import structure_hash
 from ...fitting.data_sets import LabelledConfiguration
 from ...fitting.online.in_place import InPlaceModel
 from .audits import audit_steps
@@ -52,6 +53,8 @@ class Learned:
         Where walkers are.
     reason
         Why it ended.
+    contents
+        Hashes of the structures that were labelled.
     """
 
     model: InPlaceModel
@@ -62,6 +65,7 @@ class Learned:
     steps: list[int] = field(default_factory=list)
     states: list[WalkerState] = field(default_factory=list)
     reason: str = ""
+    contents: set[str] = field(default_factory=set)
 
     @property
     def audited(self) -> Audited:
@@ -206,6 +210,11 @@ def _labelled(
     """Label frames; return the labels that join in place: of alarms, and of audits that were wrong."""
     joining = []
     for one in chosen:
+        # A walker that goes back twice from one place meets the same there.
+        content = structure_hash(one.atoms)
+        if content in found.contents:
+            continue
+        found.contents.add(content)
         label = reference(one.atoms, f"learnt-{len(found.labels)}")
         assert label.forces is not None
         is_audit = one.kind is CandidateKind.AUDIT
