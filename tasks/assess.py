@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from ..core.names import AUDIT, CONCLUSION, CROSS_CHECK, ERRORS, ISOLATED_ATOM, NEW
+from ..core.names import AUDIT, CONCLUSION, CROSS_CHECK, ERRORS, ISOLATED_ATOM, LEARNING_ROUND, NEW
 from ..core.states import State
 from ..labelling.registry import EngineSettings
 from ..store.connection import Store
@@ -20,6 +20,7 @@ from .fit import record_errors
 from .label import label_identifier
 from .results import known_result, new_result
 from .sample import is_training
+from .values.learning import AUDITED, ROUNDS, RoundFrame
 from .values.loop import CONCLUSIONS, CROSS_CHECKS, ConclusionValues
 
 
@@ -39,6 +40,26 @@ def generation_labels(
     ]
     configurations.sort(key=lambda one: (one.system or "", one.origin.sampler, one.origin.index, one.id))
     return [(record, store.labels.get(label_identifier(record.content_hash, engine))) for record in configurations]
+
+
+def measured_labels(
+    store: Store, place: TaskParameters, labelled: Sequence[tuple[ConfigurationRecord, LabelRecord | None]]
+) -> list[str]:
+    """Return the finished labels that a generation's models are measured on: all, or of what learnt its audits.
+
+    What an alarm chose is no sample of what walkers meet.
+    """
+    rounds = store.results.find({"campaign": place.campaign, "generation": place.generation, "kind": LEARNING_ROUND})
+    finished = {one.id: label.id for one, label in labelled if label is not None and label.state is State.FINISHED}
+    not_measured: set[str] = set()
+    frames: dict[str | None, list[RoundFrame]] = {}
+    for record in rounds:
+        frames.setdefault(record.system, []).extend(ROUNDS.read(record).frames)
+    for of_system in frames.values():
+        audits = {one.configuration for one in of_system if one.kind == AUDITED}
+        if audits & finished.keys():
+            not_measured |= {one.configuration for one in of_system} - audits
+    return [label for configuration, label in finished.items() if configuration not in not_measured]
 
 
 def audit_labels(store: Store, campaign: str, engine: EngineSettings) -> list[str]:
@@ -123,12 +144,13 @@ class AssessTask(IonloopTask):
             raise JobFailed("the charges of the baseline were not fitted; see `ionloop failures`, then `ionloop retry`")
         check_evaluators(store, parameters.models)
         audit = audit_labels(store, parameters.campaign, parameters.engine) if parameters.models else []
+        measured = measured_labels(store, parameters, labelled) if parameters.models else []
         for name in parameters.models.values():
             model = store.models.get(name)
             # A model whose fit failed is in the ledger of failures; the others are measured all the same.
             if model is not None:
                 with context.measure("assess"):
-                    record_errors(store, parameters, model, NEW, finished, parameters.backend)
+                    record_errors(store, parameters, model, NEW, measured, parameters.backend)
                     if audit:
                         record_errors(store, parameters, model, AUDIT, audit, parameters.backend)
         data_set = self._freeze(parameters, context)

@@ -101,6 +101,26 @@ def property_lines(status: CampaignStatus) -> list[str]:
     return lines
 
 
+def learning_lines(status: CampaignStatus) -> list[str]:
+    """Return where what learns on the fly stands: how far it is, and what its audits say."""
+    lines = []
+    for one in status.learning:
+        of = "on the fly" if one.system is None else f"on the fly, {one.system}"
+        error = "no audited error yet"
+        if one.force_rmse is not None:
+            error = (
+                f"audited force error {1000 * one.force_rmse:.0f} meV/Å ({1000 * (one.force_low or 0):.0f} to "
+                f"{1000 * (one.force_high or 0):.0f}, {one.audits} audits), tolerance {1000 * one.force_tolerance:.3g}"
+            )
+        alarms = "" if one.alarms_per_ps is None else f", {one.alarms_per_ps:.3g} alarms per ps"
+        ended = f"; {one.ended}" if one.ended else ""
+        lines.append(
+            f"{of}: generation {one.generation}, round {one.round}, {one.simulated_ps:.3g} ps in all{alarms}; "
+            f"{one.labels_used} of {one.max_labels} labels; {error}{ended}"
+        )
+    return lines
+
+
 def running_table(status: CampaignStatus) -> Table:
     """Return what runs now, how far it is and how long it may still take."""
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -122,6 +142,8 @@ def dashboard(status: CampaignStatus) -> Panel:
         parts += [Text(), running_table(status)]
     if any(generation.labels for generation in status.generations):
         parts += [Text(), errors_table(status)]
+    if status.learning:
+        parts += [Text(), Text("\n".join(learning_lines(status)))]
     title = (
         f"{status.name}   generation {status.generation} of at most {status.max_generations}"
         f"   {duration(status.seconds)}"
@@ -201,7 +223,7 @@ def print_summary(store: Store, status: CampaignStatus, report: Path) -> None:
     console.print()
     console.print("Errors on each generation's new configurations, before they joined the training set")
     console.print(errors_table(status))
-    for line in property_lines(status):
+    for line in (*learning_lines(status), *property_lines(status)):
         console.print(line, soft_wrap=True, markup=False)
     console.print()
     conclusion = latest(store, status.name, CONCLUSION)

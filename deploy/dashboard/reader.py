@@ -24,7 +24,7 @@ from ...analysis.errors.statistics import ParityData
 from ...analysis.locality.curves import LocalityBound
 from ...core.errors import IonloopError
 from ...core.files import sha256_of
-from ...core.names import ERRORS, TUNING
+from ...core.names import ERRORS, LEARNING_UPDATE, TUNING
 from ...store.connection import Store
 from ...store.jobs.rows import JobRow
 from ...store.records import Artefact, ConfigurationRecord, LabelRecord, ResultRecord
@@ -38,6 +38,7 @@ from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.report.data import last_assessments
 from ...workflows.report.properties import property_section
+from ...workflows.report.learning import learning_section
 from ...workflows.report.systems import system_section
 from ...workflows.report.tuning import tuning_section
 from ...workflows.running.job_logs import job_log, label_log
@@ -230,6 +231,10 @@ class Reader:
                 found += filter(None, (tuning_section(snapshot.results_of.get(campaign, ())),))
             except _UNREADABLE as error:
                 problems.append(f"{TUNING}: {error}")
+            try:
+                found += filter(None, (learning_section(snapshot.results_of.get(campaign, ())),))
+            except _UNREADABLE as error:
+                problems.append(f"{LEARNING_UPDATE}: {error}")
             for analysis in ANALYSES.kinds:
                 try:
                     with self._store_lock:

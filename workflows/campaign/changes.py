@@ -96,6 +96,7 @@ RULES: Mapping[str, Rule] = {
     "explore": Rule(Effect.ADDED, Stage.GENERATIONS, explores=True),
     f"explore.{ANY_ENTRY}.length_ps": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     f"explore.{ANY_ENTRY}.replicas": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
+    f"explore.{ANY_ENTRY}.max_labels": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "selection": Rule(Effect.FIXED, Stage.GENERATIONS),
     "selection.count": Rule(Effect.MORE, Stage.GENERATIONS, explores=True),
     "stop": _FREE,

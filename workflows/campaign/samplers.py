@@ -77,6 +77,13 @@ def exploring_samplers(
     )
 
 
+def selected_samplers(
+    explore: Sequence[CommonSamplerSettings] | None, sampling: Sampling
+) -> tuple[CommonSamplerSettings, ...]:
+    """Return the samplers among whose frames a generation selects: what learns chooses for itself."""
+    return tuple(one for one in exploring_samplers(explore, sampling) if not sampler_of(one).learns)
+
+
 def _dynamics(short: InitialMolecularDynamics) -> MolecularDynamicsSamplerSettings:
     return MolecularDynamicsSamplerSettings(
         count=short.count,
@@ -182,6 +189,8 @@ def sampler_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     for role, key, settings in all_samplers(campaign):
         yield from _role_problems(role, key, settings)
         yield from _potential_problems(campaign, role, key, settings)
+        if role == "explore" and sampler_of(settings).learns:
+            yield from _learning_problems(campaign, key, settings)
 
 
 def _role_problems(role: Role, key: Key, settings: CommonSamplerSettings) -> Iterator[Problem]:
@@ -201,6 +210,30 @@ def _role_problems(role: Role, key: Key, settings: CommonSamplerSettings) -> Ite
     if steps > MAX_STEPS:
         message = f"makes {steps:,.0f} evaluations per run; at most {MAX_STEPS:,} are allowed"
         yield Problem(key, message)
+
+
+def _learning_problems(campaign: Campaign, key: Key, settings: CommonSamplerSettings) -> Iterator[Problem]:
+    """Yield why the model that drives cannot learn on the way."""
+    driver = campaign.driver
+    if driver not in campaign.models:
+        return
+    reason = _why_not_learning(campaign, driver)
+    if reason:
+        able = [
+            name
+            for name in campaign.models
+            if campaign.kind_of(name).can_drive and not _why_not_learning(campaign, name)
+        ]
+        message = f"needs a driver that learns in place, and {driver} does not: {reason}"
+        allowed = f"models: [{', '.join(able)}]" if able else None
+        related: tuple[Key, ...] = (("models",), ("fit",), ("baseline",))
+        yield Problem((*key, "kind"), message, value=settings.sampler, allowed=allowed, related=related)
+
+
+def _why_not_learning(campaign: Campaign, name: str) -> str:
+    kind = campaign.kind_of(name)
+    under = campaign.kind_of_baseline if kind.needs_baseline else None
+    return kind.why_not_learning(kind.backend(campaign.fit.backend, under), under)
 
 
 def _potential_problems(campaign: Campaign, role: Role, key: Key, settings: CommonSamplerSettings) -> Iterator[Problem]:
@@ -287,6 +320,17 @@ def stored_samplers(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def samplers_not_installed(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the samplers that a stored campaign lists and that are not installed here."""
     return tuple(name for name in asked_samplers(settings) if name not in SAMPLERS)
+
+
+def only_learns(settings: Mapping[str, Any]) -> bool:
+    """Return whether everything that explores in a stored campaign learns on the way."""
+    sections = (settings.get("systems") or {"": {}}).values()
+    lists = [section.get("explore") or settings.get("explore") for section in sections]
+    return all(
+        isinstance(entries, Sequence)
+        and all(entry["kind"] in SAMPLERS and SAMPLERS.get(entry["kind"]).learns for entry in entries)
+        for entries in lists
+    )
 
 
 def without_lists(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,13 +57,13 @@ from .samplers import (
     MAX_STEPS,
     InitialSetting,
     SamplerList,
-    exploring_samplers,
     frames_of,
     initial_samplers,
     installed_lists,
     named_driver,
     sampler_inconsistencies,
     samplers_not_installed,
+    selected_samplers,
     without_lists,
 )
 from .systems import StructureSource, Supercell, System, SystemName, section_key
@@ -457,7 +457,12 @@ def _sampling_inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     if sampling.steps > MAX_STEPS:
         message = f"makes {sampling.steps:,} steps per trajectory; at most {MAX_STEPS:,} are allowed"
         yield Problem(("sampling", "length_ps"), message, value=sampling.length_ps)
-    offers = {name: exploring_samplers(campaign.explore_of(name), campaign.sampling) for name in campaign.all_systems}
+    offers = {name: selected_samplers(campaign.explore_of(name), campaign.sampling) for name in campaign.all_systems}
+    if not any(offers.values()):
+        if campaign.stop.audit is not None:
+            message = "is taken from frames among which nothing is selected here: what learns measures by audits"
+            yield Problem(("stop", "audit"), message, related=(("explore",), ("systems",)))
+        return
     candidates = sum(frames_of(samplers) for samplers in offers.values())
     if candidates < campaign.selection.count:
         message = f"is more than the {candidates} frames that a generation samples"

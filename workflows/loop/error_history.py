@@ -10,6 +10,7 @@ from ...core.names import AUDIT, ERRORS, NEW
 from ...store.connection import Store
 from ...store.records import ResultRecord
 from ...tasks.values.properties import PROPERTIES, PropertyValues
+from .learning_rule import AUDITS, LearningStanding, learning_standings, learning_verdict
 from .property_rule import PropertyError, PropertyHistory, property_verdict
 from .stop_rule import (
     AUDIT_SET,
@@ -74,13 +75,45 @@ def end_of_loop(store: Store, plan: Plan, generation: int) -> Verdict:
     """Return whether the loop ends after an assessed generation, by today's settings."""
     stop, name = plan.campaign.stop, plan.campaign.name
     systems = [system.name for system in plan.systems if system.name is not None]
-    return verdict_after(
+    standings = learning_standings(store, name, generation)
+    base = verdict_after(
         [errors for errors in error_history(store, name) if errors.generation <= generation],
         [errors for errors in error_history(store, name, AUDIT) if errors.generation <= generation],
         property_history(store, name) if stop.properties else None,
         stop,
         systems,
+        AUDITS if standings else NEW_CONFIGURATIONS,
     )
+    return after_learning(store, base, standings, stop, generation, alone=not _selects(plan))
+
+
+def after_learning(
+    store: Store, base: Verdict, standings: Sequence[LearningStanding], stop: Stop, generation: int, *, alone: bool
+) -> Verdict:
+    """Return a verdict with what audits have to say of it; ``alone``: whether nothing else explores."""
+    if not standings:
+        return base
+    campaign = standings[0].campaign
+    # Who asks of a campaign in which nothing learns loads no analysis.
+    from ..analyses.locality.report import locality_bounds
+
+    bounds = {name: bound.force_eV_per_A for name, bound in locality_bounds(store, campaign).items()}
+    return learning_verdict(
+        base,
+        standings,
+        generation,
+        alone=alone,
+        asks_for_properties=bool(stop.properties),
+        bounds_eV_per_A=bounds,
+    )
+
+
+def _selects(plan: Plan) -> bool:
+    """Return whether a generation selects among frames of something that does not learn."""
+    # Who looks at errors alone need not know the kinds of samplers.
+    from ...sampling.samplers.registry import sampler_of
+
+    return any(not sampler_of(one).learns for system in plan.systems for one in system.exploring_samplers)
 
 
 def verdict_after(
@@ -89,6 +122,7 @@ def verdict_after(
     properties: PropertyHistory | None,
     stop: Stop,
     systems: Collection[str],
+    new_are: str = NEW_CONFIGURATIONS,
 ) -> Verdict:
     """Return what the rules say after the last generation of ``new``.
 
@@ -98,6 +132,8 @@ def verdict_after(
         Errors on the audit set; they count where every generation has some.
     properties
         What is known of the properties, None where none are asked for.
+    new_are
+        What new errors are errors on.
     """
     rule = StopSettings(
         patience=stop.patience,
@@ -105,7 +141,7 @@ def verdict_after(
         force_tolerance=stop.force_tolerance,
         max_generations=stop.max_generations,
     )
-    history, measured_on = new, NEW_CONFIGURATIONS
+    history, measured_on = new, new_are
     if audited and [one.generation for one in audited] == [one.generation for one in new]:
         # A system that joined after the set was taken has its new configurations alone.
         history = [

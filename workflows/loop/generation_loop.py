@@ -63,6 +63,7 @@ from ..graph.jobs import Graph, Job, below, missing_part, of_system, without_dou
 from ..graph.plan import Plan, PlannedSystem, load_plan, species_of
 from ..graph.tuning_jobs import TuningPlace, tuning_graph
 from .error_history import end_of_loop
+from .learning_jobs import LearningJobs, learning_entries
 from .model_jobs import FIT_PRIORITY, cross_check_jobs, fit_jobs, model_identifiers, ready_models
 from .property_jobs import properties_to_be_known, property_graph, property_stage
 from .proposing import propose_jobs
@@ -230,6 +231,8 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
     exploring = [
         job for system in plan.systems for job in _exploring_jobs(plan, system, place, models, data_set, proposing)
     ]
+    learning = [one for system in plan.systems for one in _learning(plan, system, place, models, data_set)]
+    exploring += [job for one in learning for job in one.jobs()]
     assess = Job(
         key=f"{stage}/assess",
         task=AssessTask,
@@ -243,6 +246,7 @@ def generation_graph(plan: Plan, generation: int, data_set: str) -> Graph:
         ),
         parents=(
             *(job.key for job in exploring if job.task is SelectTask),
+            *(one.last for one in learning),
             *ready_models(stage, campaign, checks).values(),
         ),
         grow=GrowGeneration(**place),
@@ -272,6 +276,9 @@ def _exploring_jobs(
     else:
         listed = ListedSamplers(plan, system, "explore", system.explore, place, models, data_set)
         samples, runs = listed.jobs(), listed.sampled_runs()
+        if not runs:
+            # What learns chooses for itself.
+            return []
         trajectories = [run.trajectory for run in runs]
         grow = GrowLabels(**place, **system.place, parents=trajectories)
     select = Job(
@@ -301,6 +308,15 @@ def _exploring_jobs(
         runs_after_failures=True,
     )
     return [*samples, select]
+
+
+def _learning(
+    plan: Plan, system: PlannedSystem, place: Mapping[str, Any], models: Mapping[str, str], data_set: str
+) -> list[LearningJobs]:
+    return [
+        LearningJobs(plan, system, number, settings, place, models, data_set, GrowLabels)
+        for number, settings in learning_entries(system).items()
+    ]
 
 
 def _fit_of_the_driver(plan: Plan, generation: int, samples: Sequence[Job]) -> tuple[str, ...]:

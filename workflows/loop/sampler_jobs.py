@@ -63,15 +63,20 @@ class ListedSamplers:
 
     def jobs(self) -> list[Job]:
         """Return all of their jobs."""
-        return [job for number in range(len(self.entries)) for job in self._jobs_of(number)]
+        return [job for number in self._runs_of_their_own for job in self._jobs_of(number)]
 
     def sampled_runs(self) -> list[SampledRun]:
         """Return the runs with what each offers to a selection."""
         return [
             SampledRun(trajectory=parameters.trajectory, settings=parameters.settings, index=parameters.index)
-            for number in range(len(self.entries))
+            for number in self._runs_of_their_own
             for parameters in self._runs_of(number)
         ]
+
+    @property
+    def _runs_of_their_own(self) -> list[int]:
+        """The entries whose runs are one job each: what learns has rounds (`learning_jobs`)."""
+        return [number for number, settings in enumerate(self.entries) if not sampler_of(settings).learns]
 
     def _common(self, number: int) -> dict[str, Any]:
         campaign, settings = self.plan.campaign, self.entries[number]

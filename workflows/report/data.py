@@ -55,6 +55,7 @@ from ..studies.results import study_sections
 from ..watching.ledger import failures
 from ..watching.status import CampaignStatus, FailedJob, campaign_status
 from .experts import experts_section
+from .learning import learning_section
 from .properties import property_section
 from .systems import system_section
 from .tuning import tuning_section
@@ -215,6 +216,7 @@ def collect(store: Store, name: str | None = None) -> ReportData:
         force_bounds=locality_bounds(store, record.id),
         sections=(
             *filter(None, [system_section(store, record)]),
+            *filter(None, [learning_section(results)]),
             *filter(None, [uncertainty_section(store, last_assessments(results))]),
             *filter(None, [tuning_section(results)]),
             *filter(None, [experts_section(results)]),

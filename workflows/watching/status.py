@@ -22,6 +22,7 @@ from ...store.records import CampaignRecord
 from ...tasks.values.tuning import TUNINGS
 from ..campaign.tuning import is_tuned
 from ..loop.error_history import error_history, properties_by_generation
+from ..loop.learning_rule import LearningStanding, learning_standings
 from ..loop.stop_rule import GenerationErrors
 from ..queue.queue_jobs import count_by_state, queue_jobs
 from ..running.lost_jobs import losses_by_cause
@@ -96,13 +97,37 @@ class TuningSummary(FrozenModel):
     changed: tuple[str, ...]
 
 
+class LearningSummary(FrozenModel):
+    """Where an entry of ``explore`` that learns stands; errors (eV/Å) are those of its audits, at 95 %.
+
+    ``round`` counts within the generation, ``simulated_ps`` and ``labels_used`` over all; ``ended`` says why learning
+    ended in the generation.
+    """
+
+    system: str | None
+    entry: int
+    generation: int
+    round: int
+    simulated_ps: float
+    alarms_per_ps: float | None
+    labels_used: int
+    max_labels: int
+    audits: int
+    force_rmse: float | None
+    force_low: float | None
+    force_high: float | None
+    force_tolerance: float
+    ended: str
+
+
 class CampaignStatus(FrozenModel):
     """Where a campaign stands.
 
     ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
     state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
     ``max_core_hours`` the budget by engine ("all": of all together), ``tunings`` the last search for the
-    hyperparameters of each model, ``asked_properties`` the tolerances of the properties that the loop shall end with.
+    hyperparameters of each model, ``asked_properties`` the tolerances of the properties that the loop shall end with, ``learning`` the entries of
+    ``explore`` that learn on the fly.
     """
 
     name: str
@@ -121,6 +146,7 @@ class CampaignStatus(FrozenModel):
     max_core_hours: dict[str, float] = Field(default_factory=dict)
     tunings: dict[str, TuningSummary] = Field(default_factory=dict)
     asked_properties: dict[str, str] = Field(default_factory=dict)
+    learning: list[LearningSummary] = Field(default_factory=list)
 
     @property
     def is_over(self) -> bool:
@@ -188,7 +214,29 @@ def campaign_status(store: Store, name: str | None = None) -> CampaignStatus:
         core_hours=core_hours(store, record.id),
         tunings=_tunings(store, record),
         asked_properties=dict(asked),
+        learning=[_learning(one) for one in learning_standings(store, record.id)],
         max_core_hours={engine or "all": hours for engine, hours in budget_of(store, record.id).items()},
+    )
+
+
+def _learning(standing: LearningStanding) -> LearningSummary:
+    update, last = standing.update, standing.round
+    audited = update.audited
+    return LearningSummary(
+        system=standing.system,
+        entry=standing.entry,
+        generation=standing.generation,
+        round=0 if last is None else last.round,
+        simulated_ps=0.0 if last is None else last.simulated_ps,
+        alarms_per_ps=last.alarms / last.round_ps if last is not None and last.round_ps else None,
+        labels_used=standing.labels_used,
+        max_labels=update.max_labels,
+        audits=0 if audited is None else audited.audits,
+        force_rmse=None if audited is None else audited.force_rmse_eV_per_A,
+        force_low=None if audited is None else audited.force_low_eV_per_A,
+        force_high=None if audited is None else audited.force_high_eV_per_A,
+        force_tolerance=update.force_tolerance_eV_per_A,
+        ended=update.ended or ("" if last is None else last.ended),
     )
 
 

@@ -13,14 +13,16 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from ....analysis.looks import in_order
-from ....core.names import ISOLATED_ATOM
+from ....core.names import ISOLATED_ATOM, LEARNING_ROUND, LEARNING_UPDATE
 from ....core.states import State
 from ....store.jobs.rows import JobRow
 from ....store.records import CampaignRecord, RecordUnreadable, ResultRecord
 from ....tasks.values.properties import PROPERTIES
+from ....workflows.campaign.samplers import only_learns
 from ....workflows.campaign.settings import Stop
 from ....workflows.loop.error_history import properties_in, property_history_of, verdict_after
-from ....workflows.loop.stop_rule import StopSettings, improves
+from ....workflows.loop.learning_rule import AUDITS, learning_verdict, standings_in
+from ....workflows.loop.stop_rule import NEW_CONFIGURATIONS, StopSettings, improves
 from ....workflows.report.page import settings_yaml
 from ..charts import MILLI, element_chart, label_chart, learning_charts
 from ..drawing import GraphJob, Run, job_graph, sparkline, timeline
@@ -213,7 +215,18 @@ def stop_rule(snapshot: Snapshot, record: CampaignRecord) -> StopState | None:
         looked_at = [one for one in snapshot.results_of.get(record.id, ()) if one.kind == PROPERTIES.name]
         properties = property_history_of(properties_in(looked_at)) if stop.properties else None
         audited = snapshot.audit_history(record.id)
-        verdict = verdict_after(history, audited, properties, stop, list(record.systems))
+        standings = standings_in(
+            one for one in snapshot.results_of.get(record.id, ()) if one.kind in (LEARNING_ROUND, LEARNING_UPDATE)
+        )
+        new_are = AUDITS if standings else NEW_CONFIGURATIONS
+        verdict = verdict_after(history, audited, properties, stop, list(record.systems), new_are)
+        verdict = learning_verdict(
+            verdict,
+            standings,
+            history[-1].generation,
+            alone=bool(standings) and only_learns(record.settings),
+            asks_for_properties=bool(stop.properties),
+        )
     except (KeyError, TypeError, ValueError, IndexError, ValidationError, RecordUnreadable):
         return None
     kinds = in_order(history[-1].force)
