@@ -61,7 +61,9 @@ def audited_errors(
     figure = new_figure()
     if curve.time_ps:
         # Intervals of very few audits would hide all else.
-        top = 3.0 * max([*curve.rmse, tolerance_eV_per_A, *(error for _, errors in frames.values() for error in errors)])
+        top = 3.0 * max(
+            [*curve.rmse, tolerance_eV_per_A, *(error for _, errors in frames.values() for error in errors)]
+        )
         high = [_MILLI * min(value, top) for value in curve.high]
         figure.add_scatter(
             x=[*curve.time_ps, *reversed(curve.time_ps)],

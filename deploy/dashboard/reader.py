@@ -37,8 +37,8 @@ from ...workflows.analyses.sections import FigureBlock, ReportSection
 from ...workflows.campaign.analyses import analyses_not_installed
 from ...workflows.report.comparisons import compare
 from ...workflows.report.data import last_assessments
-from ...workflows.report.properties import property_section
 from ...workflows.report.learning import learning_section
+from ...workflows.report.properties import property_section
 from ...workflows.report.systems import system_section
 from ...workflows.report.tuning import tuning_section
 from ...workflows.running.job_logs import job_log, label_log

@@ -15,6 +15,11 @@ from ..samplers.trajectories import BAOAB, Length, Temperature, Timestep
 from ..seen_contacts import ExploringGuard
 
 RAMP_START_K = 300.0
+SGPR = Citation(
+    "Learning on the fly with a sparse Gaussian process",
+    "A. Hajibabaei, K. S. Kim, J. Phys. Chem. Lett. 2021, 12, 8115",
+    "10.1021/acs.jpclett.1c01605",
+)
 _FS_PER_PS = 1000.0
 
 
@@ -124,7 +129,7 @@ class OnTheFly(Sampler[OnTheFlySettings]):
     description = "Langevin dynamics of a model that learns from what it meets"
     is_initial = False
     learns: ClassVar[bool] = True
-    citations: ClassVar[tuple[Citation, ...]] = (BAOAB,)
+    citations: ClassVar[tuple[Citation, ...]] = (SGPR, BAOAB)
 
     def runs(self, settings: OnTheFlySettings) -> int:
         """One per walker."""
@@ -137,6 +142,19 @@ class OnTheFly(Sampler[OnTheFlySettings]):
     def says_how_many(self, settings: OnTheFlySettings) -> bool:
         """What is new decides."""
         return False
+
+    def most_labels(self, settings: OnTheFlySettings) -> int:
+        """The budget, which is that of all generations."""
+        return settings.max_labels
+
+    def audited_tolerance_eV_per_A(self, settings: OnTheFlySettings) -> float:
+        """As the settings say."""
+        return settings.force_tolerance_eV_per_A
+
+    def labels_per_generation(self, settings: OnTheFlySettings) -> int:
+        """Full batches in every round, and as many audits as are to be expected in the first generation."""
+        audits = math.ceil(settings.walkers * settings.length_ps / settings.audit_every_ps)
+        return min(settings.rounds * settings.batch + audits, settings.max_labels)
 
     def methods(self, settings: OnTheFlySettings) -> str:
         """Return how many walkers, how long, how warm, and what was asked for."""

@@ -213,6 +213,18 @@ class Sampler(ABC, Generic[SettingsT]):
         """Return how many evaluations of the potential all runs together take at most."""
         return 0
 
+    def most_labels(self, settings: SettingsT) -> int:
+        """Return how many labels a kind that learns asks for by itself at most, in all generations together."""
+        return 0
+
+    def audited_tolerance_eV_per_A(self, settings: SettingsT) -> float | None:
+        """Return the force error that the audits of a kind that learns are to show (eV/Å), None of others."""
+        return None
+
+    def labels_per_generation(self, settings: SettingsT) -> int:
+        """Return how many of these are to be expected in a generation, at most."""
+        return 0
+
     def prepare(self, request: SamplerRequest[SettingsT]) -> list[Atoms]:
         """Return what all runs share; ``index`` and ``path`` of the request mean nothing here."""
         return []

@@ -7,7 +7,6 @@ Which labels a model holds is a matter of the graph, never of time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,5 +113,5 @@ def why_ended(store: Store, parameters: LearningParameters, *, model: int, round
         for record, values in rounds_before(store, parameters, rounds + 1)
         if record.generation == parameters.generation
     ]
-    told: Sequence[str] = [one.ended for one in (*updates_until(store, parameters, model), *rounds_done) if one.ended]
-    return told[0] if told else ""
+    told = [one.ended for one in updates_until(store, parameters, model)] + [one.ended for one in rounds_done]
+    return next(filter(None, told), "")

@@ -67,7 +67,11 @@ class RoundTask(IonloopTask):
             with context.measure("select"):
                 values = _gathered(store, parameters)
             known = new_result(
-                parameters, parameters.round_result, ROUNDS, values=values, inputs=[one.configuration for one in values.frames]
+                parameters,
+                parameters.round_result,
+                ROUNDS,
+                values=values,
+                inputs=[one.configuration for one in values.frames],
             )
             store.results.replace(known)
         values = ROUNDS.read(known)
@@ -122,7 +126,9 @@ def _gathered(store: Store, parameters: LearningParameters) -> RoundValues:
 
 def _legs(store: Store, parameters: LearningParameters) -> Mapping[int, LegValues]:
     """Return the legs of the round by walker; one that failed is in the ledger and offers nothing."""
-    records = {walker: store.results.get(parameters.leg_result(walker)) for walker in range(parameters.settings.walkers)}
+    records = {
+        walker: store.results.get(parameters.leg_result(walker)) for walker in range(parameters.settings.walkers)
+    }
     return {walker: LEGS.read(record) for walker, record in records.items() if record is not None}
 
 

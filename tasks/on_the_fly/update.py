@@ -216,7 +216,5 @@ def audited_error(found: Audited) -> AuditedError:
         energy_rmse_eV_per_atom=found.energies.rmse,
         energy_low_eV_per_atom=found.energies.low,
         energy_high_eV_per_atom=found.energies.high,
-        force_by_element_eV_per_A={
-            element: (one.rmse, one.low, one.high) for element, one in found.by_element.items()
-        },
+        force_by_element_eV_per_A={element: (one.rmse, one.low, one.high) for element, one in found.by_element.items()},
     )

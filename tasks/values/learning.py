@@ -61,7 +61,9 @@ class RoundValues(ResultValues):
     alarms: int = Field(description="Those of them with an alarm (number)")
     rewinds: int = Field(description="Walkers that went back in this round (number)")
     candidates: int = Field(description="Frames that alarms offered (number)")
-    frames: tuple[RoundFrame, ...] = Field(description="Frames that are labelled, in the order of the file of predictions")
+    frames: tuple[RoundFrame, ...] = Field(
+        description="Frames that are labelled, in the order of the file of predictions"
+    )
     labels_used: int = Field(description="Labels asked for so far, over all generations (number)")
     ended: str = Field(default="", description="Why learning ends with this round; empty: it goes on (text)")
     predictions: Artefact | None = Field(

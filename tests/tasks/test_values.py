@@ -71,6 +71,9 @@ SINCE_THEN = {
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
     "ionloop.tasks.values.tuning.TUNINGS",
+    "ionloop.tasks.values.learning.LEGS",
+    "ionloop.tasks.values.learning.ROUNDS",
+    "ionloop.tasks.values.learning.UPDATES",
 }
 
 

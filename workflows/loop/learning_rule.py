@@ -147,7 +147,9 @@ def learning_verdict(
     used = alone and not any(one.has_labels_left for one in standings)
     if asks_for_properties:
         if used and not base.stop:
-            return Verdict(True, False, f"stopped after generation {generation}: {_used(standings)}; {base.reason}; {told}")
+            return Verdict(
+                True, False, f"stopped after generation {generation}: {_used(standings)}; {base.reason}; {told}"
+            )
         return replace(base, reason=f"{base.reason}; {told}")
     if within and (alone or base.stop):
         return Verdict(True, True, f"converged in generation {generation}: audits are within tolerance: {told}")

@@ -1,4 +1,4 @@
-"""What a report shows of learning on the fly: errors that audits measured, labels, alarms, and what those were worth."""
+"""What a report shows of learning on the fly: audited errors, labels, alarms, and what those were worth."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def _told(one: Learnt) -> str:
     else:
         state = "Not known to be converged"
     text = (
-        f"{of}{state}: {audited_text(last.audited)}; {tolerance}. Walkers simulated {newest.simulated_ps:.3g} ps in all "
-        f"and asked for {newest.labels_used} of {last.max_labels} labels."
+        f"{of}{state}: {audited_text(last.audited)}; {tolerance}. Walkers simulated {newest.simulated_ps:.3g} ps in "
+        f"all and asked for {newest.labels_used} of {last.max_labels} labels."
     )
     if newest.alarms == 0 and newest.looks and not last.is_within_tolerance:
         text += " The alarm was silent in the last round: that says that nothing new was met, and nothing of the error."
@@ -144,8 +144,8 @@ def _errors_figure(one: Learnt, number: int) -> FigureBlock:
     }
     tolerance = one.updates[-1][1].force_tolerance_eV_per_A
     caption = (
-        "Errors of the model that drove on frames that were labelled afterwards, before they joined it; the line is what "
-        "the audits of a generation say so far, the dashed one the tolerance. Only audits, drawn at random, are a "
+        "Errors of the model that drove on frames that were labelled afterwards, before they joined it; the line is "
+        "what the audits of a generation say so far, the dashed one the tolerance. Only audits, drawn at random, are a "
         "sample of what walkers meet. Dotted: full fits."
     )
     return FigureBlock(f"errors-{number}", audited_errors(curve, frames, tolerance, _starts(one)), caption)
@@ -170,13 +170,16 @@ def _labels_figure(one: Learnt, number: int) -> FigureBlock:
 
 def _calibration_figure(one: Learnt, number: int) -> FigureBlock:
     frames = {
-        kind: ([frame.ratio for frame in known if frame.ratio is not None], [x.largest_force_error_eV_per_A for x in known])
+        kind: (
+            [frame.ratio for frame in known if frame.ratio is not None],
+            [x.largest_force_error_eV_per_A for x in known],
+        )
         for kind, own in _by_kind(one).items()
         if (known := [frame for frame in own if frame.ratio is not None])
     }
     caption = (
-        "Largest force error of a labelled frame against its largest novelty; an alarm sounds from 1. Novelty says what "
-        "the model has not seen. Within what it has seen it orders no errors."
+        "Largest force error of a labelled frame against its largest novelty; an alarm sounds from 1. Novelty says "
+        "what the model has not seen. Within what it has seen it orders no errors."
     )
     return FigureBlock(f"calibration-{number}", novelty_and_error(frames), caption)
 

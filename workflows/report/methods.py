@@ -187,11 +187,27 @@ def _loop(campaign: Campaign) -> str:
         for settings in exploring_samplers(campaign.explore_of(name), campaign.sampling)
     )
     explored = _listed([_sampled(campaign, "explore", settings) for settings in samplers] or ["samplers"])
+    learning = [settings for settings in samplers if sampler_of(settings).learns]
+    selected = f", and {chosen.count} frames were chosen {how} and labelled"
+    measured = "audits" if learning else "new configurations"
     return (
-        f"Each generation was explored by {explored}, and {chosen.count} "
-        f"frames were chosen {how} and labelled. The loop ended when energy and force errors "
-        f"on new configurations fell by less than {100 * stop.energy_tolerance:g} and "
+        f"Each generation was explored by {explored}{selected if len(learning) < max(len(samplers), 1) else ''}. "
+        f"The loop ended when energy and force errors "
+        f"on {measured} fell by less than {100 * stop.energy_tolerance:g} and "
         f"{100 * stop.force_tolerance:g} % for {stop.patience} generation(s), or after {stop.max_generations}."
+        f"{_learnt(learning)}"
+    )
+
+
+def _learnt(samplers: Sequence[CommonSamplerSettings]) -> str:
+    """Return when what learns had converged, and that nothing rests on models that changed."""
+    if not samplers:
+        return ""
+    tolerances = sorted({sampler_of(one).audited_tolerance_eV_per_A(one) or 0.0 for one in samplers})
+    return (
+        " It had converged where the upper end of the 95 % interval (bootstrap over frames) of the force error that "
+        f"audits measured was below {' or '.join(f'{value:g}' for value in tolerances)} eV/Å. What walkers simulated "
+        "while their model changed was exploration: analyses are of the final models, which were frozen."
     )
 
 

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from ...fitting.kinds.base import NATIVE, FitEstimate
 from ...fitting.preflight import available_memory_bytes
+from ...sampling.samplers.registry import sampler_of
 from ..analyses.base import FRAME_BYTES_PER_ATOM, AnalysisCost
 from ..analyses.locality.graph import charge_fit_cost
 from ..analyses.registry import chosen_analyses
@@ -135,28 +136,31 @@ class CampaignCost:
 def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) -> CampaignCost:
     """Return the cost of a campaign on its structures (repeated as it says)."""
     systems = planned_systems(campaign, structures)
-    stop, selected = campaign.stop, campaign.selection.count
+    stop, selected = campaign.stop, _selected(campaign, systems)
     species = species_of(systems)
     first_data = sum(system.initial_count for system in systems)
     generations = stop.max_generations
-    last_data = first_data + generations * selected
+    samplers = sampler_costs(campaign, systems)
+    per_generation = sum(one.labels for one in samplers)
+    learnt = min(generations * per_generation, sum(one.most_labels for one in samplers))
+    last_data = first_data + generations * selected + learnt
     first, last = (
         _fits(campaign, systems, count, grown=grown) for count, grown in ((first_data, False), (last_data, True))
     )
     analyses = _analyses(campaign, systems)
-    tunings = _tunings(campaign, systems, [first_data + number * selected for number in range(generations + 1)])
+    sizes = [first_data + number * selected + min(number * per_generation, learnt) for number in range(generations + 1)]
+    tunings = _tunings(campaign, systems, sizes)
     # One fit per generation, and the final one to all data.
     fits = (generations + 1) * len(campaign.models)
     audit = 0 if stop.audit is None else stop.audit.count
-    labels = first_data + len(species) + generations * selected + audit
-    samplers = sampler_costs(campaign, systems)
+    labels = last_data + len(species) + audit
     steps = evaluations(samplers, "explore", "model")
     largest = max(systems, key=lambda system: len(system.atoms))
     return CampaignCost(
         atoms=len(largest.atoms),
         composition=_composition(largest.atoms),
         initial_labels=first_data + len(species),
-        labels_per_generation=selected,
+        labels_per_generation=selected + per_generation,
         maximum_labels=labels,
         initial_reference_steps=evaluations(samplers, "initial", "reference"),
         maximum_fits=fits,
@@ -165,7 +169,7 @@ def campaign_cost(campaign: Campaign, structures: Mapping[str | None, Atoms]) ->
         unknown_fits=tuple(name for name, estimate in last.items() if estimate is None),
         dynamics_steps_per_generation=steps,
         maximum_dynamics_steps=generations * steps,
-        disk_bytes=_frames_and_labels_bytes(systems, generations, labels, selected)
+        disk_bytes=_frames_and_labels_bytes(systems, generations, labels)
         + (generations + 1) * sum(one.model_bytes for one in last.values() if one is not None)
         # Models of one kind share what is kept.
         + max((one.cache_bytes for one in last.values() if one is not None), default=0.0)
@@ -199,7 +203,17 @@ def _composition(atoms: Atoms) -> dict[str, int]:
     return dict(sorted(Counter(atoms.get_chemical_symbols()).items()))
 
 
-def _frames_and_labels_bytes(systems: Sequence[PlannedSystem], generations: int, labels: int, selected: int) -> float:
+def _selected(campaign: Campaign, systems: Sequence[PlannedSystem]) -> int:
+    """Return how many frames a generation selects: in systems where something explores that does not learn."""
+    plan = Plan(campaign, tuple(systems))
+    return sum(
+        plan.selected(system)
+        for system in systems
+        if any(not sampler_of(one).learns for one in system.exploring_samplers)
+    )
+
+
+def _frames_and_labels_bytes(systems: Sequence[PlannedSystem], generations: int, labels: int) -> float:
     """Return what trajectories and labels take; a selected one and an isolated atom count as the mean cell."""
     bytes_of_frames = sum(
         len(system.atoms) * (generations * frames_of(system.exploring_samplers) + system.initial_count)

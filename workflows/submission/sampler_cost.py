@@ -30,6 +30,8 @@ class SamplerCost:
         Whether its evaluations are the "reference"'s, of another "engine", or of a "model"; empty without a potential.
     runs, frames, evaluations
         Numbers; of evaluations at most.
+    labels, most_labels
+        Labels that it asks for by itself in a generation, and in all, at most: of what learns.
     """
 
     system: str | None
@@ -40,6 +42,8 @@ class SamplerCost:
     runs: int
     frames: int
     evaluations: int
+    labels: int = 0
+    most_labels: int = 0
 
     @property
     def text(self) -> str:
@@ -48,6 +52,8 @@ class SamplerCost:
         parts = [f"{self.runs:,} {'run' if self.runs == 1 else 'runs'}", f"{self.frames:,} {frames}"]
         if self.evaluations:
             parts.append(f"{self.evaluations:,} evaluations with {self.potential}")
+        if self.most_labels:
+            parts.append(f"some {self.labels:,} labels in the first generation, {self.most_labels:,} in all, at most")
         return ", ".join(parts)
 
 
@@ -88,4 +94,6 @@ def _cost(campaign: Campaign, system: PlannedSystem, role: Role, settings: Commo
         runs=kind.runs(settings),
         frames=kind.frames(settings),
         evaluations=kind.evaluations(settings),
+        labels=kind.labels_per_generation(settings) if role == "explore" else 0,
+        most_labels=kind.most_labels(settings) if role == "explore" else 0,
     )

@@ -126,8 +126,8 @@ class CampaignStatus(FrozenModel):
     ``hold`` is what a person or the budget decided ("paused", "cancelled", or nothing), ``queue`` the queue jobs by
     state, ``losses`` how often jobs were lost and put back by cause, ``core_hours`` what was used by engine, and
     ``max_core_hours`` the budget by engine ("all": of all together), ``tunings`` the last search for the
-    hyperparameters of each model, ``asked_properties`` the tolerances of the properties that the loop shall end with, ``learning`` the entries of
-    ``explore`` that learn on the fly.
+    hyperparameters of each model, ``asked_properties`` the tolerances of the properties that the loop shall end with,
+    ``learning`` the entries of ``explore`` that learn on the fly.
     """
 
     name: str

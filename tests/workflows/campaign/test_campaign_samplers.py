@@ -30,6 +30,7 @@ EXPLORE = [
     {"kind": "nvt", "temperature_K": [600, 800], "length_ps": 1, "potential": "gap"},
     {"kind": "rattled", "count": 5},
 ]
+LEARNING = {"kind": "on-the-fly"}
 INITIAL = [
     {"kind": "molecular-dynamics", "count": 12},
     {"kind": "nvt", "candidates": 8, "potential": {"engine": "gfn1-xtb", "accuracy": 0.5}},
@@ -118,12 +119,43 @@ def test_the_driver_is_whom_every_exploring_sampler_names() -> None:
         ),
         ({"explore": [{"kind": "annealing", "end_temperature_K": 2000}]}, ("explore", 0), "must be below"),
         ({"explore": [{"kind": "melt-quench", "temperature_K": 3000}]}, ("explore", 0), "must be above"),
+        ({"initial": [{"kind": "on-the-fly"}]}, ("initial", 0, "kind"), "cannot bring"),
+        ({"explore": [LEARNING | {"friction_per_ps": 0}]}, ("explore", 0, "friction_per_ps"), "greater than 0"),
+        ({"explore": [LEARNING | {"leg_ps": 20}]}, ("explore", 0), "must not be longer"),
+        (
+            {"explore": [LEARNING], "fit": {"backend": "gap_fit"}},
+            ("explore", 0, "kind"),
+            "needs a driver that learns in place, and es-gap does not: gap_fit fits anew",
+        ),
+        (
+            {"explore": [LEARNING], "baseline": {"kind": "local"}},
+            ("explore", 0, "kind"),
+            "charges are fitted with the potential",
+        ),
+        ({"explore": [LEARNING], "stop": {"audit": {"count": 5}}}, ("stop", "audit"), "what learns measures by audits"),
     ],
 )
 def test_what_cannot_be_is_refused_at_its_place(sections: dict[str, Any], key: tuple[Any, ...], said: str) -> None:
     _, problems = validate_campaign({**BASE, **sections})
     assert [problem.key for problem in problems] == [key]
     assert said in problems[0].message
+
+
+def test_a_budget_of_labels_may_grow_and_makes_the_loop_go_on() -> None:
+    before, after = (campaign(explore=[LEARNING | {"max_labels": n}]).model_dump(mode="json") for n in (100, 200))
+    (found,) = changes(before, after, Stage.GENERATIONS)
+    assert (dotted(found.key), found.is_allowed, found.explores) == ("explore[0].max_labels", True, True)
+
+
+def test_the_methods_of_what_learns_say_what_ended_it_and_that_models_were_frozen() -> None:
+    text = methods_paragraph(campaign(explore=[LEARNING]), "Li28P12S44", {})
+    assert "learning on the fly by 4 walkers" in text
+    assert "frames were chosen" not in text
+    assert "errors on audits fell by less than" in text
+    assert "audits measured was below 0.1 eV/Å" in text
+    assert "analyses are of the final models, which were frozen" in text
+    both = methods_paragraph(campaign(explore=[LEARNING, {"kind": "nvt"}]), "Li28P12S44", {})
+    assert "frames were chosen" in both
 
 
 NPT, NVT, RATTLED = EXPLORE

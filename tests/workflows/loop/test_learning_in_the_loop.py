@@ -176,7 +176,8 @@ def test_a_budget_that_is_used_up_ends_learning_and_the_loop(small: Any) -> None
     assert len(learning.asked) == 2
     assert "max_labels" in learning.rounds[-1].ended
     after = [one for key, one in outcomes.items() if "/round-4/leg" in key]
-    assert after and all("max_labels" in one.reason for one in after)
+    assert after
+    assert all("max_labels" in one.reason for one in after)
     verdict = end_of_loop(learning.store, load_plan(learning.store, "small"), 1)
     assert (verdict.stop, verdict.converged) == (True, False)
     assert verdict.reason.startswith("stopped after generation 1, not converged: all 2 labels")
@@ -246,9 +247,7 @@ def test_a_label_that_fails_stops_nothing(learning: LearningCampaign) -> None:
     assert [one.configuration for one in failed] == learning.asked[:1]
 
 
-def test_a_leg_that_fails_stops_no_walker_for_good(
-    learning: LearningCampaign, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_leg_that_fails_stops_no_walker_for_good(learning: LearningCampaign, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = legs._walk
 
     def fails_in_round_two(parameters: Any, context: Any) -> Any:

@@ -38,6 +38,23 @@ def test_labels_fits_and_steps_are_counted() -> None:
     assert cost.maximum_dynamics_steps == 12_000
 
 
+def test_what_learns_asks_for_labels_by_itself_within_its_budget() -> None:
+    entry = {"kind": "on-the-fly", "walkers": 3, "length_ps": 5, "leg_ps": 0.5, "batch": 2, "max_labels": 50}
+    initial = {"molecular_dynamics": {"count": 6, "every": 5}, "lithium_monte_carlo": {"count": 0}}
+    stop = {"max_generations": 4}
+    alone = campaign_cost(campaign(initial=initial, explore=[entry], stop=stop), {None: CRYSTAL})
+    # Ten rounds of two labels, and fifteen audits; nothing is selected.
+    assert alone.labels_per_generation == 10 * 2 + 15
+    assert alone.maximum_labels == alone.initial_labels + 50
+    assert alone.dynamics_steps_per_generation == 3 * 5000
+    assert "some 35 labels in the first generation, 50 in all, at most" in alone.samplers[-1].text
+    nvt = {"kind": "nvt", "length_ps": 1}
+    both = campaign_cost(
+        campaign(initial=initial, explore=[entry, nvt], stop=stop, selection={"count": 7}), {None: CRYSTAL}
+    )
+    assert both.maximum_labels == alone.maximum_labels + 4 * 7
+
+
 def test_searches_for_hyperparameters_are_counted_by_the_growth_of_the_data() -> None:
     sections = {"selection": {"count": 40}, "stop": {"max_generations": 8}}
     assert campaign_cost(campaign(**sections), {None: CRYSTAL}).tunings == {}
