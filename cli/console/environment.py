@@ -90,6 +90,7 @@ def check_plug_ins() -> Iterator[Check]:
     from ...fitting.electrostatics.registry import BASELINES
     from ...fitting.kinds.registry import MODELS
     from ...labelling.registry import ENGINES
+    from ...sampling.candidates.registry import CANDIDATE_SOURCES
     from ...sampling.samplers.registry import SAMPLERS
     from ...sampling.selections.registry import SELECTIONS
     from ...workflows.analyses.registry import ANALYSES
@@ -102,6 +103,7 @@ def check_plug_ins() -> Iterator[Check]:
         ENGINES,
         SAMPLERS,
         SELECTIONS,
+        CANDIDATE_SOURCES,
         ANALYSES,
         SCHEDULERS,
     )

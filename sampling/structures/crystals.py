@@ -275,16 +275,8 @@ def _read_single_frame(path: Path) -> Atoms:
 
 
 def _check_structure(atoms: Atoms, path: Path, sites_of: str) -> None:
-    """Raise InputError unless the atoms fill a periodic cell without overlaps."""
-    if len(atoms) == 0:
-        raise InputError(f"{path} holds no atoms.")
-    if not np.all(np.isfinite(atoms.positions)) or not np.all(np.isfinite(atoms.cell.array)):
-        raise InputError(f"{path} holds positions or cell vectors that are not numbers.")
-    if not atoms.pbc.all() or atoms.cell.rank < 3 or atoms.get_volume() < 1e-3:
-        raise InputError(
-            f"{path} has no cell that is periodic in three directions (pbc={atoms.pbc.tolist()}, "
-            f"cell={np.round(atoms.cell.array, 3).tolist()} Å): a crystal is needed."
-        )
+    """Raise InputError unless the atoms fill a periodic cell without overlaps, every site occupied."""
+    check_cell(atoms, str(path))
     partial = [
         f"{symbol} {occupancy:g}"
         for site in atoms.info.get("occupancy", {}).values()
@@ -296,11 +288,48 @@ def _check_structure(atoms: Atoms, path: Path, sites_of: str) -> None:
             f"{path} has partly occupied sites ({', '.join(partial)}): write an ordered model of the crystal, "
             "in a supercell where the composition demands it."
         )
+    check_distances(atoms, str(path))
+
+
+def check_crystal(atoms: Atoms, name: str) -> None:
+    """Refuse what is no crystal: no atoms, no periodic cell, values that are no numbers, atoms on top of each other.
+
+    Parameters
+    ----------
+    atoms
+        What somebody else calls a crystal.
+    name
+        What it is called in the message: "structures/a.cif".
+
+    Raises
+    ------
+    InputError
+        With what is wrong.
+    """
+    check_cell(atoms, name)
+    check_distances(atoms, name)
+
+
+def check_cell(atoms: Atoms, name: str) -> None:
+    """Raise InputError unless there are atoms in a cell that is periodic in three directions, all of them numbers."""
+    if len(atoms) == 0:
+        raise InputError(f"{name} holds no atoms.")
+    if not np.all(np.isfinite(atoms.positions)) or not np.all(np.isfinite(atoms.cell.array)):
+        raise InputError(f"{name} holds positions or cell vectors that are not numbers.")
+    if not atoms.pbc.all() or atoms.cell.rank < 3 or atoms.get_volume() < 1e-3:
+        raise InputError(
+            f"{name} has no cell that is periodic in three directions (pbc={atoms.pbc.tolist()}, "
+            f"cell={np.round(atoms.cell.array, 3).tolist()} Å): a crystal is needed."
+        )
+
+
+def check_distances(atoms: Atoms, name: str) -> None:
+    """Raise InputError if two atoms are closer than `SHORTEST_DISTANCE_A`."""
     first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=SHORTEST_DISTANCE_A)
     if len(distances):
         worst = int(np.argmin(distances))
         raise InputError(
-            f"In {path} atoms {first[worst]} ({atoms.symbols[first[worst]]}) and {second[worst]} "
+            f"In {name} atoms {first[worst]} ({atoms.symbols[first[worst]]}) and {second[worst]} "
             f"({atoms.symbols[second[worst]]}) are {distances[worst]:.3f} Å apart, less than "
             f"{SHORTEST_DISTANCE_A} Å: is a partly occupied site listed more than once?"
         )
