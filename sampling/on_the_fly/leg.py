@@ -1,9 +1,9 @@
 """A leg: one walker's dynamics with one state of the model that learns.
 
 While it walks, the model says how new the atoms' environments are. A frame with one above its element's threshold is a
-candidate for a label, and the walker goes on. Above twice the threshold, or where a guard stops it, the walker goes
-back to its last frame without an alarm and waits for the model that holds the labels of what it met. A leg is written
-whole or not at all: one that was killed is walked again and ends with the same bits.
+candidate for a label, and the walker goes on. Above twice the threshold the walker goes back to its last frame without
+an alarm, where a guard stops it to the begin of the leg, and waits for the model that holds the labels of what it met.
+A leg is written whole or not at all: one that was killed is walked again and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -416,6 +416,9 @@ def _walk(request: LegRequest) -> tuple[LegOutcome, list[Frame]]:
     except StopReason as stop:
         end, reason = LegEnd.REWOUND, str(stop)
         record.end_with(walk.looks, frames)
+        if not isinstance(stop, _TooNovel) and frames:
+            # No alarm marked where it went astray: what led to the guard is not gone back to.
+            sound = frames[0]
     last = max([first, *(frame.step for frame in frames[-1:]), *(look.frame.step for look in walk.looks[-1:])])
     jump_eV = None
     if frames and state is not None and state.energy_eV is not None:

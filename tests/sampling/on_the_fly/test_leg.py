@@ -121,6 +121,8 @@ def test_a_guard_sends_the_walker_back_too(tmp_path: Path) -> None:
     assert "the potential energy has changed" in outcome.reason
     assert outcome.candidates[-1].has_alarm
     assert outcome.candidates[-1].kind is CandidateKind.REWIND
+    assert outcome.state.step == 0
+    assert outcome.steps > 0
 
 
 def test_a_walker_that_gets_nowhere_begins_anew(tmp_path: Path) -> None:
