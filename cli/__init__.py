@@ -36,6 +36,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "export": ("export",),
     "import_labels": ("import",),
     "potentials": ("fit", "evaluate"),
+    "library": ("library",),
     "analyse": ("analyse",),
     "study": ("study",),
     "store": ("store",),

@@ -13,11 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, read_extxyz
 from ionloop.fitting.experts.combine import combine_models
+from ionloop.fitting.experts.expert import read_expert
 from ionloop.fitting.experts.joining import common_zero
+from ionloop.fitting.experts.sufficiency import kernel_of, left_out_errors, mean_novelty, slopes_of
 from ionloop.fitting.models import fit_model, load_model
+from ionloop.fitting.native.sparse_fit.fit_inputs import FitResources
 from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings
 
 MATERIALS = ("li7p3s11", "li3ps4", "li2p2s6", "p2s5")
@@ -90,13 +94,51 @@ def table(folder: Path, work: Path) -> dict[str, dict[str, tuple[float, float, f
     return found
 
 
+def novelty_table(folder: Path, work: Path) -> list[tuple[str, dict[str, float], float]]:
+    """Return mean novelty by element and the force error (eV/Å) of five materials, to a model of one of them."""
+    labels = read(folder, "li7p3s11")
+    zero = common_zero(labels, {})
+    fit_model("gap", DataSet(tuple(labels[:20]), zero), settings(200), None, work / "one")
+    kernel = kernel_of([read_expert(work / "one")], ("Li", "P", "S"))
+    found, single = [], []
+    for name in ("li7p3s11", "li3ps4", "li4p2s7", "li2p2s6", "p2s5"):
+        tests = labels[20:35] if name == "li7p3s11" else read(folder, name)[:12]
+        found.append((name, mean_novelty(kernel, [one.atoms for one in tests]), scores(work / "one", tests)[1]))
+        for one in tests:
+            squares = np.mean(kernel.novelty(one.atoms) ** 2)
+            single.append((float(np.sqrt(squares)), scores(work / "one", [one])[1]))
+    print(f"Spearman of {len(single)} configurations {spearmanr(*zip(*single, strict=True)).statistic:.2f}")
+    return found
+
+
+def print_novelty(folder: Path, work: Path) -> None:
+    """Print novelty beside error, and how well one orders the other."""
+    found = novelty_table(folder, work)
+    for name, novelty, rmse in found:
+        print(name, " ".join(f"{symbol} {value:.3f}" for symbol, value in novelty.items()), f"{rmse:.3f} eV/Å")
+    means = [float(np.mean(list(novelty.values()))) for _, novelty, _ in found]
+    print(f"Spearman of compositions {spearmanr(means, [rmse for *_, rmse in found]).statistic:.2f}")
+
+
+def print_slopes(work: Path) -> None:
+    """Print what leaving out each material in its turn says of the slope of error over novelty."""
+    errors = left_out_errors([read_expert(work / name) for name in MATERIALS], FitResources())
+    for one in errors:
+        print(f"without {one.material}: {one.element} {one.novelty:.3f}, {one.rmse_eV_per_A:.3f} eV/Å")
+    slopes = slopes_of(errors)
+    for symbol, slope in slopes.by_element.items():
+        print(f"c({symbol}) = {slope:.2f} ({slopes.lowest[symbol]:.2f} to {slopes.highest[symbol]:.2f}) eV/Å")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     with TemporaryDirectory() as work:
+        print_novelty(folder, Path(work))
         found = table(folder, Path(work))
+        print_slopes(Path(work))
     print("| | " + " | ".join(next(iter(found.values()))) + " |")
     for name, columns in found.items():
         print(f"| {name} | " + " | ".join("{:.3f}/{:.3f}/{:.1f}".format(*one) for one in columns.values()) + " |")
