@@ -173,6 +173,9 @@ class AlarmQuality:
         Part of the alarms that were bad, and of the bad audits that were found; None where there are none.
     correlation
         Spearman's correlation of a frame's largest error with its novelty over all labelled frames; None below three.
+    calibration_eV_per_A
+        Median and 0.9 quantile of a frame's largest force error over its novelty in thresholds: the error that goes with
+        an alarm (eV/Å). Were novelty an error bar they would be near each other, and stay what they are as data grow.
     """
 
     alarms: int
@@ -181,6 +184,7 @@ class AlarmQuality:
     bad_audits: int
     found: int
     correlation: float | None
+    calibration_eV_per_A: tuple[float, float] | None = None
 
     @property
     def precision(self) -> float | None:
@@ -215,7 +219,13 @@ def alarm_quality(frames: Sequence[FrameError], tolerance_eV_per_A: float) -> Al
         correlation=_rank_correlation(
             np.array([one.largest_eV_per_A for one in frames]), np.array([one.ratio for one in frames])
         ),
+        calibration_eV_per_A=_calibration(frames),
     )
+
+
+def _calibration(frames: Sequence[FrameError]) -> tuple[float, float] | None:
+    found = [one.largest_eV_per_A / one.ratio for one in frames if one.ratio > 0]
+    return (float(np.median(found)), float(np.quantile(found, 0.9))) if found else None
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:

@@ -15,11 +15,14 @@ from ionloop.fitting.electrostatics.baseline import baseline_calculator
 from ionloop.fitting.electrostatics.charge_errors import leave_out_tensors
 from ionloop.fitting.electrostatics.charges import ChargeProblem
 from ionloop.fitting.models import compute_inputs_hash, fit_model, load_model, read_manifest
+from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.native.sparse_fit.design import sparse_points_of
 from ionloop.fitting.native.sparse_fit.fit import run_fit
 from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
+from ionloop.fitting.online.driver import load_driver
+from ionloop.fitting.online.in_place import InPlaceModel
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import BaselineSettings, CoreSettings, GapSettings
 
@@ -77,6 +80,30 @@ def test_the_potential_of_gap_fit_on_top_of_a_core(
         energies = [calculator.get_property("energy", item.atoms) for calculator in (theirs, by_quip, native)]
         np.testing.assert_allclose(energies, item.energy, atol=1e-3)
         assert np.ptp(energies) < SAME_POINTS_TOLERANCE_eV
+
+
+def test_a_model_that_learns_on_a_core_is_the_full_fit_on_it(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
+) -> None:
+    settings = with_core(small_settings, core(embedding=True))
+    alone = tuple(isolated_atom(*energy) for energy in lithium_sulfide.isolated_atom_energies.items())
+    first = DataSet(lithium_sulfide.configurations[:3], isolated_atoms=alone)
+    model = InPlaceModel.start(first, settings, run_fit(FitInputs(first, settings, 1), FitResources()).sparse_points)
+    model.add(lithium_sulfide.configurations[3:])
+    model.save(tmp_path / "state")
+    points = model.calculator().sparse_points
+    whole = DataSet(lithium_sulfide.configurations, isolated_atoms=alone)
+    fit = run_fit(FitInputs(whole, settings, 1, sparse_points=points), FitResources())
+    expected = NativeGapCalculator(fit.model)
+    for found in (
+        model.calculator(),
+        load_driver(tmp_path / "state"),
+        InPlaceModel.load(tmp_path / "state").calculator(),
+    ):
+        for atoms in (lithium_sulfide.configurations[0].atoms, alone[0].atoms):
+            for name, tolerance in (("energy", 1e-5), ("forces", 1e-5)):
+                values = expected.get_property(name, atoms)
+                np.testing.assert_allclose(found.get_property(name, atoms), values, rtol=0, atol=tolerance)
 
 
 def test_an_es_gap_is_baseline_and_core_and_gap(

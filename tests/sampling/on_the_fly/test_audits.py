@@ -96,5 +96,8 @@ def test_an_alarm_is_judged_by_what_it_chose_and_by_the_audits_that_it_missed() 
     assert (found.alarms, found.bad_alarms, found.precision) == (3, 2, pytest.approx(2 / 3))
     assert (found.audits, found.bad_audits, found.recall) == (3, 2, 0.5)
     assert found.correlation == pytest.approx(np.corrcoef([4, 1, 2, 3, 0], [4, 3, 1, 2, 0])[0, 1])
+    over = [0.5 / 1.4, 0.1 / 1.2, 0.4 / 0.9, 0.45 / 1.1, 0.05 / 0.2]
+    assert found.calibration_eV_per_A == pytest.approx((np.median(over), np.quantile(over, 0.9)))
     empty = alarm_quality([], 0.1)
+    assert empty.calibration_eV_per_A is None
     assert (empty.precision, empty.recall, empty.correlation) == (None, None, None)
