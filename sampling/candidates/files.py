@@ -26,15 +26,16 @@ IDENTIFIER_KEY = "identifier"
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _as_tuple(value: Any) -> Any:
+    # A file is read strictly, and lists are tuples to whoever comes after a validator.
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class FileSource(CommonSourceSettings):
     """Files that ASE reads, every structure in them."""
 
     kind: Literal["files"] = Field(default="files", description="Files that ASE reads, every structure in them.")
-    paths: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], BeforeValidator(_as_list)] = (
+    paths: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], BeforeValidator(_as_tuple)] = (
         Field(
             min_length=1,
             description="Files, patterns of files with * and ?, or names of built-in structures (paths, relative to "

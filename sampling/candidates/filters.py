@@ -18,8 +18,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=118)]
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _as_tuple(value: Any) -> Any:
+    # A file is read strictly, and lists are tuples to whoever comes after a validator.
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class CandidateFilters(FrozenSettings):
@@ -32,7 +33,7 @@ class CandidateFilters(FrozenSettings):
     elements: Count | tuple[Count, Count] | None = Field(
         default=None, description="Number of elements, or the smallest and largest number of them (number)"
     )
-    exclude_elements: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+    exclude_elements: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
         default=(),
         description="Elements that no candidate holds, or groups of them: transition-metals, lanthanides, actinides, "
         "noble-gases (chemical symbols or names)",
