@@ -47,8 +47,8 @@ def query(
         list[str],
         typer.Argument(
             metavar="[KIND] [FILTER]...",
-            help="KIND: configurations, labels, models, trajectories, results (default), campaigns or data-sets. "
-            "FILTER: FIELD=VALUE, also with != < <= > >= ~ (pattern) !~, such as 'temperature_K>600'.",
+            help="KIND: configurations, labels, models, trajectories, results (default), campaigns, data-sets or "
+            "surveys. FILTER: FIELD=VALUE, also with != < <= > >= ~ (pattern) !~, such as 'temperature_K>600'.",
         ),
     ],
     campaign: Annotated[str | None, typer.Option("--campaign", "-c", help="Only of this campaign.")] = None,

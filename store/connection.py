@@ -33,6 +33,7 @@ from .records import (
     ModelRecord,
     Record,
     ResultRecord,
+    SurveyRecord,
     TrajectoryRecord,
 )
 from .server import is_server, redacted
@@ -201,6 +202,7 @@ class Store:
         self.models = RecordCollection(self.database.models, ModelRecord)
         self.trajectories = RecordCollection(self.database.trajectories, TrajectoryRecord)
         self.results = RecordCollection(self.database.results, ResultRecord)
+        self.surveys = RecordCollection(self.database.surveys, SurveyRecord)
         self.workers = self.database.workers
 
     @cached_property

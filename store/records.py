@@ -164,7 +164,8 @@ class CampaignRecord(Record):
     """A campaign: its settings as validated, its starting structures, and where it stands.
 
     ``structure`` is that of the first system, or the only one. ``systems`` holds those of systems with names;
-    ``joined`` names the ones that came after the campaign was first submitted.
+    ``joined`` names the ones that came after the campaign was first submitted. ``survey`` names the survey that made
+    it; ``file`` is then the survey's.
     """
 
     collection: ClassVar[str] = "campaigns"
@@ -175,6 +176,7 @@ class CampaignRecord(Record):
     systems: dict[str, Structure] = Field(default_factory=dict)
     joined: tuple[str, ...] = ()
     file: str
+    survey: str = ""
     state: State = State.READY
     reason: str = ""
     ended: Timestamp | None = None
@@ -194,7 +196,47 @@ class CampaignRecord(Record):
     @model_serializer(mode="wrap")
     def _without_no_systems(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = serialise(self)
-        return {name: value for name, value in document.items() if value or name not in ("systems", "joined")}
+        return {name: value for name, value in document.items() if value or name not in ("systems", "joined", "survey")}
+
+
+class SurveyCandidate(FrozenModel):
+    """A crystal that a survey found.
+
+    ``name`` is made of its formula and its structure; ``refused`` says why it has no campaign, ``flags`` what nobody
+    could tell of it.
+    """
+
+    name: str
+    formula: str
+    atoms: int = 0
+    source: str
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    refused: list[str] = Field(default_factory=list)
+    flags: list[str] = Field(default_factory=list)
+    campaign: str | None = None
+
+
+class SurveyRecord(Record):
+    """A survey: its settings, and the crystals that it found, each with its campaign or why it has none.
+
+    Those that its sources no longer give stay; ``gone`` names them. ``model`` is the one whose screening the table
+    shows, ``told`` what sources said that could not be asked.
+    """
+
+    collection: ClassVar[str] = "surveys"
+    volatile: ClassVar[frozenset[str]] = Record.volatile | {"file"}
+
+    settings: dict[str, Any]
+    candidates: list[SurveyCandidate]
+    model: str = ""
+    gone: list[str] = Field(default_factory=list)
+    told: list[str] = Field(default_factory=list)
+    file: str
+
+    @property
+    def campaigns(self) -> tuple[str, ...]:
+        """Names of the campaigns of those that were kept."""
+        return tuple(one.campaign for one in self.candidates if one.campaign is not None)
 
 
 class Origin(FrozenModel):
@@ -381,4 +423,5 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     ModelRecord,
     TrajectoryRecord,
     ResultRecord,
+    SurveyRecord,
 )

@@ -38,6 +38,8 @@ from ionloop.store.records import (
     Origin,
     ResultRecord,
     Structure,
+    SurveyCandidate,
+    SurveyRecord,
     TrajectoryRecord,
     now,
 )
@@ -301,6 +303,22 @@ class StoreBuilder:
             record.model_copy(update={"state": State.FINISHED, "reason": reason, "ended": max(ended, now())})
         )
 
+    def add_survey(self) -> SurveyRecord:
+        """Add a survey of two crystals: the campaign's, and one that was refused."""
+        kept = SurveyCandidate(name="Li3PS4-1", formula="Li3PS4", atoms=8, source="a.cif", campaign=self.name)
+        refused = SurveyCandidate(name="LiCl-2", formula="LiCl", source="b.cif", refused=["its band gap is 0.10 eV"])
+        settings = {"name": "survey", "rank_by": "conductivity_300K", "analyses": {}}
+        return self.store.surveys.add(
+            SurveyRecord(
+                id="survey",
+                campaign="survey",
+                settings=settings,
+                candidates=[kept, refused],
+                model="gap",
+                file="/data/survey.yaml",
+            )
+        )
+
     def add_result(self, kind: str, model_kind: str, generation: int, **fields: object) -> ResultRecord:
         name = identifier("result", self.name, kind, model_kind, generation, str(fields))
         return self.store.results.add(
@@ -501,4 +519,5 @@ def finished_store(builder: StoreBuilder) -> Store:
     """A store with a campaign that ran two generations and concluded."""
     builder.add_loop()
     builder.conclude()
+    builder.add_survey()
     return builder.store

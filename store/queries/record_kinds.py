@@ -21,6 +21,7 @@ from ..records import (
     ModelRecord,
     Record,
     ResultRecord,
+    SurveyRecord,
     TrajectoryRecord,
 )
 
@@ -278,6 +279,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
                 _field("created"),
                 _field("ended"),
                 _field("reason"),
+                Column("survey", lambda record: record.survey or None, shown=False),
                 _field("file", shown=False),
                 _field("code_version", shown=False),
             ),
@@ -294,6 +296,18 @@ RECORD_KINDS: dict[str, RecordKind] = {
                 *_MADE,
             ),
             units=(("isolated_atom_energies", UNITS["energy"]),),
+        ),
+        RecordKind(
+            "surveys",
+            SurveyRecord,
+            (
+                _field("id"),
+                Column("candidates", lambda record: len(record.candidates)),
+                Column("campaigns", lambda record: len(record.campaigns)),
+                Column("refused", lambda record: sum(bool(one.refused) for one in record.candidates)),
+                _field("file", shown=False),
+                *_MADE,
+            ),
         ),
     )
 }

@@ -85,7 +85,9 @@ class Submission:
     carried_on: CarriedOn = NOTHING
 
 
-def submit(store: Store, campaign: Campaign, structures: Atoms | Structures, file: Path) -> Submission:
+def submit(
+    store: Store, campaign: Campaign, structures: Atoms | Structures, file: Path, *, survey: str = ""
+) -> Submission:
     """Store the campaign and its first jobs; where they are there already, let it go on by what the file says now.
 
     Parameters
@@ -94,6 +96,8 @@ def submit(store: Store, campaign: Campaign, structures: Atoms | Structures, fil
         The campaign's structures with their supercells built, by system; of the short form, its structure.
     file
         Where the campaign file lies, for people to find it again.
+    survey
+        The survey that the campaign belongs to; the file is then the survey's.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def submit(store: Store, campaign: Campaign, structures: Atoms | Structures, fil
         known = store.campaigns.get(campaign.name)
         accepted: list[Change] = []
         if known is None:
-            store.campaigns.add(_record(settings, structures, file))
+            store.campaigns.add(_record(settings, structures, file, survey))
         else:
             accepted = accept_changes(store, known, settings, structures, file)
         plan = load_plan(store, campaign.name)
@@ -120,7 +124,7 @@ def submit(store: Store, campaign: Campaign, structures: Atoms | Structures, fil
     return Submission(bool(graph.jobs), tuple(one.text for one in accepted), carried_on)
 
 
-def _record(settings: Mapping[str, Any], structures: Structures, file: Path) -> CampaignRecord:
+def _record(settings: Mapping[str, Any], structures: Structures, file: Path, survey: str) -> CampaignRecord:
     first, *_ = structures.values()
     return CampaignRecord(
         id=settings["name"],
@@ -129,6 +133,7 @@ def _record(settings: Mapping[str, Any], structures: Structures, file: Path) -> 
         structure=Structure.from_atoms(first),
         systems={name: Structure.from_atoms(atoms) for name, atoms in structures.items() if name is not None},
         file=str(file.absolute()),
+        survey=survey,
         state=State.READY,
         versions=software_versions(settings),
     )
@@ -152,14 +157,14 @@ def accept_changes(
     found, refused = _judged(store, known, settings, structures)
     if refused and _may_begin_anew(store, known, file):
         forget_jobs(store, known.id)
-        store.campaigns.replace(_record(settings, structures, file))
+        store.campaigns.replace(_record(settings, structures, file, known.survey))
         return found
     if refused:
         raise InputError(refusal(file, known.id, refused))
     further = {str(name): atoms for name, atoms in structures.items() if name not in known.structures}
     if further and _may_begin_anew(store, known, file):
         forget_jobs(store, known.id)
-        store.campaigns.replace(_record(settings, structures, file))
+        store.campaigns.replace(_record(settings, structures, file, known.survey))
         return found
     if found:
         explores = known.state is State.FINISHED and any(one.explores for one in found)
@@ -226,13 +231,15 @@ def foreseen(store: Store, campaign: Campaign, structures: Structures, file: Pat
 def follow_file(store: Store, record: CampaignRecord) -> list[Change]:
     """Let a campaign go on with what its own file says now, where that file is there; return what has changed.
 
+    Campaigns of a survey have none: `ionloop survey` takes up what the survey's file says.
+
     Raises
     ------
     InputError
         If the file has errors or contradicts what was done; nothing is changed then.
     """
     file = Path(record.file)
-    if not file.is_file():
+    if record.survey or not file.is_file():
         return []
     campaign = read_campaign(file)
     if campaign.name != record.id:
