@@ -93,7 +93,7 @@ def run(
     _tell_continuation(done)
     where = [*(["--store", store] if store else []), *(["--root", str(root)] if root else [])]
     again = shlex.join(["ionloop", "run", str(file), *where])
-    supervisor = Supervisor(opened, campaign.name, count, max_crashes=campaign.stop.max_attempts)
+    supervisor = Supervisor(opened, count, campaign.stop.max_attempts, campaign=campaign.name)
 
     def tell(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False)
@@ -143,6 +143,9 @@ def worker(
         int, typer.Option("--max-jobs", min=0, help="End after so many jobs; 0: when none is left.")
     ] = 0,
     campaign: Annotated[str | None, typer.Option("--campaign", help="Run jobs of this campaign only.")] = None,
+    survey: Annotated[
+        str | None, typer.Option("--survey", help="Run jobs of the campaigns of this survey only.")
+    ] = None,
     store: StoreOption = None,
     root: RootOption = None,
     die_with_parent: Annotated[
@@ -150,8 +153,9 @@ def worker(
     ] = False,
 ) -> None:
     """Run ready jobs of a store here, one after the other, until none is left."""
+    from ..core.errors import InputError
     from ..core.processes import process_name
-    from ..store.campaigns import find_campaign
+    from ..store.campaigns import find_campaign, find_survey
     from ..workflows.running.heartbeat import hopes_for_workers
     from ..workflows.running.lost_jobs import recover_lost_jobs
     from ..workflows.running.worker import Worker, die_with_parent_process
@@ -160,15 +164,18 @@ def worker(
 
     if die_with_parent:
         die_with_parent_process()
+    if campaign is not None and survey is not None:
+        raise InputError("--campaign and --survey: name one of them")
     log_to_output()
     opened = existing_store(store, root, guess_root=False)
     if campaign is not None:
         find_campaign(opened, campaign)
+    campaigns = campaign if survey is None else find_survey(opened, survey).campaigns
     recover_lost_jobs(opened)
     for line in hopes_for_workers(opened):
         typer.echo(line)
     supervisor = process_name(os.getppid()) if die_with_parent else ""
-    runner = Worker(opened, campaign, WorkerLimits(supervisor=supervisor))
+    runner = Worker(opened, campaigns, WorkerLimits(supervisor=supervisor))
     runner.leave_on_signal()
     done = runner.run(max_jobs=max_jobs)
     opened.close()

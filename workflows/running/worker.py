@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,14 +166,16 @@ class Worker:
     store
         The store.
     campaign
-        Run jobs of this campaign only; of every campaign if None.
+        Run jobs of this campaign, or of these, only; of every campaign if None.
     limits
         Which kinds of job, until when, on how many cores.
     """
 
-    def __init__(self, store: Store, campaign: str | None = None, limits: WorkerLimits | None = None) -> None:
+    def __init__(
+        self, store: Store, campaign: str | Collection[str] | None = None, limits: WorkerLimits | None = None
+    ) -> None:
         self.store = store
-        self.campaign = campaign
+        self.campaigns = (campaign,) if isinstance(campaign, str) else campaign
         self.limits = limits or WorkerLimits()
         self.name = process_name(os.getpid())
         self._job: CurrentJob | None = None
@@ -276,7 +278,7 @@ class Worker:
             self._stop.set()
             return False
         others = jobs_wanted(not_numbers=self._jobs_left_alone())
-        for query in job_queries(all_controls(self.store), self.campaign, kinds):
+        for query in job_queries(all_controls(self.store), self.campaigns, kinds):
             # FireWorks' rocket reports to the terminal; where a job went wrong is in its record instead.
             if launch_rocket(self._launchpad, FWorker(name=self.name, query={**query, **others}), strm_lvl="CRITICAL"):
                 # Whoever puts a job back at this moment ends this process.
@@ -323,7 +325,7 @@ class Worker:
         active = jobs_wanted(states={State.RUNNING, State.READY})
         return any(
             is_any_job(self.store, {**query, **active})
-            for query in job_queries(all_controls(self.store), self.campaign, None)
+            for query in job_queries(all_controls(self.store), self.campaigns, None)
         )
 
     def _taken(self, firework: Firework, launch: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,13 +69,19 @@ def admitted_kinds(limits: WorkerLimits, moment: float, *, fresh: bool) -> froze
 
 
 def job_queries(
-    controls: Mapping[str, Control], campaign: str | None, kinds: frozenset[str] | None
+    controls: Mapping[str, Control], campaigns: Collection[str] | None, kinds: frozenset[str] | None
 ) -> list[dict[str, Any]]:
-    """Return the queries for jobs to take, those to be tried first in front; none for campaigns that are held."""
+    """Return the queries for jobs to take, those to be tried first in front; none for campaigns that are held.
+
+    ``campaigns`` are those whose jobs may be taken, None: all of the store.
+    """
     held = sorted(name for name, control in controls.items() if control.hold is not None)
-    if campaign is not None:
-        return [] if campaign in held else [jobs_wanted(campaigns=[campaign], kinds=kinds)]
     levels: dict[int, list[str]] = {}
+    if campaigns is not None:
+        for name in campaigns:
+            if name not in held:
+                levels.setdefault(controls[name].priority if name in controls else 0, []).append(name)
+        return [jobs_wanted(campaigns=names, kinds=kinds) for _, names in sorted(levels.items(), reverse=True)]
     for name, control in controls.items():
         if control.hold is None and control.priority:
             levels.setdefault(control.priority, []).append(name)

@@ -1,4 +1,4 @@
-"""Running a campaign on this machine: workers as processes, watched, replaced when they die."""
+"""Running campaigns on this machine: workers as processes, watched, replaced when they die."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from ...core.errors import IonloopError, MachineAtFault
 from ...store.connection import Store
@@ -25,16 +27,31 @@ _SHARE_OF_LOOKS = 0.05
 GRACE_S = 10.0
 
 
+class Standing(Protocol):
+    """Where that stands which workers run: jobs by state, and whether none will run without a person's doing."""
+
+    @property
+    def jobs(self) -> Mapping[str, int]:
+        """Jobs by state."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether none will run without a person's doing."""
+
+
+StandingT = TypeVar("StandingT", bound=Standing)
+
+
 @dataclass
-class Supervisor:
-    """Keeps workers running on a store until a campaign has nothing left to run.
+class WorkersKeeper(ABC, Generic[StandingT]):
+    """Keeps workers running on a store until they have nothing left to run.
+
+    A derived class says whose jobs they run, and where that stands.
 
     Attributes
     ----------
     store
         The store.
-    campaign
-        The campaign whose jobs the workers run.
     workers
         How many.
     max_crashes
@@ -42,15 +59,21 @@ class Supervisor:
     """
 
     store: Store
-    campaign: str
     workers: int
     max_crashes: int = 3
-    _processes: list[WorkerProcess] = field(default_factory=list)
+    _processes: list[WorkerProcess] = field(default_factory=list, init=False)
 
-    def run(
-        self, watch: Callable[[CampaignStatus], None], *, tell: Callable[[str], None] = logger.warning
-    ) -> CampaignStatus:
-        """Run the campaign until no job is left; ``watch`` is told where it stands, at most twice a second.
+    @abstractmethod
+    def look(self) -> StandingT:
+        """Return where it stands."""
+
+    @property
+    @abstractmethod
+    def whose_jobs(self) -> Sequence[str]:
+        """Options of `ionloop worker` that say whose jobs it runs."""
+
+    def run(self, watch: Callable[[StandingT], None], *, tell: Callable[[str], None] = logger.warning) -> StandingT:
+        """Run until no job is left; ``watch`` is told where it stands, at most twice a second.
 
         ``tell`` is told what people should know before: which jobs are waited for, and why.
 
@@ -66,7 +89,7 @@ class Supervisor:
             while True:
                 self._replace_dead()
                 before = time.process_time()
-                status = campaign_status(self.store, self.campaign)
+                status = self.look()
                 pause_s = max(POLL_S, (time.process_time() - before) / _SHARE_OF_LOOKS)
                 watch(status)
                 if status.is_over or (not self._processes and not self._has_work(status)):
@@ -82,16 +105,16 @@ class Supervisor:
         self._processes.clear()
 
     @staticmethod
-    def _has_work(status: CampaignStatus) -> bool:
+    def _has_work(status: Standing) -> bool:
         return bool(status.jobs.get("ready", 0) or status.jobs.get("running", 0))
 
-    def _fill(self, status: CampaignStatus) -> None:
+    def _fill(self, status: Standing) -> None:
         while len(self._processes) < self.workers and self._has_work(status):
             self._processes.append(self._start())
 
     def _start(self) -> WorkerProcess:
         where = ["--store", self.store.location, "--root", str(self.store.root)]
-        arguments = ["worker", *where, "--campaign", self.campaign, "--die-with-parent"]
+        arguments = ["worker", *where, *self.whose_jobs, "--die-with-parent"]
         return start_worker(self.store, arguments, f"{len(self._processes)}-{os.getpid()}")
 
     def _wait(self, pause_s: float) -> None:
@@ -126,3 +149,19 @@ class Supervisor:
         if crashed:
             names = frozenset(worker.name for worker in crashed)
             recover_lost_jobs(self.store, crashed=names, max_crashes=self.max_crashes)
+
+
+@dataclass
+class Supervisor(WorkersKeeper[CampaignStatus]):
+    """Keeps workers running on a store until a campaign has nothing left to run."""
+
+    campaign: str = field(kw_only=True)
+
+    def look(self) -> CampaignStatus:
+        """Return where the campaign stands."""
+        return campaign_status(self.store, self.campaign)
+
+    @property
+    def whose_jobs(self) -> Sequence[str]:
+        """The campaign's."""
+        return ("--campaign", self.campaign)

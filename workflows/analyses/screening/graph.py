@@ -59,7 +59,8 @@ def _jobs_of(plan: AnalysisPlan, settings: ScreeningSettings, kind: str) -> list
                 task=ScreeningRunTask,
                 parameters=ScreeningRunParameters(**same, cell=cell.identifier, run=run),
                 parents=(jobs[-1].key,),
-                priority=PRIORITY,
+                # Of many crystals each is run once before any of them is run colder.
+                priority=PRIORITY - (run - 1),
             )
         )
     summary = Job(
