@@ -29,6 +29,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "run": ("run", "submit", "worker"),
     "status": ("status", "failures", "retry", "repair"),
     "control": ("pause", "resume", "cancel", "priority"),
+    "survey": ("survey",),
     "launch": ("launch", "pilot"),
     "query": ("query",),
     "report": ("report",),

@@ -1,4 +1,4 @@
-"""`ionloop init`: a commented campaign file to start from."""
+"""`ionloop init`: a commented campaign file, or survey file, to start from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..core.files import write_whole
 from .console.options import quoted
 
 FILE_NAME = "campaign.yaml"
+SURVEY_FILE_NAME = "survey.yaml"
 
 
 def register(app: typer.Typer) -> None:
@@ -20,17 +21,31 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to write campaign.yaml into; made if missing.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write campaign.yaml (or survey.yaml) into; made if missing.")
+    ] = Path(),
     template: Annotated[
-        str, typer.Option("--template", "-t", help="What to start from: demo, li7p3s11, minimal.")
+        str,
+        typer.Option(
+            "--template",
+            "-t",
+            help="What to start from: demo, li7p3s11, minimal, systems; survey for a survey of many crystals.",
+        ),
     ] = "demo",
     force: Annotated[bool, typer.Option("--force", help="Overwrite a campaign file that is there.")] = False,
 ) -> None:
     """Write a commented campaign file: every key with its meaning, unit and default."""
     from ..sampling.structures.crystals import unconfirmed
     from ..workflows.campaign.starter import starter_text
+    from ..workflows.survey.starter import TEMPLATE, survey_starter
 
-    text = starter_text(template)
+    if template == TEMPLATE:
+        path = folder / SURVEY_FILE_NAME
+        write_new_file(path, survey_starter(), force=force)
+        typer.echo(f"Wrote {path}. Next: ionloop survey {quoted(path)} --check")
+        typer.echo(unconfirmed())
+        return
+    text = starter_text(template, others=(TEMPLATE,))
     path = folder / FILE_NAME
     write_new_file(path, text, force=force)
     typer.echo(f"Wrote {path}. Next: ionloop check {quoted(path)}")

@@ -25,7 +25,7 @@ from ...core.words import duration, moment, size_text, three_digits
 from ...store.connection import Store
 from ...store.retrying import StoreUnreachable
 from ...workflows.analyses.sections import numeric_columns
-from .pages import campaigns, compare, configurations, models, results
+from .pages import campaigns, compare, configurations, models, results, surveys
 from .pages.shared import PAGES, READER, SETTINGS, reader
 from .reader import OUTAGES, Memory, Reader, StoreAway
 from .security import protect
@@ -66,7 +66,7 @@ def create_app(store: Store, settings: DashboardSettings | None = None) -> Flask
         version=__version__, numeric_columns=numeric_columns, static_tag=_static_tag(app), plotly_styles=plotly_styles
     )
     protect(app, settings)
-    for module in (campaigns, configurations, models, results, compare):
+    for module in (campaigns, configurations, models, results, compare, surveys):
         app.register_blueprint(module.pages)
     app.add_url_rule("/revision", view_func=revision)
     app.add_url_rule("/plotly.js", view_func=plotly)

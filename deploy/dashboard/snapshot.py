@@ -18,7 +18,7 @@ from ...core.names import AUDIT, ERRORS, NEW
 from ...core.states import UNSUCCESSFUL, State
 from ...store.jobs.rows import GRAPHS, JOBS, RUNS, GraphRow, JobRow, RunRow, failure_of, graph_row, job_row
 from ...store.queries.rows import engine_hash
-from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, TrajectoryRecord
+from ...store.records import CampaignRecord, ModelRecord, RecordUnreadable, ResultRecord, SurveyRecord, TrajectoryRecord
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from ...workflows.loop.error_history import generation_errors
 from ...workflows.loop.stop_rule import GenerationErrors
@@ -100,6 +100,7 @@ MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = MappingProxyTy
         "usage": rows.usage_row,
         "controls": Control.model_validate,
         "queue_jobs": QueueJob.model_validate,
+        "surveys": lambda document: SurveyRecord.from_document(dict(document)),
     }
 )
 """How each collection that is shown becomes rows."""
@@ -130,6 +131,12 @@ class Snapshot:
     def campaigns(self) -> dict[str, CampaignRecord]:
         """Campaigns by name, the newest first."""
         found = sorted(self._values("campaigns"), key=lambda record: record.created, reverse=True)
+        return {record.id: record for record in found}
+
+    @cached_property
+    def surveys(self) -> dict[str, SurveyRecord]:
+        """Surveys by name, the newest first."""
+        found = sorted(self._values("surveys"), key=lambda record: record.created, reverse=True)
         return {record.id: record for record in found}
 
     @cached_property

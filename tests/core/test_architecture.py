@@ -42,8 +42,8 @@ WORKFLOW_ROOMS = (
     "queue",
     "watching",
     "report",
-    "exchange",
     "survey",
+    "exchange",
 )
 """From the bottom to the top of the workflows' floor."""
 BEHIND_THE_DOOR = frozenset(

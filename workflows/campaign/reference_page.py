@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .changes import Effect, rule_of
@@ -43,26 +43,41 @@ added, or taken out (its results stay).
 
 def reference_page() -> str:
     """Return the page: one table per section, sections with variants once per variant."""
+    heads = ("key", "default", "allowed", "meaning", "later")
+    return "\n".join([HEADER, *key_tables(field_entries(), heads, _cells)])
+
+
+def key_tables(
+    entries: Iterable[FieldEntry], heads: Sequence[str], cells: Callable[[FieldEntry], Sequence[str]]
+) -> list[str]:
+    """Return a heading and a table of keys for every section, sections with variants once per variant."""
     tables: dict[tuple[tuple[str, ...], str], list[str]] = {}
-    for entry in field_entries():
-        tables.setdefault((entry.key[:-1], entry.variant or ""), []).append(_row(entry))
+    for entry in entries:
+        row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(entry)) + " |"
+        tables.setdefault((entry.key[:-1], entry.variant or ""), []).append(row)
     # Variants share sub-sections: one table, all their names.
     merged: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for (section, variant), lines in tables.items():
         # Entries of several kinds have the same forms.
         merged.setdefault((section, tuple(dict.fromkeys(lines))), []).append(variant)
-    parts = [HEADER]
+    top = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    parts = []
     for (section, rows), names in merged.items():
         variants = ", ".join(f"`{name}`" for name in names if name)
         title = f"`{dotted(section)}`" if section else "Top level"
         parts.append(f"## {title}" + (f" with {variants}" if variants else "") + "\n")
-        parts.append(
-            "\n".join(["| key | default | allowed | meaning | later |", "|---|---|---|---|---|", *rows]) + "\n"
-        )
-    return "\n".join(parts)
+        parts.append("\n".join([*top, *rows]) + "\n")
+    return parts
 
 
-def _row(entry: FieldEntry) -> str:
+def _cells(entry: FieldEntry) -> tuple[str, ...]:
+    engine = (entry.variant or "").partition("engine: ")[2]
+    later = _LATER[rule_of(entry.key, engine).effect] if not entry.is_section else ""
+    return (*cells_of_key(entry), later)
+
+
+def cells_of_key(entry: FieldEntry) -> tuple[str, str, str, str]:
+    """Return what a table says of a key: its name, default, what is allowed and what it means."""
     if entry.default == REQUIRED:
         default = "**required**"
     elif entry.is_section and not isinstance(entry.default, str):
@@ -71,10 +86,7 @@ def _row(entry: FieldEntry) -> str:
         default = ""
     else:
         default = f"`{yaml_value(entry.default)}`"
-    engine = (entry.variant or "").partition("engine: ")[2]
-    later = _LATER[rule_of(entry.key, engine).effect] if not entry.is_section else ""
-    cells = (f"`{entry.key[-1]}`", default, entry.allowed, entry.description.rstrip("."), later)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return f"`{entry.key[-1]}`", default, entry.allowed, entry.description.rstrip(".")
 
 
 def main(arguments: Sequence[str]) -> None:

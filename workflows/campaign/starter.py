@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -27,8 +27,13 @@ def template_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def starter_text(template: str) -> str:
+def starter_text(template: str, others: Sequence[str] = ()) -> str:
     """Return a campaign file with every key that the template concerns, each with a comment.
+
+    Parameters
+    ----------
+    others
+        Templates of other files that whoever asks knows.
 
     Raises
     ------
@@ -37,6 +42,7 @@ def starter_text(template: str) -> str:
     """
     names = template_names()
     if template not in names:
+        names = [*names, *others]
         near = closest(template, names)
         hint = f"; did you mean {near}?" if near else ""
         raise InputError(f"there is no template {template!r}{hint}\n  available: {', '.join(names)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ..campaign.yaml_lines import YamlDocument, parse_yaml
 from .structure_problems import structure_key, structure_problems
 
 MAX_BYTES = 1_000_000
+_OF_SURVEY = "candidates"
 
 
 def read_campaign(path: str | Path) -> Campaign:
@@ -35,23 +36,55 @@ def read_campaign(path: str | Path) -> Campaign:
         With every problem that could be found.
     """
     path = Path(path)
-    document = parse_yaml(_read_text(path))
-    if not isinstance(document.data, Mapping):
-        problems = document.problems or [Problem((), _not_a_campaign(document))]
-        raise CampaignFileError(path, problems)
+    document = read_document(path)
+    if _OF_SURVEY in document.data:
+        problem = Problem((_OF_SURVEY,), "is a key of a survey file", suggestion=f"ionloop survey {path}")
+        raise CampaignFileError(path, located([problem], document))
     campaign, problems = validate_campaign(document.data)
-    campaign, more = _with_files_read(campaign, path.parent)
+    campaign, more = with_files_read(campaign, path.parent)
     problems += more
-    spoiled = {problem.key for problem in document.problems}
-    problems = document.problems + [p for p in problems if not _inside(p.key, spoiled)]
+    problems = _with_those_of_document(problems, document)
     faulty = {problem.key[0] for problem in problems if problem.key}
     given = {"systems"} if campaign.systems is not None else {"structure"}
     if not faulty & {"structure", "systems"} and given <= document.data.keys():
         problems += [p for p in _structure_problems(campaign, path.parent) if not touches(p, faulty)]
     if problems:
-        located = [_with_line(problem, document) for problem in problems]
-        raise CampaignFileError(path, sorted(located, key=lambda problem: problem.line or 0))
+        raise CampaignFileError(path, located(problems, document))
     return campaign
+
+
+def read_document(path: Path, what: str = "campaign") -> YamlDocument:
+    """Return what a file holds: a mapping, with the line of every key.
+
+    Parameters
+    ----------
+    what
+        What it is the file of: ``campaign`` or ``survey``.
+
+    Raises
+    ------
+    CampaignFileError
+        If it cannot be read or holds no mapping.
+    """
+    document = parse_yaml(_read_text(path, what))
+    if not isinstance(document.data, Mapping):
+        raise CampaignFileError(path, document.problems or [Problem((), _no_mapping(document, what))])
+    return document
+
+
+def located_problems(problems: Iterable[Problem], document: YamlDocument) -> list[Problem]:
+    """Return all problems of a file in the order of their lines, those that the text itself has among them."""
+    return located(_with_those_of_document(problems, document), document)
+
+
+def located(problems: Iterable[Problem], document: YamlDocument) -> list[Problem]:
+    """Return problems with their lines, in the order of these."""
+    return sorted((_with_line(problem, document) for problem in problems), key=lambda problem: problem.line or 0)
+
+
+def _with_those_of_document(problems: Iterable[Problem], document: YamlDocument) -> list[Problem]:
+    spoiled = {problem.key for problem in document.problems}
+    return document.problems + [problem for problem in problems if not _inside(problem.key, spoiled)]
 
 
 def read_hyperparameters(path: str | Path) -> Campaign:
@@ -63,12 +96,10 @@ def read_hyperparameters(path: str | Path) -> Campaign:
         With every problem that could be found.
     """
     path = Path(path)
-    document = parse_yaml(_read_text(path))
-    if not isinstance(document.data, Mapping):
-        raise CampaignFileError(path, document.problems or [Problem((), _not_a_campaign(document))])
+    document = read_document(path)
     needed = {"name": "fit"} if "systems" in document.data else {"name": "fit", "structure": "none"}
     campaign, problems = validate_campaign({**needed, **document.data})
-    campaign, more = _with_files_read(campaign, path.parent)
+    campaign, more = with_files_read(campaign, path.parent)
     problems = document.problems + problems + more
     if problems:
         raise CampaignFileError(path, [_with_line(problem, document) for problem in problems])
@@ -107,7 +138,7 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
     return pack(source, () if known is None else load_frames(known, Path(folder)))
 
 
-def _with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
+def with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
     """Return the campaign with the content of the files that its models' settings name, and what is wrong with them.
 
     Settings of which a file cannot be used come back as they were; they must not be used further.
@@ -179,15 +210,15 @@ def _unusable(path: Path, species: set[str]) -> str:
     return f"was fitted without {', '.join(missing)}" if missing else ""
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, what: str) -> str:
     try:
         if path.is_dir():
-            raise CampaignFileError(path, [Problem((), "is a folder; name the campaign file in it")])
+            raise CampaignFileError(path, [Problem((), f"is a folder; name the {what} file in it")])
         if not path.is_file():
             raise CampaignFileError(path, [_missing_file(path)])
         size = path.stat().st_size
         if size > MAX_BYTES:
-            message = f"has {size:,} bytes; a campaign file has at most {MAX_BYTES:,}"
+            message = f"has {size:,} bytes; a {what} file has at most {MAX_BYTES:,}"
             raise CampaignFileError(path, [Problem((), message)])
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -205,11 +236,12 @@ def _missing_file(path: Path) -> Problem:
     return Problem((), "does not exist (`ionloop init` writes one)", suggestion=closest(path.name, neighbours))
 
 
-def _not_a_campaign(document: YamlDocument) -> str:
+def _no_mapping(document: YamlDocument, what: str) -> str:
     if document.data is None:
-        return "is empty; a campaign needs at least name and structure (`ionloop init` writes a starter)"
+        needed = {"campaign": "name and structure"}.get(what, "name and candidates")
+        return f"is empty; a {what} needs at least {needed} (`ionloop init` writes a starter)"
     kind = "a list" if isinstance(document.data, list) else "a single value"
-    return f"holds {kind}; a campaign file is a mapping of keys to values, such as `name: demo`"
+    return f"holds {kind}; a {what} file is a mapping of keys to values, such as `name: demo`"
 
 
 def _inside(key: Key, prefixes: set[Key]) -> bool:

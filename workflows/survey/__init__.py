@@ -1,1 +1,1 @@
-"""Surveys of many crystals: candidates from files and databases, and what becomes of each."""
+"""Surveys: one file, many crystals, a campaign for each of them in one store, and one table of what came out."""
