@@ -55,10 +55,8 @@ BEHIND_THE_DOOR = frozenset(
     }
 )
 """FireWorks' names of collections, states and keys; only `store` knows them."""
-SPEAK_OF_OTHERS = frozenset(
-    {"ionloop.workflows.queue.schedulers.slurm", "ionloop.workflows.survey.candidates.optimade"}
-)
-"""SLURM has states of the same names, OPTIMADE's pages have links."""
+SPEAK_OF_OTHERS = frozenset({"ionloop.workflows.queue.schedulers.slurm"})
+"""SLURM has states of the same names."""
 MOST_FILES_OF_A_FOLDER = 20
 MOST_LINES_OF_A_FILE = 600
 
