@@ -174,8 +174,8 @@ class AlarmQuality:
     correlation
         Spearman's correlation of a frame's largest error with its novelty over all labelled frames; None below three.
     calibration_eV_per_A
-        Median and 0.9 quantile of a frame's largest force error over its novelty in thresholds: the error that goes with
-        an alarm (eV/Å). Were novelty an error bar they would be near each other, and stay what they are as data grow.
+        Median and 0.9 quantile of a frame's largest force error over its novelty in thresholds: the error that goes
+        with an alarm (eV/Å). Of an error bar they would be near each other, and stay where they are as data grow.
     """
 
     alarms: int
