@@ -14,6 +14,7 @@ from ...core.settings import FrozenModel
 from ..conductivity.diffusion import Estimate
 from ..conductivity.transport import Carrier, analyse_conductivity
 from ..conductivity.transport_settings import FEWEST_FRAMES
+from ..hops.hop_counts import poisson_interval
 from ..trajectories.reading import Trajectory
 from .hop_counting import count_hops
 from .host_motion import HostMotion, HostTrajectory, watch_host
@@ -135,13 +136,20 @@ def analyse_run(
 
 
 def may_end(result: RunResult, settings: ScreeningSettings) -> bool:
-    """Return whether a run need not go on: the crystal is gone, its diffusivity is known, or it is none."""
+    """Return whether a run need not go on: the crystal is gone, its diffusivity is known, or will not be.
+
+    It will not be where the hops that were counted say, by the upper end of their Poisson interval, that the longest
+    length would not show enough of them either.
+    """
     if not result.verdict.sound:
         return True
     if result.relative_error is not None:
         return result.relative_error < settings.relative_error
     estimate = result.diffusivity_A2_per_ps
-    return estimate is not None and estimate.high < settings.least_diffusivity_A2_per_ps
+    if estimate is None:
+        return False
+    _, most = poisson_interval(result.hops_per_ion * result.ions, result.ions * result.sound_ps)
+    return most * settings.length_ps < settings.hops_per_ion or estimate.high < settings.least_diffusivity_A2_per_ps
 
 
 def _sound_frames(motion: HostMotion, n_frames: int, settings: ScreeningSettings) -> int:

@@ -88,7 +88,7 @@ def test_a_trajectory_that_its_guard_stopped_is_told():
     assert short.volume_A3_per_atom is None
 
 
-def _run(temperature_K, verdict, value=None, high=None, volume=20.0):
+def _run(temperature_K, verdict, value=None, high=None, volume=20.0, hops=10.0):
     value = {Verdict.DIFFUSES: 0.1, Verdict.TOO_SLOW: 1e-4}.get(verdict) if value is None else value
     estimate = None
     if value is not None:
@@ -103,7 +103,7 @@ def _run(temperature_K, verdict, value=None, high=None, volume=20.0):
         ions=24,
         atoms=84,
         charge_e=1.0,
-        hops_per_ion=10.0,
+        hops_per_ion=hops,
         diffusivity_A2_per_ps=estimate,
         measured=verdict is Verdict.DIFFUSES,
         relative_error=0.2 if verdict is Verdict.DIFFUSES else None,
@@ -167,6 +167,9 @@ def test_a_run_ends_when_it_is_known_and_goes_on_when_it_is_not():
     assert may_end(_run(1000, Verdict.MELTED), chosen)
     assert may_end(_run(1000, Verdict.TOO_SLOW, high=5e-4), chosen)
     assert not may_end(_run(1000, Verdict.TOO_SLOW, high=5e-2), chosen)
+    # 5 hops in 200 ps: none in 50 ps will not become so many, one may.
+    assert may_end(_run(1000, Verdict.TOO_SLOW, high=5e-2, hops=0.0), chosen)
+    assert not may_end(_run(1000, Verdict.TOO_SLOW, high=5e-2, hops=1.0), chosen)
 
 
 def test_the_summary_has_the_line_the_volume_at_300_K_and_the_verdict():
