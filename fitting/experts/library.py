@@ -52,7 +52,7 @@ class Library:
         self.folder = Path(folder)
 
     def add(self, model: Path, name: str) -> Entry:
-        """Copy a model into the library; the same one under the same name changes nothing.
+        """Copy a model into the library; the same one under the same name changes nothing, or repairs it.
 
         Raises
         ------
@@ -68,9 +68,10 @@ class Library:
             )
         expert = read_expert(model, name)
         if (known := self._known(name)) is not None:
-            if known.inputs_hash == expert.inputs_hash:
+            if known.inputs_hash == expert.inputs_hash and self._is_whole(name):
                 return known
-            raise InputError(f"--name: {self.folder} has another model called {name}; choose another name")
+            if known.inputs_hash != expert.inputs_hash:
+                raise InputError(f"--name: {self.folder} has another model called {name}; choose another name")
         entry = entry_of(expert)
         try:
             self._copy(Path(model), name, entry.inputs_hash)
@@ -139,6 +140,13 @@ class Library:
         path = entry_path(self.folder, name)
         return read_entry(path) if path.is_file() else None
 
+    def _is_whole(self, name: str) -> bool:
+        try:
+            read_manifest(self.model(name))
+        except InputError:
+            return False
+        return True
+
     def _copy(self, model: Path, name: str, inputs_hash: str) -> None:
         target = self.model(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +173,8 @@ class Library:
             there = ""
         if there == inputs_hash:
             return
-        if self._known(target.name) is not None:
+        known = self._known(target.name)
+        if known is not None and known.inputs_hash != inputs_hash:
             raise InputError(f"--name: {self.folder} has another model called {target.name}; choose another name")
         leftover = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
         target.rename(leftover)

@@ -18,9 +18,9 @@ from ionloop.fitting.models import fit_model, load_model, load_posterior, read_m
 from ionloop.fitting.native.calculator import NativeGapCalculator
 from ionloop.fitting.native.sparse_fit.fit import run_fit
 from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitResources
-from ionloop.fitting.settings import Regularisation, TwoBodySettings
+from ionloop.fitting.settings import BaselineSettings, Regularisation, TwoBodySettings
 
-from .materials import ALONE_EV, SETTINGS, cell, data_of, fitted, labelled
+from .materials import ALONE_EV, ANIONS, SETTINGS, cell, data_of, fitted, labelled
 
 ELEMENTS = ("Li", "P", "S")
 SAME_ENERGY_EV = 1e-9
@@ -205,3 +205,34 @@ def test_models_that_are_named_and_not_given_are_refused(tmp_path):
     settings = FusionSettings.model_validate({**dict(SETTINGS), "of": ("sulphide",)})
     with pytest.raises(InputError, match="needs the folders"):
         fit_model("fusion", data_of("sulphide"), settings, None, tmp_path / "model")
+
+
+CHARGES = {"S": {"Li": 0.4, "S": -0.8}, "P": {"Li": 0.4, "P": -0.8}}
+
+
+class TestOnABaseline:
+    def on_charges(self, folder, material, charges):
+        fit_model("es-gap", data_of(material), SETTINGS, BaselineSettings(charges=charges), folder / material, seed=1)
+        return folder / material
+
+    def test_the_sum_stands_on_the_charges_of_all(self, tmp_path):
+        parts = [self.on_charges(tmp_path, one, CHARGES[anion]) for one, anion in zip(ANIONS, "SP", strict=True)]
+        manifest = combine_models(parts, tmp_path / "both")
+        assert manifest.baseline is not None
+        assert manifest.baseline.charges == {"Li": 0.4, "S": -0.8, "P": -0.8}
+        for anion in "SP":
+            assert force_rmse(load_model(tmp_path / "both"), anion) < 0.3
+
+    def test_charges_that_differ_are_named(self, tmp_path):
+        other = {"Li": 0.5, "P": -1.0}
+        parts = [
+            self.on_charges(tmp_path, "sulphide", CHARGES["S"]),
+            self.on_charges(tmp_path, "phosphide", other),
+        ]
+        with pytest.raises(InputError, match=r"baseline\.charges\.Li differs: 0\.4 in sulphide, 0\.5 in phosphide"):
+            combine_models(parts, tmp_path / "both")
+
+    def test_a_model_without_one_joins_none(self, sulphide, tmp_path):
+        on_one = self.on_charges(tmp_path, "phosphide", CHARGES["P"])
+        with pytest.raises(InputError, match="stand on an electrostatic baseline"):
+            combine_models([sulphide, on_one], tmp_path / "both")

@@ -79,6 +79,8 @@ def test_a_damaged_model_is_not_used(library, sulphide):
     (library.model("one") / "training_set.xyz").write_text("broken")
     with pytest.raises(InputError, match="damaged"):
         library.experts()
+    library.add(sulphide, "one")
+    assert len(library.experts()) == 1
 
 
 def test_a_damaged_entry_is_named(library, sulphide):
