@@ -15,6 +15,7 @@ import small_survey
 from ionloop.cli import run_command_line
 from ionloop.core.errors import InputError
 from ionloop.core.states import State
+from ionloop.sampling.candidates.base import SourceUnavailable
 from ionloop.store.campaigns import find_survey
 from ionloop.store.connection import Store, open_store
 from ionloop.store.jobs.queue import count_jobs, jobs_wanted
@@ -126,3 +127,25 @@ def test_campaigns_are_submitted_for_workers_elsewhere(tmp_path: Path, capsys) -
     assert run_command_line(["survey", str(file), "--submit"]) == 0
     assert "ionloop worker --survey tiny" in capsys.readouterr().out
     assert run_command_line(["worker", "--survey", "tiny", "--campaign", "x"]) == 2
+
+
+def test_a_survey_goes_on_where_its_sources_are_silent(tmp_path: Path, capsys) -> None:
+    file = small_survey.prepare(tmp_path)
+    files = 'candidates: [{kind: files, paths: ["structures/*.cif"]}]'
+    # Nobody listens at port 9 of this machine.
+    silent = "candidates: [{kind: optimade, url: http://127.0.0.1:9, attempts: 1}]"
+    text = file.read_text()
+    assert files in text
+    file.write_text(text.replace(files, silent))
+    assert run_command_line(["survey", str(file), "--submit"]) == SourceUnavailable.exit_status
+    file.write_text(text)
+    assert run_command_line(["survey", str(file), "--submit"]) == 0
+    capsys.readouterr()
+    file.write_text(text.replace(files, silent))
+    assert run_command_line(["survey", str(file), "--submit"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "0 campaign(s) added, 2 there already" in told
+    assert "goes on with the crystals that the store knows" in told
+    opened = open_store(str(tmp_path / "ionloop.db"), read_only=True)
+    assert len(find_survey(opened, "tiny").campaigns) == 2
+    opened.close()
