@@ -73,7 +73,8 @@ class OnTheFlySettings(CommonSamplerSettings):
     @field_validator("temperatures_K", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float) else value
+        # Strict as files are read, a list would be no tuple after this.
+        return (value,) if isinstance(value, int | float) else tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _legs_fit(self) -> Self:

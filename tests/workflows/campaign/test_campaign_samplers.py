@@ -141,6 +141,12 @@ def test_what_cannot_be_is_refused_at_its_place(sections: dict[str, Any], key: t
     assert said in problems[0].message
 
 
+@pytest.mark.parametrize(("given", "read"), [([500, 800], (500.0, 800.0)), (600, (600.0,))])
+def test_walkers_have_one_temperature_or_several(given: Any, read: tuple[float, ...]) -> None:
+    (entry,) = campaign(explore=[LEARNING | {"temperatures_K": given}]).explore or ()
+    assert getattr(entry, "temperatures_K", ()) == read
+
+
 def test_a_budget_of_labels_may_grow_and_makes_the_loop_go_on() -> None:
     before, after = (campaign(explore=[LEARNING | {"max_labels": n}]).model_dump(mode="json") for n in (100, 200))
     (found,) = changes(before, after, Stage.GENERATIONS)
