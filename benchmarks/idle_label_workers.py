@@ -1,26 +1,38 @@
-"""Print how long workers wait for work while four walkers learn on the fly: labels that take long are never waited for.
+"""Print how long workers wait for work while four walkers learn on the fly, and how long if walkers waited for labels.
 
-    python benchmarks/idle_label_workers.py [--workers 4] [--seconds 3] [--rounds 8]
+    python benchmarks/idle_label_workers.py [--workers 4] [--label 600] [--labels 6]
+    python benchmarks/idle_label_workers.py --real [--workers 4] [--pause 30] [--rounds 8]
 
-A real campaign (Cu ions among Au atoms) whose labels are EMT's with a pause, so that labels dominate as those of a
-density-functional code do, and processors do not matter. The same workers walk, update and label. Told is the part of
-their time, from the first label of the rounds until the last ones are taken, in which they label, do other jobs, and
-have no job at all.
+Without `--real` the jobs of a generation, as the loop describes them, pass through workers with given times, each
+scattered by 30 %: labels and other jobs go to the same workers, the higher priority first. "Blocking" is the same where
+the walkers of a round wait for the labels of the round before. Idle is the part of the workers' time, from the first
+label until the last ones are taken, in which they have no job.
+
+With `--real` a campaign (Cu ions among Au atoms) really runs, whose labels are EMT's with a pause: as long as labels
+dominate as those of a density-functional code do, processors do not matter.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 from ase.build import bulk
 from ase.io import write
 
+from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.store.connection import Store, open_store
 from ionloop.store.records import as_utc
+from ionloop.tasks.on_the_fly.rounds import RequestTask
+from ionloop.workflows.campaign.settings import Campaign
+from ionloop.workflows.graph.plan import Plan
+from ionloop.workflows.loop.generation_loop import generation_graph
 
 SLOW_EMT = """
 import time
@@ -58,6 +70,8 @@ explore:
     force_tolerance_eV_per_A: 0.001
 stop: {{max_generations: 1}}
 """
+TIMES_S = {"learning-leg": 60.0, "learning-round": 5.0, "learning-request": 1.0, "learning-update": 10.0}
+"""Of the jobs beside labels (s)."""
 
 
 def spans(store: Store) -> list[tuple[str, float, float]]:
@@ -71,41 +85,95 @@ def spans(store: Store) -> list[tuple[str, float, float]]:
     return found
 
 
+def simulated(workers: int, label_s: float, labels: int, *, blocking: bool, rounds: int = 20) -> tuple[float, float]:
+    """Return the part of the workers' time without a job, and that spent on labels."""
+    random = Random(1)
+    entry = {"kind": "on-the-fly", "walkers": 4, "length_ps": 0.5 * rounds, "leg_ps": 0.5}
+    campaign = Campaign.model_validate({"name": "idle", "structure": "li7p3s11", "models": ["gap"], "explore": [entry]})
+    graph = generation_graph(Plan.of_one(campaign, build_crystal("li7p3s11")), 1, "data-1")
+    jobs = {job.key: job for job in graph.jobs if "/explore/" in job.key}
+    kinds = {key: job.task.kind() for key, job in jobs.items()}
+    parents = {key: {one for one in job.parents if one in jobs} for key, job in jobs.items()}
+    priorities = {key: job.priority for key, job in jobs.items()}
+    if blocking:
+        for key in [key for key in jobs if "/leg/" in key and "/round-1/" not in key]:
+            stage, rest = key.split("/round-")
+            parents[key].add(f"{stage}/round-{int(rest.split('/')[0]) + 1}/model")
+    asks = {key for key, job in jobs.items() if job.task is RequestTask}
+    done: set[str] = set()
+    started: set[str] = set()
+    running: list[tuple[float, str]] = []
+    spans: list[tuple[str, float, float]] = []
+    now = 0.0
+    while True:
+        ready = [key for key in parents if key not in started and parents[key] <= done]
+        for key in sorted(ready, key=lambda one: -priorities[one])[: workers - len(running)]:
+            end = now + (TIMES_S | {"label": label_s})[kinds[key]] * random.uniform(0.7, 1.3)
+            heapq.heappush(running, (end, key))
+            started.add(key)
+            spans.append((kinds[key], now, end))
+        if not running:
+            return _shares(spans, workers)
+        now, ended = heapq.heappop(running)
+        done.add(ended)
+        if ended in asks:
+            names = [f"{ended}/{number}" for number in range(labels)]
+            for children in parents.values():
+                if ended in children:
+                    children.update(names)
+            for name in names:
+                parents[name], priorities[name], kinds[name] = set(), 40, "label"
+
+
+def _shares(spans: list[tuple[str, float, float]], workers: int) -> tuple[float, float]:
+    """Return the idle part and that of labels, from the first label until the last ones are taken."""
+    starts = sorted(start for kind, start, _ in spans if kind == "label")
+    first, last = starts[0], starts[-workers]
+    total = workers * (last - first)
+
+    def part(wanted: Callable[[str], bool]) -> float:
+        within = (min(e, last) - max(s, first) for kind, s, e in spans if wanted(kind) and s < last and e > first)
+        return sum(within) / total
+
+    return 1.0 - part(lambda kind: True), part(lambda kind: kind == "label")
+
+
 def main() -> None:
-    """Run the campaign and print what its workers waited for."""
+    """Print what workers wait for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=3.0, help="pause of a label")
+    parser.add_argument("--label", type=float, default=600.0, help="time of a label (s)")
+    parser.add_argument("--labels", type=int, default=6, help="labels of a round")
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--pause", type=float, default=30.0, help="pause of a label of the real campaign (s)")
     parser.add_argument("--rounds", type=int, default=8)
     asked = parser.parse_args()
+    if asked.real:
+        real(asked.workers, asked.pause, asked.rounds)
+        return
+    for blocking in (False, True):
+        idle, labels = simulated(asked.workers, asked.label, asked.labels, blocking=blocking)
+        print(f"{'blocking' if blocking else 'as it is':>10}: idle {idle:6.1%}, labels {labels:6.1%} of the time")
+
+
+def real(workers: int, pause_s: float, rounds: int) -> None:
+    """Run a campaign and print what its workers waited for."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder / "structure.extxyz", bulk("CuAu", "cesiumchloride", a=3.2).repeat((2, 2, 2)))
-        # Isolated atoms and the first labels wait too: few seconds each.
-        (folder / "slow_emt.py").write_text(SLOW_EMT.format(seconds=asked.seconds))
+        # Isolated atoms and the first labels wait too.
+        (folder / "slow_emt.py").write_text(SLOW_EMT.format(seconds=pause_s))
         campaign = folder / "campaign.yaml"
         campaign.write_text(
-            CAMPAIGN.format(
-                folder=folder, length_ps=0.05 * asked.rounds, audit_every_ps=0.2 / asked.workers, batch=asked.workers
-            )
+            CAMPAIGN.format(folder=folder, length_ps=0.05 * rounds, audit_every_ps=0.2 / workers, batch=workers)
         )
-        command = [sys.executable, "-m", "ionloop.cli", "run", str(campaign), "--workers", str(asked.workers)]
+        command = [sys.executable, "-m", "ionloop.cli", "run", str(campaign), "--workers", str(workers)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         store = open_store(str(folder / "ionloop.db"), read_only=True)
         found = spans(store)
         store.close()
-    labels = [(start, end) for kind, start, end in found if kind == "label"]
-    first, last = min(start for start, _ in labels), max(end for _, end in labels)
-    # The last labels have nothing after them that could fill the other workers.
-    last = sorted(start for start, _ in labels)[-asked.workers]
-    within = [(kind, max(start, first), min(end, last)) for kind, start, end in found if start < last and end > first]
-    total = asked.workers * (last - first)
-    busy = sum(end - start for _, start, end in within)
-    of_labels = sum(end - start for kind, start, end in within if kind == "label")
-    others = {kind: sum(e - s for k, s, e in within if k == kind) for kind in sorted({k for k, _, _ in within})}
-    print(f"{len(labels)} labels of {asked.seconds:g} s in {last - first:.0f} s on {asked.workers} workers")
-    print(f"labels {of_labels / total:.1%}, no job {1 - busy / total:.1%} of the workers' time")
-    print("others: " + ", ".join(f"{kind} {t / total:.1%}" for kind, t in others.items() if kind != "label"))
+    idle, labels = _shares(found, workers)
+    print(f"labels {labels:.1%}, no job {idle:.1%} of the workers' time")
 
 
 if __name__ == "__main__":

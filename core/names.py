@@ -18,6 +18,8 @@ LEARNING_LEG = "learning-leg"
 """Result: a leg of a walker that learns on the fly."""
 LEARNING_ROUND = "learning-round"
 """Result: what a round of legs met, and what of it is labelled."""
+FEWEST_AUDITS = 8
+"""Of what learns on the fly: with fewer, an interval says too little for an end."""
 LEARNING_UPDATE = "learning-update"
 """Result: what joined the model of a round in place, and what audits say of its error."""
 

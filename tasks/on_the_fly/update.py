@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...core.names import FEWEST_AUDITS
 from ...core.states import State
 from ...fitting.online.in_place import InPlaceModel
 from ...sampling.on_the_fly.errors import Audited, FrameError, audited_errors
@@ -18,7 +19,6 @@ from ..results import Potential, known_result, load_arrays, new_result
 from ..values import learning as values_of
 from ..values.learning import (
     AUDITED,
-    FEWEST_AUDITS,
     ROUNDS,
     UPDATES,
     AuditedError,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ...core.names import LEARNING_LEG, LEARNING_ROUND, LEARNING_UPDATE
+from ...core.names import FEWEST_AUDITS, LEARNING_LEG, LEARNING_ROUND, LEARNING_UPDATE
 from ...core.settings import FrozenModel
 from ...store.records import Artefact
 from ...store.result_kinds import ResultKind, ResultValues
@@ -132,9 +132,6 @@ class UpdateValues(ResultValues):
             and found.force_high_eV_per_A < self.force_tolerance_eV_per_A
         )
 
-
-FEWEST_AUDITS = 8
-"""With fewer, an interval says too little for an end."""
 
 LEGS = ResultKind(LEARNING_LEG, LegValues)
 ROUNDS = ResultKind(LEARNING_ROUND, RoundValues)

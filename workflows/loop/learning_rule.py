@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ...core.names import LEARNING_ROUND, LEARNING_UPDATE
+from ...core.names import FEWEST_AUDITS, LEARNING_ROUND, LEARNING_UPDATE
 from ...store.connection import Store
 from .stop_rule import Verdict
 
@@ -156,19 +156,30 @@ def learning_verdict(
     if within:
         return base
     if used:
-        reason = f"stopped after generation {generation}, not converged: {_used(standings)}, and audits are above the"
-        return Verdict(True, False, f"{reason} tolerance or too few: {told}{_bounds(bounds_eV_per_A)}")
+        reason = f"stopped after generation {generation}, not converged: {_used(standings)}, and {_short(standings)}"
+        return Verdict(True, False, f"{reason}: {told}{_bounds(bounds_eV_per_A)}")
     if not base.stop:
         return replace(base, reason=f"{base.reason}; {told}")
     if base.converged:
         why = base.reason.removeprefix(f"converged in generation {generation}: ")
         reason = (
-            f"stopped in generation {generation}, not converged: more labels do not help: {why}, and audits are above "
-            f"the tolerance or too few: {told}"
+            f"stopped in generation {generation}, not converged: more labels do not help: {why}, and "
+            f"{_short(standings)}: {told}"
         )
         advice = "; more sparse points, a finer or longer-ranged description may"
         return Verdict(True, False, f"{reason}{advice}{_bounds(bounds_eV_per_A)}")
     return Verdict(True, False, f"{base.reason}; not converged: {told}{_bounds(bounds_eV_per_A)}")
+
+
+def _short(standings: Sequence[LearningStanding]) -> str:
+    """Return what keeps audits from being within tolerance: of the entry that is farthest from it."""
+    outside = [one.update for one in standings if not one.update.is_within_tolerance]
+    known = [(one.audited, one.force_tolerance_eV_per_A) for one in outside if one.audited is not None]
+    if any(found.force_low_eV_per_A > tolerance for found, tolerance in known):
+        return "audits are above the tolerance"
+    if len(known) < len(outside) or any(found.audits < FEWEST_AUDITS for found, _ in known):
+        return f"there are too few audits (at least {FEWEST_AUDITS} are needed)"
+    return "the audits' interval reaches above the tolerance"
 
 
 def _used(standings: Sequence[LearningStanding]) -> str:

@@ -62,6 +62,7 @@ def test_errors_that_fall_no_more_are_told_beside_the_bound_that_none_falls_belo
     bounds = {"gap": 0.31}
     verdict = learning_verdict(STALLED, [standing(0.39, 0.05)], 2, alone=True, bounds_eV_per_A=bounds)
     assert "more labels do not help: for 1 generation no model's error on audits" in verdict.reason
+    assert "and audits are above the tolerance: force error 0.39" in verdict.reason
     assert verdict.reason.endswith("by the locality test no model of this cutoff falls below (eV/Å): gap 0.31")
 
 
@@ -89,3 +90,15 @@ def test_properties_that_are_asked_for_decide_and_audits_are_told() -> None:
 
 def test_without_anything_that_learns_nothing_changes() -> None:
     assert learning_verdict(STALLED, [], 2, alone=False) is STALLED
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (standing(0.39, 0.05, used=100), "and audits are above the tolerance: "),
+        (standing(0.08, 0.05, used=100), "and the audits' interval reaches above the tolerance: "),
+        (standing(0.08, 0.01, audits=7, used=100), "and there are too few audits (at least 8 are needed): "),
+    ],
+)
+def test_the_reason_says_what_is_short(found: LearningStanding, said: str) -> None:
+    assert said in learning_verdict(GOING_ON, [found], 2, alone=True).reason
