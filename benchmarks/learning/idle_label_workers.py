@@ -1,7 +1,7 @@
 """Print how long workers wait for work while four walkers learn on the fly, and how long if walkers waited for labels.
 
-    python benchmarks/idle_label_workers.py [--workers 4] [--label 600] [--labels 6]
-    python benchmarks/idle_label_workers.py --real [--workers 4] [--pause 30] [--rounds 8]
+    python benchmarks/learning/idle_label_workers.py [--workers 4] [--label 600] [--labels 6]
+    python benchmarks/learning/idle_label_workers.py --real [--workers 4] [--pause 30] [--rounds 8]
 
 Without `--real` the jobs of a generation, as the loop describes them, pass through workers with given times, each
 scattered by 30 %: labels and other jobs go to the same workers, the higher priority first. "Blocking" is the same where
