@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class SurveyRow:
 def survey_rows(record: SurveyRecord, facts: Mapping[str, CampaignFacts]) -> list[SurveyRow]:
     """Return the crystals of a survey: ranked ones first, then those underway, those without a number, the refused."""
     rows = [_row(one, None if one.campaign is None else facts.get(one.campaign)) for one in record.candidates]
-    ranked = _ranked([one for one in rows if one.conductivity_mS_per_cm is not None], str(record.settings["rank_by"]))
+    ranked = _ranked([one for one in rows if one.conductivity_mS_per_cm is not None], record.settings.get("rank_by"))
     others = [one for one in rows if one.conductivity_mS_per_cm is None]
     order = {stage: place for place, stage in enumerate(_ORDER)}
     return [*ranked, *sorted(others, key=lambda one: (order[one.stage], one.candidate.name))]
@@ -154,8 +154,9 @@ def determination(errors: ErrorValues) -> float | None:
 # -- ranks -------------------------------------------------------------------------------------------------------------
 
 
-def _ranked(rows: Sequence[SurveyRow], rank_by: str) -> list[SurveyRow]:
-    key = _KEYS[rank_by]
+def _ranked(rows: Sequence[SurveyRow], rank_by: Any) -> list[SurveyRow]:
+    # A record may be of another version, which knows more to rank by.
+    key = _KEYS.get(str(rank_by), _by_conductivity)
     ordered = sorted(rows, key=lambda one: (key(one), one.candidate.name))
     intervals = rank_intervals([one.conductivity_mS_per_cm for one in ordered if one.conductivity_mS_per_cm])
     return [
@@ -178,7 +179,7 @@ def _by_probability(row: SurveyRow) -> tuple[float, float]:
     return -(row.probability or 0.0), _by_conductivity(row)
 
 
-_KEYS: Final = {
+_KEYS: Final[Mapping[str, Callable[[SurveyRow], Any]]] = {
     "conductivity_300K": _by_conductivity,
     "activation_energy": _by_activation_energy,
     "probability": _by_probability,

@@ -154,6 +154,8 @@ def test_what_it_is_ranked_by_can_be_chosen() -> None:
     )
     by_probability = survey_rows(record("probability"), FACTS)
     assert by_probability[2].candidate.formula == "slow"
+    of_later_version = survey_rows(record("what nobody knows yet"), FACTS)
+    assert [one.candidate.formula for one in of_later_version[:3]] == ["fast", "like fast", "slow"]
 
 
 def test_each_number_of_the_funnel_is_part_of_the_one_before(rows) -> None:
