@@ -25,7 +25,7 @@ def learning_file(folder: Path) -> Path:
     yaml = YAML(typ="safe")
     settings = yaml.load(file.read_text())
     del settings["sampling"]
-    settings |= {"explore": [ON_THE_FLY], "models": ["gap"], "evaluate": {"cross_check": 0}}
+    settings |= {"explore": [ON_THE_FLY | {"audit_every_ps": 0.01}], "models": ["gap"], "evaluate": {"cross_check": 0}}
     with file.open("w") as stream:
         yaml.dump(settings, stream)
     return file
@@ -50,9 +50,11 @@ def wait_for_an_update(file: Path) -> None:
 def test_a_campaign_that_learns_survives_a_kill_and_says_that_it_has_not_converged(tmp_path: Path) -> None:
     file = learning_file(tmp_path / "learning")
     running = start(file)
-    wait_for_an_update(file)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    try:
+        wait_for_an_update(file)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
     finish(file)
     store = open_store(str(file.parent / "ionloop.db"), read_only=True)
     record = store.campaigns["small"]
