@@ -21,6 +21,10 @@ from ionloop.analysis.conductivity.transport import ConductivityResult
 from ionloop.analysis.energy_volume.curves import fit_birch_murnaghan
 from ionloop.analysis.errors.model_errors import ErrorStatistics, ModelErrors
 from ionloop.analysis.locality.curves import LocalityCurve
+from ionloop.analysis.screening.host_motion import HostMotion
+from ionloop.analysis.screening.runs import RunResult, Verdict
+from ionloop.analysis.screening.settings import ScreeningSettings
+from ionloop.analysis.screening.temperatures import summarise
 from ionloop.core.errors import InputError
 from ionloop.core.states import State
 from ionloop.core.structures import structure_hash
@@ -58,6 +62,9 @@ CAMPAIGN = "small"
 HOSTILE = "<script>alert('label')</script> & \x1b[31mred"
 ISOLATED = {"Li": -5.0, "P": -60.0, "S": -90.0}
 CHARGES = {"Li": 0.3, "P": 1.5, "S": -0.6}
+HOST_AT_REST = HostMotion(
+    judged=("P",), lindemann_ratio=0.05, slope_A2_per_ps=0.0, host_lindemann_ratio=0.1, host_slope_A2_per_ps=0.0
+)
 EXPONENTS = {"Li": 0.7888, "P": 1.5603, "S": 1.6422}
 
 
@@ -348,7 +355,27 @@ class StoreBuilder:
             found.append(
                 self.add_result("arrhenius", kind, generation, values=line.model_dump(mode="json"), inputs=inputs)
             )
+            found.append(self.add_screening(kind, generation, factor))
         return found
+
+    def add_screening(self, kind: str, generation: int, factor: float) -> ResultRecord:
+        """Add a screening of three runs, the coldest of which gave a bound only."""
+        runs = [
+            screening_run(temperature_K, diffusivity * factor, measured=diffusivity > 1e-3)
+            for temperature_K, diffusivity in ((1000.0, 0.4), (800.0, 0.2), (640.0, 1e-4))
+        ]
+        records = [
+            self.add_result(
+                "screening-run",
+                kind,
+                generation,
+                values={**run.model_dump(mode="json"), "run": number, "why": "the first"},
+            )
+            for number, run in enumerate(runs, 1)
+        ]
+        summary = summarise(runs, ScreeningSettings(), 20.0).model_dump(mode="json")
+        values = {**summary, "ended_because": "too slow at 640 K", "model_interval_reason": "none was asked for"}
+        return self.add_result("screening", kind, generation, values=values, inputs=[one.id for one in records])
 
     def add_conductivity(self, kind: str, generation: int, temperature_K: float, factor: float) -> ResultRecord:
         times = np.array([1.0, 2.0, 5.0, 10.0])
@@ -386,6 +413,29 @@ class StoreBuilder:
             values={**result.model_dump(mode="json"), "missing_replicas": 0},
             artefacts={"curves": save_arrays(self.store, "conductivity", name, arrays)},
         )
+
+
+def screening_run(temperature_K: float, diffusivity: float, *, measured: bool) -> RunResult:
+    """Return what a run of a screening says, a bound where nothing was measured."""
+    low = 0.8 * diffusivity if measured else 0.0
+    return RunResult(
+        temperature_K=temperature_K,
+        verdict=Verdict.DIFFUSES if measured else Verdict.TOO_SLOW,
+        told="it diffuses" if measured else "too slow",
+        length_ps=55.0,
+        sound_ps=50.0,
+        ions=24,
+        atoms=84,
+        charge_e=1.0,
+        hops_per_ion=10.0 if measured else 0.1,
+        diffusivity_A2_per_ps=Estimate(
+            value=diffusivity, low=low, high=1.25 * diffusivity, standard_error=0.1 * diffusivity
+        ),
+        measured=measured,
+        relative_error=0.2 if measured else None,
+        volume_A3_per_atom=20.0,
+        host=HOST_AT_REST,
+    )
 
 
 def analysis_values(scale: float, kind: str) -> list[tuple[str, dict[str, object]]]:

@@ -275,11 +275,13 @@ def test_es_gap_needs_a_charge_for_every_element(
 def test_an_unknown_kind_is_refused(
     gap_folder: Path, lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="unknown kind of model 'mace'; installed are gap, es-gap"):
+    with pytest.raises(InputError, match="unknown kind of model 'mace'; installed are gap, fusion, es-gap, es-fusion"):
         fit_model("mace", lithium_sulfide, small_settings, None, tmp_path / "m")
     content = json.loads((gap_folder / MANIFEST_FILE).read_text())
     (gap_folder / MANIFEST_FILE).write_text(json.dumps({**content, "kind": "mace"}))
-    with pytest.raises(UnknownKind, match=r"model.json: unknown kind of model 'mace'; installed are gap, es-gap"):
+    with pytest.raises(
+        UnknownKind, match=r"model.json: unknown kind of model 'mace'; installed are gap, fusion, es-gap, es-fusion"
+    ):
         load_model(gap_folder)
 
 

@@ -73,7 +73,7 @@ def test_commands_know_the_kind_where_it_is_installed(toys: Path, run_with, tmp_
     assert "did you mean toy-pair?" in done.stderr
     gone = run_with([], "-m", "ionloop.cli", "evaluate", "model", "labels.xyz", cwd=tmp_path)
     assert gone.returncode == 2
-    assert "unknown kind of model 'toy-pair'; installed are gap, es-gap" in gone.stderr
+    assert "unknown kind of model 'toy-pair'; installed are gap, fusion, es-gap, es-fusion" in gone.stderr
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_columns_of_several_campaigns_name_the_campaign(finished_store: Store, m
         (Query("models", state="finished"), "have no state"),
         (Query("configurations", model="gap"), "belong to no model"),
         (Query("models", model="es_gap"), "did you mean 'es-gap'"),
-        (Query("trajectories", model="model-1"), "allowed: gap, es-gap"),
+        (Query("trajectories", model="model-1"), "allowed: gap, fusion, es-gap, es-fusion"),
     ],
 )
 def test_what_is_unknown_is_refused_with_what_is_allowed(finished_store: Store, query: Query, expected: str) -> None:
