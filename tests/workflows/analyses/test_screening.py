@@ -103,6 +103,7 @@ def test_a_crystal_that_is_too_hot_is_run_colder_until_its_ions_rest():
     assert str(summary.outcome) in answer.section.summary
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_where_it_would_have_ended(tmp_path, monkeypatch):
     settings = _settings(most_runs=1, temperatures=1, relative_error=1e-3)
     whole = _asked(settings).only(SCREENING_RUNS.name)
