@@ -20,6 +20,7 @@ from ..campaign.baseline_charges import (
     oxidation_states,
 )
 from ..campaign.initial import Initial
+from ..campaign.models import settings_in_section
 from ..campaign.problems import ABSENT, Key, Problem
 from ..campaign.samplers import Role, all_samplers, needs_charges, samplers_of
 from ..campaign.settings import Campaign
@@ -272,9 +273,10 @@ def _models(campaign: Campaign, species: list[str]) -> Iterator[Problem]:
     for name in campaign.models:
         kind, settings = campaign.kind_of(name), campaign.settings_of(name)
         section = None if kind.section is None else getattr(campaign, kind.section)
-        of_section = [] if section is None else list(kind.objections(section, species))
+        of_section = [] if section is None else list(kind.objections(settings_in_section(campaign, kind), species))
         for below, message in kind.objections(settings, species):
-            in_section = kind.section is not None and (below, message) in of_section
+            # What a kind has beside its section cannot be wrong there.
+            in_section = hasattr(section, below[0]) and (below, message) in of_section
             key: Key = (kind.section, *below) if in_section and kind.section else ("models", name, *below)
             if key not in told:
                 told.add(key)

@@ -19,6 +19,7 @@ from ionloop.workflows.graph.experts import choose_experts
 from ionloop.workflows.graph.plan import load_plan
 from ionloop.workflows.loop.generation_loop import initial_graph, label_job, model_identifiers, next_graph
 from ionloop.workflows.report.experts import experts_section
+from ionloop.workflows.submission.structure_problems import structure_problems
 from ionloop.workflows.submission.submission import submit
 
 LABELS = 4
@@ -191,3 +192,17 @@ def test_how_the_section_is_tuned_is_nothing_to_it(small: Any) -> None:
     assert campaign.tuning_of("gap") is not None
     assert campaign.tuning_of("universal") is None
     assert campaign.settings_of("universal").soap.n_max == settings["gap"]["soap"]["n_max"]
+
+
+@pytest.mark.parametrize(
+    ("models", "wrong"),
+    [
+        (joint("other"), None),
+        (joint(), ("models", "universal", "of")),
+        (["fusion"], ("models", "fusion", "of")),
+    ],
+)
+def test_a_file_is_checked_with_its_structure(small: Any, models: Any, wrong: Any) -> None:
+    campaign = Campaign.model_validate(small.settings(name="mine", models=models))
+    found = structure_problems(campaign, {None: _crystal(0.0, 0)})
+    assert [one.key for one in found] == ([] if wrong is None else [wrong])
