@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -157,40 +158,66 @@ def arrhenius_figure(series: Sequence[ArrheniusSeries]) -> go.Figure:
     figure = new_figure()
     for one in series:
         look = one.look or model_look(one.kind)
-        points = [
-            (1000.0 / temperature, estimate)
-            for temperature, estimate in zip(one.temperatures_K, one.diffusivities_A2_per_ps, strict=True)
-            if estimate.value > 0
-        ]
-        figure.add_scatter(
-            x=[inverse for inverse, _ in points],
-            y=[estimate.value for _, estimate in points],
-            error_y={
-                "type": "data",
-                "array": [estimate.high - estimate.value for _, estimate in points],
-                # A logarithmic axis has no place for a bar down to zero.
-                "arrayminus": [estimate.value - max(estimate.low, 0.05 * estimate.value) for _, estimate in points],
-                "color": look.colour,
-            },
-            mode="markers",
-            name=look.label,
-            legendgroup=look.label,
-            marker={"color": look.colour, "size": 9, "symbol": look.symbol},
-            hovertemplate="1000 K/T = %{x:.4g}<br>%{y:.3g} Å²/ps",
-        )
+        points = zip(one.temperatures_K, one.diffusivities_A2_per_ps, strict=True)
+        add_diffusivities(figure, look, [point for point in points if point[1].value > 0])
         if one.fit is not None:
-            _add_line(figure, look, one.fit)
+            add_line(figure, look, one.fit)
+    return with_arrhenius_axes(figure)
+
+
+class Line(Protocol):
+    """A line of diffusivities against temperature, and what it says at another one."""
+
+    @property
+    def temperatures_K(self) -> tuple[float, ...]:
+        """Temperatures of its points (K)."""
+
+    @property
+    def extrapolated_temperature_K(self) -> float:
+        """Temperature that is extrapolated to (K)."""
+
+    @property
+    def extrapolated_diffusivity_A2_per_ps(self) -> Estimate:
+        """Diffusivity there (Å²/ps)."""
+
+    def diffusivity_A2_per_ps(self, temperature_K: float) -> float:
+        """Return the diffusivity at a temperature (Å²/ps)."""
+
+
+def with_arrhenius_axes(figure: go.Figure) -> go.Figure:
+    """Return a figure with axes for diffusivities against inverse temperature."""
     figure.update_xaxes(title_text="1000 K / T")
     figure.update_yaxes(title_text="Diffusivity (Å²/ps)", type="log")
     return figure
 
 
-def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
-    ends = [*fit.temperatures_K, fit.extrapolated_temperature_K]
+def add_diffusivities(figure: go.Figure, look: Look, points: Sequence[tuple[float, Estimate]]) -> None:
+    """Add diffusivities (Å²/ps) with their temperatures (K) to an Arrhenius figure."""
+    figure.add_scatter(
+        x=[1000.0 / temperature_K for temperature_K, _ in points],
+        y=[estimate.value for _, estimate in points],
+        error_y={
+            "type": "data",
+            "array": [estimate.high - estimate.value for _, estimate in points],
+            # A logarithmic axis has no place for a bar down to zero.
+            "arrayminus": [estimate.value - max(estimate.low, 0.05 * estimate.value) for _, estimate in points],
+            "color": look.colour,
+        },
+        mode="markers",
+        name=look.label,
+        legendgroup=look.label,
+        marker={"color": look.colour, "size": 9, "symbol": look.symbol},
+        hovertemplate="1000 K/T = %{x:.4g}<br>%{y:.3g} Å²/ps",
+    )
+
+
+def add_line(figure: go.Figure, look: Look, line: Line) -> None:
+    """Add a line, and what it says at the temperature that it is extrapolated to."""
+    ends = [*line.temperatures_K, line.extrapolated_temperature_K]
     inverse = np.linspace(1.0 / max(ends), 1.0 / min(ends), _LINE_POINTS)
     figure.add_scatter(
         x=(1000.0 * inverse).tolist(),
-        y=[fit.diffusivity_A2_per_ps(1.0 / float(value)) for value in inverse],
+        y=[line.diffusivity_A2_per_ps(1.0 / float(value)) for value in inverse],
         mode="lines",
         name=f"{look.label}, fit",
         legendgroup=look.label,
@@ -198,9 +225,9 @@ def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
         line={"color": look.colour, "width": 1.5},
         hoverinfo="skip",
     )
-    end = fit.extrapolated_diffusivity_A2_per_ps
+    end = line.extrapolated_diffusivity_A2_per_ps
     figure.add_scatter(
-        x=[1000.0 / fit.extrapolated_temperature_K],
+        x=[1000.0 / line.extrapolated_temperature_K],
         y=[end.value],
         error_y={
             "type": "data",
@@ -213,5 +240,5 @@ def _add_line(figure: go.Figure, look: Look, fit: ArrheniusResult) -> None:
         legendgroup=look.label,
         showlegend=False,
         marker={"color": look.colour, "size": 9, "symbol": f"{look.symbol}-open"},
-        hovertemplate=f"extrapolated to {fit.extrapolated_temperature_K:g} K<br>%{{y:.3g}} Å²/ps",
+        hovertemplate=f"extrapolated to {line.extrapolated_temperature_K:g} K<br>%{{y:.3g}} Å²/ps",
     )
