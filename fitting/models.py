@@ -197,20 +197,9 @@ def fit_model(
         If the folder cannot be written.
     """
     folder = Path(folder).absolute()
-    model, request = _checked_request(
-        kind,
-        FitRequest(
-            data_set,
-            settings,
-            baseline,
-            seed,
-            backend or "",
-            limits or FitLimits(),
-            folder,
-            earlier_model,
-            tuple(Path(expert).absolute() for expert in experts),
-        ),
-    )
+    limits, paths = limits or FitLimits(), tuple(Path(expert).absolute() for expert in experts)
+    asked = FitRequest(data_set, settings, baseline, seed, backend or "", limits, folder, earlier_model, paths)
+    model, request = _checked_request(kind, asked)
     inputs_hash = compute_inputs_hash(
         kind,
         data_set,

@@ -83,15 +83,7 @@ def audited_errors(
             line={"color": WITH_BASELINE_COLOUR, "width": 2.5},
             hovertemplate="%{x:.3g} ps<br>%{y:.4g} meV/Å",
         )
-    for kind, (times, errors) in frames.items():
-        figure.add_scatter(
-            x=list(times),
-            y=[_MILLI * value for value in errors],
-            mode="markers",
-            name=f"{kind}s",
-            marker={"color": KIND_COLOURS.get(kind, NEUTRAL_COLOUR), "size": 8, "symbol": _SYMBOLS.get(kind, "circle")},
-            hovertemplate=f"{kind}<br>%{{x:.3g}} ps<br>%{{y:.4g}} meV/Å",
-        )
+    _add_frames(figure, frames, "%{x:.3g} ps")
     figure.add_hline(y=_MILLI * tolerance_eV_per_A, line={"color": NEUTRAL_COLOUR, "dash": "dash", "width": 1.5})
     _mark_generations(figure, generations_ps)
     figure.update_xaxes(title_text=_TIME_TITLE, rangemode="tozero")
@@ -165,15 +157,7 @@ def novelty_and_error(frames: Mapping[str, tuple[Sequence[float], Sequence[float
         By why they were labelled: largest novelty over its threshold, and largest error of the force on an atom (eV/Å).
     """
     figure = new_figure()
-    for kind, (ratios, errors) in frames.items():
-        figure.add_scatter(
-            x=list(ratios),
-            y=[_MILLI * value for value in errors],
-            mode="markers",
-            name=f"{kind}s",
-            marker={"color": KIND_COLOURS.get(kind, NEUTRAL_COLOUR), "size": 8, "symbol": _SYMBOLS.get(kind, "circle")},
-            hovertemplate=f"{kind}<br>novelty %{{x:.3g}}<br>%{{y:.4g}} meV/Å",
-        )
+    _add_frames(figure, frames, "novelty %{x:.3g}")
     figure.add_vline(x=1.0, line={"color": NEUTRAL_COLOUR, "dash": "dash", "width": 1.5})
     figure.update_xaxes(title_text="Largest novelty over its threshold", rangemode="tozero")
     figure.update_yaxes(title_text="Largest force error (meV/Å)", rangemode="tozero")
@@ -183,3 +167,16 @@ def novelty_and_error(frames: Mapping[str, tuple[Sequence[float], Sequence[float
 def _mark_generations(figure: go.Figure, generations_ps: Sequence[float]) -> None:
     for time_ps in generations_ps:
         figure.add_vline(x=time_ps, line={"color": NEUTRAL_COLOUR, "dash": "dot", "width": 1})
+
+
+def _add_frames(figure: go.Figure, frames: Mapping[str, tuple[Sequence[float], Sequence[float]]], place: str) -> None:
+    """Add force errors (eV/Å) of labelled frames by why they were labelled; ``place`` tells where one stands."""
+    for kind, (places, errors) in frames.items():
+        figure.add_scatter(
+            x=list(places),
+            y=[_MILLI * value for value in errors],
+            mode="markers",
+            name=f"{kind}s",
+            marker={"color": KIND_COLOURS.get(kind, NEUTRAL_COLOUR), "size": 8, "symbol": _SYMBOLS.get(kind, "circle")},
+            hovertemplate=f"{kind}<br>{place}<br>%{{y:.4g}} meV/Å",
+        )
