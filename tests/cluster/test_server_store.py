@@ -181,7 +181,8 @@ def test_a_campaign_moves_to_the_server_and_back(
     assert verify_store(server_store).problems == verify_store(finished_store).problems
     back = open_store(str(tmp_path / "back.db"))
     copy_store(server_store, back, "small")
-    assert essences(back) == essences(finished_store)
+    # A survey is of several campaigns: it stays where it is when one of them moves.
+    assert essences(back) == {**essences(finished_store), "surveys": {}}
     assert verify_store(back).checksums == verify_store(finished_store).checksums
     back.close()
 
