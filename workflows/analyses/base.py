@@ -110,6 +110,31 @@ class AnalysisCost:
     disk_bytes: float = 0.0
 
 
+@dataclass(frozen=True)
+class OfferedRun:
+    """A trajectory in equilibrium that an analysis runs, and that others may look at.
+
+    Attributes
+    ----------
+    trajectory
+        Its identifier.
+    job
+        Key of the job that runs it; empty where it is there before any analysis.
+    model
+        Name of the potential that drives it.
+    temperature_K
+        Its temperature.
+    skipped_frames
+        Frames at its beginning that are equilibration.
+    """
+
+    trajectory: str
+    job: str
+    model: str
+    temperature_K: float
+    skipped_frames: int = 0
+
+
 class Analysis(ABC, Generic[SettingsT]):
     """One analysis: a question that final models are asked.
 
@@ -136,6 +161,8 @@ class Analysis(ABC, Generic[SettingsT]):
         that a loop can end with (`property_numbers`); empty: it is not.
     is_stored_unasked
         Whether stored campaigns that do not ask for it have its key, as those of the first release have.
+    has_runs
+        Whether it runs trajectories that others may look at (`runs`).
     commands
         Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
         without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
@@ -152,6 +179,7 @@ class Analysis(ABC, Generic[SettingsT]):
     needs_mobile: ClassVar[bool] = False
     property_unit: ClassVar[str] = ""
     is_stored_unasked: ClassVar[bool] = True
+    has_runs: ClassVar[bool] = False
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 
@@ -166,6 +194,10 @@ class Analysis(ABC, Generic[SettingsT]):
     @abstractmethod
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
         """Return what it asks for, of a campaign with this structure (repeated as the campaign says)."""
+
+    def runs(self, plan: AnalysisPlan) -> list[OfferedRun]:
+        """Return the trajectories of the plan's system that it runs and that other analyses may look at."""
+        return []
 
     def why_not_known(self, settings: SettingsT) -> str:
         """Return why its property cannot be known with these settings, a phrase after its name; empty if it can."""

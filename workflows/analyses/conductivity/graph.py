@@ -22,7 +22,7 @@ from ....tasks.conductivity import (
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job
-from ..base import FRAME_BYTES_PER_ATOM, PRIORITY, AnalysisCost, AnalysisPlan
+from ..base import FRAME_BYTES_PER_ATOM, PRIORITY, AnalysisCost, AnalysisPlan, OfferedRun
 
 _STAGE = f"analysis/{CONDUCTIVITY_KIND}"
 
@@ -79,6 +79,25 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
         runs_after_failures=True,
     )
     return [*jobs, gather]
+
+
+def conductivity_runs(plan: AnalysisPlan, settings: ConductivitySettings) -> list[OfferedRun]:
+    """Return the trajectories that others may look at: those of the potentials themselves, no model that is drawn."""
+    runs = [
+        (job.key, job.parameters)
+        for job in conductivity_jobs(plan, settings.model_copy(update={"model_samples": 0}))
+        if isinstance(job.parameters, ConductivityRunParameters)
+    ]
+    return [
+        OfferedRun(
+            trajectory=run.trajectory,
+            job=key,
+            model=run.potential.kind,
+            temperature_K=run.dynamics.temperature_K,
+            skipped_frames=settings.equilibration_frames,
+        )
+        for key, run in runs
+    ]
 
 
 def _sampled_runs(

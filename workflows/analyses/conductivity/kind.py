@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ....analysis.conductivity.settings import ConductivitySettings
-from ..base import Analysis, AnalysisCost, AnalysisPlan
+from ..base import Analysis, AnalysisCost, AnalysisPlan, OfferedRun
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -33,6 +33,7 @@ class Conductivity(Analysis[ConductivitySettings]):
     needs_mobile = True
     grows = ("temperatures_K", "length_ps", "replicas", "models", "model_samples")
     free = ("lengths", "transport")
+    has_runs = True
     commands: ClassVar[Mapping[str, str]] = {"conductivity": "ionloop.cli.analyse.conductivity:conductivity"}
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:
@@ -44,6 +45,11 @@ class Conductivity(Analysis[ConductivitySettings]):
         from .graph import conductivity_jobs
 
         return conductivity_jobs(plan, self.settings(plan.campaign))
+
+    def runs(self, plan: AnalysisPlan) -> list[OfferedRun]:
+        from .graph import conductivity_runs
+
+        return conductivity_runs(plan, self.settings(plan.campaign))
 
     def why_not_known(self, settings: ConductivitySettings) -> str:
         if settings.model_samples:

@@ -1,0 +1,1 @@
+"""Jobs that look at trajectories which other jobs ran."""
