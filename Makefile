@@ -28,12 +28,12 @@ test-cluster: $(VENV)/.installed-cluster
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m cluster
 
 test-dft: $(VENV)/.installed-dft
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m dft
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -rs -m dft
 
 # Both suites that only compute, beside tests that wait for others: whoever waits goes first when its time has come.
-test-beside:
-	nice -n 15 $(MAKE) --no-print-directory test-dft
-	nice -n 15 $(MAKE) --no-print-directory test-slow
+# In one run, so that no core waits for the last test of one suite before the other begins.
+test-beside: $(VENV)/.installed-dft
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python -m pytest -n 2 --dist worksteal -q -rs -m "(slow or dft) and not cluster and not browser"
 
 test-browser: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -m browser
