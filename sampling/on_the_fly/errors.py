@@ -21,6 +21,8 @@ __all__ = [
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST_FRAMES = 4
+"""Frames below which an interval is as wide as one likes: t of one degree of freedom says nothing that is of use."""
 BAD_FACTOR = 3.0
 """A frame is one that an alarm should have found if a force is wrong by more than so many tolerances."""
 
@@ -71,7 +73,7 @@ def frame_error(
 
 @dataclass(frozen=True)
 class ErrorInterval:
-    """A root mean square error with the ends of its 95 % interval; the upper one is infinite from one frame.
+    """A root mean square error with the ends of its 95 % interval: 0 and infinity from fewer than four frames.
 
     Attributes
     ----------
@@ -126,8 +128,8 @@ def error_interval(squares: np.ndarray, counts: np.ndarray, seed: int = 0) -> Er
     if n == 0:
         return ErrorInterval(float("nan"), 0.0, float("inf"), 0)
     rmse = float(np.sqrt(squares.sum() / counts.sum()))
-    if n == 1 or rmse == 0.0:
-        return ErrorInterval(rmse, 0.0, float("inf") if n == 1 else 0.0, n)
+    if n < FEWEST_FRAMES or rmse == 0.0:
+        return ErrorInterval(rmse, 0.0, float("inf") if n < FEWEST_FRAMES else 0.0, n)
     from scipy.special import stdtrit
 
     drawn = np.random.default_rng(np.random.SeedSequence(seed)).integers(n, size=(RESAMPLES, n))

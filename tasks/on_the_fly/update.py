@@ -10,7 +10,7 @@ import numpy as np
 from ...core.names import FEWEST_AUDITS
 from ...core.states import State
 from ...fitting.online.in_place import InPlaceModel
-from ...sampling.on_the_fly.errors import Audited, FrameError, audited_errors
+from ...sampling.on_the_fly.errors import FEWEST_FRAMES, Audited, FrameError, audited_errors
 from ...store.connection import Store
 from ..base import IonloopTask, Outcome
 from ..context import TaskContext
@@ -203,7 +203,7 @@ def _audited(store: Store, parameters: LearningParameters, newest: Sequence[Labe
             break
         of_round = [one.error for one in _labelled(store, parameters, values) if one.error.is_audit]
         audits = [*of_round, *audits]
-    return audited_error(audited_errors(audits)) if len(audits) > 1 else None
+    return audited_error(audited_errors(audits)) if len(audits) >= FEWEST_FRAMES else None
 
 
 def audited_error(found: Audited) -> AuditedError:

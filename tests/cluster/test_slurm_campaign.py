@@ -60,7 +60,20 @@ baseline: {{charges: {{Cu: 0.4, Au: -0.3}}}}
 gap:
   two_body: {{cutoff_A: 4.0, sparse_points: 4}}
   soap: {{cutoff_A: 3.5, n_max: 2, l_max: 1, sparse_points: 5}}
-sampling: {{length_ps: 0.05, timestep_fs: 2.0, replicas: 2, write_every: 5}}
+explore:
+  - {{kind: nvt, length_ps: 0.05, timestep_fs: 2.0, replicas: 1, write_every: 5}}
+  - kind: on-the-fly
+    walkers: 2
+    temperatures_K: [600, 900]
+    length_ps: 0.06
+    leg_ps: 0.02
+    timestep_fs: 2.0
+    write_every: 5
+    check_every_fs: 4.0
+    audit_every_ps: 0.04
+    max_labels: 8
+    batch: 2
+    force_tolerance_eV_per_A: 0.001
 selection: {{method: farthest-point, count: 3}}
 stop: {{max_generations: 2, energy_tolerance: 0, force_tolerance: 0, max_attempts: 5}}
 """

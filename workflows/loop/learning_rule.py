@@ -61,7 +61,7 @@ class LearningStanding:
 def audited_text(audited: AuditedError | None) -> str:
     """Return what audits say of the error of forces, in words."""
     if audited is None:
-        return "force error not known: fewer than two audits"
+        return "force error not known: fewer than four audits"
     high = audited.force_high_eV_per_A
     return (
         f"force error {audited.force_rmse_eV_per_A:.3g} eV/Å by {audited.audits} audits (95 %: "

@@ -80,7 +80,9 @@ def test_only_audits_measure_by_element_and_for_energies() -> None:
     assert found.by_element["Li"].rmse == pytest.approx(math.sqrt((2 * 0.01 + 2 * 0.09) / 12))
     assert found.by_element["S"].rmse == 0.0
     assert found.energies.rmse == pytest.approx(0.001 * math.sqrt((0.01 + 0.09) / 2))
-    assert math.isinf(audited_errors(frames[:1]).forces.high)
+    # Of two or three frames an interval would reach from nothing to anything.
+    several = [frame(error, is_audit=True, ratio=0.5) for error in (0.1, 0.2, 0.3, 0.4)]
+    assert [math.isinf(audited_errors(several[:n]).forces.high) for n in (1, 3, 4)] == [True, True, False]
     assert math.isnan(audited_errors([]).forces.rmse)
 
 
