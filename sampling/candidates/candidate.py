@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.formula import Formula
 
+from ...core.formulas import written
 from ...core.structures import structure_hash
 
 ENERGY_ABOVE_HULL = "energy above the hull"
@@ -167,10 +167,10 @@ def crystal_of(symbols: Sequence[str], positions_A: Any, cell_A: Any) -> Atoms:
 
 
 def reduced_formula(atoms: Atoms) -> str:
-    """Return the reduced formula, metals first: Li3PS4, La3Li7Zr2O12."""
+    """Return the reduced formula: Li3PS4, Li7La3Zr2O12."""
     if len(atoms) == 0:
         return ""
-    return Formula.from_dict(_reduced_counts(atoms)).format("metal")
+    return written(_reduced_counts(atoms))
 
 
 def _reduced_counts(atoms: Atoms) -> dict[str, int]:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from ...core.errors import InputError
+from ...core.formulas import formula_of
 from ...core.states import State
 from ..records import (
     UNITS,
@@ -273,7 +274,7 @@ RECORD_KINDS: dict[str, RecordKind] = {
             (
                 _field("id"),
                 _field("state"),
-                Column("formula", lambda record: record.structure.to_atoms().get_chemical_formula()),
+                Column("formula", lambda record: formula_of(record.structure.to_atoms())),
                 Column("systems", lambda record: ", ".join(record.systems) or None, shown=False),
                 Column("atoms", lambda record: len(record.structure.numbers)),
                 _field("created"),

@@ -22,6 +22,7 @@ from ...analysis.errors.figures import magnitude_errors
 from ...analysis.locality.figures import add_locality_bounds
 from ...core.citations import Citation
 from ...core.files import OPEN, atomic_file
+from ...core.formulas import formula_of
 from ...core.states import State
 from ...core.words import duration, moment, size_text, three_digits
 from ...fitting.electrostatics.registry import BASELINES, DEFAULT_BASELINE, KIND
@@ -95,7 +96,7 @@ def render(store: Store, data: ReportData) -> str:
 
 
 def _methods(store: Store, data: ReportData) -> str:
-    structures = (one.to_atoms().get_chemical_formula() for one in data.record.structures.values())
+    structures = (formula_of(one.to_atoms()) for one in data.record.structures.values())
     formula = ", ".join(dict.fromkeys(structures))
     versions = {**data.record.versions, "ionloop": data.record.code_version}
     tuned = {name: values.chosen for name, values in latest_tunings(store, data.record.id).items()}
@@ -275,7 +276,7 @@ def _structure(data: ReportData) -> dict[str, str]:
     atoms = data.record.structure.to_atoms()
     lengths_and_angles = atoms.cell.cellpar()
     return {
-        "formula": atoms.get_chemical_formula(),
+        "formula": formula_of(atoms),
         "atoms": str(len(atoms)),
         "cell": ", ".join(f"{length:.3f}" for length in lengths_and_angles[:3])
         + " Å; "

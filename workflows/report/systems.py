@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ...analysis.figures import model_name
 from ...analysis.looks import in_order
+from ...core.formulas import formula_of
 from ...core.names import ERRORS, NEW
 from ...store.connection import Store
 from ...store.queries.latest import latest_by_model
@@ -51,7 +52,7 @@ def _systems(record: CampaignRecord) -> TableBlock:
         shown = source if isinstance(source, str) else "packed at random"
         lengths = " x ".join(f"{length:.2f}" for length in atoms.cell.lengths())
         joined = "later" if name in record.joined else "at first"
-        rows.append((name, atoms.get_chemical_formula(), str(len(atoms)), lengths, shown, joined))
+        rows.append((name, formula_of(atoms), str(len(atoms)), lengths, shown, joined))
     return TableBlock(("system", "formula", "atoms", "cell lengths, Å", "structure", "joined"), rows)
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from ....analysis.looks import in_order
+from ....core.formulas import formula_of
 from ....core.names import ISOLATED_ATOM, LEARNING_ROUND, LEARNING_UPDATE
 from ....core.states import State
 from ....store.jobs.rows import JobRow
@@ -75,7 +76,7 @@ class CampaignSummary:
     @property
     def formula(self) -> str:
         """Formula of the starting structure."""
-        return self.record.structure.to_atoms().get_chemical_formula()
+        return formula_of(self.record.structure.to_atoms())
 
 
 @pages.get("/")
