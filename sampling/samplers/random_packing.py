@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from ase import Atoms
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from ...core.citations import Citation
 from ...core.errors import InputError
 from ..guard import ContactGuard
 from ..relaxation_settings import RelaxationSettings
-from ..structures.packing import DENSEST_G_PER_CM3, Composition, Edge, density_of_g_per_cm3, pack
+from ..structures.packing import (
+    DENSEST_G_PER_CM3,
+    POLYANIONS,
+    UNBONDED,
+    Composition,
+    Edge,
+    PolyanionUnits,
+    density_of_g_per_cm3,
+    known_polyanions,
+    pack,
+    without_no_polyanions,
+)
 from .base import Count, SamplerRequest
 from .relaxed import RelaxedSettings, RelaxingSampler
 from .trajectories import number_of
@@ -35,7 +52,7 @@ class PackingRelaxationSettings(RelaxationSettings):
 
 
 class RandomPackingSettings(RelaxedSettings):
-    """How many boxes of the system's atoms at random places, how dense and how close."""
+    """How many boxes of the system's atoms, or polyanions, at random places, how dense and how close."""
 
     kind: Literal["random-packing"] = Field("random-packing", description="The system's atoms at random places (name)")
     count: Count = Field(20, description="Configurations, each packed from a seed of its own (number)")
@@ -64,6 +81,8 @@ class RandomPackingSettings(RelaxedSettings):
     minimum_distances_A: dict[str, PositiveFloat] = Field(
         default_factory=dict, description="Shortest distance by pair of elements, e.g. {Li-S: 2.2}; goes before all (Å)"
     )
+    polyanions: dict[str, PolyanionUnits] = POLYANIONS
+    unbonded_fraction: float = UNBONDED
     relaxation: PackingRelaxationSettings = Field(
         default_factory=PackingRelaxationSettings,
         description="Brief relaxation with the potential in the box as it is; steps: 0: none",
@@ -74,6 +93,16 @@ class RandomPackingSettings(RelaxedSettings):
     def _pairs_are_elements(cls, value: dict[str, float]) -> dict[str, float]:
         ContactGuard(minimum_distances_A=value)
         return value
+
+    @field_validator("polyanions")
+    @classmethod
+    def _polyanions_are_known(cls, value: dict[str, int]) -> dict[str, int]:
+        return known_polyanions(value)
+
+    @model_serializer(mode="wrap")
+    def _polyanions_only_where_there_are_some(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What rests on these values stays what it was before there were polyanions.
+        return without_no_polyanions(serialise(self))
 
 
 class RandomPacking(RelaxingSampler[RandomPackingSettings]):
@@ -109,6 +138,8 @@ class RandomPacking(RelaxingSampler[RandomPackingSettings]):
         )
         if settings.density_spread:
             text += f" ± {100 * settings.density_spread:g} %"
+        if settings.polyanions:
+            text += f", with whole {' and '.join(settings.polyanions)}"
         if settings.relaxation.steps:
             text += f", relaxed for at most {settings.relaxation.steps} steps"
         return text + (" and rattled" if settings.relaxation.rattle_A else "")
@@ -139,6 +170,8 @@ def packed_like(atoms: Atoms, settings: RandomPackingSettings, *, factor: float,
         edges=settings.edges,
         covalent_fraction=settings.covalent_fraction,
         minimum_distances_A=settings.minimum_distances_A,
+        polyanions=settings.polyanions,
+        unbonded_fraction=settings.unbonded_fraction,
         seed=seed,
     )
     packed = pack(composition, [atoms] if settings.distances_from == "structure" else ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from pydantic import ValidationError
 
@@ -12,11 +13,14 @@ from ionloop.sampling.seen_contacts import shortest_distances_A
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.sampling.structures.packing import (
     DATA_FRACTION,
+    MOST_DISTORTION,
     Composition,
     allowed_distances,
     pack,
+    polyanion_counts,
     unit_of,
 )
+from ionloop.sampling.structures.polyanions import polyanion
 
 GRAMS_PER_MASS_UNIT = 1.66053906660e-24
 
@@ -94,3 +98,67 @@ def test_what_is_no_formula_is_refused(text: str) -> None:
         unit_of(text)
     with pytest.raises(ValidationError, match="is no formula"):
         glass(composition={text: 1})
+
+
+def units_of(atoms, centre: str, ligand: str) -> list[int]:
+    """Return ligands within a bond of each centre."""
+    distances = atoms.get_all_distances(mic=True)
+    is_centre, is_ligand = atoms.symbols == centre, atoms.symbols == ligand
+    return sorted((distances[np.ix_(is_centre, is_ligand)] < 2.6).sum(axis=1).tolist())
+
+
+def test_polyanions_are_packed_whole_and_nothing_binds_to_them() -> None:
+    settings = glass(composition={"Li2S": 70, "P2S5": 30}, density_g_per_cm3=1.52, polyanions={"PS4": 1, "P2S7": 1})
+    # 7 Li2S + 3 P2S5 = Li14P6S22; two boxes of it hold four PS4 and four P2S7, and nothing else of P and S.
+    assert polyanion_counts(settings) == {"PS4": 4, "P2S7": 4}
+    atoms = pack(settings)
+    assert atoms.symbols.formula.count() == {"Li": 28, "P": 12, "S": 44}
+    assert units_of(atoms, "P", "S") == 12 * [4]
+    bridges = units_of(atoms, "S", "P")
+    assert (bridges.count(1), bridges.count(2)) == (40, 4)
+    bond = covalent_radii[[atomic_numbers["P"], atomic_numbers["S"]]].sum()
+    distances = np.sort(atoms.get_all_distances(mic=True)[np.ix_(atoms.symbols == "P", atoms.symbols == "S")])
+    assert distances[:, :4] == pytest.approx(bond, rel=MOST_DISTORTION)
+    assert shortest_distances_A([atoms])["S-S"] >= 1.3 * 2 * covalent_radii[atomic_numbers["S"]]
+
+
+def test_sulphide_that_no_polyanion_takes_is_left_free() -> None:
+    atoms = pack(glass(composition={"Li2S": 4, "P2S5": 1}, polyanions={"PS4": 1}, density_g_per_cm3=1.5))
+    bridges = units_of(atoms, "S", "P")
+    # Li8P2S9 is 2 PS4 and one sulphide ion.
+    assert (bridges.count(0), bridges.count(1)) == (5, 40)
+
+
+def test_polyanions_that_leave_centres_over_are_told() -> None:
+    with pytest.raises(InputError, match="do not use up the centres of Li28 P12 S44: 1 P would be left over"):
+        pack(glass(composition={"Li2S": 7, "P2S5": 3}, atoms=84, polyanions={"PS4": 1}))
+    with pytest.raises(ValidationError, match="is no polyanion that can be packed"):
+        glass(polyanions={"Li2S9": 1})
+
+
+def test_shapes_of_polyanions_are_tetrahedra_at_a_corner_or_at_a_bond() -> None:
+    for formula, bridging, bound in (("PS4", 0, 0), ("P2S7", 1, 0), ("P2S6", 0, 1)):
+        one = polyanion(formula, bond_A=2.05)
+        atoms = Atoms(one.symbols, one.positions)
+        distances = atoms.get_all_distances()
+        is_centre = np.array(one.symbols) == "P"
+        bonds = np.isclose(distances[np.ix_(is_centre, ~is_centre)], 2.05)
+        assert (bonds.sum(axis=0) == 2).sum() == bridging
+        assert (bonds.sum(axis=1) == (3 if bound else 4)).all()
+        ligands = distances[np.ix_(~is_centre, ~is_centre)]
+        # Edges of a tetrahedron: no two ligands are closer, in P2S7 and P2S6 neither.
+        assert ligands[ligands > 0].min() == pytest.approx(2.05 * np.sqrt(8 / 3))
+        assert one.positions.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-12)
+
+
+def test_compositions_are_written_in_mole_percent() -> None:
+    assert glass(composition={"Li2S": 75, "P2S5": 25}).counts == glass().counts
+    # 29 Li2S + 11 P2S5.
+    assert glass(composition={"Li2S": 72.5, "P2S5": 27.5}).counts == {"Li": 58, "P": 22, "S": 84}
+    with pytest.raises(ValidationError, match="takes 4332 atoms, atoms says 100: write it with whole numbers"):
+        glass(composition={"Li2S": 66.7, "P2S5": 33.3})
+
+
+def test_settings_without_polyanions_are_written_as_before_there_were_any() -> None:
+    assert "polyanions" not in glass().model_dump()
+    assert glass(polyanions={"PS4": 1}).model_dump()["polyanions"] == {"PS4": 1}
