@@ -1,0 +1,300 @@
+"""Measured curves in files of two columns, and how far a computed one is from them.
+
+The measure is R_χ = √(Σ (y_measured - y_computed)² / Σ (y_measured - y₀)²) (Wright, J. Non-Cryst. Solids 1993, 159, 264,
+10.1016/0022-3093(93)90232-M) with y₀ the curve of no structure. So the flat curve, treated by the same scale and
+offset, is the control: a computed curve that is no better says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ...core.arrays import FloatArray
+from ...core.errors import InputError
+
+FEWEST_POINTS: Final = 10
+_LARGEST_SENSIBLE: Final = {"q": 60.0, "r": 100.0}
+"""Above this nobody measures in 1/Å, or in Å: the unit is another."""
+_COMMENTS: Final = "#!;%@*'\""
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
+
+
+class Quantity(StrEnum):
+    """What a measured curve is."""
+
+    S = "S"
+    I = "S-1"  # noqa: E741 - the name that papers use
+    QI = "q(S-1)"
+    G = "G"
+    D = "D"
+    T = "T"
+
+    @property
+    def axis(self) -> str:
+        """What stands in the first column: q or r."""
+        return "q" if self in (Quantity.S, Quantity.I, Quantity.QI) else "r"
+
+    @property
+    def meaning(self) -> str:
+        """What it is, in words."""
+        return _MEANINGS[self]
+
+    def flat(self, x: FloatArray, density_per_A3: float) -> FloatArray:
+        """Return the curve of no structure."""
+        if self in (Quantity.S, Quantity.G):
+            return np.ones(len(x))
+        return 4.0 * np.pi * density_per_A3 * x if self is Quantity.T else np.zeros(len(x))
+
+
+_MEANINGS: Final = {
+    Quantity.S: "total structure factor S(q)",
+    Quantity.I: "interference function S(q) - 1",
+    Quantity.QI: "reduced interference function q [S(q) - 1] (1/Å)",
+    Quantity.G: "total pair distribution function G(r), 1 far away",
+    Quantity.D: "differential correlation function 4πρr [G(r) - 1] (1/Å²)",
+    Quantity.T: "total correlation function T(r) = 4πρr G(r) (1/Å²)",
+}
+
+
+class Unit(StrEnum):
+    """Unit of the first column."""
+
+    PER_ANGSTROM = "1/A"
+    PER_NANOMETRE = "1/nm"
+    ANGSTROM = "A"
+    NANOMETRE = "nm"
+
+    @property
+    def axis(self) -> str:
+        """Which axis it is of: q or r."""
+        return "q" if self in (Unit.PER_ANGSTROM, Unit.PER_NANOMETRE) else "r"
+
+    @property
+    def factor(self) -> float:
+        """What a number is multiplied by to be in 1/Å or Å."""
+        return {Unit.PER_NANOMETRE: 0.1, Unit.NANOMETRE: 10.0}.get(self, 1.0)
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """A measured curve.
+
+    Attributes
+    ----------
+    x, y
+        Shape [n_points], x rising, in 1/Å or Å.
+    errors
+        Standard deviations of y, shape [n_points]; None where the file has none.
+    quantity
+        What y is.
+    name
+        What it is called.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    errors: FloatArray | None
+    quantity: Quantity
+    name: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a computed curve is from a measured one.
+
+    Attributes
+    ----------
+    x, measured, computed
+        The points that are compared: what was measured, and scale times computed plus offset. Shape [n_points].
+    scale, offset
+        Of the computed curve.
+    r_chi
+        R_χ, 0 where both are the same.
+    control
+        R_χ of the flat curve, scaled and moved in the same way.
+    chi_square_per_point
+        Mean square of differences over errors; None without errors.
+    control_chi_square_per_point
+        That of the flat curve.
+    """
+
+    x: FloatArray
+    measured: FloatArray
+    computed: FloatArray
+    scale: float
+    offset: float
+    r_chi: float
+    control: float
+    chi_square_per_point: float | None
+    control_chi_square_per_point: float | None
+
+
+def read_measured(
+    path: Path, quantity: Quantity = Quantity.S, unit: Unit | None = None, error_column: int | None = None
+) -> MeasuredCurve:
+    """Read a curve from a file of columns: numbers between blanks, commas or semicolons, other lines before and after.
+
+    Parameters
+    ----------
+    unit
+        Of the first column; None: 1/Å or Å, whichever the quantity is a function of.
+    error_column
+        Number of the column with standard deviations, from 1; None: without.
+
+    Raises
+    ------
+    InputError
+        If the file has no such columns, or numbers that cannot be in that unit.
+    """
+    rows = _rows(path, 2 if error_column is None else max(2, error_column))
+    columns = np.array(rows).T
+    axis = quantity.axis
+    if unit is not None and unit.axis != axis:
+        allowed = " or ".join(one for one in Unit if one.axis == axis)
+        raise InputError(f"{path}: {quantity} is a function of {axis}, whose unit is {allowed}, not {unit}")
+    x = columns[0] * (1.0 if unit is None else unit.factor)
+    order = np.argsort(x, kind="stable")
+    x, y = x[order], columns[1][order]
+    errors = None if error_column is None else columns[error_column - 1][order]
+    _check(path, x, y, errors, axis, unit)
+    return MeasuredCurve(x, y, errors, quantity, path.name)
+
+
+def _rows(path: Path, least: int) -> list[list[float]]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}" if not path.is_dir() else f"{path} is a folder, not a file")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text: a measured curve is a file of two columns") from error
+    rows: list[list[float]] = []
+    count = 0
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text[0] in _COMMENTS:
+            continue
+        words = [word for word in _SEPARATORS.split(text) if word]
+        try:
+            values = [float(word) for word in words]
+        except ValueError as error:
+            if rows:
+                raise InputError(f"{path}, line {number}: {text[:40]!r} are no numbers{_comma_hint(text)}") from error
+            continue  # a heading
+        if len(values) < least:
+            # A number of points in front of the columns, as some programs write.
+            if not rows and len(values) == 1:
+                continue
+            raise InputError(f"{path}, line {number} has {len(values)} columns; {least} are needed{_comma_hint(text)}")
+        if count and len(values) != count:
+            raise InputError(f"{path}, line {number} has {len(values)} columns where those before have {count}")
+        count = len(values)
+        rows.append(values)
+    if len(rows) < FEWEST_POINTS:
+        raise InputError(f"{path} has {len(rows)} lines of {least} or more numbers; {FEWEST_POINTS} are needed")
+    return rows
+
+
+def _comma_hint(text: str) -> str:
+    return "; write decimal points, not commas" if re.search(r"\d,\d", text) and "." not in text else ""
+
+
+def _check(path: Path, x: FloatArray, y: FloatArray, errors: FloatArray | None, axis: str, unit: Unit | None) -> None:
+    for name, values in (("first", x), ("second", y), ("error", errors)):
+        if values is not None and not np.isfinite(values).all():
+            raise InputError(f"{path} has a number in its {name} column that is not finite")
+    if (np.diff(x) <= 0).any():
+        raise InputError(f"{path} has {axis} = {x[1:][np.diff(x) <= 0][0]:g} twice; a curve has one value at each")
+    if x[0] < 0:
+        raise InputError(f"{path} has a negative {axis} ({x[0]:g}): is it the first column?")
+    if errors is not None and (errors <= 0).any():
+        raise InputError(f"{path} has errors that are not above 0")
+    most = _LARGEST_SENSIBLE[axis]
+    if x[-1] > most:
+        said = "1/Å" if axis == "q" else "Å"
+        other = Unit.PER_NANOMETRE if axis == "q" else Unit.NANOMETRE
+        why = (
+            f"in nanometres? say --measured-unit {other}"
+            if unit is None and axis == "q"
+            else "is it an angle, or a channel?"
+        )
+        raise InputError(f"{path}: {axis} goes up to {x[-1]:g} {said}, which nobody measures: {why}")
+
+
+def compare(
+    curve: MeasuredCurve,
+    x: FloatArray,
+    y: FloatArray,
+    density_per_A3: float,
+    *,
+    scale: float | None = 1.0,
+    offset: float | None = 0.0,
+    window: tuple[float, float] | None = None,
+) -> Agreement:
+    """Compare a computed curve with a measured one, at the measured points where both are.
+
+    Parameters
+    ----------
+    x, y
+        The computed curve, of the measured quantity, x rising; between its points it is linear.
+    scale, offset
+        Of the computed curve; None fits it, by least squares.
+    window
+        Range of x that is compared; None: all.
+
+    Raises
+    ------
+    InputError
+        If there are too few points in common.
+    """
+    low, high = window or (-np.inf, np.inf)
+    chosen = (curve.x >= max(low, x[0])) & (curve.x <= min(high, x[-1]))
+    if np.count_nonzero(chosen) < FEWEST_POINTS:
+        raise InputError(
+            f"{curve.name} and the computed curve have {np.count_nonzero(chosen)} points in common, from "
+            f"{max(low, x[0]):.3g} to {min(high, x[-1]):.3g}; {FEWEST_POINTS} are needed (it goes from {curve.x[0]:.3g} "
+            f"to {curve.x[-1]:.3g})"
+        )
+    at, measured = curve.x[chosen], curve.y[chosen]
+    errors = None if curve.errors is None else curve.errors[chosen]
+    flat = curve.quantity.flat(at, density_per_A3)
+    computed = np.interp(at, x, y)
+    fitted, factor, shift = _fitted(measured, computed, errors, scale, offset)
+    control, _, _ = _fitted(measured, flat, errors, scale, offset)
+    norm = float(np.sum((measured - flat) ** 2))
+    if norm == 0.0:
+        raise InputError(f"{curve.name} has no structure: it is flat")
+    return Agreement(
+        at,
+        measured,
+        fitted,
+        factor,
+        shift,
+        float(np.sqrt(np.sum((measured - fitted) ** 2) / norm)),
+        float(np.sqrt(np.sum((measured - control) ** 2) / norm)),
+        None if errors is None else float(np.mean(((measured - fitted) / errors) ** 2)),
+        None if errors is None else float(np.mean(((measured - control) / errors) ** 2)),
+    )
+
+
+def _fitted(
+    measured: FloatArray, computed: FloatArray, errors: FloatArray | None, scale: float | None, offset: float | None
+) -> tuple[FloatArray, float, float]:
+    """Return scale times computed plus offset, and both; None is fitted."""
+    weight = np.ones(len(measured)) if errors is None else 1.0 / errors
+    target = measured - (0.0 if scale is None else scale * computed) - (0.0 if offset is None else offset)
+    unknown = [computed] * (scale is None) + [np.ones(len(measured))] * (offset is None)
+    factor, shift = scale or 0.0, offset or 0.0
+    if unknown:
+        columns = np.column_stack(unknown) * weight[:, None]
+        found = list(np.linalg.lstsq(columns, target * weight, rcond=None)[0])
+        if scale is None:
+            factor = float(found.pop(0))
+        if offset is None:
+            shift = float(found.pop(0))
+    return factor * computed + shift, factor, shift
