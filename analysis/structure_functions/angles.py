@@ -64,7 +64,7 @@ def angle_distributions(
     bins = round(180.0 / step_degrees)
     counts = {triplet: np.zeros(bins) for triplet in triplets}
     moments = {triplet: np.zeros(2) for triplet in triplets}
-    for run, frame in [(run, frame) for run in runs for frame in range(run.n_frames)] if triplets else ():
+    for run, frame in [(each, frame) for each in runs for frame in range(each.n_frames)] if triplets else ():
         species = list(run.species)
         found = bonds_in(run, frame, cutoffs_A)
         for triplet in triplets:
@@ -86,7 +86,7 @@ def angle_distributions(
 
 def _distribution(name: str, counts: FloatArray, moments: FloatArray) -> AngleDistribution:
     step = 180.0 / len(counts)
-    middles = (np.arange(len(counts)) + 0.5) * step
+    middles: FloatArray = (np.arange(float(len(counts))) + 0.5) * step
     number = int(counts.sum())
     if not number:
         return AngleDistribution(name, middles, counts, 0, None, None)

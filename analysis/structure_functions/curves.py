@@ -4,9 +4,11 @@ The partial structure factors are Faber and Ziman's,
 
     S_ab(q) = 1 + 4πρ ∫ r² [g_ab(r) - 1] sin(qr)/(qr) L(r) dr,   L(r) = sin(πr/R)/(πr/R)
 
-(Lorch, J. Phys. C 1969, 2, 229, 10.1088/0022-3719/2/2/305), and directly, from the modes ρ_a(q) = Σ exp(iq·r) of N atoms,
+(Lorch, J. Phys. C 1969, 2, 229, 10.1088/0022-3719/2/2/305), and directly, from the modes ρ_a(q) = Σ exp(iq·r),
 
-    S_ab(q) = 1 + [<Re ρ_a(q) ρ_b(q)*>/N - c_a δ_ab] / (c_a c_b).
+    S_ab(q) = 1 + [<Re ρ_a(q) ρ_b(q)*>/N - c_a δ_ab] / (c_a c_b)
+
+of N atoms.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Density modes ρ_a(q) = Σ_j exp(iq·r_j) at every reciprocal vector of a cell up to a length, and their products in shells.
+"""Density modes ρ_a(q) = Σ_j exp(iq·r_j) at every reciprocal vector of a cell up to a length; their products in shells.
 
-The sum is not taken term by term: that is 10⁵ vectors times 20,000 atoms in every frame. Each atom is spread onto a grid
-of the cell by a narrow bump, the grid is Fourier transformed, and the transform is divided by that of the bump: a
+The sum is not taken term by term: that is 10⁵ vectors times 20,000 atoms in every frame. Each atom is spread onto a
+grid of the cell by a narrow bump, the grid is Fourier transformed, and the transform is divided by that of the bump: a
 non-uniform Fourier transform with the bump exp(β(√(1-z²) - 1)) of Barnett, Magland and af Klinteberg, SIAM J. Sci.
-Comput. 2019, 41, C479, 10.1137/18M120885X. With the width and the grid chosen here it is the sum to less than 10⁻⁶ of √N.
+Comput. 2019, 41, C479, 10.1137/18M120885X. With the width and the grid chosen here it is the sum to less than 10⁻⁶ of
+√N.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def _spread(fractional: Any, grid: Any) -> None:
     for atom in range(len(fractional)):
         for axis in range(3):
             x = (fractional[atom, axis] - math.floor(fractional[atom, axis])) * sizes[axis]
-            first = int(math.ceil(x - _WIDTH / 2.0))
+            first = math.ceil(x - _WIDTH / 2.0)
             for step in range(_WIDTH):
                 z = (first + step - x) * (2.0 / _WIDTH)
                 values[axis, step] = math.exp(_BETA * (math.sqrt(max(0.0, 1.0 - z * z)) - 1.0))

@@ -1,4 +1,4 @@
-"""Figures of structure functions: g(r), partial and total S(q), T(r), bond angles, measured curves beside computed ones."""
+"""Figures of structure functions: g(r), S(q), T(r), bond angles, and measured curves beside computed ones."""
 
 from __future__ import annotations
 

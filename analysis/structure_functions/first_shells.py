@@ -12,8 +12,8 @@ from ...core.arrays import FloatArray
 SMOOTHING_A: Final = 0.04
 """Standard deviation of the Gaussian that g(r) is smoothed by before peaks are looked for (Å)."""
 LEAST_RISE: Final = 0.5
-"""How far g(r) must fall behind a peak, and come up again, in units of its mean value of 1, at most; of lower peaks half
-of what they stand above their minimum."""
+"""How far g(r) must fall behind a peak, and come up again, where its mean is 1, at most; of lower peaks half of what
+they stand above their minimum."""
 _ZERO: Final = 0.02
 
 

@@ -67,7 +67,7 @@ class StructureFrames:
     @property
     def species_of_atoms(self) -> IntArray:
         """Place of each atom's symbol among `species`, shape [n_atoms]."""
-        return np.array([self.species.index(symbol) for symbol in self.symbols], dtype=np.int64)
+        return np.asarray(np.unique(np.array(self.symbols), return_inverse=True)[1], dtype=np.int64)
 
     @property
     def counts(self) -> IntArray:

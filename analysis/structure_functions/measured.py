@@ -1,15 +1,14 @@
 """Measured curves in files of two columns, and how far a computed one is from them.
 
-The measure is R_χ = √(Σ (y_measured - y_computed)² / Σ (y_measured - y₀)²) (Wright, J. Non-Cryst. Solids 1993, 159, 264,
-10.1016/0022-3093(93)90232-M) with y₀ the curve of no structure. So the flat curve, treated by the same scale and
-offset, is the control: a computed curve that is no better says nothing.
+The measure is R_χ = √(Σ (y_measured - y_computed)² / Σ (y_measured - y₀)²), after Wright, J. Non-Cryst. Solids 1993,
+159, 264, 10.1016/0022-3093(93)90232-M, with y₀ the curve of no structure. That flat curve, treated by the same scale
+and offset, is the control: a computed curve that is no better says nothing.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -17,68 +16,15 @@ import numpy as np
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
+from .quantities import Quantity, Unit
 
 FEWEST_POINTS: Final = 10
 _LARGEST_SENSIBLE: Final = {"q": 60.0, "r": 100.0}
 """Above this nobody measures in 1/Å, or in Å: the unit is another."""
+_MOST_UNNAMED_COLUMNS: Final = 3
+"""Two, or three with errors; of more nobody knows which is meant."""
 _COMMENTS: Final = "#!;%@*'\""
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
-
-
-class Quantity(StrEnum):
-    """What a measured curve is."""
-
-    S = "S"
-    I = "S-1"  # noqa: E741 - the name that papers use
-    QI = "q(S-1)"
-    G = "G"
-    D = "D"
-    T = "T"
-
-    @property
-    def axis(self) -> str:
-        """What stands in the first column: q or r."""
-        return "q" if self in (Quantity.S, Quantity.I, Quantity.QI) else "r"
-
-    @property
-    def meaning(self) -> str:
-        """What it is, in words."""
-        return _MEANINGS[self]
-
-    def flat(self, x: FloatArray, density_per_A3: float) -> FloatArray:
-        """Return the curve of no structure."""
-        if self in (Quantity.S, Quantity.G):
-            return np.ones(len(x))
-        return 4.0 * np.pi * density_per_A3 * x if self is Quantity.T else np.zeros(len(x))
-
-
-_MEANINGS: Final = {
-    Quantity.S: "total structure factor S(q)",
-    Quantity.I: "interference function S(q) - 1",
-    Quantity.QI: "reduced interference function q [S(q) - 1] (1/Å)",
-    Quantity.G: "total pair distribution function G(r), 1 far away",
-    Quantity.D: "differential correlation function 4πρr [G(r) - 1] (1/Å²)",
-    Quantity.T: "total correlation function T(r) = 4πρr G(r) (1/Å²)",
-}
-
-
-class Unit(StrEnum):
-    """Unit of the first column."""
-
-    PER_ANGSTROM = "1/A"
-    PER_NANOMETRE = "1/nm"
-    ANGSTROM = "A"
-    NANOMETRE = "nm"
-
-    @property
-    def axis(self) -> str:
-        """Which axis it is of: q or r."""
-        return "q" if self in (Unit.PER_ANGSTROM, Unit.PER_NANOMETRE) else "r"
-
-    @property
-    def factor(self) -> float:
-        """What a number is multiplied by to be in 1/Å or Å."""
-        return {Unit.PER_NANOMETRE: 0.1, Unit.NANOMETRE: 10.0}.get(self, 1.0)
 
 
 @dataclass(frozen=True)
@@ -135,15 +81,28 @@ class Agreement:
     control_chi_square_per_point: float | None
 
 
+def flat_curve(quantity: Quantity, x: FloatArray, density_per_A3: float) -> FloatArray:
+    """Return the curve of no structure."""
+    if quantity in (Quantity.S, Quantity.G):
+        return np.ones(len(x))
+    return 4.0 * np.pi * density_per_A3 * x if quantity is Quantity.T else np.zeros(len(x))
+
+
 def read_measured(
-    path: Path, quantity: Quantity = Quantity.S, unit: Unit | None = None, error_column: int | None = None
+    path: Path,
+    quantity: Quantity = Quantity.S,
+    unit: Unit | None = None,
+    column: int | None = None,
+    error_column: int | None = None,
 ) -> MeasuredCurve:
-    """Read a curve from a file of columns: numbers between blanks, commas or semicolons, other lines before and after.
+    """Read a curve from a file of columns: numbers between blanks, commas or semicolons, under headings or none.
 
     Parameters
     ----------
     unit
         Of the first column; None: 1/Å or Å, whichever the quantity is a function of.
+    column
+        Number of the column with the quantity, from 1; None: the second, where the file has two or three.
     error_column
         Number of the column with standard deviations, from 1; None: without.
 
@@ -152,15 +111,16 @@ def read_measured(
     InputError
         If the file has no such columns, or numbers that cannot be in that unit.
     """
-    rows = _rows(path, 2 if error_column is None else max(2, error_column))
-    columns = np.array(rows).T
+    columns = np.array(_rows(path, max(2, column or 0, error_column or 0))).T
+    if column is None and len(columns) > _MOST_UNNAMED_COLUMNS:
+        raise InputError(f"{path} has {len(columns)} columns: say which is {quantity} (--measured-column)")
     axis = quantity.axis
     if unit is not None and unit.axis != axis:
         allowed = " or ".join(one for one in Unit if one.axis == axis)
         raise InputError(f"{path}: {quantity} is a function of {axis}, whose unit is {allowed}, not {unit}")
     x = columns[0] * (1.0 if unit is None else unit.factor)
     order = np.argsort(x, kind="stable")
-    x, y = x[order], columns[1][order]
+    x, y = x[order], columns[(column or 2) - 1][order]
     errors = None if error_column is None else columns[error_column - 1][order]
     _check(path, x, y, errors, axis, unit)
     return MeasuredCurve(x, y, errors, quantity, path.name)
@@ -257,12 +217,12 @@ def compare(
     if np.count_nonzero(chosen) < FEWEST_POINTS:
         raise InputError(
             f"{curve.name} and the computed curve have {np.count_nonzero(chosen)} points in common, from "
-            f"{max(low, x[0]):.3g} to {min(high, x[-1]):.3g}; {FEWEST_POINTS} are needed (it goes from {curve.x[0]:.3g} "
-            f"to {curve.x[-1]:.3g})"
+            f"{max(low, x[0]):.3g} to {min(high, x[-1]):.3g}; {FEWEST_POINTS} are needed (it goes from "
+            f"{curve.x[0]:.3g} to {curve.x[-1]:.3g})"
         )
     at, measured = curve.x[chosen], curve.y[chosen]
     errors = None if curve.errors is None else curve.errors[chosen]
-    flat = curve.quantity.flat(at, density_per_A3)
+    flat = flat_curve(curve.quantity, at, density_per_A3)
     computed = np.interp(at, x, y)
     fitted, factor, shift = _fitted(measured, computed, errors, scale, offset)
     control, _, _ = _fitted(measured, flat, errors, scale, offset)

@@ -22,7 +22,7 @@ def network_bonds(
     """
     if settings.network:
         return tuple(name for name in settings.network if pair_key(*name.split("-")) in cutoffs_A)
-    ions = {mobile} if mobile else IONS
+    ions = IONS | {mobile}
     found: dict[str, Shell] = {}
     for shell in shells:
         if ions & {shell.centre, shell.neighbour} or shell.cutoff_A is None or shell.peak_A is None:

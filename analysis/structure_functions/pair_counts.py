@@ -1,7 +1,7 @@
 """Counts of pairs by distance, by a compiled cell list.
 
-Cells may be triclinic and smaller than the largest distance: images are counted as what they are, other atoms. Boxes are
-parallelepipeds of the cell; those of a row along the last axis lie behind each other in memory.
+Cells may be triclinic and smaller than the largest distance: images are counted as what they are, other atoms. Boxes
+are parallelepipeds of the cell; those of a row along the last axis lie behind each other in memory.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Diffraction(FrozenModel):
 
     radiation: str = Field(description="neutrons or x-rays (name)")
     lengths: dict[str, float] = Field(
-        description="Scattering lengths by species, of neutrons (fm), of X-rays electrons at q = 0 (unit of the quantity)"
+        description="Scattering lengths by species: of neutrons fm, of X-rays electrons at q = 0 (unit of the quantity)"
     )
     mean_length: float | None = Field(
         None, description="Their mean over atoms, in the same unit (unit of the quantity)"
@@ -74,10 +74,10 @@ class StructureResult(FrozenModel):
     density_per_A3: float = Field(description="Atoms per volume (1/Å³)")
     density_g_per_cm3: float = Field(description="Mass per volume, of natural isotopes (g/cm³)")
     r_max_A: float = Field(description="Largest distance of g(r) (Å)")
-    shells: tuple[Shell, ...] = Field((), description="First shells of all pairs (number)")
-    angles: tuple[Angle, ...] = Field((), description="Bond angles (degrees)")
-    diffraction: tuple[Diffraction, ...] = Field((), description="Total structure factors (no unit)")
-    network: NetworkResult = Field(default_factory=NetworkResult, description="Rings and chains (number)")
+    shells: tuple[Shell, ...] = Field((), description="First shells of all pairs")
+    angles: tuple[Angle, ...] = Field((), description="Bond angles")
+    diffraction: tuple[Diffraction, ...] = Field((), description="Total structure factors")
+    network: NetworkResult = Field(default_factory=NetworkResult, description="Rings and chains")
     pair_interval_reason: str = Field("", description="Why g(r) has no 95 % interval; empty if it has (text)")
     diffraction_interval_reason: str = Field("", description="Why S(q) has no 95 % interval; empty if it has (text)")
     notes: tuple[str, ...] = Field((), description="What a reader should know (text)")

@@ -166,7 +166,7 @@ def _add_chains(counts: NetworkCounts, network: Network) -> None:
         if start in seen:
             continue
         members, endless = _cluster(links, start, seen)
-        degrees = [len({other for other in links[atom]}) for atom in members]
+        degrees = [len(links[atom]) for atom in members]
         if endless:
             counts.endless += len(members)
         elif sum(degrees) // 2 >= len(members):
@@ -182,7 +182,7 @@ def _links(network: Network) -> Mapping[int, set[Node]]:
     found: dict[int, set[Node]] = {}
     for atom in np.flatnonzero(network.centres).tolist():
         here: Node = (atom, 0, 0, 0)
-        reached = set()
+        reached: set[Node] = set()
         for other in network.bonds[atom]:
             nodes = [other] if network.centres[other[0]] else _around(network, other)
             reached.update(node for node in nodes if network.centres[node[0]] and node != here)

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
-
-Radiation = Literal["neutrons", "x-rays"]
-RADIATIONS: Final[tuple[Radiation, ...]] = ("neutrons", "x-rays")
+from .quantities import Radiation
 
 LEAST_CONTRAST: Final = 0.02
 """<b>²/<b²> below which a sample has nearly no average length: dividing by it is not sensible."""
@@ -28,12 +26,12 @@ LEAST_CONTRAST: Final = 0.02
 _LENGTHS_FM: Final = """
 H -3.7390  He 3.26  Be 7.79  B 5.30  C 6.6460  N 9.36  O 5.803  F 5.654  Ne 4.566  Na 3.63  Mg 5.375  Al 3.449
 Si 4.1491  P 5.13  S 2.847  Cl 9.5770  Ar 1.909  K 3.67  Ca 4.70  Sc 12.29  Ti -3.438  V -0.3824  Cr 3.635  Mn -3.73
-Fe 9.45  Co 2.49  Ni 10.3  Cu 7.718  Zn 5.680  Ga 7.288  Ge 8.185  As 6.58  Se 7.970  Br 6.795  Kr 7.81  Rb 7.09  Sr 7.02
-Y 7.75  Zr 7.16  Nb 7.054  Mo 6.715  Ru 7.03  Rh 5.88  Pd 5.91  Ag 5.922  Sn 6.225  Sb 5.57  Te 5.80  I 5.28  Xe 4.92
-Cs 5.42  Ba 5.07  La 8.24  Ce 4.84  Hf 7.7  Ta 6.91  W 4.86  Re 9.2  Os 10.7  Ir 10.6  Pt 9.60  Au 7.63  Tl 8.776
-Pb 9.405  Bi 8.532  Li -1.90
-1-H -3.7406  2-H 6.671  6-Li 2.00  7-Li -2.22  11-B 6.65  12-C 6.6511  13-C 6.19  14-N 9.37  15-N 6.44  16-O 5.803
-17-O 5.78  18-O 5.84  32-S 2.804  34-S 3.48  35-Cl 11.65  37-Cl 3.08  58-Ni 14.4  60-Ni 2.8  62-Ni -8.7
+Fe 9.45  Co 2.49  Ni 10.3  Cu 7.718  Zn 5.680  Ga 7.288  Ge 8.185  As 6.58  Se 7.970  Br 6.795  Kr 7.81  Rb 7.09
+Sr 7.02  Y 7.75  Zr 7.16  Nb 7.054  Mo 6.715  Ru 7.03  Rh 5.88  Pd 5.91  Ag 5.922  Sn 6.225  Sb 5.57  Te 5.80
+I 5.28  Xe 4.92  Cs 5.42  Ba 5.07  La 8.24  Ce 4.84  Hf 7.7  Ta 6.91  W 4.86  Re 9.2  Os 10.7  Ir 10.6  Pt 9.60
+Au 7.63  Tl 8.776  Pb 9.405  Bi 8.532  Li -1.90  1-H -3.7406  2-H 6.671  6-Li 2.00  7-Li -2.22  11-B 6.65
+12-C 6.6511  13-C 6.19  14-N 9.37  15-N 6.44  16-O 5.803  17-O 5.78  18-O 5.84  32-S 2.804  34-S 3.48  35-Cl 11.65
+37-Cl 3.08  58-Ni 14.4  60-Ni 2.8  62-Ni -8.7
 """
 """Bound coherent scattering lengths: natural elements, then isotopes."""
 _EXTRA = "pip install 'ionloop[x-rays]'"
@@ -184,8 +182,15 @@ def faber_ziman_weights(counts: IntArray, each: FloatArray) -> FloatArray:
     mean, square = mean_length(counts, each), mean_square_length(counts, each)
     if (mean**2 < LEAST_CONTRAST * square).any():
         raise InputError(
-            f"<b>² is {float((mean**2 / square).min()):.2g} of <b²>: the sample has nearly no mean scattering length, and "
-            "a total structure factor that is divided by it means nothing; give other isotopes"
+            f"<b>² is {float((mean**2 / square).min()):.2g} of <b²>: the sample has nearly no mean scattering length, "
+            "and a total structure factor that is divided by it means nothing; give other isotopes"
         )
     share = (counts / counts.sum())[:, None] * each / mean
     return np.asarray(share[:, None, :] * share[None, :, :])
+
+
+def scattering_words(radiation: Sequence[str], isotopes: Mapping[str, int]) -> str:
+    """Return ``neutrons (7Li) and x-rays`` for the methods of a paper."""
+    enriched = ", ".join(f"{mass}{symbol}" for symbol, mass in isotopes.items())
+    words = [f"{one} ({enriched})" if enriched and one == "neutrons" else one for one in radiation]
+    return " and ".join(words).replace("x-rays", "X-rays")

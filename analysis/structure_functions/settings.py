@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ...core.settings import FrozenSettings
 from ..trajectories.settings import ReadRunsSettings
-from .scattering import RADIATIONS, Radiation
+from .quantities import RADIATIONS, Radiation
 
 _ELEMENT: Final = "[A-Z][a-z]?"
 PAIR_PATTERN: Final = f"^{_ELEMENT}-{_ELEMENT}$"
@@ -39,7 +39,7 @@ class StructureSettings(FrozenSettings):
         None,
         gt=0.5,
         le=100,
-        description="Largest distance of g(r); nothing: half of the shortest distance of opposite faces, 15 Å at most (Å)",
+        description="Largest distance of g(r); nothing: half of the shortest distance of opposite faces, 8 to 15 Å (Å)",
     )
     r_step_A: float = Field(0.02, ge=0.001, le=0.5, description="Width of a bin of g(r) (Å)")
     q_max_per_A: float = Field(20.0, gt=0.5, le=100, description="Largest wave vector of S(q) (1/Å)")
@@ -67,8 +67,8 @@ class StructureSettings(FrozenSettings):
     )
     cutoffs_A: dict[PairName, Annotated[float, Field(gt=0.3, le=20)]] = Field(
         default_factory=dict,
-        description="Distances up to which two atoms are neighbours, by pair such as P-S; of others the first minimum of "
-        "g(r) (Å)",
+        description="Distances up to which two atoms are neighbours, by pair such as P-S; of others the first minimum "
+        "of g(r) (Å)",
     )
     angles: tuple[TripletName, ...] = Field(
         (),
@@ -78,8 +78,8 @@ class StructureSettings(FrozenSettings):
     angle_step_degrees: float = Field(2.0, ge=0.1, le=30, description="Width of a bin of angles (degrees)")
     network: tuple[PairName, ...] = Field(
         (),
-        description="Bonds of the network, centre first, such as P-S and P-P; nothing: between elements that are as near "
-        "as covalent radii say, alkali metals and the mobile ions left out (names)",
+        description="Bonds of the network, centre first, such as P-S and P-P; nothing: between elements that are as "
+        "near as covalent radii say, alkali metals and the mobile ions left out (names)",
     )
     network_frames: int = Field(
         20, ge=1, le=10_000, description="Frames whose angles, rings and chains are looked at (number)"

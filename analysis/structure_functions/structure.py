@@ -25,10 +25,10 @@ from .curves import (
 )
 from .first_shells import FirstShell, first_shell
 from .frames import StructureFrames
-from .measured import Quantity
 from .network import network_result
+from .quantities import Quantity, Radiation
 from .results import Angle, Diffraction, Shell, StructureResult
-from .scattering import Radiation, faber_ziman_weights, lengths, mean_length
+from .scattering import faber_ziman_weights, lengths, mean_length
 from .settings import StructureSettings, pair_key
 from .sums import BlockSums, Grid, block_sums, grid_of, total_of
 
@@ -89,8 +89,8 @@ class Structure:
         """Return all curves by name: what is kept beside the numbers, and what figures are drawn from.
 
         ``r_A``, ``g``, ``running_coordination``, ``q_per_A`` and ``s`` are partial, their first two axes species;
-        ``RADIATION_s`` and ``RADIATION_t`` are total, ``angles_degrees`` and ``angle_NAME`` of bond angles; ``..._half`` is
-        half of a 95 % interval, left out where there is none.
+        ``RADIATION_s`` and ``RADIATION_t`` are total, ``angles_degrees`` and ``angle_NAME`` of bond angles;
+        ``..._half`` is half of a 95 % interval, left out where there is none.
         """
         curves = self.partials
         found = {
@@ -291,8 +291,8 @@ def _all_angles(
         for other in (first, last):
             if pair_key(centre, other) not in cutoffs:
                 raise InputError(
-                    f"angles: {triplet} needs a distance up to which {centre} and {other} are neighbours, for g(r) has no "
-                    f"first minimum; give cutoffs_A: {{{pair_key(centre, other)}: ...}}"
+                    f"angles: {triplet} needs a distance up to which {centre} and {other} are neighbours, for g(r) has "
+                    f"no first minimum; give cutoffs_A: {{{pair_key(centre, other)}: ...}}"
                 )
     return angle_distributions(chosen, triplets, cutoffs, step_degrees)
 
@@ -326,7 +326,7 @@ def _total(sample: _Sample, found: Partials, radiation: Radiation) -> tuple[Tota
     at_zero = faber_ziman_weights(found.counts, start)[:, :, 0]
     spread = sample.interval(lambda block: total(partials(block, found.counts, grid, sample.waves).s, weights))
     s = total(found.s, weights)
-    even = np.arange(1, 1 + int(settings.transform_q_max_per_A / _EVEN_STEP_PER_A)) * _EVEN_STEP_PER_A
+    even = _EVEN_STEP_PER_A * np.arange(1.0, 1 + int(settings.transform_q_max_per_A / _EVEN_STEP_PER_A))
     t = total_correlation(found.g, grid, found.density_per_A3, faber_ziman_weights(found.counts, of(even)), even)
     peak = _first_peak(found.q_per_A, s)
     said = said.model_copy(
@@ -349,22 +349,22 @@ def _total(sample: _Sample, found: Partials, radiation: Radiation) -> tuple[Tota
 
 
 def _first_peak(q_per_A: FloatArray, s: FloatArray) -> int | None:
-    """Return the place of the first maximum of S(q) that stands out from both sides: the first sharp diffraction peak."""
+    """Return the place of the first maximum of S(q) that stands out from both sides."""
     low, high = _FIRST_PEAK_PER_A
     inside = np.flatnonzero((q_per_A >= low) & (q_per_A <= high))
     if len(inside) < 3:
         return None
     rise = 0.2 * float(s[inside].max() - s[inside].min())
-    lowest, best = s[inside[0]], -1
-    for place in inside:
+    lowest, best = float(s[inside[0]]), -1
+    for place in inside.tolist():
         if best < 0:
-            lowest = min(lowest, s[place])
+            lowest = min(lowest, float(s[place]))
             if s[place] - lowest > rise:
                 best = place
         elif s[place] > s[best]:
             best = place
         elif s[best] - s[place] > rise:
-            return int(best)
+            return best
     return None
 
 
@@ -373,13 +373,13 @@ def _notes(sample: _Sample, first: StructureFrames) -> tuple[str, ...]:
     half = min(run.half_width_A for run in sample.runs)
     if sample.grid.r_max_A > half + 1e-6:
         notes.append(
-            f"beyond {half:.2f} Å, half of the shortest distance of opposite faces, g(r) repeats the cell's own order; S(q) "
-            "beyond the direct sum is the transform of what is nearer, so that its peaks are broad"
+            f"beyond {half:.2f} Å, half of the shortest distance of opposite faces, g(r) repeats the cell's own order; "
+            "S(q) beyond the direct sum is the transform of what is nearer, so that its peaks are broad"
         )
     empty = sample.grid.shells - len(sample.waves.direct)
     if sample.grid.shells and empty > 0.5 * sample.grid.shells:
         notes.append(
-            f"{empty} of {sample.grid.shells} shells below {sample.grid.direct_q_max_per_A:g} 1/Å hold no reciprocal vector "
-            "of the cell: a larger cell has more"
+            f"{empty} of {sample.grid.shells} shells below {sample.grid.direct_q_max_per_A:g} 1/Å hold no reciprocal "
+            "vector of the cell: a larger cell has more"
         )
     return tuple(notes)

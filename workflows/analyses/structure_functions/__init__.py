@@ -1,0 +1,1 @@
+"""Structure functions of trajectories, as a kind of analysis."""
