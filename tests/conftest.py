@@ -344,6 +344,8 @@ class StoreBuilder:
 
     def add_analyses(self, generation: int = 2, scale: float = 1.0) -> list[ResultRecord]:
         """Add a result of every kind that has a figure for both models, numbers in proportion to ``scale``."""
+        import structure_results
+
         found = []
         for kind, factor in (("gap", 1.2 * scale), ("es-gap", scale)):
             conductivities = [self.add_conductivity(kind, generation, one, factor) for one in (600.0, 800.0)]
@@ -356,6 +358,7 @@ class StoreBuilder:
                 self.add_result("arrhenius", kind, generation, values=line.model_dump(mode="json"), inputs=inputs)
             )
             found.append(self.add_screening(kind, generation, factor))
+            found.append(structure_results.add_structure(self, kind, generation, factor))
         return found
 
     def add_screening(self, kind: str, generation: int, factor: float) -> ResultRecord:

@@ -1,6 +1,6 @@
 """Time and memory of structure functions of large cells: g(r), the direct sum of S(q), and the rest of the analysis.
 
-``python benchmarks/structure_functions.py [--atoms 20000] [--frames 100]``
+``python benchmarks/trajectories/structure_functions.py [--atoms 20000] [--frames 100]``
 
 Atoms of Li7P3S11's density and composition on a lattice that is shaken, on one thread, compiled before. The error is
 the largest difference of a density mode to the sum over exp(iq·r) term by term, of some wave vectors.
