@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ....analysis.structure_functions.settings import StructureFunctionsSettings
@@ -45,7 +45,7 @@ class StructureFunctions(TrajectoryAnalysis[StructureFunctionsSettings]):
 
         return StructureFunctionsTask
 
-    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterable[Problem]:
+    def problems(self, campaign: Campaign, atoms: Atoms, system: str | None = None) -> Iterator[Problem]:
         from .problems import structure_functions_problems
 
         yield from super().problems(campaign, atoms, system)
