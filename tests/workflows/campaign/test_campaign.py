@@ -25,6 +25,8 @@ UNIT_BY_SUFFIX = {
     "_MB": "MB",
     "_eV": "eV",
     "_per_A": "eV/Å",
+    "_max_per_A": "1/Å",
+    "_step_per_A": "1/Å",
     "_per_atom": "eV/atom",
 }
 
