@@ -2,7 +2,8 @@
 
 42-atom Li7P3S11 at 800 K, labels by GFN1-xTB. Every strategy begins with the same labels of displaced crystals and ends
 with a full fit to all of its labels, with the same sparse points. Errors are those of final models on frames that no
-strategy has met: of trajectories of a model that was fitted to the labels of all of them.
+strategy has met: of trajectories of a model that was fitted to the labels of all of them. Curves: models of the
+first labels of each, and the time that walkers had simulated by then.
 
     OMP_NUM_THREADS=1 python benchmarks/learning/strategies.py FOLDER [--labels 40] [--seeds 3] [--length-ps 2]
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +76,10 @@ class Ended:
     """A strategy's end."""
 
     labels: list[LabelledConfiguration]
+    times_ps: list[float]
+    """Simulated time of all walkers at which each label was asked for."""
     simulated_ps: float
     note: str
-    wall_s: float = 0.0
 
 
 def gap_settings(points: int) -> GapSettings:
@@ -158,6 +159,7 @@ def by_generations(
         start: list[LabelledConfiguration], reference: Labels, options: argparse.Namespace, seed: int, folder: Path
     ) -> Ended:
         labels, simulated_ps, stops = list(start), 0.0, 0
+        times_ps = [0.0] * len(start)
         each = -(-(options.labels - len(start)) // GENERATIONS)
         for generation in range(MOST_GENERATIONS):
             if len(labels) >= options.labels:
@@ -172,7 +174,10 @@ def by_generations(
             count = min(each, options.labels - len(labels))
             for index in choose(frames, known, count, seed + generation):
                 labels.append(reference(frames[index], f"g{generation}-{index}"))
-        return Ended(labels, simulated_ps, f"{generation} generations, {stops} with a walker that a guard stopped")
+                times_ps.append(simulated_ps)
+        return Ended(
+            labels, times_ps, simulated_ps, f"{generation} generations, {stops} with a walker that a guard stopped"
+        )
 
     return run
 
@@ -192,6 +197,7 @@ def on_the_fly(
 ) -> Ended:
     """Learn, with a full fit whenever labels have doubled."""
     labels, states, leg, errors, steps, audits = list(start), [], 0, [], 0, ""
+    times_ps = [0.0] * len(start)
     while len(labels) < options.labels:
         fit = full_fit(labels, reference.isolated_eV, options.points)
         data = DataSet(tuple(labels), reference.isolated_eV)
@@ -212,6 +218,8 @@ def on_the_fly(
             for one in found.labels
         ]
         errors += found.errors
+        passed = steps + np.cumsum(found.steps)
+        times_ps += [float(passed[number]) * TIMESTEP_FS / 1000.0 for number in found.rounds]
         steps += sum(found.steps)
         leg += len(found.steps)
         states = [WalkerState(one.atoms, one.step, one.energy_eV) for one in found.states]
@@ -221,7 +229,9 @@ def on_the_fly(
             break
     quality = alarm_quality(errors, TOLERANCE_EV_PER_A)
     note = f"{audits}; alarms {quality.alarms}, of them bad {quality.bad_alarms}; audits {quality.audits}"
-    return Ended(labels, steps * TIMESTEP_FS / 1000.0, f"{note}, bad {quality.bad_audits}, found {quality.found}")
+    return Ended(
+        labels, times_ps, steps * TIMESTEP_FS / 1000.0, f"{note}, bad {quality.bad_audits}, found {quality.found}"
+    )
 
 
 STRATEGIES = {"generations": by_generations(farthest), "random": by_generations(at_random), "on-the-fly": on_the_fly}
@@ -254,6 +264,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--length-ps", type=float, default=2.0, help="of each walker, of all generations")
     parser.add_argument("--points", type=int, default=150, help="of each element, while exploring")
+    parser.add_argument("--every", type=int, default=8, help="labels between two points of a curve")
     parser.add_argument("--final-points", type=int, default=300)
     options = parser.parse_args()
     reference = Labels(options.folder / "labels")
@@ -265,10 +276,8 @@ def main() -> None:
             mean_eV = float(np.mean([one.energy / one.n_atoms for one in start]))
             reference.isolated_eV = dict.fromkeys(("Li", "P", "S"), mean_eV)
         for name, strategy in STRATEGIES.items():
-            begin = time.perf_counter()
             with tempfile.TemporaryDirectory() as scratch:
                 one = strategy(start, reference, options, seed, Path(scratch))
-            one.wall_s = time.perf_counter() - begin
             ended[name, seed] = one
             print(f"# {name} {seed}: {len(one.labels)} labels, {one.simulated_ps:.2f} ps, {one.note}", flush=True)
     everything = [
@@ -285,8 +294,13 @@ def main() -> None:
     print(f"model of all {len(everything)} labels: {force_rmse(driver, test):.3f} eV/Å")
     print(f"{'strategy':14s} {'seed':>4s} {'labels':>6s} {'ps':>6s} {'rmse eV/Å':>10s}  note")
     for (name, seed), one in ended.items():
-        rmse = force_rmse(full_fit(one.labels, reference.isolated_eV, options.final_points), test)
-        print(f"{name:14s} {seed:4d} {len(one.labels):6d} {one.simulated_ps:6.2f} {rmse:10.3f}  {one.note}", flush=True)
+        for count in range(options.every, len(one.labels) + options.every, options.every):
+            first = one.labels[:count]
+            rmse = force_rmse(full_fit(first, reference.isolated_eV, options.final_points), test)
+            is_last = len(first) == len(one.labels)
+            passed_ps = one.simulated_ps if is_last else one.times_ps[count - 1]
+            note = one.note if is_last else ""
+            print(f"{name:14s} {seed:4d} {len(first):6d} {passed_ps:6.2f} {rmse:10.3f}  {note}", flush=True)
 
 
 if __name__ == "__main__":
