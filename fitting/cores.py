@@ -23,13 +23,14 @@ from .native.gap_xml import GapModel
 from .native.glue import GluePotential, glue_lines, read_glue
 from .native.xml_elements import MalformedXml
 from .settings import CoreSettings, GapSettings
+from .zbl import zbl_core
 
 MOST_BYTES = 1_000_000
 """Of a core's file: its content goes with every fit."""
 
 
 def with_core_read(settings: GapSettings, folder: Path) -> GapSettings:
-    """Return settings in which the content of the core's file stands for the file; others are returned as they are.
+    """Return settings in which the core itself stands for its file or its name; others are returned as they are.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ def with_core_read(settings: GapSettings, folder: Path) -> GapSettings:
     core = settings.core
     if core is None:
         return settings
+    if core.zbl is not None:
+        content = "\n".join(glue_lines(zbl_core(core.zbl)))
+        return settings.model_copy(update={"core": CoreSettings(glue=content)})
     name, text = "gap.core.glue", core.glue
     if core.file is not None:
         path = Path(folder) / core.file
@@ -64,7 +68,7 @@ def core_of(settings: GapSettings) -> GluePotential | None:
         return None
     if settings.core.glue is None:
         raise InputError(
-            f"the file of gap.core, {settings.core.file}, has not been read; "
+            f"the core of gap.core, {settings.core.file or settings.core.zbl}, has not been read; "
             "ionloop.fitting.cores.with_core_read(settings, folder) reads it"
         )
     return _parse(settings.core.glue, "gap.core.glue")

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ..core.settings import FrozenSettings
 
@@ -20,6 +29,10 @@ SparseMethod = Literal["uniform", "evenly_spaced", "cur_points", "farthest_point
 
 NATIVE_SPARSE_METHODS: Final[frozenset[SparseMethod]] = frozenset({"evenly_spaced", "farthest_points"})
 """Those that gap_fit has not."""
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _known_element(symbol: str) -> str:
@@ -90,7 +103,8 @@ class CoreSettings(FrozenSettings):
     """Fixed spline potential under the GAP (QUIP's ``IP Glue``), which is fitted to the rest.
 
     A file names it in ``file``; where that is read, what it holds takes its place, so that settings, and the models
-    made with them, do not depend on a file that moves or changes (`ionloop.fitting.cores.with_core_read`).
+    made with them, do not depend on a file that moves or changes (`ionloop.fitting.cores.with_core_read`). So does the
+    potential that ``zbl`` asks for.
     """
 
     file: str | None = Field(
@@ -107,11 +121,27 @@ class CoreSettings(FrozenSettings):
         json_schema_extra={"allowed": "text"},
     )
 
+    # Sections of kinds are looked at in Python, where strictly a list is no tuple.
+    zbl: Annotated[tuple[ElementSymbol, ...], BeforeValidator(_as_tuple)] | None = Field(
+        None,
+        min_length=1,
+        max_length=118,
+        description="Elements whose atoms repel each other as their screened nuclei do (ZBL), below 0.9 of the sum of "
+        "their covalent radii (symbols)",
+        json_schema_extra={"allowed": "a list of symbols of elements, such as [Li, P, S]"},
+    )
+
     @model_validator(mode="after")
-    def _file_or_content(self) -> Self:
-        if (self.file is None) == (self.glue is None):
-            raise ValueError("needs either a file, such as {file: core.xml}, or glue, and not both")
+    def _one_of_them(self) -> Self:
+        if sum(one is not None for one in (self.file, self.glue, self.zbl)) != 1:
+            raise ValueError("needs one of a file, such as {file: core.xml}, zbl, such as [Li, P, S], and glue")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what earlier releases do not know of: models and campaigns are known by their settings."""
+        values: dict[str, Any] = serialise(self)
+        return {name: value for name, value in values.items() if name != "zbl" or value is not None}
 
 
 class SoapSettings(FrozenSettings):

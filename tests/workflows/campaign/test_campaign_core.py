@@ -17,6 +17,7 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, write_extx
 from ionloop.fitting.native.gap_xml import read_gap_xml
 from ionloop.fitting.native.glue import GluePotential, Spline
 from ionloop.fitting.settings import GapSettings
+from ionloop.fitting.zbl import zbl_core
 from ionloop.tasks.fit import model_identifier
 from ionloop.workflows.campaign.changes import Change
 from ionloop.workflows.campaign.problems import CampaignFileError
@@ -75,7 +76,7 @@ def test_a_campaign_takes_its_core_with_it(tmp_path: Path) -> None:
     assert found is not None
     assert found.numbers == {3, 15, 16}
     file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {}}\n")
-    with pytest.raises(CampaignFileError, match="needs either a file"):
+    with pytest.raises(CampaignFileError, match="needs one of a file"):
         read_campaign(file)
 
 
@@ -107,3 +108,20 @@ def test_models_without_the_later_parts_keep_their_names_in_stores() -> None:
 def test_another_core_is_said_without_its_table() -> None:
     change = Change(("gap", "core", "glue"), core_file_text(core()), core_file_text(core((3,))), is_allowed=False)
     assert change.text == "gap.core.glue: the content in the store differs from that in the file"
+
+
+def test_screened_nuclei_need_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {zbl: [Li, P, S]}}\n")
+    campaign = read_campaign(file)
+    found = core_of(campaign.gap)
+    assert found is not None
+    assert found.numbers == {3, 15, 16}
+    # What the store keeps is what a file with the same core would leave there.
+    (tmp_path / "core.xml").write_text(core_file_text(zbl_core(["S", "P", "Li"])))
+    file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {file: core.xml}}\n")
+    assert read_campaign(file).gap == campaign.gap
+    assert "zbl" not in campaign.gap.model_dump(mode="json")["core"]
+    file.write_text("name: a\nstructure: li7p3s11\ngap: {core: {zbl: [Li, Sulfur]}}\n")
+    with pytest.raises(CampaignFileError, match="Sulfur"):
+        read_campaign(file)
