@@ -40,10 +40,17 @@ def label(atoms: Atoms, settings: CommonSettings, scratch: Path, *, keep_scratch
     ------
     ScratchError
         If the scratch folder cannot be written: the machine is at fault, not the label.
+    LabelBusy
+        If another process computes the same label there.
     EngineProcessError
         If the process for the engine cannot be started.
     """
     folder = LabelScratch(scratch, request_hash(atoms), settings_hash(settings))
+    with folder.held():
+        return _label(atoms, settings, folder, keep_scratch)
+
+
+def _label(atoms: Atoms, settings: CommonSettings, folder: LabelScratch, keep_scratch: bool) -> LabelOutcome:
     known = folder.read_result()
     if known is not None and known.state is State.FINISHED:
         return _checked_again(atoms, known, settings)

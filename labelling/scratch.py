@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 from ase import Atoms
 
-from ..core.errors import IonloopError
+from ..core.errors import Busy, IonloopError
 from ..core.files import write_whole
 from ..core.structures import exact_hash, unsigned_zeros
 from .outcome import LabelOutcome
@@ -20,11 +21,16 @@ from .outcome import LabelOutcome
 RESULT_FILE = "result.json"
 LOG_FILE = "log"
 _REQUEST_FILE = "request.json"
+_LOCK_FILE = "lock"
 _RESULT_VERSION = 1
 
 
 class ScratchError(IonloopError):
     """The scratch folder cannot be written: a full disk, missing rights, no such file system."""
+
+
+class LabelBusy(Busy):
+    """Another process computes this label: campaigns of one store share their labels, isolated atoms above all."""
 
 
 @contextmanager
@@ -74,6 +80,27 @@ class LabelScratch:
         self._identity = {"version": _RESULT_VERSION, "structure": structure, "settings": settings}
         with scratch_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, so that two processes never compute one label side by side.
+
+        Raises
+        ------
+        LabelBusy
+            If another process holds it.
+        """
+        with scratch_errors(self.folder):
+            lock = (self.folder / _LOCK_FILE).open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabelBusy(f"another process computes the label in {self.folder}") from None
+            except OSError:
+                # Some network file systems know no locks; then both compute it, and the later one counts.
+                pass
+            yield
 
     def read_result(self) -> LabelOutcome | None:
         """Return the outcome that an earlier run of the same label wrote, or None if there is none, or a wreck."""

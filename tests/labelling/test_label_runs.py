@@ -33,10 +33,22 @@ from ionloop.labelling import (
     settings_hash,
     stop_engine_process,
 )
+from ionloop.labelling.scratch import LabelBusy, LabelScratch, request_hash
+from ionloop.tasks.base import is_busy
 
 # Two ways to the same self-consistent answer differ by tblite's default convergence, 1e-6 hartree at most.
 SELF_CONSISTENCY_TOLERANCE_EV = 1e-5
 PROCESS_DEATH_LIMIT_S = 60.0
+
+
+def test_a_label_that_two_campaigns_ask_for_is_computed_by_one_of_them(tmp_path, lithium_thiophosphate, misbehaving):
+    settings = misbehaving("unconverged_below", cycles=5, needed=5)
+    elsewhere = LabelScratch(tmp_path, request_hash(lithium_thiophosphate), settings_hash(settings))
+    with elsewhere.held(), pytest.raises(LabelBusy, match="another process computes the label") as busy:
+        label(lithium_thiophosphate, settings, tmp_path)
+    # A worker leaves the job alone for a while and takes others.
+    assert is_busy(busy.value)
+    assert label(lithium_thiophosphate, settings, tmp_path).state is State.FINISHED
 
 
 class TestRecoveryLadder:
@@ -158,7 +170,7 @@ class TestRestart:
 class TestScratch:
     def test_success_leaves_the_result_and_the_log(self, lithium_thiophosphate, executable, tmp_path):
         label(lithium_thiophosphate, executable(), tmp_path)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "result.json"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "log", "result.json"]
 
     def test_result_is_the_outcome_as_json(self, lithium_thiophosphate, executable, tmp_path):
         outcome = label(lithium_thiophosphate, executable(), tmp_path)
