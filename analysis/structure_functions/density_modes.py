@@ -25,8 +25,8 @@ _WIDTH = 10
 _OVERSAMPLING = 1.5
 _BETA = 0.98 * math.pi * _WIDTH * (1.0 - 0.5 / _OVERSAMPLING)
 _QUADRATURE = 64
-MOST_GRID_POINTS = 200_000_000
-"""Of a grid of 1.6 GB."""
+MOST_GRID_POINTS = 100_000_000
+"""Of a grid of 0.8 GB; its transform is as large."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from .settings import StructureSettings, pair_key
 from .sums import BlockSums, Grid, block_sums, grid_of, total_of
 
 _FIRST_PEAK_PER_A = (0.5, 4.0)
+_LEAST_PEAK = 0.05
 _EVEN_STEP_PER_A = 0.02
 _DIGITS = 12
 
@@ -354,7 +355,7 @@ def _first_peak(q_per_A: FloatArray, s: FloatArray) -> int | None:
     inside = np.flatnonzero((q_per_A >= low) & (q_per_A <= high))
     if len(inside) < 3:
         return None
-    rise = 0.2 * float(s[inside].max() - s[inside].min())
+    rise = max(_LEAST_PEAK, 0.2 * float(s[inside].max() - s[inside].min()))
     lowest, best = float(s[inside[0]]), -1
     for place in inside.tolist():
         if best < 0:

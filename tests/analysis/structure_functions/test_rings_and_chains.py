@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, graphene
+from ase.spacegroup import crystal
 
 from ionloop.analysis.structure_functions.bonds import bonds_in, coordination_counts
 from ionloop.analysis.structure_functions.frames import of_structures
@@ -34,6 +35,19 @@ def test_diamond_has_rings_of_six_twelve_at_every_atom(repeat):
     found = counted(atoms, {"Si-Si": 2.6}, ["Si"])
     assert rings_per_frame(found) == {6: 2.0 * len(atoms)}
     assert found.endless == len(atoms)
+
+
+def test_quartz_has_the_rings_of_its_vertex_symbol():
+    # 6·6·6₂·6₂·8₇·8₇ at every Si: six angles in rings of 6, each of which has 6 of them; fourteen in rings of 8, where
+    # two angles of each are on a shortest path. In atoms, O between: 12 and 16.
+    quartz = crystal(
+        ["Si", "O"],
+        [(0.4697, 0, 2 / 3), (0.4135, 0.2669, 0.78577)],
+        spacegroup=154,
+        cellpar=[4.916, 4.916, 5.405, 90, 90, 120],
+    )
+    found = counted(quartz, {"O-Si": 2.0}, ["Si"], largest=24)
+    assert rings_per_frame(found) == {12: 3.0, 16: 21.0}
 
 
 def test_graphene_has_one_hexagon_for_every_two_atoms():
