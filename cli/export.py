@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     name: NameArgument = None,
-    to: Annotated[str, typer.Option("--to", help="What for: lammps, quip, extxyz or ase-db.")] = "lammps",
+    to: Annotated[str, typer.Option("--to", help="What for: lammps, quip, extxyz, ase-db or structures.")] = "lammps",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A new or empty folder. Default: NAME-TARGET here.")
     ] = None,
@@ -32,7 +32,7 @@ def export(
     store: StoreOption = None,
     root: RootOption = None,
 ) -> None:
-    """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels as extended XYZ or an ASE database."""
+    """Write a folder that LAMMPS or QUIP runs as it is, or all finished labels, or structures of results."""
     from ..store.queries.record_kinds import unknown_value
     from ..workflows.exchange.export import Target
     from ..workflows.exchange.export import export as export_campaign

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -26,6 +26,9 @@ from ..store.result_kinds import ResultKind, ValuesT
 from .base import IonloopTask, JobFailed, Outcome, TaskParameters
 from .context import TaskContext, current_context, engine_of_today
 from .values.charges import FITTED_CHARGES
+
+STRUCTURE: Final = "structure"
+"""What the artefact of a result is called that holds a structure as extended XYZ, under a name that people can read."""
 
 
 class Potential(FrozenModel):
@@ -103,6 +106,16 @@ def known_result(store: Store, name: str) -> ResultRecord | None:
     if record is None or not all(store.artefacts.is_whole(one) for one in record.artefacts.values()):
         return None
     return record
+
+
+def structure_files(store: Store, campaign: str) -> list[Path]:
+    """Return the structures that a campaign's results hold, those that are whole, in the order of their names."""
+    found = [
+        record.artefacts[STRUCTURE]
+        for record in store.results.find({"campaign": campaign})
+        if STRUCTURE in record.artefacts
+    ]
+    return sorted(store.artefacts.path(one.path) for one in found if store.artefacts.is_whole(one))
 
 
 def new_result(

@@ -55,12 +55,23 @@ class RelaxedCell:
 
 
 def relax_cell(
-    atoms: Atoms, calculator: Calculator, *, pressure_eV_per_A3: float, force_eV_per_A: float, steps: int
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    pressure_eV_per_A3: float,
+    force_eV_per_A: float,
+    steps: int,
+    keeps_shape: bool = False,
 ) -> RelaxedCell:
     """Relax positions and cell of a copy of ``atoms`` together, at a pressure.
 
     Stresses join the forces as in Tadmor, Smith, Bernstein, Kaxiras, Phys. Rev. B 1999, 59, 235
     (10.1103/PhysRevB.59.235).
+
+    Parameters
+    ----------
+    keeps_shape
+        Whether the cell changes its volume only, as that of a liquid or a glass should.
 
     Raises
     ------
@@ -77,7 +88,8 @@ def relax_cell(
     start_A3 = moving.get_volume()
     taken = 0
     try:
-        optimizer = FIRE(UnitCellFilter(moving, scalar_pressure=pressure_eV_per_A3), logfile=None)
+        cell = UnitCellFilter(moving, hydrostatic_strain=keeps_shape, scalar_pressure=pressure_eV_per_A3)
+        optimizer = FIRE(cell, logfile=None)
         for _ in optimizer.irun(fmax=force_eV_per_A, steps=steps):
             taken = optimizer.nsteps
             if not (np.isfinite(moving.get_forces()).all() and np.isfinite(moving.get_potential_energy())):

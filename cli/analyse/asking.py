@@ -36,6 +36,9 @@ def command_of(analysis: Analysis) -> Callable[..., None]:
             list[str] | None,
             typer.Option("--set", help="A setting as in the campaign file, KEY=VALUE; may be given several times."),
         ] = None,
+        keep: Annotated[
+            Path | None, typer.Option(help="Folder for structures that come out, such as glasses, as extended XYZ.")
+        ] = None,
         as_json: JsonOption = False,
     ) -> None:
         from ...sampling.structures.crystals import load_structure
@@ -48,7 +51,7 @@ def command_of(analysis: Analysis) -> Callable[..., None]:
             reference=None if engine is None else {"engine": engine},
             campaign={"mobile": mobile, "supercell": supercell, "seed": seed},
         )
-        answer = ask(analysis, question, _tell)
+        answer = ask(analysis, question, _tell, keep=keep)
         if as_json:
             typer.echo(json.dumps(_document(answer), indent=2))
         else:

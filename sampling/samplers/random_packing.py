@@ -18,16 +18,14 @@ from ...core.citations import Citation
 from ...core.errors import InputError
 from ..guard import ContactGuard
 from ..relaxation_settings import RelaxationSettings
-from ..structures.packing import (
+from ..structures.packing import Composition, density_of_g_per_cm3, pack
+from ..structures.packing_settings import (
     DENSEST_G_PER_CM3,
     POLYANIONS,
     UNBONDED,
-    Composition,
     Edge,
     PolyanionUnits,
-    density_of_g_per_cm3,
     known_polyanions,
-    pack,
     without_no_polyanions,
 )
 from .base import Count, SamplerRequest

@@ -29,6 +29,15 @@ from ...core.errors import InputError
 from ...core.settings import FrozenSettings
 from ..guard import ContactGuard
 from ..seen_contacts import shortest_distances_A
+from .packing_settings import (
+    DENSEST_G_PER_CM3,
+    POLYANIONS,
+    UNBONDED,
+    Edge,
+    PolyanionUnits,
+    known_polyanions,
+    without_no_polyanions,
+)
 from .polyanions import Polyanion, polyanion
 
 MARGIN: Final = 0.01
@@ -47,51 +56,16 @@ MOST_DISTORTION: Final = 0.03
 SPRING: Final = 2.0
 """Stiffness of a polyanion over that of the spheres."""
 _SAME_PLACE_A: Final = 1e-6
-DENSEST_G_PER_CM3: Final = 30.0
-"""Nothing is denser at pressures that matter here."""
 _G_PER_CM3: Final = 1e-3 * kg / (1e-2 * m) ** 3
 """g/cm³ in atomic mass units per Å³."""
 
 _FORMULA: Final = re.compile(r"(?:[A-Z][a-z]?\d*|\(|\)\d*)+")
 
 FormulaUnits = Annotated[int, Field(ge=1, le=10_000)] | Annotated[float, Field(gt=0, le=10_000)]
-PolyanionUnits = Annotated[int, Field(ge=1, le=10_000)]
-Edge = Annotated[float, Field(gt=0, le=100)]
 
 
-POLYANIONS: Any = Field(
-    default_factory=dict,
-    description="Polyanions that are packed whole, and in which proportion, e.g. {PS4: 1, P2S7: 1}: as many as the "
-    "atoms allow; nothing: single atoms (number)",
-)
-UNBONDED: Any = Field(
-    1.3,
-    gt=0,
-    le=2,
-    description="Shortest distance of atoms of two polyanions, or of one and another atom of its elements, as a "
-    "fraction of the sum of their covalent radii: no bonds between them (no unit)",
-)
 SMALLEST_BOX_FACTOR: Final = 2
 """A composition that is given in mol% takes at most so many times the atoms that were asked for."""
-
-
-def known_polyanions(value: dict[str, int]) -> dict[str, int]:
-    """Return polyanions that are asked for, for validators of settings.
-
-    Raises
-    ------
-    ValueError
-        If one cannot be packed.
-    """
-    for formula in value:
-        polyanion(formula)
-    return value
-
-
-def without_no_polyanions(values: dict[str, Any]) -> dict[str, Any]:
-    """Return serialised settings without what says nothing where no polyanions are asked for."""
-    unused = () if values.get("polyanions") else ("polyanions", "unbonded_fraction")
-    return {name: value for name, value in values.items() if name not in unused}
 
 
 class Composition(FrozenSettings):
@@ -325,6 +299,17 @@ def pack(settings: Composition, known: Sequence[Atoms] = ()) -> Atoms:
         f"{_box_text(settings, cell)} cannot be packed: with {'whole ' if worst is None else ''}{why} no attempt of "
         f"{ATTEMPTS} did; lower the density or the shortest distances"
     )
+
+
+def check_packing(settings: Composition) -> None:
+    """Refuse what no attempt of packing is worth.
+
+    Raises
+    ------
+    InputError
+        If polyanions do not fit the composition, or the atoms the box.
+    """
+    _check_room(settings, _box(settings, _placed(settings).numbers), allowed_distances(settings))
 
 
 class _Placed(NamedTuple):

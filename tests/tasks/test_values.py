@@ -68,6 +68,7 @@ def test_units_are_those_of_records():
 
 SINCE_THEN = {
     "ionloop.tasks.values.experts.EXPERTS",
+    *(f"ionloop.tasks.values.glasses.{name}" for name in ("GLASS", "GLASSES")),
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
     "ionloop.tasks.values.structure_functions.STRUCTURE_FUNCTIONS",

@@ -20,6 +20,7 @@ from ase.calculators.calculator import Calculator
 from pydantic import BaseModel
 
 from ...core.errors import InputError
+from ...core.files import explain_os_error
 from ...core.names import REFERENCE
 from ...fitting.electrostatics.registry import baseline_in, kind_of_baseline
 from ...fitting.kinds.registry import MODELS
@@ -28,6 +29,7 @@ from ...store.connection import Store, open_store
 from ...store.records import CampaignRecord, ModelRecord, ResultRecord, Structure
 from ...tasks.base import JobFailed
 from ...tasks.context import TaskContext, task_context
+from ...tasks.results import structure_files
 from ..campaign.models import KIND
 from ..campaign.settings import Campaign
 from ..graph.jobs import Job
@@ -123,19 +125,23 @@ class Answer:
         return found[0]
 
 
-def ask(analysis: Analysis[Any], question: Question, progress: Progress | None = None) -> Answer:
+def ask(
+    analysis: Analysis[Any], question: Question, progress: Progress | None = None, *, keep: Path | None = None
+) -> Answer:
     """Return what an analysis says of models and a crystal.
 
     Parameters
     ----------
     progress
         Called with the numbers of jobs done and in all, and the key of the last one.
+    keep
+        Folder that structures are copied to which results hold, such as glasses; None: they go with the store.
 
     Raises
     ------
     InputError
-        If a model cannot be read, the settings do not fit the crystal, or the analysis asks for a reference that
-        there is none of.
+        If a model cannot be read, the folder cannot be written, the settings do not fit the crystal, or the analysis
+        asks for a reference that there is none of.
     """
     with _throw_away_store() as store:
         models: dict[str, ModelRecord] = {}
@@ -166,8 +172,19 @@ def ask(analysis: Analysis[Any], question: Question, progress: Progress | None =
         if question.reference is None and any(_asks_reference(job) for job in jobs):
             raise InputError(f"{analysis.name} asks the reference here: name an engine, or choose settings without it")
         failed = run_jobs(TaskContext(store, calculators=calculators), jobs, progress)
+        if keep is not None:
+            _keep_structures(store, keep)
         results = sorted(store.results.find({"campaign": NAME}), key=lambda record: record.created)
         return Answer(tuple(results), failed, analysis.section(store, NAME))
+
+
+def _keep_structures(store: Store, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in structure_files(store, NAME):
+            shutil.copy2(path, folder)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
 
 
 def run_jobs(context: TaskContext, jobs: Sequence[Job], progress: Progress | None = None) -> dict[str, str]:

@@ -43,6 +43,7 @@ from ...store.queries.labelled import labelled
 from ...store.queries.latest import latest
 from ...store.queries.rows import labels_by_configuration, unknown_value
 from ...store.records import CampaignRecord, ConfigurationRecord, ModelRecord
+from ...tasks.results import structure_files
 from ...tasks.values.loop import CONCLUSIONS
 from ..campaign.samplers import equilibrium_temperature_K, exploring_samplers
 from ..campaign.settings import Sampling, stored_campaign
@@ -69,6 +70,7 @@ class Target(StrEnum):
     QUIP = "quip"
     EXTXYZ = "extxyz"
     ASE_DATABASE = "ase-db"
+    STRUCTURES = "structures"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
             is_database = target is Target.ASE_DATABASE
             _finish(temporary, "export_labels.md.j2", record, data_set=data_set, file=file, is_database=is_database)
         return place
+    if target is Target.STRUCTURES:
+        _export_structures(store, record, place)
+        return place
     chosen = choose_model(store, record, model)
     kind = MODELS.get(chosen.kind_of_model)
     if not kind.is_quip_potential and target.value not in kind.exports:
@@ -130,6 +135,17 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
         else:
             _write_quip(temporary, record, chosen, files)
     return place
+
+
+def _export_structures(store: Store, record: CampaignRecord, place: Path) -> None:
+    """Copy the structures that analyses made: glasses, for example."""
+    files = structure_files(store, record.id)
+    if not files:
+        raise IonloopError(f"campaign {record.id!r} has no result that is a structure; analyses.glasses makes some")
+    with new_folder(place) as temporary:
+        for path in files:
+            shutil.copy2(path, temporary)
+        _finish(temporary, "export_structures.md.j2", record, files=[path.name for path in files])
 
 
 def write_ase_database(path: Path, data_set: DataSet) -> None:

@@ -1,0 +1,289 @@
+"""One glass: packed, molten, cooled, held, relaxed; killed anywhere it carries on from its frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.io import write
+from ase.units import GPa
+
+from ...analysis.fixed_cell_relaxation import RelaxationFailed
+from ...analysis.glasses.anions import centres_percent
+from ...analysis.glasses.quench import QuenchCurves, glass_means, quench_curves
+from ...analysis.glasses.settings import GlassSettings, PlannedGlass, Size
+from ...analysis.glasses.start import glass_start
+from ...analysis.screening.cells import RelaxedCell, relax_cell
+from ...core.files import atomic_file
+from ...sampling.guard import ContactGuard
+from ...sampling.integrators import CALCULATOR_FAILED
+from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
+from ...sampling.relaxation import RelaxationError, relax_and_rattle
+from ...sampling.relaxation_settings import RelaxationSettings
+from ...sampling.structures.packing import density_of_g_per_cm3
+from ...sampling.trajectory import read_frames
+from ...store.identifiers import derive_seed, identifier
+from ...store.records import Artefact, ResultRecord, TrajectoryRecord
+from ..base import IonloopTask, JobFailed, Outcome, TaskParameters
+from ..context import TaskContext
+from ..initial import starting_structure
+from ..results import STRUCTURE, Potential, known_result, load_arrays, new_result, open_potential, save_arrays
+from ..sample import DynamicsParameters, run_trajectory, trajectory_identifier
+from ..values.glasses import GLASS, GlassValues
+
+FOLDER = "glasses"
+_CURVE_UNITS = {
+    "time_ps": "ps",
+    "thermostat_K": "K",
+    "temperature_K": "K",
+    "density_g_per_cm3": "g/cm³",
+    "energy_eV_per_atom": "eV/atom",
+}
+
+
+class GlassParameters(TaskParameters):
+    """Which glass of which potential.
+
+    Settings that say how many glasses there are, of which rates and sizes, are no part of what one glass is: more of
+    them leave those that are there as they are.
+    """
+
+    potential: Potential
+    settings: GlassSettings
+    size: Size
+    quench_K_per_ps: float
+    number: int
+    seed: int
+
+    @property
+    def planned(self) -> PlannedGlass:
+        """Its size, rate and number."""
+        return PlannedGlass(self.size, self.quench_K_per_ps, self.number)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What its identifiers derive from."""
+        left_out = {"models", "glasses", "quench_K_per_ps", "sizes", "network"}
+        settings = self.settings.model_dump(mode="json", exclude=left_out)
+        size = self.size if isinstance(self.size, int) else list(self.size)
+        place = (self.campaign, self.generation, *self.of_system, self.potential.identity)
+        return (*place, settings, size, self.quench_K_per_ps, self.number, self.seed)
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the result: known before it is made."""
+        return identifier("result", GLASS.name, *self.identity, self.settings.network.model_dump(mode="json"))
+
+    @property
+    def own_seed(self) -> int:
+        """Its seed: that of all glasses, its size, rate and number."""
+        return derive_seed(self.seed, FOLDER, self.planned.text)
+
+    def trajectory_name(self, stage: str) -> str:
+        """Return what tells the trajectory of a stage, melt or quench, from all others of the campaign."""
+        return f"{FOLDER}/{self.potential.kind}/{self.planned.text}/{stage}/{identifier('run', *self.identity)}"
+
+    def trajectory(self, stage: str) -> str:
+        """Return the identifier of that trajectory."""
+        return trajectory_identifier(self.campaign, self.generation, self.trajectory_name(stage), self.system)
+
+
+class GlassTask(IonloopTask):
+    """Make one glass; one that breaks is a result that says so, and stops nothing."""
+
+    _fw_name = "ionloop.glass"
+    resumable = True
+    parameters_type = GlassParameters
+
+    def execute(self, parameters: GlassParameters, context: TaskContext) -> Outcome:
+        """Make it unless the store has it whole."""
+        known = known_result(context.store, parameters.identifier)
+        if known is None:
+            with context.measure("sample"):
+                known = self._made(parameters, context)
+            context.store.results.replace(known)
+        values = GLASS.read(known)
+        told = values.broken or f"{values.density_g_per_cm3:.3f} g/cm³, {values.energy_eV_per_atom:.4f} eV/atom"
+        return Outcome(reason=told, outputs={"result": known.id})
+
+    def _made(self, parameters: GlassParameters, context: TaskContext) -> ResultRecord:
+        calculator = open_potential(context.store, parameters.potential)
+        start = _start(parameters, context, calculator)
+        rate = parameters.quench_K_per_ps
+        melt = _run(parameters, context, "melt", start, parameters.settings.melt, calculator)
+        if melt.state != "completed":
+            return _broken(parameters, start, f"in the melt: {melt.reason}", [melt.id])
+        molten = _last_frame(context, melt)
+        quench = _run(parameters, context, "quench", molten, parameters.settings.quench(rate), calculator)
+        inputs = [melt.id, quench.id]
+        if quench.state != "completed":
+            return _broken(parameters, start, f"while it was cooled: {quench.reason}", inputs)
+        frames = read_frames(context.store.artefacts.path(quench.artefact.path))
+        curves = quench_curves(frames, parameters.settings.quench(rate))
+        relaxed, energy_eV = _relaxed(parameters, frames[-1], calculator)
+        return self._recorded(parameters, context, curves, (relaxed, energy_eV), inputs)
+
+    @staticmethod
+    def _recorded(
+        parameters: GlassParameters,
+        context: TaskContext,
+        curves: QuenchCurves,
+        at_rest: tuple[RelaxedCell, float],
+        inputs: list[str],
+    ) -> ResultRecord:
+        relaxed, energy_eV = at_rest
+        settings, atoms = parameters.settings, relaxed.atoms
+        values = GlassValues(
+            **_of_plan(parameters, len(atoms)),
+            density_g_per_cm3=density_of_g_per_cm3(atoms),
+            energy_eV_per_atom=energy_eV / len(atoms),
+            relaxation_steps=relaxed.steps,
+            converged=relaxed.converged,
+            held=glass_means(curves, settings.first_glass_frame(parameters.quench_K_per_ps)),
+            centres_percent=centres_percent(atoms, settings.network),
+        )
+        name = parameters.identifier
+        return new_result(
+            parameters,
+            name,
+            GLASS,
+            parameters.potential,
+            inputs=inputs,
+            values=values,
+            units=_CURVE_UNITS,
+            artefacts={
+                "curves": save_arrays(context.store, FOLDER, name, curves._asdict()),
+                STRUCTURE: _written(context, parameters, atoms, values, energy_eV),
+            },
+        )
+
+
+def _of_plan(parameters: GlassParameters, atoms: int) -> dict[str, Any]:
+    planned = parameters.planned
+    return {
+        "name": planned.text,
+        "size": planned.size_text,
+        "atoms": atoms,
+        "quench_K_per_ps": planned.quench_K_per_ps,
+        "number": planned.number,
+        "seed": parameters.own_seed,
+        "cooling_ps": parameters.settings.quench_ps(planned.quench_K_per_ps),
+    }
+
+
+def _broken(parameters: GlassParameters, start: Atoms, why: str, inputs: list[str]) -> ResultRecord:
+    values = GlassValues(**_of_plan(parameters, len(start)), broken=why)
+    return new_result(parameters, parameters.identifier, GLASS, parameters.potential, inputs=inputs, values=values)
+
+
+def _start(parameters: GlassParameters, context: TaskContext, calculator: Calculator) -> Atoms:
+    """Return what is molten: made once, so that a trajectory that goes on begins with the same atoms, bit for bit."""
+    store = context.store
+    name = f"{identifier('start', *parameters.identity)}-start"
+    path = store.artefacts.folder(FOLDER) / f"{name}.npz"
+    if path.exists():
+        arrays = load_arrays(store, store.artefacts.register(path))
+        return Atoms(arrays["numbers"], positions=arrays["positions"], cell=arrays["cell"], pbc=True)
+    system = starting_structure(context, parameters.campaign, parameters.system)
+    settings, seed = parameters.settings, parameters.own_seed
+    atoms = glass_start(system, settings, parameters.size, derive_seed(seed, "packing") % 2**31)
+    brief = RelaxationSettings(
+        steps=settings.start.relaxation_steps,
+        rattle_A=0.0,
+        maximum_displacement_A=5.0,
+        contacts=ContactGuard(covalent_fraction=0.0),
+    )
+    try:
+        atoms = relax_and_rattle(atoms, calculator, settings=brief, seed=seed)
+    except RelaxationError as error:
+        raise JobFailed(str(error)) from error
+    arrays = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array}
+    save_arrays(store, FOLDER, name, arrays)
+    return atoms
+
+
+def _run(
+    parameters: GlassParameters,
+    context: TaskContext,
+    stage: str,
+    atoms: Atoms,
+    dynamics: MolecularDynamicsSettings,
+    calculator: Calculator,
+) -> TrajectoryRecord:
+    """Run a stage, or carry it on; velocities are drawn at its first temperature.
+
+    Raises
+    ------
+    JobFailed
+        If the calculator failed: it may have more time in another attempt.
+    """
+    place = {"campaign": parameters.campaign, "generation": parameters.generation, "system": parameters.system}
+    job = DynamicsParameters(**place, dynamics=dynamics, seed=derive_seed(parameters.own_seed, stage))
+    record = run_trajectory(
+        context,
+        job,
+        name=parameters.trajectory_name(stage),
+        atoms=atoms,
+        calculator=lambda: calculator,
+        driver=parameters.potential.kind,
+        replica=parameters.number,
+    )
+    if CALCULATOR_FAILED in record.reason:
+        raise JobFailed(record.reason)
+    return record
+
+
+def _last_frame(context: TaskContext, record: TrajectoryRecord) -> Atoms:
+    frame = read_frames(context.store.artefacts.path(record.artefact.path), start=record.frames - 1)[-1]
+    return Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
+
+
+def _relaxed(parameters: GlassParameters, atoms: Atoms, calculator: Calculator) -> tuple[RelaxedCell, float]:
+    """Return the glass at rest at its pressure, and its energy (eV)."""
+    settings = parameters.settings
+    start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    try:
+        relaxed = relax_cell(
+            start,
+            calculator,
+            pressure_eV_per_A3=settings.pressure_GPa * GPa,
+            force_eV_per_A=settings.relaxation.force_eV_per_A,
+            steps=settings.relaxation.steps,
+            keeps_shape=settings.barostat.cell == "isotropic",
+        )
+    except RelaxationFailed as error:
+        raise JobFailed(f"the glass could not be relaxed: {error}") from error
+    still = relaxed.atoms.copy()
+    still.calc = calculator
+    return relaxed, float(still.get_potential_energy())
+
+
+def _written(
+    context: TaskContext, parameters: GlassParameters, atoms: Atoms, values: GlassValues, energy_eV: float
+) -> Artefact:
+    """Write the glass as extended XYZ, under a name that people can read, with how it was made."""
+    store, planned = context.store, parameters.planned
+    told = planned.text.replace("/", "-")
+    path = store.artefacts.folder(FOLDER) / f"{parameters.potential.kind}-{told}-{parameters.identifier[-12:]}.xyz"
+    shown = atoms.copy()
+    shown.wrap()
+    shown.info = {
+        "energy_eV": energy_eV,
+        "density_g_per_cm3": values.density_g_per_cm3,
+        "quench_K_per_ps": planned.quench_K_per_ps,
+        "glass": planned.number,
+        "seed": values.seed,
+        "potential": parameters.potential.kind,
+        "ionloop_result": parameters.identifier,
+    }
+    with atomic_file(path) as temporary:
+        write(temporary, shown, format="extxyz", columns=["symbols", "positions"])
+    return store.artefacts.register(path)
+
+
+def load_curves(store: Any, record: ResultRecord) -> QuenchCurves:
+    """Return the curves of a glass's quench."""
+    arrays = load_arrays(store, record.artefacts["curves"])
+    return QuenchCurves(**{name: np.asarray(arrays[name]) for name in QuenchCurves._fields})
