@@ -138,10 +138,11 @@ def export(store: Store, name: str | None, target: Target, folder: Path | None, 
 
 
 def _export_structures(store: Store, record: CampaignRecord, place: Path) -> None:
-    """Copy the structures that analyses made: glasses, for example."""
+    """Copy the structures that analyses made."""
+    _refuse_occupied(place)
     files = structure_files(store, record.id)
     if not files:
-        raise IonloopError(f"campaign {record.id!r} has no result that is a structure; analyses.glasses makes some")
+        raise IonloopError(f"campaign {record.id!r} has no result that is a structure: no analysis of it made one")
     with new_folder(place) as temporary:
         for path in files:
             shutil.copy2(path, temporary)
