@@ -17,6 +17,7 @@ import numpy as np
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from .quantities import Quantity, Unit
+from .settings import MeasuredSettings
 
 FEWEST_POINTS: Final = 10
 _LARGEST_SENSIBLE: Final = {"q": 60.0, "r": 100.0}
@@ -126,6 +127,61 @@ def read_measured(
     return MeasuredCurve(x, y, errors, quantity, path.name)
 
 
+def with_points(settings: MeasuredSettings, folder: Path) -> MeasuredSettings:
+    """Return settings that hold the points of the curve whose file they name, relative to ``folder``.
+
+    Raises
+    ------
+    InputError
+        As `read_measured`.
+    """
+    if settings.file is None:
+        return settings
+    path = folder / Path(settings.file).expanduser()
+    curve = read_measured(path, settings.quantity, settings.unit, settings.column, settings.error_column)
+    columns = [curve.x, curve.y, *([] if curve.errors is None else [curve.errors])]
+    return MeasuredSettings(
+        points=tuple(map(tuple, np.column_stack(columns).tolist())),
+        name=settings.name or path.name,
+        radiation=settings.radiation,
+        quantity=settings.quantity,
+        scale=settings.scale,
+        offset=settings.offset,
+        window=settings.window,
+    )
+
+
+def curve_of(settings: MeasuredSettings) -> MeasuredCurve:
+    """Return the curve whose points settings hold.
+
+    Raises
+    ------
+    InputError
+        If they are too few, twice at one place or not finite.
+    """
+    points = np.array(settings.points or ())
+    name = settings.name or "the measured curve"
+    if len(points) < FEWEST_POINTS:
+        raise InputError(f"{name} has {len(points)} points; {FEWEST_POINTS} are needed")
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    errors = points[:, 2] if points.shape[1] > 2 else None
+    _check(name, points[:, 0], points[:, 1], errors, settings.quantity.axis, None)
+    return MeasuredCurve(points[:, 0], points[:, 1], errors, settings.quantity, name)
+
+
+def compare_by(settings: MeasuredSettings, x: FloatArray, y: FloatArray, density_per_A3: float) -> Agreement:
+    """Compare a computed curve as settings say; see `compare`."""
+    return compare(
+        curve_of(settings),
+        x,
+        y,
+        density_per_A3,
+        scale=None if isinstance(settings.scale, str) else settings.scale,
+        offset=None if isinstance(settings.offset, str) else settings.offset,
+        window=settings.window,
+    )
+
+
 def _rows(path: Path, least: int) -> list[list[float]]:
     if not path.is_file():
         raise InputError(f"there is no file {path}" if not path.is_dir() else f"{path} is a folder, not a file")
@@ -164,7 +220,9 @@ def _comma_hint(text: str) -> str:
     return "; write decimal points, not commas" if re.search(r"\d,\d", text) and "." not in text else ""
 
 
-def _check(path: Path, x: FloatArray, y: FloatArray, errors: FloatArray | None, axis: str, unit: Unit | None) -> None:
+def _check(
+    path: Path | str, x: FloatArray, y: FloatArray, errors: FloatArray | None, axis: str, unit: Unit | None
+) -> None:
     for name, values in (("first", x), ("second", y), ("error", errors)):
         if values is not None and not np.isfinite(values).all():
             raise InputError(f"{path} has a number in its {name} column that is not finite")

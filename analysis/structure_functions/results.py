@@ -65,6 +65,22 @@ class NetworkResult(FrozenModel):
     chains_reason: str = Field("", description="Why chains are not defined; empty if they are (text)")
 
 
+class Agreement(FrozenModel):
+    """How far a computed curve is from a measured one."""
+
+    name: str = Field(description="What the measured curve is called (name)")
+    radiation: str = Field(description="neutrons or x-rays (name)")
+    quantity: str = Field(description="What it is, such as S (name)")
+    reason: str = Field("", description="Why it cannot be compared; empty if it can (text)")
+    points: int = Field(0, description="Points that both have (number)")
+    scale: float = Field(1.0, description="What the computed curve is multiplied by (no unit)")
+    offset: float = Field(0.0, description="What is added to it (unit of the quantity)")
+    r_chi: float | None = Field(None, description="R_χ, 0 where both are the same (no unit)")
+    control: float | None = Field(None, description="R_χ of the curve of no structure (no unit)")
+    chi_square_per_point: float | None = Field(None, description="χ² per point, nothing without errors (no unit)")
+    control_chi_square_per_point: float | None = Field(None, description="That of no structure (no unit)")
+
+
 class StructureResult(FrozenModel):
     """Structure functions of some frames, in numbers."""
 
@@ -78,6 +94,7 @@ class StructureResult(FrozenModel):
     angles: tuple[Angle, ...] = Field((), description="Bond angles")
     diffraction: tuple[Diffraction, ...] = Field((), description="Total structure factors")
     network: NetworkResult = Field(default_factory=NetworkResult, description="Rings and chains")
+    agreements: tuple[Agreement, ...] = Field((), description="How far computed curves are from measured ones")
     pair_interval_reason: str = Field("", description="Why g(r) has no 95 % interval; empty if it has (text)")
     diffraction_interval_reason: str = Field("", description="Why S(q) has no 95 % interval; empty if it has (text)")
     notes: tuple[str, ...] = Field((), description="What a reader should know (text)")

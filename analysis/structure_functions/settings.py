@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ...core.settings import FrozenSettings
 from ..trajectories.settings import ReadRunsSettings
-from .quantities import RADIATIONS, Radiation
+from .quantities import RADIATIONS, Quantity, Radiation, Unit
 
 _ELEMENT: Final = "[A-Z][a-z]?"
 PAIR_PATTERN: Final = f"^{_ELEMENT}-{_ELEMENT}$"
@@ -24,6 +24,48 @@ MOST_BINS: Final = 20_000
 def pair_key(first: str, second: str) -> str:
     """Return the name of a pair in either order."""
     return "-".join(sorted((first, second)))
+
+
+class MeasuredSettings(FrozenSettings):
+    """A measured curve that a computed one is compared with."""
+
+    file: str | None = Field(
+        None,
+        min_length=1,
+        description="File of two columns, or three with errors; read once, relative to the campaign file (path)",
+        json_schema_extra={"allowed": "the path of a file"},
+    )
+    points: tuple[tuple[float, ...], ...] | None = Field(
+        None,
+        description="Its points instead of a file, each x and value, or with an error: what the store keeps (1/Å or Å)",
+        json_schema_extra={"allowed": "a list of lists of two or three numbers"},
+    )
+    name: str = Field("", max_length=200, description="What it is called; nothing: as its file (name)")
+    radiation: Radiation = Field("neutrons", description="What it was measured with (name)")
+    quantity: Quantity = Field(Quantity.S, description="What it is: a function of q, or of r (G, D, T) (name)")
+    unit: Unit | None = Field(None, description="Unit of the file's first column; nothing: 1/A, or A (name)")
+    column: int | None = Field(None, ge=2, description="Column with the quantity; nothing: the second (number)")
+    error_column: int | None = Field(None, ge=2, description="Column with standard deviations; nothing: none (number)")
+    scale: float | Literal["fit"] = Field(
+        1.0, description="What the computed curve is multiplied by; fit: by least squares (no unit)"
+    )
+    offset: float | Literal["fit"] = Field(
+        0.0, description="What is added to it; fit: by least squares (unit of the quantity)"
+    )
+    window: tuple[float, float] | None = Field(
+        None, description="Range that is compared; nothing: all that both have (1/Å or Å)"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_curve(self) -> Self:
+        if (self.file is None) == (self.points is None):
+            raise ValueError("give the file of a measured curve, or its points")
+        widths = {len(point) for point in self.points or ()}
+        if self.points is not None and widths not in ({2}, {3}):
+            raise ValueError("points must be lists of two numbers, or all of three")
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError("window must go from a smaller number to a larger one")
+        return self
 
 
 class StructureSettings(FrozenSettings):
@@ -92,6 +134,10 @@ class StructureSettings(FrozenSettings):
         description="Where the experiment's S(q) ends, whose transform T(r) is; nothing: q_max_per_A (1/Å)",
     )
 
+    measured: tuple[MeasuredSettings, ...] = Field(
+        (), description="Measured curves that computed ones are compared with (list)"
+    )
+
     @field_validator("cutoffs_A")
     @classmethod
     def _pairs_in_one_order(cls, given: dict[str, float]) -> dict[str, float]:
@@ -115,6 +161,9 @@ class StructureSettings(FrozenSettings):
         for name, values in (("radiation", self.radiation), ("angles", self.angles), ("network", self.network)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} names one twice: {', '.join(values)}")
+        for one in self.measured:
+            if one.radiation not in self.radiation:
+                raise ValueError(f"measured has a curve of {one.radiation}, which radiation does not name")
         if not self.radiation:
             raise ValueError("radiation must name one or more")
         if self.q_max_per_A < self.q_step_per_A:

@@ -25,9 +25,10 @@ from .curves import (
 )
 from .first_shells import FirstShell, first_shell
 from .frames import StructureFrames
+from .measured import compare_by
 from .network import network_result
 from .quantities import Quantity, Radiation
-from .results import Angle, Diffraction, Shell, StructureResult
+from .results import Agreement, Angle, Diffraction, Shell, StructureResult
 from .scattering import faber_ziman_weights, lengths, mean_length
 from .settings import StructureSettings, pair_key
 from .sums import BlockSums, Grid, block_sums, grid_of, total_of
@@ -74,6 +75,8 @@ class Structure:
         Total functions, one per radiation that has them.
     angles
         Distributions of bond angles.
+    compared
+        x, measured and computed of each measured curve, shape [3, n_points]; without points where it is not compared.
     result
         All that is a number.
     """
@@ -84,12 +87,14 @@ class Structure:
     partial_s_interval: Interval
     totals: tuple[TotalCurves, ...]
     angles: tuple[AngleDistribution, ...]
+    compared: tuple[FloatArray, ...]
     result: StructureResult
 
     def arrays(self) -> dict[str, FloatArray]:
         """Return all curves by name: what is kept beside the numbers, and what figures are drawn from.
 
         ``r_A``, ``g``, ``running_coordination``, ``q_per_A`` and ``s`` are partial, their first two axes species;
+        ``compared_1``, ... are points of measured curves;
         ``RADIATION_s`` and ``RADIATION_t`` are total, ``angles_degrees`` and ``angle_NAME`` of bond angles;
         ``..._half`` is half of a 95 % interval, left out where there is none.
         """
@@ -107,24 +112,9 @@ class Structure:
             halves[f"{one.radiation}_s"] = one.s_interval
         for angle in self.angles:
             found |= {"angles_degrees": angle.angles_degrees, f"angle_{angle.name}": angle.per_degree}
+        found |= {f"compared_{number}": points for number, points in enumerate(self.compared, start=1)}
         known = {f"{name}_half": one.half_width for name, one in halves.items() if one.half_width is not None}
         return found | known
-
-    def total_curve(self, radiation: Radiation, quantity: Quantity) -> tuple[FloatArray, FloatArray]:
-        """Return the computed curve that a measured one is compared with: x, and the quantity.
-
-        Raises
-        ------
-        InputError
-            If there is no total function of that radiation.
-        """
-        for one in self.totals:
-            if one.radiation == radiation:
-                return _as_measured(self.partials, one, quantity)
-        reasons = [said.reason for said in self.result.diffraction if said.radiation == radiation and said.reason]
-        raise InputError(
-            f"there is no total structure factor of {radiation}{': ' if reasons else ''}{'; '.join(reasons)}"
-        )
 
 
 def _as_measured(curves: Partials, one: TotalCurves, quantity: Quantity) -> tuple[FloatArray, FloatArray]:
@@ -186,6 +176,7 @@ def analyse_structure(runs: Sequence[StructureFrames], settings: StructureSettin
     chosen = _network_frames(runs, settings.network_frames)
     triplets = settings.angles or _triplets(shells)
     angles = _all_angles(chosen, triplets, cutoffs, settings.angle_step_degrees)
+    agreements, compared = _agreements(settings, found, totals)
     result = StructureResult(
         species=first.species,
         atoms=len(first.symbols),
@@ -206,11 +197,45 @@ def analyse_structure(runs: Sequence[StructureFrames], settings: StructureSettin
         ),
         diffraction=diffraction,
         network=network_result(chosen, settings, shells, cutoffs, mobile),
+        agreements=agreements,
         pair_interval_reason=g_interval.reason,
         diffraction_interval_reason=s_interval.reason,
         notes=_notes(sample, first),
     )
-    return Structure(first.species, found, g_interval, s_interval, totals, angles, result)
+    return Structure(first.species, found, g_interval, s_interval, totals, angles, compared, result)
+
+
+def _agreements(
+    settings: StructureSettings, found: Partials, totals: Sequence[TotalCurves]
+) -> tuple[tuple[Agreement, ...], tuple[FloatArray, ...]]:
+    """Return how far computed curves are from measured ones, and the points of both."""
+    agreements, compared = [], []
+    for one in settings.measured:
+        said = Agreement(name=one.name, radiation=one.radiation, quantity=one.quantity)
+        points = np.empty((3, 0))
+        try:
+            curves = next((each for each in totals if each.radiation == one.radiation), None)
+            if curves is None:
+                raise InputError(f"there is no total structure factor of {one.radiation}")
+            seen = compare_by(one, *_as_measured(found, curves, one.quantity), found.density_per_A3)
+            points = np.array([seen.x, seen.measured, seen.computed])
+            numbers = {key: getattr(seen, key) for key in _NUMBERS_OF_AGREEMENT}
+            said = said.model_copy(update={"points": len(seen.x), **numbers})
+        except InputError as error:
+            said = said.model_copy(update={"reason": str(error)})
+        agreements.append(said)
+        compared.append(points)
+    return tuple(agreements), tuple(compared)
+
+
+_NUMBERS_OF_AGREEMENT = (
+    "scale",
+    "offset",
+    "r_chi",
+    "control",
+    "chi_square_per_point",
+    "control_chi_square_per_point",
+)
 
 
 def _check(frames: StructureFrames, settings: StructureSettings) -> None:

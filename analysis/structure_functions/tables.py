@@ -10,23 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .measured import Agreement
 from .results import StructureResult
 
 _DIGITS = 8
 
 
-def tables_of(
-    result: StructureResult, arrays: Mapping[str, NDArray[Any]], agreements: Mapping[str, Agreement] | None = None
-) -> dict[str, str]:
+def tables_of(result: StructureResult, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """Return files' contents by name: pairs, structure factors, correlation functions, angles and what was compared.
 
     Parameters
     ----------
     arrays
         As `structure.Structure.arrays` names them.
-    agreements
-        Of a measured curve, by radiation.
     """
     pairs: dict[str, NDArray[Any]] = {"r_A": arrays["r_A"]}
     factors: dict[str, NDArray[Any]] = {"q_per_A": arrays["q_per_A"]}
@@ -48,8 +43,10 @@ def tables_of(
     if result.angles:
         columns = {f"{one.name}_per_degree": arrays[f"angle_{one.name}"] for one in result.angles}
         found["angles.csv"] = {"angle_degrees": arrays["angles_degrees"], **columns}
-    for radiation, one in (agreements or {}).items():
-        found[f"compared-{radiation}.csv"] = {"x": one.x, "measured": one.measured, "computed": one.computed}
+    for number, one in enumerate(result.agreements, start=1):
+        x, measured, computed = arrays[f"compared_{number}"]
+        name = "compared.csv" if len(result.agreements) == 1 else f"compared-{number}-{one.radiation}.csv"
+        found[name] = {"x": x, "measured": measured, "computed": computed}
     return {name: _text(columns) for name, columns in found.items()}
 
 

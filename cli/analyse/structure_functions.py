@@ -25,8 +25,7 @@ from .trajectory_options import (
 
 if TYPE_CHECKING:
     from ...analysis.structure_functions.frames import StructureFrames
-    from ...analysis.structure_functions.measured import Agreement, MeasuredCurve
-    from ...analysis.structure_functions.structure import Structure
+    from ...analysis.structure_functions.settings import MeasuredSettings, StructureSettings
     from ...workflows.analyses.structure_functions.blocks import Shown
 
 FIT = "fit"
@@ -86,46 +85,67 @@ def structure_functions(
     as_json: JsonOption = False,
 ) -> None:
     """Pair functions, structure factors, coordination, angles, rings and chains: the structure that experiments see."""
+    from ...analysis.structure_functions.scattering import isotopes_of
     from ...analysis.structure_functions.structure import analyse_structure
+    from ...core.errors import InputError
     from ...workflows.analyses.structure_functions.blocks import Shown, remarks
 
-    chosen = _settings(radiation, isotope or [], cutoffs, words(angles), words(network), settings or [])
-    curve = None if measured is None else _measured(measured, quantity, unit, column, error_column)
+    curves = (
+        []
+        if measured is None
+        else _measured(
+            measured,
+            words(radiation),
+            {
+                "quantity": quantity,
+                "unit": unit,
+                "column": column,
+                "error_column": error_column,
+                "scale": _number("--scale", scale),
+                "offset": _number("--offset", offset),
+                "window": _range(window),
+            },
+        )
+    )
+    chosen = _settings(
+        {
+            "radiation": words(radiation),
+            "isotopes": isotopes_of(isotope or [], "--isotope"),
+            "cutoffs_A": _distances(cutoffs),
+            "angles": words(angles),
+            "network": words(network),
+            "measured": curves,
+        },
+        settings or [],
+    )
     options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
     runs, notes = _runs(files, options)
     found = analyse_structure(runs, chosen, mobile)
     shown = Shown(runs[0].name if len(runs) == 1 else f"{len(runs)} trajectories", found.result, found.arrays())
-    agreements = {} if curve is None else _agreements(found, curve, scale, offset, window)
+    for said in found.result.agreements:
+        if said.reason:
+            raise InputError(f"--measured {measured}: {said.reason}")
     if csv is not None:
-        _write_tables(csv, shown, agreements)
+        _write_tables(csv, shown)
     if html is not None:
-        _write_page(html, shown, curve, agreements)
+        _write_page(html, shown)
     if as_json:
-        typer.echo(json.dumps(_as_dict(shown, curve, agreements), indent=2))
+        curves_as_lists = {name: array.tolist() for name, array in shown.arrays.items()}
+        typer.echo(json.dumps({**shown.result.model_dump(mode="json"), "curves": curves_as_lists}, indent=2))
     else:
-        _print(shown, curve, agreements)
+        _print(shown)
     for line in [*(f"Warning: {note}." for note in notes), *remarks(shown)]:
         typer.echo(line, err=True)
 
 
-def _settings(
-    radiation: str, isotope: list[str], cutoffs: str, angles: list[str], network: list[str], others: list[str]
-) -> Any:
+def _settings(values: dict[str, Any], others: list[str]) -> StructureSettings:
     from pydantic import ValidationError
     from ruamel.yaml import YAML
 
-    from ...analysis.structure_functions.scattering import isotopes_of
     from ...analysis.structure_functions.settings import StructureSettings
     from ...core.errors import InputError
     from ...store.queries.record_kinds import unknown_value
 
-    values: dict[str, Any] = {
-        "radiation": tuple(words(radiation)),
-        "isotopes": isotopes_of(isotope, "--isotope"),
-        "cutoffs_A": _distances(cutoffs),
-        "angles": tuple(angles),
-        "network": tuple(network),
-    }
     for text in others:
         key, separator, value = text.partition("=")
         if not separator or key not in StructureSettings.model_fields:
@@ -151,12 +171,12 @@ def _distances(text: str) -> dict[str, float]:
     return found
 
 
-def _number(option: str, text: str) -> float | None:
-    """Return a number, None for ``fit``."""
+def _number(option: str, text: str) -> float | str:
+    """Return a number, or ``fit``."""
     from ...core.errors import InputError
 
     if text == FIT:
-        return None
+        return FIT
     try:
         return float(text)
     except ValueError as error:
@@ -218,83 +238,43 @@ def _read(file: str, options: TrajectoryOptions) -> tuple[StructureFrames, list[
     return of_trajectory(trajectory), list(trajectory.notes)
 
 
-def _measured(
-    path: Path, quantity: Quantity, unit: Unit | None, column: int | None, error_column: int | None
-) -> MeasuredCurve:
-    from ...analysis.structure_functions.measured import read_measured
+def _measured(path: Path, radiation: list[str], options: dict[str, Any]) -> list[MeasuredSettings]:
+    """Return the curve of a file, once for each radiation."""
+    from ...analysis.structure_functions.measured import with_points
+    from ...analysis.structure_functions.settings import MeasuredSettings
 
-    return read_measured(path, quantity, unit, column, error_column)
-
-
-def _agreements(found: Structure, curve: MeasuredCurve, scale: str, offset: str, window: str) -> dict[str, Agreement]:
-    """Return how far every radiation's curve is from the measured one."""
-    from ...analysis.structure_functions.measured import compare
-
-    options = {"scale": _number("--scale", scale), "offset": _number("--offset", offset)}
-    agreements = {}
-    for said in found.result.diffraction:
-        x, y = found.total_curve(said.radiation, curve.quantity)  # type: ignore[arg-type]
-        agreements[said.radiation] = compare(curve, x, y, found.result.density_per_A3, window=_range(window), **options)
-    return agreements
+    first = with_points(MeasuredSettings(file=str(path), **options), Path())
+    return [first.model_copy(update={"radiation": one}) for one in radiation]
 
 
-def _as_dict(shown: Shown, curve: MeasuredCurve | None, agreements: dict[str, Agreement]) -> dict[str, Any]:
-    return {
-        **shown.result.model_dump(mode="json"),
-        "curves": {name: array.tolist() for name, array in shown.arrays.items()},
-        "measured": None
-        if curve is None
-        else {
-            "name": curve.name,
-            "quantity": str(curve.quantity),
-            "agreement": {
-                radiation: {
-                    "points": len(one.x),
-                    "scale": one.scale,
-                    "offset": one.offset,
-                    "r_chi": one.r_chi,
-                    "control": one.control,
-                    "chi_square_per_point": one.chi_square_per_point,
-                    "control_chi_square_per_point": one.control_chi_square_per_point,
-                }
-                for radiation, one in agreements.items()
-            },
-        },
-    }
-
-
-def _write_tables(folder: Path, shown: Shown, agreements: dict[str, Agreement]) -> None:
+def _write_tables(folder: Path, shown: Shown) -> None:
     from ...analysis.structure_functions.tables import tables_of
     from ...core.files import OPEN, atomic_file
 
-    for name, text in tables_of(shown.result, shown.arrays, agreements).items():
+    for name, text in tables_of(shown.result, shown.arrays).items():
         with atomic_file(folder / name, rights=OPEN) as temporary:
             temporary.write_text(text, encoding="utf-8")
     typer.echo(f"Tables are in {folder}.", err=True)
 
 
-def _write_page(path: Path, shown: Shown, curve: MeasuredCurve | None, agreements: dict[str, Agreement]) -> None:
+def _write_page(path: Path, shown: Shown) -> None:
     from ...core.files import OPEN, atomic_file
-    from ...workflows.analyses.sections import ReportSection, TextBlock
+    from ...workflows.analyses.sections import Block, ReportSection, TextBlock
     from ...workflows.analyses.structure_functions.blocks import figures, measured_blocks, remarks, summary, tables
     from ...workflows.studies.results import study_page
 
-    blocks = [
-        *([] if curve is None else measured_blocks(curve, agreements)),
-        *figures([shown]),
-        *tables([shown]),
-        *(TextBlock(text) for text in remarks(shown)),
-    ]
+    blocks: list[Block] = [*measured_blocks([shown]), *figures([shown]), *tables([shown])]
+    blocks += [TextBlock(text) for text in remarks(shown)]
     section = ReportSection("structure-functions", f"Structure of {shown.name}", summary([shown]), tuple(blocks))
     with atomic_file(path, rights=OPEN) as temporary:
         temporary.write_text(study_page(section), encoding="utf-8")
     typer.echo(f"The page is {path}.", err=True)
 
 
-def _print(shown: Shown, curve: MeasuredCurve | None, agreements: dict[str, Agreement]) -> None:
+def _print(shown: Shown) -> None:
     from rich.table import Table
 
-    from ...workflows.analyses.structure_functions.blocks import agreement_table, tables
+    from ...workflows.analyses.structure_functions.blocks import agreement_tables, tables
     from ..console.terminal import make_console
 
     console, result = make_console(), shown.result
@@ -302,13 +282,12 @@ def _print(shown: Shown, curve: MeasuredCurve | None, agreements: dict[str, Agre
         f"{shown.name}: {result.frames} frames of {result.atoms} atoms, {result.density_per_A3:.7f} 1/Å³, "
         f"{result.density_g_per_cm3:.4f} g/cm³"
     )
-    blocks = [*([] if curve is None else [agreement_table(curve, agreements)]), *tables([shown])]
-    for block in blocks:
-        own = block.columns[0] == "potential"
+    for block in [*agreement_tables([shown]), *tables([shown])]:
+        # The first column is the file's name.
         table = Table(box=None, pad_edge=False)
-        for column in block.columns[own:]:
+        for column in block.columns[1:]:
             table.add_column(column)
         for row in block.rows:
-            table.add_row(*row[own:])
+            table.add_row(*row[1:])
         console.print(table)
         typer.echo()

@@ -68,7 +68,7 @@ def test_tables_and_a_page_are_written_and_a_measured_curve_is_compared(frames: 
     assert "R_χ" in result.output
     assert "control" in result.output
     assert "measured.csv, measured" in page.read_text()
-    with (tmp_path / "compared" / "compared-neutrons.csv").open() as stream:
+    with (tmp_path / "compared" / "compared.csv").open() as stream:
         compared = np.array([[float(value) for value in row.values()] for row in csv.DictReader(stream)])
     assert np.corrcoef(compared[:, 1], compared[:, 2])[0, 1] > 0.95
 

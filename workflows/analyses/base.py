@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from ..campaign.analyses import OfSystems, settings_alone
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase import Atoms
 
     from ...core.citations import Citation
@@ -232,6 +234,16 @@ class Analysis(ABC, Generic[SettingsT]):
 
     def comparisons(self) -> Mapping[str, Comparison]:
         """Return how results of its kinds are shown beside each other, by kind of result."""
+        return {}
+
+    def with_files_read(self, settings: SettingsT, folder: Path) -> Mapping[str, object]:
+        """Return what settings that name files become with the content of these, by key; relative to ``folder``.
+
+        Raises
+        ------
+        UnusableFile
+            If one cannot be used.
+        """
         return {}
 
     def methods(self, settings: SettingsT) -> str:

@@ -15,6 +15,8 @@ from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
 from ...fitting.models import read_manifest
 from ...sampling.samplers.potentials import ModelFolder
+from ..analyses.registry import chosen_analyses
+from ..campaign.analyses import Analyses
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
 from ..campaign.samplers import all_samplers
 from ..campaign.settings import Campaign
@@ -139,7 +141,7 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
 
 
 def with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Problem]]:
-    """Return the campaign with the content of the files that its models' settings name, and what is wrong with them.
+    """Return the campaign with the content of the files that its models and analyses name, and what is wrong with them.
 
     Settings of which a file cannot be used come back as they were; they must not be used further.
     """
@@ -156,7 +158,25 @@ def with_files_read(campaign: Campaign, folder: Path) -> tuple[Campaign, list[Pr
             models[name], found = _read(campaign.kind_of(name), entry, folder, ("models", name))
             problems += [one for one in found if all(one.message != other.message for other in problems)]
         update["models"] = models
-    return campaign.model_copy(update=update), problems
+    update["analyses"], found = _analyses_read(campaign, folder)
+    return campaign.model_copy(update=update), problems + found
+
+
+def _analyses_read(campaign: Campaign, folder: Path) -> tuple[Analyses, list[Problem]]:
+    sections: dict[str, Any] = {}
+    problems = []
+    for analysis in chosen_analyses(campaign):
+        section = getattr(campaign.analyses, analysis.name)
+        try:
+            read = analysis.with_files_read(analysis.settings(campaign), folder)
+        except UnusableFile as error:
+            below = (int(part) if part.isdigit() else part for part in error.key)
+            key = ("analyses", analysis.name, *below)
+            problems.append(Problem(key, f"cannot be used: {error}", value=error.file or ABSENT))
+            continue
+        if read:
+            sections[analysis.name] = section.model_copy(update=dict(read))
+    return campaign.analyses.model_copy(update=sections) if sections else campaign.analyses, problems
 
 
 def _read(kind: ModelKind, settings: FrozenSettings, folder: Path, key: Key) -> tuple[FrozenSettings, list[Problem]]:

@@ -17,7 +17,7 @@ from ....analysis.structure_functions.figures import (
     structure_factor_figure,
     total_correlation_figure,
 )
-from ....analysis.structure_functions.measured import Agreement, MeasuredCurve
+from ....analysis.structure_functions.quantities import Quantity
 from ....analysis.structure_functions.results import Diffraction, NetworkResult, Shell, StructureResult
 from ....core.looks import Look
 from ....core.words import three_digits
@@ -192,6 +192,9 @@ def remarks(one: Shown) -> Iterator[str]:
     for said in result.diffraction:
         if said.reason:
             yield f"{one.name}: no total structure factor of {said.radiation}: {said.reason}."
+    for agreement in result.agreements:
+        if agreement.reason:
+            yield f"{one.name}: {agreement.name} is not compared: {agreement.reason}."
     for note in result.notes:
         yield f"{one.name}: {note}."
 
@@ -209,37 +212,59 @@ def summary(shown: Sequence[Shown]) -> str:
     return f"First peak of S(q): {'; '.join(parts)}."
 
 
-def agreement_table(curve: MeasuredCurve, agreements: Mapping[str, Agreement]) -> TableBlock:
-    """Return how far computed curves are from a measured one, each with its control."""
+def measured_blocks(shown: Sequence[Shown]) -> Iterator[Block]:
+    """Yield measured curves beside computed ones, and how far they are apart."""
+    curves: dict[tuple[str, str, str], list[Curve]] = {}
+    for place, one in enumerate(shown):
+        for number, said in enumerate(one.result.agreements, start=1):
+            x, measured, computed = one.arrays[f"compared_{number}"]
+            if not len(x):
+                continue
+            key = said.name, said.radiation, said.quantity
+            drawn = curves.setdefault(key, [Curve(f"{said.name}, measured", x, measured, measured=True)])
+            drawn.append(Curve(one.name, x, computed, colour=COMPARED_COLOURS[(place + 1) % len(COMPARED_COLOURS)]))
+    for number, ((name, radiation, quantity), drawn) in enumerate(curves.items(), start=1):
+        figure = measured_figure(drawn, Quantity(quantity).axis, quantity)
+        yield FigureBlock(f"measured-{number}", figure, f"{name}, {radiation}: {Quantity(quantity).meaning}.")
+    yield from agreement_tables(shown)
+
+
+def agreement_tables(shown: Sequence[Shown]) -> Iterator[TableBlock]:
+    """Yield how far computed curves are from measured ones, each with its control; nothing without measured curves."""
     rows = [
         (
-            radiation,
-            str(len(one.x)),
-            f"{one.r_chi:.3f}",
-            f"{one.control:.3f}",
-            "–" if one.chi_square_per_point is None else three_digits(one.chi_square_per_point),
-            "–" if one.control_chi_square_per_point is None else three_digits(one.control_chi_square_per_point),
-            three_digits(one.scale),
-            three_digits(one.offset),
+            one.name,
+            said.name,
+            said.radiation,
+            said.quantity,
+            str(said.points),
+            f"{said.r_chi:.3f}",
+            f"{said.control:.3f}",
+            "–" if said.chi_square_per_point is None else three_digits(said.chi_square_per_point),
+            "–" if said.control_chi_square_per_point is None else three_digits(said.control_chi_square_per_point),
+            three_digits(said.scale),
+            three_digits(said.offset),
         )
-        for radiation, one in agreements.items()
+        for one in shown
+        for said in one.result.agreements
+        if said.r_chi is not None
     ]
-    columns = (curve.name, "points", "R_χ", "control", "χ² per point", "control", "scale", "offset")
-    text = (
-        f"{curve.quantity.meaning}. R_χ: difference over what the measured curve differs from no structure by; 0: the "
-        "same. Control: the flat curve, with the same scale and offset."
+    columns = (
+        "potential",
+        "measured",
+        "radiation",
+        "quantity",
+        "points",
+        "R_χ",
+        "control",
+        "χ² per point",
+        "its control",
+        "scale",
+        "offset",
     )
-    return TableBlock(columns, rows, text)
-
-
-def measured_blocks(curve: MeasuredCurve, agreements: Mapping[str, Agreement]) -> list[Block]:
-    """Return the measured curve beside the computed ones, and how far they are apart."""
-    lines = [
-        Curve(f"{curve.name}, measured", one.x, one.measured, measured=True) for one in list(agreements.values())[:1]
-    ]
-    lines += [Curve(f"{radiation}, computed", one.x, one.computed) for radiation, one in agreements.items()]
-    figure = measured_figure(lines, curve.quantity.axis, str(curve.quantity))
-    return [
-        FigureBlock("measured", figure, f"{curve.quantity.meaning}: measured and computed."),
-        agreement_table(curve, agreements),
-    ]
+    text = (
+        "R_χ: difference over what the measured curve differs from no structure by; 0: the same. Control: the flat "
+        "curve, with the same scale and offset."
+    )
+    if rows:
+        yield TableBlock(columns, rows, text)

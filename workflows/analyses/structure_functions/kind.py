@@ -10,6 +10,8 @@ from ....core.citations import Citation
 from ..of_trajectories import TrajectoryAnalysis
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase import Atoms
 
     from ....store.connection import Store
@@ -28,6 +30,7 @@ class StructureFunctions(TrajectoryAnalysis[StructureFunctionsSettings]):
     description = "g(r), coordination, S(q) for neutrons and X-rays, bond angles, rings and chains of trajectories"
     settings_type = StructureFunctionsSettings
     grows = ("models",)
+    free = ("measured",)
     commands: ClassVar[Mapping[str, str]] = {
         "structure-functions": "ionloop.cli.analyse.structure_functions:structure_functions"
     }
@@ -50,6 +53,13 @@ class StructureFunctions(TrajectoryAnalysis[StructureFunctionsSettings]):
 
         yield from super().problems(campaign, atoms, system)
         yield from structure_functions_problems(self.settings(campaign), atoms)
+
+    def with_files_read(self, settings: StructureFunctionsSettings, folder: Path) -> Mapping[str, object]:
+        if not any(one.file for one in settings.measured):
+            return {}
+        from .problems import measured_of_files
+
+        return {"measured": measured_of_files(settings.measured, folder)}
 
     def section(self, store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
         from .report import structure_functions_section

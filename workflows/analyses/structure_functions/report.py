@@ -13,7 +13,7 @@ from ....store.records import ResultRecord
 from ....tasks.results import known_result, load_arrays
 from ....tasks.values.structure_functions import STRUCTURE_FUNCTIONS, StructureFunctionsValues
 from ..sections import Block, ReportSection, TextBlock
-from .blocks import Shown, figures, remarks, summary, tables
+from .blocks import Shown, figures, measured_blocks, remarks, summary, tables
 
 
 def structure_functions_section(store: Store, campaign: str, system: str | None = None) -> ReportSection | None:
@@ -25,7 +25,7 @@ def structure_functions_section(store: Store, campaign: str, system: str | None 
     at_K = _shown_temperature([one.temperature_K for one in values])
     all_shown = [shown(store, record) for record in records]
     drawn = [one for one, value in zip(all_shown, values, strict=True) if value.temperature_K == at_K]
-    blocks: list[Block] = [*figures(drawn), *tables(all_shown)]
+    blocks: list[Block] = [*measured_blocks(all_shown), *figures(drawn), *tables(all_shown)]
     blocks += [TextBlock(text) for one in all_shown for text in remarks(one)]
     blocks += [
         TextBlock(f"{one.name}: {value.missing_trajectories} trajectories failed or ended early and are left out.")
