@@ -30,6 +30,7 @@ __all__ = [
     "TrajectoryBusy",
     "TrajectoryError",
     "TrajectoryFile",
+    "each_frame",
     "exclusive",
     "read_frames",
     "write_record",
@@ -291,3 +292,17 @@ def read_frames(path: Path, start: int = 0, stride: int = 1) -> list[Atoms]:
         for index, frame in enumerate(_whole_frames(path))
         if index >= start and (index - start) % stride == 0
     ]
+
+
+def each_frame(path: Path) -> Iterator[Atoms]:
+    """Yield the whole frames one by one, as `read_frames` returns them: of a long trajectory of many atoms.
+
+    Raises
+    ------
+    TrajectoryError
+        If there is no such file.
+    """
+    if not path.exists():
+        raise TrajectoryError(f"there is no trajectory {path}")
+    for frame in _whole_frames(path):
+        yield frame.atoms

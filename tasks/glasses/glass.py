@@ -23,7 +23,7 @@ from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ...sampling.relaxation import RelaxationError, relax_and_rattle
 from ...sampling.relaxation_settings import RelaxationSettings
 from ...sampling.structures.packing import density_of_g_per_cm3
-from ...sampling.trajectory import read_frames
+from ...sampling.trajectory import each_frame, read_frames
 from ...store.identifiers import derive_seed, identifier
 from ...store.records import Artefact, ResultRecord, TrajectoryRecord
 from ..base import IonloopTask, JobFailed, Outcome, TaskParameters
@@ -120,9 +120,10 @@ class GlassTask(IonloopTask):
         inputs = [melt.id, quench.id]
         if quench.state != "completed":
             return _broken(parameters, start, f"while it was cooled: {quench.reason}", inputs)
-        frames = read_frames(context.store.artefacts.path(quench.artefact.path))
+        # Frame by frame: a slow quench of a large glass is gigabytes.
+        frames = each_frame(context.store.artefacts.path(quench.artefact.path))
         curves = quench_curves(frames, parameters.settings.quench(rate))
-        relaxed, energy_eV = _relaxed(parameters, frames[-1], calculator)
+        relaxed, energy_eV = _relaxed(parameters, _last_frame(context, quench), calculator)
         return self._recorded(parameters, context, curves, (relaxed, energy_eV), inputs)
 
     @staticmethod

@@ -32,6 +32,7 @@ class Glasses(Analysis[GlassSettings]):
     is_stored_unasked = False
     has_runs = True
     grows = ("models", "glasses", "quench_K_per_ps", "sizes")
+    free = ("network",)
     citations = (
         Citation(
             "Langevin integrator", "B. Leimkuhler, C. Matthews, J. Chem. Phys. 2013, 138, 174102", "10.1063/1.4802990"
