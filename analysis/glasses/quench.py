@@ -63,6 +63,12 @@ def quench_curves(frames: Iterable[Atoms], dynamics: MolecularDynamicsSettings) 
     return QuenchCurves(*np.array(rows, dtype=float).reshape(-1, 5).T)
 
 
+def joined(first: QuenchCurves, then: QuenchCurves) -> QuenchCurves:
+    """Return curves one after the other; the first frame of the second is the last of the first."""
+    later = then._replace(time_ps=then.time_ps + first.time_ps[-1])
+    return QuenchCurves(*(np.concatenate([a, b[1:]]) for a, b in zip(first, later, strict=True)))
+
+
 def glass_means(curves: QuenchCurves, first_frame: int) -> GlassAtTemperature:
     """Return the means over all frames from that one on.
 

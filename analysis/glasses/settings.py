@@ -206,59 +206,66 @@ class GlassSettings(FrozenSettings):
 
     def steps(self, quench_K_per_ps: float) -> int:
         """Return the steps of one glass."""
-        return self.melt.steps + self.quench(quench_K_per_ps).steps
+        return self.melt.steps + self.quench(quench_K_per_ps).steps + self.glass.steps
 
     @property
     def melt(self) -> MolecularDynamicsSettings:
         """The melt: constant volume."""
-        return MolecularDynamicsSettings(
-            temperature_K=self.melt_temperature_K,
-            timestep_fs=self.timestep_fs,
-            steps=steps_for(self.melt_ps, self.timestep_fs, self.write_every),
-            write_every=self.write_every,
-            friction_per_ps=self.friction_per_ps,
-            guard=self.guard,
-        )
+        return self._dynamics(self.melt_temperature_K, self._blocks(self.melt_ps))
 
     def quench(self, quench_K_per_ps: float) -> MolecularDynamicsSettings:
-        """Return what follows, at constant pressure: the melt is held, cooled evenly, and held as a glass."""
+        """Return what follows, at constant pressure: the melt is held, then cooled evenly."""
         hot, cold = self.hold_temperature_K, self.temperature_K
         hold = self._whole_steps(self.hold_ps)
         cooling = max(1, self._whole_steps(self.quench_ps(quench_K_per_ps)))
-        before = hold + cooling
-        last = self.glass_frames * self.write_every
-        # Frames are whole blocks: what cooling lacks to one is added to the glass's time.
-        total = -(-(before + last) // self.write_every) * self.write_every
         stages = [TemperatureStage(steps=cooling, start_K=hot, end_K=cold)]
         if hold:
             stages.insert(0, TemperatureStage(steps=hold, start_K=hot, end_K=hot))
+        # Frames are whole blocks: what the last one has too much is at the temperature of the glass.
+        total = -(-(hold + cooling) // self.write_every) * self.write_every
+        return self._dynamics(cold, total, self.pressure_GPa, tuple(stages))
+
+    @property
+    def glass(self) -> MolecularDynamicsSettings:
+        """The glass at its temperature: constant pressure."""
+        return self._dynamics(self.temperature_K, self._blocks(self.glass_ps), self.pressure_GPa)
+
+    def _dynamics(
+        self,
+        temperature_K: float,
+        steps: int,
+        pressure_GPa: float | None = None,
+        schedule: tuple[TemperatureStage, ...] = (),
+    ) -> MolecularDynamicsSettings:
         return MolecularDynamicsSettings(
-            temperature_K=cold,
+            temperature_K=temperature_K,
             timestep_fs=self.timestep_fs,
-            steps=total,
+            steps=steps,
             write_every=self.write_every,
             friction_per_ps=self.friction_per_ps,
-            pressure_GPa=self.pressure_GPa,
-            barostat=self.barostat,
+            pressure_GPa=pressure_GPa,
+            barostat=self.barostat if pressure_GPa is not None else BarostatSettings(),
             guard=self.guard,
-            schedule=tuple(stages),
+            schedule=schedule,
         )
 
     @property
     def glass_frames(self) -> int:
         """Frames of the glass's time, as planned."""
-        return steps_for(self.glass_ps, self.timestep_fs, self.write_every) // self.write_every
+        return self._blocks(self.glass_ps) // self.write_every
 
     @property
     def left_out_frames(self) -> int:
         """Frames at its begin that means leave out."""
         return int(self.glass_equilibration * self.glass_frames)
 
-    def first_glass_frame(self, quench_K_per_ps: float) -> int:
-        """Return the first frame of a quench's trajectory that means are taken from."""
-        dynamics = self.quench(quench_K_per_ps)
-        before = sum(stage.steps for stage in dynamics.schedule)
-        return -(-before // self.write_every) + self.left_out_frames + 1
+    @property
+    def first_glass_frame(self) -> int:
+        """The first frame of the glass's trajectory that means are taken from; frame 0 is its start."""
+        return self.left_out_frames + 1
+
+    def _blocks(self, length_ps: float) -> int:
+        return steps_for(length_ps, self.timestep_fs, self.write_every)
 
     def _whole_steps(self, length_ps: float) -> int:
         return round(length_ps * _PS / self.timestep_fs)

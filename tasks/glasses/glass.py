@@ -12,7 +12,7 @@ from ase.units import GPa
 
 from ...analysis.fixed_cell_relaxation import RelaxationFailed
 from ...analysis.glasses.anions import centres_percent
-from ...analysis.glasses.quench import QuenchCurves, glass_means, quench_curves
+from ...analysis.glasses.quench import QuenchCurves, glass_means, joined, quench_curves
 from ...analysis.glasses.settings import GlassSettings, PlannedGlass, Size
 from ...analysis.glasses.start import glass_start
 from ...analysis.screening.cells import RelaxedCell, relax_cell
@@ -82,7 +82,7 @@ class GlassParameters(TaskParameters):
         return derive_seed(self.seed, FOLDER, self.planned.text)
 
     def trajectory_name(self, stage: str) -> str:
-        """Return what tells the trajectory of a stage, melt or quench, from all others of the campaign."""
+        """Return what tells the trajectory of a stage, melt, quench or glass, from all others of the campaign."""
         return f"{FOLDER}/{self.potential.kind}/{self.planned.text}/{stage}/{identifier('run', *self.identity)}"
 
     def trajectory(self, stage: str) -> str:
@@ -120,17 +120,22 @@ class GlassTask(IonloopTask):
         inputs = [melt.id, quench.id]
         if quench.state != "completed":
             return _broken(parameters, start, f"while it was cooled: {quench.reason}", inputs)
-        # Frame by frame: a slow quench of a large glass is gigabytes.
-        frames = each_frame(context.store.artefacts.path(quench.artefact.path))
-        curves = quench_curves(frames, parameters.settings.quench(rate))
-        relaxed, energy_eV = _relaxed(parameters, _last_frame(context, quench), calculator)
-        return self._recorded(parameters, context, curves, (relaxed, energy_eV), inputs)
+        cold = _last_frame(context, quench)
+        # A trajectory of its own: others look at it, and its mean cell is that of the glass.
+        glass = _run(parameters, context, "glass", cold, parameters.settings.glass, calculator)
+        inputs.append(glass.id)
+        if glass.state != "completed":
+            return _broken(parameters, start, f"while it was held: {glass.reason}", inputs)
+        on_the_way = _curves(context, quench, parameters.settings.quench(rate))
+        held = _curves(context, glass, parameters.settings.glass)
+        at_rest = _relaxed(parameters, _last_frame(context, glass), calculator)
+        return self._recorded(parameters, context, (on_the_way, held), at_rest, inputs)
 
     @staticmethod
     def _recorded(
         parameters: GlassParameters,
         context: TaskContext,
-        curves: QuenchCurves,
+        curves: tuple[QuenchCurves, QuenchCurves],
         at_rest: tuple[RelaxedCell, float],
         inputs: list[str],
     ) -> ResultRecord:
@@ -142,7 +147,7 @@ class GlassTask(IonloopTask):
             energy_eV_per_atom=energy_eV / len(atoms),
             relaxation_steps=relaxed.steps,
             converged=relaxed.converged,
-            held=glass_means(curves, settings.first_glass_frame(parameters.quench_K_per_ps)),
+            held=glass_means(curves[1], settings.first_glass_frame),
             centres_percent=centres_percent(atoms, settings.network),
         )
         name = parameters.identifier
@@ -155,7 +160,7 @@ class GlassTask(IonloopTask):
             values=values,
             units=_CURVE_UNITS,
             artefacts={
-                "curves": save_arrays(context.store, FOLDER, name, curves._asdict()),
+                "curves": save_arrays(context.store, FOLDER, name, joined(*curves)._asdict()),
                 STRUCTURE: _written(context, parameters, atoms, values, energy_eV),
             },
         )
@@ -234,6 +239,11 @@ def _run(
     if CALCULATOR_FAILED in record.reason:
         raise JobFailed(record.reason)
     return record
+
+
+def _curves(context: TaskContext, record: TrajectoryRecord, dynamics: MolecularDynamicsSettings) -> QuenchCurves:
+    # Frame by frame: a slow quench of a large glass is gigabytes.
+    return quench_curves(each_frame(context.store.artefacts.path(record.artefact.path)), dynamics)
 
 
 def _last_frame(context: TaskContext, record: TrajectoryRecord) -> Atoms:

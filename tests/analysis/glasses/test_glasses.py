@@ -12,7 +12,7 @@ from scipy import stats
 
 from ionloop.analysis.glasses.anions import centres_percent
 from ionloop.analysis.glasses.groups import MadeGlass, grouped, trends
-from ionloop.analysis.glasses.quench import glass_means, quench_curves
+from ionloop.analysis.glasses.quench import QuenchCurves, glass_means, joined, quench_curves
 from ionloop.analysis.glasses.settings import GlassSettings, NetworkBonds
 from ionloop.analysis.glasses.spread import slope_per_decade, spread_of
 from ionloop.analysis.glasses.start import atoms_in, glass_start
@@ -32,17 +32,20 @@ def test_cooling_takes_the_difference_of_temperatures_over_the_rate() -> None:
         assert dynamics.temperature_at(middle) == pytest.approx(650)
         slope = (dynamics.temperature_at(middle + 500) - dynamics.temperature_at(middle - 500)) / (1.0)
         assert slope == pytest.approx(-rate)  # 1000 steps of 1 fs
-        assert dynamics.steps * dynamics.timestep_fs / 1000 == pytest.approx(50 + expected_ps + 100)
+        assert dynamics.steps * dynamics.timestep_fs / 1000 == pytest.approx(50 + expected_ps)
+        whole_ps = settings.steps(rate) * dynamics.timestep_fs / 1000
+        assert whole_ps == pytest.approx(20 + 50 + expected_ps + 100)
         assert dynamics.temperature_at(dynamics.steps) == 300
     assert settings.melt.pressure_GPa is None
     assert settings.quench(10.0).barostat.cell == "isotropic"
 
 
-def test_means_begin_after_the_cooling_and_its_equilibration() -> None:
-    settings = GlassSettings(hold_ps=1, glass_ps=10, glass_equilibration=0.2, quench_K_per_ps=(100.0,))
-    # 1 ps hold, 7 ps of cooling, 10 ps of glass, of which 2 ps are left out; a frame every 0.1 ps.
-    assert settings.first_glass_frame(100.0) == 10 + 70 + 20 + 1
-    assert settings.quench(100.0).steps // settings.write_every == 180
+def test_means_leave_out_the_start_and_its_equilibration() -> None:
+    settings = GlassSettings(glass_ps=10, glass_equilibration=0.2)
+    # 10 ps of glass, of which 2 ps are left out; a frame every 0.1 ps, and the start.
+    assert settings.first_glass_frame == 20 + 1
+    assert settings.glass.steps // settings.write_every == 100
+    assert (settings.glass.temperature_K, settings.glass.pressure_GPa, settings.glass.schedule) == (300, 0, ())
 
 
 def test_every_size_and_rate_has_its_glasses_and_more_of_them_leave_those_that_are_there() -> None:
@@ -108,7 +111,7 @@ def test_bonds_of_centres_are_named() -> None:
 
 
 def test_density_and_temperature_of_a_quench_are_exact() -> None:
-    settings = GlassSettings(hold_ps=0, quench_K_per_ps=(100.0,), glass_ps=1, glass_equilibration=0.0)
+    settings = GlassSettings(hold_ps=0, quench_K_per_ps=(100.0,))
     dynamics = settings.quench(100.0)
     frames = []
     for step in range(0, dynamics.steps + 1, dynamics.write_every):
@@ -125,10 +128,17 @@ def test_density_and_temperature_of_a_quench_are_exact() -> None:
     mass_g = (2 * 6.94 + 15.999) * 1.66053906660e-24
     assert curves.density_g_per_cm3[[0, -1]] == pytest.approx([mass_g / 125e-24, mass_g / 150e-24], rel=1e-6)
     assert curves.thermostat_K[[0, 35, -1]] == pytest.approx([1000, 650, 300])
-    means = glass_means(curves, settings.first_glass_frame(100.0))
+    means = glass_means(curves, 61)
     assert means.frames == 10
     assert means.density_g_per_cm3 == pytest.approx(curves.density_g_per_cm3[-10:].mean())
-    assert means.energy_eV_per_atom == pytest.approx(-np.mean([7100 + 100 * n for n in range(10)]))
+    assert means.energy_eV_per_atom == pytest.approx(-np.mean([6100 + 100 * n for n in range(10)]))
+
+
+def test_curves_follow_each_other_without_the_frame_that_both_have() -> None:
+    first = QuenchCurves(*(np.arange(3.0) for _ in range(5)))
+    both = joined(first, QuenchCurves(*(np.arange(2.0, 4.0) - 2.0 for _ in range(5))))
+    assert both.time_ps.tolist() == [0, 1, 2, 3]
+    assert len(both.density_g_per_cm3) == 4
 
 
 def test_spread_is_between_glasses_by_student_s_t() -> None:

@@ -54,8 +54,8 @@ def test_glasses_are_made_and_compared_and_written_as_structures(monkeypatch) ->
         store = context.store
         for record in store.results.find({"kind": GLASS.name}):
             kept[record.id] = read(store.artefacts.path(record.artefacts["structure"].path))
-            quench = store.trajectories[record.inputs[1]]
-            kept["frames"] = read_frames(store.artefacts.path(quench.artefact.path))
+            stages = [store.trajectories[name] for name in record.inputs]
+            kept["frames"] = [read_frames(store.artefacts.path(one.artefact.path)) for one in stages]
         return failed
 
     answer = asked(monkeypatch, looked_at)
@@ -74,9 +74,12 @@ def test_glasses_are_made_and_compared_and_written_as_structures(monkeypatch) ->
         # The barostat keeps the shape: a packing's box is a cube.
         assert structure.cell.lengths() == pytest.approx(structure.cell.lengths()[0])
         assert structure.cell.angles() == pytest.approx(90)
-    for frame in kept["frames"]:
+    melt, quench, held = kept["frames"]
+    for frame in (*melt, *quench, *held):
         assert frame.get_momenta().sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
-    assert len({frame.get_volume() for frame in kept["frames"]}) > 3
+    assert len({frame.get_volume() for frame in melt}) == 1
+    assert len({frame.get_volume() for frame in quench}) > 3
+    assert quench[-1].get_volume() == held[0].get_volume()
     summary = GLASSES.read(answer.only(GLASSES.name))
     (group,) = summary.groups
     assert group.density_g_per_cm3.mean == pytest.approx(np.mean([one.density_g_per_cm3 for one in glasses]))
@@ -184,7 +187,7 @@ def test_what_is_held_at_the_end_is_offered_of_the_slowest_rate_and_the_largest_
     assert len(jobs) == 13
     assert [run.job for run in runs] == [f"analysis/glasses/gap/2x1x1/10K-per-ps/{number}" for number in (1, 2, 3)]
     settings = ANALYSIS.settings(campaign)
-    assert {run.skipped_frames for run in runs} == {settings.first_glass_frame(10.0)}
+    assert {run.skipped_frames for run in runs} == {settings.first_glass_frame}
     cost = ANALYSIS.cost(campaign, crystal)
     assert cost.model_atoms == 2 * len(crystal)
     # Small glasses count half: 4.5 of the slow ones and 4.5 of the fast ones.

@@ -69,11 +69,11 @@ def glass_runs(plan: AnalysisPlan, settings: GlassSettings) -> list[OfferedRun]:
     size = max(settings.sizes, key=lambda one: atoms_in(plan.atoms, one))
     return [
         OfferedRun(
-            trajectory=job.parameters.trajectory("quench"),
+            trajectory=job.parameters.trajectory("glass"),
             job=job.key,
             model=job.parameters.potential.kind,
             temperature_K=settings.temperature_K,
-            skipped_frames=settings.first_glass_frame(rate),
+            skipped_frames=settings.first_glass_frame,
         )
         for job in glass_jobs(plan, settings)
         if isinstance(job.parameters, GlassParameters)
@@ -89,7 +89,7 @@ def glass_cost(campaign: Campaign, settings: GlassSettings, atoms: Atoms) -> Ana
     evaluations, disk_bytes = 0.0, 0.0
     for one, count in zip(settings.planned, sizes, strict=True):
         steps = settings.steps(one.quench_K_per_ps)
-        strains = settings.quench(one.quench_K_per_ps).steps // settings.barostat.every
+        strains = (steps - settings.melt.steps) // settings.barostat.every
         each = steps + strains + settings.start.relaxation_steps + settings.relaxation.steps
         evaluations += each * count / largest
         disk_bytes += steps / settings.write_every * count * FRAME_BYTES_PER_ATOM
