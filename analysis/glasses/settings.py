@@ -38,7 +38,7 @@ class NetworkBonds(FrozenSettings):
     centres: tuple[str, ...] = Field(("P",), min_length=1, description="Elements of the centres (symbols)")
     ligands: tuple[str, ...] = Field(("S",), min_length=1, description="Elements around them (symbols)")
     bonds_A: dict[str, PositiveFloat] = Field(
-        default_factory=lambda: {"P-S": 2.6, "P-P": 2.5, "S-S": 2.5},
+        {"P-S": 2.6, "P-P": 2.5, "S-S": 2.5},
         min_length=1,
         description="Longest bond by pair of elements; pairs that are not named are not bound (Å)",
     )
@@ -154,9 +154,7 @@ class GlassSettings(FrozenSettings):
         0.2, ge=0, le=0.9, description="Part of that at its begin that means leave out (no unit)"
     )
     pressure_GPa: float = Field(0.0, ge=-10, le=100, description="Pressure that the cell follows after melting (GPa)")
-    barostat: BarostatSettings = Field(
-        default_factory=lambda: BarostatSettings(maximum_volume_factor=2.0), description="How the cell follows it"
-    )
+    barostat: BarostatSettings = Field(default_factory=BarostatSettings, description="How the cell follows it")
     relaxation: GlassRelaxation = Field(
         default_factory=GlassRelaxation, description="The glass at rest, at that pressure"
     )

@@ -56,6 +56,9 @@ def test_glasses_are_made_and_compared_and_written_as_structures(monkeypatch) ->
             kept[record.id] = read(store.artefacts.path(record.artefacts["structure"].path))
             stages = [store.trajectories[name] for name in record.inputs]
             kept["frames"] = [read_frames(store.artefacts.path(one.artefact.path)) for one in stages]
+        (summary,) = store.results.find({"kind": GLASSES.name})
+        compared = ANALYSIS.comparisons()[GLASSES.name]
+        kept["figures"] = [block.key for block in compared.draw([compared.read(store, summary, None)])]
         return failed
 
     answer = asked(monkeypatch, looked_at)
@@ -74,6 +77,7 @@ def test_glasses_are_made_and_compared_and_written_as_structures(monkeypatch) ->
         # The barostat keeps the shape: a packing's box is a cube.
         assert structure.cell.lengths() == pytest.approx(structure.cell.lengths()[0])
         assert structure.cell.angles() == pytest.approx(90)
+    assert kept["figures"] == ["density", "anions"]
     melt, quench, held = kept["frames"]
     for frame in (*melt, *quench, *held):
         assert frame.get_momenta().sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
