@@ -14,7 +14,7 @@ from ..distributions import student_quantile
 FEWEST_BLOCKS = 5
 """Below this an interval of blocks says little."""
 MOST_CORRELATION = 0.3
-"""Correlation of a block with the next, above what independent ones show, from which on they are not independent."""
+"""Correlation of a block with the next, above what independent ones show, up to which an interval allows for it."""
 _ROUNDING = 1e-12
 
 Block = TypeVar("Block")
@@ -67,7 +67,9 @@ def interval(
     merge: Callable[[Block, Block], Block],
     curve: Callable[[Block], FloatArray],
 ) -> Interval:
-    """Return the 95 % interval of a curve: blocks are merged in pairs until neighbours are independent.
+    """Return the 95 % interval of a curve: blocks are merged in pairs until neighbours are independent enough.
+
+    What correlation ρ is left makes it √((1 + ρ)/(1 - ρ)) times as wide.
 
     Parameters
     ----------
@@ -84,8 +86,11 @@ def interval(
     kept, of_run = list(blocks), list(runs)
     while len(kept) >= FEWEST_BLOCKS:
         values = np.array([curve(block) for block in kept])
-        if neighbour_correlation(values, of_run) <= MOST_CORRELATION:
-            spread = values.std(axis=0, ddof=1) / np.sqrt(len(kept))
+        correlation = neighbour_correlation(values, of_run)
+        if correlation <= MOST_CORRELATION:
+            # What is left makes the mean scatter more: blocks of a process with one decay time.
+            factor = np.sqrt((1.0 + max(0.0, correlation)) / (1.0 - max(0.0, correlation)))
+            spread = factor * values.std(axis=0, ddof=1) / np.sqrt(len(kept))
             return Interval(student_quantile(0.975, len(kept) - 1) * spread, len(kept))
         kept, of_run = _in_pairs(kept, of_run, merge)
     return Interval(None, 0, "frames are not independent: blocks of them go on from each other; longer runs are needed")

@@ -29,6 +29,20 @@ def test_intervals_hold_in_95_of_100_for_independent_frames():
     assert np.mean(held) == pytest.approx(0.95, abs=0.02)
 
 
+@pytest.mark.parametrize("decay_frames", [5.0, 10.0])
+def test_intervals_hold_where_blocks_are_as_long_as_fluctuations_take_to_decay(decay_frames):
+    random, held, stay = np.random.default_rng(6), [], np.exp(-1.0 / decay_frames)
+    for _ in range(60):
+        frames = random.normal(0.0, 1.0, (200, 30))
+        frames[1:] *= np.sqrt(1.0 - stay**2)
+        for at in range(1, 200):
+            frames[at] += stay * frames[at - 1]
+        found = averaged(made(frames.reshape(20, 10, 30).mean(axis=1)), [0] * 20)
+        assert found.half_width is not None
+        held.append(np.abs(frames.mean(axis=0)) <= found.half_width)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.03)
+
+
 def test_blocks_that_go_on_from_each_other_are_merged_or_refused():
     random = np.random.default_rng(5)
     walk = np.cumsum(random.normal(0.0, 1.0, (20, 30)), axis=0)
