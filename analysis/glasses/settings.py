@@ -235,6 +235,9 @@ class GlassSettings(FrozenSettings):
         pressure_GPa: float | None = None,
         schedule: tuple[TemperatureStage, ...] = (),
     ) -> MolecularDynamicsSettings:
+        # A fresh glass sets heat free, and is never hotter for that than what it was cooled from.
+        hotter = self.hold_temperature_K / self.temperature_K
+        factor = max(self.guard.maximum_temperature_factor, 1.0 if pressure_GPa is None else hotter)
         return MolecularDynamicsSettings(
             temperature_K=temperature_K,
             timestep_fs=self.timestep_fs,
@@ -243,7 +246,7 @@ class GlassSettings(FrozenSettings):
             friction_per_ps=self.friction_per_ps,
             pressure_GPa=pressure_GPa,
             barostat=self.barostat if pressure_GPa is not None else BarostatSettings(),
-            guard=self.guard,
+            guard=self.guard.model_copy(update={"maximum_temperature_factor": factor}),
             schedule=schedule,
         )
 

@@ -15,6 +15,7 @@ from ...core.settings import FrozenModel
 from ..distributions import student_quantile
 
 CONFIDENCE: Final = 0.95
+_ROUNDING: Final = 1e-9
 FEWEST: Final = 3
 """Glasses below which an interval says next to nothing: with two, t is 12.7."""
 
@@ -88,6 +89,8 @@ def slope_per_decade(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     logs, values = np.log10(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
     if len(values) < 2 or np.ptp(logs) == 0:
         return None
+    if np.allclose(values, values[0], rtol=_ROUNDING, atol=0.0):
+        return 0.0, 0.0, 0.0
     centred = logs - logs.mean()
     weight = float(centred @ centred)
     slope = float(centred @ values) / weight

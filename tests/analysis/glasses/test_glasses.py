@@ -161,6 +161,16 @@ def test_a_trend_is_the_slope_of_least_squares_per_decade() -> None:
     assert (slope, low, high) == pytest.approx((line.slope, line.slope - half, line.slope + half))
     assert slope_per_decade([10, 10], [1.0, 2.0]) is None
     assert slope_per_decade([1, 10], [1.0, 2.0]) == (1.0, None, None)
+    # What is the same in all glasses has no trend, and rounding makes none.
+    assert slope_per_decade([1, 10, 100], [100.0, 100.0 * (1 + 1e-15), 100.0]) == (0.0, 0.0, 0.0)
+
+
+def test_a_fresh_glass_may_be_as_hot_as_what_it_was_cooled_from() -> None:
+    cold = GlassSettings(temperature_K=100, hold_temperature_K=800)
+    assert cold.glass.guard.maximum_temperature_K(100, 10_000) == pytest.approx(800)
+    assert cold.melt.guard == cold.guard
+    warm = GlassSettings(temperature_K=700, hold_temperature_K=800)
+    assert warm.glass.guard == warm.guard
 
 
 def glass(rate: float, number: int, density: float | None, **more) -> MadeGlass:
