@@ -26,6 +26,8 @@ from ..environments import Environments, power_spectra
 N_VIRIAL_ROWS = 6
 POINTS_PER_TILE = 60
 """Sparse points whose adjoints are in memory at once: with more, the second product waits for memory."""
+FEW_POINTS = 6
+"""Sparse points up to which a tile is no matter for matrix products."""
 ATOMS_PER_CHUNK = 32
 """Atoms whose gradients are in memory at once."""
 
@@ -222,7 +224,9 @@ def _add_to_blocks(rows: FloatArray, layout: _Layout, environments: Environments
         columns = slice(start, start + n_tile)
         tile_rows = np.zeros((layout.n_rows, n_tile))
         for element in range(n_elements):
-            _add_tile(
+            # Matrix products of a few columns wait for memory and for Python.
+            add = _add_few if n_tile <= FEW_POINTS else _add_tile
+            add(
                 (tile_rows, layout),
                 environments,
                 element,
@@ -336,12 +340,81 @@ def _add_tile(
         )
 
 
+def _add_few(
+    target: tuple[FloatArray, _Layout],
+    environments: Environments,
+    element: int,
+    matrices: Sequence[FloatArray],
+    norm_gradients: FloatArray,
+    kernels: tuple[FloatArray, FloatArray],
+) -> None:
+    """Do what `_add_tile` does for a few points: every gradient is read once, for all points and the norm."""
+    (rows, layout), (products, scales) = target, kernels
+    coefficients = environments.coefficients
+    n_centres, n_angular, _ = coefficients.shape
+    n_max = environments.gradients.shape[3]
+    n_tile = rows.shape[1]
+    pulls = np.empty((n_centres, n_tile + 1, n_angular, n_max))
+    for l_value, matrix in enumerate(matrices):
+        angular = slice(l_value**2, (l_value + 1) ** 2)
+        of_points = (coefficients[:, angular] @ matrix).reshape(n_centres, -1, n_max, n_tile)
+        pulls[:, :n_tile, angular] = of_points.transpose(0, 3, 1, 2)
+    pulls[:, n_tile] = norm_gradients[:, :, element * n_max : (element + 1) * n_max]
+    _scatter_few(
+        rows,
+        layout.bounds,
+        layout.own,
+        environments.starts[:, element : element + 2],
+        environments.gradients.reshape(len(environments.gradients), 3, n_angular * n_max),
+        pulls.reshape(n_centres, n_tile + 1, n_angular * n_max),
+        (np.ascontiguousarray(products), np.ascontiguousarray(scales)),
+        (layout.neighbours, environments.vectors),
+    )
+
+
 @numba.njit(cache=True, nogil=True)
 def _add_weighted(rows: FloatArray, values: FloatArray, places: IntArray, factors: FloatArray) -> None:
     for row in range(len(values)):
         own, factor = rows[places[row]], factors[row]
         for point in range(values.shape[1]):
             own[point] += factor * values[row, point]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _scatter_few(
+    rows: FloatArray,
+    bounds: IntArray,
+    own: IntArray,
+    starts: IntArray,
+    gradients: FloatArray,
+    pulls: FloatArray,
+    kernels: tuple[FloatArray, FloatArray],
+    neighbourhood: tuple[IntArray, FloatArray],
+) -> None:
+    (products, scales), (neighbours, vectors) = kernels, neighbourhood
+    n_points = rows.shape[1]
+    derivatives = np.empty(n_points + 1)
+    for index in range(len(starts)):
+        begin, end = bounds[index, 0], bounds[index, 1]
+        first_virial = end - 6
+        centre = begin + 1 + 3 * own[index]
+        for pair in range(starts[index, 0], starts[index, 1]):
+            other = begin + 1 + 3 * neighbours[pair]
+            for axis in range(3):
+                gradient = gradients[pair, axis]
+                for point in range(n_points + 1):
+                    pull, total = pulls[index, point], 0.0
+                    for channel in range(len(gradient)):
+                        total += gradient[channel] * pull[channel]
+                    derivatives[point] = total
+                for point in range(n_points):
+                    change = derivatives[point] - products[index, point] * derivatives[n_points]
+                    value = scales[index, point] * change
+                    rows[other + axis, point] += value
+                    rows[centre + axis, point] -= value
+                    for row_axis in range(axis + 1):
+                        component = row_axis * (5 - row_axis) // 2 + axis
+                        rows[first_virial + component, point] += vectors[pair, row_axis] * value
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,7 +22,9 @@ from ionloop.fitting.native.sparse_fit import linear_system
 from ionloop.fitting.native.sparse_fit.design import Descriptors, RowBuilder, sparse_points_of
 from ionloop.fitting.native.sparse_fit.fit import NativeFit, fit_native, read_sparse_points, run_fit, scaled_targets
 from ionloop.fitting.native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources
+from ionloop.fitting.native.sparse_fit.rows import FEW_POINTS
 from ionloop.fitting.native.sparse_fit.solve import SingularFitError
+from ionloop.fitting.native.sparse_fit.sparse_points import SparseLayer, SparsePoints
 from ionloop.fitting.preflight import PreflightError
 from ionloop.fitting.settings import GapSettings, Regularisation
 
@@ -33,6 +35,7 @@ FILE_TOLERANCE_eV_per_A = 1e-8
 DERIVATIVE_STEP_A = 1e-5
 DERIVATIVE_TOLERANCE = 1e-7  # relative to the largest derivative
 DENSE_TOLERANCE_eV_per_A = 1e-6
+ROW_TOLERANCE = 1e-12  # of sums in another order (eV, eV/Å)
 LABELS_MB = 1.0  # targets and errors of 300 configurations
 
 LITTLE_LEFT_TOLERANCE = 1e-5
@@ -129,6 +132,25 @@ def test_rows_are_the_derivatives_of_the_energy_row(
         still = np.zeros((len(atoms), 3))
         slope = (energy_row(still, strain) - energy_row(still, -strain)) / (2 * DERIVATIVE_STEP_A)
         np.testing.assert_allclose(rows[-6 + component], slope, atol=DERIVATIVE_TOLERANCE * scale)
+
+
+@pytest.mark.parametrize("few", [1, FEW_POINTS])
+def test_rows_of_a_few_points_are_those_of_many(
+    fitted: NativeFit, lithium_sulfide: DataSet, small_settings: GapSettings, few: int
+) -> None:
+    descriptors = Descriptors.of(lithium_sulfide.elements, small_settings)
+    (layer,) = fitted.sparse_points.layers
+    atoms = lithium_sulfide.configurations[-1].atoms
+    (many,) = RowBuilder(descriptors, fitted.sparse_points).rows(atoms, [0])
+    start, compared = 0, 0
+    for key, points in layer.points.items():
+        if len(points) > FEW_POINTS and len(key) == 1:
+            compared += 1
+            alone = SparsePoints((SparseLayer({key: points[:few]}),))
+            (rows,) = RowBuilder(descriptors, alone).rows(atoms, [0])
+            np.testing.assert_allclose(rows, many[:, start : start + few], rtol=0, atol=ROW_TOLERANCE)
+        start += len(points)
+    assert compared
 
 
 def dense_residuals(fit: NativeFit, data_set: DataSet, settings: GapSettings) -> list[np.ndarray]:
