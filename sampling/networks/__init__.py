@@ -1,0 +1,1 @@
+"""Networks of atoms: which centres and ligands are bonded, and what species they form."""
