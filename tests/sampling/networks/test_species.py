@@ -1,4 +1,4 @@
-"""Species of networks: crystals whose anions are known, clusters built by hand, real configurations, other chemistries."""
+"""Species of networks: crystals whose anions are known, clusters built by hand, real configurations, other elements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chain(n: int, *, capped: bool) -> Atoms:
         positions += [[x + 2.05, 0, 0], [x + 2.3, 2.0, 0], [x + 2.3, -2.0, 0.1], [x + 4.1, 0, 0]]
     if not capped:
         del symbols[0], positions[0]
-    return Atoms(symbols, positions=np.array(positions) + [3.0, 15.0, 15.0], cell=[60, 30, 30], pbc=True)
+    return Atoms(symbols, positions=np.array(positions) + np.array([3.0, 15.0, 15.0]), cell=[60, 30, 30], pbc=True)
 
 
 @pytest.mark.parametrize(
