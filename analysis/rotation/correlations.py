@@ -13,7 +13,7 @@ fast Fourier transforms.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,10 @@ class CorrelationSums:
     sums: FloatArray
     counts: FloatArray
 
+    def times_ps(self, frame_ps: float) -> FloatArray:
+        """Return the lags as times (ps), from the time between frames."""
+        return np.asarray(self.lags * frame_ps, dtype=np.float64)
+
     def curves(self, weights: FloatArray | None = None) -> FloatArray:
         """Return C1, C2 and C_T, [..., 3, n_lags]; not a number where there is none.
 
@@ -100,20 +104,27 @@ class CorrelationSums:
         return np.asarray(means)
 
 
-def correlation_sums(directions: Iterable[Directions], n_frames: int, n_anions: int) -> CorrelationSums:
+def correlation_sums(
+    directions: Iterable[Directions],
+    n_frames: int,
+    n_anions: int,
+    *,
+    lags: IntArray | None = None,
+    blocks: int = 1,
+) -> CorrelationSums:
     """Return the sums of the three correlation functions.
-
-    Few anions are cut in blocks of time origins, so that there are pieces to resample; lags are as long as ever.
 
     Parameters
     ----------
-    n_frames
-        Frames of the trajectory, of the longest of several.
-    n_anions
-        Anions of all trajectories.
+    n_frames, n_anions
+        Of the trajectory.
+    lags
+        As of `lags_of`; None: up to half of the trajectory.
+    blocks
+        Blocks of time origins that each anion is cut in, so that there are pieces to resample; lags are as long as
+        ever.
     """
-    lags = lags_of(n_frames)
-    blocks = max(1, -(-FEWEST_PIECES // max(n_anions, 1)))
+    lags = lags_of(n_frames) if lags is None else lags
     edges = np.linspace(0, n_frames, blocks + 1).round().astype(np.int64)
     sums = np.zeros((len(RANKS), n_anions * blocks, len(lags)))
     counts = np.zeros((n_anions * blocks, len(lags)))
@@ -132,6 +143,20 @@ def correlation_sums(directions: Iterable[Directions], n_frames: int, n_anions: 
                 product = np.einsum("fc,fc,c->f", origins.conj(), transformed, weights)
                 sums[rank, piece, : len(kept)] += np.fft.irfft(product, _padded(length))[kept]
     return CorrelationSums(lags, sums, counts)
+
+
+def blocks_for(n_anions: int) -> int:
+    """Return in how many blocks of time each of few anions is cut for there to be enough pieces."""
+    return max(1, -(-FEWEST_PIECES // max(n_anions, 1)))
+
+
+def together(parts: Sequence[CorrelationSums]) -> CorrelationSums:
+    """Return the pieces of several trajectories, with the same lags, as those of one."""
+    return CorrelationSums(
+        parts[0].lags,
+        np.concatenate([one.sums for one in parts], axis=1),
+        np.concatenate([one.counts for one in parts]),
+    )
 
 
 def lags_of(n_frames: int) -> IntArray:

@@ -4,7 +4,7 @@ P(hop | rotation) is the part of the rotations within whose window, ±Δt, an io
 P(hop) is the same at any other time: the mean over circular shifts of all rotations of a trajectory by one common time.
 Such surrogates keep what rotations and hops do by themselves (bursts, how they go together among anions, anions that
 have more hops about them) and take away only their common time. Each is as likely as what is observed if there is no
-coupling, which gives exact probabilities; over all windows together, that of the largest excess in units of its scatter.
+coupling, which gives exact probabilities; over all windows together, that of the largest excess in units of scatter.
 """
 
 from __future__ import annotations

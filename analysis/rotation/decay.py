@@ -56,7 +56,7 @@ def decay_times(sums: CorrelationSums, frame_ps: float, resamples: int, seed: in
     weights = None if drawn is None else np.array([np.bincount(one, minlength=len(sums.counts)) for one in drawn])
     again = np.empty((0, *curves.shape)) if weights is None else sums.curves(weights.astype(float))
     return {
-        name: _decay(curves[rank], again[:, rank], sums.lags * frame_ps, sums.counts.sum(axis=0))
+        name: _decay(curves[rank], again[:, rank], sums.times_ps(frame_ps), sums.counts.sum(axis=0))
         for rank, name in enumerate(RANKS)
     }
 

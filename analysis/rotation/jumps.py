@@ -61,7 +61,7 @@ class Rotations:
     @property
     def frame(self) -> FloatArray:
         """When, between leaving and arriving (frames), [n]."""
-        return 0.5 * (self.leave + self.arrive)
+        return np.asarray(0.5 * (self.leave + self.arrive), dtype=np.float64)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name, as they are written to files."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def _bonded(trajectory: Trajectory, pairs: IntArray, made_A: float, broken_A: fl
 def _close_short_gaps(bonded: BoolArray, fewest_frames: float) -> None:
     """Let a bond, [n_frames], be there where it is broken for fewer frames between two of its times."""
     changes = np.flatnonzero(np.diff(bonded)) + 1
-    for start, stop in zip(changes[:-1], changes[1:], strict=True):
+    for start, stop in pairwise(changes.tolist()):
         if not bonded[start] and stop - start < fewest_frames:
             bonded[start:stop] = True
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...core.arrays import FloatArray
+from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ..hops.hop_counts import dispersion, rate_interval
 from ..trajectories.framework import drift
 from ..trajectories.reading import Trajectory
-from .correlations import Directions, correlation_sums
+from .correlations import CorrelationSums, Directions, blocks_for, correlation_sums, together
 from .coupling import Coupling, EventTimes, coupling, hops_nearby
 from .decay import DecayTime, decay_times
 from .ion_hops import IonHops, ion_hops
@@ -24,7 +24,8 @@ from .jumps import Rotations, joined, rotations_of
 from .polyanions import Polyanions, bond_directions, find_polyanions
 from .settings import CouplingSettings, PolyanionSettings, RotationSettings
 
-_FEWEST_FRAMES = 20
+FEWEST_FRAMES = 20
+_SAME_INTERVAL = 1e-6
 _MOSTLY_WHOLE = 0.5
 _MOSTLY_SETTLED = 0.5
 
@@ -41,7 +42,6 @@ class RotationResult(FrozenModel):
     """What trajectories at one temperature say of the rotation of a polyanion."""
 
     formula: str = Field(description="The polyanion that is followed (formula)")
-    trajectories: int = Field(description="Independent trajectories (number)")
     length_ps: float = Field(description="Length of the longest (ps)")
     anions: int = Field(description="Polyanions in all trajectories together (number)")
     centres: int = Field(description="Atoms that could be their centres (number)")
@@ -72,20 +72,19 @@ class RotationAnalysis:
         [n_lags] (ps).
     curves
         C1, C2 and C_T, [3, n_lags].
-    rotations
-        Events of each trajectory.
-    frame_ps
-        Time between frames (ps).
-    places_A
-        Where they happened, the unwrapped positions of the centres, [n_events, 3] for each trajectory (Å).
+    seen
+        What is kept of each trajectory.
     """
 
     result: RotationResult
     lags_ps: FloatArray
     curves: FloatArray
-    rotations: tuple[Rotations, ...]
-    frame_ps: float
-    places_A: tuple[FloatArray, ...]
+    seen: tuple[_Seen, ...]
+
+    @property
+    def rotations(self) -> tuple[Rotations, ...]:
+        """The events of each trajectory."""
+        return tuple(one.rotations for one in self.seen)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return curves and events by name, as they are written to files; events of all trajectories are joined."""
@@ -95,11 +94,11 @@ class RotationAnalysis:
             "lags_ps": self.lags_ps,
             "correlations": self.curves,
             "event_trajectory": np.concatenate(numbers),
-            "event_time_ps": np.concatenate([one.frame for one in events]) * self.frame_ps,
+            "event_time_ps": np.concatenate([one.frame for one in events]) * self.seen[0].frame_ps,
             "event_anion": np.concatenate([one.anion for one in events]).astype(float),
             "event_angle_degree": np.concatenate([one.angle_degree for one in events]),
             "event_permutes": np.concatenate([one.permutes for one in events]).astype(float),
-            "event_place_A": np.concatenate(self.places_A),
+            "event_place_A": np.concatenate([one.places_A for one in self.seen]),
         }
 
 
@@ -125,64 +124,109 @@ def analyse_rotation(
     InputError
         If there is no such polyanion, there are too few frames, or times between frames differ.
     """
-    _check(trajectories)
-    found = [find_polyanions(one, settings.anion) for one in trajectories]
-    n_anions = sum(len(one.centres) for one in found)
-    if not n_anions:
-        raise InputError(_none_found(trajectories[0], settings.anion))
-    frame_ps = trajectories[0].frame_interval_fs / 1000.0
-    longest = max(one.n_frames for one in trajectories)
-    sums = correlation_sums(_directions(trajectories, found), longest, n_anions)
-    events = [_rotations(one, its, settings, frame_ps) for one, its in zip(trajectories, found, strict=True)]
-    counts = _counts(found, events, frame_ps, settings.anion)
-    moving = [_moving(one, its, mobile, settings.coupling) for one, its in zip(trajectories, found, strict=True)]
-    times = [
-        _event_times(one, its, turned, moves, settings.coupling.distance_A)
-        for one, its, turned, moves in zip(trajectories, found, events, moving, strict=True)
-        if moves is not None
-    ]
+    if not trajectories:
+        raise InputError("there is no trajectory")
+    seen: list[_Seen] = []
+    # Each is read when it is asked for: they may not fit into memory together.
+    for trajectory in trajectories:
+        _check(trajectory, seen)
+        seen.append(_look(trajectory, mobile, settings, len(trajectories), seen[0].sums.lags if seen else None))
+        if not len(seen[-1].polyanions.centres) and len(seen) == len(trajectories):
+            _refuse_none(trajectory, seen, settings.anion)
+    frame_ps, longest = seen[0].frame_ps, max(one.polyanions.n_frames for one in seen)
+    counts = _counts([one.polyanions for one in seen], [one.rotations for one in seen], frame_ps, settings.anion)
+    times = [one.times for one in seen if one.times is not None]
+    sums = together([one.sums for one in seen])
     result = RotationResult(
         **counts,
-        trajectories=len(trajectories),
         length_ps=(longest - 1) * frame_ps,
         **decay_times(sums, frame_ps, settings.resamples, seed),
         mobile=mobile,
-        hops=sum(len(one.hops) for one in moving if one is not None) if times else None,
+        hops=sum(one.hops for one in seen) if times else None,
         coupling=coupling(times, settings.coupling.windows_ps, settings.coupling.surrogates, seed),
-        warnings=tuple(_warnings(found, counts, moving, mobile)),
+        warnings=tuple(_warnings(seen, counts, mobile)),
     )
-    places = [one.positions_A[its.leave, its.anion] for one, its in zip(trajectories, events, strict=True)]
-    return RotationAnalysis(result, sums.lags * frame_ps, sums.curves(), tuple(events), frame_ps, tuple(places))
+    return RotationAnalysis(result, sums.times_ps(frame_ps), sums.curves(), tuple(seen))
 
 
-def _check(trajectories: Sequence[Trajectory]) -> None:
-    if not trajectories:
-        raise InputError("there is no trajectory")
-    shortest = min(one.n_frames for one in trajectories)
-    if shortest < _FEWEST_FRAMES:
-        raise InputError(f"a trajectory has {shortest} frames; {_FEWEST_FRAMES} or more are needed")
-    intervals = {round(one.frame_interval_fs, 6) for one in trajectories}
-    if len(intervals) > 1:
-        told = " and ".join(f"{one:g}" for one in sorted(intervals))
-        raise InputError(f"the times between frames differ between trajectories: {told} fs")
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of one trajectory.
+
+    Attributes
+    ----------
+    sums
+        Of its correlation functions.
+    times, hops
+        When anions turned and ions hopped near them, and the number of all hops; None and 0 without such an ion.
+    places_A
+        Where the rotations happened, [n_events, 3] (Å).
+    """
+
+    polyanions: Polyanions
+    rotations: Rotations
+    sums: CorrelationSums
+    times: EventTimes | None
+    hops: int
+    places_A: FloatArray
+    frame_ps: float
 
 
-def _none_found(trajectory: Trajectory, settings: PolyanionSettings) -> str:
+def _look(
+    trajectory: Trajectory, mobile: str, settings: RotationSettings, n_trajectories: int, lags: IntArray | None
+) -> _Seen:
+    polyanions = find_polyanions(trajectory, settings.anion)
+    frame_ps = trajectory.frame_interval_fs / 1000.0
+    n_anions = len(polyanions.centres)
+    rotations = _rotations(trajectory, polyanions, settings, frame_ps)
+    moving = _moving(trajectory, polyanions, mobile, settings.coupling)
+    return _Seen(
+        polyanions,
+        rotations,
+        correlation_sums(
+            _directions(trajectory, polyanions),
+            trajectory.n_frames,
+            n_anions,
+            lags=lags,
+            blocks=blocks_for(n_anions * n_trajectories),
+        ),
+        None if moving is None else _event_times(trajectory, polyanions, rotations, moving, settings.coupling),
+        0 if moving is None else len(moving.hops),
+        trajectory.positions_A[rotations.leave, rotations.anion],
+        frame_ps,
+    )
+
+
+def _check(trajectory: Trajectory, seen: Sequence[_Seen]) -> None:
+    if trajectory.n_frames < FEWEST_FRAMES:
+        raise InputError(f"{_name(trajectory)} has {trajectory.n_frames} frames; {FEWEST_FRAMES} or more are needed")
+    interval_fs = 1000.0 * seen[0].frame_ps if seen else trajectory.frame_interval_fs
+    if abs(trajectory.frame_interval_fs - interval_fs) > _SAME_INTERVAL * interval_fs:
+        raise InputError(
+            f"the times between frames differ between trajectories: {interval_fs:g} and "
+            f"{trajectory.frame_interval_fs:g} fs"
+        )
+
+
+def _name(trajectory: Trajectory) -> str:
+    return trajectory.name or "the trajectory"
+
+
+def _refuse_none(trajectory: Trajectory, seen: Sequence[_Seen], settings: PolyanionSettings) -> None:
+    if any(len(one.polyanions.centres) for one in seen):
+        return
     made_A, broken_A = settings.bond_A
-    return (
+    raise InputError(
         f"there is no {settings.formula}: no {settings.centre} holds {settings.ligands} {settings.ligand} "
         f"{'of its own ' if settings.alone else ''}(bonds are made below {made_A:.2f} and broken above "
         f"{broken_A:.2f} Å); the trajectory has {', '.join(sorted(set(trajectory.symbols)))}"
     )
 
 
-def _directions(trajectories: Sequence[Trajectory], found: Sequence[Polyanions]) -> Iterator[Directions]:
-    before = 0
-    for trajectory, polyanions in zip(trajectories, found, strict=True):
-        number = {int(centre): before + place for place, centre in enumerate(polyanions.centres)}
-        for stretch in polyanions.stretches:
-            yield Directions(bond_directions(trajectory, stretch), number[stretch.centre], stretch.first)
-        before += len(polyanions.centres)
+def _directions(trajectory: Trajectory, polyanions: Polyanions) -> Iterator[Directions]:
+    number = {int(centre): place for place, centre in enumerate(polyanions.centres)}
+    for stretch in polyanions.stretches:
+        yield Directions(bond_directions(trajectory, stretch), number[stretch.centre], stretch.first)
 
 
 def _rotations(
@@ -217,13 +261,13 @@ def _moving(trajectory: Trajectory, polyanions: Polyanions, mobile: str, setting
 
 
 def _event_times(
-    trajectory: Trajectory, polyanions: Polyanions, rotations: Rotations, moving: _Moving, distance_A: float
+    trajectory: Trajectory, polyanions: Polyanions, rotations: Rotations, moving: _Moving, settings: CouplingSettings
 ) -> EventTimes:
     """Return when each anion turned, and when ions hopped near it."""
     frame_ps = trajectory.frame_interval_fs / 1000.0
     hops = moving.hops
     frames = np.clip(np.rint(hops.frame), 0, trajectory.n_frames - 1).astype(np.int64)
-    near = hops_nearby(hops.place_A, frames, moving.centres_A, trajectory.cell_A, distance_A)
+    near = hops_nearby(hops.place_A, frames, moving.centres_A, trajectory.cell_A, settings.distance_A)
     return EventTimes(
         tuple(rotations.frame[rotations.anion == centre] * frame_ps for centre in polyanions.centres),
         tuple(hops.frame[one] * frame_ps for one in near),
@@ -271,20 +315,18 @@ def _rate(times_ps: Sequence[FloatArray], durations_ps: Sequence[float], exposur
     return Rate(value=count / exposure_ns, low=low, high=high)
 
 
-def _warnings(
-    found: Sequence[Polyanions], result: dict[str, Any], moving: Sequence[_Moving | None], mobile: str
-) -> Iterator[str]:
+def _warnings(seen: Sequence[_Seen], result: dict[str, Any], mobile: str) -> Iterator[str]:
     if result["whole_fraction"] < _MOSTLY_WHOLE:
         yield (
             f"the polyanions are whole for {result['whole_fraction']:.0%} of the time only: what is said holds for that"
             " part"
         )
-    if result["anions"] < len(found):
+    if not all(len(one.polyanions.centres) for one in seen):
         yield "some trajectories hold no such polyanion"
     if result["rotations"] and result["unsettled"] > _MOSTLY_SETTLED * result["rotations"]:
         yield (
             "most rotations do not come to rest: the polyanions are rotors, or frames are too far apart; look at the"
             " decay times rather than at counts"
         )
-    if any(one is None for one in moving):
+    if any(one.times is None for one in seen):
         yield f"there is no {mobile}: rotations are compared with no hops"

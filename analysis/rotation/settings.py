@@ -8,6 +8,7 @@ from ase.data import chemical_symbols, covalent_radii
 from pydantic import Field, field_validator, model_validator
 
 from ...core.settings import FrozenSettings
+from ..trajectories.settings import ReadRunsSettings
 
 MADE, BROKEN = 1.13, 1.32
 """Parts of the sum of the covalent radii: 2.40 and 2.80 Å for P-S, between which next to no distance is found."""
@@ -116,8 +117,8 @@ class CouplingSettings(FrozenSettings):
         return value
 
 
-class RotationSettings(FrozenSettings):
-    """How rotations are taken from trajectories."""
+class RotationSettings(ReadRunsSettings):
+    """How often polyanions turn in trajectories, how long they remember how they lay, whether ions hop with them."""
 
     anion: PolyanionSettings = Field(default_factory=PolyanionSettings, description="The polyanion that is followed")
     jumps: JumpSettings = Field(default_factory=JumpSettings, description="What counts as a rotation")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from .tetrahedra import TETRAHEDRON, diffusing, turned
 
 from ionloop.analysis.rotation.correlations import (
     CorrelationSums,
     Directions,
+    blocks_for,
     correlation_sums,
     tensor_product,
     tetrahedral_order,
 )
 from ionloop.analysis.rotation.decay import decay_times
+
+from .tetrahedra import TETRAHEDRON, diffusing, turned
 
 EXACT = 1e-12
 TABLE = 5e-5
@@ -25,7 +27,7 @@ TWO_FOLD = np.array([1.0, 0.0, 0.0])
 
 def of_two_frames(after: np.ndarray) -> np.ndarray:
     """Return C1, C2 and C_T of a rotation from the tetrahedron as it is."""
-    sums = correlation_sums([Directions(np.stack([TETRAHEDRON, after]), 0)], 3, 8)
+    sums = correlation_sums([Directions(np.stack([TETRAHEDRON, after]), 0)], 3, 1)
     return np.asarray(sums.curves()[:, 1])
 
 
@@ -46,7 +48,7 @@ def test_correlations_of_known_rotations(degree: float, axis: np.ndarray, expect
 
 def test_sums_are_those_over_all_origins() -> None:
     vectors = turned(diffusing(50, 20.0, np.random.default_rng(3)))
-    sums = correlation_sums([Directions(vectors, 0)], 50, 8)
+    sums = correlation_sums([Directions(vectors, 0)], 50, 1)
     products = np.einsum("tkx,skx->tsk", vectors, vectors)
     tensors = np.einsum("tka,tkb,tkc->tabc", vectors, vectors, vectors) / 4
     third = np.einsum("tabc,sabc->ts", tensors, tensors)
@@ -61,7 +63,7 @@ def test_sums_are_those_over_all_origins() -> None:
 def test_blocks_of_few_anions_add_up_to_the_whole() -> None:
     vectors = turned(diffusing(300, 10.0, np.random.default_rng(4)))
     pieces = [Directions(vectors[:120], 0), Directions(vectors[140:], 0, first=140)]
-    whole, blocks = correlation_sums(pieces, 300, 8), correlation_sums(pieces, 300, 1)
+    whole, blocks = correlation_sums(pieces, 300, 1), correlation_sums(pieces, 300, 1, blocks=blocks_for(1))
     assert blocks.counts.shape[0] == 8
     assert blocks.curves() == pytest.approx(whole.curves(), abs=1e-10)
     assert blocks.counts.sum(axis=0) == pytest.approx(whole.counts.sum(axis=0), abs=EXACT)
@@ -117,7 +119,7 @@ def test_jumps_that_exchange_ligands_leave_the_order_of_rank_three() -> None:
 def test_libration_is_an_amplitude_and_not_a_decay() -> None:
     random = np.random.default_rng(7)
     librating = Rotation.from_rotvec(np.radians(8.0) * random.normal(size=(2000, 3)))
-    times = decay_times(correlation_sums([Directions(turned(librating), 0)], 2000, 1), 0.1, 50)
+    times = decay_times(correlation_sums([Directions(turned(librating), 0)], 2000, 1, blocks=8), 0.1, 50)
     for decay in times.values():
         assert decay is not None
         assert not decay.decayed

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from .tetrahedra import TETRAHEDRON, diffusing, turned
 
 from ionloop.analysis.rotation.jumps import joined, rotations_of
 from ionloop.analysis.rotation.orientations import best_rotations, proper_parts
 from ionloop.analysis.rotation.settings import JumpSettings
+
+from .tetrahedra import TETRAHEDRON, diffusing, turned
 
 FRAME_PS = 0.1
 SETTINGS = JumpSettings()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from .tetrahedra import BOND_A, diffusing, trajectory_of, turned
 
 from ionloop.analysis.rotation.polyanions import bond_directions, find_polyanions
 from ionloop.analysis.rotation.settings import PolyanionSettings
 from ionloop.analysis.trajectories.reading import Trajectory
 from ionloop.core.errors import InputError
+
+from .tetrahedra import BOND_A, diffusing, trajectory_of, turned
 
 PS4 = PolyanionSettings()
 
@@ -97,5 +98,5 @@ def test_a_cell_too_small_says_so() -> None:
 
 @pytest.mark.parametrize("wrong", [{"centre": "S"}, {"centre": "Xx"}, {"made_A": 3.0}, {"ligands": 2}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="centre|chemical|broken_A|greater"):
+    with pytest.raises(ValueError, match=r"centre|chemical|broken_A|greater"):
         PolyanionSettings.model_validate(wrong)
