@@ -59,7 +59,7 @@ class RotationResult(FrozenModel):
     mobile: str = Field(description="The ion whose hops are compared (chemical symbol)")
     hops: int | None = Field(description="Hops of the mobile ion; nothing where there is none (number)")
     coupling: Coupling | None = Field(description="Whether hops go with rotations; nothing where nothing turned")
-    warnings: tuple[str, ...] = Field(description="What a reader should know")
+    warnings: tuple[str, ...] = Field(description="What a reader should know (text)")
 
 
 @dataclass(frozen=True)

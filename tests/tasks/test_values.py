@@ -71,6 +71,7 @@ SINCE_THEN = {
     *(f"ionloop.tasks.values.glasses.{name}" for name in ("GLASS", "GLASSES")),
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
+    "ionloop.tasks.values.rotation.ROTATIONS",
     "ionloop.tasks.values.structure_functions.STRUCTURE_FUNCTIONS",
     "ionloop.tasks.values.tuning.TUNINGS",
     "ionloop.tasks.values.learning.LEGS",

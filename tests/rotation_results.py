@@ -1,0 +1,54 @@
+"""A result on rotations for stores that tests fill: a rate that is given, hops that go with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ionloop.analysis.rotation.coupling import Coupling, CouplingAtWindow
+from ionloop.analysis.rotation.decay import DecayTime
+from ionloop.analysis.rotation.rotation import Rate, RotationResult
+from ionloop.store.identifiers import identifier
+from ionloop.store.records import ResultRecord
+from ionloop.tasks.results import save_arrays
+
+
+def rotation_values(temperature_K: float, rate: float) -> dict[str, object]:
+    """Return the values of a result; a rate of 0 is one that nobody saw."""
+    decayed = DecayTime(
+        decayed=True, time_ps=20.0, low_ps=15.0, high_ps=30.0, exponent=0.9, mean_time_ps=21.0, amplitude=0.9,
+        last_value=0.1, longest_ps=50.0,
+    )  # fmt: skip
+    still = DecayTime(
+        decayed=False, time_ps=None, low_ps=50.0, high_ps=None, exponent=None, mean_time_ps=None, amplitude=None,
+        last_value=0.95, longest_ps=50.0,
+    )  # fmt: skip
+    window = CouplingAtWindow(
+        window_ps=1.0, given_rotation=0.5, by_chance=0.1, ratio=5.0, chance_low=0.05, chance_high=0.2, p_value=0.01
+    )
+    pair = Coupling(rotations=12, hops_nearby=30, windows=(window,), p_value=0.01, surrogates=100)
+    result = RotationResult(
+        formula="PS4", length_ps=100.0, anions=4, centres=4, whole_fraction=0.99, breaks=0,
+        breaks_per_anion_per_ns=Rate(value=0.0, low=0.0, high=0.1), rotations=12 if rate else 0,
+        rotations_per_anion_per_ns=Rate(value=rate, low=0.7 * rate, high=1.4 * rate or 2.0),
+        permuting=9 if rate else 0, unsettled=0, mean_angle_degree=118.0 if rate else None, c1=decayed, c2=decayed,
+        ct=still, mobile="Li", hops=90, coupling=pair if rate else None, warnings=(),
+    )  # fmt: skip
+    runs = {"temperature_K": temperature_K, "trajectories": 1, "missing_trajectories": 0, "duration_ps": 100.0}
+    return {**runs, **result.model_dump(mode="json")}
+
+
+def add_rotation(builder: Any, kind: str, generation: int, rate: float, temperature_K: float = 600.0) -> ResultRecord:
+    """Add a result to the store that a builder fills."""
+    name = identifier("result", "rotation", builder.name, kind, generation, temperature_K)
+    lags = np.array([0.0, 1.0, 10.0, 50.0])
+    curves = np.array([np.exp(-lags / 20.0), np.exp(-lags / 15.0), np.ones(4)])
+    arrays = {"lags_ps": lags, "correlations": curves}
+    return builder.add_result(
+        "rotation",
+        kind,
+        generation,
+        values=rotation_values(temperature_K, rate),
+        artefacts={"curves": save_arrays(builder.store, "rotation", name, arrays)},
+    )
