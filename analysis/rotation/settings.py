@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from ase.data import chemical_symbols, covalent_radii
 from pydantic import Field, field_validator, model_validator
 
 from ...core.settings import FrozenSettings
@@ -43,6 +42,8 @@ class PolyanionSettings(FrozenSettings):
     @field_validator("centre", "ligand")
     @classmethod
     def _is_an_element(cls, value: str) -> str:
+        from ase.data import chemical_symbols
+
         if value not in chemical_symbols[1:]:
             raise ValueError(f"{value!r} is no chemical symbol")
         return value
@@ -51,6 +52,8 @@ class PolyanionSettings(FrozenSettings):
     def _makes_sense(self) -> Self:
         if self.centre == self.ligand:
             raise ValueError(f"centre and ligand are both {self.centre}: they must be two elements")
+        if self.made_A is None and self.broken_A is None:
+            return self
         made_A, broken_A = self.bond_A
         if broken_A < made_A:
             raise ValueError(f"broken_A ({broken_A:g}) must not be smaller than made_A ({made_A:g})")
@@ -59,6 +62,8 @@ class PolyanionSettings(FrozenSettings):
     @property
     def bond_A(self) -> tuple[float, float]:
         """Distances below which a bond is made and above which it is broken (Å)."""
+        from ase.data import chemical_symbols, covalent_radii
+
         radii_A = float(sum(covalent_radii[chemical_symbols.index(one)] for one in (self.centre, self.ligand)))
         return (
             MADE * radii_A if self.made_A is None else self.made_A,
