@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from pydantic import Field
 
 from ...core.settings import FrozenModel
 from .quench import GlassAtTemperature
 from .spread import Spread, Trend, slope_per_decade, spread_of
+
+KeyT = TypeVar("KeyT")
 
 
 class MadeGlass(FrozenModel):
@@ -29,7 +31,19 @@ class MadeGlass(FrozenModel):
     converged: bool = Field(False, description="Whether the relaxation reached its tolerance (yes or no)")
     held: GlassAtTemperature | None = Field(None, description="Means at the temperature of the glass")
     centres_percent: dict[str, float] = Field(
-        default_factory=dict, description="Part of the network's centres in each anion, by its name (%)"
+        default_factory=dict, description="Part of the network's centres in each common anion, and in others (%)"
+    )
+    species_percent: dict[str, float] = Field(
+        default_factory=dict, description="Part of the network's centres in each anion, by its full name (%)"
+    )
+    bridges_percent: dict[int, float] = Field(
+        default_factory=dict, description="Part of the centres with 0, 1, 2, ... bridging ligands (%)"
+    )
+    free_percent: dict[str, float] = Field(
+        default_factory=dict, description="Free ligands, or groups of them, for 100 centres, by formula (%)"
+    )
+    imbalance_e: int | None = Field(
+        None, description="Charge that broken anions leave; nothing where a charge is not known (e)"
     )
 
 
@@ -46,7 +60,13 @@ class GlassGroup(FrozenModel):
     energy_eV_per_atom: Spread | None = Field(None, description="Potential energy at rest (eV/atom)")
     held_density_g_per_cm3: Spread | None = Field(None, description="Density at the glass's temperature (g/cm³)")
     centres_percent: dict[str, Spread] = Field(
-        default_factory=dict, description="Part of the network's centres in each anion, by its name (%)"
+        default_factory=dict, description="Part of the network's centres in each common anion, and in others (%)"
+    )
+    bridges_percent: dict[int, Spread] = Field(
+        default_factory=dict, description="Part of the centres with 0, 1, 2, ... bridging ligands (%)"
+    )
+    free_percent: dict[str, Spread] = Field(
+        default_factory=dict, description="Free ligands, or groups of them, for 100 centres, by formula (%)"
     )
 
 
@@ -67,7 +87,6 @@ def grouped(glasses: Sequence[MadeGlass], planned: int) -> list[GlassGroup]:
 
     An anion that a glass has none of counts as 0 % there.
     """
-    names = sorted({name for glass in sound(glasses) for name in glass.centres_percent})
     keys = dict.fromkeys((glass.size, glass.quench_K_per_ps) for glass in glasses)
     found = []
     for size, rate in sorted(keys, key=lambda key: (_atoms(glasses, key[0]), key[1])):
@@ -86,11 +105,9 @@ def grouped(glasses: Sequence[MadeGlass], planned: int) -> list[GlassGroup]:
                 held_density_g_per_cm3=_spread(
                     None if glass.held is None else glass.held.density_g_per_cm3 for glass in whole
                 ),
-                centres_percent={
-                    name: spread_of([glass.centres_percent.get(name, 0.0) for glass in whole])
-                    for name in names
-                    if whole
-                },
+                centres_percent=_parts([glass.centres_percent for glass in whole]),
+                bridges_percent=_parts([glass.bridges_percent for glass in whole]),
+                free_percent=_parts([glass.free_percent for glass in whole]),
             )
         )
     return found
@@ -134,6 +151,12 @@ def _lines(
                 low=low,
                 high=high,
             )
+
+
+def _parts(of_glasses: Sequence[Mapping[KeyT, float]]) -> dict[KeyT, Spread]:
+    """Return the spread of every part that one of the glasses has."""
+    names = sorted({name for parts in of_glasses for name in parts})  # type: ignore[type-var]
+    return {name: spread_of([parts.get(name, 0.0) for parts in of_glasses]) for name in names}
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:

@@ -10,6 +10,7 @@ from ...core.settings import FrozenSettings
 from ...sampling.barostat_settings import BarostatSettings
 from ...sampling.guard import ContactGuard, TrajectoryGuard
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings, TemperatureStage, steps_for
+from ...sampling.networks.settings import NetworkSettings
 from ...sampling.structures.packing_settings import (
     DENSEST_G_PER_CM3,
     POLYANIONS,
@@ -30,24 +31,6 @@ Size = Annotated[
     Annotated[int, Field(ge=2, le=20_000), Tag("atoms")] | Annotated[tuple[Repeats, Repeats, Repeats], Tag("repeats")],
     Discriminator(lambda value: "repeats" if isinstance(value, list | tuple) else "atoms"),
 ]
-
-
-class NetworkBonds(FrozenSettings):
-    """Which atoms form anions, and how far bonds reach; the defaults are those of thiophosphates."""
-
-    centres: tuple[str, ...] = Field(("P",), min_length=1, description="Elements of the centres (symbols)")
-    ligands: tuple[str, ...] = Field(("S",), min_length=1, description="Elements around them (symbols)")
-    bonds_A: dict[str, PositiveFloat] = Field(
-        {"P-S": 2.6, "P-P": 2.5, "S-S": 2.5},
-        min_length=1,
-        description="Longest bond by pair of elements; pairs that are not named are not bound (Å)",
-    )
-
-    @field_validator("bonds_A")
-    @classmethod
-    def _pairs_are_elements(cls, value: dict[str, float]) -> dict[str, float]:
-        ContactGuard(minimum_distances_A=value)
-        return value
 
 
 class GlassStart(FrozenSettings):
@@ -158,7 +141,9 @@ class GlassSettings(FrozenSettings):
     relaxation: GlassRelaxation = Field(
         default_factory=GlassRelaxation, description="The glass at rest, at that pressure"
     )
-    network: NetworkBonds = Field(default_factory=NetworkBonds, description="Which anions are counted")
+    network: NetworkSettings = Field(
+        default_factory=NetworkSettings, description="Which atoms form anions; without such atoms none are counted"
+    )
     timestep_fs: float = Field(1.0, gt=0, le=5, description="Time step (fs)")
     write_every: int = Field(100, ge=1, le=1_000_000, description="Steps between two frames on disk (number)")
     friction_per_ps: float = Field(2.0, gt=0, le=100, description="Friction of the Langevin thermostat (1/ps)")

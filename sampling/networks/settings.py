@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations_with_replacement
 from typing import Annotated, Final, Self
 
-from ase.data import atomic_numbers, covalent_radii
 from pydantic import Field, model_validator
 
 from ...core.settings import FrozenSettings
@@ -51,6 +50,9 @@ class NetworkSettings(FrozenSettings):
 
     def bond_lengths_A(self) -> dict[tuple[str, str], float]:
         """Return the longest bond of every pair of elements, the pair in the order of the alphabet (Å)."""
+        # Who only reads settings waits for no physics.
+        from ase.data import atomic_numbers, covalent_radii
+
         given = {tuple(sorted(name.split("-"))): value for name, value in self.cutoffs_A.items()}
         found = {}
         for pair in combinations_with_replacement(sorted(self.elements), 2):
@@ -60,6 +62,8 @@ class NetworkSettings(FrozenSettings):
 
 
 def _known(symbol: str) -> None:
+    from ase.data import atomic_numbers
+
     if atomic_numbers.get(symbol, 0) < 1:
         meant = symbol.capitalize()
         hint = f"; did you mean {meant}?" if atomic_numbers.get(meant, 0) else ""

@@ -11,7 +11,6 @@ from ase.io import write
 from ase.units import GPa
 
 from ...analysis.fixed_cell_relaxation import RelaxationFailed
-from ...analysis.glasses.anions import centres_percent
 from ...analysis.glasses.quench import QuenchCurves, glass_means, joined, quench_curves
 from ...analysis.glasses.settings import GlassSettings, PlannedGlass, Size
 from ...analysis.glasses.start import glass_start
@@ -20,6 +19,7 @@ from ...core.files import atomic_file
 from ...sampling.guard import ContactGuard
 from ...sampling.integrators import CALCULATOR_FAILED
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
+from ...sampling.networks.species import classify
 from ...sampling.relaxation import RelaxationError, relax_and_rattle
 from ...sampling.relaxation_settings import RelaxationSettings
 from ...sampling.structures.packing import density_of_g_per_cm3
@@ -148,7 +148,7 @@ class GlassTask(IonloopTask):
             relaxation_steps=relaxed.steps,
             converged=relaxed.converged,
             held=glass_means(curves[1], settings.first_glass_frame),
-            centres_percent=centres_percent(atoms, settings.network),
+            **_anions(atoms, settings),
         )
         name = parameters.identifier
         return new_result(
@@ -176,6 +176,20 @@ def _of_plan(parameters: GlassParameters, atoms: int) -> dict[str, Any]:
         "number": planned.number,
         "seed": parameters.own_seed,
         "cooling_ps": parameters.settings.quench_ps(planned.quench_K_per_ps),
+    }
+
+
+def _anions(atoms: Atoms, settings: GlassSettings) -> dict[str, Any]:
+    """Return the anions of the glass at rest; nothing where it has no centres."""
+    found = classify(atoms, settings.network)
+    if not found.n_centres:
+        return {}
+    return {
+        "centres_percent": found.percent_of_centres(by_family=True),
+        "species_percent": found.percent_of_centres(),
+        "bridges_percent": found.percent_by_bridges,
+        "free_percent": {name: 100.0 * count / found.n_centres for name, count in found.free_ligands.items()},
+        "imbalance_e": found.imbalance_e,
     }
 
 

@@ -10,13 +10,13 @@ from ase.units import kB
 from pydantic import ValidationError
 from scipy import stats
 
-from ionloop.analysis.glasses.anions import centres_percent
 from ionloop.analysis.glasses.groups import MadeGlass, grouped, trends
 from ionloop.analysis.glasses.quench import QuenchCurves, glass_means, joined, quench_curves
-from ionloop.analysis.glasses.settings import GlassSettings, NetworkBonds
+from ionloop.analysis.glasses.settings import GlassSettings
 from ionloop.analysis.glasses.spread import slope_per_decade, spread_of
 from ionloop.analysis.glasses.start import atoms_in, glass_start
 from ionloop.core.errors import InputError
+from ionloop.sampling.networks.species import classify
 from ionloop.sampling.structures.crystals import build_crystal
 from ionloop.sampling.structures.packing import density_of_g_per_cm3
 
@@ -81,7 +81,8 @@ def test_each_glass_starts_with_a_packing_of_its_own_at_a_part_of_the_density() 
     assert density_of_g_per_cm3(first) == pytest.approx(0.8 * 1.9)
     assert np.array_equal(first.positions, again.positions)
     assert not np.allclose(first.positions, other.positions)
-    assert centres_percent(first, NetworkBonds()) == pytest.approx({"P2S7": 200 / 3, "PS4": 100 / 3})
+    assert classify(first).percent_of_centres() == pytest.approx({"P2S7": 200 / 3, "PS4": 100 / 3})
+    assert classify(first).imbalance_e == 0
 
 
 def test_a_glass_may_start_with_the_structure_as_it_is() -> None:
@@ -90,24 +91,6 @@ def test_a_glass_may_start_with_the_structure_as_it_is() -> None:
     assert glass_start(crystal, settings, (1, 1, 2), 1) == crystal.repeat((1, 1, 2))
     with pytest.raises(InputError, match="periodic in three directions"):
         glass_start(Atoms("Li2", [(0, 0, 0), (2, 0, 0)]), settings, (1, 1, 1), 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("li7p3s11", {"PS4": 100 / 3, "P2S7": 200 / 3}), ("gamma-li3ps4", {"PS4": 100.0})],
-)
-def test_anions_of_crystals_are_those_of_the_literature(name, expected) -> None:
-    assert centres_percent(build_crystal(name), NetworkBonds()) == pytest.approx(expected)
-    assert centres_percent(build_crystal(name), NetworkBonds(centres=("Ge",))) == {}
-
-
-def test_bonds_of_centres_are_named() -> None:
-    edge = 2.1 / np.sqrt(2)
-    shared = [(edge, 0, 0), (-edge, 0, 0), (0, edge, 0), (0, -edge, 0)]
-    ends = [(edge + 1.4, 0, 1.4), (edge + 1.4, 0, -1.4), (-edge - 1.4, 0, 1.4), (-edge - 1.4, 0, -1.4)]
-    atoms = Atoms("P2S2S4", [*shared, *ends], cell=[20] * 3, pbc=True)
-    assert centres_percent(atoms, NetworkBonds()) == {"P2S6": 100.0}
-    assert centres_percent(atoms, NetworkBonds(bonds_A={"P-S": 2.6, "P-P": 3.0})) == {"P2S6 (1 P-P)": 100.0}
 
 
 def test_density_and_temperature_of_a_quench_are_exact() -> None:
@@ -182,7 +165,7 @@ def glass(rate: float, number: int, density: float | None, **more) -> MadeGlass:
 
 def test_glasses_that_broke_are_counted_and_those_that_failed_are_missing() -> None:
     glasses = [
-        glass(10, 1, 1.9, centres_percent={"PS4": 100.0}),
+        glass(10, 1, 1.9, centres_percent={"PS4": 100.0}, bridges_percent={0: 100.0}, free_percent={"S": 10.0}),
         glass(10, 2, 2.0, centres_percent={"PS4": 60.0, "P2S7": 40.0}),
         glass(10, 3, None, broken="in the melt: a force is 200 eV/Å"),
         glass(100, 1, 1.8, centres_percent={"PS4": 50.0, "P2S7": 50.0}),
@@ -192,6 +175,8 @@ def test_glasses_that_broke_are_counted_and_those_that_failed_are_missing() -> N
     assert slow.density_g_per_cm3.mean == pytest.approx(1.95)
     # An anion that a glass has none of is 0 % there.
     assert slow.centres_percent["P2S7"].mean == pytest.approx(20.0)
+    assert slow.free_percent["S"].mean == pytest.approx(5.0)
+    assert set(slow.bridges_percent) == {0}
     found = {trend.quantity: trend for trend in trends(glasses)}
     assert found["density_g_per_cm3"].slope_per_decade == pytest.approx(-0.15)
     assert found["P2S7 (% of centres)"].slope_per_decade == pytest.approx(30.0)

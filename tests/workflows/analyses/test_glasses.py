@@ -30,7 +30,7 @@ SETTINGS = {
     "temperature_K": 100.0, "glass_ps": 0.4, "timestep_fs": 4.0, "write_every": 10, "friction_per_ps": 10.0,
     "barostat": {"time_fs": 100.0, "every": 5, "compressibility_per_GPa": 0.02},
     "relaxation": {"steps": 60}, "guard": {"contacts": {"covalent_fraction": 0.4}},
-    "network": {"bonds_A": {"Ni-P": 3.0}},
+    "network": {"centres": ["P"], "ligands": ["Ni"], "cutoffs_A": {"Ni-P": 3.0}},
 }  # fmt: skip
 
 

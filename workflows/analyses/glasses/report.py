@@ -7,7 +7,7 @@ from typing import Final
 
 from ....analysis.figures import model_name
 from ....analysis.glasses.figures import MOST_CURVES, GlassSeries, anions_figure, density_figure, quench_figure
-from ....analysis.glasses.groups import MadeGlass, sound
+from ....analysis.glasses.groups import GlassGroup, MadeGlass, sound
 from ....analysis.glasses.spread import Spread
 from ....core.looks import Look
 from ....store.connection import Store
@@ -117,9 +117,21 @@ def _anions(found: _Found) -> TableBlock:
         )
         for record, values in found
         for group in values.groups
-        for name, spread in group.centres_percent.items()
+        for name, spread in _counted(group)
     ]
-    return TableBlock(("potential", "size", "rate, K/ps", "anion", "part of the centres, %"), rows)
+    text = (
+        "At rest, mean ± standard deviation between glasses, in brackets the 95 % interval of the mean. Anions and "
+        "bridges in percent of the centres; free ligands for 100 centres."
+    )
+    return TableBlock(("potential", "size", "rate, K/ps", "what", "%"), rows, text)
+
+
+def _counted(group: GlassGroup) -> Iterator[tuple[str, Spread]]:
+    yield from group.centres_percent.items()
+    for bridges, spread in group.bridges_percent.items():
+        yield f"{bridges} bridging", spread
+    for name, spread in group.free_percent.items():
+        yield f"free {name}", spread
 
 
 def _trends(found: _Found) -> TableBlock:
@@ -165,6 +177,12 @@ def _remarks(found: _Found, series: Sequence[GlassSeries]) -> Iterator[str]:
                     f"{name}: the density of {glass.name} still changed by {held.drift_g_per_cm3:+.3f} g/cm³ while it "
                     "was held: make glass_ps longer, or the barostat quicker."
                 )
+        charged = [f"{glass.name} {glass.imbalance_e:+d} e" for glass in sound(one.glasses) if glass.imbalance_e]
+        if charged:
+            yield (
+                f"{name}: charges of the anions do not balance those of the cations, which counts broken species: "
+                f"{', '.join(charged)}."
+            )
         loose = [glass.name for glass in sound(one.glasses) if not glass.converged]
         if loose:
             yield f"{name}: relaxations that did not reach their tolerance: {', '.join(loose)}."
