@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LARGEST_FORCE_ERROR_MEV_PER_A = 300.0
 
 
+@pytest.mark.slow
 def test_the_library_example_fits_both_models(capsys):
     runpy.run_path(str(EXAMPLES / "fit_without_a_campaign.py"), run_name="__main__")
     found = re.findall(r"([\w-]+): forces +([\d.]+) meV/Å", capsys.readouterr().out)

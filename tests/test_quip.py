@@ -79,11 +79,12 @@ def test_where_it_is_the_doctor_says_which():
     assert check_quip().found == find_quip().version != ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "how_much"),
     [
         pytest.param(NOT_INSTALLED, ["all"], id="absent"),
-        pytest.param(BROKEN_LIBRARY, [], marks=pytest.mark.slow, id="broken"),
+        pytest.param(BROKEN_LIBRARY, [], id="broken"),
     ],
 )
 def test_commands_and_campaigns_work_without_it(package, how_much, tmp_path):

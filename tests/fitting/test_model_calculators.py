@@ -69,6 +69,7 @@ def test_free_energy_is_the_energy(make_calculator: MakeCalculator, atoms: Atoms
     assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_what_was_evaluated_before(make_calculator: MakeCalculator, atoms: Atoms) -> None:
     def evaluate(calculator: Calculator, structure: Atoms) -> bytes:
         structure = structure.copy()

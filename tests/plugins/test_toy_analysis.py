@@ -90,6 +90,7 @@ def broken(tmp_path: Path, install_package: Callable) -> Path:
     return site
 
 
+@pytest.mark.slow
 def test_it_is_known_everywhere_and_broken_ones_are_told(toys: Path, broken: Path, run_with: Callable) -> None:
     result = run_with([toys, broken], "-c", KNOWN, cwd=broken)
     assert result.returncode == 0, result.stderr

@@ -10,7 +10,8 @@ import pytest
 LONGEST = "EsGapOnToyWolf"
 
 
-@pytest.mark.parametrize("chosen", [f"not {LONGEST}", pytest.param(LONGEST, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", [f"not {LONGEST}", LONGEST])
 def test_the_toys_keep_their_contracts(toys: Path, run_with, chosen: str) -> None:
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "error", "-k", chosen)
     result = run_with([toys], "-m", "pytest", *options, str(Path(__file__).with_name("toy_contracts.py")))

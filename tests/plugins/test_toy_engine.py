@@ -96,6 +96,7 @@ def test_a_campaign_is_checked_labelled_and_shown_and_read_where_it_is_not_insta
     assert len(json.loads(after.stdout)["records"]) == len(labels)
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_what_another_package_brought_and_what_is_broken(
     toys: Path, tmp_path: Path, run_with: Callable, install_package: Callable
 ) -> None:

@@ -57,6 +57,7 @@ def labels(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_commands_know_the_kind_where_it_is_installed(toys: Path, run_with, tmp_path: Path):
     labels(tmp_path)
     lines = (

@@ -73,6 +73,7 @@ def check_outcome(store: Store, hostile: list, canary: Canary) -> None:
     assert campaign_status(store, "small").jobs["finished"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_none_is_executed_all_are_reported_and_no_worker_dies(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -278,6 +278,7 @@ def formation(start: Atoms, strength: float, axis: int, crystal: Atoms, surround
     return relax_in_field(start, field, surroundings).energy_eV - bulk_energy
 
 
+@pytest.mark.slow
 def test_the_slope_at_zero_field_is_the_dipole_of_the_pair(salt_pair):
     crystal, surroundings = salt()
     dipole = dipole_difference_eA(salt_pair["pair"], salt_pair["bulk"], surroundings.charges)
@@ -285,6 +286,7 @@ def test_the_slope_at_zero_field_is_the_dipole_of_the_pair(salt_pair):
     assert (up - down) / 0.02 == pytest.approx(-dipole[0], rel=SLOPE_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_pair_that_recombines_across_the_cell_has_gained_the_field_of_a_lattice_vector(salt_pair):
     """Along y this pair stands on a ridge: the field decides over which side the ion falls back."""
     crystal, surroundings = salt()
@@ -296,6 +298,7 @@ def test_a_pair_that_recombines_across_the_cell_has_gained_the_field_of_a_lattic
         assert point.relaxed.energy_eV - in_bulk == pytest.approx(-gained, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_inverted_pair_in_the_reversed_field_costs_the_same(salt_pair):
     crystal, surroundings = salt()
     one = formation(salt_pair["pair"], 0.05, 0, crystal, surroundings)

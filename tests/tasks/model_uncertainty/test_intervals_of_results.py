@@ -62,6 +62,7 @@ def model(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_equation_of_state_gets_the_intervals_of_the_models_draws(model):
     settings = EnergyVolumeSettings(strain=0.03, points=6, relax_ions=False, reference="none")
     answer = ask(ENERGY_VOLUME, Question(bulk("CuAu", "cesiumchloride", a=LATTICE_A), [model], settings))

@@ -140,6 +140,7 @@ def test_a_conductor_gets_conductivities_and_an_activation_energy(small, opened,
     assert "ES-GAP" in section.summary
 
 
+@pytest.mark.slow
 def test_models_drawn_from_the_posterior_tell_the_models_part_of_the_error(small, opened, monkeypatch):
     seeds: list[int] = []
 

@@ -80,6 +80,7 @@ def _asked(settings, **more):
     return ask(SCREENING, question)
 
 
+@pytest.mark.slow
 def test_a_crystal_that_is_too_hot_is_run_colder_until_its_ions_rest():
     answer = _asked(_settings(start_temperature_K=5000.0, temperature_factor=0.4, lowest_temperature_K=200.0))
     assert answer.failed == {}

@@ -318,6 +318,7 @@ def processes_below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+@pytest.mark.slow
 def test_molecular_dynamics_leaves_at_a_written_frame_and_carries_on_from_there(small):
     steps = {"count": 10_000, "every": 10}
     settings = small.settings(
