@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE, LBFGS, BFGSLineSearch
-from ase.optimize.optimize import Optimizer
 
 from ..core.errors import IonloopError
 from .fixed_cell_relaxation_settings import FixedCellRelaxation, OptimizerName
+
+if TYPE_CHECKING:
+    from ase.optimize.optimize import Optimizer
+
 
 _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {
     "fire": FIRE,

@@ -15,7 +15,7 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, GetCoreSchemaHandler
@@ -261,7 +261,13 @@ def _entry_points(group: str) -> tuple[EntryPoint, ...]:
 
 
 def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+    return _name_of(point.dist) if point.dist else "unknown"
+
+
+@functools.cache
+def _name_of(package: Distribution) -> str:
+    """Return the name of a package: each time that it is asked for, it is read from the metadata anew."""
+    return package.name
 
 
 def _lacking(loaded: Any, protocol: type[Any]) -> list[str]:

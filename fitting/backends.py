@@ -8,29 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from ..core.arrays import FloatArray
 from ..core.errors import InputError, IonloopError
-from .calculators import GapCalculator
 from .data_sets import DataSet, LabelledConfiguration
 from .gap_fit import POTENTIAL_FILE, FitLimits
 from .kinds.base import FitReport
-from .native.calculator import NativeGapCalculator
-from .native.gap_xml import GapModel, read_gap_xml
-from .native.sparse_fit.design import Descriptors, RowBuilder
-from .native.sparse_fit.fit import NativeFit, read_sparse_points, run_fit, scaled_targets
 from .native.sparse_fit.fit_inputs import FitInputs, FitProgress, FitResources, ProgressCallback
-from .native.sparse_fit.gap_posterior import GapPosterior, read_triangle
-from .native.sparse_fit.sparse_points import SparsePoints
 from .posterior.base import NoPosterior
 from .settings import GapSettings
 
 if TYPE_CHECKING:
     from .models import ModelManifest
+    from .native.gap_xml import GapModel
+    from .native.sparse_fit.fit import NativeFit
+    from .native.sparse_fit.gap_posterior import GapPosterior
+    from .native.sparse_fit.sparse_points import SparsePoints
 
 _DEFAULT_MEMORY_MB = 4000.0
 _SHARE_OF_AVAILABLE_MEMORY = 0.5
@@ -63,6 +59,9 @@ def fit_natively(
     IonloopError
         As `ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
+
+    from .native.sparse_fit.fit import run_fit
+
     inputs = FitInputs(data_set, settings, seed, earlier=sparse_points_of_model(earlier_model))
     fit = run_fit(inputs, native_resources(limits), time_check(limits))
     fit.write(folder)
@@ -94,6 +93,12 @@ def gap_posterior(
     NoPosterior
         If the fit kept none.
     """
+
+    from .native.gap_xml import read_gap_xml
+    from .native.sparse_fit.design import Descriptors, RowBuilder
+    from .native.sparse_fit.fit import read_sparse_points, scaled_targets
+    from .native.sparse_fit.gap_posterior import GapPosterior, read_triangle
+
     if manifest.calibration is None:
         why = "it was fitted by an earlier release, or to too few configurations to measure its errors"
         raise NoPosterior(f"the model in {folder} has no posterior: {why}")
@@ -127,6 +132,10 @@ def time_check(limits: FitLimits) -> ProgressCallback:
 
 def sparse_points_of_model(folder: Path | None) -> SparsePoints | None:
     """Return the sparse points of a native model with their layers, None without a model."""
+
+    from .native.gap_xml import read_gap_xml
+    from .native.sparse_fit.fit import read_sparse_points
+
     if folder is None:
         return None
     return read_sparse_points(folder, read_gap_xml(Path(folder) / POTENTIAL_FILE, beside_charges=True))
@@ -134,6 +143,9 @@ def sparse_points_of_model(folder: Path | None) -> SparsePoints | None:
 
 def native_resources(limits: FitLimits) -> FitResources:
     """Return what a native fit may use; without a limit on its memory, a part of what the machine has free."""
+
+    import psutil
+
     memory_MB = (
         limits.memory_bytes / 1e6
         if limits.memory_bytes is not None
@@ -144,6 +156,10 @@ def native_resources(limits: FitLimits) -> FitResources:
 
 def gap_calculator(path: Path, elements: Sequence[str], backend: str) -> Calculator:
     """Return a GAP as an ASE calculator; ``elements`` are those that it was fitted for."""
+
+    from .calculators import GapCalculator
+    from .native.calculator import NativeGapCalculator
+
     if backend == "native":
         return NativeGapCalculator(path)
     return GapCalculator(path, elements)
@@ -159,6 +175,11 @@ def foreign_calculator(path: Path, backend: str) -> Calculator:
     IonloopError
         If it is damaged, or the native backend does not have a feature of it.
     """
+
+    from .calculators import GapCalculator
+    from .native.calculator import NativeGapCalculator
+    from .native.gap_xml import read_gap_xml
+
     if backend == "native":
         return NativeGapCalculator(path)
     known = frozenset({0})

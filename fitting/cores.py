@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ase import Atoms
@@ -18,12 +18,12 @@ from ase.data import atomic_numbers
 
 from ..core.errors import InputError, IonloopError
 from .data_sets import DataSet, LabelledConfiguration
-from .native.calculator import NativeGapCalculator
-from .native.gap_xml import GapModel
-from .native.glue import GluePotential, glue_lines, read_glue
-from .native.xml_elements import MalformedXml
 from .settings import CoreSettings, GapSettings
-from .zbl import zbl_core
+
+if TYPE_CHECKING:
+    from .native.calculator import NativeGapCalculator
+    from .native.glue import GluePotential
+
 
 MOST_BYTES = 1_000_000
 """Of a core's file: its content goes with every fit."""
@@ -42,6 +42,10 @@ def with_core_read(settings: GapSettings, folder: Path) -> GapSettings:
     InputError
         If the file cannot be read, or is not a core.
     """
+
+    from .native.glue import glue_lines
+    from .zbl import zbl_core
+
     core = settings.core
     if core is None:
         return settings
@@ -103,6 +107,9 @@ def isolated_energies_above(core: GluePotential | None, energies: Mapping[str, f
 
 
 def _core_calculator(core: GluePotential) -> NativeGapCalculator:
+    from .native.calculator import NativeGapCalculator
+    from .native.gap_xml import GapModel
+
     return NativeGapCalculator(GapModel({}, (), core=core))
 
 
@@ -124,6 +131,9 @@ def subtract_baseline(data_set: DataSet, baseline: Calculator) -> DataSet:
 
 def core_file_text(core: GluePotential) -> str:
     """Return a core as the file that gap_fit reads; it goes into the potential as it is."""
+
+    from .native.glue import glue_lines
+
     return "\n".join(["<core>", *glue_lines(core), "</core>", ""])
 
 
@@ -141,6 +151,9 @@ def _read_file(path: Path) -> str:
 
 
 def _parse(text: str, name: str) -> GluePotential:
+    from .native.glue import read_glue
+    from .native.xml_elements import MalformedXml
+
     try:
         root = ElementTree.fromstring(text)
         found = [*root.iter("Glue_params")]

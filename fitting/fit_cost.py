@@ -10,8 +10,6 @@ from ase import Atoms
 
 from .data_sets import DataSet, LabelledConfiguration
 from .kinds.base import FitEstimate
-from .native.sparse_fit.fit_inputs import FitResources
-from .native.sparse_fit.gap_posterior import posterior_bytes
 from .native.sparse_fit.growth import growth_limit
 from .preflight import (
     SECONDS_PER_COVARIANCE_TERM,
@@ -71,6 +69,10 @@ def native_estimate(by_gap_fit: FitEstimate, atoms: int, *, grown: bool = False)
 
     ``atoms``: of a cell. ``grown``: whether the sparse points are as many as a campaign's last fit may have.
     """
+
+    from .native.sparse_fit.fit_inputs import FitResources
+    from .native.sparse_fit.posterior_size import posterior_bytes
+
     growth = LARGEST_GROWTH if grown else 1.0
     columns = math.ceil(growth * by_gap_fit.columns)
     rows = by_gap_fit.configurations * (3 * atoms + 7)

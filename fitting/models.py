@@ -27,20 +27,19 @@ from ..core.files import flush, flush_folder, sha256_of, write_whole
 from ..core.kinds import OWN_PACKAGE, UnknownKind
 from ..core.processes import has_ended, process_name
 from ..core.settings import FrozenSettings
-from .backends import foreign_calculator
 from .data_sets import DataSet, write_extxyz
 from .electrostatics.base import BaselineKind
 from .electrostatics.registry import AnyBaselineSettings, kind_of_baseline
-from .gap_fit import FitLimits, expected_counts
 from .kinds.base import NATIVE, FitReport, FitRequest, ModelKind
 from .kinds.gap import GAP
 from .kinds.registry import MODELS, settings_of_kind
 from .native.sparse_fit.fit_errors import ErrorSummary
-from .posterior.base import ModelPosterior, NoPosterior
 from .posterior.calibration import Calibration
 from .settings import CommonBaselineSettings
 
 if TYPE_CHECKING:
+    from .gap_fit import FitLimits
+    from .posterior.base import ModelPosterior
     from .tuning.gap import TuningRequest
     from .tuning.search import Tuning
 
@@ -156,6 +155,9 @@ def tune_model(
     InputError
         If the inputs cannot be used, or models of the kind are not tuned.
     """
+
+    from .gap_fit import FitLimits
+
     model = MODELS.get(kind)
     _check_baseline_elements(data_set, baseline)
     chosen = backend or model.fit_backends[0]
@@ -196,6 +198,9 @@ def fit_model(
     ModelError
         If the folder cannot be written.
     """
+
+    from .gap_fit import FitLimits
+
     folder = Path(folder).absolute()
     limits, paths = limits or FitLimits(), tuple(Path(expert).absolute() for expert in experts)
     asked = FitRequest(data_set, settings, baseline, seed, backend or "", limits, folder, earlier_model, paths)
@@ -294,6 +299,8 @@ def _write_model(kind: ModelKind, request: FitRequest, inputs_hash: str) -> Mode
 
 
 def _said_by_the_fit(report: FitReport, data_set: DataSet) -> dict[str, Any]:
+    from .gap_fit import expected_counts
+
     counts = report.counts or expected_counts(data_set)
     return {
         "target_energies": counts.energies,
@@ -369,6 +376,9 @@ def load_model(path: Path, *, verify: bool = True, backend: str | None = None) -
     IonloopError
         If a file is damaged, or the native backend does not have a feature of it; the message names it.
     """
+
+    from .backends import foreign_calculator
+
     path = Path(path)
     if path.is_file() and path.name != MANIFEST_FILE:
         _check_evaluator(GAP, backend)
@@ -394,6 +404,9 @@ def load_posterior(path: Path, *, verify: bool = True) -> ModelPosterior:
     UnknownKind, ModelError, IonloopError
         As `load_model`.
     """
+
+    from .posterior.base import NoPosterior
+
     path = Path(path)
     if path.is_file() and path.name != MANIFEST_FILE:
         raise NoPosterior(f"{path} is a potential alone, without the folder of its fit: it has no posterior")

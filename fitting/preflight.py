@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from ase.data import chemical_symbols
-from ase.neighborlist import neighbor_list
-from matscipy.neighbours import neighbour_list
 
 from ..core.errors import InputError
 from ..core.structures import structure_hash
@@ -144,6 +141,10 @@ def soap_components(settings: SoapSettings, n_elements: int) -> int:
 
 def _count_neighbours(data_set: DataSet, settings: GapSettings) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
     """Return neighbours in the SOAP cutoff by central element, and ordered pairs in the pair cutoff."""
+
+    from ase.neighborlist import neighbor_list
+    from matscipy.neighbours import neighbour_list
+
     soap_cutoff_A = settings.soap.cutoff_A
     pair_cutoff_A = settings.two_body.cutoff_A if settings.two_body is not None else 0.0
     cutoff_A = max(soap_cutoff_A, pair_cutoff_A)
@@ -191,6 +192,9 @@ def _count_triplets(data_set: DataSet, settings: GapSettings) -> dict[tuple[str,
 
 def available_memory_bytes() -> int:
     """Return the memory that a new process can have (bytes): free, and left in the control groups."""
+
+    import psutil
+
     return min([int(psutil.virtual_memory().available), *_left_in_control_groups()])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
 from ..core.states import State
 from .common_settings import CommonSettings
@@ -31,6 +30,8 @@ def structure_objection(atoms: Atoms, settings: CommonSettings) -> str | None:
 
 
 def _distance_objection(atoms: Atoms, minimum_distance_A: float) -> str | None:
+    from ase.neighborlist import neighbor_list
+
     if minimum_distance_A == 0.0:
         return None
     first, second, distance_A = neighbor_list("ijd", atoms, minimum_distance_A)

@@ -12,16 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms, units
 
 from ..core.arrays import BoolArray, FloatArray, IntArray
 from ..core.errors import InputError, IonloopError
-from ..fitting.electrostatics.baseline import pair_energy_matrix
 from ..fitting.pair_lists import periodic_pairs
 from .lithium_monte_carlo_settings import MonteCarloSettings
-from .structures.sites import CandidateSites, candidate_sites
+
+if TYPE_CHECKING:
+    from .structures.sites import CandidateSites
+
 
 # Accuracy of the pair matrix for unit charges, eV/Å: far below any thermal energy, for any formal charges.
 _PAIR_ACCURACY = 1e-7
@@ -78,6 +81,9 @@ def lattice_gas(
     InputError
         For a species without a charge.
     """
+
+    from ..fitting.electrostatics.baseline import pair_energy_matrix
+
     missing = sorted(set(atoms.symbols) - set(charges))
     if missing:
         raise InputError(
@@ -193,6 +199,9 @@ def sample_distributions(
     IonloopError
         Where the sites do not offer that many distinct distributions.
     """
+
+    from .structures.sites import candidate_sites
+
     sites = candidate_sites(atoms, mobile)
     gas = lattice_gas(atoms, mobile, charges, sites, settings)
     start = np.arange(sites.n_crystal)

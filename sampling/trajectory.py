@@ -16,14 +16,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from ase import Atoms
-from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 
 from ..core.errors import Busy, IonloopError
 from ..core.files import flush, replacement, write_whole
+
+if TYPE_CHECKING:
+    from ase.io.trajectory import TrajectoryWriter
+
 
 __all__ = [
     "Frame",
@@ -120,6 +123,9 @@ class Frame(NamedTuple):
 
 def _whole_frames(path: Path) -> Iterator[Frame]:
     """Yield the frames of ``path`` from the first on, until the file ends or a frame is damaged."""
+
+    from ase.io.trajectory import TrajectoryReader
+
     try:
         with TrajectoryReader(path) as reader:
             for index in range(len(reader)):
@@ -130,6 +136,9 @@ def _whole_frames(path: Path) -> Iterator[Frame]:
 
 def _stored_count(path: Path) -> int:
     """Return how many frames the file says it holds; -1 where not even that can be read."""
+
+    from ase.io.trajectory import TrajectoryReader
+
     try:
         with TrajectoryReader(path) as reader:
             return len(reader)
@@ -145,6 +154,8 @@ def _pass_on_disk_errors(error: Exception) -> None:
 
 
 def _writer(path: Path, mode: str) -> TrajectoryWriter:
+    from ase.io.trajectory import TrajectoryWriter
+
     # Told of no property, ASE writes those it is handed and does not compare atoms to look for others.
     return TrajectoryWriter(str(path), mode=mode, properties=[])
 

@@ -10,7 +10,6 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.interpolate import CubicSpline
 
 from ..analysis.barriers.bands import Profile, evaluate, profile, relax_band
 from ..analysis.barriers.checkpoints import Checkpoint, CheckpointRefused
@@ -314,6 +313,9 @@ def _saddle_dipole_eA(
 
     Both are stationary: minus this is the slope of the barrier with a field.
     """
+
+    from scipy.interpolate import CubicSpline
+
     try:
         charges = charges_in_field(store, potential)
         acted_on = open_potential(store, potential) if charges is None else charges

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from ..analysis.barriers.bands import aligned_end
 from ..analysis.barriers.settings import BarrierSettings
-from ..analysis.fixed_cell_relaxation import relax_ions
 from ..analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ..analysis.hops.detection import (
     HopAnalysis,
@@ -360,6 +359,9 @@ def _relaxed_end(
     atoms: Atoms, calculator: Calculator, relaxation: FixedCellRelaxation, scratch: Path
 ) -> tuple[Atoms, str]:
     """Relax one end, or read what was relaxed before: for another path, or by an earlier attempt at this job."""
+
+    from ..analysis.fixed_cell_relaxation import relax_ions
+
     kept = scratch / f"{identifier('end', atoms.positions.tolist())}.npz"
     if not kept.exists():
         outcome = relax_ions(atoms, calculator, relaxation)

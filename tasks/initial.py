@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ase import Atoms
-from ase.io import read, write
 from pydantic import Field
 
 from ..core.files import atomic_file
@@ -99,6 +98,9 @@ class LithiumDistributionsTask(IonloopTask):
 
     def execute(self, parameters: LithiumDistributionsParameters, context: TaskContext) -> Outcome:
         """Draw them unless the file is there; it is written whole or not at all."""
+
+        from ase.io import write
+
         path = distributions_path(context, parameters)
         if not path.exists():
             with context.measure("sample"):
@@ -131,6 +133,9 @@ class RelaxDistributionTask(IonloopTask):
 
     def execute(self, parameters: RelaxDistributionParameters, context: TaskContext) -> Outcome:
         """Relax unless the campaign has the configuration."""
+
+        from ase.io import read
+
         store = context.store
         filters = {
             "campaign": parameters.campaign,

@@ -8,7 +8,6 @@ from typing import Literal
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.io import read, write
 from pydantic import Field
 
 from ..core.files import atomic_file
@@ -76,6 +75,9 @@ class PrepareSamplerTask(IonloopTask):
 
     def execute(self, parameters: SamplerParameters, context: TaskContext) -> Outcome:
         """Make it unless the file is there; it is written whole or not at all."""
+
+        from ase.io import write
+
         path = parameters.shared_path(context.store)
         if not path.exists():
             with context.measure("sample"):
@@ -190,6 +192,8 @@ def _run(parameters: RunParameters, context: TaskContext) -> TrajectoryRecord:
 
 
 def _shared(store: Store, parameters: RunParameters) -> list[Atoms]:
+    from ase.io import read
+
     if not sampler_of(parameters.settings).prepares:
         return []
     path = parameters.shared_path(store)

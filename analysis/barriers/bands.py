@@ -10,22 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.geometry import find_mic
-from ase.mep import NEB
-from ase.optimize import FIRE, MDMin
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError, IonloopError
 from ...fitting.pair_lists import periodic_pairs
 from .checkpoints import BandOrigin, BandState, Checkpoint
 from .settings import LOWEST_BARRIER_EV, BandSettings
+
+if TYPE_CHECKING:
+    from ase.mep import NEB
+
 
 _METHOD = "improvedtangent"
 _CURVE_POINTS = 121
@@ -111,6 +112,9 @@ def profile(positions: FloatArray, energies: FloatArray, forces: FloatArray) -> 
     InputError
         If there are fewer than three images, or two neighbours are the same.
     """
+
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline
+
     images = positions.reshape(len(positions), -1)
     steps = np.linalg.norm(np.diff(images, axis=0), axis=1)
     if len(images) < 3:
@@ -193,6 +197,10 @@ def interpolated_path(initial: Atoms, final: Atoms, images: int) -> FloatArray:
 
     The ends are taken as they are: continuous, not wrapped. Pairs are counted with all their periodic images.
     """
+
+    from ase.mep import NEB
+    from ase.optimize import MDMin
+
     shares = np.linspace(0.0, 1.0, images)
     whole = final.positions - initial.positions
     path = [initial.copy() for _ in range(images)]
@@ -289,6 +297,9 @@ def relax_band(
     CheckpointRefused
         If the checkpoint is that of another band (atoms, cell, ends, images, model, settings), or broken.
     """
+
+    from ase.mep import NEB
+
     origin = BandOrigin(initial, final, settings.images, settings.model_dump())
     if checkpoint is not None and checkpoint.path.exists():
         state = BandState.load(checkpoint, origin)
@@ -363,6 +374,9 @@ def _optimise(
     progress: Callable[[int, int], None] | None,
 ) -> float:
     """Run one stage from ``state`` on, which is kept up to date; return the largest force at its end."""
+
+    from ase.optimize import FIRE
+
     band.climb = state.climbing
     tolerance = settings.climbing_force_eV_per_A if state.climbing else settings.band_force_eV_per_A
     most = settings.climbing_steps if state.climbing else settings.band_steps

@@ -24,7 +24,6 @@ from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ..distributions import normal_probability
 from .diffusion import CONFIDENCE, Estimate
-from .transport import conductivity_mS_per_cm
 
 FEWEST_TEMPERATURES = 3
 ROOM_TEMPERATURE_K = 300.0
@@ -95,6 +94,9 @@ def fit_arrhenius(
     InputError
         If there are fewer than three temperatures, or a value or an error is not above zero.
     """
+
+    from .transport import conductivity_mS_per_cm
+
     settings = settings or ArrheniusSettings()
     temperatures, values = np.asarray(temperatures_K, dtype=float), np.asarray(diffusivities_A2_per_ps, dtype=float)
     if len(np.unique(temperatures)) < FEWEST_TEMPERATURES or len(temperatures) != len(values):

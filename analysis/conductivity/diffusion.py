@@ -51,7 +51,6 @@ _OF_FEW_BLOCKS = 1.13
 # Part of its noise by which the slope of the window may be off.
 _LARGEST_BIAS = 0.5
 _LEVELS = (0.5, (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-_NORMAL_QUANTILE = normal_quantile(_LEVELS[2])
 _FEWEST_FRAMES = 20
 
 
@@ -207,7 +206,7 @@ def noise_of(displacements: ScaleSlopes) -> tuple[SlopeNoise, tuple[float, float
     event, freedom = displacements.events()
     at_ends = event * event_covariance(displacements.n_frames, displacements.lags)
     # Counts of few events are skewed: their scatter is known half as well as that of normal ones.
-    widening = student_quantile(_LEVELS[2], 0.5 * freedom) / _NORMAL_QUANTILE
+    widening = student_quantile(_LEVELS[2], 0.5 * freedom) / normal_quantile(_LEVELS[2])
     noise = SlopeNoise(_OF_FEW_BLOCKS * displacements.brownian, displacements.excess(), at_ends)
     return noise, (event, event * widening**2)
 
@@ -252,7 +251,7 @@ def _with_estimate(
     quantum = event[1] * max(asymptote.mean, 0.0)
     middle, low, high = mixture_quantiles(asymptote.mixture, quantum, _LEVELS) * per_slope
     # That of the interval: a mixture has longer tails than its middle tells.
-    error = float(high - low) / (2 * _NORMAL_QUANTILE)
+    error = float(high - low) / (2 * normal_quantile(_LEVELS[2]))
     estimate = Estimate(value=float(middle), low=float(low), high=float(high), standard_error=error)
     return Diffusion(estimate, asymptote, window, check, event, models, noise)
 
@@ -267,7 +266,7 @@ def upper_bound(found: Diffusion, displacements: ScaleSlopes) -> Estimate:
     ratio = found.check.later_over_earlier if found.check.changes else 1.0
     rise *= 2.0 * max(ratio, 1.0) / (1.0 + ratio) if np.isfinite(ratio) else 2.0
     noise = len(displacements.replicas) * (float(displacements.brownian[last, last]) + found.event[1])
-    bound = rise / (2 * len(axes)) * (1.0 + _NORMAL_QUANTILE * float(np.sqrt(noise)))
+    bound = rise / (2 * len(axes)) * (1.0 + normal_quantile(_LEVELS[2]) * float(np.sqrt(noise)))
     return found.estimate.model_copy(update={"low": 0.0, "high": max(found.estimate.high, bound)})
 
 
@@ -281,5 +280,8 @@ def ratio(first: Diffusion, second: Diffusion) -> Estimate | None:
         return None
     middle, high, low = 1.0 / np.maximum(mixture_quantiles(second.ratio, 0.0, _LEVELS), np.finfo(float).tiny)
     return Estimate(
-        value=float(middle), low=float(low), high=float(high), standard_error=float(high - low) / (2 * _NORMAL_QUANTILE)
+        value=float(middle),
+        low=float(low),
+        high=float(high),
+        standard_error=float(high - low) / (2 * normal_quantile(_LEVELS[2])),
     )

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ...core.arrays import FloatArray
 from ..distributions import f_tail
@@ -127,6 +126,9 @@ def power_law(
     slopes: FloatArray, asymptote: Asymptote, covariance: FloatArray, lags: Sequence[int], models: CrossoverModels
 ) -> PowerLaw:
     """Return the power law of slopes with that covariance, from the scale on from which it is likeliest."""
+
+    from scipy.special import logsumexp
+
     edges = np.array([0, *lags], dtype=float)
     shapes = np.diff(edges[None] ** _EXPONENTS[:, None], axis=1) / np.diff(edges)
     # The amplitude is that of the longest scale, as the asymptote is: so evidences can be compared.

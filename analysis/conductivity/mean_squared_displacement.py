@@ -13,7 +13,6 @@ which cancellation is worst, are summed directly.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from ...core.arrays import FloatArray, IntArray
@@ -70,6 +69,9 @@ def mean_squared_displacements(
 
 def _squared_displacements(series: FloatArray, lags: IntArray) -> FloatArray:
     """Return mean squared displacements of one-dimensional series [n_series, n_frames], shape [n_series, n_lags]."""
+
+    import scipy.fft
+
     n_frames = series.shape[1]
     series = series - series.mean(axis=1, keepdims=True)
     # A transform of this length leaves no origin to wrap around into a lag that is asked for.

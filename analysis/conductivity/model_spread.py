@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import erf
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
@@ -39,6 +37,10 @@ def model_half_width(values: Sequence[float], standard_errors: Sequence[float], 
     InputError
         If there are fewer than `FEWEST_SAMPLES`.
     """
+
+    from scipy.optimize import brentq
+    from scipy.special import erf
+
     x, errors = np.asarray(values, dtype=float), np.asarray(standard_errors, dtype=float)
     if len(x) < FEWEST_SAMPLES:
         raise InputError(f"the scatter over {len(x)} models says nothing: {FEWEST_SAMPLES} or more are needed")

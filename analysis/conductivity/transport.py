@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -25,13 +26,15 @@ from ...core.errors import InputError
 from ...core.settings import FrozenModel
 from ...fitting.electrostatics.species import FORMAL_CHARGES
 from ..distributions import chi2_tail
-from ..trajectories.framework import DriftReference, FrameOfReference, frame_of_reference
-from ..trajectories.reading import Trajectory
-from ..trajectories.replicas import check_replicas, mean_volume_A3
-from .diffusion import Diffusion, Estimate, alike, diffusion, ratio, upper_bound
-from .displacement_scales import ScaleSlopes, SquaredDisplacements, curve_lags, scale_lags, squared_displacements
-from .linearity import SCATTER_LEVEL
+from .diffusion import Estimate
 from .transport_settings import FEWEST_FRAMES, LARGEST_CHARGE, TransportSettings
+
+if TYPE_CHECKING:
+    from ..trajectories.framework import DriftReference, FrameOfReference
+    from ..trajectories.reading import Trajectory
+    from .diffusion import Diffusion
+    from .displacement_scales import ScaleSlopes, SquaredDisplacements
+
 
 AXES = ("x", "y", "z")
 # Å²/ps over Å³ in S/m, and S/m in mS/cm.
@@ -217,6 +220,9 @@ def analyse_conductivity(
     InputError
         If replicas are of different systems or too short, or the species is not in them or has no known charge.
     """
+
+    from ..trajectories.replicas import check_replicas
+
     settings = settings or TransportSettings()
     notes = check_replicas(trajectories, FEWEST_FRAMES)
     carrier.ions(trajectories[0])  # refuses what has no charge before anything is computed
@@ -253,6 +259,9 @@ class _Fit:
 
     @classmethod
     def of(cls, curves: tuple[ScaleSlopes, ScaleSlopes], settings: TransportSettings, net_A: FloatArray) -> _Fit:
+        from .diffusion import alike, diffusion
+        from .displacement_scales import scale_lags
+
         tracer, charged = (one.up_to(scale_lags(one.n_frames)[-1]) for one in curves)
         ions = diffusion(tracer, settings)
         # The charge of one ion is where the ion is.
@@ -271,6 +280,8 @@ def _result(
     parts: tuple[dict[str, Estimate], dict[str, Estimate]],
     warnings: tuple[str, ...],
 ) -> ConductivityResult:
+    from ..trajectories.replicas import mean_volume_A3
+
     by_axis, by_species = parts
     first, volume_A3 = trajectories[0], mean_volume_A3(trajectories)
     charges = carrier.ions(first)[1]
@@ -307,6 +318,10 @@ def _result(
 
 def _by_axis(fit: _Fit, interval_ps: float) -> dict[str, Estimate]:
     """Return the diffusivity along each axis (Å²/ps), with the crossover of all three together."""
+
+    from .diffusion import alike
+    from .displacement_scales import ScaleSlopes
+
     found = {}
     for axis, name in enumerate(AXES):
         along = ScaleSlopes(fit.tracer.replicas, fit.tracer.paths, (axis,))
@@ -345,11 +360,15 @@ def _driven_A(net_A: FloatArray, charged: ScaleSlopes) -> float:
 
 
 def _per_ps(found: Diffusion, displacements: ScaleSlopes, interval_ps: float, reliable: bool) -> Estimate:
+    from .diffusion import upper_bound
+
     estimate = found.estimate if reliable else upper_bound(found, displacements)
     return estimate.scaled(1.0 / interval_ps)
 
 
 def _haven_ratio(fit: _Fit) -> Estimate | None:
+    from .diffusion import ratio
+
     if fit.ions is fit.of_charge:
         return Estimate(value=1.0, low=1.0, high=1.0, standard_error=0.0)
     return ratio(fit.ions, fit.of_charge)
@@ -365,6 +384,9 @@ def conductivity_against_length(
 
     The last is the whole length, the first a thirtieth of it, where that still has enough frames.
     """
+
+    from ..trajectories.replicas import check_replicas
+
     check_replicas(trajectories, FEWEST_FRAMES)
     # What rests is found from the whole: in a short part of it much seems to.
     reference = _reference(trajectories, carrier)
@@ -386,6 +408,8 @@ def conductivity_against_length(
 
 
 def _reference(trajectories: Sequence[Trajectory], carrier: Carrier) -> FrameOfReference:
+    from ..trajectories.framework import frame_of_reference
+
     return frame_of_reference(trajectories, carrier.mobile, carrier.drift, carrier.framework)
 
 
@@ -393,6 +417,9 @@ def _displacements(
     trajectories: Sequence[Trajectory], carrier: Carrier, drifts: Sequence[FloatArray]
 ) -> tuple[ScaleSlopes, ScaleSlopes]:
     """Return the displacements of the ions and of their charge."""
+
+    from .displacement_scales import ScaleSlopes
+
     squares = _squares(trajectories, carrier.mobile, drifts, carrier.charges)
     n_ions = len(carrier.ions(trajectories[0])[0])
     return ScaleSlopes(squares, n_ions), ScaleSlopes(_charge_squares(trajectories, carrier, drifts), 1)
@@ -405,6 +432,9 @@ def _squares(
     charges: Mapping[str, float] | None = None,
 ) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of the ions of ``species``, squares weighted by those of ``charges``."""
+
+    from .displacement_scales import squared_displacements
+
     lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
@@ -424,6 +454,9 @@ def _charge_squares(
     drifts: Sequence[FloatArray],
 ) -> tuple[SquaredDisplacements, ...]:
     """Return the displacements of Σ q_i r_i / √(Σ q_i²)."""
+
+    from .displacement_scales import squared_displacements
+
     lags = _lags(trajectories)
     found = []
     for one, shift in zip(trajectories, drifts, strict=True):
@@ -455,12 +488,17 @@ def _net_displacements(
 
 
 def _lags(trajectories: Sequence[Trajectory]) -> tuple[int, ...]:
+    from .displacement_scales import curve_lags
+
     return curve_lags(min(one.n_frames for one in trajectories))
 
 
 def _species_diffusivity(
     trajectories: Sequence[Trajectory], species: str, drifts: Sequence[FloatArray], settings: TransportSettings
 ) -> Estimate:
+    from .diffusion import diffusion
+    from .displacement_scales import ScaleSlopes, scale_lags
+
     whole = ScaleSlopes(_squares(trajectories, [species], drifts), len(trajectories[0].indices_of(species)))
     slopes = whole.up_to(scale_lags(whole.n_frames)[-1])
     found = diffusion(slopes, settings)
@@ -490,6 +528,8 @@ def _warnings(
     fit: _Fit,
     settings: TransportSettings,
 ) -> tuple[str, ...]:
+    from .linearity import SCATTER_LEVEL
+
     found = list(dict.fromkeys(note for one in trajectories for note in one.notes))
     names, length_ps = ", ".join(carrier.mobile), min(one.length_ps for one in trajectories)
     ions, check, interval_ps = fit.ions, fit.ions.check, trajectories[0].frame_interval_fs / 1000.0

@@ -7,11 +7,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import numpy as np
-import spglib
 from ase import Atoms
 from ase.geometry import find_mic, get_distances
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
@@ -136,6 +134,9 @@ def sample_vacancies(atoms: Atoms, mobile: str, count: int, *, seed: int) -> lis
 
 def _equivalent_atoms(atoms: Atoms) -> IntArray:
     """Return a label for every atom, equal where a symmetry of the crystal relates two, shape [n_atoms]."""
+
+    import spglib
+
     crystal = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)  # spglib's own transition
@@ -158,6 +159,9 @@ def farthest_from_sites_A(bulk: Atoms, defect: Atoms, mobile: str) -> float:
     Every ion gets one site of ``bulk`` such that the sum of the squared distances is smallest; images and exchanged
     ions count as the same, and the drift of the framework is taken off. Zero says that the pair is gone.
     """
+
+    from scipy.optimize import linear_sum_assignment
+
     is_mobile = np.asarray(bulk.symbols == mobile)
     drift, _ = find_mic((defect.positions - bulk.positions)[~is_mobile], bulk.cell, bulk.pbc)
     shift = drift.mean(axis=0) if len(drift) else np.zeros(3)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -24,7 +25,6 @@ from pydantic import Field
 from ...core.arrays import FloatArray
 from ...core.settings import FrozenModel
 from ..electric_field import FieldCalculator
-from ..fixed_cell_relaxation import Relaxed, relax_ions
 from ..fixed_cell_relaxation_settings import FixedCellRelaxation
 from .defect_sites import DefectState, farthest_from_sites_A, farthest_hop_A
 from .settings import (
@@ -32,6 +32,9 @@ from .settings import (
     Axis,
     BasinRules,
 )
+
+if TYPE_CHECKING:
+    from ..fixed_cell_relaxation import Relaxed
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ def relax_in_field(atoms: Atoms, field_V_per_A: ArrayLike, surroundings: FieldSu
     RelaxationFailed
         If the calculator fails.
     """
+
+    from ..fixed_cell_relaxation import relax_ions
+
     inside = FieldCalculator(surroundings.calculator, surroundings.charges, field_V_per_A, surroundings.parent)
     return relax_ions(atoms, inside, surroundings.relaxation)
 

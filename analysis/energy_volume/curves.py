@@ -15,16 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.eos import EquationOfState, birchmurnaghan
 from ase.units import GPa
 from numpy.typing import ArrayLike
 from pydantic import Field
-from scipy.optimize import OptimizeWarning, curve_fit
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
 from ...core.settings import FrozenModel
-from ..fixed_cell_relaxation import relax_ions
 from ..fixed_cell_relaxation_settings import FixedCellRelaxation
 from .settings import PARAMETERS
 
@@ -86,6 +83,9 @@ class BirchMurnaghanFit(FrozenModel):
 
     def energies_eV_per_atom(self, volumes_A3_per_atom: ArrayLike) -> FloatArray:
         """Return the energies (eV/atom) at these volumes (Å³/atom), same shape."""
+
+        from ase.eos import birchmurnaghan
+
         return np.asarray(
             birchmurnaghan(
                 np.asarray(volumes_A3_per_atom, dtype=np.float64),
@@ -129,6 +129,9 @@ def energy_volume_point(
     RelaxationFailed
         If the calculator fails during a relaxation.
     """
+
+    from ..fixed_cell_relaxation import relax_ions
+
     cell = strained(atoms, strain)
     if relaxation is not None:
         relaxed = relax_ions(cell, calculator, relaxation)
@@ -165,6 +168,10 @@ def fit_birch_murnaghan(volumes_A3_per_atom: ArrayLike, energies_eV_per_atom: Ar
     EquationOfStateError
         If the energy has no minimum that the fit can find.
     """
+
+    from ase.eos import EquationOfState, birchmurnaghan
+    from scipy.optimize import OptimizeWarning, curve_fit
+
     volumes = np.asarray(volumes_A3_per_atom, dtype=np.float64)
     energies = np.asarray(energies_eV_per_atom, dtype=np.float64)
     if len(np.unique(volumes)) < PARAMETERS + 1:

@@ -17,9 +17,6 @@ import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError
@@ -392,6 +389,10 @@ def _with_events(hops: Hops, sites: SiteMap, frame_ps: float, settings: HopSetti
 
 
 def _events(hops: Hops, time_ps: FloatArray, sites: SiteMap, settings: HopSettings) -> IntArray:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     if len(hops) < 2:
         return np.zeros(len(hops), dtype=np.int64)
     pairs = cKDTree(time_ps[:, None]).query_pairs(settings.concerted_window_ps, output_type="ndarray")

@@ -11,9 +11,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
 
@@ -62,6 +59,8 @@ class PeriodicTree:
     """
 
     def __init__(self, points: FloatArray, cell: FloatArray, reach: float) -> None:
+        from scipy.spatial import cKDTree
+
         self.cell = np.asarray(cell, dtype=float)
         self.inverse = np.linalg.inv(self.cell)
         self.reach = reach
@@ -186,6 +185,10 @@ def _merged(
     sites: FloatArray, known: BoolArray, counts: FloatArray, cell: FloatArray, radius: float
 ) -> tuple[FloatArray, BoolArray, FloatArray]:
     """Return one site for each group within ``radius``: the most visited member, known where any member is."""
+
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     tree = PeriodicTree(sites, cell, radius)
     pairs = tree.tree.query_pairs(radius, output_type="ndarray")
     first, second = tree.members[pairs[:, 0]], tree.members[pairs[:, 1]]

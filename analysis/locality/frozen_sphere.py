@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
-from ase.constraints import FixAtoms
-from ase.md.langevin import Langevin
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError, IonloopError
@@ -79,6 +77,9 @@ def run_frozen_sphere(
     IonloopError
         If the trajectory explodes.
     """
+
+    from ase.constraints import FixAtoms
+
     moving = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     centre = sphere.centre
     frozen = np.flatnonzero(distances_A(moving, centre) <= sphere.radius_A)
@@ -119,6 +120,8 @@ def _thermal_momenta(atoms: Atoms, settings: FrozenSphereSettings, seed: int, ce
 
 
 def _run(moving: Atoms, settings: FrozenSphereSettings, steps: int, noise: np.random.Generator) -> None:
+    from ase.md.langevin import Langevin
+
     dynamics = Langevin(
         moving,
         timestep=settings.timestep_fs * units.fs,

@@ -17,8 +17,6 @@ import numpy as np
 from ase import Atoms
 from ase.units import GPa
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
-from scipy.special import ndtri
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
@@ -85,6 +83,9 @@ def path_vectors(posterior: ModelPosterior, atoms: Atoms, positions: FloatArray,
     positions
         Å, continuous from image to image, [n_images, n_atoms, 3].
     """
+
+    from scipy.interpolate import CubicSpline
+
     between = CubicSpline(found.coordinate_A, positions.reshape(len(positions), -1))
     top = between(found.maximum_A).reshape(-1, 3)
     vectors = posterior.energy_vectors([_placed(atoms, one) for one in (*positions, top)])
@@ -205,6 +206,9 @@ def curve_intervals(
     the normal distribution: quantiles, since the parameters are not linear in the energies. It is infinite where more
     than 5 % have none.
     """
+
+    from scipy.special import ndtri
+
     found = (fit.energy_eV_per_atom, fit.volume_A3_per_atom, fit.bulk_modulus_GPa, fit.bulk_modulus_derivative)
     away = np.abs(curve_draws(volumes_A3_per_atom, energies_eV_per_atom, vectors_eV_per_atom) - np.array(found))
     quantiles = np.quantile(away, INTERVAL_LEVEL, axis=0, method="higher")

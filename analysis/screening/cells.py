@@ -9,7 +9,6 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ...core.errors import InputError, IonloopError
-from ..fixed_cell_relaxation import RelaxationFailed
 
 
 def repetitions(atoms: Atoms, mobile: str, smallest_cell_A: float, mobile_ions: int) -> tuple[int, int, int]:
@@ -78,8 +77,11 @@ def relax_cell(
     RelaxationFailed
         If the calculator fails or gives numbers that are none, or the cell collapses.
     """
+
     from ase.filters import UnitCellFilter
     from ase.optimize import FIRE
+
+    from ..fixed_cell_relaxation import RelaxationFailed
 
     moving = atoms.copy()
     if steps == 0:

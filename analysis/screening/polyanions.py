@@ -20,8 +20,6 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 from ase.formula import Formula
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
 from ...core.errors import InputError
@@ -166,6 +164,10 @@ def _distances_A(fractional: FloatArray, cell_A: FloatArray) -> FloatArray:
 
 def _groups(bonded: BoolArray, fractional: FloatArray) -> tuple[IntArray, BoolArray]:
     """Return the group of each atom, [n], and whether groups end within themselves, [n_groups]."""
+
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     pairs = np.argwhere(bonded)
     count = len(bonded)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))

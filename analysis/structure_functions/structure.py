@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
-from .angles import AngleDistribution, angle_distributions
 from .blocks import Interval, interval
 from .bonds import coordination_counts, covalent_length_A
 from .curves import (
@@ -32,6 +32,10 @@ from .results import Agreement, Angle, Diffraction, Shell, StructureResult
 from .scattering import faber_ziman_weights, lengths, mean_length
 from .settings import StructureSettings, pair_key
 from .sums import BlockSums, Grid, block_sums, grid_of, total_of
+
+if TYPE_CHECKING:
+    from .angles import AngleDistribution
+
 
 _FIRST_PEAK_PER_A = (0.5, 4.0)
 _LEAST_PEAK = 0.05
@@ -312,6 +316,8 @@ def _triplets(shells: Sequence[Shell]) -> tuple[str, ...]:
 def _all_angles(
     chosen: Sequence[StructureFrames], triplets: Sequence[str], cutoffs: Mapping[str, float], step_degrees: float
 ) -> tuple[AngleDistribution, ...]:
+    from .angles import angle_distributions
+
     for triplet in triplets:
         first, centre, last = triplet.split("-")
         for other in (first, last):

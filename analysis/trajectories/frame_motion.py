@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
 from .frame_spacing import FrameRecord
@@ -155,6 +154,9 @@ def _nearest(vectors_A: FloatArray, cell_A: FloatArray) -> FloatArray:
 
 def _exchanged(positions_A: FloatArray, cells_A: FloatArray, symbols: Sequence[str], pair: int) -> _Exchange:
     """Return the atoms that lie where another of their species was a frame before."""
+
+    from scipy.optimize import linear_sum_assignment
+
     before, after = positions_A[pair], positions_A[pair + 1]
     cell = cells_A[0 if len(cells_A) == 1 else pair]
     moved = np.linalg.norm(_step(positions_A, cells_A, pair), axis=1)

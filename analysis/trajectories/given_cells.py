@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from ase.geometry import cellpar_to_cell
-from ase.io import read
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
@@ -108,6 +107,8 @@ def cells_beside(path: Path) -> Path | None:
 
 
 def _of_file(path: Path) -> GivenCells:
+    from ase.io import read
+
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     first = next((line.split() for line in lines if line.strip()), [])
     if first[:1] == ["#"] and [word.lower() for word in first[1:2]] == [_CP2K_HEADER]:

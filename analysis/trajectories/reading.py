@@ -18,9 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import iread
-from ase.io.formats import filetype, ioformats
-from ase.io.trajectory import TrajectoryReader
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
@@ -314,6 +311,9 @@ def known_format(name: str) -> str:
     InputError
         If there is none.
     """
+
+    from ase.io.formats import ioformats
+
     for ours, others in FORMATS.items():
         if name.lower() in {ours, *others}:
             return ours
@@ -389,6 +389,8 @@ def _plain(path: Path) -> Iterator[Path]:
 
 
 def _traj_frames(path: Path, plain: Path) -> Iterator[RawFrame | TornFrame]:
+    from ase.io.trajectory import TrajectoryReader
+
     if _is_joined(plain):
         raise TrajectoryReadError(
             f"{path} is several ASE trajectories behind each other, of which only the first would be read: join them by"
@@ -415,6 +417,8 @@ def _is_joined(plain: Path) -> bool:
 
 
 def _ase_frames(path: Path, plain: Path, file_format: str | None, notes: list[str]) -> Iterator[RawFrame | TornFrame]:
+    from ase.io import iread
+
     shown = "as a trajectory of any known kind (name it by --format)" if file_format is None else f"as {file_format}"
     number = 0
     known = _ase_format(plain, file_format)
@@ -435,6 +439,8 @@ def _ase_frames(path: Path, plain: Path, file_format: str | None, notes: list[st
 
 
 def _ase_format(plain: Path, file_format: str | None) -> str | None:
+    from ase.io.formats import filetype
+
     if file_format is not None:
         return file_format
     try:

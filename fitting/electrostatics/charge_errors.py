@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,23 +24,15 @@ from pydantic import Field
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
-from ..cores import core_of, without_core
 from ..data_sets import LabelledConfiguration
-from ..native.sparse_fit.fit import errors_of, open_workshop, row_source, scaled_targets
-from ..native.sparse_fit.fit_errors import ErrorSummary, FitErrors
-from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
-from ..native.sparse_fit.linear_system import ScaledTargets, factorise, residuals_of
-from ..native.sparse_fit.row_store import RowStore
-from ..preflight import check_data
-from .charges import (
-    RESAMPLES,
-    ChargeProblem,
-    PairTensorEvaluator,
-    PairTensors,
-    QuadraticForm,
-    charge_products,
-    lowest_charges,
-)
+from ..native.sparse_fit.fit_errors import ErrorSummary
+from .charges import RESAMPLES
+
+if TYPE_CHECKING:
+    from ..native.sparse_fit.fit_inputs import FitInputs, FitResources, ProgressCallback
+    from ..native.sparse_fit.linear_system import ScaledTargets
+    from .charges import ChargeProblem, PairTensorEvaluator, PairTensors, QuadraticForm
+
 
 DEFAULT_SCALES: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(17))
 """Parts of the formal charges at which errors are shown."""
@@ -68,6 +61,9 @@ class ConfigurationResiduals:
 
     def residuals(self, coordinates: ArrayLike) -> FloatArray:
         """Return r_ref - Σ x_i x_j r^{ij}, shape [n_rows]; ``coordinates``: x, shape [n_directions] (e)."""
+
+        from .charges import charge_products
+
         found: FloatArray = self.reference - charge_products(coordinates) @ self.tensors
         return found
 
@@ -98,6 +94,10 @@ class LeaveOutTensors:
         InputError
             If the problem does not allow them: they are not neutral, or not in its proportions.
         """
+
+        from ..native.sparse_fit.fit import errors_of
+        from ..native.sparse_fit.fit_errors import FitErrors
+
         coordinates = self.coordinates(charges)
         return FitErrors(
             tuple(errors_of(one.configuration, one.residuals(coordinates)) for one in self.configurations)
@@ -163,6 +163,14 @@ def leave_out_tensors(
     IonloopError
         As `ionloop.fitting.native.sparse_fit.fit.run_fit`.
     """
+
+    from ..cores import core_of, without_core
+    from ..native.sparse_fit.fit import open_workshop, row_source
+    from ..native.sparse_fit.linear_system import factorise, residuals_of
+    from ..native.sparse_fit.row_store import RowStore
+    from ..preflight import check_data
+    from .charges import PairTensorEvaluator
+
     check_data(task.data_set, task.settings)
     task = replace(task, data_set=without_core(task.data_set, core_of(task.settings)))
     _check_neutral(task, problem)
@@ -214,6 +222,9 @@ def _targets(
     basis: FloatArray,
 ) -> ScaledTargets:
     """Return the reference's targets, then those of every pair of directions for each set of exponents."""
+
+    from ..native.sparse_fit.fit import scaled_targets
+
     reference = scaled_targets(configuration, task.settings, task.data_set)
     isolated = task.data_set.isolated_atom_energies
     offset = sum(isolated[symbol] for symbol in configuration.atoms.get_chemical_symbols())
@@ -234,6 +245,9 @@ def _targets(
 
 def _along(tensors: PairTensors, basis: FloatArray) -> PairTensors:
     """Return the tensors of x with q = B x: Σ q_a q_b T^{ab} = Σ x_i x_j T^{ij}."""
+
+    from .charges import PairTensors
+
     first, second = np.triu_indices(len(basis))
     one, other = np.triu_indices(basis.shape[1])
     weights = basis[first][:, one] * basis[second][:, other]
@@ -312,6 +326,9 @@ def fit_charges_to_error(
 
 def _force_form(item: ConfigurationResiduals) -> QuadraticForm:
     """Return the sum of squared force errors as a function of the products of x."""
+
+    from .charges import QuadraticForm
+
     rows = slice(1, 1 + 3 * int(item.configuration.fitted_forces.sum()))
     reference, tensors = item.reference[rows], item.tensors[:, rows]
     return QuadraticForm(tensors @ tensors.T, tensors @ reference, float(reference @ reference), len(reference))
@@ -319,6 +336,9 @@ def _force_form(item: ConfigurationResiduals) -> QuadraticForm:
 
 def _lowest(forms: Sequence[QuadraticForm], problem: ChargeProblem) -> FloatArray:
     """Return the charges of the lowest mean of some forms, shape [n_species] (e); the mobile ion's is not negative."""
+
+    from .charges import QuadraticForm, lowest_charges
+
     basis = problem.basis
     charges: FloatArray = basis @ lowest_charges(QuadraticForm.mean(forms), np.eye(basis.shape[1]), 0)
     return -charges if charges[problem.species.index(problem.mobile)] < 0 else charges

@@ -16,14 +16,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike
 from pydantic import Field
-from scipy.linalg import null_space
-from scipy.optimize import least_squares
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
 from ...core.settings import FrozenModel
-from .baseline import SlaterEwald
-from .coulomb.slabs import has_stress
 
 RESAMPLES = 200
 """Bootstrap samples behind an uncertainty."""
@@ -90,6 +86,8 @@ class PairTensorEvaluator:
     def __init__(
         self, species: Sequence[str], exponents: Mapping[str, float] | None = None, accuracy: float = 1e-6
     ) -> None:
+        from .baseline import SlaterEwald
+
         self.species = tuple(species)
         self.pairs = species_pairs(self.species)
         self._calculators = [
@@ -105,6 +103,9 @@ class PairTensorEvaluator:
         InputError
             As `SlaterEwald`.
         """
+
+        from .coulomb.slabs import has_stress
+
         names = ["energy", "forces", *(["stress"] if has_stress(atoms) else [])]
         raw = [{name: calculator.get_property(name, atoms) for name in names} for calculator in self._calculators]
         stacked = {name: self._separated(np.array([found[name] for found in raw])) for name in names}
@@ -231,6 +232,9 @@ class ChargeProblem:
         InputError
             If there is no neutral charge but zero, or the proportions are not neutral.
         """
+
+        from scipy.linalg import null_space
+
         counts = np.array(
             [[cell.get(symbol, 0) for symbol in self.species] for cell in (self.counts, *self.others)], dtype=np.float64
         )
@@ -326,6 +330,9 @@ def _criterion(forms: Mapping[str, Sequence[QuadraticForm]]) -> QuadraticForm:
 
 def lowest_charges(form: QuadraticForm, basis: FloatArray, mobile: int) -> FloatArray:
     """Return the charges of the lowest criterion, shape [n_species] (e); that of ``mobile`` is not negative."""
+
+    from scipy.optimize import least_squares
+
     directions = _directions(basis.shape[1])
     products = charge_products(directions @ basis.T)
     slopes = products @ form.vector

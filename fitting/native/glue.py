@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import IonloopError
@@ -54,6 +53,9 @@ class Spline:
 
         Shape [n_points + 1, 5]; the first piece's start counts for its argument only.
         """
+
+        from scipy.interpolate import CubicSpline
+
         first, last = ((2, 0.0) if slope >= NATURAL_SLOPE else (1, slope) for slope in self.slopes)
         spline = CubicSpline(self.x, self.y, bc_type=(first, last))
         inner = np.column_stack([self.x[:-1], *spline.c[::-1]])

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from ase.io.formats import open_with_compression
 
 from ...core.errors import InputError
 from .entries import numbers_of, real, split_entries, truth, whole
@@ -146,6 +145,9 @@ def read_frames(path: Path) -> FrameFile:
 
 def _raw_frames(path: Path) -> Iterator[tuple[_Raw, bool]]:
     """Yield the lines of every frame, and whether the last of them has an end."""
+
+    from ase.io.formats import open_with_compression
+
     if path.is_dir():
         raise InputError(f"{path} is a folder; name an extended-XYZ file")
     try:

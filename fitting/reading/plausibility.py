@@ -12,12 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-import spglib
 from ase import Atoms, units
 from ase.data import covalent_radii
 from ase.formula import Formula
-from ase.neighborlist import neighbor_list
-from matscipy.neighbours import neighbour_list
 
 from ..data_sets import LabelledConfiguration
 from .work import work_objections
@@ -70,6 +67,10 @@ def _length_objections(configurations: Sequence[LabelledConfiguration]) -> Itera
 
 def nearest_distance_over_radii(atoms: Atoms) -> float:
     """Return the smallest distance of two atoms over the sum of their covalent radii; infinity where none are near."""
+
+    from ase.neighborlist import neighbor_list
+    from matscipy.neighbours import neighbour_list
+
     longest = 2.0 * NEAREST_DISTANCE_OVER_RADII[1] * float(covalent_radii[atoms.numbers].max())
     # matscipy's list is thirty times faster, but wants a cell.
     find_neighbours = neighbour_list if atoms.pbc.all() else neighbor_list
@@ -114,6 +115,9 @@ def _force_objections(configurations: Sequence[LabelledConfiguration]) -> Iterat
 
 def _has_free_forces(atoms: Atoms) -> bool:
     """Say whether the symmetry of a crystal leaves a force on any atom possible."""
+
+    import spglib
+
     if not atoms.pbc.all():
         return len(atoms) > 1
     scaled = atoms.get_scaled_positions()

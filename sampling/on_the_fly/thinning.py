@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ...fitting.online.novelty import NoveltyKernel, Remaining, environments_of
+if TYPE_CHECKING:
+    from ...fitting.online.novelty import NoveltyKernel
+
 
 __all__ = ["thinned_frames"]
 
@@ -38,6 +41,9 @@ def thinned_frames(
     asked
         Frames whose labels were asked for before and are not in the model yet: they are known already.
     """
+
+    from ...fitting.online.novelty import Remaining, environments_of
+
     if not frames or most < 1:
         return []
     all_frames = [*asked, *frames]

@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.io import read, write
 from pydantic import Field
 
 from ...core.citations import Citation
@@ -258,6 +257,9 @@ class DrawingSampler(Sampler[SettingsT]):
 
     def sample(self, request: SamplerRequest[SettingsT]) -> SamplerOutcome:
         """Draw unless the file is there."""
+
+        from ase.io import write
+
         if request.path.exists():
             return SamplerOutcome(TrajectoryEnd.COMPLETED, len(_read_all(request.path)))
         frames = self.draw(request)
@@ -267,6 +269,8 @@ class DrawingSampler(Sampler[SettingsT]):
 
 
 def _read_all(path: Path) -> list[Atoms]:
+    from ase.io import read
+
     frames = read(path, index=":", format="traj")
     return frames if isinstance(frames, list) else [frames]
 

@@ -8,7 +8,6 @@ from ase import Atoms
 from pydantic import Field
 
 from ...core.citations import Citation
-from ..lithium_monte_carlo import sample_distributions
 from ..lithium_monte_carlo_settings import MonteCarloSettings
 from .base import SamplerRequest
 from .changing_temperature import SIMULATED_ANNEALING
@@ -43,6 +42,9 @@ class LithiumMonteCarlo(RelaxingSampler[LithiumMonteCarloSettings]):
 
     def prepare(self, request: SamplerRequest[LithiumMonteCarloSettings]) -> list[Atoms]:
         """Draw all distributions: seconds of work that the relaxations then share out."""
+
+        from ..lithium_monte_carlo import sample_distributions
+
         return sample_distributions(request.atoms, request.mobile, request.charges, request.settings, seed=request.seed)
 
     def draw(self, request: SamplerRequest[LithiumMonteCarloSettings]) -> list[Atoms]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
-from ase.io.formats import UnknownFileTypeError
-from ase.spacegroup import crystal
-from matscipy.neighbours import neighbour_list
 
 from ...core.errors import InputError
 
@@ -43,6 +40,9 @@ class Crystal:
 
     def build(self) -> Atoms:
         """The conventional cell, periodic, without calculator."""
+
+        from ase.spacegroup import crystal
+
         symbols = [symbol for symbol, _ in self.sites]
         positions = [position for _, position in self.sites]
         built = crystal(
@@ -190,6 +190,12 @@ def build_crystal(name: str) -> Atoms:
     entry = CRYSTALS.get(name.lower())
     if entry is None:
         raise InputError(_unknown_name(name))
+    return _built(entry).copy()
+
+
+@functools.cache
+def _built(entry: Crystal) -> Atoms:
+    """Return a crystal that is not to be changed: its space group is looked up in a table of text, which takes time."""
     return entry.build()
 
 
@@ -250,6 +256,9 @@ def _unknown_name(name: str) -> str:
 
 
 def _read_frames(path: Path) -> list[Atoms]:
+    from ase.io import read
+    from ase.io.formats import UnknownFileTypeError
+
     try:
         frames: list[Atoms] = read(path, index=":", do_not_split_by_at_sign=True)
     except UnknownFileTypeError as error:
@@ -325,6 +334,9 @@ def check_cell(atoms: Atoms, name: str) -> None:
 
 def check_distances(atoms: Atoms, name: str) -> None:
     """Raise InputError if two atoms are closer than `SHORTEST_DISTANCE_A`."""
+
+    from matscipy.neighbours import neighbour_list
+
     first, second, distances = neighbour_list("ijd", atoms=atoms, cutoff=SHORTEST_DISTANCE_A)
     if len(distances):
         worst = int(np.argmin(distances))

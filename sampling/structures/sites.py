@@ -9,11 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.geometry import get_distances
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import Voronoi, cKDTree
-from scipy.spatial.distance import squareform
 
 from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
@@ -157,6 +152,9 @@ def _spacious_vertices(
     positions: FloatArray, symbols: list[str], cell: FloatArray, allowed: Mapping[str, float]
 ) -> FloatArray:
     """Voronoi vertices in the cell that keep the allowed distance from every element. Shape [n, 3]."""
+
+    from scipy.spatial import Voronoi, cKDTree
+
     translations = np.array(list(itertools.product((-1, 0, 1), repeat=3))) @ cell
     images = (_wrapped(positions, cell)[None, :, :] + translations[:, None, :]).reshape(-1, 3)
     image_symbols = np.tile(np.array(symbols), len(translations))
@@ -172,6 +170,10 @@ def _spacious_vertices(
 
 def _merged(points: FloatArray, cell: FloatArray, radius: float) -> FloatArray:
     """Centres of the groups of points whose mean distance is at most ``radius``; images count."""
+
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     if len(points) < 2:
         return points
     near = periodic_pairs(points, cell, radius)
@@ -189,6 +191,10 @@ def _merged(points: FloatArray, cell: FloatArray, radius: float) -> FloatArray:
 
 def _linked_groups(points: FloatArray, cell: FloatArray, radius: float) -> list[IntArray]:
     """Average-linkage groups of points, as arrays of their indices."""
+
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     if len(points) == 1:
         return [np.array([0])]
     _, distances = get_distances(points, cell=cell, pbc=True)

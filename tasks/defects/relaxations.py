@@ -7,16 +7,14 @@ interrupted goes on from its last structure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk as crystal_of_element
 
 from ...analysis.defects.defect_sites import Defect, DefectState, FrenkelPair, farthest_from_sites_A, with_defect
 from ...analysis.defects.formation import FieldPoint, FieldSurroundings, field_branch
 from ...analysis.defects.settings import Axis, BasinRules, Supercell
-from ...analysis.fixed_cell_relaxation import Relaxed, relax_ions
 from ...analysis.fixed_cell_relaxation_settings import FixedCellRelaxation
 from ...store.connection import Store
 from ...store.identifiers import identifier
@@ -28,6 +26,10 @@ from ..fields import charges_in_field
 from ..initial import starting_structure
 from ..results import Potential, ResultTask, known_result, load_arrays, new_result, open_potential, save_arrays
 from ..values.defects import FIELD_POINTS, RELAXATIONS, SINGLE_POINTS, EnergyValues, FieldPointValues
+
+if TYPE_CHECKING:
+    from ...analysis.fixed_cell_relaxation import Relaxed
+
 
 RELAXATION_KIND = RELAXATIONS.name
 FIELD_POINT_KIND = FIELD_POINTS.name
@@ -108,6 +110,9 @@ class DefectRelaxationTask(ResultTask):
 
     def compute(self, parameters: DefectRelaxationParameters, context: TaskContext) -> ResultRecord:
         """Relax."""
+
+        from ...analysis.fixed_cell_relaxation import relax_ions
+
         store, crystal = context.store, parameters.crystal(context)
         bulk = crystal if parameters.bulk is None else _relaxed_or_fail(store, parameters.bulk, crystal)
         start = with_defect(bulk, parameters.defect)
@@ -299,6 +304,9 @@ class MetalTask(ResultTask):
 
     def compute(self, parameters: MetalParameters, context: TaskContext) -> ResultRecord:
         """Compute the energy."""
+
+        from ase.build import bulk as crystal_of_element
+
         metal = crystal_of_element(parameters.mobile, cubic=True).repeat(parameters.repeat)
         energy_eV = _finite_energy_eV(context.store, parameters.potential, metal) / len(metal)
         return _energy_record(parameters, parameters.identifier, energy_eV, [])

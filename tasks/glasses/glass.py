@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.io import write
 from ase.units import GPa
 
-from ...analysis.fixed_cell_relaxation import RelaxationFailed
 from ...analysis.glasses.quench import QuenchCurves, glass_means, joined, quench_curves
 from ...analysis.glasses.settings import GlassSettings, PlannedGlass, Size
 from ...analysis.glasses.start import glass_start
@@ -267,6 +265,9 @@ def _last_frame(context: TaskContext, record: TrajectoryRecord) -> Atoms:
 
 def _relaxed(parameters: GlassParameters, atoms: Atoms, calculator: Calculator) -> tuple[RelaxedCell, float]:
     """Return the glass at rest at its pressure, and its energy (eV)."""
+
+    from ...analysis.fixed_cell_relaxation import RelaxationFailed
+
     settings = parameters.settings
     start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     try:
@@ -289,6 +290,9 @@ def _written(
     context: TaskContext, parameters: GlassParameters, atoms: Atoms, values: GlassValues, energy_eV: float
 ) -> Artefact:
     """Write the glass as extended XYZ, under a name that people can read, with how it was made."""
+
+    from ase.io import write
+
     store, planned = context.store, parameters.planned
     told = planned.text.replace("/", "-")
     path = store.artefacts.folder(FOLDER) / f"{parameters.potential.kind}-{told}-{parameters.identifier[-12:]}.xyz"

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...core.structures import structure_hash
 from ...sampling.on_the_fly.leg import Candidate, CandidateKind, LegEnd, read_leg
-from ...sampling.on_the_fly.thinning import thinned_frames
 from ...store.connection import Store
 from ...store.records import Artefact, Origin
 from ..base import IonloopTask, Outcome
@@ -153,6 +152,9 @@ def _chosen(
 
     Then what walkers wait for, then of the alarms those that bring most beside what was asked for before.
     """
+
+    from ...sampling.on_the_fly.thinning import thinned_frames
+
     audits = [one for one in met if one.is_audit]
     alarms = [one for one in met if one.candidate.has_alarm and one not in audits]
     rewinds = [one for one in alarms if one.candidate.kind is CandidateKind.REWIND][: parameters.settings.batch]

@@ -6,20 +6,26 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.errors import IonloopError
 from ...fitting.kinds.registry import MODELS
 from ...fitting.models import read_manifest
-from ...fitting.online.driver import LearningCalculator, load_driver
-from ...fitting.online.in_place import InPlaceModel, Joined
 from ...store.connection import Store
 from ..base import JobFailed
 from ..fit import ROW_CACHE_FOLDER, build_data_set, labelled_configurations
 from .place import FIRST_MODEL, LearningParameters, updates_until
 
+if TYPE_CHECKING:
+    from ...fitting.online.driver import LearningCalculator
+    from ...fitting.online.in_place import InPlaceModel, Joined
+
 
 def open_driver(store: Store, parameters: LearningParameters) -> LearningCalculator:
     """Return what drives the walkers of a round."""
+
+    from ...fitting.online.driver import load_driver
+
     path = parameters.state_path(store, parameters.model_round)
     if not path.exists():
         made_again(store, parameters, parameters.model_round)
@@ -51,6 +57,9 @@ def begin(store: Store, parameters: LearningParameters) -> InPlaceModel:
 
 def join(store: Store, model: InPlaceModel, labels: Sequence[str]) -> tuple[Joined, str]:
     """Let labels join a model; where they cannot it stays as it is, and the reason is returned."""
+
+    from ...fitting.online.in_place import Joined
+
     if not labels:
         return Joined(0), ""
     try:
@@ -61,6 +70,9 @@ def join(store: Store, model: InPlaceModel, labels: Sequence[str]) -> tuple[Join
 
 def made_again(store: Store, parameters: LearningParameters, round_: int) -> InPlaceModel:
     """Return the model of a round whose folder is gone, by the same additions in the same order; the folder is made."""
+
+    from ...fitting.online.in_place import InPlaceModel
+
     updates = [one for one in updates_until(store, parameters, round_) if one.round > FIRST_MODEL]
     later = [one for one in updates if parameters.state_path(store, one.round).exists()]
     first = later[-1].round if later else FIRST_MODEL

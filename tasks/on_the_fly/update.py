@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.names import FEWEST_AUDITS
 from ...core.states import State
-from ...fitting.online.in_place import InPlaceModel
 from ...sampling.on_the_fly.errors import FEWEST_FRAMES, Audited, FrameError, audited_errors
 from ...store.connection import Store
 from ..base import IonloopTask, Outcome
@@ -28,6 +28,9 @@ from ..values.learning import (
 )
 from .place import FIRST_MODEL, LAG, LearningParameters, rounds_before, updates_until, why_ended
 from .states import begin, forget, join, keep, made_again
+
+if TYPE_CHECKING:
+    from ...fitting.online.in_place import InPlaceModel
 
 
 class UpdateTask(IonloopTask):
@@ -116,6 +119,8 @@ def _updated(store: Store, parameters: LearningParameters) -> UpdateValues:
 
 
 def _model_before(store: Store, parameters: LearningParameters) -> InPlaceModel:
+    from ...fitting.online.in_place import InPlaceModel
+
     before = parameters.round - 1
     path = parameters.state_path(store, before)
     return InPlaceModel.load(path) if path.exists() else made_again(store, parameters, before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ase import Atoms
 from ase.units import GPa
 
-from ...analysis.fixed_cell_relaxation import RelaxationFailed
 from ...analysis.screening.cells import relax_cell, repetitions
 from ...analysis.screening.settings import ScreeningSettings
 from ...store.connection import Store
@@ -65,6 +64,9 @@ class ScreeningCellTask(ResultTask):
 
     def compute(self, parameters: ScreeningCellParameters, context: TaskContext) -> ResultRecord:
         """Relax the crystal as the campaign has it."""
+
+        from ...analysis.fixed_cell_relaxation import RelaxationFailed
+
         settings = parameters.settings
         crystal = starting_structure(context, parameters.campaign, parameters.system)
         try:

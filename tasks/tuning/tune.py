@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
 
@@ -12,10 +12,7 @@ from ...core.settings import FrozenSettings
 from ...fitting.electrostatics.registry import AnyBaselineSettings
 from ...fitting.kinds.registry import settings_of_kind
 from ...fitting.models import tune_model
-from ...fitting.tuning.gap import TuningRequest
-from ...fitting.tuning.search import Tuning, differences
 from ...fitting.tuning.settings import TuneSettings
-from ...fitting.tuning.trials import Trial
 from ...store.identifiers import identifier
 from ...store.records import ResultRecord
 from ..base import IonloopTask, JobFailed, Outcome, TaskParameters
@@ -23,6 +20,11 @@ from ..context import TaskContext
 from ..fit import build_data_set, fit_limits
 from ..results import Potential, ResultTask, known_result, new_result
 from ..values.tuning import TUNINGS, LeftOutErrors, TrialValues, TuningValues, TypeErrors
+
+if TYPE_CHECKING:
+    from ...fitting.tuning.search import Tuning
+    from ...fitting.tuning.trials import Trial
+
 
 JOURNAL_FILE = "trials.json"
 
@@ -69,6 +71,9 @@ class TuneTask(ResultTask):
 
     def compute(self, parameters: TuneParameters, context: TaskContext) -> ResultRecord:
         """Search."""
+
+        from ...fitting.tuning.gap import TuningRequest
+
         store, tune = context.store, parameters.tune
         data_set = build_data_set(store, store.data_sets[parameters.data_set])
         spent = 0.0
@@ -106,6 +111,8 @@ class TuneTask(ResultTask):
 
 
 def _values(tuning: Tuning, parameters: TuneParameters, configurations: int) -> TuningValues:
+    from ...fitting.tuning.search import differences
+
     first, best = tuning.trials[0], tuning.best
     assert first.left_out is not None
     assert best.left_out is not None

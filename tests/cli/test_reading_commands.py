@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from ase.build import bulk
 
 from ionloop.store.queries.rows import reference_hash
 
@@ -79,3 +83,26 @@ def test_what_a_campaign_file_says_is_read_without_what_computes_it() -> None:
     }
     assert not computing & modules
     assert not {name for name in modules if name.startswith("ionloop.fitting.native")}
+
+
+def test_a_check_loads_neither_what_fits_nor_what_runs_jobs(tmp_path) -> None:
+    crystal = bulk("Al", cubic=True)
+    crystal.symbols[0] = "Li"
+    crystal.write(tmp_path / "structure.extxyz")
+    (tmp_path / "campaign.json").write_text(json.dumps({**CAMPAIGN, "analyses": {"conductivity": {}, "frenkel": {}}}))
+    modules = loaded(
+        "from ionloop.cli import run_command_line\n"
+        f"run_command_line(['check', {str(tmp_path / 'campaign.json')!r}])\n"
+        "assert 'ionloop.workflows.submission.cost' in sys.modules, 'the file was refused'"
+    )
+    assert not {"numba", "fireworks", "pymongo", "jinja2", "plotly", "pandas", "ase.md", "ase.optimize"} & modules
+    assert not {"ionloop.fitting.models", "ionloop.fitting.backends", "ionloop.tasks.base"} & modules
+
+
+def test_a_launcher_and_a_worker_load_no_physics_before_there_is_a_job() -> None:
+    profile = str(Path(__file__).parents[2] / "deploy" / "cluster" / "slurm.yaml")
+    reading = f"from ionloop.workflows.queue.cluster_profile import read_profile\nread_profile({profile!r})"
+    modules = loaded(f"{reading}\nimport ionloop.workflows.queue.launcher, ionloop.workflows.running.worker")
+    # All tasks are imported, to know their kinds; what they compute with waits for a job.
+    assert "ionloop.tasks.fit" in modules
+    assert not {"numba", "scipy", "spglib", "quippy", "plotly", "ase.io", "ase.optimize"} & modules

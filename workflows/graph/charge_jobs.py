@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
 from ...store.identifiers import derive_seed
-from ...tasks.charge_fits import FitChargesToErrorParameters
 from ..campaign.models import model_of_charges
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from ...tasks.charge_fits import FitChargesToErrorParameters
 
 
 def charge_error_parameters(plan: Plan, generation: int, data_set: str) -> FitChargesToErrorParameters:
@@ -16,6 +19,9 @@ def charge_error_parameters(plan: Plan, generation: int, data_set: str) -> FitCh
 
     The error is that of the campaign's first model on a baseline that has leave-out errors.
     """
+
+    from ...tasks.charge_fits import FitChargesToErrorParameters
+
     campaign = plan.campaign
     model = model_of_charges(campaign)
     if model is None:

@@ -9,8 +9,6 @@ from ...fitting.kinds.registry import MODELS
 from ...store.connection import Store
 from ...store.identifiers import identifier
 from ...store.records import ModelRecord
-from ...tasks.base import JobFailed, TaskParameters
-from ...tasks.results import new_result
 from ...tasks.values.experts import EXPERTS, Expert, ExpertsValues, JointModel
 from ..campaign.settings import Campaign
 
@@ -33,6 +31,10 @@ def choose_experts(store: Store, campaign: Campaign, generation: int, data_set: 
     JobFailed
         If what is named cannot be joined, or is not told apart.
     """
+
+    from ...tasks.base import TaskParameters
+    from ...tasks.results import new_result
+
     asked = _asked(campaign)
     name = _identifier(campaign.name, data_set)
     if not asked or store.results.get(name) is not None:
@@ -65,6 +67,9 @@ def _identifier(campaign: str, data_set: str) -> str:
 
 def _newest(store: Store, kind: ModelKind, expert: str) -> ModelRecord | None:
     """Return the newest model that ``campaign`` or ``campaign/model`` names, None where there is none yet."""
+
+    from ...tasks.base import JobFailed
+
     campaign, _, wanted = expert.partition("/")
     ages = {one.id: (one.generation, len(one.labels)) for one in store.data_sets.find({"campaign": campaign})}
     records = [one for one in store.models.find({"campaign": campaign}) if one.data_set in ages]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ...sampling.samplers.registry import sampler_of
-from ...tasks.sample import trajectory_identifier
-from ...tasks.samplers import run_name
 from .plan import Plan, PlannedSystem
 
 
 def trajectories_in_equilibrium(plan: Plan, system: PlannedSystem, generation: int) -> dict[str, float]:
     """Return the trajectories of a generation at constant volume and temperature, each with its temperature (K)."""
+
+    from ...tasks.sample import trajectory_identifier
+    from ...tasks.samplers import run_name
+
     if system.explore is None:
         names = [f"replica-{number}" for number in range(system.sampling.replicas)]
         return {

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from fireworks import FiretaskBase, Firework, Workflow
-
 from ...store.connection import Store
 from ...store.jobs.queue import job_specification, jobs_wanted, keys_entered
-from ...tasks.base import IonloopTask, TaskParameters
 
 if TYPE_CHECKING:
+    from fireworks import FiretaskBase, Firework, Workflow
+
+    from ...tasks.base import IonloopTask, TaskParameters
     from .plan import PlannedSystem
 
 ANALYSIS: Final = "analysis"
@@ -58,6 +58,9 @@ class Job:
 
     def to_firework(self, fw_id: int) -> Firework:
         """Return the Firework of this job, with a provisional negative identifier."""
+
+        from fireworks import Firework
+
         tasks: list[FiretaskBase] = [self.task(parameters=self.parameters.model_dump(mode="json"))]
         if self.grow is not None:
             tasks.append(self.grow)
@@ -98,6 +101,9 @@ class Graph:
         ValueError
             If a key is used twice or a parent is missing.
         """
+
+        from fireworks import Workflow
+
         identifiers = {job.key: -1 - index for index, job in enumerate(self.jobs)}
         if len(identifiers) != len(self.jobs):
             raise ValueError("a graph uses a job key twice")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fireworks import FiretaskBase
 
 from ...store.identifiers import derive_seed
-from ...tasks.tuning.tune import TunedParameters, TunedTask, TuneParameters, TuneTask
 from .jobs import Graph, Job
 from .plan import Plan
 
@@ -23,6 +22,9 @@ class TuningPlace:
 
 def tuning_graph(plan: Plan, place: TuningPlace, priority: int, grow: FiretaskBase) -> Graph:
     """Return one search per model that is due, side by side, and a job after which ``grow`` plans the fits."""
+
+    from ...tasks.tuning.tune import TunedParameters, TunedTask, TuneParameters, TuneTask
+
     campaign = plan.campaign
     jobs = []
     for name in plan.to_be_tuned:

@@ -13,7 +13,6 @@ from ...core.errors import IonloopError
 from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
-from ...fitting.models import read_manifest
 from ...sampling.samplers.potentials import ModelFolder
 from ..analyses.registry import chosen_analyses
 from ..campaign.analyses import Analyses
@@ -222,6 +221,8 @@ def _unusable(path: Path, species: set[str]) -> str:
     if path.is_file():
         return ""
     try:
+        from ...fitting.models import read_manifest
+
         manifest = read_manifest(path)
         MODELS.get(manifest.kind)
     except (IonloopError, OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,25 +19,15 @@ from ...labelling.common_settings import CommonSettings
 from ...labelling.settings import physics_of
 from ...store.artefacts import artefacts_in
 from ...store.connection import Store
-from ...store.jobs.queue import find_jobs, first_tasks_of, jobs_of, jobs_wanted, outputs_of, parents_of
-from ...store.jobs.rows import JobRow
 from ...store.records import ResultRecord
-from ...tasks.assess import ConcludeTask
-from ...tasks.base import IonloopTask
 from ...tasks.values.loop import VARIANCES
 from ..campaign.change_log import change_log, note_carried_out
-from ..graph.jobs import Graph, Job, missing_part
-from ..graph.plan import load_plan
-from ..loop.error_history import end_of_loop
-from ..loop.generation_loop import (
-    final_graph,
-    final_stage,
-    generation_graph,
-    joining_graph,
-    joining_systems,
-    known_graph,
-)
-from ..loop.task_registry import registered_tasks
+
+if TYPE_CHECKING:
+    from ...store.jobs.rows import JobRow
+    from ...tasks.base import IonloopTask
+    from ..graph.jobs import Graph, Job
+
 
 AGAIN = "again"
 _REMAKE_PRIORITY = 100
@@ -72,6 +62,9 @@ NOTHING = CarriedOn()
 
 def carry_on(store: Store, name: str) -> CarriedOn:
     """Add the jobs that make lost files again and, at the end of a campaign, those that its settings ask for now."""
+
+    from ..graph.jobs import Graph
+
     remakes, lost = _remakes(store, name)
     is_over = store.campaigns[name].state is State.FINISHED
     log = change_log(store, name)
@@ -95,6 +88,19 @@ def carry_on(store: Store, name: str) -> CarriedOn:
 
 def _further(store: Store, name: str, *, explores: bool) -> Graph:
     """Return the jobs that follow the end of the loop by today's settings and that the campaign does not have."""
+
+    from ..graph.jobs import Graph, missing_part
+    from ..graph.plan import load_plan
+    from ..loop.error_history import end_of_loop
+    from ..loop.generation_loop import (
+        final_graph,
+        final_stage,
+        generation_graph,
+        joining_graph,
+        joining_systems,
+        known_graph,
+    )
+
     ended = max((job.generation for job in _concluded(store, name)), default=None)
     if ended is None:
         return Graph()
@@ -121,6 +127,10 @@ def _changed(store: Store, name: str, graph: Graph) -> Graph:
 
     The last job, which ends the campaign, is always among them.
     """
+
+    from ...store.jobs.queue import first_tasks_of, jobs_of
+    from ..graph.jobs import Graph
+
     known: dict[str, list[BaseModel | None]] = {}
     jobs = jobs_of(store, name)
     tasks = first_tasks_of(store, [job.number for job in jobs])
@@ -147,6 +157,9 @@ def _changed(store: Store, name: str, graph: Graph) -> Graph:
 
 def _parameters(task: str, parameters: Any) -> BaseModel | None:
     """Return the parameters of a task of the store, None where this version cannot read them."""
+
+    from ..loop.task_registry import registered_tasks
+
     kind: Any = registered_tasks().get(task)
     try:
         return kind.parameters_type.model_validate(parameters) if kind else None
@@ -172,6 +185,10 @@ def _essence(value: Any) -> Any:
 
 def _remakes(store: Store, name: str) -> tuple[Graph, tuple[str, ...]]:
     """Return jobs that make the lost files of a campaign again, and the records that none can make again."""
+
+    from ...store.jobs.queue import first_tasks_of, jobs_of
+    from ..graph.jobs import Graph, Job
+
     lost = list(lost_records(store, name))
     if not lost:
         return Graph(), ()
@@ -214,6 +231,9 @@ def lost_records(store: Store, name: str) -> Iterator[tuple[str, str]]:
 
 def _makers(store: Store, jobs: Mapping[int, JobRow]) -> dict[str, int]:
     """Return the job that made a record, by the record's identifier, and every job by its key; the first one counts."""
+
+    from ...store.jobs.queue import outputs_of
+
     found: dict[str, int] = {}
     for number, outputs in outputs_of(store, jobs):
         for identifier in _texts(outputs.values()):
@@ -233,6 +253,9 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
 
 def _ancestors(store: Store, chosen: Mapping[int, Any]) -> dict[int, list[int]]:
     """Return which of the chosen jobs come before each of them in the campaign's graph."""
+
+    from ...store.jobs.queue import parents_of
+
     parents = parents_of(store, chosen)
     found = {}
     for number in chosen:
@@ -256,6 +279,8 @@ def _next_key(jobs: Sequence[JobRow], key: str) -> str | None:
 
 
 def _task(name: str) -> type[IonloopTask]:
+    from ..loop.task_registry import registered_tasks
+
     found: Any = registered_tasks()[name]
     return found
 
@@ -265,12 +290,21 @@ def _task(name: str) -> type[IonloopTask]:
 
 def _concluded(store: Store, name: str) -> list[JobRow]:
     """Return the jobs that have ended a campaign, the last one last."""
+
+    from ...store.jobs.queue import find_jobs, jobs_wanted
+    from ...tasks.assess import ConcludeTask
+
     kind = ConcludeTask._fw_name.removeprefix("ionloop.")
     return find_jobs(store, jobs_wanted(campaigns=[name], kinds=[kind], states={State.FINISHED}))
 
 
 def _conclusion_again(store: Store, name: str, graph: Graph) -> tuple[Job, ...]:
     """Return the job that ends a campaign, once more, after the jobs of a graph."""
+
+    from ...store.jobs.queue import first_tasks_of
+    from ...tasks.assess import ConcludeTask
+    from ..graph.jobs import Job
+
     concluded = _concluded(store, name)
     if not concluded:
         return ()
@@ -293,5 +327,8 @@ def _conclusion_again(store: Store, name: str, graph: Graph) -> tuple[Job, ...]:
 
 def _after(graph: Graph, first: Graph) -> Graph:
     """Return both graphs as one, whose second part waits for the first."""
+
+    from ..graph.jobs import Graph
+
     keys = tuple(job.key for job in first.jobs)
     return Graph((*first.jobs, *(replace(job, parents=(*keys, *job.parents)) for job in graph.jobs)))

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ase import Atoms
 from pydantic import ValidationError
@@ -16,22 +16,20 @@ from ...core.errors import InputError
 from ...core.states import State
 from ...labelling.registry import ENGINES, read_settings
 from ...store.connection import Store
-from ...store.jobs.queue import forget_jobs, is_untouched, jobs_of
 from ...store.queries.rows import reference_hash
 from ...store.records import CampaignRecord, Structure
 from ..campaign.change_log import note_changes
 from ..campaign.changes import Change, Stage, changes
 from ..campaign.problems import dotted
 from ..campaign.settings import Campaign
-from ..graph.jobs import missing_part
-from ..graph.plan import load_plan
-from ..loop.generation_loop import FINAL, initial_graph
-from ..loop.property_jobs import PROPERTIES_STAGE
 from .campaign_file import load_structures, read_campaign
-from .continuation import NOTHING, CarriedOn, carry_on
+from .continuation import NOTHING
 from .holds import take_budget_from_file
-from .joining import joining_problems
 from .structure_problems import structure_key
+
+if TYPE_CHECKING:
+    from .continuation import CarriedOn
+
 
 _VERSIONS_OF = (
     "ionloop",
@@ -104,6 +102,12 @@ def submit(
     InputError
         If a campaign of that name is there with another structure, or settings that contradict what was done.
     """
+
+    from ..graph.jobs import missing_part
+    from ..graph.plan import load_plan
+    from ..loop.generation_loop import initial_graph
+    from .continuation import carry_on
+
     settings = campaign.model_dump(mode="json")
     structures = {None: structures} if isinstance(structures, Atoms) else structures
     with store.transaction():
@@ -141,6 +145,9 @@ def _record(settings: Mapping[str, Any], structures: Structures, file: Path, sur
 
 def _is_untouched(store: Store, name: str) -> bool:
     """Return whether nothing of a campaign has been done yet."""
+
+    from ...store.jobs.queue import is_untouched
+
     return is_untouched(store, name) and store.database.configurations.find_one({"campaign": name}, {"_id": 1}) is None
 
 
@@ -154,6 +161,9 @@ def accept_changes(
     InputError
         If something that was computed depends on what has changed.
     """
+
+    from ...store.jobs.queue import forget_jobs
+
     found, refused = _judged(store, known, settings, structures)
     if refused and _may_begin_anew(store, known, file):
         forget_jobs(store, known.id)
@@ -183,6 +193,9 @@ def _judged(
     store: Store, known: CampaignRecord, settings: Mapping[str, Any], structures: Structures
 ) -> tuple[list[Change], list[str]]:
     """Return what a file changes, and in words what of it contradicts what was done."""
+
+    from .joining import joining_problems
+
     found = changes(_with_new_keys(known.settings), settings, stage_of(store, known.id))
     if bool(known.systems) is (None in structures):
         there, here = ("systems", "one structure") if known.systems else ("one structure without a name", "systems")
@@ -265,6 +278,11 @@ def refusal(file: Path, name: str, refused: Sequence[str]) -> str:
 
 def stage_of(store: Store, name: str) -> Stage:
     """Return the last part of a campaign of which there are jobs."""
+
+    from ...store.jobs.queue import jobs_of
+    from ..loop.generation_loop import FINAL
+    from ..loop.property_jobs import PROPERTIES_STAGE
+
     jobs = jobs_of(store, name)
     # Analyses of properties have begun: what was measured with other settings could not be compared.
     if any(job.key.startswith(FINAL) or f"/{PROPERTIES_STAGE}/" in job.key for job in jobs):

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfc
 
 from ....core.arrays import FloatArray, IntArray
 from ....core.errors import InputError
@@ -92,6 +91,9 @@ class GaussianPairTable:
 
     def correction(self, pair_index: IntArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """J - 1/R (1/Å) and J' + 1/R² (1/Å²) for distances (Å) above 0. Shapes [n_pairs]."""
+
+        from scipy.special import erfc
+
         lengths = self._lengths[pair_index]
         # A point charge has no correction: its argument is beyond everything.
         inverse = np.divide(1.0, lengths, out=np.full_like(lengths, 1e6), where=lengths > 0)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfc
 
 from ....core.arrays import BoolArray, FloatArray, IntArray
 from ....core.errors import InputError
@@ -268,6 +267,9 @@ def pair_potential(
     pairs: Pairs, kinds: IntArray, table: CloudTable, alpha: float | None, cutoffs: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """Potential of unit charges (1/Å) and its slope (1/Å²) for every pair within its kinds' cutoff."""
+
+    from scipy.special import erfc
+
     value = np.zeros(len(pairs.distances))
     slope = np.zeros(len(pairs.distances))
     rows = table.pair_index(kinds[pairs.first], kinds[pairs.second])

@@ -24,11 +24,9 @@ from ...posterior.base import ModelPosterior, NoPosterior
 from ...posterior.calibration import Calibration
 from ..gap_xml import GapModel
 from .design import RowBuilder
+from .posterior_size import posterior_bytes
 
 POSTERIOR_FILE: Final = "posterior.npy"
-MOST_BYTES: Final = 400_000_000
-"""Of the file: 10,000 sparse points."""
-_BYTES_PER_REAL = 8
 
 
 class GapPosterior(ModelPosterior):
@@ -99,12 +97,6 @@ class GapPosterior(ModelPosterior):
 
     def _whitened(self, rows: FloatArray) -> FloatArray:
         return np.asarray(solve_triangular(self._triangle, rows.T, trans="T", check_finite=False))
-
-
-def posterior_bytes(columns: int) -> int:
-    """Return the size of a posterior's file, 0 where it is too large to be kept."""
-    size = _BYTES_PER_REAL * columns * (columns + 1) // 2
-    return size if size <= MOST_BYTES else 0
 
 
 def write_posterior(folder: Path, triangle: FloatArray) -> None:

@@ -17,10 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from ....core.arrays import FloatArray, IntArray
-from .solve import SingularFitError
 
 Covariance = Callable[[FloatArray, FloatArray], FloatArray]
 """Covariances (eV²) of descriptors [n, n_dimensions] with others [m, n_dimensions]: [n, m]."""
@@ -79,6 +77,11 @@ def uncovered_points(
     SingularFitError
         If the covariance of the kept points is not positive definite.
     """
+
+    from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+    from .solve import SingularFitError
+
     jitter, noise = limits_eV2
     noise = max(noise, _JITTERS * jitter)
     try:

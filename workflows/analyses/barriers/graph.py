@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -14,17 +15,6 @@ from ase import Atoms
 from ....analysis.barriers.settings import BarrierSettings
 from ....analysis.conductivity.settings import ConductivitySettings
 from ....core.names import REFERENCE
-from ....tasks.barriers import (
-    BandParameters,
-    BandTask,
-    BarriersParameters,
-    BarriersTask,
-    PathParts,
-    PointsParameters,
-    PointsTask,
-)
-from ....tasks.conductivity import ConductivityRunParameters
-from ....tasks.hops import HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
 from ...campaign.problems import Problem
 from ...campaign.samplers import equilibrium_temperature_K
 from ...campaign.settings import Campaign
@@ -33,6 +23,10 @@ from ...graph.jobs import Job
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 from ..conductivity.graph import conductivity_jobs
 from ..conductivity.kind import CONDUCTIVITY
+
+if TYPE_CHECKING:
+    from ....tasks.barriers import PathParts
+
 
 EVALUATIONS_PER_END = 150
 """Evaluations that relaxing one end of a path takes, estimated."""
@@ -60,6 +54,8 @@ class _Source:
 
 
 def _source(plan: AnalysisPlan, settings: BarrierSettings) -> _Source:
+    from ....tasks.conductivity import ConductivityRunParameters
+
     campaign = plan.campaign
     conductivity = _conductivity_of(campaign, settings, plan.system.name)
     if conductivity is None:
@@ -106,6 +102,10 @@ def _nearest(values: tuple[float, ...], wanted: float) -> float:
 
 def barrier_jobs(plan: AnalysisPlan, settings: BarrierSettings) -> list[Job]:
     """Return the jobs from trajectories to barriers."""
+
+    from ....tasks.barriers import BarriersParameters, BarriersTask
+    from ....tasks.hops import HopEndsParameters, HopEndsTask, HopsParameters, HopsTask
+
     campaign = plan.campaign
     source = _source(plan, settings)
     hops = HopsParameters(
@@ -170,6 +170,9 @@ def _path_jobs(
     plan: AnalysisPlan, settings: BarrierSettings, ends: str, slot: str, kind: str
 ) -> tuple[list[Job], PathParts]:
     """Return the jobs of one path of one model: its band, and single points of everything else."""
+
+    from ....tasks.barriers import BandParameters, BandTask, PathParts, PointsParameters, PointsTask
+
     parameters = BandParameters(
         **plan.place,
         ends=ends,

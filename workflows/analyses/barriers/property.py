@@ -10,7 +10,6 @@ from ase import Atoms
 from ....analysis.barriers.settings import LOWEST_BARRIER_EV
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.results import known_result, load_arrays
 from ....tasks.values.barriers import BARRIERS, BarrierValues
 from ....tasks.values.properties import PropertyNumber
 from ..base import AnalysisPlan
@@ -50,6 +49,9 @@ def barrier_number(values: BarrierValues, kind: str) -> PropertyNumber:
 
 def barrier_proposals(store: Store, plan: AnalysisPlan) -> list[Proposed]:
     """Return the images of the model's paths; a barrier is the energy of the highest less that of the first."""
+
+    from ....tasks.results import known_result, load_arrays
+
     found = []
     for _, record, _ in _paths(store, plan):
         whole = known_result(store, record.id)

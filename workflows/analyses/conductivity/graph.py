@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -11,20 +12,17 @@ from ....analysis.conductivity.settings import ConductivitySettings
 from ....core.names import REFERENCE
 from ....fitting.electrostatics.species import FORMAL_CHARGES
 from ....store.identifiers import derive_seed
-from ....tasks.conductivity import (
-    CONDUCTIVITY_KIND,
-    ConductivityParameters,
-    ConductivityRunParameters,
-    ConductivityRunTask,
-    ConductivityTask,
-    TemperatureRuns,
-)
+from ....tasks.values.conductivity import CONDUCTIVITIES
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job
 from ..base import FRAME_BYTES_PER_ATOM, PRIORITY, AnalysisCost, AnalysisPlan, OfferedRun
 
-_STAGE = f"analysis/{CONDUCTIVITY_KIND}"
+if TYPE_CHECKING:
+    from ....tasks.conductivity import ConductivityRunParameters, TemperatureRuns
+
+
+_STAGE = f"analysis/{CONDUCTIVITIES.name}"
 
 
 def conductivity_jobs(plan: AnalysisPlan, settings: ConductivitySettings) -> list[Job]:
@@ -34,6 +32,13 @@ def conductivity_jobs(plan: AnalysisPlan, settings: ConductivitySettings) -> lis
 
 
 def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> list[Job]:
+    from ....tasks.conductivity import (
+        ConductivityParameters,
+        ConductivityRunParameters,
+        ConductivityRunTask,
+        ConductivityTask,
+    )
+
     runs = {
         f"{_STAGE}/{kind}/{temperature:g}K/{replica}": ConductivityRunParameters(
             **plan.place,
@@ -42,7 +47,7 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
             replica=replica,
             dynamics=settings.dynamics(temperature),
             # The same velocities for every potential: what differs is the potential.
-            seed=derive_seed(plan.campaign.seed, CONDUCTIVITY_KIND, f"{temperature:g}", replica),
+            seed=derive_seed(plan.campaign.seed, CONDUCTIVITIES.name, f"{temperature:g}", replica),
         )
         for temperature in settings.temperatures_K
         for replica in range(settings.replicas)
@@ -83,6 +88,9 @@ def _jobs_of(plan: AnalysisPlan, settings: ConductivitySettings, kind: str) -> l
 
 def conductivity_runs(plan: AnalysisPlan, settings: ConductivitySettings) -> list[OfferedRun]:
     """Return the trajectories that others may look at: those of the potentials themselves, no model that is drawn."""
+
+    from ....tasks.conductivity import ConductivityRunParameters
+
     runs = [
         (job.key, job.parameters)
         for job in conductivity_jobs(plan, settings.model_copy(update={"model_samples": 0}))
@@ -104,6 +112,9 @@ def _sampled_runs(
     plan: AnalysisPlan, settings: ConductivitySettings, kind: str
 ) -> dict[str, ConductivityRunParameters]:
     """Return one trajectory of every model drawn from the posterior, at every temperature, by the jobs' keys."""
+
+    from ....tasks.conductivity import ConductivityRunParameters
+
     if not _has_posterior(plan.campaign, kind):
         return {}
     return {
@@ -115,7 +126,7 @@ def _sampled_runs(
             model_sample=sample,
             dynamics=settings.dynamics(temperature),
             # The same velocities for every sample: what differs is the model.
-            seed=derive_seed(plan.campaign.seed, CONDUCTIVITY_KIND, f"{temperature:g}", 0),
+            seed=derive_seed(plan.campaign.seed, CONDUCTIVITIES.name, f"{temperature:g}", 0),
         )
         for temperature in settings.temperatures_K
         for sample in range(1, settings.model_samples + 1)
@@ -137,6 +148,8 @@ def _has_posterior(campaign: Campaign, name: str) -> bool:
 def _by_temperature(
     settings: ConductivitySettings, runs: Mapping[str, ConductivityRunParameters]
 ) -> list[TemperatureRuns]:
+    from ....tasks.conductivity import TemperatureRuns
+
     return [
         TemperatureRuns(
             temperature_K=temperature,

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ase import Atoms
 
-from ....analysis.defects.defect_sites import FrenkelPair, Vacancy, sample_frenkel_pairs, sample_vacancies
 from ....analysis.defects.settings import DefectSettings, FrenkelSettings, VacancySettings
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.kinds.registry import MODELS
 from ....store.identifiers import derive_seed
-from ....tasks.base import IonloopTask, TaskParameters
-from ....tasks.defects.relaxations import (
-    DefectRelaxationParameters,
-    DefectRelaxationTask,
-    DefectSinglePointParameters,
-    DefectSinglePointTask,
-    FieldBranchParameters,
-    FieldBranchTask,
-    MetalParameters,
-    MetalTask,
-)
-from ....tasks.defects.results import (
-    FrenkelFieldParameters,
-    FrenkelFieldTask,
-    FrenkelParameters,
-    FrenkelTask,
-    VacancyParameters,
-    VacancyTask,
-)
 from ...campaign.baseline_charges import UnknownChargesError, baseline_settings, cell_charge
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
+
+if TYPE_CHECKING:
+    from ....analysis.defects.defect_sites import FrenkelPair, Vacancy
+    from ....tasks.base import IonloopTask, TaskParameters
+    from ....tasks.defects.relaxations import (
+        DefectRelaxationParameters,
+        DefectSinglePointParameters,
+        FieldBranchParameters,
+        MetalParameters,
+    )
+
 
 EVALUATIONS_PER_RELAXATION = 200
 """Evaluations that relaxing the ions around a defect takes, estimated."""
@@ -46,6 +38,8 @@ class _DefectJobs:
     """The relaxations of one analysis with one model, and the reference's single points on them."""
 
     def __init__(self, plan: AnalysisPlan, kind: str, stage: str, settings: DefectSettings) -> None:
+        from ....tasks.defects.relaxations import DefectRelaxationParameters
+
         self.plan = plan
         self.kind = kind
         self.stage = f"{stage}/{kind}"
@@ -56,6 +50,9 @@ class _DefectJobs:
 
     def relaxations(self, defects: list[FrenkelPair] | list[Vacancy]) -> list[Job]:
         """Return the bulk's relaxation and one job per defect."""
+
+        from ....tasks.defects.relaxations import DefectRelaxationParameters, DefectRelaxationTask
+
         bulk = self._job("bulk", DefectRelaxationTask, self.bulk, self.plan.parents(self.kind))
         return [bulk] + [
             self._job(
@@ -71,6 +68,9 @@ class _DefectJobs:
 
     def single_points(self, relaxations: list[Job], recombination_radius_A: float | None) -> list[Job]:
         """Return the reference's single points on the relaxed bulk and defects, none where they are not wanted."""
+
+        from ....tasks.defects.relaxations import DefectSinglePointParameters, DefectSinglePointTask
+
         if not self.settings.reference:
             return []
         return [
@@ -113,22 +113,31 @@ class _DefectJobs:
         self, key: str, parameters: FieldBranchParameters, parents: tuple[str, ...], after_failures: bool = False
     ) -> Job:
         """Return the job that follows the bulk or a pair along one direction."""
+
+        from ....tasks.defects.relaxations import FieldBranchTask
+
         return self._job(key, FieldBranchTask, parameters, parents, runs_after_failures=after_failures)
 
 
 def _relaxation(job: Job) -> DefectRelaxationParameters:
+    from ....tasks.defects.relaxations import DefectRelaxationParameters
+
     if not isinstance(job.parameters, DefectRelaxationParameters):
         raise TypeError(f"{job.key} relaxes nothing")
     return job.parameters
 
 
 def _single_point(job: Job) -> DefectSinglePointParameters:
+    from ....tasks.defects.relaxations import DefectSinglePointParameters
+
     if not isinstance(job.parameters, DefectSinglePointParameters):
         raise TypeError(f"{job.key} computes no single point")
     return job.parameters
 
 
 def _metal(job: Job) -> MetalParameters:
+    from ....tasks.defects.relaxations import MetalParameters
+
     if not isinstance(job.parameters, MetalParameters):
         raise TypeError(f"{job.key} computes no metal")
     return job.parameters
@@ -142,6 +151,9 @@ def frenkel_pairs(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings) -
     InputError
         If the crystal has no room for them.
     """
+
+    from ....analysis.defects.defect_sites import sample_frenkel_pairs
+
     return sample_frenkel_pairs(
         atoms.repeat(settings.supercell),
         campaign.mobile,
@@ -153,6 +165,9 @@ def frenkel_pairs(campaign: Campaign, atoms: Atoms, settings: FrenkelSettings) -
 
 def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
     """Return the graph: every pair with every model, single points on them, and the field with the charged model."""
+
+    from ....tasks.defects.results import FrenkelParameters, FrenkelTask
+
     pairs = frenkel_pairs(plan.campaign, plan.atoms, settings)
     jobs: list[Job] = []
     for kind in plan.models:
@@ -179,6 +194,9 @@ def frenkel_jobs(plan: AnalysisPlan, settings: FrenkelSettings) -> list[Job]:
 def _field_jobs(
     made: _DefectJobs, settings: FrenkelSettings, pairs: list[FrenkelPair], relaxations: list[Job]
 ) -> list[Job]:
+    from ....tasks.defects.relaxations import FieldBranchParameters
+    from ....tasks.defects.results import FrenkelFieldParameters, FrenkelFieldTask
+
     candidates = tuple(_relaxation(job).identifier for job in relaxations[1:])
     jobs: list[Job] = []
     branches: list[FieldBranchParameters] = []
@@ -220,6 +238,10 @@ def _field_jobs(
 
 def vacancy_jobs(plan: AnalysisPlan, settings: VacancySettings) -> list[Job]:
     """Return the graph: every vacancy with every model, single points on them, the metal if it is asked for."""
+
+    from ....analysis.defects.defect_sites import sample_vacancies
+    from ....tasks.defects.results import VacancyParameters, VacancyTask
+
     campaign = plan.campaign
     atoms = plan.atoms.repeat(settings.supercell)
     vacancies = sample_vacancies(atoms, campaign.mobile, settings.sites, seed=derive_seed(campaign.seed, "vacancy"))
@@ -245,6 +267,8 @@ def vacancy_jobs(plan: AnalysisPlan, settings: VacancySettings) -> list[Job]:
 
 
 def _metal_job(plan: AnalysisPlan, settings: VacancySettings) -> Job | None:
+    from ....tasks.defects.relaxations import MetalParameters, MetalTask
+
     if settings.element_reference != "metal":
         return None
     parameters = MetalParameters(

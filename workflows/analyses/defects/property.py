@@ -10,8 +10,6 @@ from ....analysis.defects.settings import Supercell
 from ....fitting.posterior.base import interval_factor
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.defects.relaxations import relaxed_atoms
-from ....tasks.results import known_result
 from ....tasks.values.defects import FRENKEL, RELAXATIONS, VACANCIES
 from ....tasks.values.properties import PropertyNumber
 from ..base import AnalysisPlan
@@ -87,5 +85,8 @@ def defect_proposals(store: Store, plan: AnalysisPlan, supercell: Supercell, *, 
 
 
 def _configuration(store: Store, record: ResultRecord, crystal: Atoms) -> Configuration | None:
+    from ....tasks.defects.relaxations import relaxed_atoms
+    from ....tasks.results import known_result
+
     whole = known_result(store, record.id)
     return None if whole is None else Configuration(relaxed_atoms(store, whole, crystal), record.id)

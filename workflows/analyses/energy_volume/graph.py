@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ....analysis.energy_volume.settings import EnergyVolumeSettings
 from ....core.names import REFERENCE
-from ....tasks.energy_volume import (
-    CURVE_KIND,
-    EnergyVolumeParameters,
-    EnergyVolumePointParameters,
-    EnergyVolumePointTask,
-    EnergyVolumeTask,
-)
+from ....tasks.values.energy_volume import VOLUME_CURVES
 from ...graph.jobs import Job
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 
+if TYPE_CHECKING:
+    from ....tasks.energy_volume import EnergyVolumePointParameters
+
+
 EVALUATIONS_PER_RELAXATION = 100
 """Evaluations that relaxing the ions of one cell takes, estimated."""
-_STAGE = f"analysis/{CURVE_KIND}"
+_STAGE = f"analysis/{VOLUME_CURVES.name}"
 
 
 def energy_volume_jobs(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> list[Job]:
@@ -37,6 +37,9 @@ def energy_volume_jobs(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> li
 
 def _points(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) -> list[EnergyVolumePointParameters]:
     """Return the cells of a potential that relaxes its own ions (or leaves them), the crystal itself first."""
+
+    from ....tasks.energy_volume import EnergyVolumePointParameters
+
     own = {**plan.place, "potential": plan.potential(kind)}
     relaxation = settings.relaxation if settings.relax_ions else None
     origin = EnergyVolumePointParameters(**own, strain=0.0, relaxation=relaxation)
@@ -48,6 +51,8 @@ def _points(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) -> li
 
 
 def _own_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) -> list[Job]:
+    from ....tasks.energy_volume import EnergyVolumePointTask
+
     origin, *points = _points(plan, settings, kind)
     if not settings.relax_ions:
         return _curve_jobs(plan, kind, points, [plan.parents(kind)] * len(points), None)
@@ -63,6 +68,9 @@ def _own_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings, kind: str) ->
 
 def _borrowed_curve(plan: AnalysisPlan, settings: EnergyVolumeSettings) -> list[Job]:
     """Return the reference's single points on the cells that the driver relaxed."""
+
+    from ....tasks.energy_volume import EnergyVolumePointParameters
+
     driver = plan.campaign.driver
     _, *of_driver = _points(plan, settings, driver)
     points = [
@@ -86,6 +94,8 @@ def _curve_jobs(
     parents: list[tuple[str, ...]],
     relaxed_with: str | None,
 ) -> list[Job]:
+    from ....tasks.energy_volume import EnergyVolumeParameters, EnergyVolumePointTask, EnergyVolumeTask
+
     jobs = [
         Job(
             key=f"{_STAGE}/{kind}/{index}",

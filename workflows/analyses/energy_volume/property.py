@@ -8,8 +8,6 @@ from ase import units
 from ....fitting.posterior.base import interval_factor
 from ....store.connection import Store
 from ....store.records import ResultRecord
-from ....tasks.energy_volume import cell_of_point
-from ....tasks.results import known_result
 from ....tasks.values.energy_volume import VOLUME_CURVES, VOLUME_POINTS
 from ....tasks.values.properties import PropertyNumber
 from ..base import AnalysisPlan
@@ -41,6 +39,10 @@ def bulk_modulus_numbers(store: Store, plan: AnalysisPlan) -> list[PropertyNumbe
 
 def strained_cells(store: Store, plan: AnalysisPlan) -> list[Proposed]:
     """Return the cells of the curve; the bulk modulus is V d²E/dV² of the parabola through their energies."""
+
+    from ....tasks.energy_volume import cell_of_point
+    from ....tasks.results import known_result
+
     found = []
     for record in of_plan(store, plan, VOLUME_CURVES)[-1:]:
         fit = VOLUME_CURVES.read(record).fit

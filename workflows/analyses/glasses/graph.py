@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from ase import Atoms
 
 from ....analysis.glasses.settings import GlassSettings
-from ....analysis.glasses.start import atoms_in, glass_start, packing
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....sampling.structures.packing import check_packing
 from ....store.identifiers import derive_seed
-from ....tasks.glasses.glass import GlassParameters, GlassTask
-from ....tasks.glasses.summary import GlassesParameters, GlassesTask
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job
@@ -29,6 +26,9 @@ def glass_jobs(plan: AnalysisPlan, settings: GlassSettings) -> list[Job]:
 
 
 def _jobs_of(plan: AnalysisPlan, settings: GlassSettings, kind: str) -> list[Job]:
+    from ....tasks.glasses.glass import GlassParameters, GlassTask
+    from ....tasks.glasses.summary import GlassesParameters, GlassesTask
+
     glasses = [
         Job(
             key=f"{_STAGE}/{kind}/{one.text}",
@@ -65,6 +65,10 @@ def _jobs_of(plan: AnalysisPlan, settings: GlassSettings, kind: str) -> list[Job
 
 def glass_runs(plan: AnalysisPlan, settings: GlassSettings) -> list[OfferedRun]:
     """Return what was held at the end of the best glasses: those of the slowest rate and the largest size."""
+
+    from ....analysis.glasses.start import atoms_in
+    from ....tasks.glasses.glass import GlassParameters
+
     rate = min(settings.quench_K_per_ps)
     size = max(settings.sizes, key=lambda one: atoms_in(plan.atoms, one))
     return [
@@ -83,6 +87,9 @@ def glass_runs(plan: AnalysisPlan, settings: GlassSettings) -> list[OfferedRun]:
 
 def glass_cost(campaign: Campaign, settings: GlassSettings, atoms: Atoms) -> AnalysisCost:
     """Return what all glasses ask for; evaluations are counted in those of the largest."""
+
+    from ....analysis.glasses.start import atoms_in
+
     chosen = settings.models or tuple(campaign.models)
     sizes = [atoms_in(atoms, one.size) for one in settings.planned]
     largest = max(sizes)
@@ -106,6 +113,9 @@ def glass_cost(campaign: Campaign, settings: GlassSettings, atoms: Atoms) -> Ana
 
 def glass_problems(campaign: Campaign, settings: GlassSettings, atoms: Atoms) -> Iterable[Problem]:
     """Yield what does not fit the campaign and its structure."""
+
+    from ....analysis.glasses.start import glass_start, packing
+
     key = ("analyses", _NAME)
     missing = [kind for kind in settings.models if kind not in (*campaign.models, REFERENCE)]
     if missing:

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
 
-from ....analysis.locality.curves import Centre, choose_centres, locality_cell, smallest_supercell
 from ....analysis.locality.settings import LocalitySettings
-from ....analysis.looks import model_name
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.electrostatics.charge_settings import ChargeFitSettings
 from ....store.identifiers import derive_seed
-from ....tasks.charge_fits import FitChargesToErrorTask
-from ....tasks.locality import (
-    LOCALITY_KIND,
-    BaselineCentreParameters,
-    CentreParameters,
-    FitChargesParameters,
-    FitChargesTask,
-    LocalityBaselineTask,
-    LocalityCentreTask,
-    LocalityParameters,
-    LocalityTask,
-    LocalityTest,
-    SubtractedBaseline,
-)
-from ....tasks.results import Potential
+from ....tasks.values.locality import LOCALITIES
 from ...campaign.baseline_charges import UnknownChargesError, formal_charges, slater_exponent
 from ...campaign.models import model_of_charges
 from ...campaign.problems import Problem
@@ -39,11 +23,17 @@ from ...graph.jobs import Job
 from ...graph.plan import Plan, PlannedSystem
 from ..base import PRIORITY, AnalysisCost, AnalysisPlan
 
+if TYPE_CHECKING:
+    from ....analysis.locality.curves import Centre
+    from ....tasks.locality import LocalityTest, SubtractedBaseline
+    from ....tasks.results import Potential
+
+
 CHARGE_FIT_PRIORITY = 65
 """Before labels and fits: the first ES-GAP waits for the charges."""
 CHARGE_FIT = "generation-0/charge-fit"
 """Key of the job that ends the fit of the charges."""
-_STAGE = f"analysis/{LOCALITY_KIND}"
+_STAGE = f"analysis/{LOCALITIES.name}"
 
 
 def charge_fit_jobs(plan: Plan) -> list[Job]:
@@ -51,8 +41,13 @@ def charge_fit_jobs(plan: Plan) -> list[Job]:
 
     The last one has the key `CHARGE_FIT`; empty where the campaign asks for no such fit.
     """
+
+    from ....analysis.locality.curves import choose_centres
+    from ....tasks.locality import FitChargesParameters, FitChargesTask
+    from ....tasks.results import Potential
+
     campaign = plan.campaign
-    if campaign.charge_criterion != LOCALITY_KIND:
+    if campaign.charge_criterion != LOCALITIES.name:
         return []
     settings = campaign.baseline.charge_fit
     place = {"campaign": campaign.name, "generation": 0, **plan.measured.place}
@@ -91,6 +86,10 @@ def locality_test_of(settings: ChargeFitSettings) -> LocalitySettings:
 
 def locality_jobs(plan: AnalysisPlan, settings: LocalitySettings) -> list[Job]:
     """Return one job per centre, and the one that gathers them."""
+
+    from ....analysis.locality.curves import choose_centres
+    from ....tasks.locality import LocalityParameters, LocalityTask
+
     potential = plan.potential(settings.potential)
     test = _test(plan.campaign, plan.system.atoms, settings, potential)
     centres = choose_centres(plan.system.atoms, settings.centres, test.seed)
@@ -122,6 +121,10 @@ def _subtracted(plan: AnalysisPlan) -> SubtractedBaseline | None:
 
     One that is fitted with a model is that of the first of the campaign's models on it.
     """
+
+    from ....analysis.looks import model_name
+    from ....tasks.locality import SubtractedBaseline
+
     under = plan.campaign.kind_of_baseline
     if under.sums_slater_charges:
         return None
@@ -144,6 +147,9 @@ def _baseline_jobs(
     jobs: Sequence[Job],
 ) -> list[Job]:
     """Return the jobs that evaluate the baseline around each centre, after the centre's own and its model's fit."""
+
+    from ....tasks.locality import BaselineCentreParameters, LocalityBaselineTask
+
     fits = plan.parents(*(name for name, model in plan.models.items() if model == baseline.model))
     return [
         Job(
@@ -162,6 +168,9 @@ def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
 
     Where they are fixed: other kinds have no scale that both sides could be drawn against.
     """
+
+    from ....tasks.charge_fits import FitChargesToErrorTask
+
     model = model_of_charges(plan.campaign)
     if model is None or not plan.data_set or not plan.campaign.kind_of_baseline.sums_slater_charges:
         return []
@@ -178,6 +187,9 @@ def _trade_off_jobs(plan: AnalysisPlan) -> list[Job]:
 
 
 def _test(campaign: Campaign, atoms: Atoms, settings: LocalitySettings, potential: Potential) -> LocalityTest:
+    from ....analysis.locality.curves import smallest_supercell
+    from ....tasks.locality import LocalityTest
+
     given = campaign.baseline.exponents
     return LocalityTest(
         potential=potential,
@@ -186,7 +198,7 @@ def _test(campaign: Campaign, atoms: Atoms, settings: LocalitySettings, potentia
         exponents={symbol: given.get(symbol, slater_exponent(symbol)) for symbol in sorted(set(atoms.symbols))},
         accuracy=campaign.baseline.accuracy,
         # One seed for all tests of the campaign: equal centres and radii then share their evaluations.
-        seed=derive_seed(campaign.seed, LOCALITY_KIND),
+        seed=derive_seed(campaign.seed, LOCALITIES.name),
     )
 
 
@@ -198,6 +210,8 @@ def _centre_jobs(
     parents: tuple[str, ...],
     priority: int,
 ) -> list[Job]:
+    from ....tasks.locality import CentreParameters, LocalityCentreTask
+
     return [
         Job(
             key=f"{stage}/{centre.symbol}-{centre.index}",
@@ -235,6 +249,9 @@ def _formal_charges(symbols: Iterable[str]) -> dict[str, float] | None:
 
 def locality_cost(settings: LocalitySettings, atoms: Atoms) -> AnalysisCost:
     """Return the evaluations of a test on the campaign's cell, and the atoms in each."""
+
+    from ....analysis.locality.curves import choose_centres, smallest_supercell
+
     repeats = settings.supercell or smallest_supercell(atoms.cell.array, settings.radii_A[-1])
     evaluations = settings.evaluations(len(choose_centres(atoms, settings.centres, 0)))
     in_cell = len(atoms) * repeats[0] * repeats[1] * repeats[2]
@@ -245,7 +262,7 @@ def locality_cost(settings: LocalitySettings, atoms: Atoms) -> AnalysisCost:
 
 def charge_fit_cost(campaign: Campaign, atoms: Atoms) -> AnalysisCost | None:
     """Return what fitting the charges to locality costs, None where the campaign does not ask for it."""
-    if campaign.charge_criterion != LOCALITY_KIND:
+    if campaign.charge_criterion != LOCALITIES.name:
         return None
     return locality_cost(locality_test_of(campaign.baseline.charge_fit), atoms)
 
@@ -260,7 +277,7 @@ def charge_fit_problems(campaign: Campaign, systems: Sequence[PlannedSystem]) ->
     atoms = plan.measured.atoms
     if len(systems) > 1:
         yield from _common_charge_problems(plan)
-    if campaign.charge_criterion != LOCALITY_KIND:
+    if campaign.charge_criterion != LOCALITIES.name:
         return
     yield from _cell_problems((*key, "radius_A"), (*key, "supercell"), locality_test_of(settings), atoms)
     if len(set(atoms.symbols)) < 2:
@@ -277,7 +294,7 @@ def _common_charge_problems(plan: Plan) -> Iterator[Problem]:
     value = plan.campaign.baseline.model_dump(mode="json")["charges"]
     ways = "take formal, or give the charge of every species"
     missing = sorted(set(plan.species) - set(plan.symbols))
-    if missing and plan.campaign.charge_criterion == LOCALITY_KIND:
+    if missing and plan.campaign.charge_criterion == LOCALITIES.name:
         message = f"are fitted in one system, {plan.measured.name}, which holds no {', '.join(missing)}: {ways}"
         yield Problem(key, message, value=value, related=(("systems",),))
         return
@@ -303,6 +320,8 @@ def _common_charge_problems(plan: Plan) -> Iterator[Problem]:
 def _cell_problems(
     radius: tuple[str, ...], supercell: tuple[str, ...], settings: LocalitySettings, atoms: Atoms
 ) -> Iterator[Problem]:
+    from ....analysis.locality.curves import locality_cell
+
     try:
         locality_cell(atoms, settings.radii_A[-1], settings.supercell)
     except InputError as error:
@@ -314,5 +333,5 @@ def _cell_problems(
 
 def locality_problems(campaign: Campaign, settings: LocalitySettings, atoms: Atoms) -> Iterator[Problem]:
     """Yield what in ``analyses.locality`` does not fit the structure."""
-    key = ("analyses", LOCALITY_KIND)
+    key = ("analyses", LOCALITIES.name)
     yield from _cell_problems((*key, "radii_A"), (*key, "supercell"), settings, atoms)

@@ -7,16 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 
-from ....analysis.screening.cells import repetitions
-from ....analysis.screening.polyanions import find_host
 from ....analysis.screening.settings import ScreeningSettings
 from ....core.errors import InputError
 from ....core.names import REFERENCE
 from ....fitting.electrostatics.species import FORMAL_CHARGES
 from ....store.identifiers import derive_seed
-from ....tasks.screening.cell import ScreeningCellParameters, ScreeningCellTask
-from ....tasks.screening.run import ScreeningRunParameters, ScreeningRunTask
-from ....tasks.screening.summary import ScreeningSummaryParameters, ScreeningTask
 from ...campaign.problems import Problem
 from ...campaign.settings import Campaign
 from ...graph.jobs import Job
@@ -35,6 +30,10 @@ def screening_jobs(plan: AnalysisPlan, settings: ScreeningSettings) -> list[Job]
 
 
 def _jobs_of(plan: AnalysisPlan, settings: ScreeningSettings, kind: str) -> list[Job]:
+    from ....tasks.screening.cell import ScreeningCellParameters, ScreeningCellTask
+    from ....tasks.screening.run import ScreeningRunParameters, ScreeningRunTask
+    from ....tasks.screening.summary import ScreeningSummaryParameters, ScreeningTask
+
     same = {
         **plan.place,
         "potential": plan.potential(kind),
@@ -92,6 +91,8 @@ def screening_cost(campaign: Campaign, settings: ScreeningSettings, atoms: Atoms
 
 
 def _times(atoms: Atoms, mobile: str, settings: ScreeningSettings) -> int:
+    from ....analysis.screening.cells import repetitions
+
     try:
         return int(np.prod(repetitions(atoms, mobile, settings.smallest_cell_A, settings.mobile_ions)))
     except InputError:
@@ -100,6 +101,10 @@ def _times(atoms: Atoms, mobile: str, settings: ScreeningSettings) -> int:
 
 def screening_problems(campaign: Campaign, settings: ScreeningSettings, atoms: Atoms) -> Iterable[Problem]:
     """Yield what does not fit the campaign and its structure."""
+
+    from ....analysis.screening.cells import repetitions
+    from ....analysis.screening.polyanions import find_host
+
     key = ("analyses", _NAME)
     missing = [kind for kind in settings.models if kind not in (*campaign.models, REFERENCE)]
     if missing:
