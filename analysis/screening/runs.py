@@ -39,6 +39,11 @@ class Verdict(StrEnum):
         """Whether the crystal lasted."""
         return self in {Verdict.DIFFUSES, Verdict.TOO_SLOW, Verdict.UNCLEAR}
 
+    @property
+    def gone(self) -> bool:
+        """Whether the crystal was seen to go; a guard that stops a trajectory may have stopped the potential's error."""
+        return self in {Verdict.MELTED, Verdict.DECOMPOSED}
+
 
 class RunResult(FrozenModel):
     """A run at one temperature; what comes after the host melts or decomposes is left out of all that ions say."""

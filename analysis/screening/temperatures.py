@@ -26,6 +26,11 @@ _LEAST_RATIO = 1.05
 _NORMAL = 1.96
 
 
+NOTHING_SEEN = (
+    "guards stopped every run before the crystal was seen to melt or decompose: the potential may be what gave way"
+)
+
+
 class Outcome(StrEnum):
     """What a screening says of a crystal."""
 
@@ -33,7 +38,7 @@ class Outcome(StrEnum):
     SLOW = "too slow"
     UNSTABLE = "unstable"
     OPEN = "open"
-    """Too few temperatures gave a diffusivity."""
+    """Too few temperatures gave a diffusivity, or guards stopped all runs before anything was seen of the crystal."""
 
 
 class NextRun(FrozenModel):
@@ -95,7 +100,7 @@ class ScreeningSummary(FrozenModel):
     told: str = Field(description="The same in words (text)")
     temperatures_K: tuple[float, ...] = Field(description="Temperatures of all runs, in their order (K)")
     highest_sound_temperature_K: float | None = Field(description="Highest at which the crystal lasts (K)")
-    lowest_lost_temperature_K: float | None = Field(description="Lowest at which it does not (K)")
+    lowest_lost_temperature_K: float | None = Field(description="Lowest at which it melts or decomposes (K)")
     line: CensoredLine | None = Field(description="The Arrhenius line")
     volume_300K_A3_per_atom: float | None = Field(description="Volume at 300 K (Å³/atom)")
     relaxed_volume_A3_per_atom: float | None = Field(description="Volume of the relaxed crystal (Å³/atom)")
@@ -116,13 +121,13 @@ def summarise(
     last: classical crystals expand linearly.
     """
     sound = [one for one in runs if one.verdict.sound]
-    lost = [one.temperature_K for one in runs if not one.verdict.sound]
+    lost = [one.temperature_K for one in runs if one.verdict.gone]
     slope = _expansion_per_K(sound, relaxed_volume_A3_per_atom)
     volume = None
     if relaxed_volume_A3_per_atom is not None:
         volume = relaxed_volume_A3_per_atom * (1.0 + (slope or 0.0) * ROOM_TEMPERATURE_K)
-    line, why = _line(sound, settings, volume)
-    outcome = _outcome(sound, settings)
+    line, why = _line(sound, settings, volume) if sound else (None, NOTHING_SEEN)
+    outcome = _outcome(runs, settings)
     hottest = max(sound, key=lambda one: one.temperature_K, default=None)
     ratio = None
     if hottest is not None and hottest.volume_A3_per_atom is not None and relaxed_volume_A3_per_atom is not None:
@@ -141,9 +146,10 @@ def summarise(
     )
 
 
-def _outcome(sound: Sequence[RunResult], settings: ScreeningSettings) -> Outcome:
+def _outcome(runs: Sequence[RunResult], settings: ScreeningSettings) -> Outcome:
+    sound = [one for one in runs if one.verdict.sound]
     if not sound:
-        return Outcome.UNSTABLE
+        return Outcome.UNSTABLE if any(one.verdict.gone for one in runs) else Outcome.OPEN
     measured = [one for one in sound if one.measured]
     best = max((_diffusivity(one) for one in measured), default=0.0)
     if best < settings.least_diffusivity_A2_per_ps:

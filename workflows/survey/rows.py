@@ -136,9 +136,10 @@ def _told(stage: Stage, facts: CampaignFacts) -> str:
 
 
 def _outcome(facts: CampaignFacts, outcome: Outcome) -> str:
-    """Return what the screening says; of a crystal that lasts nowhere, what became of it last."""
-    if outcome is Outcome.UNSTABLE and facts.runs:
-        last = min(facts.runs, key=lambda one: one.temperature_K)
+    """Return what the screening says; of a crystal that was not seen to last, what became of it last."""
+    if facts.runs and not any(one.verdict.sound for one in facts.runs):
+        seen = [one for one in facts.runs if one.verdict.gone] or facts.runs
+        last = min(seen, key=lambda one: one.temperature_K)
         return f"{outcome}: at {last.temperature_K:g} K {last.told}"
     return str(outcome)
 

@@ -191,5 +191,11 @@ def test_the_summary_has_the_line_the_volume_at_300_K_and_the_verdict():
     lost = summarise([_run(1000.0, Verdict.MELTED), _run(800.0, Verdict.DECOMPOSED)], ScreeningSettings(), 19.0)
     assert lost.outcome is Outcome.UNSTABLE
     assert lost.lowest_lost_temperature_K == 800.0
+    # What a guard stops may be the error of the potential: no word on the crystal.
+    stopped = summarise([_run(1000.0, Verdict.STOPPED), _run(800.0, Verdict.STOPPED)], ScreeningSettings(), 19.0)
+    assert (stopped.outcome, stopped.lowest_lost_temperature_K, stopped.line) == (Outcome.OPEN, None, None)
+    assert "the potential may be what gave way" in stopped.told
+    both = summarise([_run(1000.0, Verdict.STOPPED), _run(800.0, Verdict.MELTED)], ScreeningSettings(), 19.0)
+    assert both.outcome is Outcome.UNSTABLE
     one = summarise([_run(1000.0, Verdict.DIFFUSES)], ScreeningSettings(), 19.0)
     assert one.outcome is Outcome.OPEN
