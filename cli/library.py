@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,7 @@ HOW_HELP = "foe: one fit of all data with all sparse points; moe: the points tha
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the application."""
     group = typer.Typer(help="Models of several materials: keep them, combine them, ask what they know.")
-    for command in (add, nearest, sufficient, combine):
+    for command in (add, remove, nearest, sufficient, combine):
         group.command(command.__name__)(command)
     group.command("list")(list_models)
     app.add_typer(group, name="library", no_args_is_help=True)
@@ -109,6 +110,31 @@ def list_models(library: FolderOption = None, as_json: JsonOption = False) -> No
         points = str(sum(one.points.values()))
         table.add_row(one.name, materials, str(one.configurations), points, error, ", ".join(one.references))
     _print(table)
+
+
+def remove(
+    names: Annotated[list[str], typer.Argument(help="Models of the library.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    library: FolderOption = None,
+) -> None:
+    """Take models out of the library; what was made of them elsewhere stays."""
+    from ..core.errors import InputError
+
+    folder = opened(library)
+    missing = [name for name in names if not folder.has(name)]
+    if missing:
+        from ..fitting.experts.entries import chosen_entries
+
+        chosen_entries(folder.folder, tuple(missing))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nobody is there to confirm: --yes removes without asking")
+        if not typer.confirm(f"Remove {', '.join(names)} from {folder.folder}?"):
+            typer.echo("Nothing was removed")
+            return
+    for name in names:
+        folder.remove(name)
+        typer.echo(f"Removed {name}")
 
 
 def nearest(

@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
     @property
     def gone(self) -> bool:
-        """Whether the crystal was seen to go; a guard that stops a trajectory may have stopped the potential's error."""
+        """Whether the crystal was seen to go; what a guard stops may be an error of the potential."""
         return self in {Verdict.MELTED, Verdict.DECOMPOSED}
 
 

@@ -83,6 +83,46 @@ class Library:
             raise explain_os_error(error, self.folder) from error
         return entry
 
+    def remove(self, name: str) -> None:
+        """Take a model out, and what was combined from it here; a damaged entry goes too.
+
+        The entry goes first: what has none is not there, whenever the removal was killed. Models and campaigns that
+        were made of it elsewhere keep their own copies.
+
+        Raises
+        ------
+        InputError
+            If the library has none of that name.
+        IonloopError
+            If the folder cannot be written.
+        """
+        if not self.has(name):
+            chosen_entries(self.folder, (name,))
+        entry, model = entry_path(self.folder, name), self.model(name)
+        try:
+            entry.unlink(missing_ok=True)
+            if entry.parent.is_dir():
+                flush(entry.parent)
+            for folder in (model, *self._combined_of(name)):
+                shutil.rmtree(folder, ignore_errors=not folder.is_dir())
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from error
+
+    def has(self, name: str) -> bool:
+        """Return whether there is something of that name, be it whole or not."""
+        return bool(_NAME.fullmatch(name)) and (entry_path(self.folder, name).is_file() or self.model(name).is_dir())
+
+    def _combined_of(self, name: str) -> list[Path]:
+        found = []
+        for folder in (self.folder / _COMBINED).glob("*"):
+            try:
+                settings = read_manifest(folder, verify=False).settings
+            except InputError:
+                continue
+            if name in getattr(settings, "of", ()):
+                found.append(folder)
+        return found
+
     def experts(self, names: Sequence[str] = ()) -> tuple[Expert, ...]:
         """Return the models of some names, or all; files are compared with their checksums.
 

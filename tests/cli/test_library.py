@@ -13,6 +13,8 @@ from ase.io import read, write
 
 from ionloop.cli import run_command_line
 from ionloop.fitting.data_sets import DataSet, LabelledConfiguration, write_extxyz
+from ionloop.fitting.experts.entries import entry_path, read_entries
+from ionloop.fitting.experts.library import Library
 from ionloop.fitting.models import fit_model, read_manifest
 from ionloop.fitting.settings import GapSettings, SoapSettings, TwoBodySettings
 
@@ -156,3 +158,22 @@ def test_models_that_differ_are_not_judged_together(library, models, tmp_path, c
     err = capsys.readouterr().err
     assert "soap.n_max differs" in err
     assert "--of NAME" in err
+
+
+def test_a_model_is_taken_out_with_what_was_combined_from_it(library, models, capsys):
+    folder = Library(library)
+    both = folder.model_of(folder.experts(), "foe", 0.02)
+    assert run_command_line(["library", "remove", "warn", "--yes"]) == 2
+    assert "did you mean 'warm'?" in capsys.readouterr().err
+    assert run_command_line(["library", "remove", "cold", "warm"]) == 2, "nobody confirms, nothing goes"
+    assert "--yes" in capsys.readouterr().err
+    assert run_command_line(["library", "remove", "../models", "--yes"]) == 2
+    assert both.is_dir()
+    assert run_command_line(["library", "remove", "warm", "--yes"]) == 0
+    assert not both.exists()
+    assert not folder.model("warm").exists()
+    assert [one.name for one in read_entries(library)] == ["cold"]
+    # Also one that is damaged, and the name is free again.
+    entry_path(library, "cold").write_text("torn")
+    assert run_command_line(["library", "remove", "cold", "--yes"]) == 0
+    assert run_command_line(["library", "add", str(models[1]), "--name", "cold"]) == 0
