@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.arrays import FloatArray
 from ...core.errors import InputError
-from .blocks import Interval, interval
+from ..block_intervals import Interval, interval
 from .bonds import coordination_counts, covalent_length_A
 from .curves import (
     Partials,

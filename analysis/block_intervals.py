@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...core.arrays import FloatArray
-from ..distributions import student_quantile
+from ..core.arrays import FloatArray
+from .distributions import student_quantile
 
 FEWEST_BLOCKS = 5
 """Below this an interval of blocks says little."""

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 import pytest
 
-from ionloop.analysis.structure_functions.blocks import interval, neighbour_correlation
+from ionloop.analysis.block_intervals import interval, neighbour_correlation
 
 
 def averaged(blocks, runs):
