@@ -344,7 +344,7 @@ class StoreBuilder:
 
     def add_analyses(self, generation: int = 2, scale: float = 1.0) -> list[ResultRecord]:
         """Add a result of every kind that has a figure for both models, numbers in proportion to ``scale``."""
-        import glass_results
+        import network_results
         import rotation_results
         import structure_results
 
@@ -362,7 +362,8 @@ class StoreBuilder:
             found.append(self.add_screening(kind, generation, factor))
             found.append(structure_results.add_structure(self, kind, generation, factor))
             found.append(rotation_results.add_rotation(self, kind, generation, factor))
-            found.append(glass_results.add_glasses(self, kind, generation, 1.9 * factor))
+            found.append(network_results.add_speciation(self, kind, generation, factor))
+            found.append(network_results.add_glasses(self, kind, generation, 1.9 * factor))
         return found
 
     def add_screening(self, kind: str, generation: int, factor: float) -> ResultRecord:

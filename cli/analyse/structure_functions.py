@@ -208,34 +208,13 @@ def _runs(files: list[str], options: TrajectoryOptions) -> tuple[list[StructureF
 
 
 def _read(file: str, options: TrajectoryOptions) -> tuple[StructureFrames, list[str]]:
-    """Read a trajectory; where that is none, one structure or several without times."""
-    from dataclasses import replace
-
     from ...analysis.structure_functions.frames import of_structures, of_trajectory
-    from ...analysis.trajectories.frames import TrajectoryReadError
-    from ...core.errors import InputError
-    from ...sampling.structures.crystals import CRYSTALS, load_frames
+    from .structures import structures_or_trajectory
 
-    path = Path(file)
-    if not path.exists() or file.lower() in CRYSTALS:
-        return of_structures(load_frames(file), file), []
-    try:
-        trajectory = options.read(path)
-    except TrajectoryReadError as refused:
-        # Structure needs no times: frames without them, or unequally far apart, are as good.
-        try:
-            frames = load_frames(path)[:: options.every]
-        except InputError:
-            frames = []
-        if frames:
-            return of_structures(frames, str(path)), []
-        if options.timestep_fs is not None:
-            raise
-        try:
-            trajectory = replace(options, timestep_fs=1.0).read(path)
-        except TrajectoryReadError:
-            raise refused from None
-    return of_trajectory(trajectory), list(trajectory.notes)
+    found = structures_or_trajectory(file, options)
+    if isinstance(found, list):
+        return of_structures(found, file), []
+    return of_trajectory(found), list(found.notes)
 
 
 def _measured(path: Path, radiation: list[str], options: dict[str, Any]) -> list[MeasuredSettings]:

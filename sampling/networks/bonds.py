@@ -63,14 +63,16 @@ class Members:
 
         Each pair once, by members' places, the smaller first; of several images of a pair the nearest.
         """
+        from ase.geometry import complete_cell
         from matscipy.neighbours import neighbour_list
 
         if len(self) < 2:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
+        # Clusters may come without a cell, slabs without one of its vectors.
         first, second, distances = neighbour_list(
             "ijd",
             positions=np.ascontiguousarray(positions_A[self.atoms]),
-            cell=cell_A,
+            cell=complete_cell(cell_A),
             pbc=np.asarray(pbc, dtype=bool),
             cutoff=float(factor * self.longest_A.max()),
         )

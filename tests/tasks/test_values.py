@@ -72,6 +72,7 @@ SINCE_THEN = {
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
     "ionloop.tasks.values.rotation.ROTATIONS",
+    "ionloop.tasks.values.speciation.SPECIATIONS",
     "ionloop.tasks.values.structure_functions.STRUCTURE_FUNCTIONS",
     "ionloop.tasks.values.tuning.TUNINGS",
     "ionloop.tasks.values.learning.LEGS",

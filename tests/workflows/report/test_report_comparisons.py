@@ -37,7 +37,7 @@ def test_every_kind_has_a_series_for_each_result(store: Store, campaigns: list[R
     names = {name.partition(",")[0] for name in named(blocks[0].figure)} - {"slope 1"}
     assert names == set(series_names(chosen))
     assert any(name.startswith("small · ES-GAP · generation 1") for name in names)
-    colours = {trace.line.color or trace.marker.color for trace in blocks[0].figure.data}
+    colours = {getattr(one, "line", one.marker).color or one.marker.color for one in blocks[0].figure.data}
     assert len(colours) >= min(len(chosen), len(COMPARED_COLOURS))
 
 

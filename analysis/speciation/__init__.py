@@ -1,0 +1,1 @@
+"""Species of a network in trajectories: which there are, how many, and how they change."""

@@ -1,0 +1,1 @@
+"""Species of a network, in campaigns."""
