@@ -26,6 +26,7 @@ from .console.label_options import typed_words
 MODULES: Mapping[str, tuple[str, ...]] = {
     "init": ("init",),
     "check": ("check",),
+    "schema": ("schema",),
     "run": ("run", "submit", "worker"),
     "status": ("status", "failures", "retry", "repair"),
     "control": ("pause", "resume", "cancel", "priority"),

@@ -38,6 +38,7 @@ def check(
     from ..workflows.campaign.problems import CampaignFileError
     from ..workflows.submission.campaign_file import load_structures, read_campaign
     from ..workflows.submission.cost import campaign_cost
+    from ..workflows.submission.outline import outline
     from .console.environment import Status, worst
 
     try:
@@ -58,6 +59,7 @@ def check(
             "file": str(file),
             "problems": [],
             "cost": cost.as_dict(),
+            "outline": outline(campaign, cost),
             "checks": [item.as_dict() for item in checks],
         }
         typer.echo(json.dumps(document, indent=2))
@@ -111,12 +113,16 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
 
 def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
     from ..core.words import size_text
+    from ..workflows.submission.outline import ASCII, LINES, outline
     from .console.environment import Status, worst
-    from .console.terminal import make_console
+    from .console.terminal import make_console, shows_lines
     from .doctor import checks_table
 
     console = make_console()
     console.print(f"[bold green]{file}[/] is a valid campaign file.", soft_wrap=True)
+    console.print()
+    for line in outline(campaign, cost, LINES if shows_lines(console) else ASCII):
+        console.print(line, markup=False, overflow="ellipsis", no_wrap=True)
     console.print()
     console.print(_cost_table(campaign, cost))
     console.print()

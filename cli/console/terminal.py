@@ -20,3 +20,8 @@ def make_console(*, stderr: bool = False, **options: Any) -> Console:
         # COLUMNS=0 is what some schedulers and editors say.
         console.width = _USUAL_WIDTH
     return console
+
+
+def shows_lines(console: Console) -> bool:
+    """Return whether what is printed to may hold the characters of drawings."""
+    return console.encoding.lower().startswith("utf")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from small_campaign import prepare
 
 from ionloop.cli import run_command_line
-from ionloop.cli.init import write_new_file
+from ionloop.cli.init import SCHEMA_FILE_NAME, write_new_file
 from ionloop.core.errors import InputError
+from ionloop.sampling.structures.crystals import build_crystal
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +35,9 @@ def test_init_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFi
     told = capsys.readouterr().out
     for word in ("42 atoms", "labels", "fits", "dynamics", "disk", "gap_fit", "engine gfn1-xtb", "store"):
         assert word in told
-    assert [entry.name for entry in (tmp_path / "new" / "folder").iterdir()] == ["campaign.yaml"]
+    assert {entry.name for entry in (tmp_path / "new" / "folder").iterdir()} == {"campaign.yaml", SCHEMA_FILE_NAME}
+    first = (tmp_path / "new" / "folder" / "campaign.yaml").read_text().splitlines()[0]
+    assert first.endswith(f"$schema={SCHEMA_FILE_NAME}")
 
 
 def test_init_never_overwrites_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +49,19 @@ def test_init_never_overwrites_unasked(tmp_path: Path, capsys: pytest.CaptureFix
     assert "name: minimal" in (tmp_path / "campaign.yaml").read_text()
 
 
-@pytest.mark.parametrize("arguments", [["init", "file"], ["init", "--template", "dmo"], ["init", "file/below"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", "file"],
+        ["init", "--template", "dmo"],
+        ["init", "file/below"],
+        ["init", "--from", "no.cif"],
+        ["init", "--from", "file", "--template", "li7p3s11"],
+        ["init", "--from", "file"],
+        ["init", "--mobile", "Li"],
+        ["init", "--template", "survey", "--full"],
+    ],
+)
 def test_init_refuses_what_it_cannot_do(
     tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,3 +167,43 @@ def test_no_malformed_file_gives_a_traceback(
     assert "Traceback" not in told.err + told.out
     assert "Unexpected" not in told.err
     assert not (tmp_path / "ionloop-error.log").exists()
+
+
+def test_init_for_a_crystal_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_crystal("gamma-li3ps4").write(tmp_path / "my crystal.cif")
+    command = ["init", "its", "--from", "my crystal.cif", "--for", "laptop"]
+    assert run_command_line(command) == 0
+    assert run_command_line([*command, "--full"]) == 2
+    text = (tmp_path / "its" / "campaign.yaml").read_text()
+    assert run_command_line(["check", "its/campaign.yaml"]) == 0
+    drawn = capsys.readouterr().out
+    assert "64 atoms" in drawn
+    assert run_command_line([*command, "--full", "--force"]) == 0
+    assert len((tmp_path / "its" / "campaign.yaml").read_text().splitlines()) > 5 * len(text.splitlines())
+    assert run_command_line([*command[:-1], "phone"]) == 2
+    assert "laptop and cluster" in capsys.readouterr().err
+
+
+def test_check_draws_what_will_run_also_without_the_characters_of_drawings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "campaign.yaml").write_text("name: x\nstructure: li7p3s11\nanalyses: {barriers: {}}\n")
+    assert run_command_line(["check", "campaign.yaml"]) == 0
+    assert "└─assess" in capsys.readouterr().out
+    check = [sys.executable, "-m", "ionloop.cli", "check", "campaign.yaml"]
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    plain = subprocess.run(check, env=environment, capture_output=True, check=True).stdout.decode("ascii")
+    assert "?" not in plain
+    steps = ("  sample", "  label", "+>fit", "| explore", "| select", "| label", "+-assess", "  + barriers", "  report")
+    order = [plain.index(f"{step}") for step in steps]
+    assert order == sorted(order)
+
+
+def test_the_schema_for_editors_goes_to_the_output_or_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["schema"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert run_command_line(["schema", "schema.json"]) == 0
+    assert json.loads((tmp_path / "schema.json").read_text()) == shown
+    assert run_command_line(["schema", "schema.json"]) == 2

@@ -26,9 +26,12 @@ name: minimal
 structure: li7p3s11
 ```
 
-`ionloop init` writes a commented starter. `ionloop check` reports every error at once, each with its line, key, value
-and what is allowed, and tells what the campaign will cost. Unknown keys are errors. A number is written without
-quotes and without its unit: units are part of the names (`temperature_K`, `timestep_fs`, `cutoff_A` in Å).
+`ionloop init` writes a starter that fits on a screen, `ionloop init --from FILE` one for a structure of yours; with
+`--full` both have every key. `ionloop schema` writes the JSON schema by which editors complete and check; `init` puts
+it beside the campaign file, whose first line names it. `ionloop check` reports every error at once, each with its line,
+key, value and what is allowed, draws what will run, and tells what the campaign will cost. Unknown keys are errors. A
+number is written without quotes and without its unit: units are part of the names (`temperature_K`, `timestep_fs`,
+`cutoff_A` in Å).
 
 `structure` is a built-in name or a file that ASE reads; a relative path starts at the folder of the campaign file.
 `initial` and `explore` may be lists of samplers, each `{kind: ...}` with the keys of its kind below `explore[n]`;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ def template_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def starter_text(template: str, others: Sequence[str] = ()) -> str:
-    """Return a campaign file with every key that the template concerns, each with a comment.
+def short_text(template: str, others: Sequence[str] = ()) -> str:
+    """Return a campaign file that fits on a screen: what everybody sets, with few words.
 
     Parameters
     ----------
@@ -46,12 +47,31 @@ def starter_text(template: str, others: Sequence[str] = ()) -> str:
         near = closest(template, names)
         hint = f"; did you mean {near}?" if near else ""
         raise InputError(f"there is no template {template!r}{hint}\n  available: {', '.join(names)}")
-    source = (resources.files(__package__) / "templates" / f"{template}.yaml").read_text("utf-8")
+    return (resources.files(__package__) / "templates" / f"{template}.yaml").read_text("utf-8")
+
+
+def starter_text(template: str, others: Sequence[str] = ()) -> str:
+    """Return a campaign file with every key that the template concerns, each with a comment.
+
+    Parameters
+    ----------
+    others
+        Templates of other files that whoever asks knows.
+
+    Raises
+    ------
+    InputError
+        If there is no such template.
+    """
+    source = short_text(template, others)
+    return source if template == "minimal" else full_text(source)
+
+
+def full_text(source: str) -> str:
+    """Return a campaign file with every key that a short one concerns, each with a comment."""
     given = parse_yaml(source).data
     campaign = Campaign.model_validate(given)
-    title = [line for line in source.splitlines() if line.startswith("#")]
-    if template == "minimal":
-        return source
+    title = itertools.takewhile(lambda line: line.startswith("#"), source.splitlines())
     values = with_unwritten(campaign)
     if campaign.systems is not None:
         # What a system does not say is as for all of them.

@@ -11,11 +11,12 @@ from ionloop.fitting.settings import TwoBodySettings
 from ionloop.workflows.campaign.reference_page import reference_page
 from ionloop.workflows.campaign.schema import field_entries
 from ionloop.workflows.campaign.settings import Campaign
-from ionloop.workflows.campaign.starter import EXPERT_SECTIONS, starter_text, template_names, yaml_value
+from ionloop.workflows.campaign.starter import EXPERT_SECTIONS, short_text, starter_text, template_names, yaml_value
 from ionloop.workflows.campaign.yaml_lines import parse_yaml
 from ionloop.workflows.submission.campaign_file import read_campaign
 
 CHECKOUT = Path(__file__).parents[3]
+SCREEN_LINES = 40
 
 
 @pytest.mark.parametrize("template", template_names())
@@ -58,6 +59,14 @@ def test_a_starter_explains_every_key_but_the_expert_ones() -> None:
 
 def test_templates_that_the_design_names_are_there() -> None:
     assert {"demo", "li7p3s11", "minimal"} <= set(template_names())
+
+
+@pytest.mark.parametrize("template", template_names())
+def test_what_init_writes_fits_on_a_screen(template: str) -> None:
+    assert len(short_text(template).splitlines()) < SCREEN_LINES
+    assert Campaign.model_validate(parse_yaml(short_text(template)).data) == Campaign.model_validate(
+        parse_yaml(starter_text(template)).data
+    )
 
 
 def test_an_unknown_template_is_told_with_the_nearest() -> None:
