@@ -24,9 +24,8 @@ from .console.help import hide_types_of_flags
 from .console.label_options import typed_words
 
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "init": ("init",),
+    "init": ("init", "schema"),
     "check": ("check",),
-    "schema": ("schema",),
     "run": ("run", "submit", "worker"),
     "status": ("status", "failures", "retry", "repair"),
     "control": ("pause", "resume", "cancel", "priority"),

@@ -1,4 +1,4 @@
-"""`ionloop init`: a commented campaign file, or survey file, to start from."""
+"""`ionloop init` and `schema`: a campaign file, or survey file, to start from, and what editors complete it by."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.errors import InputError
-from ..core.files import write_whole
+from .console.new_file import write_new_file
 from .console.options import quoted
-from .schema import EDITOR_LINE, campaign_schema_text
 
 FILE_NAME = "campaign.yaml"
 SCHEMA_FILE_NAME = ".campaign-schema.json"
@@ -18,11 +17,14 @@ SCHEMA_FILE_NAME = ".campaign-schema.json"
 SURVEY_FILE_NAME = "survey.yaml"
 SURVEY = "survey"
 """The template of another kind of file."""
+EDITOR_LINE = "# yaml-language-server: $schema={}"
+"""The comment by which a YAML file names its schema to editors."""
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
+    """Add the commands to the application."""
     app.command("init")(init)
+    app.command("schema")(schema)
 
 
 def init(
@@ -106,18 +108,26 @@ def _of_structure(structure: Path, folder: Path, machine: str | None, mobile: st
     return full_text(text) if full else text
 
 
-def write_new_file(path: Path, text: str, *, force: bool) -> None:
-    """Write a text file whole or not at all; refuse to replace one unless forced.
+def schema(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write it; nothing: to the output.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write the JSON schema of the campaign file, with every kind that is installed here: editors complete by it."""
+    text = campaign_schema_text()
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    write_new_file(file, text, force=force)
+    typer.echo(f"Wrote {file}. First line of a campaign file beside it, for editors that know YAML:")
+    typer.echo(EDITOR_LINE.format(quoted(file.name)))
 
-    Raises
-    ------
-    InputError
-        If the file exists or cannot be written.
-    """
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already; use --force to overwrite it, or name another folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+
+def campaign_schema_text() -> str:
+    """Return the JSON schema of the campaign file."""
+    import json
+
+    from ..workflows.campaign.json_schema import campaign_json_schema
+
+    return json.dumps(campaign_json_schema(), indent=1, ensure_ascii=False) + "\n"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from small_campaign import prepare
 
 from ionloop.cli import run_command_line
-from ionloop.cli.init import SCHEMA_FILE_NAME, write_new_file
+from ionloop.cli.console.new_file import write_new_file
+from ionloop.cli.init import SCHEMA_FILE_NAME
 from ionloop.core.errors import InputError
 from ionloop.sampling.structures.crystals import build_crystal
 

@@ -61,7 +61,7 @@ def smaller(settings: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def prepared(folder: Path) -> Path:
     """Return the demo's campaign file with smaller numbers."""
-    done = ionloop("init", str(folder), "--template", "demo")
+    done = ionloop("init", str(folder), "--template", "demo", "--full")
     assert done.returncode == 0, done.stdout + done.stderr
     file = folder / "campaign.yaml"
     yaml = YAML(typ="safe")

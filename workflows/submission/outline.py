@@ -39,7 +39,7 @@ def outline(campaign: Campaign, cost: CampaignCost, marks: Marks = LINES) -> lis
         down,
         _line(marks.begin, "fit", f"{models}, to the same labels"),
         _line(inner, "explore", _exploring(campaign, cost)),
-        _line(inner, "select", f"{cost.labels_per_generation} of the frames, by {campaign.selection.method}"),
+        _line(inner, "select", f"{cost.labels_per_generation} of the frames, by {campaign.selection.kind}"),
         _line(inner, "label", f"{cost.labels_per_generation} with {campaign.reference.engine}"),
         _line(
             marks.back, "assess", f"again while errors fall, {generations} generation{'s' * (generations > 1)} at most"
