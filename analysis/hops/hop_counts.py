@@ -75,7 +75,7 @@ def dispersion(times: Sequence[FloatArray], durations: Sequence[float], event_si
     return found
 
 
-def rate_interval(count: int, exposure: float, dispersion: float) -> tuple[float, float]:
+def rate_interval(count: float, exposure: float, dispersion: float) -> tuple[float, float]:
     """Return the 95 % interval of a rate whose count varies ``dispersion`` times as much as a Poisson count."""
     low, high = poisson_interval(count / dispersion, exposure / dispersion)
     return low, high

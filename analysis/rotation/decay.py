@@ -4,26 +4,33 @@ A correlation function falls at once by libration, then as A exp(-(t/τ)^β) (Ko
 Faraday Soc. 1970, 66, 80, 10.1039/TF9706600080). The three are fitted by least squares over lags in geometric
 progression: of a grid of τ and β, which is then refined, the best A of each is known at once.
 
-A function that has not fallen to A/e within the longest lag has no decay time: the time it was watched for, or what
-resampled anions and blocks make of it if that is shorter, is a lower bound.
+A function that has not fallen to A/e within the longest lag has no decay time: the time it was watched for, or what its
+interval begins with if that is shorter, is a lower bound.
+
+Intervals are those of a count. In a time L, summed over anions, a memory that lasts τ is lost L/τ times, so that τ is
+known no better than to its part (L/τ)^(-1/2) (R. Zwanzig, N. K. Ailawadi, Phys. Rev. 1969, 182, 280,
+10.1103/PhysRev.182.280). Where resampled anions and blocks of time scatter more, the count is one of fewer events.
+The scatter alone, of few of them, is too small as often as too large: intervals of it hold too little.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
 
 from ...core.arrays import FloatArray
 from ...core.settings import FrozenModel
+from ..hops.hop_counts import rate_interval
 from .correlations import RANKS, CorrelationSums
 
 EXPONENTS = np.linspace(0.3, 1.0, 15)
 _TIMES = 120
 _REFINED = 21
 _FIT_POINTS = 40
-_QUANTILES = (0.025, 0.975)
+_UPPER = 0.975
 
 
 class DecayTime(FrozenModel):
@@ -51,17 +58,38 @@ def decay_times(sums: CorrelationSums, frame_ps: float, resamples: int, seed: in
         How often pieces are drawn with replacement for 95 % intervals.
     """
     curves = sums.curves()
+    watched_ps = float(sums.counts[:, 0].sum()) * frame_ps
     held = np.flatnonzero(sums.counts[:, 0] > 0)
     drawn = np.random.default_rng(seed).choice(held, (resamples, len(held))) if len(held) > 1 else None
     weights = None if drawn is None else np.array([np.bincount(one, minlength=len(sums.counts)) for one in drawn])
     again = np.empty((0, *curves.shape)) if weights is None else sums.curves(weights.astype(float))
+    seen = _Watched(watched_ps, len(held))
     return {
-        name: _decay(curves[rank], again[:, rank], sums.times_ps(frame_ps), sums.counts.sum(axis=0))
+        name: _decay(curves[rank], again[:, rank], sums.times_ps(frame_ps), sums.counts.sum(axis=0), seen)
         for rank, name in enumerate(RANKS)
     }
 
 
-def _decay(curve: FloatArray, again: FloatArray, times_ps: FloatArray, origins: FloatArray) -> DecayTime | None:
+@dataclass(frozen=True)
+class _Watched:
+    """How long all anions together were watched (ps), and in how many pieces that may be resampled."""
+
+    time_ps: float
+    pieces: int
+
+    def interval_ps(self, time_ps: float, scatter: float) -> tuple[float, float]:
+        """Return the 95 % interval of a time that memory lasts, from the scatter of its logarithm over resamplings."""
+        from scipy.stats import norm, t
+
+        few = math.sqrt(self.pieces / (self.pieces - 1)) * t.ppf(_UPPER, self.pieces - 1) / norm.ppf(_UPPER)
+        count = self.time_ps / time_ps
+        low, high = rate_interval(count, self.time_ps, max(1.0, count * (few * scatter) ** 2))
+        return 1.0 / high, math.inf if low <= 0 else 1.0 / low
+
+
+def _decay(
+    curve: FloatArray, again: FloatArray, times_ps: FloatArray, origins: FloatArray, watched: _Watched
+) -> DecayTime | None:
     """Return the decay of one function, [n_lags], with its resampled ones, [n_resamples, n_lags]."""
     usable = np.isfinite(curve) & (origins > 0) & (times_ps > 0)
     if np.count_nonzero(usable) < 4:
@@ -74,20 +102,24 @@ def _decay(curve: FloatArray, again: FloatArray, times_ps: FloatArray, origins: 
     fits = fit_stretched(times, np.vstack([curve[None, chosen], again[:, chosen]]))
     tau, beta, amplitude = fits[0]
     decayed = bool(tau < longest)
-    spread = np.quantile(fits[1:, 0], _QUANTILES) if len(again) else None
+    mean_ps = float(tau / beta * math.gamma(1.0 / beta))
+    spread = None
+    if len(again):
+        low, high = watched.interval_ps(mean_ps, float(np.log(fits[1:, 0]).std()))
+        spread = float(tau) * low / mean_ps, float(tau) * high / mean_ps
     same = {"last_value": float(curve[chosen[-1]]), "longest_ps": longest}
     if not decayed:
-        low = longest if spread is None else min(longest, float(spread[0]))
+        low_ps = longest if spread is None else min(longest, spread[0])
         nothing = dict.fromkeys(("time_ps", "high_ps", "exponent", "mean_time_ps", "amplitude"))
-        return DecayTime(decayed=False, low_ps=low, **nothing, **same)
+        return DecayTime(decayed=False, low_ps=low_ps, **nothing, **same)
     return DecayTime(
         decayed=True,
         time_ps=float(tau),
-        low_ps=None if spread is None else float(min(spread[0], tau)),
-        # What a resampled set of anions shows as longer than it was watched for has no end.
-        high_ps=None if spread is None or spread[1] >= longest else float(max(spread[1], tau)),
+        low_ps=None if spread is None else spread[0],
+        # What may be longer than it was watched for has no end.
+        high_ps=None if spread is None or spread[1] >= longest else spread[1],
         exponent=float(beta),
-        mean_time_ps=float(tau / beta * math.gamma(1.0 / beta)),
+        mean_time_ps=mean_ps,
         amplitude=float(amplitude),
         **same,
     )

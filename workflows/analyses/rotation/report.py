@@ -141,8 +141,8 @@ def _decays(found: _Found) -> TableBlock:
         for record, one in found
     ]
     text = (
-        "Times τ of stretched exponentials, with 95 % intervals from resampled anions and blocks of time. >: not "
-        "decayed to 1/e within the longest lag, half of a trajectory."
+        "Times τ of stretched exponentials, with 95 % intervals: those of a count of losses of memory, wider where "
+        "anions and blocks of time scatter more. >: not decayed to 1/e within the longest lag, half of a trajectory."
     )
     return TableBlock(("potential", "T, K", "τ of C₁, ps", "τ of C₂, ps", "τ of C_T, ps"), rows, text)
 
