@@ -18,6 +18,7 @@ ADAPTER: TypeAdapter[Any] = TypeAdapter(SelectionSettings)
 @pytest.fixture(
     params=[
         {"method": "farthest-point", "descriptor": COARSE},
+        {"method": "novelty", "descriptor": COARSE, "network": {"centres": ["P"], "ligands": ["S"]}},
         {"method": "variance", "descriptor": COARSE},
         {"method": "similarity", "descriptor": COARSE, "threshold": 0.999999},
         {"method": "cur", "descriptor": COARSE},

@@ -16,6 +16,7 @@ from ionloop.sampling.descriptor_settings import DescriptorSettings
 from ionloop.sampling.selections.base import Choice, SelectionRequest
 from ionloop.sampling.selections.farthest_point import FarthestPointSelection, farthest_points
 from ionloop.sampling.selections.leverage import CurSelection, highest_leverage
+from ionloop.sampling.selections.novelty import NoveltySelection
 from ionloop.sampling.selections.registry import SELECTIONS, SelectionSettings
 from ionloop.sampling.selections.selecting import select
 from ionloop.sampling.selections.similarity import SimilaritySelection
@@ -27,8 +28,10 @@ from ionloop.sampling.soap import SoapDescriptor, kernel
 ROUNDING = 1e-7
 COARSE = DescriptorSettings(n_max=3, l_max=2, cutoff_A=4.0)
 ADAPTER: TypeAdapter[Any] = TypeAdapter(SelectionSettings)
-BUILT_IN = ("farthest-point", "variance", "similarity", "cur", "stride", "random")
+BUILT_IN = ("farthest-point", "novelty", "variance", "similarity", "cur", "stride", "random")
 ON_FINGERPRINTS = ("farthest-point", "similarity", "cur")
+BY_A_THRESHOLD = ("similarity", "novelty")
+"""May choose fewer than there are: the others are not new."""
 
 
 def settings_for(method: str, count: int, **changes: Any) -> Any:
@@ -63,12 +66,12 @@ def test_count_is_respected_and_nothing_repeats(method: str) -> None:
         assert len(outcome.indices) == len(set(outcome.indices)) == len(outcome.scores) <= count
         assert not {7, 12, 13} & set(outcome.indices)
         assert outcome == select(pool, known, settings_for(method, count), seed=1, uncertainties=unsure)
-        if method != "similarity":
+        if method not in BY_A_THRESHOLD:
             assert len(outcome.indices) == min(count, 11)
         if count == 40:
             assert f"{len(outcome.indices)} of the 40 frames asked for" in outcome.reason
             assert "14 candidates, 11 of them new and distinct" in outcome.reason
-        elif method != "similarity":
+        elif method not in BY_A_THRESHOLD:
             assert outcome.reason == ""
 
 
@@ -224,6 +227,7 @@ def test_settings_choose_the_model_by_method() -> None:
         BUILT_IN,
         (
             FarthestPointSelection,
+            NoveltySelection,
             VarianceSelection,
             SimilaritySelection,
             CurSelection,
@@ -243,7 +247,7 @@ def test_settings_choose_the_model_by_method() -> None:
     [
         (
             {"method": "farthest"},
-            "expected tags: 'farthest-point', 'variance', 'similarity', 'cur', 'stride', 'random'",
+            "expected tags: 'farthest-point', 'novelty', 'variance', 'similarity', 'cur', 'stride', 'random'",
         ),
         ({"method": "stride", "threshold": 0.9}, "Extra inputs"),
         ({"method": "cur", "count": 0}, "greater than or equal to 1"),
