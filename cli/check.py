@@ -39,6 +39,7 @@ def check(
     from ..workflows.submission.campaign_file import load_structures, read_campaign
     from ..workflows.submission.cost import campaign_cost
     from ..workflows.submission.outline import outline
+    from ..workflows.submission.slabs import slab_texts
     from .console.environment import Status, worst
 
     try:
@@ -49,6 +50,7 @@ def check(
         typer.echo(json.dumps({"ok": False, **error.as_dict()}, indent=2))
         raise typer.Exit(error.exit_status) from None
     cost = campaign_cost(campaign, load_structures(campaign, file.parent))
+    slabs = slab_texts(campaign, file.parent)
     checks = reachability(campaign, file, store)
     if checks[-1].status is Status.OK:
         checks += continuation(campaign, file, store)
@@ -60,11 +62,12 @@ def check(
             "problems": [],
             "cost": cost.as_dict(),
             "outline": outline(campaign, cost),
+            **({"slabs": slabs} if slabs else {}),
             "checks": [item.as_dict() for item in checks],
         }
         typer.echo(json.dumps(document, indent=2))
     else:
-        _print_report(campaign, file, cost, checks)
+        _print_report(campaign, file, cost, checks, slabs)
     raise typer.Exit(0 if reachable else 2)
 
 
@@ -111,7 +114,9 @@ def continuation(campaign: Campaign, file: Path, location: str | None) -> list[C
     return [Check("campaign", Status.OK, "; ".join([found, *(f"from now on {one}" for one in changed)]))]
 
 
-def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check]) -> None:
+def _print_report(
+    campaign: Campaign, file: Path, cost: CampaignCost, checks: list[Check], slabs: Mapping[str, str]
+) -> None:
     from ..core.words import size_text
     from ..workflows.submission.outline import ASCII, LINES, outline
     from .console.environment import Status, worst
@@ -126,6 +131,10 @@ def _print_report(campaign: Campaign, file: Path, cost: CampaignCost, checks: li
     console.print()
     console.print(_cost_table(campaign, cost))
     console.print()
+    for name, text in slabs.items():
+        whose = f" {name}" if name else ""
+        console.print(f"Slab{whose}: {text}", markup=False, highlight=False)
+        console.print()
     console.print(checks_table(checks))
     if not cost.fits_in_memory:
         of_searches = ", gap.tune.most_sparse_points" if cost.tunings else ""

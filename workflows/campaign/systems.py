@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ...core.settings import FrozenSettings
 from ...sampling.structures.packing import Composition
+from ...sampling.structures.slab_settings import SlabStructure
 from .problems import CampaignInconsistency, Problem
 from .samplers import InitialSetting, SamplerListAsInExplore
 
@@ -56,7 +57,9 @@ SystemName = Annotated[
 ]
 
 
-def _is_composition(value: Any) -> str:
+def _form(value: Any) -> str:
+    if isinstance(value, SlabStructure) or (isinstance(value, Mapping) and "slab" in value):
+        return "a slab"  # no key of the file: those in the place of an error are found by name
     return "packing" if isinstance(value, Mapping | Composition) else "name"
 
 
@@ -69,7 +72,10 @@ NameOrPath = Annotated[
     ),
 ]
 StructureSource = Annotated[
-    Annotated[NameOrPath, Tag("name")] | Annotated[Composition, Tag("packing")], Discriminator(_is_composition)
+    Annotated[NameOrPath, Tag("name")]
+    | Annotated[Composition, Tag("packing")]
+    | Annotated[SlabStructure, Tag("a slab")],
+    Discriminator(_form),
 ]
 
 
@@ -77,8 +83,9 @@ class System(FrozenSettings):
     """A structure of the campaign; what is not said here is as for all."""
 
     structure: StructureSource = Field(
-        description="Built-in structure, a file that ASE reads, relative to the campaign file, or a composition, which "
-        "is packed at random, e.g. {composition: {Li2S: 3, P2S5: 1}, atoms: 200, density_g_per_cm3: 1.8}",
+        description="Built-in structure, a file that ASE reads, relative to the campaign file, a composition, which "
+        "is packed at random, e.g. {composition: {Li2S: 3, P2S5: 1}, atoms: 200, density_g_per_cm3: 1.8}, or a slab, "
+        "e.g. {slab: {of: li2s.cif, miller: [1, 1, 1]}}",
     )
     supercell: Supercell = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
     crystalline: bool | None = Field(
@@ -104,7 +111,10 @@ class System(FrozenSettings):
 
     @model_validator(mode="after")
     def _packed_as_large_as_wanted(self) -> Self:
-        if not isinstance(self.structure, str) and self.supercell != (1, 1, 1):
+        if isinstance(self.structure, SlabStructure) and self.supercell[2] != 1:
+            message = "repeats a slab along its normal: its thickness is structure.slab.layers or thickness_A"
+            raise CampaignInconsistency([Problem(("supercell",), message, value=list(self.supercell))])
+        if isinstance(self.structure, Composition) and self.supercell != (1, 1, 1):
             message = "repeats a random packing, which is as large as structure.atoms says: raise that instead"
             raise CampaignInconsistency([Problem(("supercell",), message, value=list(self.supercell))])
         return self

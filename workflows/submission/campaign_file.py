@@ -14,6 +14,7 @@ from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
 from ...sampling.samplers.potentials import ModelFolder
+from ...sampling.structures.slab_settings import SlabStructure
 from ..analyses.registry import chosen_analyses
 from ..campaign.analyses import Analyses
 from ..campaign.problems import ABSENT, CampaignFileError, Key, Problem, closest
@@ -22,6 +23,7 @@ from ..campaign.settings import Campaign
 from ..campaign.systems import System
 from ..campaign.validation import touches, validate_campaign
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
+from .slabs import cut_slab
 from .structure_problems import structure_key, structure_problems
 
 MAX_BYTES = 1_000_000
@@ -127,7 +129,7 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
     Raises
     ------
     InputError
-        If the name is unknown, the file cannot be read or the composition cannot be packed.
+        If the name is unknown, the file cannot be read, the composition cannot be packed or the slab cannot be cut.
     """
     from ...sampling.structures.crystals import load_frames, load_structure
     from ...sampling.structures.packing import pack
@@ -135,6 +137,8 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
     source = system.structure
     if isinstance(source, str):
         return load_structure(source, Path(folder))
+    if isinstance(source, SlabStructure):
+        return cut_slab(source, folder).atoms
     known = source.distances_from
     return pack(source, () if known is None else load_frames(known, Path(folder)))
 

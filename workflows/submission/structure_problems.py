@@ -11,6 +11,8 @@ from ase import Atoms
 
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.samplers.registry import sampler_of
+from ...sampling.structures.packing import Composition
+from ...sampling.structures.slab_settings import SlabStructure
 from ..analyses.registry import chosen_analyses
 from ..campaign.baseline_charges import (
     NEUTRAL_TOLERANCE_E,
@@ -76,7 +78,7 @@ def _shown(campaign: Campaign) -> str:
 
 def _neutral(name: str | None, system: System) -> Iterator[Problem]:
     """Yield that a composition of ions is not neutral by the usual oxidation states."""
-    if isinstance(system.structure, str):
+    if not isinstance(system.structure, Composition):
         return
     unit = system.structure.unit
     states = [oxidation_states(symbol) for symbol in unit]
@@ -163,11 +165,15 @@ def _without_mobile(campaign: Campaign, cells: Mapping[str | None, Sequence[str]
 
 
 def _samplers(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> Iterator[Problem]:
-    """Yield the samplers that need the mobile ion and have to do with a system without it."""
+    """Yield samplers that need the mobile ion and have none, or press on vacuum."""
     for listed in _listed_samplers(campaign, cells):
         if needs_charges([listed.settings]) and campaign.mobile not in cells[listed.system]:
             message = f"needs the mobile ion {campaign.mobile}, which {listed.whom} lacks{listed.way_out}"
             yield Problem((*listed.key, "kind"), message, value=listed.settings.sampler, related=(("mobile",),))
+        pressure_GPa = getattr(listed.settings, "pressure_GPa", None)
+        if pressure_GPa is not None and isinstance(campaign.all_systems[listed.system].structure, SlabStructure):
+            message = f"would let the vacuum above {listed.whom}, which is a slab, collapse{listed.way_out}"
+            yield Problem((*listed.key, "pressure_GPa"), message, value=pressure_GPa)
 
 
 def _objections(campaign: Campaign, systems: Sequence[PlannedSystem]) -> Iterator[Problem]:

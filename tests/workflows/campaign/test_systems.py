@@ -10,6 +10,7 @@ from ionloop.workflows.campaign.baseline_charges import UnknownChargesError, for
 from ionloop.workflows.campaign.problems import CampaignFileError
 from ionloop.workflows.campaign.settings import Campaign, stored_campaign
 from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
+from ionloop.workflows.submission.slabs import slab_texts
 
 GLASS = "{composition: {Li2S: 3, P2S5: 1}, atoms: 32, density_g_per_cm3: 1.8}"
 FILE = f"""
@@ -87,6 +88,48 @@ def test_the_short_form_is_stored_as_before_there_were_systems() -> None:
 def test_problems_are_told_at_their_key(tmp_path: Path, before: str, after: str, key: str, said: str) -> None:
     assert before in FILE
     found = problems(tmp_path, FILE.replace(before, after, 1))
+    assert said in found.get(key, ""), found
+
+
+SLAB = (
+    "  surface: {structure: {slab: {of: beta-li3ps4, miller: [1, 0, 0], layers: 1, uncut_A: {P-S: 2.5}}}%s}\nbaseline:"
+)
+
+
+def test_a_system_may_be_a_slab(tmp_path: Path) -> None:
+    text = FILE.replace("baseline:", SLAB % ", supercell: [2, 1, 1]", 1)
+    campaign = read(tmp_path, text)
+    assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+    assert stored_campaign(campaign.model_dump(mode="json")) == campaign
+    assert not campaign.all_systems["surface"].is_crystalline
+    atoms = load_structures(campaign, tmp_path)["surface"]
+    assert atoms.symbols.formula.count() == {"Li": 24, "P": 8, "S": 32}
+    assert slab_texts(campaign, tmp_path)["surface"].startswith("beta-li3ps4 (100), termination 11 of 22")
+
+
+@pytest.mark.parametrize(
+    ("more", "before", "after", "key", "said"),
+    [
+        (", supercell: [1, 1, 2]", "", "", "systems.surface.supercell", "repeats a slab along its normal"),
+        ("", "layers: 1", "layer: 1", "systems.surface.structure.slab.layer", "unknown key"),
+        ("", "layers: 1", "termination: 1", "systems.surface.structure", "has a dipole"),
+        ("", "[1, 0, 0]", "[2, 0, 0]", "systems.surface.structure.slab.miller", "same plane is [1, 0, 0]"),
+        ("", "{of: beta-li3ps4", "{of: beta-li3p4", "systems.surface.structure", "Did you mean 'beta-li3ps4'"),
+        (
+            "",
+            "analyses:",
+            "explore: [{kind: npt}]\nanalyses:",
+            "explore[0].pressure_GPa",
+            "would let the vacuum above the system surface, which is a slab, collapse; give it a list explore",
+        ),
+    ],
+)
+def test_problems_of_slabs_are_told_at_their_key(
+    tmp_path: Path, more: str, before: str, after: str, key: str, said: str
+) -> None:
+    text = FILE.replace("baseline:", SLAB % more, 1)
+    assert before in text
+    found = problems(tmp_path, text.replace(before, after, 1))
     assert said in found.get(key, ""), found
 
 
