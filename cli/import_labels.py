@@ -11,6 +11,7 @@ import typer
 
 from .console.label_options import with_label_options
 from .console.options import JsonOption, RootOption, StoreOption
+from .console.progress import progress
 
 if TYPE_CHECKING:
     from ..fitting.reading import LabelRequest
@@ -65,7 +66,8 @@ def import_file(
     importable = read_importable(request)
     opened = open_store(store, root=root)
     try:
-        summary = import_labels(opened, importable)
+        with progress("import") as tell:
+            summary = import_labels(opened, importable, tell)
     finally:
         opened.close()
     if as_json:

@@ -11,6 +11,7 @@ import typer
 
 from .console.label_options import tell_summary, with_label_options
 from .console.options import JsonOption, quoted
+from .console.progress import progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,6 +90,7 @@ def fit(
     """Fit a potential to a file of labelled configurations."""
     from ..core.errors import InputError
     from ..fitting.consistency import check_one_reference
+    from ..fitting.gap_fit import FitLimits
     from ..fitting.models import fit_model
     from ..fitting.tuning.settings import TuneSettings
 
@@ -102,9 +104,18 @@ def fit(
     elif tune_budget is not None:
         raise InputError("--tune-budget is for --tune, or for settings with gap.tune")
     typer.echo(f"Fitting {kind} to {len(data_set)} configurations ...", err=True)
-    manifest = fit_model(
-        model.kind.name, data_set, model.settings, model.baseline, out.resolve(), seed=seed, backend=backend
-    )
+    with progress(f"fit of {kind}") as tell:
+        limits = FitLimits(progress=lambda far: tell(far.done, far.total, far.stage))
+        manifest = fit_model(
+            model.kind.name,
+            data_set,
+            model.settings,
+            model.baseline,
+            out.resolve(),
+            seed=seed,
+            backend=backend,
+            limits=limits,
+        )
     typer.echo(
         f"{manifest.target_energies} energies, {manifest.target_forces} force components and "
         f"{manifest.target_virials} virial components in {manifest.wall_time_s:.1f} s"
@@ -200,7 +211,8 @@ def evaluate(
 
     data_set = read_file(data, reading)
     calculator = load_model(model, backend=backend)
-    compared = parity_data(calculator, data_set.configurations)
+    with progress("evaluation") as tell:
+        compared = parity_data(calculator, data_set.configurations, progress=tell)
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
     isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
     told = _predicted_errors(model, data_set, compared) if uncertainty else None

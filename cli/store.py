@@ -13,6 +13,7 @@ import typer
 
 from ..core.words import size_text
 from .console.options import JsonOption, RootOption
+from .console.progress import progress
 
 if TYPE_CHECKING:
     from ..store.care.migration import CopyReport
@@ -61,7 +62,8 @@ def migrate(
         _opened(target, to_root, use_environment=is_for_target, new=True) as there,
     ):
         _settle(here)
-        report = copy_store(here, there, campaign)
+        with progress("copy") as tell:
+            report = copy_store(here, there, campaign, lambda what: tell(stage=what))
     _tell(report, as_json, f"in {there.location}")
 
 
@@ -77,7 +79,8 @@ def backup(
 
     with _opened(store, root) as here:
         _settle(here)
-        report = write_backup(here, file, campaign)
+        with progress("backup") as tell:
+            report = write_backup(here, file, campaign, lambda what: tell(stage=what))
     _tell(report, as_json, f"in {file}")
 
 
@@ -85,8 +88,8 @@ def verify(store: SourceArgument, root: RootOption = None, as_json: JsonOption =
     """Read all records, hash all files, follow all references. Exit status 1 if anything is wrong."""
     from ..store.care.verification import verify_store
 
-    with _opened(store, root) as here:
-        found = verify_store(here)
+    with _opened(store, root) as here, progress("verification") as tell:
+        found = verify_store(here, tell)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:

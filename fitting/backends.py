@@ -117,10 +117,12 @@ def gap_posterior(
 
 
 def time_check(limits: FitLimits) -> ProgressCallback:
-    """Return what raises `FitTimeError` when it is told of progress after the wall time that starts now."""
+    """Return what tells progress on, and raises `FitTimeError` when it is told after the wall time that starts now."""
     deadline = None if limits.wall_time_s is None else time.monotonic() + limits.wall_time_s
 
-    def check_time(_: FitProgress) -> None:
+    def check_time(progress: FitProgress) -> None:
+        if limits.progress is not None:
+            limits.progress(progress)
         if deadline is not None and time.monotonic() > deadline:
             raise FitTimeError(
                 f"the fit was stopped at its wall-time limit of {limits.wall_time_s:g} s; raise the limit, or use "

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -25,6 +26,9 @@ from ..core.errors import InputError, IonloopError
 from .data_sets import DEFAULT_KEYS, DataSet, LabelledConfiguration, LabelWeights, format_extxyz
 from .quip import QuipMissing, QuipState, find_quip
 from .settings import GapSettings, Regularisation, SoapSettings, ThreeBodySettings, TwoBodySettings
+
+if TYPE_CHECKING:
+    from .native.sparse_fit.fit_inputs import ProgressCallback
 
 POTENTIAL_FILE = "gap.xml"
 TARGETS_FILE = "targets.xyz"
@@ -56,6 +60,8 @@ class FitLimits:
         The gap_fit program; None looks for it.
     cache_folder
         Where the native fitter keeps rows for later fits; None keeps none.
+    progress
+        Told how far a fit of ionloop's own is, if anybody is to know.
     """
 
     wall_time_s: float | None = None
@@ -63,6 +69,7 @@ class FitLimits:
     threads: int = 1
     executable: Path | None = None
     cache_folder: Path | None = None
+    progress: ProgressCallback | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -216,11 +216,16 @@ def collect_parity_data(
 
 
 def parity_data(
-    calculator: Calculator, configurations: Iterable[Labelled], *, with_charges: bool = False
+    calculator: Calculator,
+    configurations: Iterable[Labelled],
+    *,
+    with_charges: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ParityData:
     """Evaluate a potential on labelled configurations and return labels and predictions side by side.
 
-    With its charges, too, if it is a potential that has some and ``with_charges`` asks for them.
+    With its charges, too, if it is a potential that has some and ``with_charges`` asks for them. ``progress`` is told
+    how many configurations of how many are done.
 
     Raises
     ------
@@ -229,7 +234,9 @@ def parity_data(
     """
     configurations = list(configurations)
     energies, forces, charges = [], [], []
-    for configuration in configurations:
+    for number, configuration in enumerate(configurations):
+        if progress is not None:
+            progress(number, len(configurations))
         atoms = configuration.atoms.copy()
         energies.append(float(calculator.get_property("energy", atoms)))
         forces.append(np.array(calculator.get_property("forces", atoms)))

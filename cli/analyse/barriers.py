@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..console.options import JsonOption
+from ..console.progress import counting, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,21 +54,23 @@ def barriers(
         typer.echo(f"{end}: {note}.", err=True)
     final = other.atoms
     calculator = load_model(model, backend="native")
-    if relax_ends:
-        relaxed = [relax_ions(atoms, calculator, FixedCellRelaxation()) for atoms in (initial, final)]
-        for name, one in zip((start, end), relaxed, strict=True):
-            if one.reason:
-                raise InputError(f"{name} did not relax: {one.reason}")
-        initial, final = (one.atoms for one in relaxed)
-    if abs(final.positions - initial.positions).max() < _SAME_MINIMUM_A:
-        raise InputError(f"{start} and {end} relax into the same minimum: there is no path between them")
-    band = relax_band(
-        initial,
-        final,
-        calculator,
-        BandSettings(images=images, climbing_force_eV_per_A=force, band_force_eV_per_A=max(0.1, force)),
-        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, model=_content_of(model)),
-    )
+    with progress("path") as tell:
+        counting(calculator, tell)
+        if relax_ends:
+            relaxed = [relax_ions(atoms, calculator, FixedCellRelaxation()) for atoms in (initial, final)]
+            for name, one in zip((start, end), relaxed, strict=True):
+                if one.reason:
+                    raise InputError(f"{name} did not relax: {one.reason}")
+            initial, final = (one.atoms for one in relaxed)
+        if abs(final.positions - initial.positions).max() < _SAME_MINIMUM_A:
+            raise InputError(f"{start} and {end} relax into the same minimum: there is no path between them")
+        band = relax_band(
+            initial,
+            final,
+            calculator,
+            BandSettings(images=images, climbing_force_eV_per_A=force, band_force_eV_per_A=max(0.1, force)),
+            checkpoint=None if checkpoint is None else Checkpoint(checkpoint, model=_content_of(model)),
+        )
     found = profile(band.positions, band.energies, band.forces)
     intervals = path_interval_values(read_posterior(model), initial, band.positions, found)
     if out is not None:

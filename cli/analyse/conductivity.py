@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..console.options import JsonOption
+from ..console.progress import progress
 from .trajectory_options import (
     FILE_HELP,
     CellOption,
@@ -76,10 +77,15 @@ def conductivity(
     carrier = _carrier(mobile, charge or [], temperature_K, drift, words(framework))
     _refuse_the_same_file(files)
     options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
-    trajectories = [_without_start(options.read(file), equilibration_ps) for file in files]
-    if timestep_fs is not None:
-        _refuse_other_spacings(trajectories)
-    result = analyse_conductivity(trajectories, carrier).result
+    trajectories = []
+    with progress("trajectories") as tell:
+        for number, file in enumerate(files):
+            tell(number, len(files), f"reading {file}")
+            trajectories.append(_without_start(options.read(file), equilibration_ps))
+        if timestep_fs is not None:
+            _refuse_other_spacings(trajectories)
+        tell(stage="displacements")
+        result = analyse_conductivity(trajectories, carrier).result
     if as_json:
         typer.echo(json.dumps({**result.model_dump(mode="json"), "units": units_of(ConductivityResult)}, indent=2))
     else:

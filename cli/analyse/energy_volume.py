@@ -10,6 +10,7 @@ import typer
 
 from ..console.label_options import with_label_options
 from ..console.options import JsonOption
+from ..console.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +166,8 @@ def _curve_by(model: Path, structure: Path, settings: EnergyVolumeSettings) -> t
     from ...workflows.analyses.energy_volume.kind import ENERGY_VOLUME
     from ...workflows.analyses.runner import Question, ask
 
-    answer = ask(ENERGY_VOLUME, Question(load_structure(structure), [model], settings))
+    with progress("curve") as tell:
+        answer = ask(ENERGY_VOLUME, Question(load_structure(structure), [model], settings), tell)
     if answer.failed:
         raise InputError(f"{structure}: {next(iter(answer.failed.values()))}")
     curve = VOLUME_CURVES.read(answer.only(VOLUME_CURVES.name))

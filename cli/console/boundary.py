@@ -14,6 +14,7 @@ from pathlib import Path
 from ... import __version__
 from ...core.errors import InputError, IonloopError, MachineAtFault
 from .signals import AskedToEnd
+from .terminal import IN_WORDS
 
 LOG_NAME = "ionloop-error.log"
 LOG_VARIABLE = "IONLOOP_LOG"
@@ -60,11 +61,12 @@ def run_guarded(command: Callable[[], object]) -> int:
 
 
 def tolerate_missing_characters() -> None:
-    """Let what a terminal or a log cannot show (Å in an ASCII locale) be replaced instead of ending the command."""
+    """Let nothing that cannot be shown end a command: Å in an ASCII locale, bytes of a file's name that are no text."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and not (stream.encoding or "").lower().startswith("utf"):
-            reconfigure(errors="replace")
+        if reconfigure is not None:
+            knows_all = (stream.encoding or "").lower().startswith("utf")
+            reconfigure(errors="backslashreplace" if knows_all else IN_WORDS)
 
 
 def _explained(error: OSError) -> IonloopError | None:

@@ -18,7 +18,7 @@ from ...core.states import State
 from ...core.words import duration
 from .boundary import discard_output
 from .options import store_hint
-from .terminal import make_console
+from .terminal import make_console, redraws
 
 if TYPE_CHECKING:
     from rich.progress_bar import ProgressBar
@@ -157,7 +157,7 @@ def live_display() -> Iterator[Callable[[CampaignStatus], None]]:
 
     A terminal that is closed, or a reader that goes away, is no reason to end what is shown.
     """
-    if not console.is_terminal:
+    if not redraws(console):
         yield _unless_nobody_reads(_line_printer())
         return
     from rich.live import Live

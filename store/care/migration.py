@@ -460,8 +460,12 @@ def is_archive(location: str) -> bool:
     return location.endswith(ARCHIVE_SUFFIXES)
 
 
-def write_backup(store: Store, file: Path, campaign: str | None = None) -> CopyReport:
+def write_backup(
+    store: Store, file: Path, campaign: str | None = None, progress: Callable[[str], None] | None = None
+) -> CopyReport:
     """Write an archive that holds an embedded store with its files: unpacked, every command works on it.
+
+    ``progress`` is told what is copied, as by `copy_store`, and at last ``archive``.
 
     Raises
     ------
@@ -476,9 +480,11 @@ def write_backup(store: Store, file: Path, campaign: str | None = None) -> CopyR
         inside = Path(folder) / ARCHIVE_STORE
         copy = open_store(str(inside), root=Path(folder) / "ionloop-files")
         try:
-            report = copy_store(store, copy, campaign)
+            report = copy_store(store, copy, campaign, progress)
         finally:
             copy.close()
+        if progress is not None:
+            progress("archive")
         # SQLite's log went with its last connection: the file alone is the store.
         with atomic_file(file) as temporary, tarfile.open(temporary, _mode(file)) as archive:
             for part in (inside, copy.root):

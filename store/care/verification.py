@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -56,14 +56,21 @@ class Verification:
         return {"whole": self.is_whole, **vars(self)}
 
 
-def verify_store(store: Store) -> Verification:
-    """Read the whole store and return what it holds and what is wrong with it; nothing is changed."""
+def verify_store(
+    store: Store, progress: Callable[[int, int | None, str], None] = lambda done, total, what: None
+) -> Verification:
+    """Read the whole store and return what it holds and what is wrong with it; nothing is changed.
+
+    ``progress`` is told how many documents of how many of a collection are read, and its name.
+    """
     found = Verification()
     found.problems += _file_problems(store)
     for record_type in RECORD_TYPES:
         name = record_type.collection
-        hashes = []
+        hashes: list[tuple[str, str]] = []
+        total = store.database[name].count_documents({})
         for document in store.database[name].find().sort("_id", 1):
+            progress(len(hashes), total, name)
             hashes.append((str(document["_id"]), content_hash(document)))
             found.problems += [
                 f"{name}/{document['_id']}: {problem}" for problem in _record_problems(record_type, document)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,8 +129,12 @@ def read_importable(request: ImportRequest) -> ImportableLabels:
     return ImportableLabels(request, file, data_set, tuple(skipped), tuple(entries), repeated)
 
 
-def import_labels(store: Store, importable: ImportableLabels) -> ImportSummary:
+def import_labels(
+    store: Store, importable: ImportableLabels, progress: Callable[[int, int], None] = lambda done, total: None
+) -> ImportSummary:
     """Bring labels into the store; a second import of the same file changes nothing.
+
+    ``progress`` is told how many configurations of how many are in.
 
     Raises
     ------
@@ -144,7 +148,8 @@ def import_labels(store: Store, importable: ImportableLabels) -> ImportSummary:
     with store.transaction():
         new = _new_labels(store, labels)
         store.campaigns.add(campaign)
-        for one in labels:
+        for number, one in enumerate(labels):
+            progress(number, len(labels))
             add_configuration(store, TaskParameters(campaign=campaign.id, generation=0), one.atoms, one.origin)
         for one in new:
             # An unconverged attempt of the same reference must give way.
