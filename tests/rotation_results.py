@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ionloop.analysis.conductivity.diffusion import Estimate
 from ionloop.analysis.rotation.coupling import Coupling, CouplingAtWindow
 from ionloop.analysis.rotation.decay import DecayTime
+from ionloop.analysis.rotation.held import HeldResult, OneSide
 from ionloop.analysis.rotation.rotation import Rate, RotationResult
 from ionloop.store.identifiers import identifier
 from ionloop.store.records import ResultRecord
@@ -52,3 +54,23 @@ def add_rotation(builder: Any, kind: str, generation: int, rate: float, temperat
         values=rotation_values(temperature_K, rate),
         artefacts={"curves": save_arrays(builder.store, "rotation", name, arrays)},
     )
+
+
+def add_held(builder: Any, kind: str, generation: int, answer: str, temperature_K: float = 600.0) -> ResultRecord:
+    """Add a result with held polyanions to the store that a builder fills."""
+    known = answer != "not known"
+    sides = [
+        OneSide(
+            trajectories=2, diffusivity_A2_per_ps=Estimate(value=value, low=0.8 * value, high=1.2 * value,
+            standard_error=0.1 * value), reliable=known, rotations=count,
+            rotations_per_anion_per_ns=Rate(value=count / 4, low=count / 8, high=count / 2 or 1.0), whole_fraction=1.0,
+        )
+        for value, count in ((0.25, 12), (0.1, 0))
+    ]  # fmt: skip
+    result = HeldResult(
+        formula="PS4", mobile="Li", by="walls", free=sides[0], held=sides[1], ratio=0.4 if known else None,
+        ratio_low=0.3 if known else None, ratio_high=0.5 if known else None, answer=answer,
+        why_not_known=() if known else ("it is known too poorly",),
+    )  # fmt: skip
+    runs = {"temperature_K": temperature_K, "trajectories": 4, "missing_trajectories": 0, "duration_ps": 400.0}
+    return builder.add_result("rotation-held", kind, generation, values={**runs, **result.model_dump(mode="json")})

@@ -114,11 +114,11 @@ def bond_directions(trajectory: Trajectory, stretch: Stretch) -> FloatArray:
     frames = slice(stretch.first, stretch.stop)
     positions = trajectory.positions_A[frames]
     bonds = positions[:, stretch.ligands] - positions[:, stretch.centre, None]
-    bonds = _nearest_images(bonds, trajectory.cell_A)
+    bonds = nearest_images(bonds, trajectory.cell_A)
     return np.asarray(bonds / np.linalg.norm(bonds, axis=2, keepdims=True))
 
 
-def _nearest_images(vectors_A: FloatArray, cell_A: FloatArray) -> FloatArray:
+def nearest_images(vectors_A: FloatArray, cell_A: FloatArray) -> FloatArray:
     """Return vectors by the nearest image: right where they are shorter than half of the cell's heights."""
     images = np.rint(vectors_A @ np.linalg.inv(cell_A))
     return np.asarray(vectors_A - images @ cell_A)
@@ -130,9 +130,9 @@ def _pairs(trajectory: Trajectory, centres: IntArray, ligands: IntArray, within_
     for start in range(0, trajectory.n_frames, _CHUNK):
         frames = trajectory.positions_A[start : start + _CHUNK]
         reach_A = within_A + _farthest(frames[:, centres]) + _farthest(frames[:, ligands])
-        apart = _nearest_images(frames[0, ligands][None] - frames[0, centres][:, None], trajectory.cell_A)
+        apart = nearest_images(frames[0, ligands][None] - frames[0, centres][:, None], trajectory.cell_A)
         first, second = np.nonzero((np.einsum("clx,clx->cl", apart, apart) < reach_A**2) & ~near)
-        bonds = _nearest_images(frames[:, ligands[second]] - frames[:, centres[first]], trajectory.cell_A)
+        bonds = nearest_images(frames[:, ligands[second]] - frames[:, centres[first]], trajectory.cell_A)
         squares = np.einsum("fpx,fpx->fp", bonds, bonds).min(axis=0)
         near[first, second] = squares < within_A**2
     first, second = np.nonzero(near)
@@ -152,7 +152,7 @@ def _bonded(trajectory: Trajectory, pairs: IntArray, made_A: float, broken_A: fl
     broken = np.empty_like(made)
     for start in range(0, n_frames, _CHUNK):
         frames = trajectory.positions_A[start : start + _CHUNK]
-        bonds = _nearest_images(frames[:, pairs[:, 1]] - frames[:, pairs[:, 0]], trajectory.cell_A)
+        bonds = nearest_images(frames[:, pairs[:, 1]] - frames[:, pairs[:, 0]], trajectory.cell_A)
         squares = np.einsum("fpx,fpx->fp", bonds, bonds)
         made[start : start + _CHUNK], broken[start : start + _CHUNK] = squares < made_A**2, squares > broken_A**2
         if start == 0:

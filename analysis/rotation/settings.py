@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ...core.settings import FrozenSettings
 from ..trajectories.settings import ReadRunsSettings
@@ -122,6 +122,24 @@ class CouplingSettings(FrozenSettings):
         return value
 
 
+class HeldSettings(FrozenSettings):
+    """How polyanions are kept from turning, to see whether ions move without it."""
+
+    by: Literal["walls", "masses"] = Field(
+        "walls",
+        description="What holds them: walls that no bond turns through, or heavy ligands, which turn (and move) slower",
+    )
+    free_degree: float = Field(
+        30.0, gt=0, lt=90, description="Angle from where it lay at the start within which a bond turns freely (degrees)"
+    )
+    wall_eV: float = Field(
+        20.0, gt=0, le=1000, description="Strength of the walls: k of ½ k (cos free - cos turned)² for each bond (eV)"
+    )
+    mass_factor: float = Field(
+        100.0, gt=1, le=10_000, description="Masses of the ligands, as multiples of what they are (number)"
+    )
+
+
 class RotationSettings(ReadRunsSettings):
     """How often polyanions turn in trajectories, how long they remember how they lay, whether ions hop with them."""
 
@@ -133,3 +151,15 @@ class RotationSettings(ReadRunsSettings):
     resamples: int = Field(
         200, ge=20, le=10_000, description="Resamplings of anions and blocks of time for 95 % intervals (number)"
     )
+    held: HeldSettings | None = Field(
+        None,
+        description="Run every trajectory again with the polyanions held, and compare diffusivities; nothing: do not",
+    )
+
+    @model_serializer(mode="wrap")
+    def _held_only_where_they_are(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Identifiers rest on what is written here, also those from before anions were held.
+        values: dict[str, Any] = handler(self)
+        if self.held is None:
+            values.pop("held", None)
+        return values

@@ -71,7 +71,7 @@ SINCE_THEN = {
     *(f"ionloop.tasks.values.glasses.{name}" for name in ("GLASS", "GLASSES")),
     "ionloop.tasks.values.properties.PROPERTIES",
     *(f"ionloop.tasks.values.screening.{name}" for name in ("SCREENING_CELLS", "SCREENING_RUNS", "SCREENINGS")),
-    "ionloop.tasks.values.rotation.ROTATIONS",
+    *(f"ionloop.tasks.values.rotation.{name}" for name in ("HELD_POLYANIONS", "ROTATIONS")),
     "ionloop.tasks.values.speciation.SPECIATIONS",
     "ionloop.tasks.values.structure_functions.STRUCTURE_FUNCTIONS",
     "ionloop.tasks.values.tuning.TUNINGS",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...core.citations import Citation
     from ...store.connection import Store
     from ...tasks.base import IonloopTask
+    from ...tasks.conductivity import ConductivityRunParameters
     from ...tasks.results import Potential
     from ...tasks.values.properties import PropertyNumber
     from ..campaign.problems import Problem
@@ -128,6 +129,8 @@ class OfferedRun:
         Its temperature.
     skipped_frames
         Frames at its beginning that are equilibration.
+    dynamics
+        What the job is told, where others may run it again in another way (`Analysis.runs_again`).
     """
 
     trajectory: str
@@ -135,6 +138,7 @@ class OfferedRun:
     model: str
     temperature_K: float
     skipped_frames: int = 0
+    dynamics: ConductivityRunParameters | None = None
 
 
 class Analysis(ABC, Generic[SettingsT]):
@@ -165,6 +169,8 @@ class Analysis(ABC, Generic[SettingsT]):
         Whether stored campaigns that do not ask for it have its key, as those of the first release have.
     has_runs
         Whether it runs trajectories that others may look at (`runs`).
+    runs_again
+        Whether these say what they are told, so that others may run them again in another way.
     commands
         Commands below ``ionloop analyse``, by name: where their functions are, "package.module:function". An analysis
         without gets one that asks models of a structure (`ionloop.workflows.analyses.runner`).
@@ -182,6 +188,7 @@ class Analysis(ABC, Generic[SettingsT]):
     property_unit: ClassVar[str] = ""
     is_stored_unasked: ClassVar[bool] = True
     has_runs: ClassVar[bool] = False
+    runs_again: ClassVar[bool] = False
     commands: ClassVar[Mapping[str, str]] = {}
     citations: ClassVar[tuple[Citation, ...]] = ()
 

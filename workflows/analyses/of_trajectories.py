@@ -63,7 +63,7 @@ class TrajectoryAnalysis(Analysis[SettingsT], Generic[SettingsT]):
                 # Trajectories that failed are left out and counted.
                 runs_after_failures=True,
             )
-            for (model, temperature_K), runs in _grouped(self._runs(plan, settings)).items()
+            for (model, temperature_K), runs in grouped(self.looked_at(plan, settings)).items()
         ]
 
     def cost(self, campaign: Campaign, atoms: Atoms) -> AnalysisCost:
@@ -73,7 +73,7 @@ class TrajectoryAnalysis(Analysis[SettingsT], Generic[SettingsT]):
     def systems(self, plan: Plan) -> list[PlannedSystem]:
         """Return the systems whose trajectories there are, glasses too, or those of them that are named."""
         named = self.named_systems(plan.campaign)
-        source = _source(plan.campaign, self.settings(plan.campaign))
+        source = source_of(plan.campaign, self.settings(plan.campaign))
         there = plan.systems if source is None else source.systems(plan)
         return [system for system in there if not named or system.name in named]
 
@@ -93,12 +93,13 @@ class TrajectoryAnalysis(Analysis[SettingsT], Generic[SettingsT]):
             message = "names a model that the campaign does not fit"
             allowed = " | ".join((*campaign.models, REFERENCE))
             yield Problem((*key, "models"), message, value=missing, allowed=allowed, related=(("models",),))
-        if _source(campaign, settings) is None and not _explores_in_equilibrium(campaign, system):
+        if source_of(campaign, settings) is None and not _explores_in_equilibrium(campaign, system):
             message = "has no trajectories to look at: add analyses.conductivity, or explore by nvt"
             yield Problem(key, message, value=self.name, related=(("explore",), ("analyses",)))
 
-    def _runs(self, plan: AnalysisPlan, settings: SettingsT) -> list[OfferedRun]:
-        source = _source(plan.campaign, settings)
+    def looked_at(self, plan: AnalysisPlan, settings: SettingsT) -> list[OfferedRun]:
+        """Return the trajectories that it looks at."""
+        source = source_of(plan.campaign, settings)
         runs = list(_of_the_last_generation(plan)) if source is None else source.runs(plan)
         return [run for run in runs if not settings.models or run.model in settings.models]
 
@@ -109,7 +110,7 @@ def _offering(campaign: Campaign) -> list[Analysis]:
     return [one for one in chosen_analyses(campaign) if one.has_runs]
 
 
-def _source(campaign: Campaign, settings: ReadRunsSettings) -> Analysis | None:
+def source_of(campaign: Campaign, settings: ReadRunsSettings) -> Analysis | None:
     """Return the analysis whose trajectories are looked at, None where they are those of the last generation."""
     found = [one for one in _offering(campaign) if settings.of in ("", one.name)]
     return found[0] if found else None
@@ -136,7 +137,8 @@ def _potential(plan: AnalysisPlan, model: str, runs: list[OfferedRun]) -> Potent
     return plan.potential(model) if all(run.job for run in runs) else Potential(kind=model)
 
 
-def _grouped(runs: Iterable[OfferedRun]) -> dict[tuple[str, float], list[OfferedRun]]:
+def grouped(runs: Iterable[OfferedRun]) -> dict[tuple[str, float], list[OfferedRun]]:
+    """Return trajectories by potential and temperature."""
     found: dict[tuple[str, float], list[OfferedRun]] = {}
     for run in runs:
         found.setdefault((run.model, run.temperature_K), []).append(run)

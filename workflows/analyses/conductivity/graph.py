@@ -103,6 +103,7 @@ def conductivity_runs(plan: AnalysisPlan, settings: ConductivitySettings) -> lis
             model=run.potential.kind,
             temperature_K=run.dynamics.temperature_K,
             skipped_frames=settings.equilibration_frames,
+            dynamics=run,
         )
         for key, run in runs
     ]

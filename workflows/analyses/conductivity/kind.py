@@ -34,6 +34,7 @@ class Conductivity(Analysis[ConductivitySettings]):
     grows = ("temperatures_K", "length_ps", "replicas", "models", "model_samples")
     free = ("lengths", "transport")
     has_runs = True
+    runs_again = True
     commands: ClassVar[Mapping[str, str]] = {"conductivity": "ionloop.cli.analyse.conductivity:conductivity"}
 
     def tasks(self) -> tuple[type[IonloopTask], ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from ....analysis.figures import model_name, model_place
 from ....analysis.rotation.decay import DecayTime
 from ....analysis.rotation.figures import RotationSeries, correlation_figure, coupling_figure, rate_figure
+from ....analysis.rotation.held import OneSide
 from ....analysis.rotation.rotation import Rate
 from ....core.looks import Look
 from ....core.words import three_digits
@@ -15,7 +16,7 @@ from ....store.connection import Store
 from ....store.queries.latest import latest_by
 from ....store.records import ResultRecord
 from ....tasks.results import known_result, load_arrays
-from ....tasks.values.rotation import ROTATIONS, RotationValues
+from ....tasks.values.rotation import HELD_POLYANIONS, ROTATIONS, HeldValues, RotationValues
 from ..sections import Block, FigureBlock, ReportSection, TableBlock, TextBlock
 
 SIGNIFICANT = 0.05
@@ -46,6 +47,10 @@ def rotation_section(store: Store, campaign: str, system: str | None = None) -> 
         blocks.append(_couplings(found))
     if any(one.coupling is not None for one in hottest):
         blocks.append(FigureBlock("coupling", coupling_figure(hottest), f"{COUPLING_CAPTION} At {at_K:g} K."))
+    held = latest_held(store, campaign, system)
+    if held:
+        blocks.append(_held(held))
+        blocks += [TextBlock(text) for text in _why_not_known(held)]
     blocks += [TextBlock(text) for text in _remarks(found)]
     return ReportSection("rotation", f"Rotation of {found[0][1].formula}", _summary(found), tuple(blocks))
 
@@ -58,6 +63,17 @@ def latest_rotations(store: Store, campaign: str, system: str | None = None) -> 
 
     found = latest_by(store, campaign, ROTATIONS.name, place, system).values()
     return [record for record in sorted(found, key=place) if known_result(store, record.id)]
+
+
+def latest_held(store: Store, campaign: str, system: str | None = None) -> list[tuple[ResultRecord, HeldValues]]:
+    """Return the latest results with held polyanions of every potential, temperature and way to hold them."""
+
+    def place(record: ResultRecord) -> tuple[Any, float, str]:
+        values = HELD_POLYANIONS.read(record)
+        return model_place(str(record.model_kind)), values.temperature_K, values.by
+
+    found = latest_by(store, campaign, HELD_POLYANIONS.name, place, system).values()
+    return [(record, HELD_POLYANIONS.read(record)) for record in sorted(found, key=place)]
 
 
 def series_of(store: Store, record: ResultRecord, look: Look | None = None) -> RotationSeries:
@@ -174,6 +190,63 @@ def _couplings(found: _Found) -> TableBlock:
         "p of all windows",
     )
     return TableBlock(columns, rows, "By chance: mean and 95 % of rotations that are shifted in time.")
+
+
+def _held(found: Sequence[tuple[ResultRecord, HeldValues]]) -> TableBlock:
+    rows = [
+        (
+            _name(record),
+            f"{one.temperature_K:g}",
+            one.by,
+            *(_diffusivity(side) for side in (one.free, one.held)),
+            *(show_rate(side.rotations_per_anion_per_ns, side.rotations) for side in (one.free, one.held)),
+            _show_ratio(one),
+            one.answer,
+        )
+        for record, one in found
+    ]
+    first = found[0][1]
+    columns = (
+        "potential",
+        "T, K",
+        "held by",
+        "D free, Å²/ps",
+        "D held, Å²/ps",
+        "rotations free, per anion and ns",
+        "rotations held",
+        "D held / D free",
+        f"{first.mobile} with {first.formula} held",
+    )
+    text = (
+        "Whether ions need rotations: the same trajectories with the anions held. In brackets: 95 % intervals. Walls "
+        "stop wide librations as well; heavy ligands are slow in all that they do, so that a lower diffusivity with "
+        "them need not be for want of rotations."
+    )
+    return TableBlock(columns, rows, text)
+
+
+def _diffusivity(side: OneSide) -> str:
+    one = side.diffusivity_A2_per_ps
+    if not side.reliable:
+        return f"≤ {three_digits(one.high)}"
+    return f"{three_digits(one.value)} ({three_digits(one.low)} to {three_digits(one.high)})"
+
+
+def _show_ratio(one: HeldValues) -> str:
+    if one.ratio_low is None or one.ratio_high is None:
+        return "–"
+    if one.ratio is None:
+        return f"≤ {three_digits(one.ratio_high)}"
+    return f"{three_digits(one.ratio)} ({three_digits(one.ratio_low)} to {three_digits(one.ratio_high)})"
+
+
+def _why_not_known(found: Sequence[tuple[ResultRecord, HeldValues]]) -> Iterator[str]:
+    for record, one in found:
+        if one.why_not_known:
+            yield (
+                f"{_name(record)} at {one.temperature_K:g} K, held by {one.by}: whether {one.mobile} needs rotations "
+                f"is not known; {'; '.join(one.why_not_known)}."
+            )
 
 
 def _remarks(found: _Found) -> Iterator[str]:
