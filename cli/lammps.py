@@ -21,7 +21,8 @@ ModelOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the application."""
     group = typer.Typer(help="Our potentials in LAMMPS.")
-    group.command("run")(run)
+    for command in (run, build, export):
+        group.command(command.__name__)(command)
     app.add_typer(group, name="lammps", no_args_is_help=True)
 
 
@@ -51,6 +52,66 @@ def run(
     from ..fitting.lammps.external import run_deck
 
     run_deck(deck, model, variables=variables, log=log, on_failure=_end)
+
+
+def build(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File of the plug-in. Default: in the user's cache.")
+    ] = None,
+    headers: Annotated[
+        Path | None, typer.Option(help="Folder of LAMMPS's headers, where they are not beside its Python module.")
+    ] = None,
+    compiler: Annotated[str | None, typer.Option(help="C++17 compiler. Default: $CXX, or g++.")] = None,
+) -> None:
+    """Compile `pair_style ionloop` for the LAMMPS that is installed here, and compare it with our own evaluator."""
+    from ..fitting.lammps.build import build_plugin, installed_lammps, plugin_path
+    from ..fitting.lammps.self_test import check_plugin
+
+    target = installed_lammps(headers)
+    typer.echo(f"Compiling for LAMMPS {target.version} ...", err=True)
+
+    def check(plugin: Path) -> None:
+        for line in check_plugin(plugin):
+            typer.echo(f"  {line}", err=True)
+
+    finished = build_plugin(target, (output or plugin_path(target)).resolve(), check, compiler)
+    typer.echo(f"Wrote {finished}. In the input file: plugin load {finished}")
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a model, or the XML file of any GAP.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
+    structure: Annotated[
+        Path | None,
+        typer.Option(help="Crystal to begin with, a file that ASE reads. Default: the first of the training set."),
+    ] = None,
+    variances: Annotated[
+        bool, typer.Option("--variances", help="Let LAMMPS ask for the predicted variance of each atom.")
+    ] = False,
+) -> None:
+    """Write a folder that LAMMPS runs with our plug-in: potential, structure, input file; and compare both codes."""
+    from ..core.errors import InputError
+    from ..fitting.lammps.build import installed_lammps, plugin_path
+    from ..fitting.lammps.deck_export import export_model, structure_of
+    from ..fitting.lammps.self_test import compare
+    from ..fitting.models import load_model
+
+    calculator = load_model(model)
+    atoms = structure_of(model, structure)
+    plugin, why = None, "run `ionloop lammps build` first"
+    try:
+        built = plugin_path(installed_lammps())
+        plugin = built if built.is_file() else None
+    except InputError as error:
+        why = str(error)
+    potential = export_model(calculator, output, atoms, plugin=plugin, variances=variances)
+    if plugin is None:
+        typer.echo(f"Not compared with LAMMPS: {why}", err=True)
+    else:
+        typer.echo(
+            f"Compared on {len(atoms)} atoms: {compare(plugin, potential.resolve(), calculator, atoms)}", err=True
+        )
+    typer.echo(f"Wrote {output}; start with {output / 'in.lammps'}")
 
 
 def _end(failure: BaseException) -> NoReturn:

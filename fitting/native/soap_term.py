@@ -125,10 +125,18 @@ class SoapTerm:
         coordinate = self.coordinate
         covariance = coordinate.delta**2 * (products + self._constants) ** self.zeta * coordinate.sparse_cutoffs
         whitened = solve_triangular(self._covariance_factor, covariance.T, lower=True)
+        return self._prior - np.einsum("sa,sa->a", whitened, whitened)
+
+    def variance_parts(self) -> tuple[FloatArray, float]:
+        """Return L [n_points, n_points] and v (eV²): an atom's variance is v - |L⁻¹ k|² of its covariances k (eV²)."""
+        return self._covariance_factor, self._prior
+
+    @property
+    def _prior(self) -> float:
+        coordinate = self.coordinate
         # The covariance of a normalised descriptor with itself; QUIP leaves σ0 out and predicts negative variances.
         own = coordinate.delta**2 * (1 + self.basis.descriptor.covariance_sigma0**2) ** self.zeta
-        prior = own + coordinate.signal_mean**2 + VARIANCE_REGULARISATION**2
-        return prior - np.einsum("sa,sa->a", whitened, whitened)
+        return float(own + coordinate.signal_mean**2 + VARIANCE_REGULARISATION**2)
 
     @cached_property
     def _covariance_factor(self) -> FloatArray:

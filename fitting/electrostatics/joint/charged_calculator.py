@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -34,6 +34,36 @@ _FAR_SPREADS = 5.0
 _LEAST_SPREAD_E = 0.01
 _ROOM_FOR_CHARGES = 1.2
 _LEAST_MAGNITUDE_E = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedGapParts:
+    """What a model with fitted charges is made of, for who evaluates it elsewhere.
+
+    Attributes
+    ----------
+    gap
+        The GAP.
+    symbols
+        The species, sorted.
+    constants_e
+        What all atoms of a species have. Shape [n_species].
+    second_weights
+        Coefficients of the sparse points of each SOAP coordinate, in the order of the GAP's.
+    model, clouds, accuracy
+        As in `ChargedGapCalculator`.
+    magnitudes_e
+        Sizes of charges that cutoffs are chosen for. Shape [n_species].
+    """
+
+    gap: GapModel
+    symbols: Sequence[str]
+    constants_e: FloatArray
+    second_weights: list[FloatArray]
+    model: ChargeModel
+    clouds: CloudTable
+    accuracy: float
+    magnitudes_e: FloatArray
 
 
 class ChargedGapCalculator(Calculator):
@@ -109,6 +139,9 @@ class ChargedGapCalculator(Calculator):
         largest = [max(abs(charges.species[s].least_e), abs(charges.species[s].most_e)) for s in symbols]
         magnitudes = np.maximum(_ROOM_FOR_CHARGES * np.array(largest), _LEAST_MAGNITUDE_E)
         self._structures = LargeStructures(clouds, magnitudes, accuracy, workers)
+        self.parts = ChargedGapParts(
+            gap, symbols, self._constants, self._second_weights, model, clouds, accuracy, magnitudes
+        )
 
     def calculate(
         self,

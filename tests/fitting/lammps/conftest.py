@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from ase.geometry import cellpar_to_cell
 from ase.io.lammpsdata import write_lammps_data
 
 from ionloop.fitting.data_sets import DataSet
+from ionloop.fitting.electrostatics.local import LocalSettings
 from ionloop.fitting.models import fit_model
 from ionloop.fitting.settings import BaselineSettings, GapSettings
+
+# Helpers that both ways into LAMMPS share.
+sys.path.insert(0, str(Path(__file__).parent))
 
 ELEMENTS = ("Li", "S")
 
@@ -90,3 +95,15 @@ def write_deck(structure: Atoms, tmp_path: Path) -> Callable[..., Path]:
         return deck
 
     return write
+
+
+@pytest.fixture(scope="session")
+def local_charges_folder(
+    lithium_sulfide: DataSet, small_settings: GapSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("lammps") / "local"
+    baseline = LocalSettings(
+        charges={"Li": 0.5, "S": -1.0}, exponents={"Li": 0.7888, "S": 1.6422}, accuracy=1e-11, spread_e=0.2
+    )
+    fit_model("es-gap", lithium_sulfide, small_settings, baseline, folder)
+    return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
+from lammps_logs import thermo
 
 from ionloop.core.errors import InputError
 from ionloop.fitting.lammps.external import run_deck
@@ -26,20 +27,6 @@ PRESSURE_TOLERANCE = 1e-9
 DUMP = "dump forces all custom 1 {file} id type x y z fx fy fz c_energies"
 FORMAT = "thermo_modify norm no format float %.17g"
 DUMPED = "dump_modify forces sort id format float %.17g"
-
-
-def thermo(log: Path) -> list[dict[str, float]]:
-    """Return the rows of thermodynamic output."""
-    rows, names = [], []
-    for line in log.read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["Step"]:
-            names = words
-        elif words[:1] == ["Loop"]:
-            names = []
-        elif names and len(words) == len(names):
-            rows.append(dict(zip(names, map(float, words), strict=True)))
-    return rows
 
 
 def last_dumped(file: Path, n_atoms: int) -> np.ndarray:
