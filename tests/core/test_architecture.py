@@ -44,6 +44,7 @@ WORKFLOW_ROOMS = (
     "report",
     "survey",
     "exchange",
+    "notebooks",
 )
 """From the bottom to the top of the workflows' floor."""
 BEHIND_THE_DOOR = frozenset(

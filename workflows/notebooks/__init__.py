@@ -1,0 +1,1 @@
+"""What `import ionloop` offers in a notebook: models, campaigns, stores and analyses that show themselves."""
