@@ -362,6 +362,7 @@ class StoreBuilder:
             found.append(self.add_screening(kind, generation, factor))
             found.append(structure_results.add_structure(self, kind, generation, factor))
             found.append(rotation_results.add_rotation(self, kind, generation, factor))
+            found.append(rotation_results.add_held(self, kind, generation, "slower"))
             found.append(network_results.add_speciation(self, kind, generation, factor))
             found.append(network_results.add_glasses(self, kind, generation, 1.9 * factor))
         return found

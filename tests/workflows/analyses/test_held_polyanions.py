@@ -92,6 +92,16 @@ def test_what_cannot_be_held_is_told(rotation: dict[str, Any], runs: Any, said: 
     assert said in found[0].message
 
 
+def test_of_several_systems_each_has_its_cost_and_problems() -> None:
+    systems = {name: {"structure": name} for name in ("gamma-li3ps4", "li7p3s11")}
+    analyses = {"conductivity": RUNS, "rotation": {"models": ["gap"], "held": {}}}
+    chosen = Campaign.model_validate({"name": "small", "systems": systems, "analyses": analyses})
+    for name in systems:
+        atoms = build_crystal(name)
+        assert ROTATION.cost(chosen, atoms).model_atoms == CONDUCTIVITY.cost(chosen, atoms).model_atoms > 0
+        assert list(ROTATION.problems(chosen, atoms, name)) == []
+
+
 def anion_and_ion() -> Atoms:
     positions = np.concatenate([np.zeros((1, 3)), 2.05 * TETRAHEDRON, [[0.0, 0.0, 5.0]]])
     return Atoms("PS4Cu", positions, cell=[12.0] * 3, pbc=True)

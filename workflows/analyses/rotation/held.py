@@ -115,11 +115,13 @@ def held_problems(campaign: Campaign, settings: RotationSettings, atoms: Atoms) 
 
 def _described(campaign: Campaign, settings: RotationSettings, atoms: Atoms) -> list[ConductivityRunParameters]:
     """Return what would be run again, of models that are not there yet."""
-    from ...graph.plan import Plan
+    from ...graph.plan import Plan, planned_systems
 
     source = source_of(campaign, settings)
     if source is None or not source.runs_again:
         return []
-    plan = AnalysisPlan(Plan.of_one(campaign, atoms), 0, {str(name): "" for name in campaign.models}, {})
+    # What is run again is the same for every system: any of them with these atoms stands for the one that is meant.
+    systems = planned_systems(campaign, dict.fromkeys(campaign.all_systems, atoms))
+    plan = AnalysisPlan(Plan(campaign, systems), 0, {str(name): "" for name in campaign.models}, {})
     runs = [run for run in source.runs(plan) if not settings.models or run.model in settings.models]
     return [run.dynamics for run in runs if run.dynamics is not None]
