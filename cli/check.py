@@ -132,8 +132,8 @@ def _print_report(
     console.print(_cost_table(campaign, cost))
     console.print()
     for name, text in slabs.items():
-        whose = f" {name}" if name else ""
-        console.print(f"Slab{whose}: {text}", markup=False, highlight=False)
+        whose = f"{name}: " if name else ""
+        console.print(f"{whose}{text}", markup=False, highlight=False)
         console.print()
     console.print(checks_table(checks))
     if not cost.fits_in_memory:

@@ -98,6 +98,11 @@ class SlabStructure(FrozenSettings):
     slab: SlabSettings = Field(description="Slab that is cut from a crystal")
 
     @property
+    def has_vacuum(self) -> bool:
+        """Whether a part of the cell is empty."""
+        return True
+
+    @property
     def formula(self) -> str:
         """The slab in words: "Li2S (111)"."""
         return f"{self.slab.of} ({miller_text(self.slab.miller)})"

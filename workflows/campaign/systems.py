@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ...core.settings import FrozenSettings
+from ...sampling.structures.interface_settings import InterfaceStructure
 from ...sampling.structures.packing import Composition
 from ...sampling.structures.slab_settings import SlabStructure
 from .problems import CampaignInconsistency, Problem
@@ -60,6 +61,8 @@ SystemName = Annotated[
 def _form(value: Any) -> str:
     if isinstance(value, SlabStructure) or (isinstance(value, Mapping) and "slab" in value):
         return "a slab"  # no key of the file: those in the place of an error are found by name
+    if isinstance(value, InterfaceStructure) or (isinstance(value, Mapping) and "interface" in value):
+        return "an interface"
     return "packing" if isinstance(value, Mapping | Composition) else "name"
 
 
@@ -74,7 +77,8 @@ NameOrPath = Annotated[
 StructureSource = Annotated[
     Annotated[NameOrPath, Tag("name")]
     | Annotated[Composition, Tag("packing")]
-    | Annotated[SlabStructure, Tag("a slab")],
+    | Annotated[SlabStructure, Tag("a slab")]
+    | Annotated[InterfaceStructure, Tag("an interface")],
     Discriminator(_form),
 ]
 
@@ -84,8 +88,8 @@ class System(FrozenSettings):
 
     structure: StructureSource = Field(
         description="Built-in structure, a file that ASE reads, relative to the campaign file, a composition, which "
-        "is packed at random, e.g. {composition: {Li2S: 3, P2S5: 1}, atoms: 200, density_g_per_cm3: 1.8}, or a slab, "
-        "e.g. {slab: {of: li2s.cif, miller: [1, 1, 1]}}",
+        "is packed at random, e.g. {composition: {Li2S: 3, P2S5: 1}, atoms: 200, density_g_per_cm3: 1.8}, a slab, e.g. "
+        "{slab: {of: li2s.cif, miller: [1, 1, 1]}}, or an interface of two",
     )
     supercell: Supercell = Field((1, 1, 1), description="Repetitions of the structure along its three axes (number)")
     crystalline: bool | None = Field(
@@ -111,8 +115,9 @@ class System(FrozenSettings):
 
     @model_validator(mode="after")
     def _packed_as_large_as_wanted(self) -> Self:
-        if isinstance(self.structure, SlabStructure) and self.supercell[2] != 1:
-            message = "repeats a slab along its normal: its thickness is structure.slab.layers or thickness_A"
+        has_vacuum = isinstance(self.structure, SlabStructure | InterfaceStructure) and self.structure.has_vacuum
+        if has_vacuum and self.supercell[2] != 1:
+            message = "repeats a slab along its normal: layers or thickness_A of the slab say how thick it is"
             raise CampaignInconsistency([Problem(("supercell",), message, value=list(self.supercell))])
         if isinstance(self.structure, Composition) and self.supercell != (1, 1, 1):
             message = "repeats a random packing, which is as large as structure.atoms says: raise that instead"

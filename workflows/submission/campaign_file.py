@@ -14,6 +14,7 @@ from ...core.settings import FrozenSettings
 from ...fitting.kinds.base import ModelKind, UnusableFile
 from ...fitting.kinds.registry import MODELS
 from ...sampling.samplers.potentials import ModelFolder
+from ...sampling.structures.interface_settings import InterfaceStructure
 from ...sampling.structures.slab_settings import SlabStructure
 from ..analyses.registry import chosen_analyses
 from ..campaign.analyses import Analyses
@@ -23,7 +24,7 @@ from ..campaign.settings import Campaign
 from ..campaign.systems import System
 from ..campaign.validation import touches, validate_campaign
 from ..campaign.yaml_lines import YamlDocument, parse_yaml
-from .slabs import cut_slab
+from .slabs import cut_slab, joined_slabs
 from .structure_problems import structure_key, structure_problems
 
 MAX_BYTES = 1_000_000
@@ -138,7 +139,9 @@ def load_system_structure(system: System, folder: str | Path) -> Atoms:
     if isinstance(source, str):
         return load_structure(source, Path(folder))
     if isinstance(source, SlabStructure):
-        return cut_slab(source, folder).atoms
+        return cut_slab(source.slab, folder).atoms
+    if isinstance(source, InterfaceStructure):
+        return joined_slabs(source.interface, folder).atoms
     known = source.distances_from
     return pack(source, () if known is None else load_frames(known, Path(folder)))
 

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from ...sampling.samplers.base import CommonSamplerSettings
 from ...sampling.samplers.registry import sampler_of
+from ...sampling.structures.interface_settings import InterfaceStructure
 from ...sampling.structures.packing import Composition
 from ...sampling.structures.slab_settings import SlabStructure
 from ..analyses.registry import chosen_analyses
@@ -171,7 +172,9 @@ def _samplers(campaign: Campaign, cells: Mapping[str | None, Sequence[str]]) -> 
             message = f"needs the mobile ion {campaign.mobile}, which {listed.whom} lacks{listed.way_out}"
             yield Problem((*listed.key, "kind"), message, value=listed.settings.sampler, related=(("mobile",),))
         pressure_GPa = getattr(listed.settings, "pressure_GPa", None)
-        if pressure_GPa is not None and isinstance(campaign.all_systems[listed.system].structure, SlabStructure):
+        structure = campaign.all_systems[listed.system].structure
+        has_vacuum = isinstance(structure, SlabStructure | InterfaceStructure) and structure.has_vacuum
+        if pressure_GPa is not None and has_vacuum:
             message = f"would let the vacuum above {listed.whom}, which is a slab, collapse{listed.way_out}"
             yield Problem((*listed.key, "pressure_GPa"), message, value=pressure_GPa)
 

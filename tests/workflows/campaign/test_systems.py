@@ -107,6 +107,28 @@ def test_a_system_may_be_a_slab(tmp_path: Path) -> None:
     assert slab_texts(campaign, tmp_path)["surface"].startswith("beta-li3ps4 (100), termination 11 of 22")
 
 
+INTERFACE = """  joint:
+    structure:
+      interface:
+        lower: {of: li7p3s11, miller: [0, 1, 0], uncut_A: {P-S: 2.5}}
+        upper: {of: beta-li3ps4, miller: [1, 0, 0]}
+    initial: {lithium_monte_carlo: {count: 0}}
+baseline:"""
+
+
+def test_a_system_may_be_an_interface(tmp_path: Path) -> None:
+    text = FILE.replace("baseline:", INTERFACE, 1)
+    campaign = read(tmp_path, text)
+    assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+    atoms = load_structures(campaign, tmp_path)["joint"]
+    assert len(atoms) == 264
+    assert "the upper slab strained by" in slab_texts(campaign, tmp_path)["joint"]
+    none = problems(tmp_path, text.replace("interface:", "interface:\n        maximum_area_A2: 5", 1))
+    assert "no common cell of at most 5" in none["systems.joint.structure"]
+    upper = problems(tmp_path, text.replace("upper: {of: beta-li3ps4", "upper: {termination: 99, of: beta-li3ps4", 1))
+    assert "interface.upper: slab.termination: 99 is none of" in upper["systems.joint.structure"]
+
+
 @pytest.mark.parametrize(
     ("more", "before", "after", "key", "said"),
     [
