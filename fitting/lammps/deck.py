@@ -14,6 +14,8 @@ from typing import Final
 from ...core.errors import InputError
 
 STYLE: Final = "ionloop"
+SUFFIX: Final = ".ion"
+"""Of potentials that the plug-in reads."""
 PLACEHOLDER: Final = "zero"
 """LAMMPS's pair style without forces, which makes ghost atoms and neighbour lists for others."""
 REACH_A: Final = 6.0

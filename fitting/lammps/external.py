@@ -20,7 +20,7 @@ from ...core.arrays import FloatArray, IntArray
 from ...core.errors import InputError
 from ..models import MANIFEST_FILE, load_model, read_manifest
 from ..native.gap_xml import read_gap_xml
-from .deck import Coefficients, Part, parts_of
+from .deck import SUFFIX, Coefficients, Part, parts_of
 from .library import open_lammps, running
 from .types import check_masses, numbers_of_types
 
@@ -100,6 +100,11 @@ class _Joining:
         where = f"{self._deck}, line {coefficients.line}"
         factor = _energy_factor(lammps, where)
         model = self._model if self._model is not None else Path(_expanded(lammps, coefficients.model))
+        if model.suffix == SUFFIX:
+            raise InputError(
+                f"{where}: {model} is for the plug-in of LAMMPS itself; name the model that it was written from with "
+                "--model"
+            )
         if not model.exists():
             raise InputError(f"{where}: there is no model {model}; name another with --model")
         elements = [word for text in coefficients.elements for word in _expanded(lammps, text).split()]

@@ -35,7 +35,6 @@ from ..native.glue import GluePotential
 from ..native.soap_term import SoapTerm
 from ..native.two_body import PairTerm
 
-SUFFIX: Final = ".ion"
 FIRST_LINE: Final = "ionloop-potential 1"
 ALL_NUMBERS: Final = 120
 SHORTEST_A: Final = 0.2

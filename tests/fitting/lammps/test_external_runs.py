@@ -188,5 +188,7 @@ def test_the_command_tells_what_is_wrong(gap_folder: Path, write_deck: Callable[
 def test_a_model_that_is_not_there(write_deck: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no model MODEL; name another with --model"):
         run_deck(write_deck(["run 0"]), None, log=str(tmp_path / "log.lammps"), screen=False)
+    with pytest.raises(InputError, match="is for the plug-in of LAMMPS itself"):
+        run_deck(write_deck(["run 0"]), Path("m.ion"), log=str(tmp_path / "log.lammps"), screen=False)
     with pytest.raises(InputError, match=r"in\.nowhere cannot be read: No such file"):
         run_deck(tmp_path / "in.nowhere")
