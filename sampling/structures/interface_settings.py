@@ -48,6 +48,11 @@ class InterfaceStructure(FrozenSettings):
         return self.interface.vacuum_A is not None
 
     @property
+    def origin(self) -> str:
+        """Where the structure comes from, in words."""
+        return f"interface of {self.formula}"
+
+    @property
     def formula(self) -> str:
         """The interface in words: "Li2S (111) on LiF (100)"."""
         upper, lower = (f"{one.of} ({miller_text(one.miller)})" for one in (self.interface.upper, self.interface.lower))

@@ -160,6 +160,11 @@ class Composition(FrozenSettings):
         return {symbol: units * number for symbol, number in sorted(unit.items())}
 
     @property
+    def origin(self) -> str:
+        """Where the structure comes from, in words."""
+        return "packed at random"
+
+    @property
     def formula(self) -> str:
         """The composition in words: "3 Li2S + P2S5"."""
         return " + ".join(text if count == 1 else f"{count:g} {text}" for text, count in self.composition.items())

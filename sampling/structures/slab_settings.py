@@ -103,6 +103,11 @@ class SlabStructure(FrozenSettings):
         return True
 
     @property
+    def origin(self) -> str:
+        """Where the structure comes from, in words."""
+        return f"slab of {self.formula}"
+
+    @property
     def formula(self) -> str:
         """The slab in words: "Li2S (111)"."""
         return f"{self.slab.of} ({miller_text(self.slab.miller)})"

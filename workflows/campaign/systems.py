@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from ...core.settings import FrozenSettings
 from ...sampling.structures.interface_settings import InterfaceStructure
@@ -81,6 +81,15 @@ StructureSource = Annotated[
     | Annotated[InterfaceStructure, Tag("an interface")],
     Discriminator(_form),
 ]
+
+
+_SOURCE: Final[TypeAdapter[Any]] = TypeAdapter(StructureSource)
+
+
+def origin_of(source: Any) -> str:
+    """Return in a few words where a structure comes from, as it stands in a campaign's settings."""
+    parsed = _SOURCE.validate_python(source)
+    return parsed if isinstance(parsed, str) else str(parsed.origin)
 
 
 class System(FrozenSettings):

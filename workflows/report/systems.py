@@ -13,6 +13,7 @@ from ...store.queries.latest import latest_by_model
 from ...store.records import CampaignRecord
 from ...tasks.values.loop import MODEL_ERRORS, ErrorValues
 from ..analyses.sections import Block, ReportSection, TableBlock
+from ..campaign.systems import origin_of
 
 MILLI = 1000.0
 
@@ -48,8 +49,7 @@ def _systems(record: CampaignRecord) -> TableBlock:
     rows = []
     for name, structure in record.systems.items():
         atoms = structure.to_atoms()
-        source = record.settings["systems"][name]["structure"]
-        shown = source if isinstance(source, str) else "packed at random"
+        shown = origin_of(record.settings["systems"][name]["structure"])
         lengths = " x ".join(f"{length:.2f}" for length in atoms.cell.lengths())
         joined = "later" if name in record.joined else "at first"
         rows.append((name, formula_of(atoms), str(len(atoms)), lengths, shown, joined))

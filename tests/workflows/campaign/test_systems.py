@@ -9,6 +9,7 @@ import pytest
 from ionloop.workflows.campaign.baseline_charges import UnknownChargesError, formal_charges
 from ionloop.workflows.campaign.problems import CampaignFileError
 from ionloop.workflows.campaign.settings import Campaign, stored_campaign
+from ionloop.workflows.campaign.systems import origin_of
 from ionloop.workflows.submission.campaign_file import load_structures, read_campaign
 from ionloop.workflows.submission.slabs import slab_texts
 
@@ -153,6 +154,18 @@ def test_problems_of_slabs_are_told_at_their_key(
     assert before in text
     found = problems(tmp_path, text.replace(before, after, 1))
     assert said in found.get(key, ""), found
+
+
+def test_where_a_structure_comes_from_is_told_in_words(tmp_path: Path) -> None:
+    text = FILE.replace("baseline:", SLAB % "", 1).replace("baseline:", INTERFACE, 1)
+    stored = read(tmp_path, text).model_dump(mode="json")["systems"]
+    assert {name: origin_of(one["structure"]) for name, one in stored.items()} == {
+        "crystal": "li7p3s11",
+        "beta": "beta-li3ps4",
+        "glass": "packed at random",
+        "surface": "slab of beta-li3ps4 (100)",
+        "joint": "interface of beta-li3ps4 (100) on li7p3s11 (010)",
+    }
 
 
 def test_a_campaign_without_a_structure_says_both_forms(tmp_path: Path) -> None:
