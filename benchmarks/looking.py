@@ -3,7 +3,7 @@
     python benchmarks/looking.py [--labels 4000] [--jobs 10000] [--repeats 5]
 
 `ionloop run` looks twice a second. Times are those of user and system together, the least of several: what else runs on
-the machine only adds.
+the machine only adds. Beside them stands how often `import numpy` goes into them, turn by turn on the same machine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,10 @@ COMMANDS = (
     ["query", "labels", "energy<0", "--aggregate", "mean:energy"],
     ["pause"],
     ["resume"],
+    ["worker"],
 )
+NUMPY = [sys.executable, "-c", "import numpy"]
+CAMPAIGN_FILE = "name: small\nstructure: li7p3s11\nanalyses: {conductivity: {}, barriers: {}, frenkel: {}}\n"
 
 
 def crystal(seed: int) -> Atoms:
@@ -111,6 +115,13 @@ def processor_s(command: list[str], environment: dict[str, str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def print_times(words: list[str], environment: dict[str, str], repeats: int) -> None:
+    command = [sys.executable, "-m", "ionloop.cli", *words]
+    pairs = [(processor_s(command, environment), processor_s(NUMPY, environment)) for _ in range(repeats)]
+    ratio = statistics.median(one / numpy for one, numpy in pairs)
+    print(f"  ionloop {' '.join(words):60} {min(one for one, _ in pairs):5.2f}   {ratio:4.1f} × import numpy")
+
+
 def looks_s(store: Store, repeats: int) -> list[float]:
     found = []
     for _ in range(repeats):
@@ -142,9 +153,11 @@ def main() -> None:
             environment = {**os.environ, "IONLOOP_STORE": opened.location, "OMP_NUM_THREADS": "1"}
             print(f"commands, {'20' if opened is small else arguments.jobs} jobs (s of processor time)")
             for words in COMMANDS:
-                command = [sys.executable, "-m", "ionloop.cli", *words]
-                least = min(processor_s(command, environment) for _ in range(arguments.repeats))
-                print(f"  ionloop {' '.join(words):60} {least:5.2f}")
+                print_times(words, environment, arguments.repeats)
+        file = Path(folder) / "campaign.yaml"
+        file.write_text(CAMPAIGN_FILE)
+        environment.pop("IONLOOP_STORE")
+        print_times(["check", str(file)], environment, arguments.repeats)
 
 
 if __name__ == "__main__":
