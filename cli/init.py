@@ -36,7 +36,7 @@ def init(
         typer.Option(
             "--template",
             "-t",
-            help="What to start from: demo, li7p3s11, minimal, systems; survey for a survey of many crystals.",
+            help="What to start from: demo, li7p3s11, lps, minimal, systems; survey for a survey of many crystals.",
         ),
     ] = "demo",
     structure: Annotated[

@@ -23,3 +23,7 @@ class InputError(IonloopError):
     """The input or the environment is wrong: nothing was started, nothing half-written."""
 
     exit_status = 2
+
+
+class AtomsCoincide(InputError):
+    """Two atoms are at one place: in what a user gave, or where a potential has moved them."""

@@ -6,10 +6,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from ..core.errors import InputError, IonloopError
+from ..core.errors import AtomsCoincide, InputError, IonloopError
 from .relaxation_settings import RelaxationSettings
 
-__all__ = ["RelaxationError", "relax_and_rattle"]
+__all__ = ["Collapsed", "RelaxationError", "relax_and_rattle"]
 
 _RATTLE_ATTEMPTS = 20
 
@@ -20,6 +20,10 @@ class RelaxationError(IonloopError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the relaxation of a configuration was given up: {reason}")
         self.reason = reason
+
+
+class Collapsed(RelaxationError):
+    """The potential has moved atoms to where it cannot be evaluated; it would do so again."""
 
 
 def relax_and_rattle(atoms: Atoms, calculator: Calculator, *, settings: RelaxationSettings, seed: int) -> Atoms:
@@ -63,6 +67,8 @@ def _relax(atoms: Atoms, calculator: Calculator, settings: RelaxationSettings) -
             if displacement_A > settings.maximum_displacement_A:
                 break
             kept = moving.positions.copy()
+    except AtomsCoincide as error:
+        raise Collapsed(str(error)) from error
     except (MemoryError, OSError, IonloopError):
         # The machine or the installation failed, or the reason is already told.
         raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.arrays import BoolArray, FloatArray, IntArray
-from ...core.errors import InputError
+from ...core.errors import AtomsCoincide, InputError
 from ..compiler import numba
 
 SHORTEST_DISTANCE_A = 1e-6
@@ -111,7 +111,7 @@ class NeighbourList:
         if len(distances) and distances.min() < SHORTEST_DISTANCE_A:
             worst = int(np.argmin(distances))
             first = int(np.searchsorted(starts, worst, side="right")) - 1
-            raise InputError(
+            raise AtomsCoincide(
                 f"atoms {first} and {second[worst]} are at the same place ({distances[worst]:.1g} Å apart): is an "
                 "atom there twice, or a periodic image included?"
             )

@@ -127,6 +127,18 @@ _GAMMA_LI3PS4 = Crystal(
     source="recalled, no reference known: γ phase (P-S 2.06 Å)",
 )
 
+_LI2S = Crystal(
+    name="li2s",
+    formula="Li2S",
+    space_group=225,
+    space_group_symbol="Fm-3m",
+    cell=(5.710, 5.710, 5.710, 90.0, 90.0, 90.0),
+    sites=(("Li", (0.25, 0.25, 0.25)), ("S", (0.0, 0.0, 0.0))),
+    atoms_per_cell=12,
+    source="antifluorite, all coordinates by symmetry; a as recalled from Zintl, Harder, Dauth, Z. Elektrochem. 1934, "
+    "40, 588",
+)
+
 _LI4P2S6 = Crystal(
     name="li4p2s6",
     formula="Li4P2S6",
@@ -165,7 +177,7 @@ _LLZO = Crystal(
 )
 
 CRYSTALS: dict[str, Crystal] = {
-    entry.name: entry for entry in (_LI7P3S11, _BETA_LI3PS4, _GAMMA_LI3PS4, _LI4P2S6, _LLZO)
+    entry.name: entry for entry in (_LI7P3S11, _BETA_LI3PS4, _GAMMA_LI3PS4, _LI4P2S6, _LI2S, _LLZO)
 }
 """Built-in structures by name."""
 

@@ -13,12 +13,13 @@ from ...analysis.glasses.quench import QuenchCurves, glass_means, joined, quench
 from ...analysis.glasses.settings import GlassSettings, PlannedGlass, Size
 from ...analysis.glasses.start import glass_start
 from ...analysis.screening.cells import RelaxedCell, relax_cell
+from ...core.errors import AtomsCoincide
 from ...core.files import atomic_file
 from ...sampling.guard import ContactGuard
 from ...sampling.integrators import CALCULATOR_FAILED
 from ...sampling.molecular_dynamics_settings import MolecularDynamicsSettings
 from ...sampling.networks.species import classify
-from ...sampling.relaxation import RelaxationError, relax_and_rattle
+from ...sampling.relaxation import Collapsed, RelaxationError, relax_and_rattle
 from ...sampling.relaxation_settings import RelaxationSettings
 from ...sampling.structures.packing import density_of_g_per_cm3
 from ...sampling.trajectory import each_frame, read_frames
@@ -88,6 +89,14 @@ class GlassParameters(TaskParameters):
         return trajectory_identifier(self.campaign, self.generation, self.trajectory_name(stage), self.system)
 
 
+class _NoStart(Exception):
+    """The potential moves a packing's atoms onto each other."""
+
+    def __init__(self, atoms: Atoms, reason: str) -> None:
+        super().__init__(reason)
+        self.atoms, self.reason = atoms, reason
+
+
 class GlassTask(IonloopTask):
     """Make one glass; one that breaks is a result that says so, and stops nothing."""
 
@@ -108,7 +117,10 @@ class GlassTask(IonloopTask):
 
     def _made(self, parameters: GlassParameters, context: TaskContext) -> ResultRecord:
         calculator = open_potential(context.store, parameters.potential)
-        start = _start(parameters, context, calculator)
+        try:
+            start = _start(parameters, context, calculator)
+        except _NoStart as error:
+            return _broken(parameters, error.atoms, f"in the packing: {error.reason}", [])
         rate = parameters.quench_K_per_ps
         melt = _run(parameters, context, "melt", start, parameters.settings.melt, calculator)
         if melt.state != "completed":
@@ -126,7 +138,10 @@ class GlassTask(IonloopTask):
             return _broken(parameters, start, f"while it was held: {glass.reason}", inputs)
         on_the_way = _curves(context, quench, parameters.settings.quench(rate))
         held = _curves(context, glass, parameters.settings.glass)
-        at_rest = _relaxed(parameters, _last_frame(context, glass), calculator)
+        try:
+            at_rest = _relaxed(parameters, _last_frame(context, glass), calculator)
+        except Collapsed as error:
+            return _broken(parameters, start, f"at rest: {error.reason}", inputs)
         return self._recorded(parameters, context, (on_the_way, held), at_rest, inputs)
 
     @staticmethod
@@ -215,6 +230,8 @@ def _start(parameters: GlassParameters, context: TaskContext, calculator: Calcul
     )
     try:
         atoms = relax_and_rattle(atoms, calculator, settings=brief, seed=seed)
+    except Collapsed as error:
+        raise _NoStart(atoms, error.reason) from error
     except RelaxationError as error:
         raise JobFailed(str(error)) from error
     arrays = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array}
@@ -279,6 +296,8 @@ def _relaxed(parameters: GlassParameters, atoms: Atoms, calculator: Calculator) 
             steps=settings.relaxation.steps,
             keeps_shape=settings.barostat.cell == "isotropic",
         )
+    except AtomsCoincide as error:
+        raise Collapsed(str(error)) from error
     except RelaxationFailed as error:
         raise JobFailed(f"the glass could not be relaxed: {error}") from error
     still = relaxed.atoms.copy()

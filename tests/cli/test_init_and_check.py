@@ -29,7 +29,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_init_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["init", "new/folder"]) == 0
     assert (
-        "beta-li3ps4, gamma-li3ps4, li4p2s6, t-li7la3zr2o12 have cells and coordinates without"
+        "beta-li3ps4, gamma-li3ps4, li4p2s6, li2s, t-li7la3zr2o12 have cells and coordinates without"
         in capsys.readouterr().out
     )
     assert run_command_line(["check", "new/folder/campaign.yaml"]) == 0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ....core.arrays import BoolArray, FloatArray, IntArray
-from ....core.errors import InputError
+from ....core.errors import AtomsCoincide, InputError
 from ...pair_lists import Pairs, open_pairs, periodic_pairs
 from .clouds import CloudTable
 from .ewald import (
@@ -294,9 +294,9 @@ def check_distances(pairs: Pairs) -> None:
         raise overlap(int(pairs.first[worst]), int(pairs.second[worst]), float(pairs.distances[worst]))
 
 
-def overlap(first: int, second: int, distance: float) -> InputError:
+def overlap(first: int, second: int, distance: float) -> AtomsCoincide:
     """Return what refuses two atoms at the same place; ``distance`` in Å."""
-    return InputError(
+    return AtomsCoincide(
         f"Atoms {min(first, second)} and {max(first, second)} are {distance:.2g} Å apart, less than "
         f"{SHORTEST_DISTANCE_A} Å: is an atom there twice, or a periodic image included?"
     )

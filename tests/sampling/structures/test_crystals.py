@@ -23,6 +23,7 @@ FACTS = {
     "beta-li3ps4": ("Li3PS4", 32, 62),
     "gamma-li3ps4": ("Li3PS4", 16, 31),
     "li4p2s6": ("Li4P2S6", 12, 162),
+    "li2s": ("Li2S", 12, 225),
     "t-li7la3zr2o12": ("Li7La3Zr2O12", 192, 142),
 }
 

@@ -9,7 +9,7 @@ from ase.io import read
 from kob_andersen import KobAndersen
 
 from ionloop.analysis.glasses.settings import GlassSettings
-from ionloop.core.errors import InputError
+from ionloop.core.errors import AtomsCoincide, InputError
 from ionloop.sampling.structures.crystals import build_crystal, load_structure
 from ionloop.sampling.structures.packing import density_of_g_per_cm3
 from ionloop.sampling.trajectory import read_frames
@@ -127,6 +127,26 @@ def test_a_glass_that_breaks_is_counted_and_stops_nothing() -> None:
     (group,) = GLASSES.read(answer.only(GLASSES.name)).groups
     assert (group.planned, group.broken, group.density_g_per_cm3) == (2, 2, None)
     assert "0 of 2 glasses; 2 broke" in answer.section.summary
+
+
+class Collapsing(KobAndersen):
+    """Refuses atoms whose pull has begun, as potentials of ours refuse two atoms at one place."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls % 3 == 0:
+            raise AtomsCoincide("atoms 1 and 2 are at the same place")
+        super().calculate(atoms, properties, system_changes)
+
+
+def test_a_packing_that_the_potential_pulls_together_is_broken_and_no_failure() -> None:
+    settings = GlassSettings.model_validate(SETTINGS)
+    question = Question(alloy(), [OwnCalculator(Collapsing())], settings, campaign={"mobile": "Ni"})
+    answer = ask(ANALYSIS, question)
+    assert answer.failed == {}
+    assert [GLASS.read(one).broken for one in answer.of_kind(GLASS.name)] == [
+        "in the packing: atoms 1 and 2 are at the same place"
+    ] * 2
 
 
 def test_more_glasses_leave_those_that_are_there() -> None:
