@@ -141,6 +141,27 @@ def test_the_energy_of_images_is_what_vacuum_takes_away() -> None:
     assert _lattice_energy_eV(near.atoms) - _lattice_energy_eV(far.atoms) == pytest.approx(expected, abs=1e-4)
 
 
+def test_what_is_told_of_images_is_what_electrostatics_of_models_holds() -> None:
+    from ionloop.fitting.electrostatics.fixed import FIXED
+    from ionloop.fitting.settings import BaselineSettings
+
+    charges = {"Li": 0.4, "F": -0.4}
+    calculator = FIXED.calculator(BaselineSettings(charges=charges, exponents={"Li": 1.6, "F": 2.5}))
+    alone, along = [], []
+    for vacuum in (15.0, 40.0):
+        slab = cut(LIF, (1, 1, 1), layers=6, vacuum_A=vacuum, polar=True, charges=charges)
+        slab.atoms.calc = calculator
+        # Yeh and Berkowitz: what is left when the energy of the images is taken off does not depend on the vacuum,
+        # and neither do forces, whose part of it is 4πqM/V along the normal.
+        alone.append(slab.atoms.get_potential_energy() - (slab.image_energy_eV or 0))
+        assert slab.dipole_e_A is not None
+        field = 4 * math.pi * 14.399645478 * slab.dipole_e_A / slab.atoms.cell.volume
+        values = np.array([charges[symbol] for symbol in slab.atoms.symbols])
+        along.append(np.sort(slab.atoms.get_forces()[:, 2] - field * values))
+    assert alone[0] == pytest.approx(alone[1], abs=1e-5)
+    assert np.allclose(along[0], along[1], atol=1e-4)
+
+
 def test_the_surface_energy_is_that_of_broken_bonds() -> None:
     from ase.calculators.lj import LennardJones
 
