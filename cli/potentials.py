@@ -16,6 +16,7 @@ from .console.progress import progress
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..analysis.errors.by_anion import CompositionErrors
     from ..analysis.errors.model_errors import ErrorStatistics, ModelErrors
     from ..analysis.errors.statistics import ParityData
     from ..analysis.model_uncertainty.coverage import ModelCoverage
@@ -200,15 +201,25 @@ def evaluate(
             "--uncertainty", help="What the model says of its own errors, beside what those are; kept in --parity, too."
         ),
     ] = False,
+    by_anion: Annotated[
+        str | None,
+        typer.Option(
+            "--by-anion",
+            metavar="CENTRE-LIGAND",
+            help="Errors by composition and anion, too; of the elements that are surrounded and that surround: P-S.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     *,
     reading: LabelRequest,
 ) -> None:
     """Measure a potential on labelled configurations: energies, virials, forces (by element and magnitude)."""
+    from ..analysis.errors.by_anion import errors_by_anion, network_of
     from ..analysis.errors.statistics import isolated_atom_errors, parity_data, virial_errors
     from ..fitting.models import load_model
     from ..tasks.predictions import write_parity
 
+    network = None if by_anion is None else network_of(by_anion)
     data_set = read_file(data, reading)
     calculator = load_model(model, backend=backend)
     with progress("evaluation") as tell:
@@ -216,6 +227,7 @@ def evaluate(
     errors, virials = compared.errors(), virial_errors(calculator, data_set.configurations)
     isolated = isolated_atom_errors(calculator, data_set.fitted_isolated_atoms)
     told = _predicted_errors(model, data_set, compared) if uncertainty else None
+    anions = None if network is None else errors_by_anion(compared, data_set.configurations, network)
     if parity is not None:
         write_parity(parity.resolve(), compared, {} if told is None else told.arrays)
     if as_json:
@@ -225,9 +237,13 @@ def evaluate(
         if told is not None:
             found["model_interval_coverage"] = told.coverage.model_dump(mode="json")
             found["energy_std_eV"] = told.arrays["energy_stds"].tolist()
+        if anions is not None:
+            found["by_composition"] = {name: one.model_dump(mode="json") for name, one in anions.items()}
         typer.echo(json.dumps({"configurations": len(data_set), **found}, indent=2))
     else:
         _print_errors(errors, virials, isolated, len(data_set))
+        if anions is not None:
+            _print_anions(anions)
         if told is not None:
             _print_coverage(told.coverage)
 
@@ -280,6 +296,29 @@ def _print_coverage(coverage: ModelCoverage) -> None:
         if one is not None:
             shares = (f"{100 * share:.0f} %" for share in (one.inside_50, one.inside_90, one.inside_95))
             table.add_row(name, f"{one.rms_z:.2f}", *shares, str(one.count))
+    console = make_console()
+    console.print()
+    console.print(table)
+
+
+def _print_anions(found: dict[str, CompositionErrors]) -> None:
+    from rich.table import Table
+
+    from .console.terminal import make_console
+
+    table = Table(box=None, pad_edge=False, title="By composition and anion", title_justify="left")
+    for title in ("", "RMSE", "MAE", "largest", "rms of labels", "values", "configurations"):
+        table.add_column(title, justify="right" if title else "left")
+    for name, composition in found.items():
+        energy = composition.energy_eV_per_atom
+        sizes = (f"{1000 * size:.2f}" for size in (energy.rmse, energy.mae, energy.maximum))
+        table.add_row(f"{name}, energy (meV/atom)", *sizes, "", str(energy.count), str(composition.configurations))
+        for anion, one in composition.force_by_anion_eV_per_A.items():
+            force = one.force_eV_per_A
+            sizes = (
+                f"{1000 * size:.2f}" for size in (force.rmse, force.mae, force.maximum, one.reference_rms_eV_per_A)
+            )
+            table.add_row(f"  force in {anion} (meV/Å)", *sizes, str(force.count), str(one.configurations))
     console = make_console()
     console.print()
     console.print(table)

@@ -64,8 +64,14 @@ def test_a_model_is_fitted_and_measured(files, capsys, kind):
     assert errors["virial_eV_per_atom"]["count"] == 18
     assert 0 < errors["virial_eV_per_atom"]["rmse"] < spread
     parity = files / "parity.npz"
-    assert run_command_line(["evaluate", model, str(files / "test.xyz"), "--parity", str(parity)]) == 0
+    asked = ["evaluate", model, str(files / "test.xyz"), "--by-anion", "Cu-Au"]
+    assert run_command_line([*asked, "--json"]) == 0
+    (composition,) = json.loads(capsys.readouterr().out)["by_composition"].values()
+    assert composition["energy_eV_per_atom"] == errors["energy_eV_per_atom"]
+    assert sum(one["force_eV_per_A"]["count"] for one in composition["force_by_anion_eV_per_A"].values()) == 72
+    assert run_command_line([*asked, "--parity", str(parity)]) == 0
     told = capsys.readouterr().out
+    assert "By composition and anion" in told
     assert "virial" in told
     for one in errors["force_by_magnitude_eV_per_A"]:
         assert f"{1000 * one['errors']['rmse']:.2f}" in told
