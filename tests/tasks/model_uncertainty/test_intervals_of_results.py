@@ -93,6 +93,7 @@ def test_a_calculator_that_stands_in_has_no_interval_and_the_report_says_why():
     assert any("no model interval" in getattr(block, "text", "") for block in answer.section.blocks)
 
 
+@pytest.mark.slow
 def test_formation_energies_get_the_intervals_of_their_differences(model):
     settings = FrenkelSettings(
         pairs=1, attempts=2, fields_V_per_A=(), supercell=(1, 1, 1), reference=False,
