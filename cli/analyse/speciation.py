@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..console.options import JsonOption
+from .structures import pair_distances, structures_or_trajectory
 from .trajectory_options import (
     FILE_HELP,
     CellOption,
@@ -58,7 +59,7 @@ def speciation(
 
     chosen = _settings(
         {
-            "network": {"centres": words(centres), "ligands": words(ligands), "cutoffs_A": _distances(cutoffs)},
+            "network": {"centres": words(centres), "ligands": words(ligands), "cutoffs_A": pair_distances(cutoffs)},
             "patience_fs": patience_fs,
         }
     )
@@ -95,23 +96,9 @@ def _settings(values: dict[str, Any]) -> SpeciesSettings:
         raise InputError(told.replace("--network", "--centres, --ligands, --cutoffs")) from error
 
 
-def _distances(text: str) -> dict[str, float]:
-    from ...core.errors import InputError
-
-    found = {}
-    for word in words(text):
-        pair, _, number = word.partition(":")
-        try:
-            found[pair] = float(number)
-        except ValueError as error:
-            raise InputError(f"--cutoffs: {word!r} must be a pair and a distance, such as P-S:2.6") from error
-    return found
-
-
 def _runs(files: list[str], options: TrajectoryOptions, equilibration_ps: float) -> tuple[list[NetworkRun], list[str]]:
     from ...analysis.speciation.frames import NetworkRun
     from ...core.errors import InputError
-    from .structures import structures_or_trajectory
 
     runs: list[NetworkRun] = []
     notes: list[str] = []

@@ -10,6 +10,7 @@ import typer
 
 from ...analysis.structure_functions.quantities import Quantity, Unit
 from ..console.options import JsonOption
+from .structures import pair_distances, structures_or_trajectory
 from .trajectory_options import (
     FILE_HELP,
     CellOption,
@@ -111,7 +112,7 @@ def structure_functions(
         {
             "radiation": words(radiation),
             "isotopes": isotopes_of(isotope or [], "--isotope"),
-            "cutoffs_A": _distances(cutoffs),
+            "cutoffs_A": pair_distances(cutoffs),
             "angles": words(angles),
             "network": words(network),
             "measured": curves,
@@ -158,19 +159,6 @@ def _settings(values: dict[str, Any], others: list[str]) -> StructureSettings:
         raise InputError(f"these options do not fit together: {problems}") from error
 
 
-def _distances(text: str) -> dict[str, float]:
-    from ...core.errors import InputError
-
-    found = {}
-    for word in words(text):
-        pair, _, number = word.partition(":")
-        try:
-            found[pair] = float(number)
-        except ValueError as error:
-            raise InputError(f"--cutoffs: {word!r} must be a pair and a distance, such as P-S:2.6") from error
-    return found
-
-
 def _number(option: str, text: str) -> float | str:
     """Return a number, or ``fit``."""
     from ...core.errors import InputError
@@ -209,7 +197,6 @@ def _runs(files: list[str], options: TrajectoryOptions) -> tuple[list[StructureF
 
 def _read(file: str, options: TrajectoryOptions) -> tuple[StructureFrames, list[str]]:
     from ...analysis.structure_functions.frames import of_structures, of_trajectory
-    from .structures import structures_or_trajectory
 
     found = structures_or_trajectory(file, options)
     if isinstance(found, list):

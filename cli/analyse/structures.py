@@ -1,10 +1,12 @@
-"""Structures or trajectories, whichever a file holds, for analyses that need no times."""
+"""What analyses that need no times share: structures or trajectories, whichever a file holds, and bond lengths."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .trajectory_options import words
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,3 +46,23 @@ def structures_or_trajectory(file: str, options: TrajectoryOptions) -> list[Atom
             return replace(options, timestep_fs=1.0).read(path)
         except TrajectoryReadError:
             raise refused from None
+
+
+def pair_distances(text: str) -> dict[str, float]:
+    """Return distances by pair of elements (Å), as ``--cutoffs P-S:2.6,P-P:2.5`` gives them.
+
+    Raises
+    ------
+    InputError
+        If it gives something else.
+    """
+    from ...core.errors import InputError
+
+    found = {}
+    for word in words(text):
+        pair, _, number = word.partition(":")
+        try:
+            found[pair] = float(number)
+        except ValueError as error:
+            raise InputError(f"--cutoffs: {word!r} must be a pair and a distance, such as P-S:2.6") from error
+    return found
