@@ -28,7 +28,7 @@ class SpeciationResult(FrozenModel):
     free_ligands: tuple[Share, ...] = Field(
         description="Ligands, or groups of them, without a centre, for 100 centres, by formula (%)"
     )
-    interval_reason: str = Field("", description="Why there are no intervals; nothing where there are (text)")
+    interval_reason: str = Field("", description="Why species have no intervals; nothing where they have (text)")
     imbalance_e: float | None = Field(
         description="Mean charge that is left over; nothing where charges are not known (e)"
     )

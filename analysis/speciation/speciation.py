@@ -107,8 +107,8 @@ def analyse_speciation(runs: Sequence[NetworkRun], settings: SpeciesSettings) ->
     found = [follow(run, settings, stride) for run in runs]
     if not any(sum(one.centres) for one in found):
         raise InputError(f"there is no {' or '.join(settings.network.centres)}: nothing that species form around")
-    families, why = _shares(found, "families")
-    species, _ = _shares(found, "species")
+    families, _ = _shares(found, "families")
+    species, why = _shares(found, "species")
     charges = {name: charge for one in found for name, charge in one.charges_e.items()}
     bridges, _ = _shares(found, "bridges", by_size=False)
     free, _ = _shares(found, "free")

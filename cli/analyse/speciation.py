@@ -66,7 +66,7 @@ def speciation(
     options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
     runs, notes = _runs(files, options, equilibration_ps)
     found = analyse_speciation(runs, chosen)
-    name = runs[0].name if len(runs) == 1 else f"{len(runs)} files"
+    name = Path(runs[0].name).name if len(runs) == 1 else f"{len(runs)} files"
     shown = SpeciesSeries("", name, found.result, found.times_ps, found.family_percent)
     if html is not None:
         _write_page(html, shown)
