@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import accumulate
+from math import gcd
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def written(counts: Mapping[str, int]) -> str:
 def formula_of(atoms: Atoms) -> str:
     """Return the formula of all atoms of a structure, as `written`."""
     return written(atoms.symbols.formula.count())
+
+
+def composition_of(atoms: Atoms) -> str:
+    """Return the formula in the smallest whole numbers: the same for any number of formula units."""
+    counts = atoms.symbols.formula.count()
+    common = gcd(*counts.values())
+    return written({symbol: count // common for symbol, count in counts.items()})
 
 
 def _place(symbol: str) -> tuple[float, int]:

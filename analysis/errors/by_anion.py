@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,14 +9,13 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ...core.errors import InputError
-from ...core.formulas import written
+from ...core.formulas import composition_of
 from ...core.settings import FrozenModel
 from ...sampling.networks.settings import NetworkSettings
-from ...sampling.networks.species import classify
+from ...sampling.networks.species import anions_of
 from .model_errors import ErrorStatistics
 
 if TYPE_CHECKING:
-    from ase import Atoms
     from numpy.typing import NDArray
 
     from .statistics import Labelled, ParityData
@@ -60,14 +57,6 @@ def network_of(pair: str) -> NetworkSettings:
         raise InputError(f"--by-anion: {pair!r}: {reason}") from error
 
 
-def anions_of(atoms: Atoms, network: NetworkSettings) -> NDArray[np.str_]:
-    """Return the anion that each atom belongs to, its element where it belongs to none. Shape [n_atoms]."""
-    seen = classify(atoms, network)
-    names = np.array(atoms.get_chemical_symbols(), dtype=object)
-    names[seen.members.atoms] = [seen.species[kind].family for kind in seen.of_members.tolist()]
-    return names.astype(str)
-
-
 def errors_by_anion(
     data: ParityData, configurations: Sequence[Labelled], network: NetworkSettings
 ) -> dict[str, CompositionErrors]:
@@ -95,7 +84,7 @@ def errors_by_anion(
         [anions_of(one.atoms, network)[here] for one, here in zip(configurations, compared, strict=True)]
     )
     number = np.repeat(np.arange(len(configurations)), [int(here.sum()) for here in compared])
-    compositions = np.array([_composition(one.atoms) for one in configurations])
+    compositions = np.array([composition_of(one.atoms) for one in configurations])
     energies = data.predicted_energies - data.reference_energies
     found = {}
     for name in np.unique(compositions).tolist():
@@ -117,9 +106,3 @@ def _of_atoms(data: ParityData, number: NDArray[np.intp], here: NDArray[np.bool_
         reference_rms_eV_per_A=float(np.sqrt(np.mean(reference**2))),
         configurations=len(np.unique(number[here])),
     )
-
-
-def _composition(atoms: Atoms) -> str:
-    counts = Counter(atoms.get_chemical_symbols())
-    common = math.gcd(*counts.values())
-    return written({symbol: count // common for symbol, count in counts.items()})

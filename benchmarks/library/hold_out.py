@@ -1,7 +1,7 @@
 """Errors by anion on a composition that the potential was fitted to, and on one that it was not.
 
 One GAP of all compositions in a folder, and one for each that is left out; a quarter of every composition is tested,
-chosen by a seed. An atom belongs to the anion of its centre; Li and other cations are a class of their own. Written
+chosen by a seed. An atom belongs to the anion of its centre; Li is a class of its own. Written
 for the labels of ``li7p3s11.xyz``, ``li3ps4.xyz``, ``li2p2s6.xyz`` and ``p2s5.xyz``::
 
     python benchmarks/library/hold_out.py FOLDER [--points 300]
@@ -22,9 +22,8 @@ from ionloop.fitting.data_sets import DataSet, LabelledConfiguration
 from ionloop.fitting.experts.joining import common_zero
 from ionloop.fitting.models import fit_model, load_model
 from ionloop.fitting.settings import GapSettings, Regularisation, SoapSettings, TwoBodySettings
-from ionloop.sampling.networks.species import classify
+from ionloop.sampling.networks.species import anions_of
 
-CATIONS = "cations"
 TESTED = 4
 """Every fourth configuration is tested."""
 BATCHES = 200
@@ -40,21 +39,13 @@ def settings(points: int) -> GapSettings:
     )
 
 
-def classes(one: LabelledConfiguration) -> np.ndarray:
-    """Return what every atom belongs to. Shape [n_atoms]."""
-    seen = classify(one.atoms)
-    names = np.full(len(one.atoms), CATIONS, dtype=object)
-    names[seen.members.atoms] = [seen.species[kind].family for kind in seen.of_members.tolist()]
-    return names
-
-
 def squares(model: Path, tests: Sequence[LabelledConfiguration]) -> list[dict[str, np.ndarray]]:
     """Return squared errors of force components by class, for each configuration (eV²/Å²)."""
     calculator = load_model(model, verify=False)
     found = []
     for one in tests:
         errors = (calculator.get_property("forces", one.atoms) - np.asarray(one.forces)) ** 2
-        names = classes(one)
+        names = anions_of(one.atoms)
         found.append({str(name): errors[names == name].ravel() for name in sorted(set(names))})
     return found
 
@@ -102,7 +93,7 @@ def main() -> None:
             fitted, held = squares(models[""], tests[name]), squares(models[name], tests[name])
             labels = defaultdict(list)
             for one in tests[name]:
-                for atom, kind in zip(np.asarray(one.forces), classes(one), strict=True):
+                for atom, kind in zip(np.asarray(one.forces), anions_of(one.atoms), strict=True):
                     labels[str(kind)].append(atom)
             for kind, forces in sorted(labels.items()):
                 size = np.sqrt(np.mean(np.square(forces)))

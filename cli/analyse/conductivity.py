@@ -22,6 +22,7 @@ from .trajectory_options import (
     LammpsTypesOption,
     TimestepOption,
     TrajectoryOptions,
+    without_start,
     words,
 )
 
@@ -81,7 +82,7 @@ def conductivity(
     with progress("trajectories") as tell:
         for number, file in enumerate(files):
             tell(number, len(files), f"reading {file}")
-            trajectories.append(_without_start(options.read(file), equilibration_ps))
+            trajectories.append(without_start(options.read(file), equilibration_ps))
         if timestep_fs is not None:
             _refuse_other_spacings(trajectories)
         tell(stage="displacements")
@@ -133,16 +134,6 @@ def _refuse_the_same_file(files: list[Path]) -> None:
         earlier = seen.setdefault(file.resolve(), file)
         if earlier is not file:
             raise InputError(f"{file} is the same file as {earlier}: one trajectory is not two replicas; leave it out")
-
-
-def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajectory:
-    from ...core.errors import InputError
-
-    if equilibration_ps >= trajectory.length_ps:
-        raise InputError(
-            f"--equilibration-ps {equilibration_ps:g} leaves nothing of a trajectory of {trajectory.length_ps:g} ps"
-        )
-    return trajectory.part(start=round(equilibration_ps * 1000.0 / trajectory.frame_interval_fs))
 
 
 def _print(result: ConductivityResult) -> None:

@@ -19,13 +19,13 @@ from .trajectory_options import (
     LammpsTypesOption,
     TimestepOption,
     TrajectoryOptions,
+    without_start,
 )
 
 if TYPE_CHECKING:
     from ...analysis.rotation.decay import DecayTime
     from ...analysis.rotation.rotation import Rate, RotationAnalysis, RotationResult
     from ...analysis.rotation.settings import RotationSettings
-    from ...analysis.trajectories.reading import Trajectory
 
 
 def rotation(
@@ -78,7 +78,7 @@ def rotation(
         }
     )
     options = TrajectoryOptions(timestep_fs, cell, file_format, lammps_types, every, coordinates)
-    trajectories = [_without_start(options.read(file), equilibration_ps) for file in files]
+    trajectories = [without_start(options.read(file), equilibration_ps) for file in files]
     found = analyse_rotation(trajectories, species, settings)
     if as_json:
         document = found.result.model_dump(mode="json")
@@ -119,17 +119,6 @@ _OPTIONS = {
     "hop_A": "--hop",
     "distance_A": "--distance",
 }
-
-
-def _without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajectory:
-    from ...core.errors import InputError
-
-    if equilibration_ps >= trajectory.length_ps:
-        raise InputError(
-            f"--equilibration-ps ({equilibration_ps:g}) leaves nothing of {trajectory.name}, which is "
-            f"{trajectory.length_ps:g} ps long"
-        )
-    return trajectory.part(start=round(1000.0 * equilibration_ps / trajectory.frame_interval_fs))
 
 
 def _events(found: RotationAnalysis) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from .trajectory_options import (
     LammpsTypesOption,
     TimestepOption,
     TrajectoryOptions,
+    without_start,
     words,
 )
 
@@ -109,13 +110,7 @@ def _runs(files: list[str], options: TrajectoryOptions, equilibration_ps: float)
                 raise InputError(f"--equilibration-ps: {file} has no times that say where equilibration ends")
             runs.append(NetworkRun.of_structures(read, file))
             continue
-        if equilibration_ps >= read.length_ps > 0:
-            raise InputError(
-                f"--equilibration-ps ({equilibration_ps:g}) leaves nothing of {file}, which is {read.length_ps:g} ps "
-                "long"
-            )
-        skipped = round(1000.0 * equilibration_ps / read.frame_interval_fs)
-        runs.append(NetworkRun.of_trajectory(read.part(start=skipped) if skipped else read))
+        runs.append(NetworkRun.of_trajectory(without_start(read, equilibration_ps)))
         notes += read.notes
     return runs, notes
 

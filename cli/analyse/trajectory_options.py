@@ -98,3 +98,23 @@ class TrajectoryOptions:
             cell_A=given_cells(self.cell) if self.cell else None,
             file_format=self.file_format or None,
         )
+
+
+def without_start(trajectory: Trajectory, equilibration_ps: float) -> Trajectory:
+    """Return a trajectory without the time in which it equilibrated.
+
+    Raises
+    ------
+    InputError
+        If nothing is left.
+    """
+    from ...core.errors import InputError
+
+    if not equilibration_ps:
+        return trajectory
+    if equilibration_ps >= trajectory.length_ps:
+        raise InputError(
+            f"--equilibration-ps ({equilibration_ps:g}) leaves nothing of {trajectory.name or 'the trajectory'}, which "
+            f"is {trajectory.length_ps:g} ps long"
+        )
+    return trajectory.part(start=round(1000.0 * equilibration_ps / trajectory.frame_interval_fs))

@@ -271,6 +271,22 @@ class Remaining:
         self.novelty = self._kernel.novelty_of(self._left)
 
 
+def take_structure(
+    left: Mapping[int, Remaining], limits: Mapping[int, float], found: Environments, structure: int
+) -> None:
+    """Let environments of a structure be known, the newest first, until none of them is above its limit.
+
+    ``left`` and ``limits`` are by atomic number, of all environments that were ``found``.
+    """
+    for number, remaining in left.items():
+        own = np.flatnonzero(found.structures[number] == structure)
+        while len(own):
+            index = int(own[np.argmax(remaining.novelty[own])])
+            if remaining.novelty[index] <= limits[number]:
+                break
+            remaining.take(index)
+
+
 def highest_ratio(novelty: FloatArray, symbols: Iterable[str], thresholds: Mapping[str, float]) -> float:
     """Return the largest novelty of an atom over its element's threshold; an alarm sounds above 1."""
     limits = np.array([thresholds.get(symbol, FIRST_THRESHOLD) for symbol in symbols])

@@ -16,6 +16,7 @@ from .settings import NetworkSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
 VALENCES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("P", "As", "Sb", "V", "Nb", "Ta"), 5),
@@ -139,6 +140,14 @@ def classify(atoms: Atoms, settings: NetworkSettings | None = None) -> Speciatio
     members = Members.of(symbols, chosen)
     bonds = bonds_of(members, atoms.positions, atoms.cell.array, atoms.pbc.tolist())
     return species_of(symbols, members, bonds)
+
+
+def anions_of(atoms: Atoms, settings: NetworkSettings | None = None) -> NDArray[np.str_]:
+    """Return the family of species that each atom belongs to, its element where it belongs to none. Shape [n_atoms]."""
+    seen = classify(atoms, settings)
+    names = np.array(atoms.get_chemical_symbols(), dtype=object)
+    names[seen.members.atoms] = [seen.species[kind].family for kind in seen.of_members.tolist()]
+    return names.astype(str)
 
 
 def centre_classes(atoms: Atoms, settings: NetworkSettings | None = None) -> dict[int, str]:

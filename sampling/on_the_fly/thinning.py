@@ -42,7 +42,7 @@ def thinned_frames(
         Frames whose labels were asked for before and are not in the model yet: they are known already.
     """
 
-    from ...fitting.online.novelty import Remaining, environments_of
+    from ...fitting.online.novelty import Remaining, environments_of, take_structure
 
     if not frames or most < 1:
         return []
@@ -51,17 +51,8 @@ def thinned_frames(
     left = {number: Remaining(kernel, number, own) for number, own in found.descriptors.items()}
     limits = {number: thresholds[chemical_symbols[number]] for number in found.descriptors}
 
-    def learn(frame: int) -> None:
-        for number, remaining in left.items():
-            own = np.flatnonzero(found.structures[number] == frame)
-            while len(own):
-                index = int(own[np.argmax(remaining.novelty[own])])
-                if remaining.novelty[index] <= limits[number]:
-                    break
-                remaining.take(index)
-
     for frame in range(len(asked)):
-        learn(frame)
+        take_structure(left, limits, found, frame)
     chosen: list[int] = []
     while len(chosen) < most:
         ratios = np.zeros(len(all_frames))
@@ -71,6 +62,6 @@ def thinned_frames(
         best = int(np.argmax(ratios))
         if ratios[best] <= 1.0:
             break
-        learn(best)
+        take_structure(left, limits, found, best)
         chosen.append(best - len(asked))
     return chosen

@@ -13,13 +13,15 @@ from ase.data import chemical_symbols
 from pydantic import Field
 
 from ...core.citations import Citation
-from ...core.formulas import written
+from ...core.formulas import composition_of
 from ..descriptor_settings import DescriptorSettings
 from ..networks.settings import NetworkSettings
 from ..soap import species_of
 from .base import Choice, DescriptorSelectionSettings, SelectionRequest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ...fitting.online.novelty import Environments, NoveltyKernel, Remaining
     from ...fitting.settings import GapSettings
 
@@ -133,7 +135,8 @@ def _novel(
     n_random: int,
 ) -> tuple[list[int], list[float], str]:
     """Return frames by what is newest in them, each in the knowledge of those before, their scores, and why no more."""
-    from ...fitting.online.novelty import FIRST_THRESHOLD, Remaining
+    from ...fitting.online.novelty import FIRST_THRESHOLD, Remaining, take_structure
+    from ..networks.species import anions_of
 
     settings, frames = request.settings, request.frames
     left = {number: Remaining(kernel, number, own) for number, own in found.descriptors.items()}
@@ -142,21 +145,23 @@ def _novel(
     chosen: list[int] = []
     scores: list[float] = []
     kinds: Counter[tuple[str, str]] = Counter()
-    classes: dict[int, dict[int, str]] = {}
+    anions: dict[int, NDArray[np.str_]] = {}
     capped: set[int] = set()
     while len(chosen) < min(wanted, len(frames)):
         ratio, frame, atom = _newest(left, limits, found, {*chosen, *capped})
         if ratio <= 1.0:
             break
         if settings.most_of_a_kind is not None:
-            kind = _kind_of(frames[frame], frame, atom, classes, settings.network)
+            if frame not in anions:
+                anions[frame] = anions_of(frames[frame], settings.network)
+            kind = composition_of(frames[frame]), str(anions[frame][atom])
             if kinds[kind] >= settings.most_of_a_kind:
                 capped.add(frame)
                 continue
             kinds[kind] += 1
         chosen.append(frame)
         scores.append(ratio)
-        _learn(left, limits, found, frame)
+        take_structure(left, limits, found, frame)
     why = "" if len(chosen) == wanted else "no other frame has an environment that is new"
     if capped and why:
         why = f"{len(capped)} frames are new, but of compositions and anions that have most_of_a_kind; {why}"
@@ -175,35 +180,6 @@ def _newest(
         if ratios[place] > best[0]:
             best = (float(ratios[place]), int(found.structures[number][place]), int(found.atoms[number][place]))
     return best
-
-
-def _learn(left: Mapping[int, Remaining], limits: Mapping[int, float], found: Environments, frame: int) -> None:
-    for number, remaining in left.items():
-        own = np.flatnonzero(found.structures[number] == frame)
-        while len(own):
-            index = int(own[np.argmax(remaining.novelty[own])])
-            if remaining.novelty[index] <= limits[number]:
-                break
-            remaining.take(index)
-
-
-def _kind_of(
-    atoms: Atoms, frame: int, atom: int, classes: dict[int, dict[int, str]], network: NetworkSettings
-) -> tuple[str, str]:
-    """Return the composition, and the anion that an atom belongs to, its element where it belongs to none."""
-    from ..networks.species import classify
-
-    if frame not in classes:
-        seen = classify(atoms, network)
-        families = [seen.species[kind].family for kind in seen.of_members.tolist()]
-        classes[frame] = dict(zip(seen.members.atoms.tolist(), families, strict=True))
-    return _composition(atoms), classes[frame].get(atom, atoms.symbols[atom])
-
-
-def _composition(atoms: Atoms) -> str:
-    counts = Counter(atoms.get_chemical_symbols())
-    common = math.gcd(*counts.values())
-    return written({symbol: count // common for symbol, count in counts.items()})
 
 
 NOVELTY = Novelty()
